@@ -1,0 +1,10 @@
+"""Artifacts: fingerprints, manifests, the store."""
+
+from tad_core.artifacts.fingerprint import canonical_json, file_sha256, fingerprint, folder_fingerprint
+from tad_core.artifacts.manifest import MANIFEST_NAME, FileEntry, InputEntry, Manifest
+from tad_core.artifacts.store import ArtifactRef, ArtifactWriter, Store, read_manifest
+
+__all__ = [
+    "MANIFEST_NAME", "ArtifactRef", "ArtifactWriter", "FileEntry", "InputEntry", "Manifest", "Store",
+    "canonical_json", "file_sha256", "fingerprint", "folder_fingerprint", "read_manifest",
+]

@@ -1,0 +1,102 @@
+"""What an artifact says of itself; its existence means the artifact is complete."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tad_core.artifacts.fingerprint import canonical_json, fingerprint
+
+MANIFEST_NAME = "manifest.json"
+
+
+class FileEntry(BaseModel):
+    """One file of an artifact: its sha256, size in bytes and, for tables, its rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    sha256: str
+    bytes: int
+    rows: int | None = None
+
+
+class InputEntry(BaseModel):
+    """An input as it was when it was read: recipe (fingerprint) and content (digest)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    stage: str
+    fingerprint: str
+    digest: str
+
+
+class Manifest(BaseModel):
+    """The sidecar written last. ``info`` is the stage's own small summary."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    stage: str
+    stage_version: int
+    fingerprint: str
+    config: dict[str, Any]
+    inputs: list[InputEntry]
+    files: dict[str, FileEntry]
+    info: dict[str, Any] = {}
+    code_version: str
+    hardware: dict[str, Any]
+    wall_s: float
+    created_at: str
+
+    @property
+    def digest(self) -> str:
+        """Identity of the content: the names and hashes of the files."""
+        return content_digest(self.files)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables together."""
+        return sum(f.rows or 0 for f in self.files.values())
+
+
+def content_digest(files: dict[str, FileEntry]) -> str:
+    """32 hex digits over names and hashes; equal for byte-equal artifacts, whenever they were made."""
+    return fingerprint("content", 1, {name: entry.sha256 for name, entry in files.items()}, [])
+
+
+@cache
+def code_version() -> str:
+    """Package version, with the commit where the code runs from a checkout."""
+    try:
+        base = version("tad")
+    except PackageNotFoundError:
+        base = "unpackaged"
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return base
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return base
+    return f"{base}+{commit}"
+
+
+@cache
+def hardware() -> dict[str, Any]:
+    """Where it ran: CPU count, machine, and the GPUs if torch is loaded already."""
+    import sys
+
+    out: dict[str, Any] = {"machine": platform.machine(), "cpus": os.cpu_count(), "python": platform.python_version()}
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        out["torch"] = str(torch.__version__)
+        if torch.cuda.is_available():
+            out["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    canonical_json(out)
+    return out

@@ -1,0 +1,49 @@
+"""The errors a user can meet. Each message names the field, the value, what is accepted and the remedy."""
+
+from __future__ import annotations
+
+
+class TADError(Exception):
+    """Base of every error the pipeline raises on purpose; ``exit_code`` is what the CLI returns for it."""
+
+    exit_code = 1
+
+
+class ConfigError(TADError):
+    """The configuration is wrong: found before any work starts, and never worth a retry."""
+
+    exit_code = 2
+
+
+class DataError(TADError):
+    """The input data is missing, empty or malformed: never worth a retry."""
+
+    exit_code = 2
+
+
+class ModelError(TADError):
+    """A checkpoint is missing, not supported, or lacks what a masked diffusion model needs."""
+
+    exit_code = 2
+
+
+class ArtifactError(TADError):
+    """An artifact cannot be written or does not verify."""
+
+    exit_code = 2
+
+
+class VerifierError(TADError):
+    """The verifier itself failed (not the answer it judged): retried, then the run stops."""
+
+
+class SubprocessError(TADError):
+    """A child process (training, rollout worker) failed; the message carries the last lines of its log."""
+
+
+class OutOfMemoryError(SubprocessError):
+    """A child process ran out of host or device memory."""
+
+
+#: Errors that a second try cannot mend.
+PERMANENT_ERRORS: tuple[type[TADError], ...] = (ConfigError, DataError, ModelError)

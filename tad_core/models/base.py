@@ -1,0 +1,73 @@
+"""The one interface of every masked diffusion LM.
+
+Shapes: B batch, L tokens, D hidden size, V vocabulary, N selected rows.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor
+from transformers import PretrainedConfig, PreTrainedModel
+
+#: Roles of the seven projections of a layer; LoRA and docs speak of these.
+ROLES = ("q", "k", "v", "o", "gate", "up", "down")
+
+
+class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
+    """Base of the model families.
+
+    A family gives ``hidden`` and ``head``; ``logits[:, i]`` predicts token i in every family (a family whose
+    checkpoint is shifted undoes that in ``head_rows``/``hidden``). Attention is bidirectional and padding is
+    truly masked: the logits of a row do not depend on how much it is padded.
+    """
+
+    #: module-name pattern of each role, as a regular expression matched against the full name
+    role_patterns: ClassVar[dict[str, str]] = {}
+
+    def hidden(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None = None) -> Tensor:
+        """Final, normalised hidden states ``[B, L, D]``; row i holds what predicts token i.
+
+        Args:
+            input_ids_BL: token ids.
+            attention_mask_BL: 1 for tokens, 0 for padding; None when nothing is padded.
+        """
+        raise NotImplementedError
+
+    def head(self, hidden_ND: Tensor) -> Tensor:
+        """Logits ``[..., V]`` of any selection of hidden rows ``[..., D]``."""
+        raise NotImplementedError
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Logits ``[B, L, V]``, unshifted: position i predicts token i."""
+        return self.head(self.hidden(input_ids, attention_mask))
+
+    @property
+    def mask_token_id(self) -> int:
+        """Id of the mask token."""
+        return cast(int, self.config.mask_token_id)
+
+    @property
+    def eos_token_id(self) -> int:
+        """Id of the end-of-text token, which also pads responses."""
+        return cast(int, self.config.eos_token_id)
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the head."""
+        return cast(int, self.config.vocab_size)
+
+
+def right_pad(rows: list[list[int]], pad_id: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Stack rows of different length: ``(ids_BL, attention_mask_BL)``; padding is on the right."""
+    width = max(len(r) for r in rows)
+    ids_BL = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    mask_BL = torch.zeros((len(rows), width), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids_BL[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask_BL[i, : len(row)] = 1
+    return ids_BL.to(device), mask_BL.to(device)
+
+
+__all__ = ["ROLES", "DiffusionLM", "PretrainedConfig", "right_pad"]

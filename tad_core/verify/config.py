@@ -1,0 +1,61 @@
+"""Settings of the verifier."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ExtractRule = Literal["boxed", "hashes", "the_answer_is", "last_number"]
+SandboxChoice = Literal["auto", "tier1", "tier2", "none_i_accept_the_risk"]
+
+DEFAULT_ORDER: tuple[ExtractRule, ...] = ("boxed", "hashes", "the_answer_is", "last_number")
+
+
+class VerifyConfig(BaseModel):
+    """How answers are found, compared and run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: fields that change how fast a verdict comes, never which one: not part of a fingerprint
+    RUNTIME_FIELDS: ClassVar[frozenset[str]] = frozenset({"workers", "retries"})
+
+    workers: int = Field(2, ge=1, description="Processes that judge at the same time.")
+    retries: int = Field(
+        3, ge=0, description="How often an item is tried again after the verifier itself failed."
+    )
+    extract: tuple[ExtractRule, ...] = Field(
+        DEFAULT_ORDER,
+        min_length=1,
+        description="Where a math answer is looked for, first match wins.",
+    )
+    extract_by_source: dict[str, tuple[ExtractRule, ...]] = Field(
+        default_factory=dict, description="The same for single data sources, by the source's name."
+    )
+    math_timeout_s: float = Field(5.0, gt=0, description="Seconds for one comparison of two answers.")
+    math_memory_mb: int = Field(
+        2048, ge=512, description="Address space of a process that compares answers, in MiB."
+    )
+    code_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        description="CPU seconds for one program with its tests; twice that by the clock, and one second.",
+    )
+    memory_mb: int = Field(1024, ge=128, description="Address space of a program under test, in MiB.")
+    output_kb: int = Field(
+        256, ge=1, description="Printed text kept of one program, in KiB; the rest is dropped."
+    )
+    own_classes: Literal["allow", "refuse"] = Field(
+        "allow",
+        description="Whether a pass counts when the program's own classes decided a comparison; "
+        "such a pass is labelled in its reason.",
+    )
+    sandbox: SandboxChoice = Field(
+        "auto",
+        description="Isolation of untrusted programs. auto: tier 1 (bubblewrap) where its self-test is "
+        "clean, else tier 2 (Landlock and seccomp). Never none unless asked for by this name.",
+    )
+
+    def order_for(self, source: str) -> tuple[ExtractRule, ...]:
+        """The order of extraction rules for a data source."""
+        return self.extract_by_source.get(source, self.extract)

@@ -1,0 +1,189 @@
+"""Find the final answer, or the program, in a model's text."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Sequence
+
+from tad_core.verify.config import DEFAULT_ORDER, ExtractRule
+
+#: a number with an optional sign, currency, thousands commas, decimals or a fraction bar
+_NUMBER = re.compile(
+    r"(?<![\w.])"
+    r"(?P<sign>-\s?)?(?:\\?[$€£]\s?)?(?P<sign2>-)?"
+    r"(?P<digits>\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?P<decimals>\.\d+)?"
+    r"(?P<denominator>\s?/\s?\d+)?"
+    r"(?P<percent>\s?\\?%)?"
+)
+_THE_ANSWER_IS = re.compile(r"\banswer\s+is\s*:?\s*|\banswer\s*:\s*", re.IGNORECASE)
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n", re.MULTILINE)
+_PYTHON_NAMES = frozenset({"python", "python3", "py", "py3"})
+#: Longer texts than any answer: what lies further from the end than this is not looked at.
+_MAX_TEXT = 1_000_000
+
+
+def extract_answer(text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER) -> str:
+    """The final answer in ``text`` by the first rule of ``order`` that finds one; empty if none does."""
+    text = text[-_MAX_TEXT:]
+    for rule in order:
+        found = _RULES[rule](text)
+        if found:
+            return found
+    return ""
+
+
+def last_boxed(text: str) -> str:
+    r"""The content of the last balanced ``\boxed{…}`` (or ``\boxed 7``); empty if there is none.
+
+    A box that is never closed (a text that was cut) is skipped, and so is an empty one.
+    """
+    for start in reversed(list(_BOX.finditer(text))):
+        if text[start.end() : start.end() + 1] == "{":
+            content = _balanced(text, start.end())
+        else:
+            bare = re.match(r"[^\s${}]+", text[start.end() :][:64])
+            content = bare.group() if bare else None
+        if content is not None and content.strip():
+            return content.strip()
+    return ""
+
+
+def _balanced(text: str, open_at: int) -> str | None:
+    """What stands between the brace at ``open_at`` and its partner; None if it has none."""
+    depth = 0
+    i = open_at
+    while i < len(text):
+        char = text[i]
+        if char == "\\":
+            i += 2  # an escaped brace is a symbol, not a bracket
+            continue
+        if char == "{":
+            depth += 1
+        elif char == "}":
+            depth -= 1
+            if depth == 0:
+                return text[open_at + 1 : i]
+        i += 1
+    return None
+
+
+def after_hashes(text: str) -> str:
+    """The rest of the line after the last ``####``, the form of GSM8K's references."""
+    _, found, tail = text.rpartition("####")
+    return tail.strip().split("\n", 1)[0].strip() if found else ""
+
+
+def after_the_answer_is(text: str) -> str:
+    """What follows the last 'the answer is', to the end of the sentence."""
+    matches = list(_THE_ANSWER_IS.finditer(text))
+    if not matches:
+        return ""
+    line = text[matches[-1].end() :].split("\n", 1)[0].strip()
+    math = re.match(r"\$\$?(?!\d)([^$]+)\$|\\\((.+?)\\\)|\*\*(.+?)\*\*", line)
+    if math:
+        return next(group for group in math.groups() if group is not None).strip()
+    sentence_end = re.search(r"[.;!?](?:\s|$)", line)
+    return (line[: sentence_end.start()] if sentence_end else line).strip(" *\t")
+
+
+def last_number(text: str) -> str:
+    """The last number in the text, without its currency sign."""
+    last: re.Match[str] | None = None
+    for last in _NUMBER.finditer(text):  # noqa: B007 (the last match is what is wanted)
+        pass
+    if last is None:
+        return ""
+    sign = "-" if _is_sign(text, last) else ""
+    number = last["digits"].replace(",", "") + (last["decimals"] or "")
+    return sign + number + (last["denominator"] or "").replace(" ", "") + ("%" if last["percent"] else "")
+
+
+def _is_sign(text: str, match: re.Match[str]) -> bool:
+    """Whether the minus before a number is its sign and not a subtraction (``7 - 3``)."""
+    if match["sign2"]:
+        return True
+    if not match["sign"]:
+        return False
+    before = text[: match.start()].rstrip()
+    return not (before and (before[-1].isalnum() or before[-1] in ")}]"))
+
+
+_RULES: dict[ExtractRule, Callable[[str], str]] = {
+    "boxed": last_boxed,
+    "hashes": after_hashes,
+    "the_answer_is": after_the_answer_is,
+    "last_number": last_number,
+}
+
+
+def extract_code(text: str, entry_point: str | None = None) -> str:
+    """The program in a model's text; empty if there is none.
+
+    The first fenced Python block that parses and, where ``entry_point`` is given, defines it; else
+    the first fenced block that parses; else the first fenced block; else the whole text if it is
+    Python by itself. A fence that is never closed runs to the end of the text.
+    """
+    text = text[:_MAX_TEXT]
+    blocks = _fenced_blocks(text)
+    if not blocks:
+        return text.strip("\n") if defines_something(text) else ""
+    python = [body for language, body in blocks if language in _PYTHON_NAMES] or [body for _, body in blocks]
+    parsed = [body for body in python if parses(body)]
+    if entry_point:
+        for body in parsed:
+            if defines(body, entry_point):
+                return body
+    return (parsed or python)[0]
+
+
+def _fenced_blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a Markdown text as (language in lower case, body)."""
+    blocks: list[tuple[str, str]] = []
+    position = 0
+    while opening := _FENCE.search(text, position):
+        fence = re.escape(opening[1][0]) + "{" + str(len(opening[1])) + ",}"
+        closing = re.compile(rf"^[ \t]*{fence}[ \t]*$", re.MULTILINE).search(text, opening.end())
+        end = closing.start() if closing else len(text)
+        body = text[opening.end() : end].strip("\n")
+        if body.strip():
+            blocks.append((opening[2].lower(), body))
+        if closing is None:
+            break
+        position = closing.end()
+    return blocks
+
+
+def parses(source: str) -> bool:
+    """Whether ``source`` is Python."""
+    return _tree(source) is not None
+
+
+def defines(source: str, name: str) -> bool:
+    """Whether ``source`` binds ``name`` at its top level."""
+    tree = _tree(source)
+    return tree is not None and any(name in _bound(node) for node in tree.body)
+
+
+def defines_something(source: str) -> bool:
+    """Whether ``source`` is Python that defines a function, a class or a name (prose rarely does)."""
+    tree = _tree(source)
+    return tree is not None and any(_bound(node) for node in tree.body)
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Assign):
+        return {target.id for target in node.targets if isinstance(target, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
+    return set()
+
+
+def _tree(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None  # MemoryError and RecursionError: the parser's own limits on nesting
