@@ -1,0 +1,357 @@
+"""Filter: judge every trajectory, keep the right ones, account for the rest.
+
+One verdict file a shard of trajectories, same rows, same order, so that a lost file is judged again alone.
+A trajectory has *passed* when its verdict is ``PASSED``; it is *kept* for training when it has passed and was
+rolled out by the privileged teacher. Plain rollouts are judged only to be compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+
+from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
+from tad_core.config import TADConfig
+from tad_core.data.problem import Problem
+from tad_core.errors import ArtifactError, DataError, VerifierError
+from tad_core.progress import OnProgress, Progress, silent
+from tad_core.trajectory.schema import Trajectory
+from tad_core.trajectory.shards import read_trajectories, read_verdicts, write_verdicts
+from tad_core.verify import Verifier
+from tad_core.verify.verdict import Judgement, Verdict
+
+STAGE = "filter"
+STAGE_VERSION = 1
+SUMMARY_NAME = "summary.json"
+PRIVILEGED = "privileged"
+PASSED = str(Verdict.PASSED)
+
+
+class Fingerprinted(Protocol):
+    """A plan or an artifact of the collection: both carry the collection's fingerprint."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The collection's fingerprint."""
+
+
+class Plan(Fingerprinted, Protocol):
+    """What filtering needs of a ``CollectionPlan``."""
+
+    @property
+    def problems(self) -> Mapping[str, Problem]:
+        """Every problem of the collection by its id."""
+
+
+def key(config: TADConfig, collection: Fingerprinted) -> str:
+    """Fingerprint of the verdicts: the verifier's settings and the trajectories judged."""
+    runtime = set(type(config.filter).RUNTIME_FIELDS)
+    fields = {"filter": config.filter.model_dump(mode="json", exclude=runtime)}
+    return fingerprint(STAGE, STAGE_VERSION, fields, [collection.fingerprint])
+
+
+def filter_shard(
+    config: TADConfig,
+    plan: Plan,
+    shard_ref: ArtifactRef,
+    store: Store,
+    on_progress: OnProgress = silent,
+    force: bool = False,
+    verifier: Verifier | None = None,
+) -> ArtifactRef:
+    """Judge one shard; an open ``verifier`` may be passed in, so that many shards share its start-up.
+
+    Raises:
+        VerifierError: when the verifier itself failed on a text after its own retries; nothing is written
+            then, since such a text is neither right nor wrong.
+        DataError: when the shard holds a problem that the plan does not know.
+    """
+    mark = key(config, plan)
+    if not force and (found := store.find(STAGE, mark, [shard_ref], shard_ref.manifest_name)):
+        return found
+    rows = read_trajectories(shard_ref.local(f"{_name(shard_ref)}.parquet"))
+    with contextlib.ExitStack() as stack:
+        judge = verifier or stack.enter_context(Verifier(config.filter))
+        judgements = _judge(judge, rows, plan, on_progress)
+        tier = str(judge.tier)
+    return _write(config, shard_ref, store, mark, rows, judgements, tier)
+
+
+def filter_all(
+    config: TADConfig,
+    plan: Plan,
+    collection_ref: ArtifactRef,
+    store: Store,
+    on_progress: OnProgress = silent,
+    force: bool = False,
+) -> ArtifactRef:
+    """Judge every shard of a finished collection with one verifier, then summarise."""
+    found = store.find(STAGE, key(config, plan), [collection_ref])
+    if found is not None and not force:
+        return _enough(config, found)
+    shards = [_shard_ref(collection_ref, str(entry["name"])) for entry in _shards(collection_ref)]
+    total = sum(int(entry["rows"]) for entry in _shards(collection_ref))
+    with contextlib.ExitStack() as stack:
+        verifier: Verifier | None = None
+        refs: list[ArtifactRef] = []
+        kept = privileged = done = 0
+        for shard in shards:
+            ref = None if force else store.find(STAGE, key(config, plan), [shard], shard.manifest_name)
+            if ref is None:
+                verifier = verifier or stack.enter_context(Verifier(config.filter))
+                ref = filter_shard(config, plan, shard, store, force=force, verifier=verifier)
+            refs.append(ref)
+            info = ref.manifest.info
+            done += int(info["rows"])
+            kept, privileged = kept + int(info["kept"]), privileged + int(info["privileged"])
+            on_progress(Progress(STAGE, done, total, "trajectories", _figures(kept, privileged)))
+    return finish_filter(config, plan, collection_ref, refs, store, force=force)
+
+
+def finish_filter(
+    config: TADConfig,
+    plan: Plan,
+    collection_ref: ArtifactRef,
+    verdict_refs: Sequence[ArtifactRef],
+    store: Store,
+    force: bool = False,
+) -> ArtifactRef:
+    """Summarise the verdicts of all shards (``summary.json``) and list their files.
+
+    Raises:
+        ArtifactError: when the verdicts do not cover every row of every shard of the collection.
+        DataError: when fewer privileged trajectories are kept than ``rollout.min_kept``.
+    """
+    mark = key(config, plan)
+    if not force and (found := store.find(STAGE, mark, [collection_ref])):
+        return _enough(config, found)
+    by_name = {_name(ref): ref.manifest for ref in verdict_refs}
+    rows: list[dict[str, Any]] = []
+    tiers: Counter[str] = Counter()
+    with store.writer(STAGE, STAGE_VERSION, mark, _fields(config), [collection_ref]) as writer:
+        for entry in _shards(collection_ref):
+            manifest = by_name.get(str(entry["name"]))
+            if manifest is None or manifest.info["rows"] != entry["rows"]:
+                raise ArtifactError(
+                    f"filter: shard {entry['name']} is not judged in full; run the filter again"
+                )
+            rows += manifest.info["by_source"]
+            tiers[str(manifest.info["tier"])] += int(manifest.info["rows"])
+            writer.keep(manifest.files)
+        summary = _summary(rows, tiers)
+        _check_kept(config, summary)
+        writer.write_json(SUMMARY_NAME, summary)
+        return writer.commit({k: summary[k] for k in ("rows", "kept", "tier")})
+
+
+def iter_kept(collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> Iterator[Trajectory]:
+    """The privileged trajectories that passed, in the collection's order.
+
+    Raises:
+        ArtifactError: when a verdict file does not line up row by row with its shard.
+    """
+    for entry in _shards(collection_ref):
+        if entry["condition"] != PRIVILEGED:
+            continue
+        name = str(entry["name"])
+        trajectories = read_trajectories(collection_ref.local(f"{name}.parquet"))
+        verdicts = read_verdicts(filtered_ref.local(f"{name}.verdicts.parquet"))
+        for trajectory, verdict in _aligned(name, trajectories, verdicts):
+            if verdict["verdict"] == PASSED:
+                yield trajectory
+
+
+def read_summary(filtered_ref: ArtifactRef) -> dict[str, Any]:
+    """The parsed ``summary.json``."""
+    summary: dict[str, Any] = filtered_ref.json(SUMMARY_NAME)
+    return summary
+
+
+# --- one shard --------------------------------------------------------------------------------------
+
+
+def _judge(
+    verifier: Verifier, rows: Sequence[Trajectory], plan: Plan, on_progress: OnProgress
+) -> list[Judgement]:
+    unknown = sorted({row.problem_id for row in rows} - plan.problems.keys())
+    if unknown:
+        raise DataError(
+            f"filter: problem {unknown[0]!r} of a trajectory is not among the {len(plan.problems)} problems "
+            "of this configuration; collect again, or restore the data section the collection was made with"
+        )
+
+    def tell(done: int, total: int) -> None:
+        on_progress(Progress(STAGE, done, total, "trajectories"))
+
+    problems = [plan.problems[row.problem_id] for row in rows]
+    judgements = verifier.judge(problems, [row.text for row in rows], tell)
+    assert len(judgements) == len(rows), "the verifier answers every text"
+    failed = [
+        (row, j) for row, j in zip(rows, judgements, strict=True) if j.verdict is Verdict.INFRASTRUCTURE
+    ]
+    if failed:
+        row, judgement = failed[0]
+        raise VerifierError(
+            f"filter: the verifier itself failed on {len(failed)} of {len(rows)} texts, first "
+            f"{row.problem_id!r}: {judgement.reason}; run `tad doctor`, then the same command again"
+        )
+    return judgements
+
+
+def _write(
+    config: TADConfig,
+    shard_ref: ArtifactRef,
+    store: Store,
+    mark: str,
+    rows: Sequence[Trajectory],
+    judgements: Sequence[Judgement],
+    tier: str,
+) -> ArtifactRef:
+    name = _name(shard_ref)
+    table = [
+        {
+            "problem_id": row.problem_id,
+            "source": row.source,
+            "sample": row.sample,
+            "condition": row.condition,
+            "verdict": str(judgement.verdict),
+            "reason": judgement.reason,
+            "extracted": judgement.extracted,
+        }
+        for row, judgement in zip(rows, judgements, strict=True)
+    ]
+    counts = _count(table)
+    info = {
+        "name": name,
+        "rows": len(table),
+        "kept": sum(c["kept"] for c in counts if c["condition"] == PRIVILEGED),
+        "privileged": sum(c["total"] for c in counts if c["condition"] == PRIVILEGED),
+        "by_source": counts,
+        "tier": tier,
+    }
+    with store.writer(
+        STAGE, STAGE_VERSION, mark, _fields(config), [shard_ref], shard_ref.manifest_name
+    ) as writer:
+        write_verdicts(writer.path(f"{name}.verdicts.parquet", rows=len(table)), table)
+        return writer.commit(info)
+
+
+def _count(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Totals per source and condition; ``kept`` here is ``passed``, of either condition."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    trust: Counter[tuple[str, str]] = Counter()
+    for row in table:
+        group = (str(row["source"]), str(row["condition"]))
+        counts.setdefault(group, Counter())[str(row["verdict"])] += 1
+        # A pass that carries a reason is one whose trust is not full: the verifier says why.
+        trust[group] += row["verdict"] == PASSED and bool(row["reason"])
+    return [_entry(*group, counts[group], trust[group]) for group in sorted(counts)]
+
+
+def _entry(source: str, condition: str, verdicts: Mapping[str, int], lower_trust: int) -> dict[str, Any]:
+    return {
+        "source": source,
+        "condition": condition,
+        "total": sum(verdicts.values()),
+        "kept": verdicts.get(PASSED, 0),
+        "lower_trust": lower_trust,
+        "rejected": {v: n for v, n in sorted(verdicts.items()) if v != PASSED},
+    }
+
+
+# --- all shards -------------------------------------------------------------------------------------
+
+
+def _summary(parts: Sequence[Mapping[str, Any]], tiers: Mapping[str, int]) -> dict[str, Any]:
+    verdicts: dict[tuple[str, str], Counter[str]] = {}
+    trust: Counter[tuple[str, str]] = Counter()
+    for part in parts:
+        group = (str(part["source"]), str(part["condition"]))
+        verdicts.setdefault(group, Counter()).update({PASSED: part["kept"], **part["rejected"]})
+        trust[group] += part["lower_trust"]
+    by_source = [_entry(*group, verdicts[group], trust[group]) for group in sorted(verdicts)]
+    return {
+        "rows": sum(e["total"] for e in by_source),
+        "kept": sum(e["kept"] for e in by_source if e["condition"] == PRIVILEGED),
+        "tier": dict(sorted(tiers.items())),
+        "by_source": by_source,
+    }
+
+
+def _check_kept(config: TADConfig, summary: Mapping[str, Any]) -> None:
+    if summary["kept"] >= config.rollout.min_kept:
+        return
+    rejected: Counter[str] = Counter()
+    judged = 0
+    for entry in summary["by_source"]:
+        if entry["condition"] == PRIVILEGED:
+            judged += entry["total"]
+            rejected.update(entry["rejected"])
+    why = ", ".join(f"{reason} {n}" for reason, n in rejected.most_common(3)) or "none were judged"
+    raise DataError(
+        f"rollout.min_kept: {summary['kept']} of {judged} privileged trajectories passed and "
+        f"{config.rollout.min_kept} are needed (rejected: {why}); look at the texts in the shards, give more "
+        "problems, or lower rollout.min_kept"
+    )
+
+
+def _enough(config: TADConfig, ref: ArtifactRef) -> ArtifactRef:
+    # min_kept is no part of the verdicts' identity: a found summary is held against today's value.
+    _check_kept(config, read_summary(ref))
+    return ref
+
+
+def _aligned(
+    name: str, trajectories: Sequence[Trajectory], verdicts: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[Trajectory, Mapping[str, Any]]]:
+    if len(trajectories) != len(verdicts):
+        raise ArtifactError(
+            f"filter: {name} has {len(trajectories)} trajectories and {len(verdicts)} verdicts; "
+            "run the filter again"
+        )
+    for i, (row, verdict) in enumerate(zip(trajectories, verdicts, strict=True)):
+        if (row.problem_id, row.sample, row.condition) != tuple(
+            verdict[k] for k in ("problem_id", "sample", "condition")
+        ):
+            raise ArtifactError(
+                f"filter: row {i} of {name} is {row.problem_id!r} sample {row.sample} and its verdict is of "
+                f"{verdict['problem_id']!r} sample {verdict['sample']}; run the filter again"
+            )
+        yield row, verdict
+
+
+def _figures(kept: int, privileged: int) -> dict[str, float | int | str]:
+    return {"kept %": round(100 * kept / privileged, 1)} if privileged else {}
+
+
+def _shards(collection_ref: ArtifactRef) -> list[dict[str, Any]]:
+    shards: list[dict[str, Any]] = collection_ref.manifest.info["shards"]
+    return shards
+
+
+def _shard_ref(collection_ref: ArtifactRef, name: str) -> ArtifactRef:
+    """The piece of a finished collection that is called ``name``, as its own verified artifact."""
+    url, manifest_name = collection_ref.url, f"{name}.json"
+    manifest = read_manifest(url, manifest_name)
+    if manifest is None:
+        raise ArtifactError(
+            f"filter: {url}/{manifest_name} is missing; run `tad collect` again, it alone is remade"
+        )
+    return ArtifactRef(
+        stage=manifest.stage,
+        fingerprint=manifest.fingerprint,
+        url=url,
+        manifest_name=manifest_name,
+        digest=manifest.digest,
+    )
+
+
+def _name(ref: ArtifactRef) -> str:
+    return PurePosixPath(ref.manifest_name).stem
+
+
+def _fields(config: TADConfig) -> dict[str, Any]:
+    return config.filter.model_dump(mode="json")
