@@ -1,0 +1,132 @@
+"""One sample at a time, in plain loops and Python floats: what the batched decoder must equal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from transformers import PretrainedConfig
+
+from tad_core.decoding import DecodeSpec
+from tad_core.models.base import DiffusionLM
+
+
+class FormulaConfig(PretrainedConfig):
+    model_type = "formula"
+
+    def __init__(self, vocab_size=11, mask_token_id=1, **rest):
+        self.vocab_size, self.mask_token_id = vocab_size, mask_token_id
+        super().__init__(eos_token_id=0, pad_token_id=0, **rest)
+
+
+class FormulaModel(DiffusionLM):
+    """Logits in closed form: a row of its own for each position plus what the visible tokens vote for."""
+
+    config_class = FormulaConfig
+
+    def __init__(self, seed=0, vocab_size=11, positions=64, sharpness=3.0, eos_bonus=0.0):
+        super().__init__(FormulaConfig(vocab_size))
+        draw = torch.Generator().manual_seed(seed)
+        shape = (vocab_size, vocab_size)
+        self.by_position = sharpness * torch.randn(positions, vocab_size, generator=draw, dtype=torch.float64)
+        self.by_token = sharpness * torch.randn(*shape, generator=draw, dtype=torch.float64)
+        self.by_position[:, 0] += eos_bonus
+        self.anchor = torch.nn.Parameter(torch.zeros(()))
+        self.calls = 0
+        self.rows = 0
+
+    def hidden(self, input_ids_BL, attention_mask_BL=None):
+        self.calls += 1
+        self.rows += len(input_ids_BL)
+        seen = torch.ones_like(input_ids_BL) if attention_mask_BL is None else attention_mask_BL
+        votes = torch.stack(
+            [self.by_token[row[keep.bool()]].mean(0) for row, keep in zip(input_ids_BL, seen, strict=True)]
+        )
+        return self.by_position[: input_ids_BL.shape[1]] + votes[:, None]
+
+    def head(self, hidden_ND):
+        return hidden_ND
+
+
+class TableModel(FormulaModel):
+    """Logits of the response positions given outright, whatever is revealed; the prompt has one token."""
+
+    def __init__(self, table_LV):
+        super().__init__(vocab_size=len(table_LV[0]))
+        self.table = torch.tensor([[0.0] * len(table_LV[0]), *table_LV], dtype=torch.float64)
+
+    def hidden(self, input_ids_BL, attention_mask_BL=None):
+        self.calls += 1
+        return self.table.expand(len(input_ids_BL), -1, -1)
+
+
+@dataclass
+class Trace:
+    tokens: list[int]
+    revealed_at: list[int]
+    forwards: int = 0
+    stopped_early: bool = False
+    states: list[list[str]] = field(default_factory=list)
+
+
+def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec) -> Trace:
+    """The definition, read aloud."""
+    mask, eos, length, size = model.mask_token_id, model.eos_token_id, spec.response_length, spec.block_length
+    blocks = [range(b * size, (b + 1) * size) for b in range(length // size)]
+    trace = Trace([mask] * length, [0] * length)
+    masked = [True] * length
+    states = ["semi"] + ["inactive"] * (len(blocks) - 1)
+
+    def progress(b):
+        return sum(not masked[i] for i in blocks[b]) / size
+
+    while any(masked):
+        if spec.method == "entropy":
+            added = [b for b, state in enumerate(states) if state != "inactive"]
+            if added[-1] + 1 < len(blocks) and progress(added[-1]) >= spec.block_add_threshold:
+                states[added[-1] + 1] = "semi"
+            for b, state in enumerate(states):
+                if state == "semi" and (b == 0 or progress(b - 1) >= spec.decoded_threshold):
+                    states[b] = "full"
+        trace.states.append(list(states))
+        trace.forwards += 1
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + trace.tokens]))[0, len(prompt) :].double().tolist()
+        rows = [_row(logits[i], mask) for i in range(length)]
+        if spec.method == "entropy":
+            chosen = _by_entropy(rows, masked, blocks, states, spec.threshold)
+        else:
+            block = next(b for b in blocks if any(masked[i] for i in b))
+            chosen = [max((i for i in block if masked[i]), key=lambda i: (rows[i][1], -i))]
+        for i in chosen:
+            trace.tokens[i], masked[i], trace.revealed_at[i] = rows[i][0], False, trace.forwards
+        ends = [i for i in range(length) if not masked[i] and trace.tokens[i] == eos]
+        if spec.early_stop and ends and any(masked) and not any(masked[: ends[0]]):
+            trace.tokens = [eos if masked[i] else token for i, token in enumerate(trace.tokens)]
+            trace.stopped_early = True
+            break
+    return trace
+
+
+def _by_entropy(rows, masked, blocks, states, threshold):
+    active = [i for b, state in zip(blocks, states, strict=True) if state != "inactive" for i in b]
+    chosen = [i for i in active if masked[i] and rows[i][2] < threshold]
+    for block, state in zip(blocks, states, strict=True):
+        left = [i for i in block if masked[i]]
+        if state == "full" and left:
+            if not set(left) & set(chosen):
+                chosen.append(min(left, key=lambda i: (rows[i][2], i)))
+            break
+    return chosen
+
+
+def _row(logits, mask):
+    """Greedy token, log-odds and entropy of one row, the mask token excluded."""
+    kept = {v: z for v, z in enumerate(logits) if v != mask}
+    token = max(kept, key=lambda v: (kept[v], -v))
+    top = kept[token]
+    others = math.fsum(math.exp(z - top) for v, z in kept.items() if v != token)
+    total = 1 + others
+    spread = math.fsum(-math.exp(z - top) / total * (z - top - math.log(total)) for z in kept.values())
+    return token, -math.log(others), spread

@@ -1,0 +1,254 @@
+"""The batched decoder against the plain-loop definition and against hand-computed cases."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive_decoder import FormulaModel, TableModel, naive_decode
+
+from tad_core.decoding import DecodeSpec, decode, plan_batches
+from tad_core.decoding.entropy import entropy, reveals_needed
+from tad_core.decoding.token_by_token import log_odds
+from tad_core.errors import ConfigError, DataError
+from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+
+torch.set_num_threads(1)
+
+SPECS = [
+    DecodeSpec(16, 4, early_stop=False),
+    DecodeSpec(16, 4, early_stop=True),
+    DecodeSpec(16, 16, early_stop=True),
+    DecodeSpec(16, 4, "entropy", 0.0, 0.1, 0.95, early_stop=False),
+    DecodeSpec(16, 4, "entropy", 0.6, 0.1, 0.95, early_stop=False),
+    DecodeSpec(16, 4, "entropy", 0.6, 0.5, 0.5, early_stop=True),
+    DecodeSpec(16, 4, "entropy", 0.6, 1.0, 1.0, early_stop=True),
+    DecodeSpec(16, 4, "entropy", 1.2, 0.0, 0.0, early_stop=True),
+    DecodeSpec(16, 2, "entropy", math.inf, 0.5, 0.95, early_stop=False),
+]
+
+
+def prompts_of(count, vocab=11, seed=5):
+    draw = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 7, (count,), generator=draw).tolist()
+    return [torch.randint(2, vocab, (n,), generator=draw).tolist() for n in lengths]
+
+
+def assert_equal(decoded, trace):
+    assert decoded.tokens == trace.tokens
+    assert decoded.revealed_at == trace.revealed_at
+    assert decoded.forwards == trace.forwards
+    assert decoded.stopped_early == trace.stopped_early
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+@pytest.mark.parametrize("seed", range(4))
+def test_equals_the_plain_loops_on_known_logits(spec, seed):
+    model = FormulaModel(seed, eos_bonus=1.5)
+    prompts = prompts_of(9, seed=seed)
+    for prompt, decoded in zip(prompts, decode(model, prompts, spec, batch_size=4), strict=True):
+        assert_equal(decoded, naive_decode(model, prompt, spec))
+
+
+@pytest.fixture(scope="module")
+def llada():
+    torch.manual_seed(3)
+    config = LLaDAConfig(
+        d_model=32, n_heads=2, n_layers=2, mlp_hidden_size=64, vocab_size=23, mask_token_id=1, eos_token_id=0,
+        pad_token_id=0,
+    )  # fmt: skip
+    model = LLaDAModelLM(config).eval()
+    with torch.no_grad():  # a fresh head is nearly uniform; spread the entropies out
+        model.get_output_embeddings().weight.mul_(40)
+    return model
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_equals_the_plain_loops_on_a_transformer(llada, spec):
+    prompts = prompts_of(8, vocab=23)
+    decoded = decode(llada, prompts, spec, batch_size=3)
+    for prompt, one in zip(prompts, decoded, strict=True):
+        assert_equal(one, naive_decode(llada, prompt, spec))
+
+
+@pytest.mark.parametrize("spec", SPECS[1::2], ids=str)
+def test_a_prompt_decodes_the_same_whatever_its_batch(llada, spec):
+    prompts = [p for p in prompts_of(7, vocab=23) for _ in range(2)]
+    alone = [decode(llada, [p], spec)[0] for p in prompts]
+    for size in (2, 5, 64):
+        assert decode(llada, prompts, spec, batch_size=size) == alone
+    assert decode(llada, prompts[::-1], spec, batch_size=7) == alone[::-1]
+
+
+def test_mixed_lengths_in_one_padded_batch_give_the_same(monkeypatch):
+    """The path of accelerators: rows padded on the right, windows at different offsets."""
+    model = FormulaModel(7, eos_bonus=1.0)
+    prompts = prompts_of(10)
+    for spec in SPECS:
+        alone = decode(model, prompts, spec)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "tad_core.decoding.base.plan_batches",
+                lambda lengths, size, equal_lengths: plan_batches(lengths, size, equal_lengths=False),
+            )
+            assert decode(model, prompts, spec, batch_size=10) == alone
+
+
+def row(token, margin, vocab=6):
+    """Logits of one row whose greedy token leads by ``margin``."""
+    return [margin if v == token else 0.0 for v in range(vocab)]
+
+
+def test_token_by_token_takes_the_most_confident_and_finishes_blocks():
+    model = TableModel([row(2, 1.0), row(3, 2.0), row(4, 9.0), row(5, 8.0)])
+    (out,) = decode(model, [[2]], DecodeSpec(4, 2))
+    assert out.tokens == [2, 3, 4, 5]
+    assert out.revealed_at == [2, 1, 3, 4]  # the far surer second block waits
+    assert (out.forwards, out.revealed, out.stopped_early) == (4, 4, False)
+
+
+def test_saturated_confidences_do_not_tie_and_true_ties_go_left():
+    model = TableModel([row(2, 60.0), row(3, 90.0), row(4, 75.0), row(5, 75.0)])
+    assert torch.tensor(row(2, 60.0)).softmax(0).max() == torch.tensor(row(3, 90.0)).softmax(0).max() == 1.0
+    (out,) = decode(model, [[2]], DecodeSpec(4, 4))
+    assert out.revealed_at == [4, 1, 2, 3]
+
+
+def test_multi_block_by_hand():
+    """Six positions in three blocks, threshold 0.5; entropies: low, high, low, high, low, low."""
+    sure, unsure = 8.0, 1.0
+    margins = [sure, unsure, sure, unsure, sure, sure]
+    assert (
+        float(entropy(torch.tensor([row(2, sure)]).double()))
+        < 0.5
+        < float(entropy(torch.tensor([row(2, unsure)]).double()))
+    )
+    model = TableModel([row(2, m) for m in margins])
+    (out,) = decode(model, [[2]], DecodeSpec(6, 2, "entropy", 0.5, 0.5, 1.0))
+    # 1: block 0 alone gives position 0. 2: that is half, block 1 joins and gives 2; block 0 is forced to 1.
+    # 3: block 1 is half done, block 2 joins and gives 4 and 5; block 1, now first unfinished, is forced to 3.
+    assert out.revealed_at == [1, 2, 2, 3, 3, 3]
+    assert out.forwards == 3
+
+
+def test_threshold_is_strict_and_zero_means_one_at_a_time():
+    exact = row(2, 2.0)
+    bound = float(entropy(torch.tensor([[*exact[:1], -torch.inf, *exact[2:]]]).double()))
+    model = TableModel([exact] * 4)
+    assert decode(model, [[2]], DecodeSpec(4, 4, "entropy", bound))[0].forwards == 4
+    assert decode(model, [[2]], DecodeSpec(4, 4, "entropy", math.nextafter(bound, 9)))[0].forwards == 1
+    saturated = TableModel([row(2, 1000.0)] * 4)  # entropy exactly 0: not below 0
+    assert decode(saturated, [[2]], DecodeSpec(4, 4, "entropy", 0.0))[0].revealed_at == [1, 2, 3, 4]
+
+
+def test_the_mask_token_is_never_produced():
+    loud_mask = [row(1, 50.0)] * 4
+    for method in ("token_by_token", "entropy"):
+        (out,) = decode(TableModel(loud_mask), [[2]], DecodeSpec(4, 2, method, 0.5))
+        assert 1 not in out.tokens
+
+
+def test_early_stop_fills_in_end_of_text_and_does_not_count_it():
+    model = TableModel([row(2, 3.0), row(0, 2.0), row(3, 1.0), row(4, 1.0)])
+    (out,) = decode(model, [[2]], DecodeSpec(4, 4))
+    assert (out.tokens, out.revealed_at) == ([2, 0, 0, 0], [1, 2, 0, 0])
+    assert (out.forwards, out.revealed, out.stopped_early) == (2, 2, True)
+    assert out.text_length(0) == 1
+    (full,) = decode(model, [[2]], DecodeSpec(4, 4, early_stop=False))
+    assert (full.tokens, full.forwards, full.stopped_early) == ([2, 0, 3, 4], 4, False)
+
+
+def test_early_stop_waits_for_masks_before_the_end_of_text():
+    model = TableModel([row(2, 1.0), row(0, 9.0), row(3, 5.0), row(4, 0.5)])
+    (out,) = decode(model, [[2]], DecodeSpec(4, 4))
+    assert out.revealed_at == [3, 1, 2, 0]
+    assert out.tokens == [2, 0, 3, 0]  # what was revealed after the end stays as it was
+
+
+def test_end_of_text_in_the_last_position_is_no_early_stop():
+    model = TableModel([row(2, 3.0), row(0, 2.0)])
+    (out,) = decode(model, [[2]], DecodeSpec(2, 2))
+    assert (out.revealed_at, out.stopped_early) == ([1, 2], False)
+
+
+@given(
+    seed=st.integers(0, 50),
+    block=st.sampled_from([2, 4, 8, 16]),
+    threshold=st.floats(0, 3),
+    add=st.floats(0, 1),
+    decoded=st.floats(0, 1),
+    method=st.sampled_from(["token_by_token", "entropy"]),
+    early=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_invariants(seed, block, threshold, add, decoded, method, early):
+    model = FormulaModel(seed, eos_bonus=1.0)
+    spec = DecodeSpec(16, block, method, threshold, add, decoded, early)
+    for out in decode(model, prompts_of(4, seed=seed), spec, batch_size=3):
+        assert model.mask_token_id not in out.tokens
+        assert 1 <= out.forwards <= out.revealed <= 16
+        assert set(range(1, out.forwards + 1)) == {s for s in out.revealed_at if s}
+        assert out.stopped_early == (0 in out.revealed_at)
+        assert all(t == 0 for t, s in zip(out.tokens, out.revealed_at, strict=True) if s == 0)
+        if method == "token_by_token":
+            assert out.revealed == out.forwards  # TPF is 1 exactly
+
+
+def test_thresholds_of_one_decode_the_blocks_one_after_the_other():
+    model = FormulaModel(2)
+    for out in decode(model, prompts_of(6), DecodeSpec(16, 4, "entropy", 0.8, 1.0, 1.0, False)):
+        last = [max(out.revealed_at[b : b + 4]) for b in range(0, 16, 4)]
+        first = [min(out.revealed_at[b : b + 4]) for b in range(0, 16, 4)]
+        assert all(after == before + 1 for before, after in zip(last, first[1:], strict=False))
+
+
+def test_forwards_are_those_the_model_served():
+    model = FormulaModel(3, eos_bonus=2.0)
+    outs = decode(model, [[2, 3]] * 3 + [[4, 5]] * 2 + [[6]], DecodeSpec(16, 4, "entropy", 0.6, 0.5, 0.95))
+    assert model.rows == sum(o.forwards for o in outs)  # finished samples left their batch
+    assert all(o.wall_s > 0 for o in outs)
+
+
+def test_progress_ends_at_the_total():
+    seen = []
+    decode(FormulaModel(), prompts_of(7), DecodeSpec(8, 4), batch_size=2, on_progress=seen.append)
+    assert [p.total for p in seen] == [7] * len(seen)
+    assert seen[-1].done == 7
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+
+
+def test_scores():
+    logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0], [0.0, -torch.inf]], dtype=torch.float64)
+    assert log_odds(logits).tolist() == pytest.approx([0.0, math.log(3.0), math.inf])
+    expected = [math.log(2), 0.75 * math.log(4 / 3) + 0.25 * math.log(4), 0.0]
+    assert entropy(logits).tolist() == pytest.approx(expected)
+    assert entropy(logits)[2] == 0.0
+
+
+def test_reveals_needed():
+    assert [reveals_needed(p, 32) for p in (0, 0.1, 0.5, 0.95, 1.0)] == [0, 4, 16, 31, 32]
+    assert reveals_needed(0.7, 10) == 7
+
+
+def test_batches():
+    assert plan_batches([3, 5, 3, 3], 2, equal_lengths=True) == [[1], [0, 2], [3]]
+    assert plan_batches([3, 5, 3, 3], 2, equal_lengths=False) == [[1, 0], [2, 3]]
+    assert plan_batches([], 2, equal_lengths=True) == []
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(ConfigError, match="48 does not divide response_length 256"):
+        DecodeSpec(256, 48)
+    with pytest.raises(ConfigError, match="threshold: -1"):
+        DecodeSpec(8, 4, "entropy", -1)
+    with pytest.raises(ConfigError, match="block_add_threshold: 2"):
+        DecodeSpec(8, 4, "entropy", 1, 2)
+    with pytest.raises(DataError, match="prompt 1: it has no tokens"):
+        decode(FormulaModel(), [[2], []], DecodeSpec(4, 4))
+
+
+def test_a_prompt_too_long_for_the_model_is_refused(llada):
+    spec = DecodeSpec(16, 4)
+    with pytest.raises(DataError, match="prompt 0: 4090 tokens"):
+        decode(llada, [[2] * 4090], spec)
