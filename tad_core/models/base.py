@@ -39,9 +39,15 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
         """Logits ``[..., V]`` of any selection of hidden rows ``[..., D]``."""
         raise NotImplementedError
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Logits ``[B, L, V]``, unshifted: position i predicts token i."""
-        return self.head(self.hidden(input_ids, attention_mask))
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, hidden_only: bool = False
+    ) -> Tensor:
+        """Logits ``[B, L, V]``, unshifted: position i predicts token i.
+
+        ``hidden_only`` gives what ``hidden`` gives: data-parallel wrappers see gradients only through ``forward``.
+        """
+        hidden_BLD = self.hidden(input_ids, attention_mask)
+        return hidden_BLD if hidden_only else self.head(hidden_BLD)
 
     @property
     def mask_token_id(self) -> int:
@@ -59,7 +65,9 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
         return cast(int, self.config.vocab_size)
 
 
-def right_pad(rows: list[list[int]], pad_id: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+def right_pad(
+    rows: list[list[int]], pad_id: int, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
     """Stack rows of different length: ``(ids_BL, attention_mask_BL)``; padding is on the right."""
     width = max(len(r) for r in rows)
     ids_BL = torch.full((len(rows), width), pad_id, dtype=torch.long)

@@ -1,0 +1,1 @@
+"""Distillation and fine-tuning of adapters, in a process of its own."""

@@ -1,0 +1,167 @@
+"""What an objective is: which states it trains on, which tokens of them, and the loss.
+
+The trainer, the data set and the collator know only this interface, so that another objective is one more file
+here and one more entry in ``objectives/__init__.py``.
+
+Shapes: B states, L response positions, N selected rows, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
+
+#: from selected hidden rows ``[N, D]`` to logits ``[N, V]``; the identity where logits are given themselves
+Head = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What happens at every response position of B states.
+
+    Attributes:
+        masked_BL: shown to the student as the mask token.
+        near_BL: rows of the near loss, a subset of the masked ones.
+        distant_BL: rows of the distant loss, masked and disjoint from near.
+        weight_B: factor of the near rows of a state; None for 1.
+    """
+
+    masked_BL: BoolArray
+    near_BL: BoolArray
+    distant_BL: BoolArray
+    weight_B: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The selected rows of one part of the loss.
+
+    Attributes:
+        student_ND: the student's hidden states, with gradient (or logits, when the head is the identity).
+        labels_N: the trajectory's tokens.
+        teacher_ND: the teacher's hidden states of the same tokens, without gradient; None if not needed.
+        weights_N: factor of each row; None for 1.
+    """
+
+    student_ND: Tensor
+    labels_N: Tensor
+    teacher_ND: Tensor | None = None
+    weights_N: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LossParts:
+    """A micro-batch's share of the loss, and the sums it is made of.
+
+    Attributes:
+        loss: scalar to differentiate; the shares of all micro-batches of an optimizer step add up to its loss.
+        near_sum: sum over near rows, detached.
+        distant_sum: sum over distant rows before lambda, detached.
+    """
+
+    loss: Tensor
+    near_sum: Tensor
+    distant_sum: Tensor
+
+
+class Objective(ABC):
+    """A training objective on partly masked responses."""
+
+    #: whether the adapter-free model with the privileged prompt has to be run
+    needs_teacher: bool
+    #: whether near rows need the teacher's distribution
+    near_needs_teacher: bool = False
+    #: whether distant rows enter the loss at all, and whether they need the teacher's distribution
+    distant_counts: bool = False
+    distant_needs_teacher: bool = False
+
+    @abstractmethod
+    def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
+        """The states of one epoch of the trajectory called ``name``: at most ``count`` numbers, drawn from
+        the seed, the name and the epoch alone. What a number means is the objective's own affair."""
+
+    @abstractmethod
+    def mark(self, revealed_at_BL: IntArray, draws_B: IntArray) -> Marks:
+        """Masked, near and distant positions of the states that ``draws`` named."""
+
+    @abstractmethod
+    def totals(self, marks: Marks) -> tuple[int, int]:
+        """By how much the near and the distant sum of a whole optimizer step are divided."""
+
+    @abstractmethod
+    def loss(self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int) -> LossParts:
+        """The share of one micro-batch in the loss of its optimizer step.
+
+        Args:
+            near: near rows of the micro-batch.
+            distant: distant rows of the micro-batch.
+            head: hidden rows to logits; frozen.
+            totals_2: what ``totals`` said of the whole optimizer step, over all micro-batches and devices.
+            rows_per_chunk: rows whose logits may be in memory at once.
+        """
+
+
+RowLoss = Callable[[Tensor, "Tensor | None", Tensor], Tensor]
+
+
+def sum_rows(rows: Rows, row_loss: RowLoss, head: Head, rows_per_chunk: int) -> Tensor:
+    """Sum of ``row_loss(student_logits_NV, teacher_logits_NV, labels_N) -> [N]`` over rows, in float32.
+
+    With more rows than ``rows_per_chunk`` the gradient of each chunk is taken as soon as its loss is known, so
+    that the logits of one chunk at a time are alive and nothing is computed twice.
+    """
+
+    def chunk(student_ND: Tensor, part: slice) -> Tensor:
+        with torch.no_grad():
+            teacher_NV = None if rows.teacher_ND is None else head(rows.teacher_ND[part]).float()
+        losses_N = row_loss(head(student_ND).float(), teacher_NV, rows.labels_N[part])
+        return (losses_N if rows.weights_N is None else losses_N * rows.weights_N[part]).sum()
+
+    count = rows.labels_N.shape[0]
+    if count <= rows_per_chunk:
+        return chunk(rows.student_ND, slice(0, count))
+    parts = [slice(start, min(start + rows_per_chunk, count)) for start in range(0, count, rows_per_chunk)]
+    if not (torch.is_grad_enabled() and rows.student_ND.requires_grad):
+        return torch.stack([chunk(rows.student_ND[part], part) for part in parts]).sum()
+    total: Tensor = _ChunkedSum.apply(rows.student_ND, chunk, parts)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _ChunkedSum(torch.autograd.Function):
+    """A sum over chunks of rows whose gradient with respect to the rows is computed along the way.
+
+    Right because the result is a sum: its gradient is each chunk's own, times one scalar from above.
+    """
+
+    @staticmethod
+    def forward(  # noqa: D102
+        ctx: torch.autograd.function.FunctionCtx,
+        student_ND: Tensor,
+        chunk: Callable[[Tensor, slice], Tensor],
+        parts: list[slice],
+    ) -> Tensor:
+        gradient_ND = torch.empty_like(student_ND)
+        total = torch.zeros((), dtype=torch.float32, device=student_ND.device)
+        for part in parts:
+            with torch.enable_grad():
+                piece_ND = student_ND[part].detach().requires_grad_()
+                value = chunk(piece_ND, part)
+            gradient_ND[part] = torch.autograd.grad(value, piece_ND)[0]
+            total += value.detach()
+        ctx.save_for_backward(gradient_ND)
+        return total
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *above: Tensor) -> tuple[Tensor, None, None]:  # noqa: D102
+        (gradient_ND,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return (gradient_ND * above[0]).to(gradient_ND.dtype), None, None

@@ -1,0 +1,66 @@
+"""Plain fine-tuning on the references: the masked-diffusion loss of LLaDA, the baseline of every comparison.
+
+For every state a masking rate p is drawn uniformly, each response token is masked with probability p, and the
+cross-entropy of the masked tokens is weighted 1/p and divided by *all* response tokens, masked or not (Nie et al.
+2025, eq. 5 and algorithm 2). End-of-text padding is learned like any other token.
+
+Shapes: B states, L response positions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tad_core.config import DistillConfig
+from tad_core.objectives.base import Head, IntArray, LossParts, Marks, Objective, Rows, sum_rows
+from tad_core.objectives.tad import hard_loss
+from tad_core.rng import generator
+
+#: least masking rate: bounds the weight 1/p
+MIN_RATE = 1e-3
+
+
+def uniforms(seeds_B: IntArray, count: int) -> NDArray[np.float64]:
+    """``[B, count]`` numbers of [0, 1), row b a function of ``seeds_B[b]`` alone (SplitMix64, Steele 2014)."""
+    with np.errstate(over="ignore"):
+        counter_1N = np.arange(1, count + 1, dtype=np.uint64)[None, :] * np.uint64(0x9E3779B97F4A7C15)
+        z = seeds_B.astype(np.uint64)[:, None] + counter_1N
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+class SFTObjective(Objective):
+    """Random masks over the references."""
+
+    needs_teacher = False
+
+    def __init__(self, config: DistillConfig) -> None:
+        self.seed = config.seed
+
+    def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
+        """A draw is the seed of one random mask."""
+        del length
+        return generator("sft", self.seed, epoch, name).integers(0, 1 << 62, size=count, dtype=np.int64)
+
+    def mark(self, revealed_at_BL: IntArray, draws_B: IntArray) -> Marks:
+        """The rate is the first number of a seed, the tokens' own are the next L."""
+        noise = uniforms(draws_B, 1 + revealed_at_BL.shape[1])
+        rate_B1 = MIN_RATE + (1 - MIN_RATE) * noise[:, :1]
+        masked_BL = noise[:, 1:] < rate_B1
+        weight_B = (1.0 / rate_B1[:, 0]).astype(np.float32)
+        return Marks(masked_BL, masked_BL, np.zeros_like(masked_BL), weight_B)
+
+    def totals(self, marks: Marks) -> tuple[int, int]:
+        """All response tokens."""
+        return int(marks.masked_BL.size), 0
+
+    def loss(self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int) -> LossParts:
+        """Weighted cross-entropy over masked tokens, divided by all response tokens."""
+        del distant
+        near_sum = sum_rows(near, lambda s, _, y: hard_loss(s, y), head, rows_per_chunk)
+        return LossParts(near_sum / totals_2[0], near_sum.detach(), torch.zeros_like(near_sum).detach())

@@ -1,0 +1,119 @@
+"""Temporal-aware distillation: the loss of the paper (section 3.3, eq. 10 to 14), as pure functions.
+
+Near tokens (revealed within the window) get hard cross-entropy on the trajectory's token; distant ones get the
+forward KL from the privileged teacher. Both are means over *tokens*, not over states, and the mean is taken over
+the whole optimizer step: the sums of all micro-batches and devices are divided by the counts of the step.
+
+Shapes: B states, L response positions, N rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tad_core.config import DistillConfig
+from tad_core.errors import ConfigError
+from tad_core.objectives.base import (
+    BoolArray,
+    Head,
+    IntArray,
+    LossParts,
+    Marks,
+    Objective,
+    RowLoss,
+    Rows,
+    sum_rows,
+)
+from tad_core.trajectory.states import sample_steps
+
+
+def hard_loss(student_NV: Tensor, labels_N: Tensor) -> Tensor:
+    """Cross-entropy ``[N]`` on the trajectory's tokens, in nats."""
+    return F.cross_entropy(student_NV, labels_N, reduction="none")
+
+
+def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float = 1.0) -> Tensor:
+    """Forward KL(teacher || student) ``[N]`` of the tempered distributions, times temperature squared."""
+    log_student_NV = F.log_softmax(student_NV / temperature, dim=-1)
+    log_teacher_NV = F.log_softmax(teacher_NV / temperature, dim=-1)
+    return (
+        F.kl_div(log_student_NV, log_teacher_NV, reduction="none", log_target=True).sum(-1) * temperature**2
+    )
+
+
+def partition_batch(revealed_at_BL: IntArray, steps_B: IntArray, window: int) -> tuple[BoolArray, BoolArray]:
+    """Near and distant sets of many states at once; row by row what ``trajectory.states.partition`` says."""
+    last = revealed_at_BL.shape[1]
+    masked_BL = revealed_at_BL > steps_B[:, None]
+    near_BL = masked_BL & (revealed_at_BL <= np.minimum(steps_B + window, last)[:, None])
+    return near_BL, masked_BL & ~near_BL
+
+
+@dataclass(frozen=True)
+class TADLoss:
+    """How near and distant rows are penalised; ``weight_distant`` is lambda."""
+
+    near: Literal["hard", "soft"] = "hard"
+    distant: Literal["soft", "hard", "none"] = "soft"
+    weight_distant: float = 1.0
+    temperature: float = 1.0
+
+    def __call__(
+        self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int = 1 << 30
+    ) -> LossParts:
+        """See ``Objective.loss``; an empty part is zero, not NaN."""
+        near_sum = sum_rows(near, self._rows(self.near), head, rows_per_chunk)
+        total_2 = totals_2.clamp(min=1)
+        loss = near_sum / total_2[0]
+        distant_sum = torch.zeros_like(near_sum)
+        if self.distant != "none":
+            distant_sum = sum_rows(distant, self._rows(self.distant), head, rows_per_chunk)
+            loss = loss + self.weight_distant * distant_sum / total_2[1]
+        return LossParts(loss, near_sum.detach(), distant_sum.detach())
+
+    def _rows(self, kind: str) -> RowLoss:
+        def hard(student_NV: Tensor, _: Tensor | None, labels_N: Tensor) -> Tensor:
+            return hard_loss(student_NV, labels_N)
+
+        def soft(student_NV: Tensor, teacher_NV: Tensor | None, _: Tensor) -> Tensor:
+            assert teacher_NV is not None, "a soft loss is given teacher rows"
+            return soft_loss(student_NV, teacher_NV, self.temperature)
+
+        return hard if kind == "hard" else soft
+
+
+class TADObjective(Objective):
+    """States of the teacher's own trajectories, split by the window."""
+
+    def __init__(self, config: DistillConfig, window: int | None) -> None:
+        if window is None or window < 1:
+            raise ConfigError(f"window: {window!r}; the tad objective needs a window of at least 1 step")
+        self.window, self.seed = window, config.seed
+        self._loss = TADLoss(config.near, config.distant, config.weight_distant, config.temperature)
+        self.near_needs_teacher = config.near == "soft"
+        self.distant_counts = config.distant != "none"
+        self.distant_needs_teacher = config.distant == "soft"
+        self.needs_teacher = self.near_needs_teacher or self.distant_needs_teacher
+
+    def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
+        """Distinct steps 0 to L - 1 of one trajectory."""
+        return sample_steps(f"tad/{self.seed}/{epoch}/{name}", length, count)
+
+    def mark(self, revealed_at_BL: IntArray, draws_B: IntArray) -> Marks:
+        """A draw is the step of the state."""
+        near_BL, distant_BL = partition_batch(revealed_at_BL, draws_B, self.window)
+        return Marks(near_BL | distant_BL, near_BL, distant_BL)
+
+    def totals(self, marks: Marks) -> tuple[int, int]:
+        """Counts of near and of distant tokens."""
+        return int(marks.near_BL.sum()), int(marks.distant_BL.sum())
+
+    def loss(self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int) -> LossParts:
+        """See ``TADLoss``."""
+        return self._loss(near, distant, head, totals_2, rows_per_chunk)

@@ -1,0 +1,88 @@
+"""``python -m tad_core.training SPEC.json``: the process that trains; also what torchrun and deepspeed start."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+
+from tad_core.errors import TADError
+
+#: a line that begins so tells the parent what went wrong, whatever launcher stands between
+ERROR_PREFIX = "TRAINING_ERROR "
+EXIT_OUT_OF_MEMORY = 3
+#: set by ``launch``: the process is nobody's without the one that started it
+CHILD_VARIABLE = "TAD_TRAINING_CHILD"
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train; returns 0, 2 (bad input), 3 (out of memory), 75 (stopped on request, checkpoint saved) or 1."""
+    parser = argparse.ArgumentParser(prog="python -m tad_core.training", description="Train one adapter.")
+    parser.add_argument("spec", help="JSON file, see tad_core/training/spec.py")
+    parser.add_argument(
+        "--local_rank", "--local-rank", help=argparse.SUPPRESS
+    )  # the deepspeed launcher adds it
+    path = parser.parse_args(arguments).spec
+    if CHILD_VARIABLE in os.environ and not _die_with_parent():
+        return 1
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from tad_core.training.recorder import EXIT_INTERRUPTED, StopRequest  # torch: after the parent is watched
+
+    stop = StopRequest()
+    stop.install()
+    try:
+        from tad_core.training.run import hide_other_gpus, train
+        from tad_core.training.spec import read_spec
+
+        spec = read_spec(path)
+        hide_other_gpus(spec.model.device)
+        if train(spec, stop):
+            return 0
+        print("stopped on request; the checkpoint is saved, run the same command again to go on", flush=True)
+        return EXIT_INTERRUPTED
+    except TADError as error:
+        _report(type(error).__name__, str(error))
+        return error.exit_code
+    except MemoryError:
+        _report("OutOfMemoryError", "host memory is exhausted")
+        return EXIT_OUT_OF_MEMORY
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        traceback.print_exc()
+        _report("OutOfMemoryError", str(error).splitlines()[0])
+        return EXIT_OUT_OF_MEMORY
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch ran out of device memory or could not allocate host memory."""
+    import torch
+
+    text = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+    )
+
+
+def _report(kind: str, message: str) -> None:
+    print(ERROR_PREFIX + json.dumps({"kind": kind, "message": message}), flush=True)
+
+
+def _die_with_parent() -> bool:
+    """Ask the kernel for a SIGTERM when the parent goes, however it goes (Linux); False if it is gone already."""
+    if not sys.platform.startswith("linux"):
+        return True
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    return os.getppid() == parent and parent != 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

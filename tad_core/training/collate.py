@@ -1,0 +1,119 @@
+"""From state numbers to the tensors of a micro-batch, without a Python loop over samples.
+
+Student and teacher sequences differ only in their prompt; each is right-padded on its own. Only the rows that a
+loss reads go through the head, so the batch carries their flat indices.
+
+Shapes: B states, L response positions, W sequence width, N near rows, M distant rows, G states of a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tad_core.objectives.base import BoolArray, IntArray, Marks, Objective
+from tad_core.training.dataset import Prompts, StatePlan, TrainingTable
+
+Batch = dict[str, Tensor]
+
+#: padded widths are multiples of this: attention kernels with a mask want aligned rows
+_ALIGN = 8
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The two ids a state is written with."""
+
+    mask: int
+    pad: int
+
+
+class Collator:
+    """Builds micro-batches of a plan.
+
+    A batch holds ``student_ids_BW``, ``student_mask_BW`` (left out when nothing is padded) and the same of the
+    teacher where one is needed; ``near_*`` and ``distant_*``: flat rows of the student (and teacher) sequences,
+    labels, weights; and ``totals_2``, the divisors of the whole optimizer step.
+    """
+
+    def __init__(self, table: TrainingTable, plan: StatePlan, objective: Objective, tokens: Tokens) -> None:
+        self.table, self.plan, self.objective, self.tokens = table, plan, objective, tokens
+        self._step = -1
+        self._totals_2 = torch.ones(2)
+
+    def __call__(self, indices: list[int]) -> Batch:
+        """The tensors of these states; they belong to one optimizer step."""
+        index = np.asarray(indices)
+        step = int(index[0]) // self.plan.batch
+        assert int(index[-1]) // self.plan.batch == step, "a micro-batch never straddles two steps"
+        if step != self._step:
+            self._step, self._totals_2 = step, self.step_totals(step)
+        row_B = self.plan.row_S[index]
+        marks = self._mark(row_B, self.plan.draw_S[index])
+        response_BL = self.table.response_RL[row_B].astype(np.int64)
+        state_BL = np.where(marks.masked_BL, self.tokens.mask, response_BL)
+        batch: Batch = {"totals_2": self._totals_2.clone()}
+        for who, prompts in (("student", self.table.student), ("teacher", self.table.teacher)):
+            if who == "teacher" and not self.objective.needs_teacher:
+                continue
+            ids_BW, mask_BW = join(prompts, row_B, state_BL, self.tokens.pad)
+            batch[f"{who}_ids_BW"] = torch.from_numpy(ids_BW)
+            if mask_BW is not None:
+                batch[f"{who}_mask_BW"] = torch.from_numpy(mask_BW)
+            first_B = np.arange(len(row_B)) * ids_BW.shape[1] + prompts.length_R[row_B]
+            self._rows(batch, who, marks, first_B)
+        batch["near_labels_N"] = torch.from_numpy(response_BL[marks.near_BL])
+        if self.objective.distant_counts:
+            batch["distant_labels_M"] = torch.from_numpy(response_BL[marks.distant_BL])
+        if marks.weight_B is not None:
+            state_N = np.nonzero(marks.near_BL)[0]
+            batch["near_weights_N"] = torch.from_numpy(marks.weight_B[state_N])
+        return batch
+
+    def step_totals(self, step: int) -> Tensor:
+        """``totals_2`` of a whole optimizer step: the same on every device, so none has to be asked."""
+        part = slice(step * self.plan.batch, (step + 1) * self.plan.batch)
+        marks = self._mark(self.plan.row_S[part], self.plan.draw_S[part])
+        return torch.tensor(self.objective.totals(marks), dtype=torch.float32)
+
+    def _mark(self, row_B: NDArray[np.int32], draw_B: IntArray) -> Marks:
+        return self.objective.mark(self.table.revealed_at_RL[row_B].astype(np.int64), draw_B)
+
+    def _rows(self, batch: Batch, who: str, marks: Marks, first_B: IntArray) -> None:
+        objective = self.objective
+        if who == "student" or objective.near_needs_teacher:
+            batch[f"near_{who}_N"] = flat_rows(marks.near_BL, first_B)
+        if objective.distant_counts and (who == "student" or objective.distant_needs_teacher):
+            batch[f"distant_{who}_M"] = flat_rows(marks.distant_BL, first_B)
+
+
+def flat_rows(chosen_BL: BoolArray, first_B: IntArray) -> Tensor:
+    """Indices of the chosen positions in the flattened ``[B * W]`` sequence; ``first_B`` is where responses start."""
+    state_N, position_N = np.nonzero(chosen_BL)
+    return torch.from_numpy(first_B[state_N] + position_N)
+
+
+def join(
+    prompts: Prompts, row_B: NDArray[np.int32], state_BL: IntArray, pad: int
+) -> tuple[IntArray, NDArray[np.int64] | None]:
+    """Prompt, response and padding side by side: ids ``[B, W]`` and the mask of real tokens, None if all are."""
+    length = state_BL.shape[1]
+    prompt_B1 = prompts.length_R[row_B][:, None]
+    longest, shortest = int(prompt_B1.max()), int(prompt_B1.min())
+    width = longest + length
+    if longest != shortest:
+        width = -(-width // _ALIGN) * _ALIGN
+    column_1W = np.arange(width)[None, :]
+    position_BW = column_1W - prompt_B1
+    response_BW = np.take_along_axis(state_BL, np.clip(position_BW, 0, length - 1), axis=1)
+    prompt_BW = prompts.ids_RP[row_B][:, np.minimum(column_1W[0], prompts.ids_RP.shape[1] - 1)]
+    ids_BW = np.where(position_BW < 0, prompt_BW, np.where(position_BW < length, response_BW, pad)).astype(
+        np.int64
+    )
+    if longest == shortest:
+        return ids_BW, None
+    return ids_BW, (position_BW < length).astype(np.int64)

@@ -1,0 +1,226 @@
+"""Training data in memory: the kept trajectories as flat arrays, and the order in which states are visited.
+
+Nothing here depends on the number of devices or on the micro-batch: the plan is one list of states, and optimizer
+step s consists of the slice ``[s * G, (s + 1) * G)`` of it, G being the global batch.
+
+Shapes: R rows (trajectories or references), L response positions, P longest prompt, S states of an epoch,
+G states of an optimizer step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from tad_core.config import DistillConfig
+from tad_core.data.problem import Problem
+from tad_core.data.prompts import student_prompt
+from tad_core.errors import ArtifactError, DataError
+from tad_core.objectives.base import IntArray, Objective
+from tad_core.rng import generator
+from tad_core.trajectory.schema import TRAJECTORY_SCHEMA, VERDICT_SCHEMA
+
+PRIVILEGED = "privileged"
+PASSED = "passed"
+_COLUMNS = ["problem_id", "sample", "condition", "student_prompt_ids", "teacher_prompt_ids", "response_ids",
+            "revealed_at"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of different length in one array; row r is ``ids_RP[r, :length_R[r]]``."""
+
+    ids_RP: NDArray[np.int32]
+    length_R: IntArray
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """Every row to train on. ``names`` are the keys of its randomness: ``problem_id/sample``."""
+
+    names: list[str]
+    student: Prompts
+    teacher: Prompts
+    response_RL: NDArray[np.int32]
+    revealed_at_RL: NDArray[np.int16]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def load_kept(
+    trajectories: Sequence[str | Path], verdicts: Sequence[str | Path], length: int
+) -> TrainingTable:
+    """The privileged trajectories that passed, in the order of the shards.
+
+    Args:
+        trajectories: shard files.
+        verdicts: one file a shard, same rows in the same order; empty to take every privileged row.
+        length: expected response length.
+
+    Raises:
+        ArtifactError: damaged file, other schema, or verdicts of other rows.
+        DataError: nothing is kept, or responses of another length.
+    """
+    tables = []
+    for i, path in enumerate(trajectories):
+        table = _read(path, TRAJECTORY_SCHEMA, _COLUMNS)
+        keep = np.array([c == PRIVILEGED for c in table["condition"].to_pylist()], dtype=bool)
+        if verdicts:
+            keep &= _passed(path, table, verdicts[i])
+        tables.append(table.filter(pa.array(keep)))
+    table = pa.concat_tables(tables).combine_chunks()
+    if table.num_rows == 0:
+        raise DataError(
+            f"training: none of the trajectories in {len(trajectories)} shards is kept; look at the filter's reasons"
+        )
+    names = [
+        f"{p}/{s}" for p, s in zip(table["problem_id"].to_pylist(), table["sample"].to_pylist(), strict=True)
+    ]
+    return TrainingTable(
+        names=names,
+        student=_prompts(*_ragged(table["student_prompt_ids"])),
+        teacher=_prompts(*_ragged(table["teacher_prompt_ids"])),
+        response_RL=_square(table["response_ids"], length, "response_ids").astype(np.int32),
+        revealed_at_RL=_square(table["revealed_at"], length, "revealed_at").astype(np.int16),
+    )
+
+
+def load_references(
+    path: str | Path, tokenizer: Any, eos_token_id: int, length: int
+) -> tuple[TrainingTable, int]:
+    """The problems' references as responses, padded with end-of-text; and how many were too long for one.
+
+    Raises:
+        DataError: the file is not a problems.jsonl, or no reference fits.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        problems = [Problem(**json.loads(line)) for line in lines if line.strip()]
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"problems: {path} cannot be read as problems ({error}); collect again") from None
+    names, prompts, responses = [], [], []
+    for problem in problems:
+        target = tokenizer(problem.reference, add_special_tokens=False)["input_ids"]
+        if len(target) >= length:  # one end-of-text must fit, or the model never learns to stop
+            continue
+        names.append(problem.id)
+        prompts.append(student_prompt(tokenizer, problem))
+        responses.append(target + [eos_token_id] * (length - len(target)))
+    if not names:
+        raise DataError(
+            f"problems: none of the {len(problems)} references in {path} fits into {length - 1} tokens; "
+            "raise rollout.response_length"
+        )
+    flat = np.array([token for prompt in prompts for token in prompt], dtype=np.int32)
+    plain = _prompts(flat, np.array([len(p) for p in prompts], dtype=np.int64))
+    order_RL = np.zeros((len(names), length), dtype=np.int16)  # references have no reveal order
+    return TrainingTable(names, plain, plain, np.array(responses, dtype=np.int32), order_RL), len(
+        problems
+    ) - len(names)
+
+
+class StatePlan(Dataset[int]):
+    """The states of the whole run, in order; item i is ``(row_S[i], draw_S[i])``.
+
+    An epoch draws ``states_per_trajectory`` states of every row and shuffles them globally. A run of more steps
+    than one epoch gives goes on with the next epoch's draws. Inside one optimizer step the order does not matter
+    to the result, so the states of a step are sorted by prompt length there: less padding.
+    """
+
+    def __init__(self, table: TrainingTable, objective: Objective, config: DistillConfig) -> None:
+        per_row = min(config.states_per_trajectory, table.response_RL.shape[1])
+        per_epoch = per_row * len(table)
+        self.batch = config.global_batch_size
+        self.steps = config.max_steps or max(1, round(per_epoch * config.epochs / self.batch))
+        self.epoch_states = per_epoch
+        rows, draws = [], []
+        for epoch in range(-(-self.steps * self.batch // per_epoch)):
+            row_S, draw_S = _epoch(table, objective, config.seed, epoch, per_row)
+            rows.append(row_S)
+            draws.append(draw_S)
+        row_S = np.concatenate(rows)[: self.steps * self.batch]
+        draw_S = np.concatenate(draws)[: self.steps * self.batch]
+        length_R = table.student.length_R + table.teacher.length_R
+        order = np.argsort(length_R[row_S].reshape(self.steps, self.batch), axis=1, kind="stable")
+        order += np.arange(self.steps)[:, None] * self.batch
+        self.row_S, self.draw_S = row_S[order.ravel()], draw_S[order.ravel()]
+
+    def __len__(self) -> int:
+        return len(self.row_S)
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def __getitems__(self, indices: list[int]) -> list[int]:
+        """What the loader's fetcher calls: the collator works on whole batches of indices."""
+        return indices
+
+
+def _epoch(
+    table: TrainingTable, objective: Objective, seed: int, epoch: int, per_row: int
+) -> tuple[NDArray[np.int32], IntArray]:
+    length = table.response_RL.shape[1]
+    draw_RK = np.stack([objective.draws(name, length, per_row, epoch) for name in table.names])
+    row_RK = np.repeat(np.arange(len(table), dtype=np.int32)[:, None], draw_RK.shape[1], axis=1)
+    order = generator("order", seed, epoch).permutation(draw_RK.size)
+    return row_RK.ravel()[order], draw_RK.ravel()[order]
+
+
+# --- Arrow to NumPy ---------------------------------------------------------------------------------
+
+
+def _read(path: str | Path, schema: pa.Schema, columns: list[str]) -> pa.Table:
+    """Some columns of a shard, page checksums verified; no Python object a token, unlike ``read_trajectories``."""
+    try:
+        table = pq.ParquetFile(str(path), page_checksum_verification=True).read(columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(
+            f"{path} is damaged ({error}); run the stage again, it alone is recomputed"
+        ) from None
+    want = (schema.metadata or {})[b"tad.schema"]
+    if (table.schema.metadata or {}).get(b"tad.schema") != want:
+        raise ArtifactError(
+            f"{path} is not {want.decode()}; it was written by another version: collect again"
+        )
+    return table
+
+
+def _passed(path: str | Path, table: pa.Table, verdict_path: str | Path) -> NDArray[np.bool_]:
+    keys = ["problem_id", "sample", "condition"]
+    verdicts = _read(verdict_path, VERDICT_SCHEMA, [*keys, "verdict"])
+    if any(table[k].to_pylist() != verdicts[k].to_pylist() for k in keys):
+        raise ArtifactError(f"{verdict_path} does not line up with {path} row by row; run the filter again")
+    return np.array([v == PASSED for v in verdicts["verdict"].to_pylist()], dtype=bool)
+
+
+def _ragged(column: Any) -> tuple[NDArray[Any], IntArray]:
+    """Flat values and the length of each list."""
+    lists = pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
+    length_R = np.diff(lists.offsets.to_numpy()).astype(np.int64)
+    return lists.flatten().to_numpy(), length_R
+
+
+def _prompts(flat: NDArray[Any], length_R: IntArray) -> Prompts:
+    ids_RP = np.zeros((len(length_R), int(length_R.max())), dtype=np.int32)
+    ids_RP[np.arange(ids_RP.shape[1])[None, :] < length_R[:, None]] = flat
+    return Prompts(ids_RP, length_R)
+
+
+def _square(column: Any, length: int, name: str) -> NDArray[Any]:
+    flat, length_R = _ragged(column)
+    if (length_R != length).any():
+        odd = int(length_R[length_R != length][0])
+        raise DataError(
+            f"{name}: a response has {odd} tokens, not rollout.response_length {length}; collect again"
+        )
+    return flat.reshape(-1, length)

@@ -1,0 +1,182 @@
+"""What a run tells while it goes: ``losses.jsonl`` (one line a step), progress lines, checkpoints on time.
+
+Sums stay on the device until a line is due, so that no step waits for the host.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from tad_core.config import DistillConfig
+from tad_core.errors import ConfigError
+from tad_core.objectives.base import LossParts
+from tad_core.rng import key
+from tad_core.training.checkpoint import write_atomic
+
+#: exit status of a run that was asked to stop and saved a checkpoint first (EX_TEMPFAIL)
+EXIT_INTERRUPTED = 75
+LOSSES = "losses.jsonl"
+
+
+class StopRequest:
+    """SIGTERM and Ctrl-C become a wish that the loop grants at the end of its step."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.running = False
+
+    def install(self) -> None:
+        """Take over both signals."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self.running:  # nothing to save yet
+            sys.exit(EXIT_INTERRUPTED)
+        self.wanted = True
+
+
+class Recorder(TrainerCallback):  # type: ignore[misc]
+    """Keeps the books of a run. ``granted`` says whether the run ended because it was asked to."""
+
+    def __init__(self, output: Path, config: DistillConfig, steps: int, stop: StopRequest) -> None:
+        self.path, self.config, self.steps, self.stop = output / LOSSES, config, steps, stop
+        self.granted = False
+        self.done_before = 0
+        self._wall_before = 0.0
+        self._started = time.monotonic()
+        self._now_4: Tensor | None = None
+        self._waiting: list[tuple[int, float, float, Tensor]] = []  # step, lr, wall_s, sums and totals
+        self._lr = 0.0
+
+    def resume(self, step: int) -> None:
+        """Cut the loss file back to ``step``: what came after it is computed again."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        kept = [line for line in lines if _step(line) <= step]
+        write_atomic(self.path, "".join(f"{line}\n" for line in kept))
+        self.done_before = step
+        self._wall_before = float(json.loads(kept[-1])["wall_s"]) if kept else 0.0
+
+    def add(self, parts: LossParts, totals_2: Tensor) -> None:
+        """Count one micro-batch; no host synchronisation."""
+        sums_2 = torch.stack([parts.near_sum, parts.distant_sum])
+        if self._now_4 is None:
+            self._now_4 = torch.cat([sums_2, totals_2])
+        else:
+            self._now_4[:2] += sums_2
+
+    # --- called by the trainer ----------------------------------------------------------------------
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the clock; from now on a signal waits for the end of the step."""
+        self._started = time.monotonic()
+        self.stop.running = True
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Key dropout by step and device, so that a resumed run draws what the undisturbed one draws."""
+        torch.manual_seed(key("dropout", self.config.seed, state.global_step, args.process_index) >> 1)
+        self._lr = float(kwargs["optimizer"].param_groups[0]["lr"])
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """File the step; log, save or stop where it is due."""
+        assert self._now_4 is not None
+        wall_s = self._wall_before + time.monotonic() - self._started
+        self._waiting.append((state.global_step, self._lr, wall_s, self._now_4))
+        self._now_4 = None
+        last = state.global_step >= self.steps
+        wanted = self._agreed()
+        if wanted and not last:
+            self.granted = control.should_training_stop = control.should_save = True
+        if state.global_step % self.config.save_steps == 0 and not last:
+            control.should_save = True
+        if state.global_step % self.config.log_steps == 0 or last or control.should_save:
+            self._flush(args)
+
+    def _agreed(self) -> bool:
+        """Whether any device was asked to stop: all of them must stop after the same step."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return self.stop.wanted
+        flag = torch.tensor(float(self.stop.wanted), device=self._waiting[-1][3].device)
+        dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def _flush(self, args: TrainingArguments) -> None:
+        sums_S4 = torch.stack([sums_4 for *_, sums_4 in self._waiting])
+        if dist.is_available() and dist.is_initialized():
+            shares_S2 = sums_S4[:, :2].contiguous()
+            dist.all_reduce(shares_S2)  # the totals are those of all devices already
+            sums_S4[:, :2] = shares_S2
+        rows = [
+            self._line(step, lr, wall_s, *sums)
+            for (step, lr, wall_s, _), sums in zip(self._waiting, sums_S4.tolist(), strict=True)
+        ]
+        self._waiting.clear()
+        if args.process_index == 0:
+            with self.path.open("a", encoding="utf-8") as handle:
+                handle.writelines(json.dumps(row) + "\n" for row in rows)
+            self._tell(rows)
+        for row in rows:
+            if not math.isfinite(row["loss"]):
+                raise ConfigError(
+                    f"distill.learning_rate: {self.config.learning_rate} made the loss {row['loss']} at step "
+                    f"{row['step']}; lower it, or add distill.warmup_steps"
+                )
+
+    def _line(
+        self,
+        step: int,
+        lr: float,
+        wall_s: float,
+        near: float,
+        distant: float,
+        near_count: float,
+        distant_count: float,
+    ) -> dict[str, Any]:
+        near_mean, distant_mean = near / max(near_count, 1.0), distant / max(distant_count, 1.0)
+        weight = self.config.weight_distant
+        return {
+            "step": step, "loss": near_mean + weight * distant_mean, "near": near_mean, "distant": distant_mean,
+            "near_count": int(near_count), "distant_count": int(distant_count), "lr": lr,
+            "wall_s": round(wall_s, 3),
+        }  # fmt: skip
+
+    def _tell(self, rows: list[dict[str, Any]]) -> None:
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in ("loss", "near", "distant")}
+        step, spent_s = rows[-1]["step"], rows[-1]["wall_s"] - self._wall_before
+        rate = (step - self.done_before) / max(spent_s, 1e-9)
+        print(
+            f"step {step}/{self.steps} loss {mean['loss']:.4f} near {mean['near']:.4f} distant {mean['distant']:.4f} "
+            f"lr {rows[-1]['lr']:.3g} states/s {rate * self.config.global_batch_size:.4g} "
+            f"eta_s {(self.steps - step) / max(rate, 1e-9):.0f}",
+            flush=True,
+        )
+
+
+def read_losses(path: Path) -> list[dict[str, Any]]:
+    """The lines of a loss file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _step(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return sys.maxsize  # a line cut off by a kill

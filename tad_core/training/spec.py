@@ -1,0 +1,84 @@
+"""What the training process is told: one small JSON of paths and settings, never data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from tad_core.artifacts.fingerprint import fingerprint
+from tad_core.config import DistillConfig, ModelConfig, Strict
+from tad_core.errors import ConfigError
+
+
+class TrainingSpec(Strict):
+    """The whole input of ``python -m tad_core.training SPEC.json``."""
+
+    model: ModelConfig = Field(description="The base; also the teacher.")
+    distill: DistillConfig = Field(description="Objective, optimizer, adapter.")
+    trajectories: list[str] = Field([], description="Trajectory shards (tad).")
+    verdicts: list[str] = Field([], description="Their verdicts, same order; empty: train on every row.")
+    problems: str | None = Field(None, description="problems.jsonl of the collection (sft).")
+    response_length: int = Field(ge=2, description="Tokens of a response (L).")
+    window: int | None = Field(None, ge=1, description="Steps of the near set (tad).")
+    output: str = Field(description="Folder of checkpoints, losses.jsonl, adapter/ and summary.json.")
+
+    @model_validator(mode="after")
+    def _inputs_fit(self) -> Self:
+        if self.distill.objective == "sft" and self.problems is None:
+            raise ValueError("problems: missing; the sft objective trains on a problems.jsonl")
+        if self.distill.objective != "sft" and not self.trajectories:
+            raise ValueError("trajectories: empty; the tad objective needs at least one shard")
+        if self.distill.objective != "sft" and self.window is None:
+            raise ValueError("window: missing; the tad objective needs the window, e.g. 8")
+        if self.verdicts and len(self.verdicts) != len(self.trajectories):
+            raise ValueError(
+                f"verdicts: {len(self.verdicts)} files for {len(self.trajectories)} shards; give one for each, or none"
+            )
+        return self
+
+    @property
+    def mark(self) -> str:
+        """Identity of the run: checkpoints of another mark are not resumed from."""
+        return fingerprint("training", 1, {k: v for k, v in self.identity().items() if k != "output"}, [])
+
+
+def read_spec(path: str | Path) -> TrainingSpec:
+    """Parse a spec file.
+
+    Raises:
+        ConfigError: with every fault, one line each.
+    """
+    try:
+        tree = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"spec: {path} cannot be read ({error.strerror}); give the path of a spec file"
+        ) from None
+    except ValueError as error:
+        raise ConfigError(f"spec: {path} is not JSON ({error})") from None
+    return parse_spec(tree)
+
+
+def parse_spec(tree: Any) -> TrainingSpec:
+    """Validate a plain tree.
+
+    Raises:
+        ConfigError: with every fault, one line each.
+    """
+    try:
+        return TrainingSpec.model_validate(tree)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            where = ".".join(map(str, fault["loc"]))
+            message = str(fault["msg"]).removeprefix("Value error, ")
+            lines.append(f"spec: {where}: {message}" if where else f"spec: {message}")
+        raise ConfigError("\n".join(lines)) from None
+
+
+def write_spec(spec: TrainingSpec, path: str | Path) -> None:
+    """Write the file that ``read_spec`` reads."""
+    Path(path).write_text(json.dumps(spec.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
