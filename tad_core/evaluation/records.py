@@ -1,0 +1,115 @@
+"""What evaluation measures of one problem, its Parquet file, and the points that add it up."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA_VERSION = 1
+
+RESULT_SCHEMA = pa.schema(
+    [
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("threshold", pa.float64(), nullable=False),
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("correct", pa.bool_(), nullable=False),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("forwards", pa.int32(), nullable=False),
+        pa.field("tokens", pa.int32(), nullable=False),
+        pa.field("tokens_text", pa.int32(), nullable=False),
+        pa.field("wall_s", pa.float64(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+    ],
+    metadata={"tad.schema": f"result/{SCHEMA_VERSION}"},
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One problem, decoded one way by one model.
+
+    Attributes:
+        task: name of the benchmark.
+        model: ``base``, ``quality`` …
+        method: ``"token_by_token"`` or ``"entropy"``.
+        threshold: entropy threshold in nats; 0 token by token.
+        correct: whether the verdict is a pass.
+        verdict: the verifier's word.
+        forwards: forward passes that served this problem.
+        tokens: tokens revealed by forwards, end-of-text included, filled-in ones not.
+        tokens_text: tokens before the first end-of-text.
+        wall_s: this problem's share of the time of its forwards.
+        text: the response up to the first end-of-text.
+    """
+
+    task: str
+    model: str
+    method: str
+    threshold: float
+    problem_id: str
+    correct: bool
+    verdict: str
+    forwards: int
+    tokens: int
+    tokens_text: int
+    wall_s: float
+    text: str
+
+
+Way = tuple[str, str, str, float]
+
+
+def way_of(record: Record) -> Way:
+    """Task, model, method and threshold: what one point is measured over."""
+    return record.task, record.model, record.method, record.threshold
+
+
+def points(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """One point for each task, model, method and threshold, in the order they first appear.
+
+    ``accuracy`` is in percent; ``tpf`` counts every revealed token, ``tpf_text`` those before the first
+    end-of-text, both over all forwards; ``tokens_per_s`` is revealed tokens per second of one decoding process.
+    """
+    groups: dict[Way, list[Record]] = {}
+    for record in records:
+        groups.setdefault(way_of(record), []).append(record)
+    return [_point(way, group) for way, group in groups.items()]
+
+
+def _point(way: Way, group: Sequence[Record]) -> dict[str, Any]:
+    task, model, method, threshold = way
+    forwards, tokens = sum(r.forwards for r in group), sum(r.tokens for r in group)
+    wall_s = sum(r.wall_s for r in group)
+    return {
+        "task": task,
+        "model": model,
+        "method": method,
+        "threshold": threshold,
+        "problems": len(group),
+        "accuracy": 100 * sum(r.correct for r in group) / len(group),
+        "tpf": tokens / forwards,
+        "tpf_text": sum(r.tokens_text for r in group) / forwards,
+        "tokens_per_s": tokens / wall_s if wall_s > 0 else 0.0,
+        "forwards": forwards,
+    }
+
+
+def write_records(path: str | Path, records: Sequence[Record]) -> None:
+    """Write Parquet with page checksums."""
+    rows = [dataclasses.asdict(r) for r in records]
+    table = pa.Table.from_pylist(rows, schema=RESULT_SCHEMA)
+    pq.write_table(table, str(path), write_page_checksum=True, compression="zstd")
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """Read what ``write_records`` wrote, verifying its page checksums."""
+    table = pq.read_table(str(path), page_checksum_verification=True)
+    return [Record(**row) for row in table.to_pylist()]

@@ -1,0 +1,54 @@
+"""Points by hand, and the Parquet file there and back."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from tad_core.evaluation.records import RESULT_SCHEMA, Record, points, read_records, write_records
+
+
+def record(problem, correct, forwards, tokens, text_tokens, wall_s, threshold=0.5):
+    return Record(
+        "sums", "base", "entropy", threshold, problem, correct, "passed" if correct else "no_answer", forwards,
+        tokens, text_tokens, wall_s, "2 + 2 = 4",
+    )  # fmt: skip
+
+
+RECORDS = [
+    record("a", True, 2, 8, 5, 0.25),
+    record("b", False, 4, 10, 10, 0.5),
+    record("a", True, 1, 8, 8, 1, 0.9),
+]
+
+
+def test_points_add_up():
+    first, second = points(RECORDS)
+    assert first == {
+        "task": "sums",
+        "model": "base",
+        "method": "entropy",
+        "threshold": 0.5,
+        "problems": 2,
+        "accuracy": 50.0,
+        "tpf": 3.0,  # 18 tokens in 6 forwards, not the mean of 4 and 2.5
+        "tpf_text": 2.5,
+        "tokens_per_s": 24.0,
+        "forwards": 6,
+    }
+    assert (second["threshold"], second["problems"], second["accuracy"]) == (0.9, 1, 100.0)
+
+
+def test_there_and_back(tmp_path):
+    path = tmp_path / "results.parquet"
+    write_records(path, RECORDS)
+    assert read_records(path) == RECORDS
+    assert pq.read_schema(path).equals(RESULT_SCHEMA)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "results.parquet"
+    write_records(path, RECORDS * 200)
+    data = bytearray(path.read_bytes())
+    data[200] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(OSError):
+        read_records(path)
