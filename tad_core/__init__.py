@@ -1,0 +1,1 @@
+"""TAD as a library: temporal-aware trajectory self-distillation of masked diffusion language models."""

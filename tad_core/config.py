@@ -13,45 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tad_core.errors import ConfigError
+from tad_core.settings import RUNTIME, Strict
 from tad_core.verify.config import VerifyConfig
-
-RUNTIME = {"runtime": True}
-"""``json_schema_extra`` of fields that change how fast a result comes, never the result."""
 
 Condition = Literal["privileged", "plain"]
 ModelName = Literal["base", "quality", "speed", "sft"]
-
-
-class Strict(BaseModel):
-    """Base of every section: unknown keys are refused, instances are immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-    def identity(self) -> dict[str, Any]:
-        """The fields that change a result, as plain JSON types: what a fingerprint is made of."""
-        out: dict[str, Any] = {}
-        runtime = getattr(type(self), "RUNTIME_FIELDS", frozenset())
-        for name, info in type(self).model_fields.items():
-            extra = info.json_schema_extra
-            if name in runtime or (isinstance(extra, dict) and extra.get("runtime")):
-                continue
-            out[name] = _plain(getattr(self, name))
-        return out
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Strict):
-        return value.identity()
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return value
 
 
 class ModelConfig(Strict):
@@ -94,12 +63,22 @@ class RolloutConfig(Strict):
         "and marked. False computes every step.",
     )
     compare_plain: int = Field(
-        0, ge=0, description="Also roll out this many problems without the reference, to compare."
+        0,
+        ge=0,
+        description="Also roll out this many problems without the reference, to compare.",
+        json_schema_extra=RUNTIME,
     )
-    shard_size: int = Field(64, ge=1, description="Problems per shard, the unit of resume.", json_schema_extra=RUNTIME)
+    shard_size: int = Field(
+        64, ge=1, description="Problems per shard, the unit of resume.", json_schema_extra=RUNTIME
+    )
     batch_size: int = Field(32, ge=1, description="Samples decoded together.", json_schema_extra=RUNTIME)
     workers: int = Field(1, ge=1, le=64, description="Processes (one per GPU).", json_schema_extra=RUNTIME)
-    min_kept: int = Field(1, ge=1, description="The run stops if fewer trajectories than this are kept.")
+    min_kept: int = Field(
+        1,
+        ge=1,
+        description="The run stops if fewer trajectories than this are kept.",
+        json_schema_extra=RUNTIME,
+    )
 
     @model_validator(mode="after")
     def _block_divides(self) -> Self:
@@ -152,7 +131,9 @@ class DistillConfig(Strict):
     epochs: float = Field(1.0, gt=0, description="Passes over the trajectories.")
     max_steps: int | None = Field(None, ge=1, description="Optimizer steps; overrides epochs.")
     learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate (AdamW).")
-    schedule: Literal["constant", "cosine", "linear"] = Field("constant", description="Learning rate schedule.")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="Learning rate schedule."
+    )
     warmup_steps: int = Field(0, ge=0, description="Linear warm-up.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
@@ -164,12 +145,16 @@ class DistillConfig(Strict):
     gradient_checkpointing: bool = Field(False, description="Less memory, slower.", json_schema_extra=RUNTIME)
     save_steps: int = Field(200, ge=1, description="Steps between checkpoints.", json_schema_extra=RUNTIME)
     log_steps: int = Field(10, ge=1, description="Steps between log lines.", json_schema_extra=RUNTIME)
-    processes: int = Field(1, ge=1, description="GPUs (torchrun processes) per node.", json_schema_extra=RUNTIME)
+    processes: int = Field(
+        1, ge=1, description="GPUs (torchrun processes) per node.", json_schema_extra=RUNTIME
+    )
     launcher: Literal["python", "torchrun", "deepspeed"] = Field(
         "python", description="How the training process is started.", json_schema_extra=RUNTIME
     )
     deepspeed: str | None = Field(None, description="DeepSpeed JSON file.", json_schema_extra=RUNTIME)
-    timeout_s: float | None = Field(None, gt=0, description="Kill training after this.", json_schema_extra=RUNTIME)
+    timeout_s: float | None = Field(
+        None, gt=0, description="Kill training after this.", json_schema_extra=RUNTIME
+    )
 
     @model_validator(mode="after")
     def _batches_divide(self) -> Self:
@@ -184,21 +169,31 @@ class DistillConfig(Strict):
 class DecodeConfig(Strict):
     """Entropy-threshold multi-block decoding (paper, C.2.2)."""
 
-    block_length: int = Field(32, ge=1, description="Block length of decoding; divides rollout.response_length.")
-    block_add_threshold: float = Field(0.1, ge=0, le=1, description="Progress of the last block that adds one.")
+    block_length: int = Field(
+        32, ge=1, description="Block length of decoding; divides rollout.response_length."
+    )
+    block_add_threshold: float = Field(
+        0.1, ge=0, le=1, description="Progress of the last block that adds one."
+    )
     decoded_threshold: float = Field(0.95, ge=0, le=1, description="Progress that fully activates the next.")
-    early_stop: bool = Field(True, description="Stop once everything before the first end-of-text is revealed.")
+    early_stop: bool = Field(
+        True, description="Stop once everything before the first end-of-text is revealed."
+    )
 
 
 class EvaluateConfig(Strict):
     """The sweep: every model, every task, token by token and at every threshold, under one prompt."""
 
     tasks: list[SourceConfig] = Field(min_length=1, description="Benchmarks.")
-    models: list[ModelName] = Field(["base", "quality", "speed"], min_length=1, description="Models compared.")
+    models: list[ModelName] = Field(
+        ["base", "quality", "speed"], min_length=1, description="Models compared."
+    )
     thresholds: list[Annotated[float, Field(gt=0)]] = Field(
         [0.1, 0.3, 0.5], min_length=1, description="Entropy thresholds (nats)."
     )
-    operating_threshold: float = Field(0.5, gt=0, description="Threshold of the headline row; one of thresholds.")
+    operating_threshold: float = Field(
+        0.5, gt=0, description="Threshold of the headline row; one of thresholds."
+    )
     decode: DecodeConfig = Field(DecodeConfig(), description="Decoder settings.")
     aup_alpha: float = Field(3.0, ge=0, description="Penalty factor of AUP.")
     bootstrap: int = Field(1000, ge=0, description="Resamples of problems for the 95 % intervals; 0: none.")
@@ -265,7 +260,9 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> TADConfig:
     except yaml.YAMLError as error:
         raise ConfigError(f"config: {path} is not YAML: {error}") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"config: {path} holds no mapping; it needs at least name, model, data and evaluate")
+        raise ConfigError(
+            f"config: {path} holds no mapping; it needs at least name, model, data and evaluate"
+        )
     for item in overrides:
         _override(tree, item)
     return parse_config(tree)

@@ -5,6 +5,16 @@ from tad_core.artifacts.manifest import MANIFEST_NAME, FileEntry, InputEntry, Ma
 from tad_core.artifacts.store import ArtifactRef, ArtifactWriter, Store, read_manifest
 
 __all__ = [
-    "MANIFEST_NAME", "ArtifactRef", "ArtifactWriter", "FileEntry", "InputEntry", "Manifest", "Store",
-    "canonical_json", "file_sha256", "fingerprint", "folder_fingerprint", "read_manifest",
+    "MANIFEST_NAME",
+    "ArtifactRef",
+    "ArtifactWriter",
+    "FileEntry",
+    "InputEntry",
+    "Manifest",
+    "Store",
+    "canonical_json",
+    "file_sha256",
+    "fingerprint",
+    "folder_fingerprint",
+    "read_manifest",
 ]

@@ -37,7 +37,9 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def folder_fingerprint(folder: str | Path, suffixes: tuple[str, ...] = (".safetensors", ".json", ".jinja")) -> str:
+def folder_fingerprint(
+    folder: str | Path, suffixes: tuple[str, ...] = (".safetensors", ".json", ".jinja")
+) -> str:
     """Identity of a checkpoint: the hashes of its files, not its path."""
     root = Path(folder)
     files = sorted(p for p in root.iterdir() if p.is_file() and p.suffix in suffixes)

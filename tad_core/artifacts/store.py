@@ -59,7 +59,11 @@ class ArtifactRef(BaseModel):
         manifest = read_manifest(self.url, self.manifest_name)
         if manifest is None:
             raise ValueError(f"{self.url}/{self.manifest_name} is missing or unreadable")
-        if (manifest.stage, manifest.fingerprint, manifest.digest) != (self.stage, self.fingerprint, self.digest):
+        if (manifest.stage, manifest.fingerprint, manifest.digest) != (
+            self.stage,
+            self.fingerprint,
+            self.digest,
+        ):
             raise ValueError(f"{self.url}/{self.manifest_name} is of another artifact")
         if broken := damaged_files(self.url, manifest):
             raise ValueError(f"{self.url}: {', '.join(broken)} missing or different from the manifest")
@@ -104,7 +108,7 @@ class ArtifactRef(BaseModel):
                 shutil.copyfile(self.local(name), destination)
         return target / prefix
 
-    def json(self, name: str) -> Any:
+    def read_json(self, name: str) -> Any:
         """The parsed content of a JSON file of the artifact."""
         return json.loads(self.local(name).read_text(encoding="utf-8"))
 
@@ -135,7 +139,11 @@ class Store:
             return None
         try:
             return ArtifactRef(
-                stage=stage, fingerprint=fingerprint, url=url, manifest_name=manifest_name, digest=manifest.digest
+                stage=stage,
+                fingerprint=fingerprint,
+                url=url,
+                manifest_name=manifest_name,
+                digest=manifest.digest,
             )
         except ValidationError:
             return None
@@ -161,12 +169,16 @@ class Store:
         manifest_name: str = MANIFEST_NAME,
     ) -> ArtifactWriter:
         """Open an artifact for writing; nothing is visible before ``commit``."""
-        return ArtifactWriter(self.url(stage, fingerprint), stage, version, fingerprint, config, inputs, manifest_name)
+        return ArtifactWriter(
+            self.url(stage, fingerprint), stage, version, fingerprint, config, inputs, manifest_name
+        )
 
     def scratch(self, stage: str, fingerprint: str) -> Path:
         """A local folder that survives a kill (training checkpoints); removed by its stage when done."""
         fs, path = fsspec.core.url_to_fs(self.url(stage, fingerprint))
-        folder = Path(path) / "work" if _is_local(fs) else Path.home() / ".cache" / "tad" / "work" / fingerprint
+        folder = (
+            Path(path) / "work" if _is_local(fs) else Path.home() / ".cache" / "tad" / "work" / fingerprint
+        )
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -290,7 +302,9 @@ class ArtifactWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.close()
 
     def _publish(self, local: Path, name: str) -> None:

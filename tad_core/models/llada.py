@@ -56,12 +56,12 @@ class LLaDAConfig(PretrainedConfig):  # type: ignore[misc]
     @property
     def hidden_size(self) -> int:
         """The name other libraries (DeepSpeed, PEFT) look for."""
-        return cast(int, self.d_model)
+        return self.d_model
 
     @property
     def num_hidden_layers(self) -> int:
         """The name other libraries look for."""
-        return cast(int, self.n_layers)
+        return self.n_layers
 
 
 class RMSNorm(nn.Module):
@@ -129,7 +129,7 @@ class LLaDABlock(nn.Module):
         return x_BLD + cast(Tensor, self.ff_out(F.silu(self.ff_proj(normed)) * self.up_proj(normed)))
 
     def _split(self, x_BLD: Tensor, heads: int) -> Tensor:
-        return x_BLD.unflatten(-1, (heads, self.head_size)).transpose(1, 2)
+        return x_BLD.view(*x_BLD.shape[:-1], heads, self.head_size).transpose(1, 2)
 
 
 class LLaDAModelLM(DiffusionLM):

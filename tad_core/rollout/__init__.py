@@ -1,0 +1,1 @@
+"""Collection of trajectories: engine, noise, worker processes."""

@@ -1,0 +1,1 @@
+"""One file a stage: each a plain function (config, inputs, store) -> ArtifactRef."""

@@ -1,0 +1,1 @@
+"""Trajectories: the record, its files, its states."""

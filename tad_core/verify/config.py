@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tad_core.settings import Strict
 
 ExtractRule = Literal["boxed", "hashes", "the_answer_is", "last_number"]
 SandboxChoice = Literal["auto", "tier1", "tier2", "none_i_accept_the_risk"]
@@ -12,10 +14,8 @@ SandboxChoice = Literal["auto", "tier1", "tier2", "none_i_accept_the_risk"]
 DEFAULT_ORDER: tuple[ExtractRule, ...] = ("boxed", "hashes", "the_answer_is", "last_number")
 
 
-class VerifyConfig(BaseModel):
+class VerifyConfig(Strict):
     """How answers are found, compared and run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     #: fields that change how fast a verdict comes, never which one: not part of a fingerprint
     RUNTIME_FIELDS: ClassVar[frozenset[str]] = frozenset({"workers", "retries"})

@@ -1,0 +1,43 @@
+"""Reading the ``options`` of a source strictly."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from tad_core.config import SourceConfig
+from tad_core.errors import ConfigError
+
+
+def read_options(source: SourceConfig, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """``defaults`` updated with the source's options.
+
+    Raises:
+        ConfigError: for an option that is not in ``defaults`` or of another type.
+    """
+    merged = dict(defaults)
+    for name, value in source.options.items():
+        if name not in defaults:
+            near = difflib.get_close_matches(name, defaults, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(defaults)}"
+            raise ConfigError(f"data source {source.name}: option {name!r} is not known; {hint}")
+        default = defaults[name]
+        if default is not None and type(value) is not type(default):
+            raise ConfigError(
+                f"data source {source.name}: option {name} is {value!r}; it takes a {type(default).__name__}"
+            )
+        merged[name] = value
+    return merged
+
+
+def check_steps(source: SourceConfig, low: int, high: int, most: int) -> None:
+    """Bounds of a generator's difficulty.
+
+    Raises:
+        ConfigError: when they are not 1 <= low <= high <= most.
+    """
+    if not 1 <= low <= high <= most:
+        raise ConfigError(
+            f"data source {source.name}: min_steps {low} and max_steps {high}; use 1 <= min <= max <= {most}"
+        )

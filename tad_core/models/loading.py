@@ -1,0 +1,117 @@
+"""From a checkpoint folder to a model that is ready, with every doubt settled before weights are read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from tad_core.artifacts import folder_fingerprint
+from tad_core.config import ModelConfig
+from tad_core.errors import ModelError
+from tad_core.models.base import DiffusionLM
+from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+
+#: model_type in config.json -> (config class, model class)
+FAMILIES: dict[str, tuple[type[Any], type[DiffusionLM]]] = {"llada": (LLaDAConfig, LLaDAModelLM)}
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` is the first GPU, or the CPU where there is none.
+
+    Raises:
+        ModelError: if a GPU is named that this machine does not have.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ModelError(f"model.device: {device!r} is not a device; use auto, cpu, cuda or cuda:N") from None
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"model.device: {device} is not here ({torch.cuda.device_count()} GPUs); use auto or cpu"
+        )
+    return found
+
+
+def check_model(model: ModelConfig) -> dict[str, Any]:
+    """Read config.json and look for the weights and the tokenizer; cheap, nothing large is opened.
+
+    Raises:
+        ModelError: missing folder or file, unsupported type, no mask token.
+    """
+    folder = Path(model.path)
+    if not folder.is_dir():
+        raise ModelError(f"model.path: {model.path} is not a folder; give the folder of a checkpoint")
+    try:
+        config = cast(dict[str, Any], json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ModelError(f"model.path: {model.path} has no config.json; it is not a checkpoint") from None
+    except ValueError as error:
+        raise ModelError(f"model.path: {model.path}/config.json is not JSON ({error})") from None
+    if config.get("model_type") not in FAMILIES:
+        raise ModelError(
+            f"model.path: {model.path} is of type {config.get('model_type')!r}; supported: {', '.join(FAMILIES)}"
+        )
+    for name in ("mask_token_id", "eos_token_id"):
+        if not isinstance(config.get(name), int):
+            raise ModelError(
+                f"model.path: {model.path}/config.json has no {name}; a masked diffusion model needs one"
+            )
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(f"model.path: {model.path} has no *.safetensors file; convert the weights first")
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelError(
+            f"model.path: {model.path} has no tokenizer.json; put the tokenizer beside the weights"
+        )
+    return config
+
+
+def load_model(model: ModelConfig, device: str | None = None) -> DiffusionLM:
+    """The model in eval mode, on its device, in its dtype.
+
+    Args:
+        model: the checkpoint.
+        device: overrides ``model.device``.
+
+    Raises:
+        ModelError: see ``check_model``; also when weights are missing or left over.
+    """
+    config = check_model(model)
+    if model.threads is not None:
+        torch.set_num_threads(model.threads)
+    where = resolve_device(device or model.device)
+    family = FAMILIES[config["model_type"]][1]
+    loaded, notes = family.from_pretrained(
+        model.path, dtype=getattr(torch, model.dtype), local_files_only=True, output_loading_info=True
+    )
+    if wrong := [*notes["missing_keys"], *notes["unexpected_keys"]]:
+        raise ModelError(
+            f"model.path: {model.path} does not fit its config.json; first key at fault: {wrong[0]}"
+        )
+    return cast(DiffusionLM, loaded.to(where).eval())
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a checkpoint folder, from its files alone.
+
+    Raises:
+        ModelError: if there is none, or it has no chat template.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not (Path(path) / "tokenizer.json").is_file():
+        raise ModelError(f"model.path: {path} has no tokenizer.json; put the tokenizer beside the weights")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(path), local_files_only=True)
+    if not tokenizer.chat_template:
+        raise ModelError(f"model.path: the tokenizer in {path} has no chat template; add chat_template.jinja")
+    return tokenizer
+
+
+def model_fingerprint(path: str | Path) -> str:
+    """Identity of a checkpoint: the hashes of its files."""
+    return folder_fingerprint(path)

@@ -1,0 +1,185 @@
+"""Token-by-token, block-ordered rollout, batched (paper, section 3.2 and eq. 9).
+
+One forward reveals one token of each row: in the first unfinished block, the masked position whose sampled
+token has the highest probability under the un-noised distribution. Rows that finish leave the batch and the
+next request takes their place.
+
+Shapes: B rows, L prompt and response, R response length, N block length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tad_core.models.base import DiffusionLM
+from tad_core.models.batching import logits_at
+from tad_core.rollout.noise import gumbel, step_key
+
+
+@dataclass(frozen=True)
+class RolloutRequest:
+    """One sample to decode; ``(seed, problem_id, sample)`` keys its noise."""
+
+    problem_id: str
+    sample: int
+    prompt_ids: list[int]
+    temperature: float
+
+
+@dataclass(frozen=True)
+class RolloutSpec:
+    """What decides the result of a request."""
+
+    response_length: int
+    block_length: int
+    seed: int
+    finish_early: bool
+
+
+@dataclass
+class RolloutResult:
+    """Final tokens, the step at which each was revealed and the confidence it had then."""
+
+    response_ids: list[int]
+    revealed_at: list[int]
+    confidence: list[float]
+    filled_from: int
+    forwards: int
+
+
+@dataclass
+class _Row:
+    index: int
+    request: RolloutRequest
+    step: int = 0
+    tokens: list[int] = field(default_factory=list)
+    revealed_at: list[int] = field(default_factory=list)
+    confidence: list[float] = field(default_factory=list)
+
+
+@torch.inference_mode()
+def rollout(
+    model: DiffusionLM,
+    requests: Sequence[RolloutRequest],
+    spec: RolloutSpec,
+    batch_size: int,
+    on_done: Callable[[int], None] | None = None,
+) -> list[RolloutResult]:
+    """Decode every request; results in the order of the requests, each independent of the others.
+
+    Args:
+        model: the teacher, in eval mode.
+        requests: what to decode.
+        spec: lengths, seed, early finish.
+        batch_size: rows decoded together; does not change a float32 CPU result.
+        on_done: called with the number of finished requests.
+    """
+    # Longest prompts first: rows that share a batch then have similar lengths, and little is padded.
+    waiting = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids))
+    results: dict[int, RolloutResult] = {}
+    rows: list[_Row] = []
+    while waiting or rows:
+        while waiting and len(rows) < batch_size:
+            index = waiting.pop()
+            rows.append(_start(index, requests[index], spec, model.mask_token_id))
+        _advance(model, rows, spec)
+        finished = [row for row in rows if _is_finished(row, spec, model.eos_token_id)]
+        for row in finished:
+            results[row.index] = _result(row, spec, model.eos_token_id)
+        if finished:
+            rows = [row for row in rows if row.index not in results]
+            if on_done is not None:
+                on_done(len(results))
+    return [results[i] for i in range(len(requests))]
+
+
+def _start(index: int, request: RolloutRequest, spec: RolloutSpec, mask_id: int) -> _Row:
+    length = spec.response_length
+    return _Row(index, request, 0, [mask_id] * length, [0] * length, [0.0] * length)
+
+
+def _advance(model: DiffusionLM, rows: list[_Row], spec: RolloutSpec) -> None:
+    """One forward: each row reveals one token of its current block."""
+    device, block = next(model.parameters()).device, spec.block_length
+    length_B = [len(r.request.prompt_ids) + spec.response_length for r in rows]
+    ids_BL = torch.full((len(rows), max(length_B)), model.eos_token_id, dtype=torch.long)
+    for b, row in enumerate(rows):
+        ids_BL[b, : length_B[b]] = torch.tensor(row.request.prompt_ids + row.tokens)
+    first_B = [(row.step // block) * block for row in rows]
+    masked_BN = torch.tensor(
+        [[at == 0 for at in r.revealed_at[f : f + block]] for r, f in zip(rows, first_B, strict=True)]
+    )
+    start_B = torch.tensor([len(r.request.prompt_ids) + f for r, f in zip(rows, first_B, strict=True)])
+    at_BN = start_B[:, None] + torch.arange(block)
+    ids_BL, at_BN, masked_BN = ids_BL.to(device), at_BN.to(device), masked_BN.to(device)
+
+    logits_BNV = logits_at(model, ids_BL, length_B, at_BN).double()
+    logits_BNV[..., model.mask_token_id] = -torch.inf
+    token_BN = _sample(logits_BNV, rows, first_B, spec)
+    margin_BN = log_odds(logits_BNV, token_BN).masked_fill(~masked_BN, -torch.inf)
+    pick_B = leftmost_argmax(margin_BN)
+    chosen = torch.stack((token_BN, pick_B[:, None].expand_as(token_BN)))
+    tokens, picks = chosen.tolist()
+    margins = margin_BN.gather(1, pick_B[:, None])[:, 0].sigmoid().tolist()
+    for b, row in enumerate(rows):
+        row.step += 1
+        at = first_B[b] + picks[b][0]
+        row.tokens[at] = tokens[b][picks[b][0]]
+        row.revealed_at[at] = row.step
+        row.confidence[at] = margins[b]
+
+
+def _sample(logits_BNV: Tensor, rows: list[_Row], first_B: list[int], spec: RolloutSpec) -> Tensor:
+    """Gumbel-argmax at each row's temperature; plain argmax at temperature 0."""
+    heat_B = [row.request.temperature for row in rows]
+    if not any(heat_B):
+        return logits_BNV.argmax(-1)
+    keys_B = [step_key(spec.seed, r.request.problem_id, r.request.sample, r.step + 1) for r in rows]
+    noise_BNV = gumbel(keys_B, first_B, logits_BNV.shape[1], logits_BNV.shape[2], logits_BNV.device)
+    heat_B11 = torch.tensor(heat_B, dtype=torch.float64, device=logits_BNV.device)[:, None, None]
+    return (logits_BNV + heat_B11 * noise_BNV).argmax(-1)
+
+
+def log_odds(logits_BNV: Tensor, token_BN: Tensor) -> Tensor:
+    """``log p - log(1 - p)`` of a token: orders like its probability, and does not saturate near 1."""
+    chosen_BN1 = logits_BNV.gather(-1, token_BN[..., None])
+    others_BNV = logits_BNV.scatter(-1, token_BN[..., None], -torch.inf)
+    return chosen_BN1[..., 0] - others_BNV.logsumexp(-1)
+
+
+def leftmost_argmax(score_BN: Tensor) -> Tensor:
+    """Index of the largest score; of several, the leftmost (``argmax`` promises no order on a GPU)."""
+    best_BN = score_BN == score_BN.max(-1, keepdim=True).values
+    places_N = torch.arange(score_BN.shape[-1], device=score_BN.device)
+    return torch.where(best_BN, places_N, score_BN.shape[-1]).min(-1).values
+
+
+def _is_finished(row: _Row, spec: RolloutSpec, eos_id: int) -> bool:
+    if row.step == spec.response_length:
+        return True
+    return spec.finish_early and _leading_end(row, eos_id) is not None
+
+
+def _leading_end(row: _Row, eos_id: int) -> int | None:
+    """Position of an end-of-text with nothing masked before it."""
+    for at, (token, step) in enumerate(zip(row.tokens, row.revealed_at, strict=True)):
+        if step == 0:
+            return None
+        if token == eos_id:
+            return at
+    return None
+
+
+def _result(row: _Row, spec: RolloutSpec, eos_id: int) -> RolloutResult:
+    forwards, filled_from = row.step, spec.response_length + 1
+    for at, step in enumerate(row.revealed_at):
+        if step == 0:
+            # What follows the end is end-of-text by definition; left to right keeps the block order.
+            filled_from = min(filled_from, row.step + 1)
+            row.step += 1
+            row.tokens[at], row.revealed_at[at] = eos_id, row.step
+    return RolloutResult(row.tokens, row.revealed_at, row.confidence, filled_from, forwards)

@@ -1,0 +1,39 @@
+"""What every section of the configuration is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+RUNTIME: dict[str, JsonValue] = {"runtime": True}
+"""``json_schema_extra`` of fields that change how fast a result comes, never the result."""
+
+
+class Strict(BaseModel):
+    """Base of every section: unknown keys are refused, instances are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that change a result, as plain JSON types: what a fingerprint is made of."""
+        out: dict[str, Any] = {}
+        runtime: frozenset[str] = getattr(type(self), "RUNTIME_FIELDS", frozenset())
+        for name, info in type(self).model_fields.items():
+            extra = info.json_schema_extra
+            if name in runtime or (isinstance(extra, dict) and extra.get("runtime")):
+                continue
+            out[name] = _plain(getattr(self, name))
+        return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Strict):
+        return value.identity()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return value

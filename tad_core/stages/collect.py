@@ -1,0 +1,292 @@
+"""Collection: problems -> shards of trajectories, each an atomic, verified piece of one artifact.
+
+Layout of the artifact: ``privileged-00000-00064.parquet`` (problems 0 to 63) with its own manifest
+``privileged-00000-00064.json``; ``problems.jsonl`` and ``manifest.json`` once all shards are there. A shard's name
+is its slice, so a change of ``rollout.shard_size`` never mixes shards up.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.config import Condition, TADConfig, dump_config
+from tad_core.data.problem import Problem
+from tad_core.errors import ArtifactError, DataError
+from tad_core.progress import OnProgress, Progress, silent
+from tad_core.trajectory.schema import SCHEMA_VERSION, Trajectory
+
+STAGE = "collect"
+STAGE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """A fixed slice of the problems of one condition."""
+
+    index: int
+    condition: Condition
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """Name of its files, without suffix."""
+        return f"{self.condition}-{self.start:05d}-{self.stop:05d}"
+
+
+@dataclass(frozen=True)
+class CollectionPlan:
+    """Everything a collection will do, settled before anything runs."""
+
+    fingerprint: str
+    ordered: list[Problem]
+    compared: list[Problem]
+    shards: list[ShardSpec]
+    problems: dict[str, Problem] = field(default_factory=dict)
+
+    def slice(self, shard: ShardSpec) -> list[Problem]:
+        """The problems of one shard."""
+        pool = self.ordered if shard.condition == "privileged" else self.compared
+        return pool[shard.start : shard.stop]
+
+
+def plan_collection(config: TADConfig) -> CollectionPlan:
+    """Load the problems, check the model's files, cut the shards. Cheap; no weights are read.
+
+    Raises:
+        ConfigError, DataError, ModelError: whatever is wrong with the input, before any work.
+    """
+    from tad_core.data.sources import load_problems
+    from tad_core.models.loading import check_model, model_fingerprint
+
+    check_model(config.model)
+    problems = load_problems(config.data)
+    if config.rollout.compare_plain > len(problems):
+        raise DataError(
+            f"rollout.compare_plain: {config.rollout.compare_plain} is more than the {len(problems)} problems; lower it"
+        )
+    compared = [
+        problems[i * len(problems) // max(1, config.rollout.compare_plain)]
+        for i in range(config.rollout.compare_plain)
+    ]
+    shards: list[ShardSpec] = []
+    size = config.rollout.shard_size
+    for condition, pool in (("privileged", problems), ("plain", compared)):
+        for start in range(0, len(pool), size):
+            stop = min(start + size, len(pool))
+            shards.append(ShardSpec(len(shards), condition, start, stop))  # type: ignore[arg-type]
+    fields = {
+        "schema": SCHEMA_VERSION,
+        "rollout": config.rollout.identity(),
+        "dtype": config.model.dtype,
+        "model": model_fingerprint(config.model.path),
+        # JSON first: a problem's meta may hold anything a source likes, tuples too.
+        "problems": fingerprint(
+            "problems", 1, {"all": json.loads(json.dumps([p.as_dict() for p in problems]))}, []
+        ),
+    }
+    return CollectionPlan(
+        fingerprint(STAGE, STAGE_VERSION, fields, []), problems, compared, shards, {p.id: p for p in problems}
+    )
+
+
+def key(config: TADConfig) -> str:
+    """The fingerprint of the collection a config asks for."""
+    return plan_collection(config).fingerprint
+
+
+def find_shard(plan: CollectionPlan, shard: ShardSpec, store: Store) -> ArtifactRef | None:
+    """The finished, verified shard, or None."""
+    return store.find(STAGE, plan.fingerprint, manifest_name=f"{shard.name}.json")
+
+
+def find_collection(plan: CollectionPlan, store: Store) -> ArtifactRef | None:
+    """The finished, verified collection with exactly the plan's shards, or None."""
+    ref = store.find(STAGE, plan.fingerprint)
+    if ref is None or [s["name"] for s in ref.manifest.info["shards"]] != [s.name for s in plan.shards]:
+        return None
+    return ref
+
+
+def collect_shard(
+    config: TADConfig,
+    plan: CollectionPlan,
+    index: int,
+    store: Store,
+    on_progress: OnProgress = silent,
+    force: bool = False,
+    loaded: tuple[Any, Any] | None = None,
+) -> ArtifactRef:
+    """One shard: found complete, or decoded and written.
+
+    Args:
+        config: the run.
+        plan: from ``plan_collection``.
+        index: which shard.
+        store: where it lives.
+        on_progress: told the samples done.
+        force: decode even if it is there.
+        loaded: (model, tokenizer) to reuse; loaded here otherwise.
+    """
+    shard = plan.shards[index]
+    if not force and (ref := find_shard(plan, shard, store)) is not None:
+        return ref
+    from tad_core.models.loading import load_model, load_tokenizer
+    from tad_core.trajectory.shards import write_trajectories
+
+    model, tokenizer = loaded or (load_model(config.model), load_tokenizer(config.model.path))
+    started = time.monotonic()
+    name = shard.name
+    with store.writer(
+        STAGE, STAGE_VERSION, plan.fingerprint, config.model_dump(mode="json"), manifest_name=f"{name}.json"
+    ) as writer:
+        rows = _decode(config, plan, shard, model, tokenizer, on_progress)
+        write_trajectories(writer.path(f"{name}.parquet", rows=len(rows)), rows)
+        return writer.commit({"condition": shard.condition, "decode_s": round(time.monotonic() - started, 3)})
+
+
+def _decode(
+    config: TADConfig,
+    plan: CollectionPlan,
+    shard: ShardSpec,
+    model: Any,
+    tokenizer: Any,
+    on_progress: OnProgress,
+) -> list[Trajectory]:
+    from tad_core.data import prompts
+    from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
+
+    settings = config.rollout
+    jobs = [(problem, sample) for problem in plan.slice(shard) for sample in range(settings.samples)]
+    requests = [
+        RolloutRequest(
+            problem.id,
+            sample,
+            prompts.teacher_prompt(tokenizer, problem, shard.condition),
+            settings.temperature_math if problem.kind == "math" else settings.temperature_code,
+        )
+        for problem, sample in jobs
+    ]
+    _check_lengths(requests, settings.response_length, getattr(model.config, "max_sequence_length", None))
+    started = time.monotonic()
+
+    def report(done: int) -> None:
+        speed = done / max(1e-9, time.monotonic() - started)
+        on_progress(Progress(STAGE, done, len(jobs), figures={"samples/s": round(speed, 2)}))
+
+    spec = RolloutSpec(settings.response_length, settings.block_length, settings.seed, settings.finish_early)
+    results = rollout(model, requests, spec, settings.batch_size, report)
+    eos = model.eos_token_id
+    rows = []
+    for (problem, sample), request, result in zip(jobs, requests, results, strict=True):
+        ids = result.response_ids
+        rows.append(
+            Trajectory(
+                problem_id=problem.id,
+                source=problem.source,
+                kind=problem.kind,
+                sample=sample,
+                condition=shard.condition,
+                student_prompt_ids=prompts.student_prompt(tokenizer, problem),
+                teacher_prompt_ids=request.prompt_ids,
+                response_ids=ids,
+                revealed_at=result.revealed_at,
+                confidence=result.confidence,
+                filled_from=result.filled_from,
+                mode="exact",
+                text=tokenizer.decode(
+                    ids[: ids.index(eos)] if eos in ids else ids, skip_special_tokens=False
+                ),
+            )
+        )
+    return rows
+
+
+def _check_lengths(requests: list[Any], response_length: int, longest: int | None) -> None:
+    if longest is None:
+        return
+    for request in requests:
+        if len(request.prompt_ids) + response_length > longest:
+            raise DataError(
+                f"problem {request.problem_id}: prompt of {len(request.prompt_ids)} tokens and rollout.response_length "
+                f"{response_length} exceed the model's {longest}; shorten the response or drop the problem"
+            )
+
+
+def finish_collection(
+    config: TADConfig, plan: CollectionPlan, shard_refs: list[ArtifactRef], store: Store
+) -> ArtifactRef:
+    """Publish the collection once every shard is there.
+
+    Raises:
+        ArtifactError: when a shard is missing.
+    """
+    by_name = {ref.manifest_name: ref for ref in shard_refs}
+    if missing := [s.name for s in plan.shards if f"{s.name}.json" not in by_name]:
+        raise ArtifactError(
+            f"collection {plan.fingerprint}: shard {missing[0]} is missing; run collect again"
+        )
+    if (found := find_collection(plan, store)) is not None:
+        return found
+    manifests = [by_name[f"{s.name}.json"].manifest for s in plan.shards]
+    decode_s = sum(float(m.info["decode_s"]) for m in manifests)
+    with store.writer(STAGE, STAGE_VERSION, plan.fingerprint, config.model_dump(mode="json")) as writer:
+        lines = [json.dumps(p.as_dict(), sort_keys=True, ensure_ascii=False) for p in plan.ordered]
+        writer.write_text("problems.jsonl", "\n".join(lines) + "\n")
+        writer.write_text("config.yaml", dump_config(config))
+        for manifest in manifests:
+            writer.keep(manifest.files)
+        rows = [m.rows for m in manifests]
+        return writer.commit(
+            {
+                "shards": [
+                    {"name": s.name, "condition": s.condition, "rows": n}
+                    for s, n in zip(plan.shards, rows, strict=True)
+                ],
+                "problems": len(plan.ordered),
+                "trajectories": sum(rows),
+                # Of one worker: shards may run side by side.
+                "samples_per_s": round(sum(rows) / decode_s, 3) if decode_s > 0 else math.inf,
+            }
+        )
+
+
+def collect(
+    config: TADConfig, store: Store, on_progress: OnProgress = silent, force: bool = False
+) -> ArtifactRef:
+    """The whole collection, missing shards only, over ``rollout.workers`` processes."""
+    plan = plan_collection(config)
+    if not force and (found := find_collection(plan, store)) is not None:
+        return found
+    refs = [None if force else find_shard(plan, shard, store) for shard in plan.shards]
+    todo = [i for i, ref in enumerate(refs) if ref is None]
+    if todo:
+        from tad_core.rollout.workers import RolloutPool
+
+        with RolloutPool(config, store, min(config.rollout.workers, len(todo))) as pool:
+            for index, ref in pool.run_all(todo, on_progress, force):
+                refs[index] = ref
+    return finish_collection(config, plan, [ref for ref in refs if ref is not None], store)
+
+
+def read_problems(collection: ArtifactRef) -> dict[str, Problem]:
+    """The problems of a collection by id."""
+    lines = collection.local("problems.jsonl").read_text(encoding="utf-8").splitlines()
+    problems = (Problem(**json.loads(line)) for line in lines)
+    return {problem.id: problem for problem in problems}
+
+
+def iter_trajectories(collection: ArtifactRef, condition: Condition | None = None) -> Iterator[Trajectory]:
+    """All trajectories in shard order, of one condition or of both."""
+    from tad_core.trajectory.shards import read_trajectories
+
+    for shard in collection.manifest.info["shards"]:
+        if condition in (None, shard["condition"]):
+            yield from read_trajectories(collection.local(f"{shard['name']}.parquet"))
+
