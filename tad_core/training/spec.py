@@ -23,6 +23,7 @@ class TrainingSpec(Strict):
     problems: str | None = Field(None, description="problems.jsonl of the collection (sft).")
     response_length: int = Field(ge=2, description="Tokens of a response (L).")
     window: int | None = Field(None, ge=1, description="Steps of the near set (tad).")
+    run_id: str | None = Field(None, description="Identity of the run; default: that of this file.")
     output: str = Field(description="Folder of checkpoints, losses.jsonl, adapter/ and summary.json.")
 
     @model_validator(mode="after")
@@ -42,6 +43,8 @@ class TrainingSpec(Strict):
     @property
     def mark(self) -> str:
         """Identity of the run: checkpoints of another mark are not resumed from."""
+        if self.run_id is not None:
+            return self.run_id
         return fingerprint("training", 1, {k: v for k, v in self.identity().items() if k != "output"}, [])
 
 

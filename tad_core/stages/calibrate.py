@@ -1,0 +1,113 @@
+"""Calibrate: measure the student's confidence curve and read the Quality and Speed windows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.calibration import Curve, Window, measure, read_window, smooth
+from tad_core.config import CalibrateConfig, TADConfig
+from tad_core.errors import ConfigError
+from tad_core.models.loading import load_model
+from tad_core.progress import OnProgress, Progress, silent
+from tad_core.stages.filter import iter_kept
+from tad_core.trajectory.schema import Trajectory
+
+STAGE = "calibrate"
+STAGE_VERSION = 1
+CURVE = "curve.json"
+
+WindowMode = Literal["quality", "speed"]
+
+
+def key(config: TADConfig, collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> str:
+    """Fingerprint of the curve and its windows; the model is part of the collection's."""
+    fields = {"calibrate": config.calibrate.identity(), "dtype": config.model.dtype}
+    return fingerprint(STAGE, STAGE_VERSION, fields, [collection_ref.fingerprint, filtered_ref.fingerprint])
+
+
+def calibrate(
+    config: TADConfig,
+    collection_ref: ArtifactRef,
+    filtered_ref: ArtifactRef,
+    store: Store,
+    on_progress: OnProgress = silent,
+    force: bool = False,
+) -> ArtifactRef:
+    """The curve and the windows, as ``curve.json``.
+
+    Raises:
+        ConfigError: a fixed window is longer than a response.
+        ModelError: the base cannot be loaded.
+    """
+    mark, inputs = key(config, collection_ref, filtered_ref), [collection_ref, filtered_ref]
+    if not force and (found := store.find(STAGE, mark, inputs)):
+        return found
+    _check_fixed(config)
+    kept = list(iter_kept(collection_ref, filtered_ref))
+    with store.writer(STAGE, STAGE_VERSION, mark, config.calibrate.model_dump(mode="json"), inputs) as writer:
+        content = curve_of(config, kept, on_progress)
+        writer.write_json(CURVE, content)
+        return writer.commit({name: content[name] for name in ("quality", "speed", "states")})
+
+
+def curve_of(
+    config: TADConfig, kept: Sequence[Trajectory], on_progress: OnProgress = silent
+) -> dict[str, Any]:
+    """The content of ``curve.json`` for these trajectories."""
+    settings = config.calibrate
+
+    def tell(done: int, total: int) -> None:
+        on_progress(Progress(STAGE, done, total, "states"))
+
+    model = load_model(config.model)
+    curve = measure(model, kept, settings.states, settings.seed, settings.batch_size, tell)
+    return _content(curve, settings)
+
+
+def read_windows(ref: ArtifactRef) -> dict[str, int]:
+    """``{"quality": steps, "speed": steps}`` of a calibration."""
+    curve = ref.json(CURVE)
+    return {mode: int(curve[mode]["window"]) for mode in ("quality", "speed")}
+
+
+def _content(curve: Curve, settings: CalibrateConfig) -> dict[str, Any]:
+    smoothed_L = smooth(curve.confidence_L, curve.count_L, settings.smoothing)
+    quality = read_window(
+        smoothed_L, curve.count_L, settings.quality_threshold, settings.quality_cap, settings.quality_window
+    )
+    speed = read_window(
+        smoothed_L, curve.count_L, settings.speed_threshold, settings.speed_cap, settings.speed_window
+    )
+    return {
+        "offsets": list(range(1, len(smoothed_L) + 1)),
+        "confidence": curve.confidence_L.tolist(),
+        "smoothed": smoothed_L.tolist(),
+        "count": curve.count_L.tolist(),
+        "confidence_text": curve.text_L.tolist(),
+        "count_text": curve.text_count_L.tolist(),
+        "states": curve.states,
+        "quality": _entry(quality),
+        "speed": _entry(speed),
+    }
+
+
+def _entry(window: Window) -> dict[str, Any]:
+    return {
+        "window": window.window,
+        "threshold": window.threshold,
+        "crossed": window.crossed,
+        "crossing": window.crossing,
+        "source": window.source,
+    }
+
+
+def _check_fixed(config: TADConfig) -> None:
+    for name in ("quality_window", "speed_window"):
+        fixed = getattr(config.calibrate, name)
+        if fixed is not None and fixed > config.rollout.response_length:
+            raise ConfigError(
+                f"calibrate.{name}: {fixed} is more than rollout.response_length "
+                f"{config.rollout.response_length}; use at most that"
+            )

@@ -1,0 +1,172 @@
+"""Distil: train one adapter in a process of its own and keep it with its loss curve."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.config import TADConfig
+from tad_core.errors import ConfigError
+from tad_core.progress import OnProgress, Progress, silent
+from tad_core.stages.calibrate import read_windows
+from tad_core.training.launch import launch
+from tad_core.training.spec import TrainingSpec
+
+STAGE = "distill"
+STAGE_VERSION = 1
+FILES = ("losses.jsonl", "summary.json")
+ADAPTER = "adapter"
+
+Mode = Literal["quality", "speed", "sft"]
+OnLine = Callable[[str], None]
+
+#: settings of the distillation loss, which fine-tuning on references does not have
+_TAD_ONLY = ("near", "distant", "weight_distant", "temperature")
+_STEP = re.compile(r"^step (\d+)/(\d+)((?: \S+ \S+)*)$")
+
+
+def key(
+    config: TADConfig,
+    mode: Mode,
+    collection_ref: ArtifactRef,
+    filtered_ref: ArtifactRef,
+    windows_ref: ArtifactRef | None,
+) -> str:
+    """Fingerprint of an adapter: settings, data and the window's value, whatever it was read from."""
+    settings = config.distill.identity()
+    settings["objective"] = _objective(config, mode)
+    fields: dict[str, Any] = {"mode": mode, "distill": settings, "dtype": config.model.dtype}
+    if mode == "sft":
+        for name in _TAD_ONLY:
+            del settings[name]
+        fields["response_length"] = config.rollout.response_length
+    else:
+        fields["window"] = window_of(config, mode, windows_ref)
+    return fingerprint(
+        STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in _inputs(mode, collection_ref, filtered_ref)]
+    )
+
+
+def distill(
+    config: TADConfig,
+    mode: Mode,
+    collection_ref: ArtifactRef,
+    filtered_ref: ArtifactRef,
+    windows_ref: ArtifactRef | None,
+    store: Store,
+    on_progress: OnProgress = silent,
+    on_line: OnLine | None = None,
+    force: bool = False,
+) -> ArtifactRef:
+    """The adapter (``adapter/``), its ``losses.jsonl`` and its ``summary.json``.
+
+    Training that was interrupted goes on from its newest checkpoint. ``sft`` fine-tunes on the references of the
+    collection's problems and reads neither verdicts nor windows.
+
+    Raises:
+        ConfigError: the settings do not fit, or the loss diverged.
+        DataError: nothing to train on.
+        OutOfMemoryError, SubprocessError: the training process failed; what it saved is kept for the next try.
+    """
+    mark = key(config, mode, collection_ref, filtered_ref, windows_ref)
+    inputs = _inputs(mode, collection_ref, filtered_ref)
+    if not force and (found := store.find(STAGE, mark, inputs)):
+        return found
+    work = store.scratch(STAGE, mark)
+    if force:
+        shutil.rmtree(work)
+        work.mkdir()
+    spec = spec_of(config, mode, collection_ref, filtered_ref, windows_ref, work, mark)
+
+    def tell(line: str) -> None:
+        if (progress := parse_step(line, mode)) is not None:
+            on_progress(progress)
+        if on_line is not None:
+            on_line(line)
+
+    output = launch(spec, tell)
+    settings = {"mode": mode, "window": spec.window, **spec.distill.model_dump(mode="json")}
+    with store.writer(STAGE, STAGE_VERSION, mark, settings, inputs) as writer:
+        for source in sorted((output / ADAPTER).iterdir()):
+            shutil.copyfile(source, writer.path(f"{ADAPTER}/{source.name}"))
+        for name in FILES:
+            shutil.copyfile(output / name, writer.path(name))
+        summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+        info = {name: summary[name] for name in ("steps", "states", "rows", "wall_s", "states_per_s", "final")}
+        ref = writer.commit({"mode": mode, "window": spec.window, **info})
+    shutil.rmtree(work, ignore_errors=True)
+    return ref
+
+
+def spec_of(
+    config: TADConfig,
+    mode: Mode,
+    collection_ref: ArtifactRef,
+    filtered_ref: ArtifactRef,
+    windows_ref: ArtifactRef | None,
+    output: Path,
+    mark: str,
+) -> TrainingSpec:
+    """What the training process is told. Checkpoints are good for this adapter of these very files only."""
+    inputs = _inputs(mode, collection_ref, filtered_ref)
+    shards = [s["name"] for s in collection_ref.manifest.info["shards"] if s["condition"] == "privileged"]
+    sft = mode == "sft"
+    return TrainingSpec(
+        run_id=fingerprint("training", STAGE_VERSION, {"run": mark}, [ref.digest for ref in inputs]),
+        model=config.model,
+        distill=config.distill.model_copy(update={"objective": _objective(config, mode)}),
+        trajectories=[] if sft else [str(collection_ref.local(f"{name}.parquet")) for name in shards],
+        verdicts=[] if sft else [str(filtered_ref.local(f"{name}.verdicts.parquet")) for name in shards],
+        problems=str(collection_ref.local("problems.jsonl")) if sft else None,
+        response_length=config.rollout.response_length,
+        window=None if sft else window_of(config, mode, windows_ref),
+        output=str(output),
+    )
+
+
+def window_of(config: TADConfig, mode: Mode, windows_ref: ArtifactRef | None) -> int:
+    """The window of a mode: calibrated, or the fixed one where no calibration is given.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    if windows_ref is not None:
+        return read_windows(windows_ref)[mode]
+    fixed = config.calibrate.quality_window if mode == "quality" else config.calibrate.speed_window
+    if fixed is None:
+        raise ConfigError(f"calibrate.{mode}_window: not set and no calibration is given; set it, or calibrate")
+    return fixed
+
+
+def parse_step(line: str, mode: str) -> Progress | None:
+    """The progress that a ``step i/n name value …`` line of the training process reports."""
+    match = _STEP.match(line)
+    if match is None:
+        return None
+    words = match[3].split()
+    figures: dict[str, float | int | str] = {}
+    for name, value in zip(words[::2], words[1::2], strict=True):
+        try:
+            figures[name] = float(value)
+        except ValueError:
+            figures[name] = value
+    return Progress(f"{STAGE} {mode}", int(match[1]), int(match[2]), "steps", figures)
+
+
+def _objective(config: TADConfig, mode: Mode) -> Literal["tad", "sft"]:
+    if mode == "sft":
+        return "sft"
+    if config.distill.objective == "sft":
+        raise ConfigError(
+            f"distill.objective: sft gives no {mode} model; leave it at tad and add sft to evaluate.models"
+        )
+    return config.distill.objective
+
+
+def _inputs(mode: Mode, collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> list[ArtifactRef]:
+    return [collection_ref] if mode == "sft" else [collection_ref, filtered_ref]

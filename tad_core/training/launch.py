@@ -1,0 +1,200 @@
+"""Start a training run as a child process, watch it, and say in our own terms how it ended.
+
+The child dies with its parent: ``setpriv`` where the system has it (it also covers torchrun, whose ranks then
+follow), and the request the child makes of the kernel itself. It stays in the parent's process group, so that
+Ctrl-C and a cancelled flow reach it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil
+
+from tad_core import errors
+from tad_core.errors import ConfigError, OutOfMemoryError, SubprocessError, TADError
+from tad_core.training.spec import TrainingSpec, write_spec
+
+#: between the polite request and the kill
+GRACE_S = 10.0
+_TAIL_LINES = 20
+
+OnLine = Callable[[str], None]
+
+
+def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
+    """Run a spec to its end; returns its output folder.
+
+    The whole output of the child goes to ``train.log`` in that folder, and line by line to ``on_line``.
+
+    Raises:
+        ConfigError: the settings or the input are wrong; a second try gives the same.
+        OutOfMemoryError: device or host memory ran out.
+        SubprocessError: anything else, with the last lines of the log; also a timeout, and a child that was told
+            to stop. Checkpoints stay, so the next call goes on from the newest.
+    """
+    output = Path(spec.output)
+    output.mkdir(parents=True, exist_ok=True)
+    spec_file, log_file = output / "spec.json", output / "train.log"
+    write_spec(spec, spec_file)
+    return _watch(command_for(spec, spec_file), log_file, spec.distill.timeout_s, on_line) or output
+
+
+def command_for(spec: TrainingSpec, spec_file: Path) -> list[str]:
+    """The command line of a spec.
+
+    Raises:
+        ConfigError: the launcher does not fit the settings, or is not installed.
+    """
+    config, module = spec.distill, ["-m", "tad_core.training", str(spec_file)]
+    if config.launcher == "python":
+        if config.processes > 1:
+            raise ConfigError(
+                f"distill.launcher: python starts one process and distill.processes is {config.processes}; "
+                "use torchrun or deepspeed"
+            )
+        command = [sys.executable, *module]
+    elif config.launcher == "torchrun":
+        agent = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={config.processes}"]
+        command = [sys.executable, *agent, *module]
+    else:
+        if importlib.util.find_spec("deepspeed") is None:
+            raise ConfigError(
+                "distill.launcher: deepspeed is not installed; pip install 'tad[gpu]', or use torchrun"
+            )
+        agent = ["-m", "deepspeed.launcher.runner", "--num_gpus", str(config.processes), "--module"]
+        command = [sys.executable, *agent, *module[1:]]
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
+
+
+def _watch(command: list[str], log_file: Path, timeout_s: float | None, on_line: OnLine | None) -> None:
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    reported: list[str] = []
+    late = threading.Event()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=_environment(),
+    )
+
+    def time_is_up() -> None:
+        late.set()
+        stop(process)
+
+    timer = threading.Timer(timeout_s, time_is_up) if timeout_s else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        assert process.stdout is not None, "it was asked for"
+        with log_file.open("a", encoding="utf-8") as log:
+            _tee(process.stdout, log_file, log.write, tail, reported, on_line)
+        status = process.wait()
+    finally:
+        if timer:
+            timer.cancel()
+        stop(process)
+    if late.is_set():
+        raise SubprocessError(
+            f"distill.timeout_s: training did not end within {timeout_s:g} s and was stopped; its checkpoints are "
+            f"kept: run again to go on, or raise the limit (log: {log_file})"
+        )
+    if status != 0:
+        raise explain(status, tail, reported, log_file)
+
+
+def _tee(
+    lines: Iterable[str],
+    log_file: Path,
+    write: Callable[[str], object],
+    tail: deque[str],
+    reported: list[str],
+    on_line: OnLine | None,
+) -> None:
+    from tad_core.training.__main__ import ERROR_PREFIX
+
+    for line in lines:
+        write(line)
+        text = line.rstrip("\n")
+        if ERROR_PREFIX in text:
+            reported.append(text.partition(ERROR_PREFIX)[2])
+            continue
+        tail.append(text)
+        if on_line is not None:
+            on_line(text)
+
+
+def explain(status: int, tail: Iterable[str], reported: list[str], log_file: Path) -> TADError:
+    """The error that an exit status and the child's own report stand for."""
+    from tad_core.training.__main__ import EXIT_OUT_OF_MEMORY
+    from tad_core.training.recorder import EXIT_INTERRUPTED
+
+    for text in reported:
+        with contextlib.suppress(ValueError, KeyError):
+            report = json.loads(text)
+            if report["kind"] == "OutOfMemoryError":
+                return OutOfMemoryError(
+                    f"training ran out of memory ({report['message']}); lower distill.micro_batch_size, or set "
+                    f"distill.gradient_checkpointing (log: {log_file})"
+                )
+            kind = getattr(errors, report["kind"], SubprocessError)
+            return kind(report["message"]) if issubclass(kind, TADError) else SubprocessError(report["message"])
+    if status == EXIT_OUT_OF_MEMORY:
+        return OutOfMemoryError(f"training ran out of memory; lower distill.micro_batch_size (log: {log_file})")
+    if status == EXIT_INTERRUPTED:
+        return SubprocessError("training was asked to stop and saved a checkpoint; run the same command to go on")
+    last = "\n".join(tail)
+    if status in (-9, 137):  # nobody here sends SIGKILL before the timer does
+        return OutOfMemoryError(
+            "training was killed (SIGKILL), which is what the system does when host memory runs out; lower "
+            f"distill.micro_batch_size or rollout sizes (log: {log_file}), last lines:\n{last}"
+        )
+    return SubprocessError(f"training ended with status {status} (log: {log_file}), last lines:\n{last}")
+
+
+def stop(process: subprocess.Popen[str], grace_s: float = GRACE_S) -> None:
+    """Ask a child and all it started to end, and kill what is left after ``grace_s``."""
+    if process.poll() is not None:
+        return
+    try:
+        root = psutil.Process(process.pid)
+        family = [*root.children(recursive=True), root]
+    except psutil.NoSuchProcess:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=grace_s)
+    for survivor in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            survivor.kill()
+    process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """The parent's, and what makes the child find this package and speak line by line."""
+    from tad_core.training.__main__ import CHILD_VARIABLE
+
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        CHILD_VARIABLE: "1",
+    }
