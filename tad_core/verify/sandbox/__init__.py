@@ -1,0 +1,1 @@
+"""Isolation for untrusted programs: which tier a machine gives, and how a program is run in it."""

@@ -1,0 +1,157 @@
+"""Run the tests of a program that nobody trusts.
+
+The tests run in one sandbox and the program in another; only plain data passes between them. See
+``docs/verification.md`` for what that promises and what it cannot.
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from tad_core.errors import VerifierError
+from tad_core.verify.config import SandboxChoice
+from tad_core.verify.extract import defines, extract_code, parses
+from tad_core.verify.sandbox.launch import Keeper, KeeperError
+from tad_core.verify.sandbox.tiers import require_tier
+from tad_core.verify.verdict import CodeResult, Verdict
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one program may use.
+
+    Attributes:
+        cpu_s: CPU seconds, for the program and for its tests each.
+        memory_mb: address space of each, MiB.
+        output_kb: printed text that is kept, KiB.
+    """
+
+    cpu_s: float = 10.0
+    memory_mb: int = 1024
+    output_kb: int = 256
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds by the clock: twice the CPU time, so that a busy machine fails nobody."""
+        return 2 * self.cpu_s + 1
+
+
+def make_job(
+    solution: str, tests: str, limits: Limits, entry_point: str | None = None, prelude: str = ""
+) -> dict[str, Any]:
+    """What a keeper needs to know. ``prelude`` is trusted code both sides get (helpers of the question)."""
+    return {
+        "solution": f"{prelude}\n\n{solution}" if prelude else solution,
+        "tests": tests,
+        "prelude": prelude,
+        "entry_point": entry_point,
+        "memory_mb": limits.memory_mb,
+        "cpu_s": limits.cpu_s,
+        "wall_s": limits.wall_s,
+        "output_limit": limits.output_kb * 1024,
+    }
+
+
+def read_report(report: dict[str, Any]) -> CodeResult:
+    """What a keeper said about a job."""
+    return CodeResult(
+        verdict=Verdict(report["verdict"]),
+        reason=str(report.get("reason", ""))[:1000],
+        tests_run=int(report.get("ran", 0)),
+        tests_expected=int(report.get("expected", 0)),
+        own_classes=bool(report.get("own_classes", False)),
+    )
+
+
+def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
+    """The program in a model's text; with a ``prompt`` that ends in an open function, also its rest."""
+    code = extract_code(text, entry_point)
+    if not (prompt and entry_point) or (code and defines(code, entry_point)):
+        return code
+    for rest in (code, text):
+        joined = prompt.rstrip("\n") + "\n" + rest.lstrip("\n")
+        if rest.strip() and parses(joined) and defines(joined, entry_point):
+            return joined
+    return code
+
+
+def helpers_of(prompt: str, entry_point: str | None) -> str:
+    """Imports and helpers of a question's code: everything but the function that is asked for.
+
+    The tests get them from here and not from the program, which could have redefined them.
+    """
+    try:
+        tree = ast.parse(prompt)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    kept = [node for node in tree.body if getattr(node, "name", None) != entry_point]
+    return ast.unparse(ast.Module(body=kept, type_ignores=[]))
+
+
+class SharedSandbox:
+    """One keeper for single programs, from any thread."""
+
+    def __init__(self, choice: SandboxChoice) -> None:
+        self._lock = threading.Lock()
+        self._keeper = Keeper(require_tier(choice).tier)
+        self._owner = os.getpid()
+        atexit.register(self.close)
+
+    def run(self, job: dict[str, Any]) -> CodeResult:
+        """Run one job, starting the keeper again if it failed."""
+        with self._lock:
+            problem = ""
+            for _ in range(_ATTEMPTS):
+                try:
+                    result = read_report(self._keeper.run(job))
+                except KeeperError as error:
+                    problem = str(error)
+                    continue
+                if result.verdict is not Verdict.INFRASTRUCTURE:
+                    return result
+                problem = result.reason
+                self._keeper.kill()
+            raise VerifierError(f"the sandbox failed {_ATTEMPTS} times: {problem}")
+
+    def close(self) -> None:
+        """End the keeper, in the process that started it only."""
+        if os.getpid() == self._owner:
+            self._keeper.kill()
+
+
+_shared: dict[tuple[int, SandboxChoice], SharedSandbox] = {}
+_shared_lock = threading.Lock()
+
+
+def run_tests(
+    solution: str,
+    tests: str,
+    limits: Limits | None = None,
+    entry_point: str | None = None,
+    *,
+    prelude: str = "",
+    sandbox: SandboxChoice = "auto",
+) -> CodeResult:
+    """Run ``tests`` against ``solution``; ``VerifierError`` if no verdict could be had.
+
+    Args:
+        solution: Python source of the program.
+        tests: asserts, ``test_*`` functions, test classes, or HumanEval's ``check(candidate)``.
+        limits: what the program may use.
+        entry_point: the function that ``check`` gets.
+        prelude: trusted source that both sides run first.
+        sandbox: the isolation to use.
+    """
+    key = (os.getpid(), sandbox)
+    with _shared_lock:
+        if key not in _shared:
+            _shared[key] = SharedSandbox(sandbox)
+        shared = _shared[key]
+    return shared.run(make_job(solution, tests, limits or Limits(), entry_point, prelude))

@@ -1,0 +1,140 @@
+r"""Decide whether two mathematical answers are the same.
+
+Three steps, cheapest first: the same text, the same shape with the same exact numbers, and only then
+algebra (math-verify and sympy), which runs in a killable process and not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Literal
+
+from tad_core.verify.math_shape import Form, Shape, shape_of
+from tad_core.verify.math_text import MAX_ANSWER, clean
+from tad_core.verify.verdict import MathVerdict
+
+#: ``number``: the answer is one number (GSM8K). ``expression``: anything (MATH).
+MathKind = Literal["number", "expression"]
+
+
+class Unsure(Enum):
+    """The one thing a quick comparison can say beside a verdict."""
+
+    NEEDS_ALGEBRA = "needs algebra"
+
+
+Outcome = MathVerdict | Unsure
+#: compares two scalars, given as cleaned text; ``"a=b"`` is an equation
+ScalarEqual = Callable[[str, str], Outcome]
+
+
+def quick_equal(prediction: str, reference: str, kind: MathKind = "expression") -> Outcome:
+    """Compare without algebra; ``NEEDS_ALGEBRA`` where that cannot decide. Microseconds, any thread."""
+    return compare(prediction, reference, kind, lambda a, b: Unsure.NEEDS_ALGEBRA)
+
+
+def math_equal(
+    prediction: str, reference: str, kind: MathKind = "expression", timeout_s: float = 5.0
+) -> MathVerdict:
+    """Whether a predicted answer is the reference; ``timeout_s`` bounds the algebra, in seconds.
+
+    Safe from any thread. The first call that needs algebra starts a process of its own that lives as
+    long as this one; for many pairs use a ``Verifier``, which has several.
+    """
+    outcome = quick_equal(prediction, reference, kind)
+    if isinstance(outcome, MathVerdict):
+        return outcome
+    from tad_core.verify.math_process import shared_algebra
+
+    return shared_algebra().compare(prediction, reference, kind, timeout_s)
+
+
+def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: ScalarEqual) -> Outcome:
+    """Compare two answers, leaving scalars that are no plain numbers to ``scalar_equal``."""
+    if not prediction.strip() or not reference.strip() or len(prediction) > MAX_ANSWER:
+        return MathVerdict.UNPARSABLE
+    if len(reference) > MAX_ANSWER:
+        return MathVerdict.UNPARSABLE
+    got, want = shape_of(prediction), shape_of(reference)
+    if kind == "number" and want.form is Form.NUMBER and got.form is not Form.NUMBER:
+        return MathVerdict.UNPARSABLE
+    if units_differ(got.unit, want.unit):
+        return MathVerdict.DIFFERENT
+    if _same_text(clean(prediction), clean(reference)):
+        return MathVerdict.EQUAL
+    return _compare(got, want, scalar_equal)
+
+
+def units_differ(got: str, want: str) -> bool:
+    """A unit that is not written is not wrong; two that are written must agree."""
+    return bool(got and want and got != want)
+
+
+def _same_text(got: str, want: str) -> bool:
+    return bool(got) and got.replace("\\\\", "\\") == want.replace("\\\\", "\\")
+
+
+def _compare(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
+    if units_differ(got.unit, want.unit):
+        return MathVerdict.DIFFERENT
+    if got.form is Form.NUMBER and want.form is Form.NUMBER:
+        return MathVerdict.EQUAL if got.value == want.value else MathVerdict.DIFFERENT
+    if got.text == want.text and got.form is want.form and got.label == want.label:
+        return MathVerdict.EQUAL
+    if Form.WORDS in (got.form, want.form):
+        same = got.text.casefold() == want.text.casefold()
+        return MathVerdict.EQUAL if same else MathVerdict.DIFFERENT
+    scalars = (Form.NUMBER, Form.SCALAR)
+    if got.form in scalars and want.form in scalars:
+        return scalar_equal(got.text, want.text)
+    if got.form is not want.form:
+        return MathVerdict.DIFFERENT
+    return _compare_parts(got, want, scalar_equal)
+
+
+def _compare_parts(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
+    """Compare two of the same form."""
+    if got.form is Form.EQUATION:
+        return scalar_equal(got.text, want.text)
+    if got.form is Form.BASED:
+        same = got.text == want.text and got.label == want.label
+        return MathVerdict.EQUAL if same else MathVerdict.DIFFERENT
+    if len(got.items) != len(want.items):
+        return MathVerdict.DIFFERENT
+    if got.form in (Form.BRACKETED, Form.MATRIX):
+        if got.label != want.label:
+            return MathVerdict.DIFFERENT
+        return _all(_compare(a, b, scalar_equal) for a, b in zip(got.items, want.items, strict=True))
+    return _match_in_any_order(got.items, want.items, scalar_equal)
+
+
+def _all(outcomes: object) -> Outcome:
+    """Different if any part is; equal if all are; else the first thing that kept a part undecided."""
+    undecided: Outcome | None = None
+    for outcome in outcomes:  # type: ignore[attr-defined]
+        if outcome is MathVerdict.DIFFERENT:
+            return MathVerdict.DIFFERENT
+        if outcome is not MathVerdict.EQUAL and undecided is None:
+            undecided = outcome
+    return undecided or MathVerdict.EQUAL
+
+
+def _match_in_any_order(
+    got: tuple[Shape, ...], want: tuple[Shape, ...], scalar_equal: ScalarEqual
+) -> Outcome:
+    """Pair off the parts. Equality is transitive, so that taking the first partner is enough."""
+    left = list(want)
+    undecided: Outcome | None = None
+    for part in got:
+        for i, other in enumerate(left):
+            outcome = _compare(part, other, scalar_equal)
+            if outcome is MathVerdict.EQUAL:
+                del left[i]
+                break
+            if outcome is not MathVerdict.DIFFERENT and undecided is None:
+                undecided = outcome
+        else:
+            if undecided is None:
+                return MathVerdict.DIFFERENT
+    return MathVerdict.EQUAL if not left else (undecided or MathVerdict.DIFFERENT)

@@ -1,0 +1,193 @@
+"""The program under test: load it, then serve calls until the tests are done.
+
+Nothing here is trusted once the program has run: it may have rewritten all of it. What protects the
+verdict is that this process has never seen an expected value and holds no way to write a result.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import io
+import sys
+import types
+from typing import Any
+
+from . import frames, wire
+
+
+class CappedText(io.StringIO):
+    """Keeps the first ``limit`` characters that are printed and drops the rest."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._left = limit
+
+    def write(self, text: str, /) -> int:
+        """Take what still fits."""
+        kept = text[: self._left]
+        self._left -= len(kept)
+        super().write(kept)
+        return len(text)
+
+    def take(self) -> str:
+        """What was printed since the last time."""
+        text = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return text
+
+
+class ExaminerFunction:
+    """A function of the tests that was passed to the program."""
+
+    def __init__(self, peer: Candidate, number: int) -> None:
+        self._peer, self._number = peer, number
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask the tests' side to call it."""
+        return self._peer.call_back(self._number, args, kwargs)
+
+
+class Candidate(wire.Codec):
+    """The serving side of the program under test."""
+
+    def __init__(self, inbox: int, outbox: int, output_limit: int) -> None:
+        self._inbox, self._outbox = inbox, outbox
+        self._module = types.ModuleType("solution")
+        self._objects: list[Any] = [self._module]
+        self._numbers: dict[int, int] = {}
+        self._printed = CappedText(output_limit)
+
+    def load(self, source: str) -> None:
+        """Run the program's top level and tell the other side which names it has."""
+        sys.modules["solution"] = self._module
+        sys.stdout = sys.stderr = self._printed
+        error = None
+        try:
+            exec(compile(source, "solution.py", "exec"), self._module.__dict__)
+        except BaseException as problem:
+            error = self._error(problem)
+        names = [name for name in self._module.__dict__ if type(name) is str and not name.startswith("__")]
+        frames.send(self._outbox, {"names": names, "error": error})
+
+    def serve(self, until_reply: bool = False) -> Any:
+        """Answer requests; with ``until_reply``, return the first reply to a request of ours."""
+        while True:
+            message = frames.receive(self._inbox)
+            if until_reply and "op" not in message:
+                return message
+            frames.send(self._outbox, self._answer(message))
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        sent = request.get("args", [])
+        args = [self.decode(arg) for arg in sent]
+        kwargs = {name: self.decode(value) for name, value in request.get("kwargs", {}).items()}
+        try:
+            reply = {"ok": self.encode(self._perform(request, args, kwargs))}
+        except BaseException as problem:
+            reply = {"error": self._error(problem)}
+        values = [*args, *kwargs.values()]
+        if wire.has_mutable(values):
+            before = [*sent, *request.get("kwargs", {}).values()]
+            try:
+                after = [self.encode(value) for value in values]
+            except BaseException:  # it put something unsendable into its argument
+                after = before
+            if after != before:
+                reply["args"] = after
+        printed = self._printed.take()
+        if printed:
+            reply["out"] = printed
+        return reply
+
+    def _perform(self, request: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+        target = self._objects[request["id"]]
+        op: str = request["op"]
+        name: Any = request.get("name")
+        if op == "get":
+            return getattr(target, name)
+        if op == "set":
+            return setattr(target, name, args[0])
+        if op == "call":
+            return (target if name is None else getattr(target, name))(*args, **kwargs)
+        if op == "special":  # an operator: looked up on the type, as Python does
+            return getattr(type(target), name)(target, *args, **kwargs)
+        if op == "await":
+            return _run_to_end(target)
+        raise ValueError(f"unknown request {op!r}")
+
+    def call_back(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a function of the tests."""
+        request = {
+            "callback": number,
+            "args": [self.encode(arg) for arg in args],
+            "kwargs": {name: self.encode(value) for name, value in kwargs.items()},
+        }
+        frames.send(self._outbox, request)
+        reply = self.serve(until_reply=True)
+        if "error" in reply:
+            kind = getattr(builtins, reply["error"]["type"], RuntimeError)
+            raise kind(*[self.decode(arg) for arg in reply["error"]["args"]])
+        return self.decode(reply["ok"])
+
+    def encode_opaque(self, value: Any) -> Any:
+        """A handle: the object stays here, the tests get its number and the names of its classes."""
+        if isinstance(value, ExaminerFunction):
+            return {"t": "examiner", "v": value._number}
+        number = self._number(value)
+        kind = value if isinstance(value, type) else type(value)
+        classes = [self._number(base) for base in kind.__mro__ if base is not object]
+        info: dict[str, Any] = {"id": number, "name": kind.__name__, "classes": classes}
+        if isinstance(value, type):
+            info["bases"] = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"]
+        return {"t": "handle", "v": info}
+
+    def _number(self, value: Any) -> int:
+        """The number of an object; it is kept alive, so that the number stays its own."""
+        number = self._numbers.get(id(value))
+        if number is None:
+            number = self._numbers[id(value)] = len(self._objects)
+            self._objects.append(value)
+        return number
+
+    def decode_opaque(self, tag: str, body: Any) -> Any:
+        """Handles that come back, and functions of the tests."""
+        if tag == "handle":
+            return self._objects[body]
+        if tag == "examiner":
+            return ExaminerFunction(self, body)
+        return super().decode_opaque(tag, body)
+
+    def _error(self, problem: BaseException) -> dict[str, Any]:
+        kind = type(problem)
+        try:
+            args = [self.encode(arg) for arg in problem.args]
+            text = str(problem)[:500]
+        except BaseException:  # the program's own exceptions may do anything, even here
+            args, text = [], "its message could not be read"
+        bases = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"]
+        error: dict[str, Any] = {"type": kind.__name__, "bases": bases, "args": args, "text": text}
+        if kind.__module__ != "builtins":
+            error["class"] = self._number(kind)
+        return error
+
+
+def _run_to_end(awaitable: Any) -> Any:
+    """The value of a coroutine."""
+    import asyncio
+
+    async def wait() -> Any:
+        return await awaitable
+
+    return asyncio.run(wait()) if inspect.isawaitable(awaitable) else awaitable
+
+
+def main(source: str, inbox: int, outbox: int, output_limit: int) -> None:
+    """Load the program and serve until the other end closes."""
+    candidate = Candidate(inbox, outbox, output_limit)
+    try:
+        candidate.load(source)
+        candidate.serve()
+    except frames.ClosedError:
+        return

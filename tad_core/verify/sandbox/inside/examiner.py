@@ -1,0 +1,292 @@
+"""Run the tests of a program that lives in the other sandbox, and say what came out.
+
+A pass needs every test that the source holds to have run (``ran == expected > 0``), at least one
+assertion that held, and at least one use of the program.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import io
+import random
+import sys
+import traceback
+import types
+import unittest
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from . import frames, pytest_shim
+from .remote import GoneError, Link, Remote, RemoteClass, RemoteModule
+
+_COUNT = "__tad_count__"
+_CHECKERS = ("check", "check_solution")
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class NoTestsError(Exception):
+    """There is nothing that could prove the program right."""
+
+
+class FailedError(Exception):
+    """A test failed; the text says which."""
+
+
+class Plan:
+    """What the source of the tests holds, known before any of it runs."""
+
+    def __init__(self, source: str, prelude: str) -> None:
+        try:
+            self.tree = ast.parse(source)
+            self.prelude = ast.parse(prelude)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise NoTestsError(f"the tests are not Python: {error}") from error
+        body = [node for node in self.tree.body if not _is_main_guard(node)]
+        self.tree.body = body
+        self.functions = [n.name for n in body if isinstance(n, _FUNCTIONS) and n.name.startswith("test")]
+        self.classes = [n.name for n in body if isinstance(n, ast.ClassDef) and _looks_like_tests(n)]
+        self.checkers = [n.name for n in body if isinstance(n, _FUNCTIONS) and n.name in _CHECKERS]
+        self.body_asserts = any(_asserts_outside_functions(node) for node in body)
+        self.tree = ast.fix_missing_locations(_CountAsserts().visit(self.tree))
+
+    def wanted_names(self) -> set[str]:
+        """Names that the tests use, and that are neither built in nor given by the prelude."""
+        used = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
+        given = {node.name for node in self.prelude.body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
+        return used - set(dir(builtins)) - given - {_COUNT}
+
+
+def _looks_like_tests(node: ast.ClassDef) -> bool:
+    bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+    return node.name.startswith("Test") or "TestCase" in bases
+
+
+def _is_main_guard(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and "__name__" in {
+        inner.id for inner in ast.walk(node.test) if isinstance(inner, ast.Name)
+    }
+
+
+def _asserts_outside_functions(node: ast.AST) -> bool:
+    if isinstance(node, ast.Assert):
+        return True
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        return False
+    return any(_asserts_outside_functions(child) for child in ast.iter_child_nodes(node))
+
+
+class _CountAsserts(ast.NodeTransformer):
+    """Count, behind each assertion, that it held."""
+
+    def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
+        call = ast.Call(func=ast.Name(id=_COUNT, ctx=ast.Load()), args=[], keywords=[])
+        return [node, ast.copy_location(ast.Expr(value=call), node)]
+
+
+class Examiner:
+    """One run of the tests of one program."""
+
+    def __init__(self, link: Link, source: str, prelude: str, entry_point: str | None) -> None:
+        self._link = link
+        self._source = source
+        self._plan = Plan(source, prelude)
+        self._entry_point = entry_point
+        self.ran = 0
+        self.expected = 0
+        self.held = 0
+        self._globals: dict[str, Any] = {"__name__": "test_solution", _COUNT: self._count}
+
+    def _count(self) -> None:
+        self.held += 1
+
+    def run(self) -> None:
+        """Run everything; ``FailedError`` or ``NoTestsError`` if it is no pass."""
+        link, plan = self._link, self._plan
+        plain = len(plan.functions) + len(plan.classes) + len(plan.checkers) + plan.body_asserts
+        if plain == 0:
+            raise NoTestsError("the tests hold no test function, no check and no assertion")
+        if link.load_error is not None:
+            error = link.load_error
+            raise FailedError(f"the program does not load: {error['type']}: {str(error['text'])[:300]}")
+        self._prepare()
+        self.expected = int(plan.body_asserts)
+        self._attempt("the tests' top level", lambda: exec(_compile(plan.tree), self._globals))
+        self.ran += int(plan.body_asserts)
+        units = list(self._units())
+        self.expected += len(units)
+        for title, unit in units:
+            self._attempt(title, unit)
+            self.ran += 1
+        if self.held == 0:
+            raise NoTestsError("the tests ran, but no assertion was reached")
+        if link.touched == 0:
+            raise NoTestsError("the tests never used the program")
+        if self.ran != self.expected or self.expected == 0:
+            raise NoTestsError(f"{self.ran} of {self.expected} tests ran")
+
+    def _prepare(self) -> None:
+        """The names the tests see: pytest, the program as a module, its functions, the prelude."""
+        random.seed(0)
+        sys.modules["pytest"] = pytest_shim.make_module(self._count)
+        sys.modules["solution"] = RemoteModule(self._link)
+        sys.stdout = sys.stderr = io.StringIO()
+        if self._plan.prelude.body:
+            exec(_compile(self._plan.prelude), self._globals)
+        wanted = self._plan.wanted_names()
+        if self._entry_point:
+            wanted.add(self._entry_point)
+        for name in sorted(wanted & self._link.names):
+            self._globals[name] = self._link.request("get", 0, name)
+        if self._entry_point and self._entry_point not in self._link.names:
+            raise FailedError(f"the program does not define {self._entry_point!r}")
+        self._globals["candidate"] = self._globals.get(self._entry_point or "")
+
+    def _attempt(self, title: str, unit: Callable[[], Any]) -> None:
+        try:
+            unit()
+        except GoneError:
+            raise
+        except (pytest_shim.SkippedError, pytest_shim.UnsupportedError) as error:
+            raise NoTestsError(f"{title}: {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            raise FailedError(f"{title}: {self._where(error)}") from error
+
+    def _where(self, error: BaseException) -> str:
+        """The line of the tests that failed, and why."""
+        lines = self._source.splitlines()
+        for entry in reversed(traceback.extract_tb(error.__traceback__)):
+            if entry.filename == "test_solution.py" and entry.lineno and entry.lineno <= len(lines):
+                line = lines[entry.lineno - 1].strip()[:200]
+                return f"{type(error).__name__} at {line!r}{': ' + _text(error) if _text(error) else ''}"
+        return f"{type(error).__name__}: {_text(error)}"
+
+    def _units(self) -> Iterator[tuple[str, Callable[[], Any]]]:
+        names = self._globals
+        fixtures = {name: item for name, item in names.items() if isinstance(item, pytest_shim.Fixture)}
+        for name in self._plan.checkers:
+            argument = self._globals["candidate"]
+            if argument is None:
+                raise NoTestsError(f"{name}() needs the name of the function to check")
+            yield name, _bind(self._own(name), argument)
+        for name in self._plan.functions:
+            yield from self._calls(name, self._own(name), fixtures)
+        for name in self._plan.classes:
+            yield from self._class_units(name, fixtures)
+
+    def _own(self, name: str) -> Any:
+        """Something the tests define; never something of the program under the same name."""
+        found = self._globals.get(name)
+        if isinstance(found, Remote | RemoteClass) or found is None:
+            raise NoTestsError(f"the tests define no {name!r}")
+        return found
+
+    def _calls(
+        self, name: str, function: Any, fixtures: dict[str, pytest_shim.Fixture]
+    ) -> Iterator[tuple[str, Callable[[], Any]]]:
+        for given in getattr(function, "tad_parameters", [{}]):
+
+            def unit(given: dict[str, Any] = given) -> None:
+                inner = getattr(function, "__func__", function)
+                if not isinstance(inner, types.FunctionType):
+                    raise pytest_shim.UnsupportedError(f"{name} is no function")
+                outcome = function(**pytest_shim.arguments(inner, fixtures, given))
+                if inspect.iscoroutine(outcome):
+                    _finish(outcome)
+
+            yield name, unit
+
+    def _class_units(
+        self, name: str, fixtures: dict[str, pytest_shim.Fixture]
+    ) -> Iterator[tuple[str, Callable[[], Any]]]:
+        kind = self._own(name)
+        methods = [method for method in dir(kind) if method.startswith("test")]
+        if issubclass(kind, unittest.TestCase):
+            for method in methods:
+                yield f"{name}.{method}", self._unittest(kind, method)
+            return
+        for method in methods:
+            instance = kind()
+
+            def prepare(instance: Any = instance) -> None:
+                for setup in ("setup_method", "setUp"):
+                    if hasattr(instance, setup):
+                        function = getattr(instance, setup)
+                        function(*[None] * (function.__code__.co_argcount - 1))
+
+            for title, unit in self._calls(f"{name}.{method}", getattr(instance, method), fixtures):
+                yield title, _both(prepare, unit)
+
+    def _unittest(self, kind: type[unittest.TestCase], method: str) -> Callable[[], Any]:
+        def unit() -> None:
+            result = unittest.TestResult()
+            result.failfast = True
+            case = kind(method)
+            case.run(result)
+            for _, text in result.errors + result.failures:
+                raise AssertionError(text.strip().rpartition("\n")[2])
+            if result.skipped or result.testsRun != 1 or not result.wasSuccessful():
+                raise pytest_shim.SkippedError(method)
+            self._count()
+
+        return unit
+
+
+def _compile(tree: ast.Module) -> Any:
+    return compile(tree, "test_solution.py", "exec", dont_inherit=True)
+
+
+def _bind(function: Any, argument: Any) -> Callable[[], Any]:
+    return lambda: function(argument)
+
+
+def _both(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], None]:
+    def both() -> None:
+        first()
+        second()
+
+    return both
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error).strip().replace("\n", " ")[:200]
+    except Exception:  # the message may hold a stand-in whose repr fails
+        return ""
+
+
+def _finish(coroutine: Any) -> None:
+    """Run a coroutine that only awaits stand-ins, which never suspend."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise pytest_shim.UnsupportedError("a test that waits for something beside the program")
+
+
+def main(job: dict[str, Any], inbox: int, outbox: int, results: int) -> None:
+    """Run the tests of ``job`` and write one result."""
+    link = Link(inbox, outbox)
+    examiner: Examiner | None = None
+    verdict, reason = "passed", ""
+    try:
+        examiner = Examiner(link, job["tests"], job.get("prelude", ""), job.get("entry_point"))
+        link.greet()
+        examiner.run()
+    except FailedError as error:
+        verdict, reason = "failed", str(error)
+    except NoTestsError as error:
+        verdict, reason = "no_tests", str(error)
+    except GoneError as error:
+        verdict, reason = "crashed", f"the program stopped answering: {error}"
+    except MemoryError:
+        verdict, reason = "out_of_memory", "the tests ran out of memory"
+    # What the link saw cannot be undone by a test that swallows errors.
+    if link.gone:
+        verdict, reason = "crashed", f"the program stopped answering: {link.gone}"
+    elif link.out_of_memory and verdict != "passed":
+        verdict, reason = "out_of_memory", "the program ran out of memory"
+    result = {"verdict": verdict, "reason": reason, "own_classes": link.own_classes}
+    result["ran"], result["expected"] = (examiner.ran, examiner.expected) if examiner else (0, 0)
+    frames.send(results, result)

@@ -1,0 +1,232 @@
+"""The process that forks two sandboxes for each job, watches the clock and reports one verdict.
+
+It is warm (the standard library is loaded once), single-threaded, and holds nothing worth stealing: no
+environment, no files, no network. It never runs a line of a program under test itself. When its parent
+goes away it ends, and everything below it ends with it.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from . import candidate, examiner, frames, lockdown
+
+_PRELOADED = (
+    "abc", "array", "bisect", "calendar", "cmath", "collections.abc", "contextlib", "copy", "csv",
+    "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io",
+    "itertools", "json", "math", "numbers", "operator", "os.path", "queue", "random", "re", "statistics",
+    "string", "textwrap", "threading", "time", "timeit", "traceback", "types", "typing", "unittest",
+    "unittest.mock", "urllib.parse", "uuid", "warnings", "xml.etree.ElementTree", "zlib",
+)  # fmt: skip
+#: How long a side may take to be seen dead after it closed its pipe, in ms.
+_DEATH_MS = 200
+
+
+@dataclass
+class Side:
+    """One of the two processes of a job."""
+
+    pid: int
+    pidfd: int
+    status: int | None = None
+    cpu_s: float = 0.0
+    killed_by_us: bool = False
+
+    def finish(self, wait_ms: float) -> None:
+        """Give the process a moment to end by itself, then kill it; reap it in any case."""
+        if wait_ms:
+            poller = select.poll()
+            poller.register(self.pidfd, select.POLLIN)
+            poller.poll(wait_ms)
+        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        if pid == 0:
+            self.killed_by_us = True
+            os.kill(self.pid, signal.SIGKILL)
+            _, status, usage = os.wait4(self.pid, 0)
+        self.status = os.waitstatus_to_exitcode(status)
+        self.cpu_s = usage.ru_utime + usage.ru_stime
+        os.close(self.pidfd)
+
+
+class ParentGoneError(Exception):
+    """Nobody is left to report to."""
+
+
+class Keeper:
+    """Runs jobs one after the other."""
+
+    def __init__(self, commands: int, reports: int, settings: dict[str, Any]) -> None:
+        self._commands, self._reports = commands, reports
+        self._tier = int(settings["tier"])
+        self._filter = bytes.fromhex(settings["filter"])
+        self._uids = tuple(settings["uids"])
+        self._readable = tuple(settings["readable"])
+
+    def serve(self) -> None:
+        """Until the parent closes its end."""
+        while True:
+            job = frames.receive(self._commands)
+            try:
+                report = self._run(job)
+            except (OSError, lockdown.LockdownError) as error:
+                report = {"verdict": "infrastructure_error", "reason": f"{type(error).__name__}: {error}"}
+            frames.send(self._reports, report)
+
+    def _run(self, job: dict[str, Any]) -> dict[str, Any]:
+        settings = lockdown.Settings(
+            tier=self._tier,
+            filter=self._filter,
+            uids=self._uids,
+            readable=self._readable,
+            memory_mb=job["memory_mb"],
+            cpu_s=max(1, -int(-job["cpu_s"] // 1)),
+        )
+        to_program, from_program, results = os.pipe(), os.pipe(), os.pipe()
+        sides: list[Side] = []
+        try:
+            tests = self._fork(settings, 0, (from_program[0], to_program[1], results[1]), job)
+            sides.append(tests)
+            program = self._fork(settings, 1, (to_program[0], from_program[1]), job)
+            sides.append(program)
+            for fd in (*to_program, *from_program, results[1]):
+                os.close(fd)
+            result = self._watch(results[0], tests, time.monotonic() + job["wall_s"])
+            # A program that stopped answering is about to be dead: how it died tells what to report.
+            gone = result is not None and result["verdict"] == "crashed"
+            program.finish(_DEATH_MS if gone else 0)
+            tests.finish(_DEATH_MS if result == {} else 0)
+            sides.clear()
+            return _report(result, tests, program, settings)
+        finally:
+            for side in sides:
+                side.finish(0)
+            os.close(results[0])
+
+    def _fork(
+        self, settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: dict[str, Any]
+    ) -> Side:
+        pid = lockdown.fork(self._tier == 1)
+        if pid == 0:
+            _child(settings, side, fds, job)
+        return Side(pid, os.pidfd_open(pid))
+
+    def _watch(self, results: int, tests: Side, deadline: float) -> dict[str, Any] | None:
+        """The tests' result; None if time ran out, empty if their process ended without one."""
+        poller = select.poll()
+        poller.register(results, select.POLLIN)
+        poller.register(self._commands, select.POLLIN)
+        while (left_s := deadline - time.monotonic()) > 0:
+            ready = {fd for fd, _ in poller.poll(left_s * 1000)}
+            if self._commands in ready:  # no job is sent before the last is reported: this is the end
+                raise ParentGoneError
+            if results in ready:
+                try:
+                    return dict(frames.receive(results, deadline))
+                except (frames.ClosedError, frames.MalformedError):
+                    return {}
+                except frames.DeadlineError:
+                    return None
+        return None
+
+
+def _child(settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: dict[str, Any]) -> None:
+    """Become one side of a job; never returns."""
+    status = 70
+    try:
+        fds = _keep_only(fds)
+        lockdown.confine(settings, side)
+        gc.enable()
+        if side == 0:
+            # Only the tests' side ever holds the tests.
+            examiner.main(job, fds[0], fds[1], fds[2])
+        else:
+            source, limit = job["solution"], job["output_limit"]
+            job.clear()
+            candidate.main(source, fds[0], fds[1], limit)
+        status = 0
+    except lockdown.LockdownError as error:
+        # The parent must not take a missing protection for a failure of the program.
+        if side == 0:
+            frames.send(fds[2], {"verdict": "infrastructure_error", "reason": str(error)})
+        status = 71
+    except BaseException:
+        status = 72
+    finally:
+        os._exit(status)
+
+
+def _keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
+    """Make the given descriptors 3, 4, …, the standard ones /dev/null, and close all others."""
+    high = [os.dup(fd) for fd in fds]
+    high = [_above(fd, 32) for fd in high]
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    kept = tuple(os.dup2(fd, 3 + i, inheritable=False) for i, fd in enumerate(high))
+    os.closerange(3 + len(kept), 4096)
+    return kept
+
+
+def _above(fd: int, lowest: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
+
+
+def _report(
+    result: dict[str, Any] | None, tests: Side, program: Side, settings: lockdown.Settings
+) -> dict[str, Any]:
+    """The verdict of a job from what the tests said and how the two processes ended."""
+    for side, who in ((tests, "the tests"), (program, "the program")):
+        if side.status == 71:
+            return _verdict("infrastructure_error", f"a protection of {who} could not be put up")
+        if side.status in (-signal.SIGKILL, -signal.SIGXCPU) and not side.killed_by_us:
+            if side.cpu_s >= settings.cpu_s - 0.1:
+                return _verdict("timeout", f"{who} used {settings.cpu_s} s of CPU time")
+            return _verdict(
+                "infrastructure_error", f"{who}: killed from outside (out of memory on the host?)"
+            )
+    if result is None:
+        return _verdict("timeout", "the time by the clock ran out")
+    if not result:
+        return _verdict("crashed", f"the tests' process ended with status {tests.status}")
+    if result["verdict"] == "crashed":
+        how = "it closed its pipe" if program.killed_by_us else f"it ended with status {program.status}"
+        result["reason"] += f" ({how})"
+    return result
+
+
+def _verdict(verdict: str, reason: str) -> dict[str, Any]:
+    return {"verdict": verdict, "reason": reason, "ran": 0, "expected": 0, "own_classes": False}
+
+
+def main() -> None:
+    """Serve jobs from standard input; settings come first."""
+    commands, reports = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.environ.clear()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # 3.11 refuses to print longer integers to guard servers; tests print them on purpose.
+    sys.set_int_max_str_digits(0)
+    try:
+        settings = frames.receive(commands)
+        sys.path[:] = settings["paths"]
+        for name in _PRELOADED:
+            importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        frames.send(reports, {"ready": True})
+        Keeper(commands, reports, settings).serve()
+    except (frames.ClosedError, ParentGoneError):
+        return

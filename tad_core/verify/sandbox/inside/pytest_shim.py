@@ -1,0 +1,217 @@
+"""The part of pytest that unit tests of single functions use. The real one is not in the sandbox."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import itertools
+import math
+import re
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+
+class SkippedError(Exception):
+    """A test skipped itself."""
+
+
+class UnsupportedError(Exception):
+    """The tests use something of pytest that is not here."""
+
+
+class ExceptionInfo:
+    """What ``pytest.raises`` hands out."""
+
+    value: BaseException
+
+    @property
+    def type(self) -> type[BaseException]:
+        """The class of the exception."""
+        return builtins.type(self.value)
+
+    def match(self, pattern: str) -> bool:
+        """Whether the message contains the pattern; an AssertionError if not."""
+        if not re.search(pattern, str(self.value)):
+            raise AssertionError(f"{pattern!r} not found in {str(self.value)!r}")
+        return True
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Approx:
+    """``pytest.approx``: within 1e-6 of the expected value, or 1e-12 near zero."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, expected: Any, rel: float | None, abs: float | None, nan_ok: bool) -> None:
+        self._expected, self._rel, self._abs, self._nan_ok = expected, rel, abs, nan_ok
+
+    def __eq__(self, actual: object) -> bool:
+        return self._near(actual, self._expected)
+
+    def __repr__(self) -> str:
+        return f"approx({self._expected!r})"
+
+    def _near(self, actual: Any, expected: Any) -> bool:
+        if isinstance(expected, Mapping):
+            if type(actual) is not dict or set(actual) != set(expected):
+                return False
+            return all(self._near(actual[key], expected[key]) for key in expected)
+        if isinstance(expected, list | tuple):
+            if type(actual) not in (list, tuple) or len(actual) != len(expected):
+                return False
+            return all(self._near(a, b) for a, b in zip(actual, expected, strict=True))
+        if type(actual) not in (int, float, complex, bool) or not isinstance(expected, int | float | complex):
+            # a stand-in for an object of the program is never a number
+            return type(actual) is type(expected) and bool(actual == expected)
+        return self._numbers_near(actual, expected)
+
+    def _numbers_near(self, actual: Any, expected: Any) -> bool:
+        if actual == expected:
+            return True
+        if actual != actual or expected != expected:
+            return self._nan_ok and actual != actual and expected != expected
+        if math.isinf(abs(expected)) or math.isinf(abs(actual)):
+            return False
+        absolute = 1e-12 if self._abs is None else self._abs
+        relative = (1e-6 if self._rel is None else self._rel) * abs(expected)
+        if self._abs is not None and self._rel is None:
+            relative = 0.0
+        return bool(abs(actual - expected) <= max(absolute, relative))
+
+
+class Fixture:
+    """A function marked as a fixture."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__name__ = function.__name__
+
+
+class Marks:
+    """``pytest.mark``: parametrize counts, everything else decorates nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name in ("skip", "skipif", "xfail"):
+            raise UnsupportedError(f"pytest.mark.{name}")
+        if name == "parametrize":
+            return _parametrize
+
+        def mark(*args: Any, **kwargs: Any) -> Any:
+            only = args[0] if len(args) == 1 and not kwargs else None
+            return only if isinstance(only, types.FunctionType | type) else (lambda function: function)
+
+        return mark
+
+
+def _parametrize(names: Any, values: Any, ids: Any = None) -> Callable[[Any], Any]:
+    listed = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+    rows = []
+    for value in values:
+        value = value.values if isinstance(value, Param) else value
+        rows.append(dict(zip(listed, (value,) if len(listed) == 1 else value, strict=True)))
+
+    def decorate(function: Any) -> Any:
+        sets = getattr(function, "tad_parameters", [{}])
+        function.tad_parameters = [{**old, **new} for old, new in itertools.product(sets, rows)]
+        return function
+
+    return decorate
+
+
+class Param:
+    """``pytest.param``."""
+
+    def __init__(self, *values: Any, id: str | None = None, marks: Any = ()) -> None:
+        self.values: Any = values[0] if len(values) == 1 else values
+
+
+class Captured(tuple[str, str]):
+    """What ``capsys.readouterr`` returns."""
+
+    out = property(lambda self: self[0])
+    err = property(lambda self: self[1])
+
+
+class CapSys:
+    """The ``capsys`` fixture: what was printed since the last time, by the tests and the program."""
+
+    def __init__(self) -> None:
+        self._buffer = io.StringIO()
+        sys.stdout = self._buffer
+
+    def readouterr(self) -> Captured:
+        """Take what was printed."""
+        text = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return Captured((text, ""))
+
+
+def make_module(count: Callable[[], None]) -> types.ModuleType:
+    """A module to stand for pytest; ``count`` is called for every ``raises`` that held."""
+    module = types.ModuleType("pytest")
+
+    @contextmanager
+    def _raises(expected: Any, match: str | None) -> Iterator[ExceptionInfo]:
+        info = ExceptionInfo()
+        try:
+            yield info
+        except expected as error:
+            info.value = error
+            if match is not None:
+                info.match(match)
+            count()
+            return
+        raise AssertionError(f"did not raise {expected}")
+
+    def raises(expected: Any, *args: Any, match: str | None = None, **kwargs: Any) -> Any:
+        if not args:
+            return _raises(expected, match)
+        with _raises(expected, match) as info:
+            args[0](*args[1:], **kwargs)
+        return info
+
+    def fail(reason: str = "", pytrace: bool = True) -> None:
+        raise AssertionError(reason or "pytest.fail")
+
+    def skip(reason: str = "", **kwargs: Any) -> None:
+        raise SkippedError(reason)
+
+    def fixture(function: Any = None, **kwargs: Any) -> Any:
+        if kwargs.get("params") is not None:
+            raise UnsupportedError("pytest.fixture(params=…)")
+        return Fixture(function) if function is not None else Fixture
+
+    def approx(expected: Any, rel: Any = None, abs: Any = None, nan_ok: bool = False) -> Approx:
+        return Approx(expected, rel, abs, nan_ok)
+
+    for item in (raises, fail, skip, fixture, approx):
+        setattr(module, item.__name__, item)
+    module.__dict__.update(mark=Marks(), param=Param, main=lambda *args, **kwargs: 0)
+    return module
+
+
+def arguments(function: Any, fixtures: dict[str, Fixture], given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a test: its parameters, and its fixtures by name."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    ready: dict[str, Any] = {}
+    defaults = len(function.__defaults__ or ())
+    for i, name in enumerate(names):
+        if name in ("self", "cls") and i == 0:
+            continue
+        if name in given:
+            ready[name] = given[name]
+        elif name == "capsys":
+            ready[name] = CapSys()
+        elif name in fixtures:
+            made = fixtures[name].function(**arguments(fixtures[name].function, fixtures, {}))
+            ready[name] = next(made) if isinstance(made, types.GeneratorType) else made
+        elif i < len(names) - defaults:
+            raise UnsupportedError(f"the fixture {name!r}")
+    return ready

@@ -1,0 +1,326 @@
+"""The tests' view of the program: stand-ins that forward to the other sandbox and bring back plain data.
+
+The rule that keeps verdicts honest: the program never sees what its results are compared with. A
+stand-in therefore equals nothing but another stand-in, does no arithmetic with plain values and finds
+members by looking through its plain items here. Where two stand-ins are compared the program's own
+code decides, and the result is labelled so.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import itertools
+import sys
+import types
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from . import frames, wire
+
+_LAZY = (map, filter, zip, enumerate, reversed, itertools.chain, types.GeneratorType)
+#: Items looked through for a member, before a stand-in is taken for endless.
+_MEMBERS = 1_000_000
+
+
+class GoneError(BaseException):
+    """The program's process ended or broke the protocol. No test can catch its way around this."""
+
+
+class RemoteError(Exception):
+    """An exception of the program that has no built-in type."""
+
+
+class Link(wire.Codec):
+    """The connection to the program, and the record of what happened on it."""
+
+    def __init__(self, inbox: int, outbox: int) -> None:
+        self._inbox, self._outbox = inbox, outbox
+        self._functions: list[Any] = []
+        self._stand_ins: dict[int, Any] = {}
+        self._error_classes: dict[int, type[BaseException]] = {}
+        self.names: frozenset[str] = frozenset()
+        self.load_error: dict[str, Any] | None = None
+        #: times that the program was used: called, or asked for a value
+        self.touched = 0
+        self.own_classes = False
+        self.out_of_memory = False
+        self.gone: str = ""
+
+    def greet(self) -> None:
+        """Wait until the program has loaded."""
+        hello = self._receive()
+        try:
+            self.names = frozenset(name for name in hello["names"] if isinstance(name, str))
+            self.load_error = hello["error"]
+            if self.load_error and self.load_error["type"] == "MemoryError":
+                self.out_of_memory = True
+        except (KeyError, TypeError) as error:
+            raise self._broken(error) from error
+
+    def request(
+        self, op: str, number: int, name: str | None = None, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Have the program do something and bring back the value, the exception and changed arguments."""
+        if self.gone:
+            raise GoneError(self.gone)
+        message: dict[str, Any] = {"op": op, "id": number, "args": [self.encode(arg) for arg in args]}
+        if name is not None:
+            message["name"] = name
+        if kwargs:
+            message["kwargs"] = {key: self.encode(value) for key, value in kwargs.items()}
+        self._send(message)
+        reply = self._wait_for_reply()
+        try:
+            if "args" in reply:
+                for mine, theirs in zip([*args, *(kwargs or {}).values()], reply["args"], strict=True):
+                    wire.overwrite(mine, self.decode(theirs))
+            if "out" in reply:
+                sys.stdout.write(str(reply["out"]))
+            if "error" in reply:
+                self.touched += 1
+                raise self._exception(reply["error"], op)
+            value = self.decode(reply["ok"])
+            if op != "get" or not isinstance(value, Remote | RemoteClass):
+                self.touched += 1  # fetching a function does not yet use it
+            return value
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError, ArithmeticError) as error:
+            if getattr(error, "from_program", False):
+                raise
+            raise self._broken(error) from error
+
+    def _wait_for_reply(self) -> dict[str, Any]:
+        while True:
+            message = self._receive()
+            if not isinstance(message, dict):
+                raise self._broken("not an object")
+            if "callback" not in message:
+                return message
+            self._send(self._call_own(message))
+
+    def _call_own(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Run a function of the tests that was handed to the program. It gets plain data or stand-ins."""
+        try:
+            function = self._functions[message["callback"]]
+            args = [self.decode(arg) for arg in message["args"]]
+            kwargs = {str(key): self.decode(value) for key, value in message["kwargs"].items()}
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+            raise self._broken(error) from error
+        try:
+            return {"ok": self.encode(function(*args, **kwargs))}
+        except Exception as error:
+            plain = [arg for arg in error.args if isinstance(arg, str | int | float | bool)]
+            return {"error": {"type": type(error).__name__, "args": plain}}
+
+    def _send(self, message: Any) -> None:
+        try:
+            frames.send(self._outbox, message)
+        except frames.ClosedError as error:
+            raise self._broken(error) from error
+
+    def _receive(self) -> Any:
+        try:
+            return frames.receive(self._inbox)
+        except (frames.ClosedError, frames.MalformedError, MemoryError) as error:
+            raise self._broken(error) from error
+
+    def _broken(self, why: object) -> GoneError:
+        self.gone = self.gone or str(why)[:200] or type(why).__name__
+        return GoneError(self.gone)
+
+    def _exception(self, error: dict[str, Any], op: str) -> BaseException:
+        name, bases = str(error["type"]), [str(base) for base in error["bases"]]
+        if op != "special" and name in ("StopIteration", "StopAsyncIteration"):
+            name, bases = "RuntimeError", ["RuntimeError"]  # else a call could end a loop of the tests early
+        if "MemoryError" in bases:
+            self.out_of_memory = True
+        kind = self._error_class(error["class"], name, bases) if "class" in error else _builtin_error([name])
+        try:
+            problem = kind(*[self.decode(arg) for arg in error["args"]])
+        except TypeError:  # UnicodeDecodeError and the like want arguments of their own
+            problem = RemoteError(f"{name}: {str(error['text'])[:500]}")
+        problem.from_program = True  # type: ignore[attr-defined]
+        return problem
+
+    def _error_class(self, number: int, name: str, bases: list[str]) -> type[BaseException]:
+        """The stand-in for an exception class of the program: always the same one."""
+        if number not in self._error_classes:
+            self._error_classes[number] = type(name, (_builtin_error(bases),), {})
+        return self._error_classes[number]
+
+    def encode_opaque(self, value: Any) -> Any:
+        """Stand-ins go back as their number; functions of the tests as a number to call them by."""
+        if isinstance(value, Remote):
+            return {"t": "handle", "v": object.__getattribute__(value, "_number")}
+        if isinstance(value, RemoteClass):
+            return {"t": "handle", "v": type.__getattribute__(value, "_number")}
+        if wire.is_plain_function(value):
+            self._functions.append(value)
+            return {"t": "examiner", "v": len(self._functions) - 1}
+        if isinstance(value, _LAZY):
+            return self.encode(list(itertools.islice(value, _MEMBERS)))
+        if isinstance(value, io.StringIO):
+            return self.encode(value.getvalue())
+        return super().encode_opaque(value)
+
+    def decode_opaque(self, tag: str, body: Any) -> Any:
+        """Stand-ins for the program's objects; the tests' own functions when they come back."""
+        if tag == "examiner":
+            return self._functions[body]
+        if tag != "handle":
+            return super().decode_opaque(tag, body)
+        number = body["id"]
+        if number not in self._stand_ins:
+            self._stand_ins[number] = self._stand_in(number, body)
+        return self._stand_ins[number]
+
+    def _stand_in(self, number: int, info: dict[str, Any]) -> Any:
+        classes = tuple(int(n) for n in info["classes"])
+        if "bases" not in info:
+            return Remote(self, number, str(info["name"]), classes)
+        if "BaseException" in info["bases"]:
+            return self._error_class(number, str(info["name"]), [str(base) for base in info["bases"]])
+        return RemoteClass(str(info["name"]), (), {"_link": self, "_number": number})
+
+
+def _builtin_error(names: list[str]) -> type[BaseException]:
+    for name in names:
+        kind = getattr(builtins, name, None)
+        if isinstance(kind, type) and issubclass(kind, BaseException):
+            return kind
+    return RemoteError
+
+
+class RemoteClass(type):
+    """The stand-in for a class of the program: can be called, asked for attributes and for its instances."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        return cls.__dict__["_link"].request("call", cls.__dict__["_number"], None, args, kwargs)
+
+    def __getattr__(cls, name: str) -> Any:
+        return _attribute(cls.__dict__["_link"], cls.__dict__["_number"], name)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if type(instance) is not Remote:
+            return False
+        return cls.__dict__["_number"] in object.__getattribute__(instance, "_classes")
+
+    def __iter__(cls) -> Iterator[Any]:
+        return iter(cls.__dict__["_link"].request("special", cls.__dict__["_number"], "__iter__"))
+
+
+def _attribute(link: Link, number: int, name: str) -> Any:
+    """An attribute: a function is called where it is, in one step, and nothing is fetched for it."""
+    if name.startswith("__") and name.endswith("__") and name not in ("__name__", "__doc__", "__dict__"):
+        raise AttributeError(name)
+    return link.request("get", number, name)
+
+
+class Remote:
+    """The stand-in for an object of the program."""
+
+    __slots__ = ("_classes", "_link", "_number", "_title")
+
+    def __init__(self, link: Link, number: int, title: str, classes: tuple[int, ...]) -> None:
+        for name, value in (("_link", link), ("_number", number), ("_title", title), ("_classes", classes)):
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        return _attribute(self._link, self._number, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._link.request("set", self._number, name, (value,))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it where it is."""
+        return self._link.request("call", self._number, None, args, kwargs)
+
+    def _special(self, name: str, *args: Any) -> Any:
+        return self._link.request("special", self._number, name, args)
+
+    def __iter__(self) -> Iterator[Any]:
+        iterator = self._special("__iter__")
+        return iterator if type(iterator) is Remote else iter(iterator)
+
+    def __next__(self) -> Any:
+        return self._special("__next__")
+
+    def __contains__(self, item: Any) -> bool:
+        # Decided here on plain items: the program's own __contains__ could say yes to anything.
+        return any(member is item or member == item for member in itertools.islice(iter(self), _MEMBERS))
+
+    def __len__(self) -> int:
+        return int(self._special("__len__"))
+
+    def __bool__(self) -> bool:
+        for name in ("__bool__", "__len__"):
+            try:
+                return bool(self._special(name))
+            except AttributeError:
+                continue
+        return True
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._special("__getitem__", key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._special("__setitem__", key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self._special("__delitem__", key)
+
+    def __enter__(self) -> Any:
+        return self._special("__enter__")
+
+    def __exit__(self, *exc: object) -> Any:
+        return self._special("__exit__", None, None, None)
+
+    def __await__(self) -> Generator[None, None, Any]:
+        return self._link.request("await", self._number)
+        yield  # makes this a generator, which is what await wants
+
+    def __hash__(self) -> int:
+        return hash(self._special("__hash__"))
+
+    def __repr__(self) -> str:
+        return str(self._special("__repr__"))
+
+    def __str__(self) -> str:
+        return str(self._special("__str__"))
+
+    def _between(self, name: str, other: Any) -> Any:
+        """An operator between two objects of the program; with anything else there is no answer."""
+        if type(other) is not Remote:
+            return NotImplemented
+        if name in _COMPARISONS:
+            self._link.own_classes = True
+        return self._special(name, other)
+
+
+_COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+
+
+def _operator(name: str) -> Any:
+    def apply(self: Remote, other: Any) -> Any:
+        return self._between(name, other)
+
+    apply.__name__ = name
+    return apply
+
+
+for _name in (*_COMPARISONS, "__add__", "__sub__", "__mul__", "__truediv__", "__and__", "__or__", "__xor__"):
+    setattr(Remote, _name, _operator(_name))
+
+
+class RemoteModule(types.ModuleType):
+    """The program as a module: ``import solution`` and ``from solution import f``."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__("solution")
+        self._link = link
+        self.__all__ = sorted(name for name in link.names if not name.startswith("_"))
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._link.names:
+            raise AttributeError(f"the program defines no {name!r}")
+        return self._link.request("get", 0, name)

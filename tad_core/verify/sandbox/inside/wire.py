@@ -1,0 +1,175 @@
+"""Values as plain JSON, so that nothing but data crosses between the tests and the program under test.
+
+Decoding builds built-in types and nothing else: there is no way to name a class or a function of the
+other side, except through the numbered handles that its ``Peer`` gave out. Scalars, strings and lists
+are JSON's own; everything else is ``{"t": tag, "v": …}``.
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import decimal
+import fractions
+import math
+import types
+from typing import Any
+
+_SAFE_INT = 1 << 53
+_FIELDS: dict[type, tuple[str, ...]] = {
+    datetime.datetime: ("year", "month", "day", "hour", "minute", "second", "microsecond"),
+    datetime.date: ("year", "month", "day"),
+    datetime.time: ("hour", "minute", "second", "microsecond"),
+    datetime.timedelta: ("days", "seconds", "microseconds"),
+}
+_BY_NAME = {kind.__name__: kind for kind in _FIELDS}
+
+
+class UnsendableError(TypeError):
+    """A value that has no plain form."""
+
+
+class Codec:
+    """Turns values into JSON and back; a ``Peer`` adds handles for what is not plain."""
+
+    def encode(self, value: Any) -> Any:
+        """The JSON form of a value. Exact types only: a subclass may lie about what it is."""
+        kind = type(value)
+        if value is None or kind is bool or kind is str:
+            return value
+        if kind is int:
+            return value if -_SAFE_INT < value < _SAFE_INT else {"t": "int", "v": hex(value)}
+        if kind is float:
+            return value if math.isfinite(value) else {"t": "float", "v": repr(value)}
+        if kind is list:
+            return [self.encode(item) for item in value]
+        if kind in (tuple, set, frozenset, collections.deque):
+            return {"t": kind.__name__, "v": [self.encode(item) for item in value]}
+        if kind in (dict, collections.OrderedDict, collections.defaultdict, collections.Counter):
+            name = {"OrderedDict": "odict", "Counter": "counter"}.get(kind.__name__, "dict")
+            return {"t": name, "v": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
+        return self._encode_rare(kind, value)
+
+    def _encode_rare(self, kind: type, value: Any) -> Any:
+        if kind in (bytes, bytearray):
+            return {"t": kind.__name__, "v": value.hex()}
+        if kind is complex:
+            return {"t": "complex", "v": [self.encode(value.real), self.encode(value.imag)]}
+        if kind is range:
+            return {"t": "range", "v": [self.encode(n) for n in (value.start, value.stop, value.step)]}
+        if kind is decimal.Decimal or kind is fractions.Fraction:
+            return {"t": kind.__name__, "v": str(value)}
+        if kind in _FIELDS and getattr(value, "tzinfo", None) is None:
+            return {"t": kind.__name__, "v": [getattr(value, name) for name in _FIELDS[kind]]}
+        if value is Ellipsis or value is NotImplemented:
+            return {"t": "singleton", "v": repr(value)}
+        if kind in _VIEWS:
+            return [self.encode(item) for item in value]
+        if issubclass(kind, tuple) and type(fields := getattr(kind, "_fields", None)) is tuple:
+            items = [self.encode(item) for item in tuple.__iter__(value)]
+            return {"t": "namedtuple", "v": [kind.__name__, list(fields), items]}
+        return self.encode_opaque(value)
+
+    def encode_opaque(self, value: Any) -> Any:
+        """What to send for a value that is not plain."""
+        raise UnsendableError(f"a value of type {type(value).__name__} cannot be sent")
+
+    def decode(self, data: Any) -> Any:
+        """The value of a JSON form."""
+        if isinstance(data, list):
+            return [self.decode(item) for item in data]
+        if not isinstance(data, dict):
+            return data
+        tag, body = data["t"], data["v"]
+        if tag == "int":
+            return int(body, 16)
+        if tag == "float":
+            return float(body)
+        if tag in ("tuple", "set", "frozenset", "deque"):
+            return _COLLECTIONS[tag](self.decode(item) for item in body)
+        if tag in ("dict", "odict", "counter"):
+            return _MAPPINGS[tag]({self.decode(k): self.decode(v) for k, v in body})
+        return self._decode_rare(tag, body)
+
+    def _decode_rare(self, tag: str, body: Any) -> Any:
+        if tag in ("bytes", "bytearray"):
+            return (bytes if tag == "bytes" else bytearray).fromhex(body)
+        if tag in ("complex", "range"):
+            return (complex if tag == "complex" else range)(*(self.decode(item) for item in body))
+        if tag in ("Decimal", "Fraction"):
+            return (decimal.Decimal if tag == "Decimal" else fractions.Fraction)(body)
+        if tag in _BY_NAME:
+            names = _FIELDS[_BY_NAME[tag]]
+            return _BY_NAME[tag](**dict(zip(names, body, strict=True)))
+        if tag == "singleton":
+            return Ellipsis if body == "Ellipsis" else NotImplemented
+        if tag == "namedtuple":
+            name, fields, items = body
+            kind: Any = collections.namedtuple(name, fields)  # type: ignore[misc]
+            return kind(*(self.decode(item) for item in items))
+        return self.decode_opaque(tag, body)
+
+    def decode_opaque(self, tag: str, body: Any) -> Any:
+        """What a tag of the peer's own means."""
+        raise UnsendableError(f"a value tagged {tag!r} cannot be received")
+
+
+_COLLECTIONS: dict[str, Any] = {
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "deque": collections.deque,
+}
+_MAPPINGS: dict[str, Any] = {
+    "dict": dict,
+    "odict": collections.OrderedDict,
+    "counter": collections.Counter,
+}
+_NOTHING: dict[Any, Any] = {}
+_VIEWS = (type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))
+
+_MUTABLE = (list, dict, set, bytearray, collections.deque)
+
+
+def has_mutable(values: list[Any]) -> bool:
+    """Whether a call could change one of these in a way that its caller sees."""
+    return any(isinstance(value, _MUTABLE) for value in values) or any(
+        isinstance(value, tuple) and has_mutable(list(value)) for value in values
+    )
+
+
+def overwrite(target: Any, source: Any) -> None:
+    """Make a mutable value equal to another, keeping its identity and that of its parts where it can."""
+    if type(target) is not type(source):
+        return
+    if isinstance(target, list) or type(target) is tuple:
+        for i, (old, new) in enumerate(zip(target, source, strict=False)):
+            if type(old) is type(new) and isinstance(old, (*_MUTABLE, tuple)):
+                overwrite(old, new)
+                if isinstance(source, list):
+                    source[i] = old
+        if isinstance(target, list):
+            target[:] = source
+    elif isinstance(target, dict):
+        for key, new in source.items():
+            if key in target and type(target[key]) is type(new) and isinstance(new, _MUTABLE):
+                overwrite(target[key], new)
+                source[key] = target[key]
+        items = list(source.items())
+        target.clear()
+        target.update(items)
+    elif isinstance(target, set):
+        target.clear()
+        target.update(source)
+    elif isinstance(target, bytearray):
+        target[:] = source
+    elif isinstance(target, collections.deque):
+        target.clear()
+        target.extend(source)
+
+
+def is_plain_function(value: Any) -> bool:
+    """Whether a value is a function or method that can be handed to the other side by number."""
+    return isinstance(
+        value, types.FunctionType | types.MethodType | types.BuiltinFunctionType | types.BuiltinMethodType
+    )

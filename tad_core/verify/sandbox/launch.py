@@ -1,0 +1,177 @@
+"""Start a keeper in a tier, hand it jobs, end it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tad_core.errors import VerifierError
+from tad_core.verify.sandbox.filter import FilterError, compile_filter
+from tad_core.verify.sandbox.inside import frames
+from tad_core.verify.sandbox.runtime import Runtime, staged_runtime
+
+_START_TIMEOUT_S = 30.0
+_SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_ZONES = "/usr/share/zoneinfo"
+_START = "from inside.keeper import main; main()"
+#: Uids that no system hands out by default: above those of containers and below 2**31.
+_FIRST_UID = 1_879_100_000
+_slots = itertools.count()
+
+
+class KeeperError(Exception):
+    """The keeper died or did not start: nothing is known about the job it had."""
+
+
+class Keeper:
+    """One keeper process. Not thread-safe; the thread that starts it must outlive it."""
+
+    def __init__(self, tier: int) -> None:
+        self._tier = tier
+        self._slot = next(_slots)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while one runs."""
+        return self._process.pid if self._process else None
+
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Run one job; ``KeeperError`` if the keeper failed."""
+        process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            frames.send(process.stdin.fileno(), job)
+            # The keeper watches the clock itself: this is for the case that it cannot.
+            deadline = time.monotonic() + float(job["wall_s"]) + 10.0
+            report = frames.receive(process.stdout.fileno(), deadline)
+            return dict(report)
+        except (frames.ClosedError, frames.MalformedError, frames.DeadlineError, OSError) as error:
+            raise KeeperError(f"the sandbox keeper failed ({error}; {self.kill()})") from error
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        runtime = staged_runtime()
+        uids = slot_uids(self._slot)
+        inside, paths, readable = _places(self._tier, runtime)
+        command = [
+            *inside,
+            "-P",
+            "-s",
+            "-S",
+            "-B",
+            "-c",
+            f"import sys; sys.path.insert(0, {paths[0]!r}); {_START}",
+        ]
+        identity: dict[str, Any] = {}
+        if self._tier == 1 and uids:
+            # bubblewrap itself runs without privilege, so that no limit is waived for it.
+            identity = {"user": uids[0], "group": uids[0], "extra_groups": []}
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={"PYTHONHASHSEED": "0", "PYTHONHOME": str(runtime.prefix)},
+                cwd="/",
+                start_new_session=True,
+                **identity,
+            )
+        except OSError as error:
+            raise KeeperError(f"cannot start {command[0]}: {error}") from error
+        self._process = process
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        try:
+            settings = {
+                "tier": self._tier,
+                "filter": "" if self._tier == 3 else compile_filter(self._tier == 1).hex(),
+                "uids": list(uids) if self._tier == 2 else [],
+                "readable": readable,
+                "paths": paths,
+            }
+            frames.send(process.stdin.fileno(), settings)
+            frames.receive(process.stdout.fileno(), time.monotonic() + _START_TIMEOUT_S)
+        except FilterError as error:
+            self.kill()
+            raise VerifierError(str(error)) from error
+        except (frames.ClosedError, frames.MalformedError, frames.DeadlineError, OSError) as error:
+            os.set_blocking(process.stderr.fileno(), False)
+            said = (process.stderr.read() or b"").decode(errors="replace").strip()[-500:]
+            raise KeeperError(f"the sandbox keeper did not start ({error}; {self.kill()}): {said}") from error
+        return process
+
+    def kill(self) -> str:
+        """End the keeper and all below it, and reap it; says how it ended."""
+        process, self._process = self._process, None
+        if process is None:
+            return "not running"
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()  # a keeper that can still act ends its children and itself at this
+        process.kill()
+        return f"exit status {process.wait()}"
+
+
+def slot_uids(slot: int) -> tuple[int, ...]:
+    """Two uids for the two sides of a slot, unlike those of other verifiers; none if not root."""
+    if os.geteuid() != 0:
+        return ()
+    first = _FIRST_UID + (os.getpid() % 2_000_000) * 128 + (slot % 64) * 2
+    mapped = [tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    if any(inside <= first and first + 1 < inside + length for inside, _, length in mapped):
+        return first, first + 1
+    small = 60_100 + (os.getpid() * 8 + slot * 2) % 5_000
+    if any(inside <= small and small + 1 < inside + length for inside, _, length in mapped):
+        return small, small + 1
+    return ()
+
+
+def bubblewrap() -> str | None:
+    """Where bubblewrap is, if it is installed."""
+    return shutil.which("bwrap")
+
+
+def _places(tier: int, runtime: Runtime) -> tuple[list[str], list[str], list[str]]:
+    """The command up to the interpreter, its ``sys.path``, and what Landlock lets it read."""
+    if tier == 1:
+        # The copy appears where the interpreter was installed: its own paths hold.
+        paths = [str(runtime.prefix / path.relative_to(runtime.root)) for path in runtime.paths]
+        executable = str(runtime.prefix / runtime.executable.relative_to(runtime.root))
+        readable = [str(runtime.prefix), *_SYSTEM_LIBRARIES, _ZONES, *_DEVICES]
+        return [*_bubblewrap_command(runtime), executable], paths, []
+    paths = [str(path) for path in runtime.paths]
+    readable = [str(runtime.root), *_SYSTEM_LIBRARIES, _ZONES, *_DEVICES] if tier == 2 else []
+    interpreter = Path(sys.base_prefix) / "bin" / runtime.executable.name
+    return [str(interpreter if interpreter.exists() else runtime.executable)], paths, readable
+
+
+def _bubblewrap_command(runtime: Runtime) -> list[str]:
+    binary = bubblewrap()
+    if binary is None:
+        raise KeeperError("bubblewrap is not installed")
+    command = [
+        binary,
+        # --unshare-all would only try the user namespace; with --disable-userns its absence is an error
+        "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
+        "--unshare-cgroup-try", "--die-with-parent", "--hostname", "sandbox",
+        # needed to give each job namespaces of its own; every job drops them
+        "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP",
+    ]  # fmt: skip
+    for name in _SYSTEM_LIBRARIES:
+        path = Path(name)
+        if path.is_symlink():
+            command += ["--symlink", str(path.readlink()), name]
+        elif path.is_dir():
+            command += ["--ro-bind", name, name]
+    command += ["--ro-bind", str(runtime.root), str(runtime.prefix), "--ro-bind-try", _ZONES, _ZONES]
+    command += ["--dir", "/tmp", "--dir", "/dev"]
+    for device in _DEVICES:
+        command += ["--dev-bind-try", device, device]
+    return [*command, "--remount-ro", "/", "--chdir", "/", "--"]

@@ -1,0 +1,92 @@
+"""A hostile program that is run before any other: it must fail at everything it tries."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from tad_core.verify.sandbox.launch import Keeper, KeeperError
+
+_PROGRAM = '''
+import os, sys
+
+HOST = {host!r}
+
+def attempts():
+    """What succeeded and should not have."""
+    import ctypes, signal, socket
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def listen(): socket.socket().bind(("127.0.0.1", 0))
+    def read_host(): open(HOST + "/secret").read()
+    def write_host(): open(HOST + "/mark", "w").write("x")
+    def write_root(): open("/mark-of-the-sandbox", "w").write("x")
+    def write_etc(): open("/etc/mark-of-the-sandbox", "w").write("x")
+    def write_library(): open(os.__file__, "r+").write("x")
+    def passwords(): open("/etc/passwd").read()
+    def environment_of_init(): open("/proc/1/environ", "rb").read()
+    def environment_of_parent(): open("/proc/%d/environ" % os.getppid(), "rb").read()
+    def own_environment(): assert os.environ
+    def fork():
+        if os.fork() == 0:
+            os._exit(0)
+    def execute(): os.execv("/bin/true", ["true"])
+    def spawn(): os.posix_spawn("/bin/true", ["true"], dict())
+    def signal_parent(): os.kill(os.getppid() or 1, 0)
+    def signal_all(): os.kill(-1, 0)
+    def user_namespace(): assert libc.unshare(0x10000000) == 0
+    def mount(): assert libc.mount(b"none", b"/", b"tmpfs", 0, None) == 0
+    def trace(): assert libc.ptrace(16, os.getppid() or 1, 0, 0) == 0
+    def shared_memory(): assert libc.shmget(0x7AD, 4096, 0o1666) >= 0
+    def keyring(): assert libc.syscall(248, b"user", b"tad", b"x", 1, -3) >= 0 or libc.syscall(217) >= 0
+    def more_memory():
+        import resource
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    def become_root(): os.setuid(0)
+
+    found = []
+    for attempt in [item for item in locals().values() if callable(item) and hasattr(item, "__code__")]:
+        try:
+            attempt()
+        except BaseException:
+            continue
+        found.append(attempt.__name__)
+    return found
+
+def harmless():
+    return sorted([3, 1, 2])
+'''
+_TESTS = """
+def test_sandbox():
+    found = attempts()
+    assert found == [], found
+    assert harmless() == [1, 2, 3]
+"""
+
+
+def probe(tier: int) -> list[str]:
+    """Start the tier, run the hostile program in it, and say what is wrong; empty if nothing is."""
+    keeper = Keeper(tier)
+    with tempfile.TemporaryDirectory(prefix="tad-probe-") as host:
+        Path(host).chmod(0o777)
+        (Path(host) / "secret").write_text("secret")
+        (Path(host) / "secret").chmod(0o666)
+        job = {
+            "solution": _PROGRAM.replace("{host!r}", repr(host)),
+            "tests": _TESTS,
+            "memory_mb": 512,
+            "cpu_s": 10,
+            "wall_s": 30,
+            "output_limit": 1000,
+        }
+        try:
+            report = keeper.run(job)
+        except KeeperError as error:
+            return [str(error)]
+        finally:
+            keeper.kill()
+        if (Path(host) / "mark").exists():
+            return ["a program wrote to a folder of the host"]
+    if report["verdict"] != "passed":
+        return [f"self-test: {report['verdict']}: {report['reason']}"]
+    return []
