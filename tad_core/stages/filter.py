@@ -20,14 +20,15 @@ from tad_core.errors import ArtifactError, DataError, VerifierError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.trajectory.schema import Trajectory
 from tad_core.trajectory.shards import read_trajectories, read_verdicts, write_verdicts
-from tad_core.verify import Verifier
-from tad_core.verify.verdict import Judgement, Verdict
+from tad_core.verify import Judgement, Verdict, Verifier
 
 STAGE = "filter"
 STAGE_VERSION = 1
 SUMMARY_NAME = "summary.json"
 PRIVILEGED = "privileged"
 PASSED = str(Verdict.PASSED)
+NO_PROGRAMS = "no programs were run"
+"""What stands for the sandbox tier where only mathematics was judged."""
 
 
 class Fingerprinted(Protocol):
@@ -76,7 +77,9 @@ def filter_shard(
     with contextlib.ExitStack() as stack:
         judge = verifier or stack.enter_context(Verifier(config.filter))
         judgements = _judge(judge, rows, plan, on_progress)
-        tier = str(judge.tier)
+        # Without a program nothing needs isolation, and no machine is asked to give it.
+        programs = any(row.kind == "code" for row in rows)
+        tier = judge.tier.name if programs else NO_PROGRAMS
     return _write(config, shard_ref, store, mark, rows, judgements, tier)
 
 
@@ -166,7 +169,7 @@ def iter_kept(collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> Iterato
 
 def read_summary(filtered_ref: ArtifactRef) -> dict[str, Any]:
     """The parsed ``summary.json``."""
-    summary: dict[str, Any] = filtered_ref.json(SUMMARY_NAME)
+    summary: dict[str, Any] = filtered_ref.read_json(SUMMARY_NAME)
     return summary
 
 
@@ -246,8 +249,7 @@ def _count(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for row in table:
         group = (str(row["source"]), str(row["condition"]))
         counts.setdefault(group, Counter())[str(row["verdict"])] += 1
-        # A pass that carries a reason is one whose trust is not full: the verifier says why.
-        trust[group] += row["verdict"] == PASSED and bool(row["reason"])
+        trust[group] += row["verdict"] == PASSED and "lower trust" in str(row["reason"])
     return [_entry(*group, counts[group], trust[group]) for group in sorted(counts)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tad_core.progress import Progress
 from tad_core.stages import filter as stage
 from tad_core.trajectory.schema import Trajectory
 from tad_core.trajectory.shards import read_verdicts, write_verdicts
-from tad_core.verify.verdict import Judgement, Verdict
+from tad_core.verify import Judgement, TierReport, Verdict, Verifier
 
 ANSWERS = {f"p{i}": str(10 + i) for i in range(6)}
 
@@ -36,7 +36,7 @@ class FakePlan:
 class FakeVerifier:
     """Right when the text is the answer; says so of what it opened and judged."""
 
-    tier = "tier1"
+    tier = TierReport(1, "tier 1: bubblewrap")
     opened = 0
     judged: list[str]
 
@@ -60,10 +60,12 @@ class FakeVerifier:
     def _one(self, problem: Problem, text: str) -> Judgement:
         if text == "broken":
             return Judgement(Verdict.INFRASTRUCTURE, "the worker died", "")
+        if text == "own class":
+            return Judgement(Verdict.PASSED, "passed at lower trust: its own classes decided", text)
         if not text:
             return Judgement(Verdict.NO_ANSWER, "no number in the text", "")
         if text == problem.answer:
-            return Judgement(Verdict.PASSED, "", text)
+            return Judgement(Verdict.PASSED, f"equals {text}", text)
         return Judgement(Verdict.DIFFERENT, f"{text} is not {problem.answer}", text)
 
 
@@ -137,7 +139,7 @@ def test_summary_counts_every_trajectory_once(store: Store) -> None:
 
     assert summary["rows"] == 9
     assert summary["kept"] == 4  # p0, p2, p3, p5: plain p1 passed and is not trained on
-    assert summary["tier"] == {"tier1": 9}
+    assert summary["tier"] == {"no programs were run": 9}
     assert summary["by_source"] == [
         {"source": "even", "condition": "plain", "total": 2, "kept": 0, "lower_trust": 0,
          "rejected": {"different": 1, "no_answer": 1}},
@@ -224,7 +226,7 @@ def test_verdict_rows_follow_the_shard(store: Store) -> None:
         ("p1", "different", "10"),
         ("p2", "passed", "12"),
     ]
-    assert ref.manifest.info["tier"] == "tier1"
+    assert ref.manifest.info["tier"] == "no programs were run"
     assert (ref.manifest.info["kept"], ref.manifest.info["privileged"]) == (2, 3)
 
 
@@ -302,3 +304,32 @@ def test_progress_ends_at_the_total_with_the_share_kept(store: Store) -> None:
 
     assert [(p.done, p.total) for p in seen] == [(3, 9), (6, 9), (9, 9)]
     assert seen[-1].figures == {"kept %": 66.7}
+
+
+def test_programs_bring_the_sandbox_tier_and_the_trust_of_each_pass(store: Store) -> None:
+    rows = [replace(row("p0", "own class"), kind="code"), row("p1", "11")]
+    collection, _ = collect(store, {"privileged-00000-00002": rows})
+
+    summary = stage.read_summary(stage.filter_all(make_config(), FakePlan(), collection, store))
+
+    assert summary["tier"] == {"tier 1: bubblewrap": 2}
+    assert [(e["source"], e["kept"], e["lower_trust"]) for e in summary["by_source"]] == [
+        ("even", 1, 1),
+        ("odd", 1, 0),
+    ]
+
+
+def test_the_real_verifier_judges_a_shard(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "Verifier", Verifier)
+    texts = ["6 + 4 = 10, the answer is \\boxed{10}", "The answer is 12.", "no idea"]
+    rows = [row(f"p{i}", text) for i, text in enumerate(texts)]
+    _, (shard,) = collect(store, {"privileged-00000-00003": rows})
+
+    ref = stage.filter_shard(make_config(), FakePlan(), shard, store)
+
+    verdicts = read_verdicts(ref.local("privileged-00000-00003.verdicts.parquet"))
+    assert [(v["verdict"], v["extracted"]) for v in verdicts] == [
+        ("passed", "10"),
+        ("different", "12"),
+        ("no_answer", ""),
+    ]
