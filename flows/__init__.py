@@ -1,0 +1,1 @@
+"""Prefect flows, which only wire tasks, and the command line."""

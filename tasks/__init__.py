@@ -1,0 +1,1 @@
+"""Prefect tasks: each calls one stage of ``tad_core`` and tells how it goes."""

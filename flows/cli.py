@@ -1,0 +1,200 @@
+"""The command line, ``tad``. What a command needs is imported when it runs, so that help comes at once."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tad_core.errors import TADError
+
+if TYPE_CHECKING:
+    from tad_core.config import TADConfig
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="tad",
+    help="Temporal-aware trajectory self-distillation: make a slow diffusion language model fast and accurate.\n\n"
+    "Every command takes a YAML file, runs what it needs and is not done yet, and may be repeated or continued at "
+    "any time.\n\nExit codes: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C.",
+    epilog="Examples:\n\n"
+    "tad run configs/demo.yaml\n\n"
+    "tad run configs/demo.yaml --set distill.learning_rate=5e-4\n\n"
+    "tad status configs/demo.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Config = Annotated[Path, typer.Argument(help="YAML file, e.g. configs/demo.yaml.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="Change one field, e.g. --set rollout.seed=3; repeatable."
+    ),
+]
+Force = Annotated[
+    list[str] | None,
+    typer.Option("--force", metavar="STAGE", help="Compute a stage again though it is done; repeatable."),
+]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", help="Folder or fsspec URL of the artifacts; default: the config's.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's own log lines.")]
+
+
+def _epilog(word: str, more: str = "") -> str:
+    example = (
+        f"Examples:\n\ntad {word} configs/demo.yaml\n\ntad {word} configs/demo.yaml --set rollout.seed=3"
+    )
+    return example + (f"\n\n{more}" if more else "")
+
+
+def _add(word: str, until: str, help_: str, more: str = "") -> None:
+    """A command that runs the pipeline up to a stage."""
+
+    def command(
+        config: Config,
+        set_: Overrides = None,
+        force: Force = None,
+        store: StoreUrl = None,
+        debug: Debug = False,
+    ) -> None:
+        _guard(lambda: _run_until(until, config, set_ or [], force or [], store, debug), debug)
+
+    app.command(word, help=help_, epilog=_epilog(word, more))(command)
+
+
+_RATE = "--set distill.learning_rate=5e-4"
+_add(
+    "run",
+    "report",
+    "Run the whole pipeline and print the result.",
+    "tad run configs/demo.yaml --force distill",
+)
+_add("collect", "collect", "Decode the trajectories of the privileged teacher.")
+_add("filter", "filter", "Judge the trajectories, and collect them first.")
+_add("calibrate", "calibrate", "Read the windows off the student's confidence, and everything before.")
+_add(
+    "distill", "distill", "Train the models, and everything before.", f"tad distill configs/demo.yaml {_RATE}"
+)
+_add("evaluate", "evaluate", "Measure accuracy and tokens per forward of each model, and everything before.")
+_add("report", "report", "Write tables and pictures, and everything before: the same as run.")
+
+
+@app.command(epilog=_epilog("status"))
+def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug: Debug = False) -> None:
+    """Say what is done, missing or broken, stage by stage; runs nothing."""
+
+    def work() -> None:
+        from flows.status import print_status
+
+        print_status(_load(config, set_ or [], store))
+
+    _guard(work, debug)
+
+
+@app.command(epilog="Example:\n\ntad doctor")
+def doctor(
+    store: Annotated[str, typer.Option("--store", help="Folder whose disk is looked at.")] = "runs",
+    debug: Debug = False,
+) -> None:
+    """Look at this machine: versions, GPUs, disk, sandbox, server; with a remedy for what is wrong."""
+
+    def work() -> None:
+        from flows.doctor import print_findings
+
+        if not print_findings(store):
+            raise typer.Exit(FAILED)
+
+    _guard(work, debug)
+
+
+# --- how a command runs -----------------------------------------------------------------------------
+
+
+def _load(path: Path, overrides: list[str], store: str | None) -> TADConfig:
+    from tad_core.config import load_config
+
+    config = load_config(path, overrides)
+    root = store or config.store
+    absolute = root if "://" in root else str(Path(root).expanduser().resolve())
+    return config.model_copy(update={"store": absolute})
+
+
+def _run_until(
+    until: Any, path: Path, overrides: list[str], force: list[Any], store: str | None, debug: bool
+) -> None:
+    """Check everything, then start Prefect, then show what came out."""
+    config = _load(path, overrides, store)
+    from flows.environment import check_server, settle
+
+    settle(loud=debug)
+    from tad_core.artifacts import Store
+    from tad_core.stages.pipeline import check_stages, prepare
+
+    check_stages(force, "--force")
+    prepare(config, Store(config.store), until)
+    url = check_server()
+    from contextlib import ExitStack
+
+    from flows.pipeline import pipeline
+    from flows.show import show_outcome
+    from tasks.progress import RichSink, terminal_sink, watching
+
+    sink = terminal_sink()
+    with ExitStack() as stack:
+        if isinstance(sink, RichSink):
+            stack.enter_context(sink)
+        stack.enter_context(watching(sink))
+        sink.say(f"Prefect: {url}" if url else "Prefect: no server set, a temporary one is started")
+        outcome = pipeline(config, until, force)
+    show_outcome(config, outcome)
+
+
+def _guard(work: Callable[[], None], debug: bool) -> None:
+    """Run a command; turn what it raises into one message and an exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        work()
+    except TADError as error:
+        _fail(error, str(error), error.exit_code, debug)
+    except KeyboardInterrupt as error:
+        again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        message = f"stopped; everything finished so far is kept. To go on, run the same command:\n  {again}"
+        _fail(error, message, INTERRUPTED, debug)
+    except (typer.Exit, typer.Abort, SystemExit):
+        raise
+    except Exception as error:  # the outermost boundary: a traceback is for --debug
+        message = f"unexpected {type(error).__name__}: {error}\nRun again with --debug for the traceback."
+        _fail(error, message, FAILED, debug)
+
+
+def _fail(error: BaseException, message: str, code: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    kind = "" if code == INTERRUPTED else "error: "
+    typer.echo(f"{kind}{message}", err=True)
+    raise typer.Exit(code)
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

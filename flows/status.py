@@ -1,0 +1,44 @@
+"""``tad status``: what is done, missing or broken."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from rich.console import Console
+from rich.table import Table
+
+from tad_core.artifacts import Store
+from tad_core.config import TADConfig
+from tad_core.stages.status import StageStatus, pipeline_status
+
+_STYLE = {"done": "green", "missing": "yellow", "broken": "red"}
+_NAMED = 3
+
+
+def print_status(config: TADConfig) -> None:
+    """One line a stage or model; shards are counted, and those that are not done are named."""
+    table = Table(title=f"{config.name} in {config.store}", title_justify="left")
+    for title in ("stage", "what", "state", "details"):
+        table.add_column(title)
+    for stage, entries in groupby(pipeline_status(config, Store(config.store)), key=lambda e: e.stage):
+        for row in _rows(stage, list(entries)):
+            table.add_row(*row)
+    Console().print(table)
+
+
+def _rows(stage: str, entries: list[StageStatus]) -> list[tuple[str, str, str, str]]:
+    shards, rest = [e for e in entries if e.is_shard], [e for e in entries if not e.is_shard]
+    rows = []
+    if shards:
+        bad = [e for e in shards if e.state != "done"]
+        worst = "broken" if any(e.state == "broken" for e in bad) else "missing" if bad else "done"
+        named = [f"{e.name} {e.state}" + (f" ({e.why})" if e.why else "") for e in bad[:_NAMED]]
+        named += [f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else []
+        count = f"{len(shards) - len(bad)} of {len(shards)} shards"
+        rows.append((stage, count, _coloured(worst), "; ".join(named)))
+    rows += [(stage, e.name, _coloured(e.state), e.why or (e.url if e.state == "done" else "")) for e in rest]
+    return rows
+
+
+def _coloured(state: str) -> str:
+    return f"[{_STYLE[state]}]{state}[/]"

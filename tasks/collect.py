@@ -1,0 +1,54 @@
+"""One task a shard of trajectories, and one that closes the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.futures import PrefectFuture
+
+from tad_core.artifacts import ArtifactRef
+from tad_core.stages import collect as stage
+from tasks.caching import CACHED, cache_key, key_parameter
+from tasks.retrying import RETRIED
+from tasks.work import Work
+
+if TYPE_CHECKING:
+    from tad_core.stages.collect import ShardSpec
+
+
+def submit_shard(work: Work, shard: ShardSpec) -> PrefectFuture[ArtifactRef]:
+    """Start the task of one shard; it waits in its thread while a worker process computes."""
+    key = cache_key(work.store, stage.STAGE, work.plan.fingerprint, part=shard.name)
+    run = _collect_shard.with_options(refresh_cache=work.forced(stage.STAGE))
+    return run.submit(work, key, shard.index, shard.name)
+
+
+def close(work: Work, shards: Sequence[ArtifactRef]) -> ArtifactRef:
+    """The collection as one artifact; adopted if it is in the store already and nothing is forced."""
+    key = cache_key(work.store, stage.STAGE, work.plan.fingerprint)
+    run = _close_collection.with_options(refresh_cache=work.forced(stage.STAGE))
+    return run(work, key, list(shards))
+
+
+@task(name="collect", task_run_name="collect {name}", cache_key_fn=key_parameter, **CACHED, **RETRIED)
+def _collect_shard(work: Work, key: str, index: int, name: str) -> ArtifactRef:
+    """Roll out one shard in a worker process, or take it from the store."""
+    del key
+    found = (
+        None if work.forced(stage.STAGE) else stage.find_shard(work.plan, work.plan.shards[index], work.store)
+    )
+    if found is not None:  # no worker process need start for it
+        return found
+    listener = work.rows[stage.STAGE].listener(name)
+    return work.pool.run(index, listener, work.forced(stage.STAGE))
+
+
+@task(name="collection", task_run_name="collect all shards", cache_key_fn=key_parameter, **CACHED, **RETRIED)
+def _close_collection(work: Work, key: str, shards: list[ArtifactRef]) -> ArtifactRef:
+    """List all shards in one manifest."""
+    del key
+    if not shards and (found := stage.find_collection(work.plan, work.store)) is not None:
+        return found
+    return stage.finish_collection(work.config, work.plan, shards, work.store)

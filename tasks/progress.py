@@ -1,0 +1,276 @@
+"""From the stages' ``Progress`` reports to what people look at: a terminal, a CI log, Prefect's UI.
+
+A *board* holds one *row* a stage. A row adds up its parts (shards), which report from many threads, and hands
+a snapshot to every *sink*, none of them more often than that sink can take.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+from tad_core.progress import OnProgress, Progress
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One stage as it stands. ``rate`` is units per second of what was computed, not found; None if unknown."""
+
+    stage: str
+    done: int
+    total: int
+    unit: str
+    elapsed_s: float
+    rate: float | None
+    eta_s: float | None
+    figures: dict[str, float | int | str] = field(default_factory=dict)
+    found: int = 0
+    finished: bool = False
+
+    @property
+    def percent(self) -> float:
+        """Share done, 0 to 100."""
+        if not self.total:
+            return 100.0 if self.finished else 0.0
+        return 100.0 * self.done / self.total
+
+    def details(self) -> str:
+        """The figures in one line: ``3.1 samples/s, kept % 91, ETA 2 min``."""
+        parts = [f"{self.rate:.3g} {self.unit}/s"] if self.rate else []
+        parts += [f"{name} {_short(value)}" for name, value in self.figures.items()]
+        parts += [f"{self.found} found in the store"] if self.found else []
+        if not self.finished and self.eta_s is not None:
+            parts.append(f"ETA {readable_time(self.eta_s)}")
+        return ", ".join(parts)
+
+    def line(self) -> str:
+        """A whole plain line."""
+        if self.finished and self.done == self.found:
+            return f"{self.stage}: done before, found in the store"
+        head = f"{self.stage}: {self.done}/{self.total} {self.unit} ({self.percent:.0f} %)"
+        tail = f", {self.details()}" if self.details() else ""
+        return f"{head}{tail}" + (f", took {readable_time(self.elapsed_s)}" if self.finished else "")
+
+
+class Sink(Protocol):
+    """Something that shows snapshots; called under the row's lock, so it must be quick."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the newest state of a stage."""
+
+
+class Watcher(Sink, Protocol):
+    """A sink of this process that also takes a line of text."""
+
+    def say(self, message: str) -> None:
+        """Show a line between the rows."""
+
+
+class Row:
+    """One stage on the board: adds up its parts and works out rate and time left."""
+
+    def __init__(self, stage: str, total: int, unit: str, sinks: Sequence[Sink]) -> None:
+        self.stage, self.total, self.unit = stage, total, unit
+        self._sinks = sinks
+        self._lock = threading.Lock()
+        self._parts: dict[str, Progress] = {}
+        self._found: dict[str, int] = {}
+        self._extra: dict[str, float | int | str] = {}
+        self._started = time.monotonic()
+
+    def listener(self, part: str = "") -> OnProgress:
+        """The ``on_progress`` of one part (one shard); safe to call from any thread."""
+
+        def listen(event: Progress) -> None:
+            with self._lock:
+                self._parts[part] = event
+                self._show()
+
+        return listen
+
+    def ended(self, units: int, part: str = "") -> None:
+        """A part is there; if it never reported, it did not have to be computed."""
+        with self._lock:
+            if part not in self._parts:
+                self._found[part] = units
+            self._show()
+
+    def note(self, **figures: float | int | str) -> None:
+        """Further figures that are not part of a report."""
+        with self._lock:
+            self._extra.update(figures)
+            self._show()
+
+    def snapshot(self, finished: bool = False) -> Snapshot:
+        """The sum of the parts."""
+        fresh, found = sum(p.done for p in self._parts.values()), sum(self._found.values())
+        # A stage that is one part knows its own total better than whoever opened the row.
+        only = self._parts.get("") if len(self._parts) == 1 else None
+        total = max(only.total if only else self.total, fresh + found)
+        elapsed = time.monotonic() - self._started
+        rate = fresh / elapsed if fresh and elapsed > 1 else None
+        left = total - fresh - found
+        return Snapshot(
+            stage=self.stage,
+            done=fresh + found,
+            total=total,
+            unit=only.unit if only else self.unit,
+            elapsed_s=elapsed,
+            rate=rate,
+            eta_s=left / rate if rate and left else None,
+            figures={**self._figures(), **self._extra},
+            found=found,
+            finished=finished,
+        )
+
+    def start(self) -> None:
+        """Show the empty row."""
+        with self._lock:
+            self._show()
+
+    def finish(self) -> None:
+        """Show the last state; call once."""
+        with self._lock:
+            self._show(finished=True)
+
+    def _figures(self) -> dict[str, float | int | str]:
+        """Shares are averaged by their weight, rates are worked out here, of anything else the newest counts."""
+        out: dict[str, float | int | str] = {}
+        weight: dict[str, int] = {}
+        for event in self._parts.values():
+            for name, value in event.figures.items():
+                if name.endswith("/s"):
+                    continue
+                if "%" in name and isinstance(value, (int, float)) and not isinstance(value, bool):
+                    before, so_far = float(out.get(name, 0.0)), weight.get(name, 0)
+                    share = max(event.done, 1)
+                    out[name] = (before * so_far + value * share) / (so_far + share)
+                    weight[name] = so_far + share
+                else:
+                    out[name] = value
+        return out
+
+    def _show(self, finished: bool = False) -> None:
+        snapshot = self.snapshot(finished)
+        for sink in self._sinks:
+            sink.show(snapshot)
+
+
+class Board:
+    """All rows of a run and the sinks they are shown on: those given, and whoever watches this process."""
+
+    def __init__(self, sinks: Sequence[Sink] = ()) -> None:
+        self.sinks = [*_WATCHING.get(), *sinks]
+
+    @contextmanager
+    def row(self, stage: str, total: int, unit: str = "samples") -> Iterator[Row]:
+        """A stage while it runs; its last state is shown only if it ended well."""
+        row = Row(stage, total, unit, tuple(self.sinks))
+        row.start()
+        yield row
+        row.finish()
+
+
+@contextmanager
+def watching(sink: Watcher) -> Iterator[None]:
+    """Let ``sink`` see every board made inside: how a terminal watches a flow that does not know of it."""
+    token = _WATCHING.set((*_WATCHING.get(), sink))
+    try:
+        yield
+    finally:
+        _WATCHING.reset(token)
+
+
+def say(message: str) -> None:
+    """A line for whoever watches this process."""
+    for sink in _WATCHING.get():
+        sink.say(message)
+
+
+_WATCHING: ContextVar[tuple[Watcher, ...]] = ContextVar("tad_watching", default=())
+
+
+class PlainSink:
+    """Lines for a log file or CI: one every ``every_s`` seconds a stage, and the last."""
+
+    def __init__(self, stream: TextIO | None = None, every_s: float = 10.0) -> None:
+        self._stream, self._every_s = stream or sys.stderr, every_s
+        self._last: dict[str, float] = {}
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Print a line if it is time for one."""
+        now = time.monotonic()
+        first = self._last.setdefault(snapshot.stage, now)
+        if snapshot.finished or now - first >= self._every_s:
+            self._last[snapshot.stage] = now
+            self.say(snapshot.line())
+
+    def say(self, message: str) -> None:
+        """Print it."""
+        print(message, file=self._stream, flush=True)
+
+
+class RichSink:
+    """Bars in a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            TextColumn("{task.description:<16}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[details]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            refresh_per_second=4,
+        )
+        self._ids: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Move the stage's bar; rich itself limits how often the screen is drawn."""
+        if snapshot.stage not in self._ids:
+            self._ids[snapshot.stage] = self._bars.add_task(snapshot.stage, total=snapshot.total, details="")
+        task = self._ids[snapshot.stage]
+        self._bars.update(task, completed=snapshot.done, total=snapshot.total, details=snapshot.details())
+        if snapshot.finished:
+            self._bars.stop_task(task)
+
+    def say(self, message: str) -> None:
+        """Print it above the bars."""
+        self._bars.console.print(message, highlight=False, soft_wrap=True)
+
+
+def terminal_sink(stream: TextIO | None = None) -> RichSink | PlainSink:
+    """Bars where somebody watches, lines where a file does."""
+    stream = stream or sys.stderr
+    return RichSink() if stream.isatty() else PlainSink(stream)
+
+
+def readable_time(seconds: float) -> str:
+    """``45 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _short(value: float | int | str) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,42 @@
+"""Which failures are worth a second try, and after how long."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task, exponential_backoff
+
+from tad_core.errors import PERMANENT_ERRORS, SubprocessError, VerifierError
+from tasks.progress import say
+
+#: Failures that can pass: a child died, memory was short, a file system or network hiccup.
+PASSING_ERRORS: tuple[type[Exception], ...] = (SubprocessError, VerifierError, OSError)
+
+#: Set while the run is being stopped: nothing is tried again then.
+STOPPING = threading.Event()
+
+
+def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """``retry_condition_fn``: a plain function, since Prefect silently drops retries for any other callable.
+
+    What is in neither list is a programming error, which another try would only hide for a while.
+    """
+    del task
+    if STOPPING.is_set():
+        return False
+    error = state.result(raise_on_failure=False)
+    if not isinstance(error, PASSING_ERRORS) or isinstance(error, PERMANENT_ERRORS):
+        return False
+    say(f"{task_run.name} failed and is tried again: {str(error).splitlines()[0] if str(error) else error!r}")
+    return True
+
+
+#: Options of every task that may be tried again: after about 5, 10 and 20 seconds.
+RETRIED: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=5),
+    "retry_jitter_factor": 0.3,
+    "retry_condition_fn": may_pass,
+}

@@ -1,0 +1,60 @@
+"""What the tasks of one run share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from tad_core.artifacts import Store
+from tad_core.config import TADConfig
+from tad_core.rollout.workers import RolloutPool
+from tad_core.stages.pipeline import plan_of
+from tad_core.verify import Verifier
+from tasks.caching import absolute_store
+from tasks.progress import Board, Row
+from tasks.retrying import STOPPING
+
+
+class Work:
+    """Configuration, store, plan and listeners of a run.
+
+    A plain class on purpose: Prefect walks through every dataclass, model, list and mapping that is passed to a
+    task to look for futures, and a plan holds thousands of problems.
+    """
+
+    def __init__(self, config: TADConfig, board: Board, force: Collection[str] = ()) -> None:
+        self.config, self.board = config, board
+        self.store: Store = absolute_store(config.store)
+        self.plan = plan_of(config)
+        self._force = frozenset(force)
+        # Neither starts a process before it is used, and each serves all shards.
+        self.pool = RolloutPool(config, self.store)
+        self.verifier = Verifier(config.filter)
+        self.rows: dict[str, Row] = {}
+
+    def __enter__(self) -> Self:
+        STOPPING.clear()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if kind is not None and not issubclass(kind, Exception):
+            # Ctrl-C or a cancellation: the workers are about to be killed, which must not count as a failure
+            # to be tried again.
+            STOPPING.set()
+        self.pool.close()
+        self.verifier.close()
+
+    @contextmanager
+    def row(self, name: str, total: int = 0, unit: str = "") -> Iterator[Row]:
+        """A row of the board, found by the tasks of that name."""
+        with self.board.row(name, total, unit) as row:
+            self.rows[name] = row
+            yield row
+
+    def forced(self, stage: str) -> bool:
+        """Whether the user asked to compute this stage again."""
+        return stage in self._force
