@@ -96,9 +96,10 @@ def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug
     """Say what is done, missing or broken, stage by stage; runs nothing."""
 
     def work() -> None:
+        loaded = _load(config, set_ or [], store)
         from flows.status import print_status
 
-        print_status(_load(config, set_ or [], store))
+        print_status(loaded)
 
     _guard(work, debug)
 

@@ -1,0 +1,52 @@
+# Everything sets itself up: Python 3.11 or newer and make are enough. `make help` lists what there is.
+
+VENV ?= .venv
+CONFIG ?= configs/demo.yaml
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first of these that runs and is new enough.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-all lint format clean clean-env
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+env: $(STAMP) ## the environment in .venv, from constraints.txt
+
+# --no-compile: bytecode is made for what is used, when it is used; it halves the installation.
+$(STAMP): constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or: make PYTHON=/path/to/python3.11"; exit 2; }
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned environment into $(VENV): two to four minutes, once"
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-compile -c constraints.txt -e '.[dev]' \
+		2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }
+	@touch $(STAMP)
+
+demo: $(STAMP) ## the whole pipeline on the small model, at most 10 minutes on 2 cores; again: seconds
+	@$(BIN)/tad run $(CONFIG)
+
+test: $(STAMP) ## the quick tests
+	@$(BIN)/pytest -q -n 2 --dist loadfile
+
+test-all: $(STAMP) ## also the tests that take minutes
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m 'not gpu'
+
+lint: $(STAMP) ## ruff, formatting, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(STAMP) ## mend what can be mended by itself
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## caches; artifacts in runs/ stay
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+clean-env: clean ## the environment too
+	@rm -rf $(VENV) *.egg-info
