@@ -15,6 +15,7 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,14 @@ def draw_sample(corpus: CorpusConfig, index: int) -> tuple[Problem, bool, str]:
     return problem, privileged, response
 
 
+@cache
+def _tokenizer() -> Any:
+    return build_tokenizer()
+
+
 def _encode_range(job: tuple[CorpusConfig, int, int, int]) -> list[tuple[list[int], list[int]]]:
     corpus, start, stop, length = job
-    tokenizer = build_tokenizer()
+    tokenizer = _tokenizer()
     out = []
     for index in range(start, stop):
         problem, privileged, response = draw_sample(corpus, index)
