@@ -43,20 +43,35 @@ class Limits:
         return 2 * self.cpu_s + 1
 
 
-def make_job(
-    solution: str, tests: str, limits: Limits, entry_point: str | None = None, prelude: str = ""
-) -> dict[str, Any]:
-    """What a keeper needs to know. ``prelude`` is trusted code both sides get (helpers of the question)."""
-    return {
-        "solution": f"{prelude}\n\n{solution}" if prelude else solution,
-        "tests": tests,
-        "prelude": prelude,
-        "entry_point": entry_point,
-        "memory_mb": limits.memory_mb,
-        "cpu_s": limits.cpu_s,
-        "wall_s": limits.wall_s,
-        "output_limit": limits.output_kb * 1024,
-    }
+@dataclass(frozen=True)
+class CodeJob:
+    """A program and its tests, ready to run.
+
+    Attributes:
+        solution: Python source of the program.
+        tests: Python source of its tests.
+        limits: what each side may use.
+        entry_point: the function that ``check`` gets.
+        prelude: trusted source that both sides run first (helpers of the question).
+    """
+
+    solution: str
+    tests: str
+    limits: Limits
+    entry_point: str | None = None
+    prelude: str = ""
+
+    def run(self, keeper: Keeper) -> CodeResult:
+        """Run in a sandbox; ``KeeperError`` if that failed."""
+        job = {
+            "solution": f"{self.prelude}\n\n{self.solution}" if self.prelude else self.solution,
+            "memory_mb": self.limits.memory_mb,
+            "cpu_s": self.limits.cpu_s,
+            "wall_s": self.limits.wall_s,
+            "output_limit": self.limits.output_kb * 1024,
+        }
+        exam = {"tests": self.tests, "prelude": self.prelude, "entry_point": self.entry_point}
+        return read_report(keeper.run(job, exam))
 
 
 def read_report(report: dict[str, Any]) -> CodeResult:
@@ -104,13 +119,13 @@ class SharedSandbox:
         self._owner = os.getpid()
         atexit.register(self.close)
 
-    def run(self, job: dict[str, Any]) -> CodeResult:
+    def run(self, job: CodeJob) -> CodeResult:
         """Run one job, starting the keeper again if it failed."""
         with self._lock:
             problem = ""
             for _ in range(_ATTEMPTS):
                 try:
-                    result = read_report(self._keeper.run(job))
+                    result = job.run(self._keeper)
                 except KeeperError as error:
                     problem = str(error)
                     continue
@@ -154,4 +169,4 @@ def run_tests(
         if key not in _shared:
             _shared[key] = SharedSandbox(sandbox)
         shared = _shared[key]
-    return shared.run(make_job(solution, tests, limits or Limits(), entry_point, prelude))
+    return shared.run(CodeJob(solution, tests, limits or Limits(), entry_point, prelude))

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from tad_core.data.problem import Problem
-from tad_core.verify.code import Limits, assemble, helpers_of, make_job, read_report
+from tad_core.verify.code import CodeJob, Limits, assemble, helpers_of
 from tad_core.verify.config import VerifyConfig
 from tad_core.verify.extract import extract_answer
 from tad_core.verify.math import MathKind, quick_equal
@@ -135,10 +135,10 @@ class Verifier:
         config = self.config
         limits = Limits(config.code_timeout_s, config.memory_mb, config.output_kb)
         prelude = _text_of(problem, "prelude") or helpers_of(prompt, entry_point)
-        job = make_job(program, problem.tests, limits, entry_point, prelude)
+        job = CodeJob(program, problem.tests, limits, entry_point, prelude)
 
         def work(slot: Slot) -> Judgement:
-            result = read_report(slot.keeper.run(job))
+            result = job.run(slot.keeper)
             if result.verdict is Verdict.INFRASTRUCTURE:
                 raise RetryError(result.reason)
             return self._code_judgement(result, program)

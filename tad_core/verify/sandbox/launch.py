@@ -17,6 +17,8 @@ from tad_core.verify.sandbox.inside import frames
 from tad_core.verify.sandbox.runtime import Runtime, staged_runtime
 
 _START_TIMEOUT_S = 30.0
+#: How long after the time limit a keeper may still answer, in seconds.
+_GRACE_S = 10.0
 _SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _ZONES = "/usr/share/zoneinfo"
@@ -37,24 +39,40 @@ class Keeper:
         self._tier = tier
         self._slot = next(_slots)
         self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count()
+        self._exams = self._marks = -1  # our ends of the pipes that carry tests and marks
 
     @property
     def pid(self) -> int | None:
         """The process id while one runs."""
         return self._process.pid if self._process else None
 
-    def run(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Run one job; ``KeeperError`` if the keeper failed."""
+    def run(self, job: dict[str, Any], exam: dict[str, Any]) -> dict[str, Any]:
+        """Run one job; ``KeeperError`` if the keeper failed. ``exam`` goes past the keeper to the tests."""
         process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
+        number = next(self._numbers)
+        reports = process.stdout.fileno()
+        # The keeper watches the clock itself: this is for the case that it cannot.
+        deadline = time.monotonic() + float(job["wall_s"]) + _GRACE_S
         try:
-            frames.send(process.stdin.fileno(), job)
-            # The keeper watches the clock itself: this is for the case that it cannot.
-            deadline = time.monotonic() + float(job["wall_s"]) + 10.0
-            report = frames.receive(process.stdout.fileno(), deadline)
-            return dict(report)
+            frames.send(process.stdin.fileno(), {**job, "id": number})
+            written = frames.send_until(self._exams, {**exam, "id": number}, reports, deadline)
+            report = dict(frames.receive(reports, deadline))
+            if report.get("marked"):
+                report = self._mark(number, deadline)
+            elif not (written and report.get("received")):
+                self.kill()  # tests that nobody read are still in the pipe
+            return report
         except (frames.ClosedError, frames.MalformedError, frames.DeadlineError, OSError) as error:
             raise KeeperError(f"the sandbox keeper failed ({error}; {self.kill()})") from error
+
+    def _mark(self, number: int, deadline: float) -> dict[str, Any]:
+        """What the tests' side wrote about a job; marks of jobs that ran out of time are passed over."""
+        while True:
+            mark = dict(frames.receive(self._marks, deadline))
+            if mark["id"] == number:
+                return mark
 
     def _start(self) -> subprocess.Popen[bytes]:
         runtime = staged_runtime()
@@ -69,6 +87,9 @@ class Keeper:
             "-c",
             f"import sys; sys.path.insert(0, {paths[0]!r}); {_START}",
         ]
+        exams_in, self._exams = os.pipe()
+        self._marks, marks_out = os.pipe()
+        os.set_blocking(self._exams, False)
         identity: dict[str, Any] = {}
         if self._tier == 1 and uids:
             # bubblewrap itself runs without privilege, so that no limit is waived for it.
@@ -82,10 +103,15 @@ class Keeper:
                 env={"PYTHONHASHSEED": "0", "PYTHONHOME": str(runtime.prefix)},
                 cwd="/",
                 start_new_session=True,
+                pass_fds=(exams_in, marks_out),
                 **identity,
             )
         except OSError as error:
+            self.kill()
             raise KeeperError(f"cannot start {command[0]}: {error}") from error
+        finally:
+            os.close(exams_in)
+            os.close(marks_out)
         self._process = process
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         try:
@@ -95,6 +121,8 @@ class Keeper:
                 "uids": list(uids) if self._tier == 2 else [],
                 "readable": readable,
                 "paths": paths,
+                "exams": exams_in,
+                "marks": marks_out,
             }
             frames.send(process.stdin.fileno(), settings)
             frames.receive(process.stdout.fileno(), time.monotonic() + _START_TIMEOUT_S)
@@ -110,6 +138,10 @@ class Keeper:
     def kill(self) -> str:
         """End the keeper and all below it, and reap it; says how it ended."""
         process, self._process = self._process, None
+        for fd in (self._exams, self._marks):
+            if fd >= 0:
+                os.close(fd)
+        self._exams = self._marks = -1
         if process is None:
             return "not running"
         for pipe in (process.stdin, process.stdout, process.stderr):

@@ -73,14 +73,13 @@ def probe(tier: int) -> list[str]:
         (Path(host) / "secret").chmod(0o666)
         job = {
             "solution": _PROGRAM.replace("{host!r}", repr(host)),
-            "tests": _TESTS,
             "memory_mb": 512,
             "cpu_s": 10,
             "wall_s": 30,
             "output_limit": 1000,
         }
         try:
-            report = keeper.run(job)
+            report = keeper.run(job, {"tests": _TESTS, "prelude": "", "entry_point": None})
         except KeeperError as error:
             return [str(error)]
         finally:

@@ -14,8 +14,10 @@ import random
 import sys
 import traceback
 import types
+import typing
 import unittest
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from . import frames, pytest_shim
@@ -137,7 +139,9 @@ class Examiner:
         wanted = self._plan.wanted_names()
         if self._entry_point:
             wanted.add(self._entry_point)
-        for name in sorted(wanted & self._link.names):
+        hints = {name: getattr(typing, name) for name in wanted & set(typing.__all__) - {self._entry_point}}
+        self._globals.update(hints)
+        for name in sorted((wanted & self._link.names) - set(hints)):
             self._globals[name] = self._link.request("get", 0, name)
         if self._entry_point and self._entry_point not in self._link.names:
             raise FailedError(f"the program does not define {self._entry_point!r}")
@@ -265,13 +269,34 @@ def _finish(coroutine: Any) -> None:
     raise pytest_shim.UnsupportedError("a test that waits for something beside the program")
 
 
-def main(job: dict[str, Any], inbox: int, outbox: int, results: int) -> None:
-    """Run the tests of ``job`` and write one result."""
-    link = Link(inbox, outbox)
+@dataclass(frozen=True)
+class Pipes:
+    """Where the tests' side reads and writes.
+
+    Attributes:
+        from_program, to_program: the calls and their outcomes.
+        to_keeper: that the tests came, then the bare verdict.
+        exams: the tests, from the parent.
+        marks: the verdict with all that is known, to the parent.
+    """
+
+    from_program: int
+    to_program: int
+    to_keeper: int
+    exams: int
+    marks: int
+
+
+def main(pipes: Pipes, number: int) -> None:
+    """Run the tests of job ``number`` and report."""
+    while (job := frames.receive(pipes.exams))["id"] != number:
+        continue  # left by a job that ended before it read its tests
+    frames.send(pipes.to_keeper, {"received": True})
+    link = Link(pipes.from_program, pipes.to_program)
     examiner: Examiner | None = None
     verdict, reason = "passed", ""
     try:
-        examiner = Examiner(link, job["tests"], job.get("prelude", ""), job.get("entry_point"))
+        examiner = Examiner(link, job["tests"], job["prelude"], job["entry_point"])
         link.greet()
         examiner.run()
     except FailedError as error:
@@ -287,6 +312,8 @@ def main(job: dict[str, Any], inbox: int, outbox: int, results: int) -> None:
         verdict, reason = "crashed", f"the program stopped answering: {link.gone}"
     elif link.out_of_memory and verdict != "passed":
         verdict, reason = "out_of_memory", "the program ran out of memory"
-    result = {"verdict": verdict, "reason": reason, "own_classes": link.own_classes}
-    result["ran"], result["expected"] = (examiner.ran, examiner.expected) if examiner else (0, 0)
-    frames.send(results, result)
+    mark = {"id": number, "verdict": verdict, "reason": reason[:1000], "own_classes": link.own_classes}
+    mark["ran"], mark["expected"] = (examiner.ran, examiner.expected) if examiner else (0, 0)
+    frames.send(pipes.marks, mark)
+    # The reason may quote the tests: the keeper, whose memory programs inherit, gets the verdict alone.
+    frames.send(pipes.to_keeper, {"verdict": verdict})

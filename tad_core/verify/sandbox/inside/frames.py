@@ -39,6 +39,31 @@ def send(fd: int, message: Any) -> None:
         raise ClosedError("the other end is gone") from error
 
 
+def send_until(fd: int, message: Any, other: int, deadline: float) -> bool:
+    """Write one message unless ``other`` becomes readable first; whether all of it was written.
+
+    For a reader that may never come: ``fd`` must not block.
+    """
+    body = json.dumps(message, separators=(",", ":")).encode("ascii")
+    data = memoryview(_HEADER.pack(len(body)) + body)
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    poller.register(other, select.POLLIN)
+    while data:
+        ready = dict(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
+        if not ready:
+            raise DeadlineError("nobody read in time")
+        if other in ready:
+            return False
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            continue
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ClosedError("the other end is gone") from error
+    return True
+
+
 def receive(fd: int, deadline: float | None = None) -> Any:
     """Read one message; ``deadline`` is a reading of ``time.monotonic()`` in seconds."""
     (length,) = _HEADER.unpack(_read(fd, _HEADER.size, deadline))

@@ -1,8 +1,10 @@
 """The process that forks two sandboxes for each job, watches the clock and reports one verdict.
 
 It is warm (the standard library is loaded once), single-threaded, and holds nothing worth stealing: no
-environment, no files, no network. It never runs a line of a program under test itself. When its parent
-goes away it ends, and everything below it ends with it.
+environment, no files, no network. It never runs a line of a program under test itself. It does not see
+the tests either: what it once held, a program forked from it could find in its own memory. The tests
+go from the parent to their process, and their result back, through two pipes that the keeper only
+passes on. When its parent goes away it ends, and everything below it ends with it.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from . import candidate, examiner, frames, lockdown
 
 _PRELOADED = (
     "abc", "array", "bisect", "calendar", "cmath", "collections.abc", "contextlib", "copy", "csv",
-    "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io",
+    "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "heapq", "io",
     "itertools", "json", "math", "numbers", "operator", "os.path", "queue", "random", "re", "statistics",
     "string", "textwrap", "threading", "time", "timeit", "traceback", "types", "typing", "unittest",
-    "unittest.mock", "urllib.parse", "uuid", "warnings", "xml.etree.ElementTree", "zlib",
+    "warnings",
 )  # fmt: skip
 #: How long a side may take to be seen dead after it closed its pipe, in ms.
 _DEATH_MS = 200
@@ -69,6 +71,7 @@ class Keeper:
         self._filter = bytes.fromhex(settings["filter"])
         self._uids = tuple(settings["uids"])
         self._readable = tuple(settings["readable"])
+        self._exams, self._marks = int(settings["exams"]), int(settings["marks"])
 
     def serve(self) -> None:
         """Until the parent closes its end."""
@@ -92,19 +95,20 @@ class Keeper:
         to_program, from_program, results = os.pipe(), os.pipe(), os.pipe()
         sides: list[Side] = []
         try:
-            tests = self._fork(settings, 0, (from_program[0], to_program[1], results[1]), job)
+            tests = self._fork(
+                settings, 0, (from_program[0], to_program[1], results[1], self._exams, self._marks), job
+            )
             sides.append(tests)
             program = self._fork(settings, 1, (to_program[0], from_program[1]), job)
             sides.append(program)
             for fd in (*to_program, *from_program, results[1]):
                 os.close(fd)
-            result = self._watch(results[0], tests, time.monotonic() + job["wall_s"])
+            result = self._watch(results[0], time.monotonic() + job["wall_s"])
             # A program that stopped answering is about to be dead: how it died tells what to report.
-            gone = result is not None and result["verdict"] == "crashed"
-            program.finish(_DEATH_MS if gone else 0)
-            tests.finish(_DEATH_MS if result == {} else 0)
+            program.finish(_DEATH_MS if result.get("verdict") == "crashed" else 0)
+            tests.finish(_DEATH_MS if "verdict" not in result else 0)
             sides.clear()
-            return _report(result, tests, program, settings)
+            return {**_report(result, tests, program, settings), "received": result.get("received", False)}
         finally:
             for side in sides:
                 side.finish(0)
@@ -118,8 +122,9 @@ class Keeper:
             _child(settings, side, fds, job)
         return Side(pid, os.pidfd_open(pid))
 
-    def _watch(self, results: int, tests: Side, deadline: float) -> dict[str, Any] | None:
-        """The tests' result; None if time ran out, empty if their process ended without one."""
+    def _watch(self, results: int, deadline: float) -> dict[str, Any]:
+        """What the tests' side said: ``received`` (the tests), then a verdict; ``late`` if time ran out."""
+        said: dict[str, Any] = {}
         poller = select.poll()
         poller.register(results, select.POLLIN)
         poller.register(self._commands, select.POLLIN)
@@ -129,12 +134,14 @@ class Keeper:
                 raise ParentGoneError
             if results in ready:
                 try:
-                    return dict(frames.receive(results, deadline))
+                    said.update(frames.receive(results, deadline))
                 except (frames.ClosedError, frames.MalformedError):
-                    return {}
+                    return said
                 except frames.DeadlineError:
-                    return None
-        return None
+                    break
+                if "verdict" in said:
+                    return said
+        return {**said, "late": True}
 
 
 def _child(settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: dict[str, Any]) -> None:
@@ -145,8 +152,7 @@ def _child(settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: di
         lockdown.confine(settings, side)
         gc.enable()
         if side == 0:
-            # Only the tests' side ever holds the tests.
-            examiner.main(job, fds[0], fds[1], fds[2])
+            examiner.main(examiner.Pipes(*fds), job["id"])
         else:
             source, limit = job["solution"], job["output_limit"]
             job.clear()
@@ -155,7 +161,7 @@ def _child(settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: di
     except lockdown.LockdownError as error:
         # The parent must not take a missing protection for a failure of the program.
         if side == 0:
-            frames.send(fds[2], {"verdict": "infrastructure_error", "reason": str(error)})
+            frames.send(fds[2], _verdict("infrastructure_error", str(error)))
         status = 71
     except BaseException:
         status = 72
@@ -182,9 +188,11 @@ def _above(fd: int, lowest: int) -> int:
 
 
 def _report(
-    result: dict[str, Any] | None, tests: Side, program: Side, settings: lockdown.Settings
+    result: dict[str, Any], tests: Side, program: Side, settings: lockdown.Settings
 ) -> dict[str, Any]:
     """The verdict of a job from what the tests said and how the two processes ended."""
+    if result.get("verdict") == "infrastructure_error":
+        return result
     for side, who in ((tests, "the tests"), (program, "the program")):
         if side.status == 71:
             return _verdict("infrastructure_error", f"a protection of {who} could not be put up")
@@ -194,18 +202,18 @@ def _report(
             return _verdict(
                 "infrastructure_error", f"{who}: killed from outside (out of memory on the host?)"
             )
-    if result is None:
+    if "late" in result:
         return _verdict("timeout", "the time by the clock ran out")
-    if not result:
+    if "verdict" not in result:
         return _verdict("crashed", f"the tests' process ended with status {tests.status}")
     if result["verdict"] == "crashed":
         how = "it closed its pipe" if program.killed_by_us else f"it ended with status {program.status}"
-        result["reason"] += f" ({how})"
-    return result
+        return _verdict("crashed", f"the program stopped answering: {how}")
+    return {"verdict": result["verdict"], "marked": True}
 
 
 def _verdict(verdict: str, reason: str) -> dict[str, Any]:
-    return {"verdict": verdict, "reason": reason, "ran": 0, "expected": 0, "own_classes": False}
+    return {"verdict": verdict, "reason": reason}
 
 
 def main() -> None:

@@ -205,6 +205,11 @@ class RemoteClass(type):
             return False
         return cls.__dict__["_number"] in object.__getattribute__(instance, "_classes")
 
+    def __or__(cls, other: Any) -> Any:  # in annotations: Node | None
+        return cls
+
+    __ror__ = __or__
+
     def __iter__(cls) -> Iterator[Any]:
         return iter(cls.__dict__["_link"].request("special", cls.__dict__["_number"], "__iter__"))
 
@@ -291,7 +296,8 @@ class Remote:
     def _between(self, name: str, other: Any) -> Any:
         """An operator between two objects of the program; with anything else there is no answer."""
         if type(other) is not Remote:
-            return NotImplemented
+            # Not NotImplemented for these: it counts as true where a test calls __eq__ by name.
+            return {"__eq__": False, "__ne__": True}.get(name, NotImplemented)
         if name in _COMPARISONS:
             self._link.own_classes = True
         return self._special(name, other)

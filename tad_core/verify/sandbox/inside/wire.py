@@ -7,6 +7,7 @@ are JSON's own; everything else is ``{"t": tag, "v": …}``.
 
 from __future__ import annotations
 
+import builtins
 import collections
 import datetime
 import decimal
@@ -50,7 +51,7 @@ class Codec:
             return {"t": name, "v": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
         return self._encode_rare(kind, value)
 
-    def _encode_rare(self, kind: type, value: Any) -> Any:
+    def _encode_rare(self, kind: Any, value: Any) -> Any:
         if kind in (bytes, bytearray):
             return {"t": kind.__name__, "v": value.hex()}
         if kind is complex:
@@ -61,6 +62,8 @@ class Codec:
             return {"t": kind.__name__, "v": str(value)}
         if kind in _FIELDS and getattr(value, "tzinfo", None) is None:
             return {"t": kind.__name__, "v": [getattr(value, name) for name in _FIELDS[kind]]}
+        if kind is type and getattr(builtins, value.__name__, None) is value:
+            return {"t": "type", "v": value.__name__}
         if value is Ellipsis or value is NotImplemented:
             return {"t": "singleton", "v": repr(value)}
         if kind in _VIEWS:
@@ -101,6 +104,8 @@ class Codec:
         if tag in _BY_NAME:
             names = _FIELDS[_BY_NAME[tag]]
             return _BY_NAME[tag](**dict(zip(names, body, strict=True)))
+        if tag == "type":
+            return _builtin_type(body)
         if tag == "singleton":
             return Ellipsis if body == "Ellipsis" else NotImplemented
         if tag == "namedtuple":
@@ -112,6 +117,13 @@ class Codec:
     def decode_opaque(self, tag: str, body: Any) -> Any:
         """What a tag of the peer's own means."""
         raise UnsendableError(f"a value tagged {tag!r} cannot be received")
+
+
+def _builtin_type(name: str) -> type:
+    kind = getattr(builtins, name)
+    if type(kind) is not type:
+        raise UnsendableError(f"{name!r} is no built-in type")
+    return kind
 
 
 _COLLECTIONS: dict[str, Any] = {
