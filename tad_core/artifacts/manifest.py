@@ -8,7 +8,7 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -50,6 +50,18 @@ class Manifest(BaseModel):
     hardware: dict[str, Any]
     wall_s: float
     created_at: str
+    seal: str = ""
+
+    def sealed(self) -> Self:
+        """The same manifest with its own checksum in ``seal``."""
+        return self.model_copy(update={"seal": self._checksum()})
+
+    def is_intact(self) -> bool:
+        """Whether nothing in it changed since it was sealed."""
+        return self.seal == self._checksum()
+
+    def _checksum(self) -> str:
+        return fingerprint("manifest", 1, self.model_dump(mode="json", exclude={"seal"}), [])
 
     @property
     def digest(self) -> str:

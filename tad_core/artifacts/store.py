@@ -280,11 +280,11 @@ class ArtifactWriter:
                 hardware=hardware(),
                 wall_s=round(time.monotonic() - self._started, 3),
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            )
+            ).sealed()
             for name in names:
                 self._publish(self._staging / name, name)
             last = self._staging / ".manifest"
-            last.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            last.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
             self._publish(last, self.manifest_name)
         self.close()
         return ArtifactRef(
@@ -323,9 +323,10 @@ def read_manifest(url: str, name: str = MANIFEST_NAME) -> Manifest | None:
     """The manifest at ``url``, or None when it is missing, truncated or not one."""
     fs, path = fsspec.core.url_to_fs(f"{url}/{name}")
     try:
-        return Manifest.model_validate_json(fs.cat_file(path))
+        manifest = Manifest.model_validate_json(fs.cat_file(path))
     except (OSError, ValueError):
         return None
+    return manifest if manifest.is_intact() else None
 
 
 def damaged_files(url: str, manifest: Manifest) -> list[str]:

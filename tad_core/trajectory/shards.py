@@ -49,7 +49,7 @@ def _write(path: str | Path, rows: list[dict[str, Any]], schema: pa.Schema) -> N
 def _read(path: str | Path, schema: pa.Schema) -> list[dict[str, Any]]:
     try:
         table = pq.ParquetFile(str(path), page_checksum_verification=True).read()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise ArtifactError(
             f"{path} is damaged ({error}); run the stage again, it alone is recomputed"
         ) from None

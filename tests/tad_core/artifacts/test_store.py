@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tad_core.artifacts import ArtifactRef, Store
+from tad_core.errors import ArtifactError
+
+FP = "f" * 32
+
+
+def write(store: Store, text: str = "hello", inputs: tuple[ArtifactRef, ...] = (), fp: str = FP) -> ArtifactRef:
+    with store.writer("stage", 1, fp, {"seed": 0}, inputs) as writer:
+        writer.write_text("data.txt", text)
+        writer.write_text("sub/more.txt", "more")
+        writer.path("table.bin", rows=3).write_bytes(b"xyz")
+        return writer.commit({"note": 1})
+
+
+def test_what_is_written_is_found_and_verified(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ref = write(store)
+    assert store.find("stage", FP) == ref
+    manifest = ref.manifest
+    assert set(manifest.files) == {"data.txt", "sub/more.txt", "table.bin"}
+    assert (manifest.rows, manifest.info, manifest.config) == (3, {"note": 1}, {"seed": 0})
+    assert ref.local("data.txt").read_text() == "hello"
+    assert store.state("stage", FP) == ("done", "")
+    assert ArtifactRef.model_validate_json(ref.model_dump_json()) == ref
+    assert not list((tmp_path / "stage" / FP).glob(".tmp-*"))
+
+
+def damage_delete(path: Path) -> None:
+    path.unlink()
+
+
+def damage_truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def damage_flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("damage", [damage_delete, damage_truncate, damage_flip])
+@pytest.mark.parametrize("name", ["data.txt", "sub/more.txt", "manifest.json"])
+def test_a_damaged_artifact_does_not_exist(tmp_path: Path, damage, name: str) -> None:
+    store = Store(tmp_path)
+    ref = write(store)
+    damage(tmp_path / "stage" / FP / name)
+    assert store.find("stage", FP) is None
+    assert store.state("stage", FP)[0] == ("missing" if (damage, name) == (damage_delete, "manifest.json") else "broken")
+    with pytest.raises(ValidationError):
+        ArtifactRef.model_validate(ref.model_dump())
+    assert write(store) == ref  # written again, whole again
+    assert store.find("stage", FP) == ref
+
+
+def test_an_artifact_made_from_other_inputs_is_not_reused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = write(store, "one", fp="a" * 32)
+    made = write(store, inputs=(first,))
+    assert store.find("stage", FP, [first]) == made
+    changed = write(store, "two", fp="a" * 32)  # same recipe, other content
+    assert changed.fingerprint == first.fingerprint and changed.digest != first.digest
+    assert store.find("stage", FP, [changed]) is None
+    assert store.find("stage", FP) is None
+
+
+def test_nothing_is_visible_without_commit(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError), store.writer("stage", 1, FP, {}) as writer:
+        writer.write_text("data.txt", "half")
+        raise RuntimeError
+    assert list((tmp_path / "stage" / FP).iterdir()) == []
+
+
+WRITER = """
+import sys
+from tad_core.artifacts import Store
+store = Store(sys.argv[1])
+print("go", flush=True)
+for round in range(10_000):
+    with store.writer("stage", 1, "f" * 32, {"round": round}) as writer:
+        writer.path("data.bin").write_bytes(bytes([round % 256]) * 300_000)
+        writer.commit()
+"""
+
+
+def test_kill_minus_nine_while_writing_leaves_nothing_broken(tmp_path: Path) -> None:
+    """30 kills: the artifact is whole or it does not verify; a reader is never given a broken one."""
+    store = Store(tmp_path)
+    seen_whole = 0
+    for round in range(30):
+        child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)], stdout=subprocess.PIPE)
+        assert child.stdout is not None and child.stdout.readline()
+        time.sleep(0.01 + 0.003 * round)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        ref = store.find("stage", FP)
+        if ref is not None:
+            seen_whole += 1
+            data = ref.local("data.bin").read_bytes()
+            assert len(data) == 300_000 and len(set(data)) == 1
+    write(store)
+    leftovers = [p.name for p in (tmp_path / "stage" / FP).glob(".tmp-*")]
+    assert leftovers == [], "folders of killed writers are swept by the next writer"
+    assert seen_whole > 0
+
+
+def test_unwritable_store_is_one_error_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match=r"store: .* cannot be written .*--set store="):
+        Store(tmp_path / "file" / "store").check_writable()
+
+
+def test_too_little_room_is_said_in_advance(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"MiB free and the run needs about"):
+        Store(tmp_path).check_writable(need_bytes=1 << 60)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    if os.getuid() != 0 or not shutil.which("mount"):
+        pytest.skip("mounting a small file system needs root")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)], check=False).returncode:
+        pytest.skip("this machine forbids mounting")
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_there(small_disk: Path) -> None:
+    store = Store(small_disk)
+    ref = write(store)
+    with pytest.raises(ArtifactError, match="the disk is full"), store.writer("stage", 1, "e" * 32, {}) as writer:
+        writer.write_text("big.txt", "x" * 1_000_000)
+        writer.commit()
+    assert store.find("stage", FP) == ref
+    assert store.find("stage", "e" * 32) is None
+
+
+def test_a_remote_store_behaves_the_same() -> None:
+    store = Store("memory://bucket/store")
+    first = write(store)
+    assert store.find("stage", FP) == first
+    assert first.local("sub/more.txt").read_text() == "more"
+    folder = first.local_folder("sub/")
+    assert (folder / "more.txt").read_text() == "more"
+    import fsspec
+
+    fsspec.filesystem("memory").pipe(f"/bucket/store/stage/{FP}/data.txt", b"other")
+    assert store.find("stage", FP) is None
+
+
+def test_manifest_records_where_and_how(tmp_path: Path) -> None:
+    raw = json.loads((tmp_path / "stage" / FP / "manifest.json").read_text()) if write(Store(tmp_path)) else {}
+    assert raw["code_version"].startswith("0.") and raw["hardware"]["cpus"] >= 1 and raw["wall_s"] >= 0
+
+
+def test_one_changed_figure_in_the_manifest_is_noticed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write(store)
+    path = tmp_path / "stage" / FP / "manifest.json"
+    path.write_text(path.read_text().replace('"note": 1', '"note": 2'))
+    assert store.find("stage", FP) is None

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tad_core.config import TADConfig, dump_config, load_config, parse_config
+from tad_core.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", [p for p in SHIPPED if not p.name.startswith("pretrain")], ids=lambda p: p.name)
+def test_every_shipped_config_parses_and_round_trips(path: Path) -> None:
+    config = load_config(path)
+    assert parse_config(yaml.safe_load(dump_config(config))) == config
+
+
+def test_shipped_pretraining_config_parses() -> None:
+    from tad_core.pretraining import load_pretrain_config
+
+    for path in SHIPPED:
+        if path.name.startswith("pretrain"):
+            assert load_pretrain_config(path).steps > 0
+
+
+def write(tmp_path: Path, tree: Any) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(tree if isinstance(tree, str) else yaml.safe_dump(tree))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rollout": {"sede": 3}}, "rollout.sede: unknown key; did you mean seed?"),
+        ({"distill": {"lora": {"rnk": 3}}}, "distill.lora.rnk: unknown key; did you mean rank?"),
+        ({"zzz": 1}, "zzz: unknown key; known here: calibrate, data"),
+        ({"rollout": {"response_length": 256, "block_length": 48}},
+         "rollout.block_length: 48 does not divide response_length 256; use one of 8, 16, 32, 64, 128, 256"),
+        ({"distill": {"learning_rate": -1}}, "distill.learning_rate: -1 is not accepted"),
+        ({"distill": {"objective": "rl"}}, "distill.objective: 'rl' is not accepted: Input should be 'tad' or 'sft'"),
+        ({"distill": {"global_batch_size": 10, "micro_batch_size": 4}}, "is not a multiple of micro_batch_size"),
+        ({"distill": {"states_per_trajectory": 17}}, "more than rollout.response_length 16"),
+        ({"evaluate": {"tasks": [{"name": "a", "source": "arithmetic", "count": 1}], "thresholds": [0.1],
+                       "operating_threshold": 0.2, "decode": {"block_length": 8}}},
+         "operating_threshold: 0.2 is not in thresholds"),
+        ({"name": "Has Space"}, "name: 'Has Space' is not accepted"),
+    ],
+)  # fmt: skip
+def test_errors_name_field_value_and_remedy(tiny_tree: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    for section, value in change.items():
+        if isinstance(value, dict) and section != "evaluate":
+            tiny_tree[section] = {**tiny_tree.get(section, {}), **value}
+        else:
+            tiny_tree[section] = value
+    with pytest.raises(ConfigError) as caught:
+        parse_config(tiny_tree)
+    assert message in str(caught.value)
+
+
+def test_all_problems_are_told_at_once(tiny_tree: dict[str, Any]) -> None:
+    tiny_tree["rollout"]["sede"] = 1
+    del tiny_tree["model"]
+    with pytest.raises(ConfigError) as caught:
+        parse_config(tiny_tree)
+    assert "rollout.sede" in str(caught.value) and "model: missing" in str(caught.value)
+
+
+def test_overrides(tmp_path: Path, tiny_tree: dict[str, Any]) -> None:
+    path = write(tmp_path, tiny_tree)
+    config = load_config(
+        path, ["rollout.seed=3", "distill.learning_rate=2e-5", "data.0.count=7", "calibrate.speed_window=null"]
+    )
+    assert (config.rollout.seed, config.distill.learning_rate, config.data[0].count) == (3, 2e-5, 7)
+    assert config.calibrate.speed_window is None
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("rollout.seed", "not of the form section.field=value"),
+        ("rollout.sede=1", "did you mean seed"),
+        ("data.9.count=1", "'9' is not an index of that list; use 0 to 1"),
+        ("rollout.seed=[", "is not a YAML value"),
+    ],
+)
+def test_bad_overrides(tmp_path: Path, tiny_tree: dict[str, Any], item: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("[", "\\[")):
+        load_config(write(tmp_path, tiny_tree), [item])
+
+
+def test_files_that_are_no_config(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist; shipped ones"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_config(write(tmp_path, "a: ["))
+    with pytest.raises(ConfigError, match="holds no mapping"):
+        load_config(write(tmp_path, "- 1"))
+
+
+def test_identity_leaves_out_what_cannot_change_a_result(tiny_tree: dict[str, Any]) -> None:
+    base = parse_config(tiny_tree)
+    tiny_tree["rollout"].update(batch_size=1, workers=2, shard_size=1, min_kept=2, compare_plain=3)
+    tiny_tree["model"]["device"] = "auto"
+    tiny_tree["filter"]["workers"] = 2
+    same = parse_config(tiny_tree)
+    for section in ("rollout", "model", "filter", "distill"):
+        assert getattr(base, section).identity() == getattr(same, section).identity(), section
+    tiny_tree["rollout"]["seed"] = 9
+    assert parse_config(tiny_tree).rollout.identity() != base.rollout.identity()
+
+
+def test_every_field_is_described() -> None:
+    def walk(model: Any, where: str) -> list[str]:
+        missing = []
+        for name, info in model.model_fields.items():
+            inner = [a for a in (info.annotation, *getattr(info.annotation, "__args__", ())) if hasattr(a, "model_fields")]
+            if inner:
+                missing += walk(inner[0], f"{where}{name}.")
+            elif not info.description:
+                missing.append(where + name)
+        return missing
+
+    assert walk(TADConfig, "") == ["name"] or walk(TADConfig, "") == []
