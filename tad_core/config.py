@@ -198,6 +198,11 @@ class EvaluateConfig(Strict):
     aup_alpha: float = Field(3.0, ge=0, description="Penalty factor of AUP.")
     bootstrap: int = Field(1000, ge=0, description="Resamples of problems for the 95 % intervals; 0: none.")
     batch_size: int = Field(32, ge=1, description="Prompts decoded together.", json_schema_extra=RUNTIME)
+    harness: Literal["lm-eval", "direct"] = Field(
+        "lm-eval",
+        description="Run under lm-eval, or decode and judge directly; the numbers are the same.",
+        json_schema_extra=RUNTIME,
+    )
 
     @model_validator(mode="after")
     def _operating_is_swept(self) -> Self:

@@ -1,0 +1,175 @@
+"""The sweep: every task decoded token by token and at every threshold, judged, as records.
+
+Two ways lead to the same records: under lm-eval, whose tasks and metric are then used, and directly, where
+lm-eval is not installed or not wanted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tad_core.config import TADConfig
+from tad_core.data.problem import Problem
+from tad_core.decoding import Decoded, DecodeSpec
+from tad_core.evaluation.generate import Generator
+from tad_core.evaluation.records import Record
+from tad_core.evaluation.scoring import Scorer
+from tad_core.progress import OnProgress, Progress, silent
+from tad_core.verify.verdict import Judgement
+
+STAGE = "evaluate"
+
+#: The problems of each task, by the task's name.
+Tasks = Mapping[str, Sequence[Problem]]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One answer: what was decoded, its text and the verdict on it."""
+
+    task: str
+    problem: Problem
+    decoded: Decoded
+    text: str
+    judgement: Judgement
+
+
+class Engine(Protocol):
+    """Answers every problem of every task one way; ``run`` is called once for each way."""
+
+    def run(self, spec: DecodeSpec, on_progress: OnProgress = silent) -> list[Output]:
+        """All outputs, task by task, in the order of the problems."""
+        ...
+
+
+class DirectEngine:
+    """Decode, then judge; nothing between."""
+
+    def __init__(self, tasks: Tasks, generator: Generator, scorer: Scorer) -> None:
+        self._asked = [(task, problem) for task, problems in tasks.items() for problem in problems]
+        self._generator, self._scorer = generator, scorer
+        self._prompts = [generator.encode(problem) for _, problem in self._asked]
+
+    def run(self, spec: DecodeSpec, on_progress: OnProgress = silent) -> list[Output]:
+        """See ``Engine.run``."""
+        decoded = self._generator.decode(self._prompts, spec, on_progress)
+        texts = [self._generator.text(d) for d in decoded]
+        judged = self._scorer.judge([problem for _, problem in self._asked], texts)
+        return [
+            Output(task, problem, d, text, judgement)
+            for (task, problem), d, text, judgement in zip(self._asked, decoded, texts, judged, strict=True)
+        ]
+
+
+def ways(config: TADConfig) -> list[DecodeSpec]:
+    """Token by token, then every threshold in increasing order."""
+    decode, length = config.evaluate.decode, config.rollout.response_length
+    single = DecodeSpec(length, decode.block_length, early_stop=decode.early_stop)
+    parallel = [
+        DecodeSpec(
+            length,
+            decode.block_length,
+            "entropy",
+            threshold,
+            decode.block_add_threshold,
+            decode.decoded_threshold,
+            decode.early_stop,
+        )
+        for threshold in sorted(set(config.evaluate.thresholds))
+    ]
+    return [single, *parallel]
+
+
+def sweep(
+    config: TADConfig,
+    model_name: str,
+    engine: Engine,
+    generator: Generator,
+    on_progress: OnProgress = silent,
+) -> tuple[list[Record], dict[str, Any]]:
+    """Every way over every task.
+
+    Returns:
+        The records, and the first problem of the first task as decoded token by token and at the operating
+        threshold (``example.json``).
+    """
+    specs = ways(config)
+    records: list[Record] = []
+    shown: list[tuple[DecodeSpec, Output]] = []
+    for i, spec in enumerate(specs):
+        outputs = engine.run(spec, _told(on_progress, model_name, spec, i, len(specs)))
+        records += [_record(model_name, spec, output) for output in outputs]
+        if spec.method == "token_by_token" or spec.threshold == config.evaluate.operating_threshold:
+            shown.append((spec, outputs[0]))
+    return records, _example(model_name, generator, shown)
+
+
+def _record(model_name: str, spec: DecodeSpec, output: Output) -> Record:
+    decoded, judgement = output.decoded, output.judgement
+    return Record(
+        task=output.task,
+        model=model_name,
+        method=spec.method,
+        threshold=spec.threshold,
+        problem_id=output.problem.id,
+        correct=judgement.correct,
+        verdict=str(judgement.verdict),
+        forwards=decoded.forwards,
+        tokens=decoded.revealed,
+        tokens_text=decoded.text_tokens,
+        wall_s=decoded.wall_s,
+        text=output.text,
+    )
+
+
+def _example(
+    model_name: str, generator: Generator, shown: Sequence[tuple[DecodeSpec, Output]]
+) -> dict[str, Any]:
+    first = shown[0][1]
+    return {
+        "task": first.task,
+        "model": model_name,
+        "problem_id": first.problem.id,
+        "prompt": first.problem.question,
+        "decodings": [
+            {
+                "method": spec.method,
+                "threshold": spec.threshold,
+                "tokens": generator.token_strings(output.decoded.tokens),
+                "revealed_at": output.decoded.revealed_at,
+                "tokens_text": output.decoded.text_tokens,
+                "forwards": output.decoded.forwards,
+                "correct": output.judgement.correct,
+                "text": output.text,
+            }
+            for spec, output in shown
+        ],
+    }
+
+
+def _told(on_progress: OnProgress, model_name: str, spec: DecodeSpec, index: int, total: int) -> OnProgress:
+    """Progress of one way as progress of the whole sweep."""
+    how = "token by token" if spec.method == "token_by_token" else f"threshold {spec.threshold:g}"
+
+    def tell(progress: Progress) -> None:
+        done = index * progress.total + progress.done
+        on_progress(
+            Progress(STAGE, done, total * progress.total, "answers", {"model": model_name, "decoding": how})
+        )
+
+    return tell
+
+
+@contextlib.contextmanager
+def make_engine(harness: str, tasks: Tasks, generator: Generator, scorer: Scorer) -> Iterator[Engine]:
+    """The engine ``evaluate.harness`` names, open until the block ends."""
+    if harness == "direct":
+        yield DirectEngine(tasks, generator, scorer)
+        return
+    from tad_core.evaluation.harness import LmEvalEngine  # lm-eval is heavy, and not installed everywhere
+
+    with LmEvalEngine(tasks, generator, scorer) as engine:
+        yield engine

@@ -1,0 +1,132 @@
+"""Evaluate: one model on every task, token by token and at every threshold.
+
+Files: ``results.parquet`` (one row a task, way and problem), ``points.json`` (accuracy and speed of each way) and
+``example.json`` (one problem in full).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.config import TADConfig
+from tad_core.data.problem import Problem
+from tad_core.errors import ConfigError, DataError
+from tad_core.progress import OnProgress, silent
+
+STAGE = "evaluate"
+STAGE_VERSION = 1
+RESULTS, POINTS, EXAMPLE = "results.parquet", "points.json", "example.json"
+ADAPTER = "adapter"
+
+#: settings of the comparison between models, which the report makes
+_REPORT_ONLY = ("models", "aup_alpha", "bootstrap")
+
+
+def key(config: TADConfig, model_name: str, adapter_ref: ArtifactRef | None = None) -> str:
+    """Fingerprint of one model's evaluation: model, problems, decoder, verifier.
+
+    Raises:
+        ConfigError, DataError: when the problems cannot be loaded.
+        ModelError: when the checkpoint is missing.
+    """
+    _check_name(model_name, adapter_ref)
+    fields = _fields(config, model_name, load_tasks(config))
+    return fingerprint(STAGE, STAGE_VERSION, fields, [adapter_ref.fingerprint] if adapter_ref else [])
+
+
+def evaluate(
+    config: TADConfig,
+    model_name: str,
+    adapter_ref: ArtifactRef | None,
+    store: Store,
+    on_progress: OnProgress = silent,
+    force: bool = False,
+) -> ArtifactRef:
+    """The finished evaluation from the store, or made now.
+
+    Args:
+        config: the run.
+        model_name: ``base``, ``quality``, ``speed`` or ``sft``.
+        adapter_ref: the distilled adapter; None for the base model.
+        store: where the artifact lives.
+        on_progress: told the answers given so far.
+        force: evaluate even if it is there.
+
+    Raises:
+        ConfigError, DataError, ModelError: wrong input, before any decoding.
+        VerifierError: when the verifier itself failed.
+    """
+    inputs = [adapter_ref] if adapter_ref else []
+    mark = key(config, model_name, adapter_ref)
+    if not force and (found := store.find(STAGE, mark, inputs)):
+        return found
+    tasks = load_tasks(config)
+
+    from tad_core.evaluation.generate import Generator
+    from tad_core.evaluation.records import points, write_records
+    from tad_core.evaluation.scoring import Scorer
+    from tad_core.evaluation.sweep import make_engine, sweep
+    from tad_core.verify import Verifier
+
+    adapter = adapter_ref.local_folder(ADAPTER) if adapter_ref else None
+    generator = Generator.load(config.model, adapter, config.evaluate.batch_size)
+    with (
+        Verifier(config.filter) as verifier,
+        make_engine(config.evaluate.harness, tasks, generator, Scorer(verifier)) as engine,
+    ):
+        records, example = sweep(config, model_name, engine, generator, on_progress)
+    fields = _fields(config, model_name, tasks)
+    with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
+        write_records(writer.path(RESULTS, rows=len(records)), records)
+        measured = points(records)
+        writer.write_json(POINTS, measured)
+        writer.write_json(EXAMPLE, example)
+        return writer.commit({"model": model_name, "points": measured})
+
+
+def load_tasks(config: TADConfig) -> dict[str, list[Problem]]:
+    """The problems of every task.
+
+    Raises:
+        DataError: when a task has the same problem twice.
+    """
+    from tad_core.data.sources import load_source
+
+    tasks: dict[str, list[Problem]] = {}
+    for source in config.evaluate.tasks:
+        problems = load_source(source)
+        if len({p.id for p in problems}) != len(problems):
+            raise DataError(
+                f"evaluate.tasks.{source.name}: two problems have the same id; ids must be unique"
+            )
+        tasks[source.name] = problems
+    return tasks
+
+
+def _fields(config: TADConfig, model_name: str, tasks: dict[str, list[Problem]]) -> dict[str, Any]:
+    from tad_core.models.loading import check_model, model_fingerprint
+
+    check_model(config.model)
+    settings = {k: v for k, v in config.evaluate.identity().items() if k not in _REPORT_ONLY}
+    runtime = set(type(config.filter).RUNTIME_FIELDS)
+    # JSON first: a problem's meta may hold anything a source likes, tuples too.
+    problems = json.loads(json.dumps({name: [p.as_dict() for p in found] for name, found in tasks.items()}))
+    return {
+        "model": model_fingerprint(config.model.path),
+        "dtype": config.model.dtype,
+        "name": model_name,
+        "evaluate": settings,
+        "response_length": config.rollout.response_length,
+        "verify": config.filter.model_dump(mode="json", exclude=runtime),
+        "problems": fingerprint("problems", 1, problems, []),
+    }
+
+
+def _check_name(model_name: str, adapter_ref: ArtifactRef | None) -> None:
+    if (model_name == "base") != (adapter_ref is None):
+        raise ConfigError(
+            f"evaluate: {model_name} was asked for {'without' if adapter_ref is None else 'with'} an adapter; "
+            "base has none, every other model has one"
+        )
