@@ -144,7 +144,7 @@ class _ChunkedSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: torch.autograd.function.FunctionCtx,
         student_ND: Tensor,
         chunk: Callable[[Tensor, slice], Tensor],
@@ -162,6 +162,6 @@ class _ChunkedSum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *above: Tensor) -> tuple[Tensor, None, None]:  # noqa: D102
+    def backward(ctx: torch.autograd.function.FunctionCtx, *above: Tensor) -> tuple[Tensor, None, None]:
         (gradient_ND,) = ctx.saved_tensors  # type: ignore[attr-defined]
         return (gradient_ND * above[0]).to(gradient_ND.dtype), None, None

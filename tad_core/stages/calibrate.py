@@ -68,7 +68,7 @@ def curve_of(
 
 def read_windows(ref: ArtifactRef) -> dict[str, int]:
     """``{"quality": steps, "speed": steps}`` of a calibration."""
-    curve = ref.json(CURVE)
+    curve = ref.read_json(CURVE)
     return {mode: int(curve[mode]["window"]) for mode in ("quality", "speed")}
 
 

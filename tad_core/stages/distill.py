@@ -97,7 +97,9 @@ def distill(
         for name in FILES:
             shutil.copyfile(output / name, writer.path(name))
         summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
-        info = {name: summary[name] for name in ("steps", "states", "rows", "wall_s", "states_per_s", "final")}
+        info = {
+            name: summary[name] for name in ("steps", "states", "rows", "wall_s", "states_per_s", "final")
+        }
         ref = writer.commit({"mode": mode, "window": spec.window, **info})
     shutil.rmtree(work, ignore_errors=True)
     return ref
@@ -139,7 +141,9 @@ def window_of(config: TADConfig, mode: Mode, windows_ref: ArtifactRef | None) ->
         return read_windows(windows_ref)[mode]
     fixed = config.calibrate.quality_window if mode == "quality" else config.calibrate.speed_window
     if fixed is None:
-        raise ConfigError(f"calibrate.{mode}_window: not set and no calibration is given; set it, or calibrate")
+        raise ConfigError(
+            f"calibrate.{mode}_window: not set and no calibration is given; set it, or calibrate"
+        )
     return fixed
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 
 from tad_core.errors import TADError
 
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopRequest()
     stop.install()
     try:
+        _quiet()
         from tad_core.training.run import hide_other_gpus, train
         from tad_core.training.spec import read_spec
 
@@ -69,6 +71,15 @@ def out_of_memory(error: RuntimeError) -> bool:
         or "out of memory" in text
         or "can't allocate memory" in text
     )
+
+
+def _quiet() -> None:
+    """Our own progress lines are all that is wanted: no bars, no advice to model authors."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def _report(kind: str, message: str) -> None:

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from tad_core import errors
 from tad_core.errors import ConfigError, OutOfMemoryError, SubprocessError, TADError
@@ -47,7 +47,8 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     spec_file, log_file = output / "spec.json", output / "train.log"
     write_spec(spec, spec_file)
-    return _watch(command_for(spec, spec_file), log_file, spec.distill.timeout_s, on_line) or output
+    watch(command_for(spec, spec_file), log_file, spec.distill.timeout_s, on_line)
+    return output
 
 
 def command_for(spec: TrainingSpec, spec_file: Path) -> list[str]:
@@ -74,11 +75,19 @@ def command_for(spec: TrainingSpec, spec_file: Path) -> list[str]:
             )
         agent = ["-m", "deepspeed.launcher.runner", "--num_gpus", str(config.processes), "--module"]
         command = [sys.executable, *agent, *module[1:]]
+    return guarded(command)
+
+
+def guarded(command: list[str]) -> list[str]:
+    """The command with a SIGTERM at its parent's death, where the system has ``setpriv``."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
 
 
-def _watch(command: list[str], log_file: Path, timeout_s: float | None, on_line: OnLine | None) -> None:
+def watch(
+    command: list[str], log_file: Path, timeout_s: float | None = None, on_line: OnLine | None = None
+) -> None:
+    """Run a command to its end, its output teed; raises what ``launch`` raises."""
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     reported: list[str] = []
     late = threading.Event()
@@ -153,11 +162,17 @@ def explain(status: int, tail: Iterable[str], reported: list[str], log_file: Pat
                     f"distill.gradient_checkpointing (log: {log_file})"
                 )
             kind = getattr(errors, report["kind"], SubprocessError)
-            return kind(report["message"]) if issubclass(kind, TADError) else SubprocessError(report["message"])
+            return (
+                kind(report["message"]) if issubclass(kind, TADError) else SubprocessError(report["message"])
+            )
     if status == EXIT_OUT_OF_MEMORY:
-        return OutOfMemoryError(f"training ran out of memory; lower distill.micro_batch_size (log: {log_file})")
+        return OutOfMemoryError(
+            f"training ran out of memory; lower distill.micro_batch_size (log: {log_file})"
+        )
     if status == EXIT_INTERRUPTED:
-        return SubprocessError("training was asked to stop and saved a checkpoint; run the same command to go on")
+        return SubprocessError(
+            "training was asked to stop and saved a checkpoint; run the same command to go on"
+        )
     last = "\n".join(tail)
     if status in (-9, 137):  # nobody here sends SIGKILL before the timer does
         return OutOfMemoryError(

@@ -50,7 +50,7 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
     objective = make_objective(config, spec.window)
     model = add_lora(load_model(spec.model, str(device)), config.lora, config.seed)
     base = base_of(model)
-    base.gradient_checkpointing = config.gradient_checkpointing  # type: ignore[assignment]
+    base.gradient_checkpointing = config.gradient_checkpointing
     table, too_long = _table(spec, base.eos_token_id)
     plan = StatePlan(table, objective, config)
     collator = Collator(table, plan, objective, Tokens(mask=base.mask_token_id, pad=base.eos_token_id))

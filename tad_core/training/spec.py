@@ -9,8 +9,9 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from tad_core.artifacts.fingerprint import fingerprint
-from tad_core.config import DistillConfig, ModelConfig, Strict
+from tad_core.config import DistillConfig, ModelConfig
 from tad_core.errors import ConfigError
+from tad_core.settings import Strict
 
 
 class TrainingSpec(Strict):
