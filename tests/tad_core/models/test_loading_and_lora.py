@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tad_core.config import LoraConfig, ModelConfig
+from tad_core.errors import ModelError
+from tad_core.models import ROLES, LLaDAModelLM
+from tad_core.models.loading import check_model, load_model, load_tokenizer, model_fingerprint, resolve_device
+from tad_core.models.lora import adapter_off, add_lora, base_of, load_adapter, save_adapter
+
+
+@pytest.fixture
+def copy(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "copy"))
+
+
+def edit(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config.update(changes)
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v != "drop"}))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda f: shutil.rmtree(f), "is not a folder"),
+        (lambda f: (f / "config.json").unlink(), "has no config.json"),
+        (lambda f: (f / "config.json").write_text("{"), "is not JSON"),
+        (lambda f: edit(f, model_type="gpt2"), "is of type 'gpt2'; supported: llada"),
+        (lambda f: edit(f, mask_token_id="drop"), "has no mask_token_id; a masked diffusion model needs one"),
+        (lambda f: (f / "model.safetensors").unlink(), r"has no \*.safetensors"),
+        (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json"),
+    ],
+)
+def test_faults_are_named_before_weights_are_read(copy: Path, fault, message: str) -> None:
+    fault(copy)
+    with pytest.raises(ModelError, match=message):
+        check_model(ModelConfig(path=str(copy)))
+
+
+def test_weights_that_do_not_fit_are_refused(copy: Path) -> None:
+    edit(copy, n_layers=3)
+    with pytest.raises(ModelError, match="does not fit its config.json"):
+        load_model(ModelConfig(path=str(copy)), "cpu")
+
+
+def test_a_gpu_that_is_not_here() -> None:
+    with pytest.raises(ModelError, match=r"cuda:99 is not here"):
+        resolve_device("cuda:99")
+    with pytest.raises(ModelError, match="is not a device"):
+        resolve_device("tpuu")
+
+
+def test_identity_is_the_files(tiny_checkpoint: Path, copy: Path) -> None:
+    assert model_fingerprint(copy) == model_fingerprint(tiny_checkpoint)
+    edit(copy, rope_theta=1.0)
+    assert model_fingerprint(copy) != model_fingerprint(tiny_checkpoint)
+
+
+def test_tokenizer_without_template(copy: Path) -> None:
+    (copy / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="no chat template"):
+        load_tokenizer(copy)
+
+
+def fresh(folder: Path) -> LLaDAModelLM:
+    return load_model(ModelConfig(path=str(folder)), "cpu")
+
+
+def test_all_seven_projections_and_never_the_head(tiny_checkpoint: Path) -> None:
+    model = add_lora(fresh(tiny_checkpoint), LoraConfig(rank=2, alpha=2), seed=0)
+    adapted = {n.split(".lora_A")[0].split("transformer.")[1] for n, _ in model.named_parameters() if "lora_A" in n}
+    leaves = {name.split(".")[-1] for name in adapted}
+    assert leaves == {"q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"}
+    assert len(adapted) == len(ROLES) * 2 and all(name.startswith("blocks.") for name in adapted)
+    assert all("lora_" in n for n, p in model.named_parameters() if p.requires_grad)
+
+
+def test_fresh_adapter_is_the_identity_and_off_is_the_base(tiny_checkpoint: Path) -> None:
+    ids = torch.randint(7, 600, (2, 11))
+    with torch.no_grad():
+        plain = fresh(tiny_checkpoint)(ids)
+        model = add_lora(fresh(tiny_checkpoint), LoraConfig(rank=2, alpha=4, dropout=0.0), seed=0).eval()
+        assert torch.equal(base_of(model)(ids), plain)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.add_(0.3)
+        assert not torch.allclose(base_of(model)(ids), plain, atol=1e-3)
+        with adapter_off(model):
+            assert torch.equal(base_of(model)(ids), plain)
+
+
+def test_saved_adapter_gives_the_same_logits(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    ids = torch.randint(7, 600, (2, 11))
+    model = add_lora(fresh(tiny_checkpoint), LoraConfig(rank=2, alpha=4, dropout=0.0), seed=0).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1)
+        save_adapter(model, tmp_path / "adapter")
+        again = load_adapter(fresh(tiny_checkpoint), tmp_path / "adapter")
+        assert torch.equal(base_of(again)(ids), base_of(model)(ids))
+    with pytest.raises(ModelError, match=r"no adapter_config.json"):
+        load_adapter(fresh(tiny_checkpoint), tmp_path)
+
+
+def test_same_seed_same_adapter(tiny_checkpoint: Path) -> None:
+    first, second, other = (
+        [p.detach() for n, p in add_lora(fresh(tiny_checkpoint), LoraConfig(rank=2, alpha=2), seed=s).named_parameters()
+         if "lora_A" in n] for s in (1, 1, 2)
+    )  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0], other[0])
