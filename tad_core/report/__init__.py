@@ -1,0 +1,1 @@
+"""The report: scores, tables, pictures and the words that go with them."""

@@ -8,6 +8,7 @@ rolled out by the privileged teacher. Plain rollouts are judged only to be compa
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -75,12 +76,14 @@ def filter_shard(
         return found
     rows = read_trajectories(shard_ref.local(f"{_name(shard_ref)}.parquet"))
     with contextlib.ExitStack() as stack:
+        started = time.monotonic()
         judge = verifier or stack.enter_context(Verifier(config.filter))
         judgements = _judge(judge, rows, plan, on_progress)
         # Without a program nothing needs isolation, and no machine is asked to give it.
         programs = any(row.kind == "code" for row in rows)
         tier = judge.tier.name if programs else NO_PROGRAMS
-    return _write(config, shard_ref, store, mark, rows, judgements, tier)
+        facts = {"tier": tier, "judge_s": round(time.monotonic() - started, 3)}
+    return _write(config, shard_ref, store, mark, rows, judgements, facts)
 
 
 def filter_all(
@@ -147,7 +150,10 @@ def finish_filter(
         summary = _summary(rows, tiers)
         _check_kept(config, summary)
         writer.write_json(SUMMARY_NAME, summary)
-        return writer.commit({k: summary[k] for k in ("rows", "kept", "tier")})
+        judge_s = sum(float(m.info["judge_s"]) for m in by_name.values())
+        return writer.commit(
+            {**{k: summary[k] for k in ("rows", "kept", "tier")}, "judge_s": round(judge_s, 3)}
+        )
 
 
 def iter_kept(collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> Iterator[Trajectory]:
@@ -211,7 +217,7 @@ def _write(
     mark: str,
     rows: Sequence[Trajectory],
     judgements: Sequence[Judgement],
-    tier: str,
+    facts: Mapping[str, Any],
 ) -> ArtifactRef:
     name = _name(shard_ref)
     table = [
@@ -233,7 +239,7 @@ def _write(
         "kept": sum(c["kept"] for c in counts if c["condition"] == PRIVILEGED),
         "privileged": sum(c["total"] for c in counts if c["condition"] == PRIVILEGED),
         "by_source": counts,
-        "tier": tier,
+        **facts,
     }
     with store.writer(
         STAGE, STAGE_VERSION, mark, _fields(config), [shard_ref], shard_ref.manifest_name

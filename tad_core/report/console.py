@@ -1,0 +1,38 @@
+"""What a run says at its end, in a terminal or in a log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from tad_core.artifacts import ArtifactRef
+from tad_core.report.scores import Scores
+from tad_core.report.tables import headline, to_rich
+
+_MARKS = {"result": ("•", ""), "fact": ("•", "dim"), "caution": ("!", "yellow")}
+
+
+def print_report(report: ArtifactRef, console: Console | None = None) -> None:
+    """The headline table and the sentences of a finished report, and where to read it."""
+    console = console or Console()
+    content = report.read_json("scores.json")
+    scores = Scores.model_validate({name: content[name] for name in Scores.model_fields})
+    print_scores(scores, content["findings"], console)
+    for name in ("report.html", "report.md"):
+        console.print(f"{report.url}/{name}", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_scores(scores: Scores, findings: list[dict[str, Any]], console: Console) -> None:
+    """The table and the sentences; text from the data is never read as markup."""
+    table = headline(scores, narrow=console.width < 110)
+    console.print(to_rich(table))
+    for note in table.notes:
+        console.print(Text(note, style="dim"))
+    console.print()
+    for finding in findings:
+        mark, style = _MARKS[finding["kind"]]
+        console.print(Padding(Text(f"{mark} {finding['text']}", style=style), (0, 0, 0, 1)))
+    console.print()

@@ -1,0 +1,252 @@
+"""The report as content: what it says and in which order, for Markdown and HTML alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tad_core.config import TADConfig, dump_config
+from tad_core.report import tables
+from tad_core.report.scores import Scores
+from tad_core.report.summary import Finding, findings
+from tad_core.report.tables import Table
+from tad_core.report.theme import label
+from tad_core.report.trajectory_plot import Decoding
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything the report is made from, read from the artifacts.
+
+    Attributes:
+        filtered: ``summary.json`` of the filter.
+        curve: ``curve.json`` of the calibration; None without one.
+        logs: ``losses.jsonl`` of each distilled model.
+        decodings: one problem, decoded by base and distilled models.
+        prompt: that problem.
+        timings: (stage, seconds) in order.
+        facts: (what, value) about where and from what the run was made.
+    """
+
+    config: TADConfig
+    scores: Scores
+    filtered: Mapping[str, Any]
+    curve: Mapping[str, Any] | None
+    logs: Mapping[str, Sequence[Mapping[str, Any]]]
+    decodings: Sequence[Decoding] = ()
+    prompt: str = ""
+    timings: Sequence[tuple[str, float]] = ()
+    facts: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report: its file is ``<name>.png``."""
+
+    name: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with what stands under it; ``folded`` tables are closed in HTML."""
+
+    title: str
+    text: list[str] = field(default_factory=list)
+    picture: Picture | None = None
+    tables: list[Table] = field(default_factory=list)
+    folded: list[Table] = field(default_factory=list)
+    quote: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number worth a glance, with the model it belongs to."""
+
+    model: str
+    title: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """The whole report."""
+
+    title: str
+    findings: list[Finding]
+    tiles: list[Tile]
+    sections: list[Section]
+    facts: list[tuple[str, str]]
+    config: str
+
+
+def compose(material: Material) -> Document:
+    """Put the material in order."""
+    scores = material.scores
+    sections = [_results(scores), _curves(scores), _trajectory(material), _kept(material.filtered)]
+    sections += [_windows(material.curve), _losses(material.logs), _reading(scores)]
+    facts = [*material.facts, *((f"Time, {stage}", _duration(s)) for stage, s in material.timings)]
+    return Document(
+        title=material.config.name,
+        findings=findings(scores, material.filtered, material.curve, list(material.logs)),
+        tiles=_tiles(scores),
+        sections=[s for s in sections if s is not None],
+        facts=facts,
+        config=dump_config(material.config),
+    )
+
+
+# --- sections ---------------------------------------------------------------------------------------
+
+
+def _results(scores: Scores) -> Section:
+    return Section("Results", tables=[tables.headline(scores)], folded=[tables.points(scores)])
+
+
+def _curves(scores: Scores) -> Section:
+    ends = [
+        f"{label(s.model)} from {s.points[0].accuracy:.0f} % at {s.points[0].tpf:.1f} to "
+        f"{s.points[-1].accuracy:.0f} % at {s.points[-1].tpf:.1f} tokens per forward pass on {t.task}"
+        for t in scores.tasks
+        for s in t.scores
+    ]
+    return Section(
+        "Accuracy against speed",
+        picture=Picture(
+            "curves",
+            f"Accuracy against tokens per forward pass: {'; '.join(ends)}.",
+            "Each mark is one way of decoding the same problems; further right is faster, higher is better.",
+        ),
+    )
+
+
+def _trajectory(material: Material) -> Section | None:
+    if not material.decodings:
+        return None
+    return Section(
+        "One problem, before and after",
+        quote=material.prompt,
+        picture=Picture(
+            "trajectory",
+            "When each token of one answer was revealed. "
+            + "; ".join(d.caption for d in material.decodings)
+            + ".",
+            "Left: when each position was revealed (hollow: end-of-text). Right: the text, coloured from the first "
+            "to the last forward pass of its own decoding. One example shows how, not how well.",
+        ),
+    )
+
+
+def _kept(filtered: Mapping[str, Any]) -> Section:
+    rates = [
+        f"{e['source']} {e['condition']} {e['kept']} of {e['total']}"
+        for e in filtered["by_source"]
+        if e["total"]
+    ]
+    return Section(
+        "Trajectories kept",
+        text=[
+            "The teacher sees the reference answer in its prompt; only answers that the verifier passes are kept."
+        ],
+        picture=Picture(
+            "kept",
+            f"Share of correct trajectories: {', '.join(rates)}.",
+            "The thin lines are 95 % intervals.",
+        ),
+        tables=[tables.kept(filtered)],
+    )
+
+
+def _windows(curve: Mapping[str, Any] | None) -> Section | None:
+    if curve is None:
+        return None
+    windows = ", ".join(f"{label(m)} {curve[m]['window']}" for m in ("quality", "speed"))
+    return Section(
+        "Windows",
+        text=[
+            "How probable the undistilled student finds the teacher's token, against the number of steps until "
+            "the teacher reveals it. Tokens inside the window get hard labels, those beyond it the teacher's "
+            "distribution."
+        ],
+        picture=Picture("calibration", f"Confidence against steps to reveal; windows: {windows}.", ""),
+        tables=[tables.windows(curve)],
+    )
+
+
+def _losses(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section | None:
+    if not any(logs.values()):
+        return None
+    return Section(
+        "Distillation",
+        picture=Picture(
+            "losses",
+            f"Training losses of {', '.join(label(m) for m in logs)}.",
+            "Near: cross-entropy on tokens inside the window. Distant: KL divergence to the teacher beyond it. "
+            "Windows differ, so the losses of two models are not over the same tokens.",
+        ),
+        tables=[tables.losses(logs)],
+    )
+
+
+def _reading(scores: Scores) -> Section:
+    return Section(
+        "How to read this",
+        text=[
+            "TPF (tokens per forward pass): tokens revealed over forward passes, end-of-text included; tokens "
+            "filled in after an early stop are not counted, so decoding token by token has a TPF of exactly 1.",
+            "AUP (accuracy under parallelism): area under accuracy against TPF. Beyond the slowest point accuracy "
+            f"is weighted by exp(-{scores.aup_alpha:g} (1 - accuracy / best)), where best is the best accuracy of "
+            "any model in this report on that task: AUPs of different reports cannot be compared. Points more "
+            "than 5 points below the slowest do not count.",
+            "Intervals cover 95 %: of accuracies by Wilson's formula"
+            + (
+                f", of AUP and of differences by {scores.bootstrap:,} resamples of the problems, the same for all "
+                "models."
+                if scores.bootstrap
+                else "."
+            ),
+            "Tokens per second are of one process on the machine named below.",
+        ],
+    )
+
+
+# --- tiles and words --------------------------------------------------------------------------------
+
+
+def _tiles(scores: Scores) -> list[Tile]:
+    """Accuracy, speed and AUP of the distilled models on the first task, each next to the base."""
+    task = scores.tasks[0]
+    base, where = task.of("base"), f", {task.task}" if len(scores.tasks) > 1 else ""
+    found = []
+    for model in ("quality", "speed"):
+        score = task.of(model)
+        if score is None or base is None:
+            continue
+        single, before = score.token_by_token, base.token_by_token
+        if single is not None and before is not None:
+            detail = f"token by token{where}; base {before.accuracy:.1f} %"
+            found.append(Tile(model, f"{label(model)} accuracy", f"{single.accuracy:.1f} %", detail))
+        point, base_point = score.at(scores.operating_threshold), base.at(scores.operating_threshold)
+        if point is not None and base_point is not None:
+            detail = (
+                f"tokens per forward at {point.accuracy:.1f} %{where}; base {base_point.tpf:.1f} "
+                f"at {base_point.accuracy:.1f} %"
+            )
+            found.append(Tile(model, f"{label(model)} speed", f"{point.tpf:.1f}", detail))
+        span = score.aup_interval
+        detail = (
+            f"95 %: {span.low:.0f} to {span.high:.0f}{where}; " if span else ""
+        ) + f"base {base.aup:.0f}"
+        found.append(Tile(model, f"{label(model)} AUP", f"{score.aup:.0f}", detail))
+    return found
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,283 @@
+"""What the numbers show, in plain words, and what they do not.
+
+A sentence claims a difference only where its 95 % interval excludes none; everything that weakens a claim (a
+window that is only the configured cap, few problems, no isolation, one training run) is said, not left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tad_core.report.scores import Comparison, Gain, Interval, Score, Scores, TaskScores
+from tad_core.report.theme import label
+
+FEW_PROBLEMS = 100
+_DISTILLED = ("quality", "speed")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence or two: a result, a fact of the run, or a caution about either."""
+
+    kind: Literal["result", "fact", "caution"]
+    text: str
+
+
+def findings(
+    scores: Scores, filtered: Mapping[str, Any], curve: Mapping[str, Any] | None, trained: Sequence[str]
+) -> list[Finding]:
+    """Results first, then facts, then cautions.
+
+    Args:
+        scores: the table.
+        filtered: ``summary.json`` of the filter.
+        curve: ``curve.json`` of the calibration; None where windows are fixed without one.
+        trained: the models distilled in this run.
+    """
+    found = [Finding("result", text) for task in scores.tasks for text in _of_task(task, scores)]
+    found += [Finding("fact", text) for text in (*_kept(filtered), *_windows(curve))]
+    cautions = (
+        *_window_cautions(curve, trained),
+        *_filter_cautions(filtered),
+        *_score_cautions(scores, trained),
+    )
+    return found + [Finding("caution", text) for text in cautions]
+
+
+# --- results ----------------------------------------------------------------------------------------
+
+
+def _of_task(task: TaskScores, scores: Scores) -> Iterator[str]:
+    name = f"{task.task} ({task.problems:,} problem{'s' if task.problems != 1 else ''})"
+    base = task.of("base")
+    others = [s for s in task.scores if s.model != "base"]
+    if base is None or not others:
+        yield from (f"{name}: {_alone(s)}" for s in task.scores)
+        return
+    if (text := _accuracies(task, base, others)) is not None:
+        yield f"{name}, token by token: {text}."
+    if (text := _at_threshold(task, scores.operating_threshold)) is not None:
+        yield f"{task.task}, tokens per forward pass at threshold {scores.operating_threshold:g}: {text}."
+    against = [(s, c) for s in others if (c := task.against(s.model, "base")) is not None]
+    if against:
+        listed = "; ".join(_aup(s, c, "the base's") for s, c in against)
+        yield f"{task.task}, AUP: the base has {base.aup:.1f}{_bracket(base.aup_interval)}; {listed}."
+    if (sft := task.of("sft")) is not None:
+        against = [(s, c) for s in others if (c := task.against(s.model, "sft")) is not None]
+        listed = "; ".join(_aup(s, c, "as much", brief=True) for s, c in against)
+        if listed:
+            yield f"{task.task}, AUP against fine-tuning on the references ({sft.aup:.1f}): {listed}."
+
+
+def _alone(score: Score) -> str:
+    text = f"{label(score.model)} has an AUP of {score.aup:.1f}{_bracket(score.aup_interval)}"
+    if (p := score.token_by_token) is not None:
+        text += f" and answers {p.accuracy:.1f} % token by token{_bracket(p.accuracy_interval)}"
+    return text + ". There is nothing here to compare it with."
+
+
+def _accuracies(task: TaskScores, base: Score, others: Sequence[Score]) -> str | None:
+    if base.token_by_token is None:
+        return None
+    parts = [f"the base answers {base.token_by_token.accuracy:.1f} % correctly"]
+    for score in others:
+        against = task.against(score.model, "base")
+        if score.token_by_token is None or against is None or against.accuracy_token_by_token is None:
+            continue
+        change = _change(against.accuracy_token_by_token, " points")
+        parts.append(f"{label(score.model)} {score.token_by_token.accuracy:.1f} % ({change})")
+    return ", ".join(parts)
+
+
+def _at_threshold(task: TaskScores, threshold: float) -> str | None:
+    points = [(s.model, p) for s in task.scores if (p := s.at(threshold)) is not None]
+    if not points:
+        return None
+    listed = ", ".join(f"{_name(m)} {p.tpf:.2f} with {p.accuracy:.1f} % correct" for m, p in points)
+    text = listed
+    pair = task.against("speed", "quality")
+    if pair is not None and pair.tpf is not None:
+        text += f"; Speed against Quality {_change(pair.tpf, ' tokens per forward pass', 2)}"
+    return text
+
+
+def _change(gain: Gain, unit: str, digits: int = 1) -> str:
+    """A difference with its interval; one whose interval holds zero is called unclear."""
+    text = f"{_signed(gain.value, digits)}{unit}"
+    if gain.interval is None:
+        return text
+    text += f", 95 % interval {_signed(gain.interval.low, digits)} to {_signed(gain.interval.high, digits)}"
+    return text if gain.interval.low > 0 or gain.interval.high < 0 else f"{text}: no clear difference"
+
+
+def _aup(score: Score, against: Comparison, than: str, brief: bool = False) -> str:
+    text = label(score.model)
+    if not brief:
+        text += f" {score.aup:.1f}{_bracket(score.aup_interval)}"
+    ratio = against.aup_ratio
+    if ratio is not None:
+        text += f"{'' if brief else ','} {ratio.value:.1f} times {than}"
+    if against.aup_apart is None:
+        return text
+    if against.aup_apart:
+        return f"{text}, the intervals are apart"
+    clear = (
+        ratio is not None
+        and ratio.interval is not None
+        and not ratio.interval.low <= 1 <= ratio.interval.high
+    )
+    if clear and ratio is not None and ratio.interval is not None:
+        # Problems are shared, so the ratio can be surer than either AUP.
+        return (
+            f"{text}, the intervals overlap but on the same problems the ratio is {ratio.interval.low:.2f} to "
+            f"{ratio.interval.high:.2f}"
+        )
+    return f"{text}, the intervals overlap: no clear difference"
+
+
+# --- facts ------------------------------------------------------------------------------------------
+
+
+def _kept(filtered: Mapping[str, Any]) -> Iterator[str]:
+    totals, kept = _by_condition(filtered)
+    if totals["privileged"]:
+        text = (
+            f"{kept['privileged']:,} of {totals['privileged']:,} trajectories of the privileged teacher were "
+            f"right and kept ({100 * kept['privileged'] / totals['privileged']:.1f} %)"
+        )
+        if totals["plain"]:
+            text += (
+                f"; without the reference in the prompt {kept['plain']:,} of {totals['plain']:,} were right "
+                f"({100 * kept['plain'] / totals['plain']:.1f} %)"
+            )
+        yield text + "."
+    tiers = [name for name, rows in filtered["tier"].items() if rows]
+    if tiers:
+        yield f"Programs under test, isolation: {'; '.join(tiers)}."
+
+
+def _windows(curve: Mapping[str, Any] | None) -> Iterator[str]:
+    if curve is None:
+        return
+    measured = [m for m in _DISTILLED if curve[m]["source"] == "calibrated"]
+    for mode in measured:
+        w = curve[mode]
+        yield (
+            f"The {label(mode)} window, {_steps(w['window'])}, is where the student's smoothed confidence falls "
+            f"to {w['threshold']:g}."
+        )
+
+
+# --- cautions ---------------------------------------------------------------------------------------
+
+
+def _window_cautions(curve: Mapping[str, Any] | None, trained: Sequence[str]) -> Iterator[str]:
+    if curve is None:
+        return
+    for mode in _DISTILLED:
+        w = curve[mode]
+        if w["source"] == "cap":
+            yield (
+                f"The student's confidence does not fall to {w['threshold']:g} at any distance that was "
+                f"measured: the {label(mode)} window, {_steps(w['window'])}, is the configured cap and not a "
+                "measurement."
+            )
+        elif w["source"] == "fixed":
+            yield f"The {label(mode)} window, {_steps(w['window'])}, was fixed in the configuration."
+    both = all(mode in trained for mode in _DISTILLED)
+    if both and curve["quality"]["window"] == curve["speed"]["window"]:
+        yield (
+            "Both windows are the same, so Quality and Speed were trained on the same loss; a difference between "
+            "them is chance."
+        )
+
+
+def _filter_cautions(filtered: Mapping[str, Any]) -> Iterator[str]:
+    for name, rows in filtered["tier"].items():
+        if rows and "NO ISOLATION" in name:
+            yield f"{rows:,} trajectories were judged by programs that ran WITHOUT ISOLATION on this machine."
+    for entry in filtered["by_source"]:
+        if entry["condition"] == "privileged" and entry["total"] and not entry["kept"]:
+            yield f"No trajectory of {entry['source']} was kept: the models learned nothing from it."
+    lower = sum(e.get("lower_trust", 0) for e in filtered["by_source"] if e["condition"] == "privileged")
+    if lower:
+        yield f"{lower:,} of the kept programs passed at lower trust: their own classes decided a comparison."
+    totals, _ = _by_condition(filtered)
+    if not totals["plain"]:
+        yield (
+            "No rollouts without the reference were made, so what the reference adds is not measured here "
+            "(rollout.compare_plain)."
+        )
+
+
+def _score_cautions(scores: Scores, trained: Sequence[str]) -> Iterator[str]:
+    few = [f"{t.task} {t.problems}" for t in scores.tasks if t.problems < FEW_PROBLEMS]
+    if few:
+        yield f"Few problems ({', '.join(few)}): intervals are wide and ranks unsure."
+    dropped = [
+        f"{t.task} {label(s.model)} {sum(not p.counted for p in s.points)} of {len(s.points)}"
+        for t in scores.tasks
+        for s in t.scores
+        if any(not p.counted for p in s.points)
+    ]
+    if dropped:
+        yield (
+            "Points more than 5 points of accuracy below a curve's slowest do not count in its AUP: "
+            f"{', '.join(dropped)}."
+        )
+    yield from _padding(scores)
+    if any(len(s.points) < 3 for t in scores.tasks for s in t.scores):
+        yield "Some curves have fewer than three points; their AUP says little of what lies between."
+    if not scores.bootstrap:
+        yield "No intervals were computed (evaluate.bootstrap: 0): any difference may be chance."
+    if trained:
+        yield (
+            "Every model was trained once. The intervals say how the numbers would move with other problems, not "
+            "with another training seed."
+        )
+
+
+def _padding(scores: Scores) -> Iterator[str]:
+    """Say it where a good part of the speed is end-of-text filling the answer up."""
+    listed = [
+        f"{t.task} {label(s.model)} {100 * (1 - p.tpf_text / p.tpf):.0f} %"
+        for t in scores.tasks
+        for s in t.scores
+        if (p := s.at(scores.operating_threshold)) is not None and p.tpf_text < 0.75 * p.tpf
+    ]
+    if listed:
+        yield (
+            f"Many of the tokens revealed at threshold {scores.operating_threshold:g} are end-of-text "
+            f"({', '.join(listed)}); the column “text only” leaves them out."
+        )
+
+
+# --- words ------------------------------------------------------------------------------------------
+
+
+def _by_condition(filtered: Mapping[str, Any]) -> tuple[Counter[str], Counter[str]]:
+    totals: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    for entry in filtered["by_source"]:
+        totals[entry["condition"]] += entry["total"]
+        kept[entry["condition"]] += entry["kept"]
+    return totals, kept
+
+
+def _name(model: str) -> str:
+    return "the base" if model == "base" else label(model)
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' if count != 1 else ''}"
+
+
+def _bracket(interval: Interval | None) -> str:
+    return f" [{interval.low:.1f}, {interval.high:.1f}]" if interval is not None else ""

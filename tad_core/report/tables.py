@@ -1,0 +1,267 @@
+"""Numbers to tables: one neutral form, rendered as Markdown, rich or HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from tad_core.report.scores import Interval, Point, Scores
+from tad_core.report.theme import label
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry: its text, and whether it is the best of its column."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row; ``model`` colours its first cell, ``starts_group`` draws a rule above it."""
+
+    cells: list[Cell]
+    model: str = ""
+    starts_group: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; ``left`` says how many leading columns are text, ``model_column`` where a model is named."""
+
+    title: str
+    columns: list[str]
+    rows: list[Row]
+    left: int = 1
+    notes: list[str] = field(default_factory=list)
+    model_column: int = 0
+
+
+# --- the tables of the report -----------------------------------------------------------------------
+
+
+def headline(scores: Scores, narrow: bool = False) -> Table:
+    """The table of the paper, per task and on average: accuracy, speed and AUP of every model.
+
+    ``narrow`` shortens the columns' names and the intervals for a terminal of 80 columns.
+    """
+    at = f"at {scores.operating_threshold:g}"
+    columns = ["Accuracy, token by token %", f"Accuracy {at} %", f"TPF {at}", "TPF, text only", "Tokens/s"]
+    if narrow:
+        columns = ["1 by 1 %", f"{at} %", "TPF", "text", "tok/s"]
+    columns = ["Task", "Model", *columns, "AUP [95 %]" if scores.bootstrap else "AUP"]
+    digits = 0 if narrow else 1
+    rows: list[Row] = []
+    for task in scores.tasks:
+        lines = []
+        for s in task.scores:
+            single, operating = s.token_by_token, s.at(scores.operating_threshold)
+            lines.append((s.model, _numbers(single, operating, s.aup), s.aup_interval))
+        rows += _group(task.task, lines, digits)
+    lines = [
+        (a.model, [a.token_by_token, a.accuracy, a.tpf, a.tpf_text, a.tokens_per_s, a.aup], a.aup_interval)
+        for a in scores.average
+    ]
+    rows += _group("Average", lines, digits)
+    problems = ", ".join(f"{t.task} {t.problems}" for t in scores.tasks)
+    notes = [
+        f"Problems: {problems}. TPF: tokens per forward pass, end-of-text tokens included; “text only” "
+        "leaves them out. Bold: best of its task."
+    ]
+    return Table("Results", columns, rows, left=2, notes=notes, model_column=1)
+
+
+def _numbers(single: Point | None, operating: Point | None, aup: float) -> list[float | None]:
+    first = None if single is None else single.accuracy
+    if operating is None:
+        return [first, None, None, None, None, aup]
+    o = operating
+    return [first, o.accuracy, o.tpf, o.tpf_text, o.tokens_per_s, aup]
+
+
+_FORMATS = ("{:.1f}", "{:.1f}", "{:.2f}", "{:.2f}", "{:,.0f}", "{:.1f}")
+
+
+def _group(
+    name: str, lines: Sequence[tuple[str, Sequence[float | None], Interval | None]], digits: int
+) -> list[Row]:
+    """Rows of one task; the task's name stands on the first, the best of each column is marked."""
+    if not lines:
+        return []
+    columns = list(zip(*[numbers for _, numbers, _ in lines], strict=True))
+    # Compared as shown: two models that print the same number are both best.
+    shown = [[_show(f, v) for v in column] for f, column in zip(_FORMATS, columns, strict=True)]
+    best = [
+        _show(f, max((v for v in c if v is not None), default=None))
+        for f, c in zip(_FORMATS, columns, strict=True)
+    ]
+    rows = []
+    for i, (model, _, interval) in enumerate(lines):
+        cells = [Cell(name if i == 0 else ""), Cell(label(model))]
+        for c, column in enumerate(shown):
+            text = column[i]
+            is_best = len(lines) > 1 and text == best[c] and text != NONE
+            if c == len(shown) - 1 and interval is not None:
+                text = f"{text} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
+            cells.append(Cell(text, best=is_best))
+        rows.append(Row(cells, model=model, starts_group=i == 0))
+    return rows
+
+
+def points(scores: Scores) -> Table:
+    """Every point of every curve."""
+    rows = []
+    for task in scores.tasks:
+        for s in task.scores:
+            for i, p in enumerate(s.points):
+                how = "token by token" if p.method == "token_by_token" else f"{p.threshold:g}"
+                interval = f"{p.accuracy:.1f} [{p.accuracy_interval.low:.1f}, {p.accuracy_interval.high:.1f}]"
+                cells = [task.task, label(s.model), how, interval, f"{p.tpf:.2f}", f"{p.tpf_text:.2f}"]
+                cells += [f"{p.tokens_per_s:,.0f}", "yes" if p.counted else "no"]
+                rows.append(Row([Cell(c) for c in cells], model=s.model, starts_group=i == 0))
+    columns = [
+        "Task", "Model", "Threshold", "Accuracy % [95 %]", "TPF", "TPF, text only", "Tokens/s", "In AUP",
+    ]  # fmt: skip
+    return Table("Every point", columns, rows, left=3, model_column=1)
+
+
+def kept(summary: Mapping[str, Any]) -> Table:
+    """Passed and rejected trajectories per source and condition, reasons included."""
+    rows = []
+    for entry in summary["by_source"]:
+        share = 100 * entry["kept"] / entry["total"] if entry["total"] else 0.0
+        reasons = ", ".join(
+            f"{_words(r)} {n}" for r, n in sorted(entry["rejected"].items(), key=lambda x: -x[1])
+        )
+        cells = [
+            entry["source"],
+            entry["condition"],
+            f"{entry['total']:,}",
+            f"{entry['kept']:,}",
+            f"{share:.1f}",
+        ]
+        rows.append(Row([Cell(c) for c in [*cells, reasons or NONE]]))
+    columns = ["Source", "Prompt", "Judged", "Passed", "Passed %", "Rejected"]
+    return Table("Trajectories", columns, rows, left=2)
+
+
+def windows(curve: Mapping[str, Any]) -> Table:
+    """The two windows and where each came from."""
+    rows = []
+    for mode in ("quality", "speed"):
+        w = curve[mode]
+        cells = [label(mode), f"{w['window']}", _window_source(w)]
+        rows.append(Row([Cell(c) for c in cells], model=mode))
+    return Table("Windows", ["Model", "Window (steps)", "How it was chosen"], rows)
+
+
+def _window_source(window: Mapping[str, Any]) -> str:
+    if window["source"] == "fixed":
+        return "fixed in the configuration"
+    if window["source"] == "cap":
+        return f"the configured cap: confidence did not fall to {window['threshold']:g}"
+    return f"measured: smoothed confidence falls to {window['threshold']:g}"
+
+
+def losses(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    """First and last losses of each distillation (means of the first and last tenth of the log)."""
+    rows = []
+    for model, log in lines.items():
+        if not log:
+            continue
+        tenth = max(1, len(log) // 10)
+        cells = [label(model), f"{log[-1]['step']:,}"]
+        for name in ("near", "distant", "loss"):
+            first, last = mean_loss(log[:tenth], name), mean_loss(log[-tenth:], name)
+            cells.append(NONE if first is None or last is None else f"{first:.3f} → {last:.3f}")
+        cells.append(f"{log[-1]['wall_s']:,.0f}")
+        rows.append(Row([Cell(c) for c in cells], model=model))
+    columns = ["Model", "Steps", "Near loss", "Distant loss", "Total", "Seconds"]
+    return Table("Distillation", columns, rows)
+
+
+def mean_loss(log: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Mean of one loss over log lines, weighted by its token count where the log has one; None if absent."""
+    pairs = [(line[name], line.get(f"{name}_count", 1)) for line in log if line.get(name) is not None]
+    weight = sum(w for _, w in pairs)
+    return sum(v * w for v, w in pairs) / weight if weight else None
+
+
+# --- renderings -------------------------------------------------------------------------------------
+
+
+def to_markdown(table: Table) -> str:
+    """A GitHub-flavoured Markdown table; hostile text cannot break out of its cell."""
+    align = [
+        "---" if i < table.left or table.columns[i] in _TEXT_COLUMNS else "---:"
+        for i in range(len(table.columns))
+    ]
+    lines = [_line([escape_markdown(c) for c in table.columns]), _line(align)]
+    for row in table.rows:
+        cells = [escape_markdown(c.text) for c in row.cells]
+        lines.append(_line([f"**{t}**" if c.best else t for t, c in zip(cells, row.cells, strict=True)]))
+    return "\n".join([*lines, *(f"\n{note}" for note in table.notes)])
+
+
+_TEXT_COLUMNS = ("Rejected", "How it was chosen", "In AUP")
+
+
+def is_text(table: Table, column: int) -> bool:
+    """Whether a column is set flush left."""
+    return column < table.left or table.columns[column] in _TEXT_COLUMNS
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown and the HTML inside it show as it is."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for char in "\\`*_[]|#":
+        text = text.replace(char, f"\\{char}")
+    return " ".join(text.split())
+
+
+_RICH_STYLES = {"base": "grey62", "sft": "yellow3", "quality": "dodger_blue1", "speed": "orange_red1"}
+
+
+def to_rich(table: Table) -> RichTable:
+    """The table for a terminal."""
+    out = RichTable(
+        title=table.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
+    )
+    for i, column in enumerate(table.columns):
+        # Names may be cut in a narrow terminal, numbers never.
+        out.add_column(
+            Text(column),
+            justify="left" if is_text(table, i) else "right",
+            no_wrap=True,
+            min_width=None if is_text(table, i) else max(len(r.cells[i].text) for r in table.rows),
+        )
+    for row in table.rows:
+        if row.starts_group and out.row_count:
+            out.add_section()
+        style = _RICH_STYLES.get(row.model, "")
+        cells = []
+        for i, cell in enumerate(row.cells):
+            named = i == table.model_column and row.model
+            cells.append(Text(cell.text, style="bold" if cell.best else style if named else ""))
+        out.add_row(*cells)
+    return out
+
+
+def _show(form: str, value: float | None) -> str:
+    return NONE if value is None else form.format(value)
+
+
+def _words(reason: str) -> str:
+    return reason.replace("_", " ")

@@ -1,0 +1,199 @@
+"""Report: put every number, picture and sentence of a run on one page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tad_core.artifacts import ArtifactRef, Manifest, Store, fingerprint, read_manifest
+from tad_core.config import TADConfig
+from tad_core.evaluation.records import Record, read_records
+from tad_core.progress import OnProgress, Progress, silent
+from tad_core.report import plots
+from tad_core.report.document import Document, Material, compose
+from tad_core.report.example import decodings
+from tad_core.report.html import render_html
+from tad_core.report.markdown import REPORT_NAME, render_markdown
+from tad_core.report.scores import Scores
+from tad_core.report.scoring import score
+from tad_core.report.theme import DARK, LIGHT, Theme, label, ordered
+from tad_core.report.trajectory_plot import trajectory
+from tad_core.stages.filter import read_summary
+
+STAGE = "report"
+STAGE_VERSION = 1
+HTML_NAME = "report.html"
+SCORES_NAME = "scores.json"
+CURVE_NAME = "curve.json"
+
+
+def key(
+    config: TADConfig,
+    collection: ArtifactRef,
+    filtered: ArtifactRef,
+    windows: ArtifactRef | None,
+    distilled: Mapping[str, ArtifactRef],
+    evaluated: Mapping[str, ArtifactRef],
+) -> str:
+    """Fingerprint of a report: the settings it prints and everything it is made from."""
+    inputs = _inputs(collection, filtered, windows, distilled, evaluated)
+    return fingerprint(STAGE, STAGE_VERSION, config.identity(), [ref.fingerprint for ref in inputs])
+
+
+def report(
+    config: TADConfig,
+    collection: ArtifactRef,
+    filtered: ArtifactRef,
+    windows: ArtifactRef | None,
+    distilled: Mapping[str, ArtifactRef],
+    evaluated: Mapping[str, ArtifactRef],
+    store: Store,
+    on_progress: OnProgress = silent,
+    force: bool = False,
+) -> ArtifactRef:
+    """``report.md``, ``report.html`` (self-contained), the pictures and ``scores.json``.
+
+    Raises:
+        DataError: when the models were evaluated on different problems.
+    """
+    inputs = _inputs(collection, filtered, windows, distilled, evaluated)
+    mark = key(config, collection, filtered, windows, distilled, evaluated)
+    if not force and (found := store.find(STAGE, mark, inputs)):
+        return found
+    material = gather(config, collection, filtered, windows, distilled, evaluated)
+    document = compose(material)
+    names = [s.picture.name for s in document.sections if s.picture is not None]
+    pictures: dict[str, tuple[bytes, bytes]] = {}
+    for i, name in enumerate(names):
+        on_progress(Progress(STAGE, i, len(names), "pictures"))
+        pictures[name] = (draw(name, material, LIGHT), draw(name, material, DARK))
+    with store.writer(STAGE, STAGE_VERSION, mark, config.model_dump(mode="json"), inputs) as writer:
+        for name, (light, _) in pictures.items():
+            writer.path(f"{name}.png").write_bytes(light)
+        writer.write_text(REPORT_NAME, render_markdown(document))
+        writer.write_text(HTML_NAME, render_html(document, pictures))
+        writer.write_json(SCORES_NAME, scores_content(material.scores, document))
+        ref = writer.commit(_info(material.scores, document))
+    on_progress(Progress(STAGE, len(names), len(names), "pictures"))
+    return ref
+
+
+def read_scores(ref: ArtifactRef) -> Scores:
+    """The numbers of a finished report."""
+    content = ref.read_json(SCORES_NAME)
+    return Scores.model_validate({name: content[name] for name in Scores.model_fields})
+
+
+# --- the parts --------------------------------------------------------------------------------------
+
+
+def gather(
+    config: TADConfig,
+    collection: ArtifactRef,
+    filtered: ArtifactRef,
+    windows: ArtifactRef | None,
+    distilled: Mapping[str, ArtifactRef],
+    evaluated: Mapping[str, ArtifactRef],
+) -> Material:
+    """Read what the report is made from."""
+    records: list[Record] = []
+    for model in ordered(evaluated):
+        records += read_records(evaluated[model].local("results.parquet"))
+    prompt, decoded = decodings({m: evaluated[m].read_json("example.json") for m in ordered(evaluated)})
+    return Material(
+        config=config,
+        scores=score(config.name, config.evaluate, records),
+        filtered=read_summary(filtered),
+        curve=None if windows is None else windows.read_json(CURVE_NAME),
+        logs={m: _read_lines(distilled[m]) for m in ordered(distilled)},
+        decodings=decoded,
+        prompt=prompt,
+        timings=_timings(collection, filtered, windows, distilled, records),
+        facts=_facts([collection.manifest, *(evaluated[m].manifest for m in ordered(evaluated))]),
+    )
+
+
+def draw(name: str, material: Material, theme: Theme) -> bytes:
+    """One picture of the report as PNG."""
+    if name == "curves":
+        return plots.curves(material.scores, theme)
+    if name == "trajectory":
+        return trajectory(material.decodings, theme)
+    if name == "kept":
+        return plots.kept(material.filtered, theme)
+    if name == "calibration":
+        assert material.curve is not None, "the section exists only with a curve"
+        return plots.calibration(material.curve, theme)
+    assert name == "losses", name
+    return plots.losses(material.logs, theme)
+
+
+def scores_content(scores: Scores, document: Document) -> dict[str, Any]:
+    """``scores.json``: every number of the table, and the sentences drawn from them."""
+    said = [{"kind": f.kind, "text": f.text} for f in document.findings]
+    return {**scores.model_dump(mode="json"), "findings": said}
+
+
+def _inputs(
+    collection: ArtifactRef,
+    filtered: ArtifactRef,
+    windows: ArtifactRef | None,
+    distilled: Mapping[str, ArtifactRef],
+    evaluated: Mapping[str, ArtifactRef],
+) -> list[ArtifactRef]:
+    """The inputs in the order in which the manifest lists them."""
+    head = [collection, filtered, *([windows] if windows is not None else [])]
+    return [*head, *(distilled[m] for m in ordered(distilled)), *(evaluated[m] for m in ordered(evaluated))]
+
+
+def _info(scores: Scores, document: Document) -> dict[str, Any]:
+    aup = {t.task: {s.model: round(s.aup, 3) for s in t.scores} for t in scores.tasks}
+    return {"aup": aup, "cautions": sum(f.kind == "caution" for f in document.findings)}
+
+
+def _read_lines(ref: ArtifactRef) -> list[dict[str, Any]]:
+    text = ref.local("losses.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
+def _timings(
+    collection: ArtifactRef,
+    filtered: ArtifactRef,
+    windows: ArtifactRef | None,
+    distilled: Mapping[str, ArtifactRef],
+    records: Sequence[Record],
+) -> list[tuple[str, float]]:
+    """Seconds of work of each stage, of all its workers together; evaluation: its decoding."""
+    shards = [read_manifest(collection.url, f"{s['name']}.json") for s in collection.manifest.info["shards"]]
+    found = [("collect", sum(float(m.info.get("decode_s", m.wall_s)) for m in shards if m is not None))]
+    found.append(("filter", float(filtered.manifest.info["judge_s"])))
+    if windows is not None:
+        found.append(("calibrate", windows.manifest.wall_s))
+    for model in ordered(distilled):
+        manifest = distilled[model].manifest
+        found.append((f"distil {label(model)}", float(manifest.info.get("wall_s", manifest.wall_s))))
+    for model in ordered(record.model for record in records):
+        found.append((f"evaluate {label(model)}", sum(r.wall_s for r in records if r.model == model)))
+    return found
+
+
+def _facts(manifests: list[Manifest]) -> list[tuple[str, str]]:
+    def all_of(values: Iterable[str]) -> str:
+        return "; ".join(dict.fromkeys(values))
+
+    return [
+        ("Code", all_of(m.code_version for m in manifests)),
+        ("Machine of collection", _machine(manifests[0])),
+        ("Machine of evaluation", all_of(_machine(m) for m in manifests[1:])),
+        ("Artifacts", ", ".join(f"{m.stage} {m.fingerprint[:12]}" for m in manifests)),
+    ]
+
+
+def _machine(manifest: Manifest) -> str:
+    hardware = manifest.hardware
+    parts = [", ".join(hardware["gpus"])] if hardware.get("gpus") else []
+    parts.append(f"{hardware.get('cpus', '?')} CPU cores, {hardware.get('machine', '?')}")
+    if "torch" in hardware:
+        parts.append(f"torch {hardware['torch']}")
+    return ", ".join(parts)
