@@ -28,7 +28,6 @@ from lm_eval.api.registry import register_model
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import simple_parse_args_string
-from tqdm import tqdm
 
 from tad_core.config import ModelConfig
 from tad_core.data.prompts import plain_messages
@@ -42,7 +41,7 @@ from tad_core.progress import OnProgress, silent
 METRIC = "solved"
 
 # lm-eval draws a bar for the building of a few hundred prompts, which takes milliseconds.
-lm_eval.api.task.tqdm = functools.partial(tqdm, disable=True)
+lm_eval.api.task.tqdm = functools.partial(lm_eval.api.task.tqdm, disable=True)
 
 #: (task name, number of the document) of a request: what lm-eval calls it.
 RequestKey = tuple[str, int]

@@ -1,0 +1,198 @@
+"""Records of a sweep, the scorer's memory, and lm-eval against the direct engine."""
+
+import json
+import socket
+
+import pytest
+from lm_eval.api.instance import Instance
+from lm_eval.api.registry import get_model
+
+from tad_core.data.problem import Problem
+from tad_core.data.prompts import student_prompt
+from tad_core.data.sources import load_source
+from tad_core.decoding import DecodeSpec
+from tad_core.errors import ConfigError, VerifierError
+from tad_core.evaluation.generate import Generator
+from tad_core.evaluation.harness import LmEvalEngine, TadLM, cut_before
+from tad_core.evaluation.records import points
+from tad_core.evaluation.scoring import Scorer
+from tad_core.evaluation.sweep import DirectEngine, make_engine, sweep, ways
+from tad_core.rng import key
+from tad_core.verify.verdict import Judgement, Verdict
+
+
+class CoinJudge:
+    """Passes about half of all answers, decided by problem and text alone."""
+
+    def __init__(self):
+        self.batches = []
+
+    def judge(self, problems, texts):
+        self.batches.append(len(texts))
+        passed = [key(p.id, t) % 2 for p, t in zip(problems, texts, strict=True)]
+        return [
+            Judgement(Verdict.PASSED if ok else Verdict.DIFFERENT, "", t)
+            for ok, t in zip(passed, texts, strict=True)
+        ]
+
+
+@pytest.fixture
+def config(tiny_tree):
+    from tad_core.config import parse_config
+
+    tiny_tree["evaluate"]["tasks"] = [
+        {"name": "sums", "source": "arithmetic", "split": "heldout", "count": 6},
+        {"name": "funcs", "source": "pyfunc", "split": "heldout", "count": 4},
+    ]
+    tiny_tree["evaluate"]["thresholds"] = [7.2, 0.5]
+    tiny_tree["evaluate"]["operating_threshold"] = 7.2
+    return parse_config(tiny_tree)
+
+
+@pytest.fixture
+def tasks(config):
+    return {source.name: load_source(source) for source in config.evaluate.tasks}
+
+
+@pytest.fixture
+def generator(config):
+    return Generator.load(config.model, batch_size=3)
+
+
+def without_time(records):
+    return [{k: v for k, v in vars(r).items() if k != "wall_s"} for r in records]
+
+
+def test_ways(config):
+    specs = ways(config)
+    assert [(s.method, s.threshold) for s in specs] == [
+        ("token_by_token", 0.0),
+        ("entropy", 0.5),
+        ("entropy", 7.2),
+    ]
+    assert {(s.response_length, s.block_length, s.early_stop) for s in specs} == {(16, 8, True)}
+    assert (specs[1].block_add_threshold, specs[1].decoded_threshold) == (0.1, 0.95)
+
+
+def test_a_sweep_by_both_engines(config, tasks, generator, monkeypatch):
+    """The same records, in order, and nothing reaches for the network."""
+
+    def refuse(*_):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    seen = []
+    direct, example = sweep(
+        config, "base", DirectEngine(tasks, generator, Scorer(CoinJudge())), generator, seen.append
+    )
+    judge = CoinJudge()
+    with LmEvalEngine(tasks, generator, Scorer(judge)) as engine:
+        under, same_example = sweep(config, "base", engine, generator)
+    assert without_time(under) == without_time(direct)
+    assert same_example == example
+    assert [(r.task, r.problem_id) for r in direct[:10]] == [(t, p.id) for t, ps in tasks.items() for p in ps]
+    measured = points(direct)
+    assert [p["problems"] for p in measured] == [6, 4] * 3
+    assert {p["tpf"] for p in measured if p["method"] == "token_by_token"} == {1.0}
+    assert max(p["tpf"] for p in measured) > 1.5
+    # the harness's own figures agree with a count of ours
+    for i, theirs in enumerate(engine.results):
+        for task, found in theirs.items():
+            ours = [p["accuracy"] for p in measured if p["task"] == task][i]
+            assert 100 * found["solved,none"] == pytest.approx(ours)
+    assert 0 < sum(r.correct for r in direct) < len(direct)
+    assert len(judge.batches) <= 3  # one batch a way
+    assert (seen[-1].done, seen[-1].total) == (30, 30)
+    assert seen[-1].figures == {"model": "base", "decoding": "threshold 7.2"}
+
+
+def test_the_example(config, tasks, generator):
+    _, example = sweep(config, "base", DirectEngine(tasks, generator, Scorer(CoinJudge())), generator)
+    json.dumps(example)
+    assert example["problem_id"] == tasks["sums"][0].id
+    assert example["prompt"] == tasks["sums"][0].question
+    assert [(d["method"], d["threshold"]) for d in example["decodings"]] == [
+        ("token_by_token", 0.0),
+        ("entropy", 7.2),
+    ]
+    for decoding in example["decodings"]:
+        assert len(decoding["tokens"]) == len(decoding["revealed_at"]) == 16
+
+
+def test_lm_eval_sends_the_very_prompts_of_training(generator):
+    """Special characters, template syntax, edges of white space: token for token the student's prompt."""
+    questions = [
+        "plain",
+        " {{ 7*7 }} {% if x %} ",
+        "line\n\nbreak\n",
+        "2020-01-01",
+        "<|eot_id|> 3 + 4",
+        "é ✓ 漢",
+    ]
+    problems = [Problem(f"q/{i}", "x", "math", q, "r", answer="1") for i, q in enumerate(questions)]
+    problems.append(Problem("q/code", "x", "code", "2021-02-03", "r", tests="assert True"))
+    sent = []
+    real = generator.decode
+    generator.decode = lambda prompts, *rest: sent.extend(prompts) or real(prompts, *rest)
+    with make_engine("lm-eval", {"edges": problems}, generator, Scorer(CoinJudge())) as engine:
+        outputs = engine.run(DecodeSpec(4, 4, "entropy", 9.0))
+    assert sent == [student_prompt(generator.tokenizer, p) for p in problems]
+    assert [o.problem for o in outputs] == problems
+
+
+def request(text, doc_id, until=None, task="t"):
+    return Instance("generate_until", {}, (text, {"until": until}), 0, (task, doc_id, 1))
+
+
+def test_generate_until_keeps_the_order_and_counts_each_request(generator):
+    prompts = ["Anna has 3 apples", "b", "How many cards does Dan have ?", "b"]
+    lm = TadLM(generator, DecodeSpec(8, 4))
+    texts = lm.generate_until([request(p, i) for i, p in enumerate(prompts)])
+    for i, prompt in enumerate(prompts):
+        (alone,) = TadLM(generator, DecodeSpec(8, 4)).generate_until([request(prompt, 0)])
+        assert texts[i] == alone
+        assert lm.decoded["t", i].forwards == lm.decoded["t", i].revealed
+    assert texts[1] == texts[3]
+
+
+def test_until_cuts_before_the_first_mark(generator):
+    assert cut_before("a b c", ["c", "b"]) == "a "
+    assert cut_before("a b c", ["", "x"]) == "a b c"
+    lm = TadLM(generator, DecodeSpec(8, 4))
+    (whole,) = lm.generate_until([request("Anna has", 0)])
+    mark = whole.split()[-1]
+    assert lm.generate_until([request("Anna has", 0, until=mark)]) == [whole[: whole.index(mark)]]
+
+
+def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
+    made = get_model("tad").create_from_arg_string(
+        f"pretrained={tiny_checkpoint},response_length=8,block_length=4,method=entropy,threshold=0.7",
+        {"batch_size": 2, "device": "cpu", "max_batch_size": None},
+    )
+    assert made.spec == DecodeSpec(8, 4, "entropy", 0.7)
+    assert made.generator.batch_size == 2
+    with pytest.raises(ConfigError, match="pretrained is missing"):
+        TadLM.create_from_arg_obj({})
+    with pytest.raises(ConfigError, match="thresold is not known"):
+        TadLM.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "thresold": 1})
+    with pytest.raises(NotImplementedError, match="no exact likelihood"):
+        made.loglikelihood([])
+
+
+def test_the_scorer_judges_each_distinct_answer_once():
+    judge = CoinJudge()
+    scorer = Scorer(judge)
+    one, two = (Problem(i, "x", "math", "q", "r", answer="1") for i in ("p1", "p2"))
+    first = scorer.judge([one, one, two], ["5", "5", "5"])
+    assert first[0] == first[1]
+    assert scorer.judge([two, one, one], ["5", "6", "5"])[0] == first[2]
+    assert judge.batches == [2, 1]
+
+
+def test_a_verifier_that_failed_stops_the_evaluation():
+    class Broken:
+        def judge(self, problems, texts):
+            return [Judgement(Verdict.INFRASTRUCTURE, "no sandbox", "")]
+
+    with pytest.raises(VerifierError, match=r"'p1': no sandbox; run `tad doctor`"):
+        Scorer(Broken()).judge([Problem("p1", "x", "math", "q", "r", answer="1")], ["t"])

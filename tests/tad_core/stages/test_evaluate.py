@@ -1,0 +1,157 @@
+"""The evaluate stage: what it writes, when it is reused, what changes its fingerprint."""
+
+import sys
+
+import pytest
+import torch
+
+from tad_core.artifacts import Store
+from tad_core.config import LoraConfig, parse_config
+from tad_core.errors import ConfigError, DataError, ModelError
+from tad_core.evaluation.generate import load_for_inference
+from tad_core.evaluation.records import points, read_records
+from tad_core.models.loading import load_model
+from tad_core.models.lora import add_lora, base_of, save_adapter
+from tad_core.stages.evaluate import evaluate, key
+
+
+@pytest.fixture
+def direct(tiny_tree):
+    tiny_tree["evaluate"]["harness"] = "direct"
+    return tiny_tree
+
+
+def adapter_of(config, store, seed=1, mark="a" * 32):
+    """A distilled artifact whose adapter really changes the model."""
+    model = add_lora(load_model(config.model), LoraConfig(rank=2, alpha=2, dropout=0.0), seed)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    with store.writer("distill", 1, mark, {}) as writer:
+        save_adapter(model, writer.path("adapter/adapter_config.json").parent)
+        return writer.commit()
+
+
+def test_what_it_writes_and_that_it_is_reused(direct):
+    config = parse_config(direct)
+    store = Store(config.store)
+    ref = evaluate(config, "base", None, store)
+    assert ref.fingerprint == key(config, "base")
+    records = read_records(ref.local("results.parquet"))
+    assert len(records) == ref.manifest.files["results.parquet"].rows == 6
+    assert ref.read_json("points.json") == points(records)
+    assert ref.read_json("example.json")["problem_id"] == records[0].problem_id
+    before = ref.local("manifest.json").read_bytes()
+    assert evaluate(config, "base", None, store) == ref
+    assert ref.local("manifest.json").read_bytes() == before
+    evaluate(config, "base", None, store, force=True)
+    assert ref.local("manifest.json").read_bytes() != before
+
+
+def test_a_damaged_result_is_made_again(direct):
+    config = parse_config(direct)
+    store = Store(config.store)
+    ref = evaluate(config, "base", None, store)
+    first = read_records(ref.local("results.parquet"))
+    ref.local("results.parquet").write_bytes(b"no parquet")
+    again = evaluate(config, "base", None, store)
+    keep = [
+        {k: v for k, v in vars(r).items() if k != "wall_s"}
+        for r in read_records(again.local("results.parquet"))
+    ]
+    assert keep == [{k: v for k, v in vars(r).items() if k != "wall_s"} for r in first]
+
+
+def test_an_adapter_is_used_and_part_of_the_identity(direct):
+    config = parse_config(direct)
+    store = Store(config.store)
+    adapter = adapter_of(config, store)
+    base = read_records(evaluate(config, "base", None, store).local("results.parquet"))
+    ref = evaluate(config, "quality", adapter, store)
+    tuned = read_records(ref.local("results.parquet"))
+    assert [r.problem_id for r in tuned] == [r.problem_id for r in base]
+    assert [r.text for r in tuned] != [r.text for r in base]
+    assert {r.model for r in tuned} == {"quality"}
+    assert ref.fingerprint != key(config, "speed", adapter)
+    assert ref.fingerprint != key(config, "quality", adapter_of(config, store, 2, "b" * 32))
+
+
+def test_a_merged_adapter_answers_as_one_beside_the_weights(direct):
+    config = parse_config(direct)
+    store = Store(config.store)
+    folder = adapter_of(config, store).local_folder("adapter")
+    merged = load_for_inference(config.model, folder)
+    assert not [name for name, _ in merged.named_parameters() if "lora" in name]
+    from tad_core.models.lora import load_adapter
+
+    beside = base_of(load_adapter(load_model(config.model), folder))
+    ids = torch.arange(5, 45)[None]
+    with torch.inference_mode():
+        assert torch.allclose(merged(ids), beside(ids), rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(merged(ids), load_model(config.model)(ids), atol=1e-2)
+        assert torch.equal(merged(ids), load_for_inference(config.model, folder)(ids))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "changes"),
+    [
+        ("evaluate.thresholds", [0.5, 1.0], True),
+        ("evaluate.decode.block_length", 16, True),
+        ("evaluate.decode.early_stop", False, True),
+        ("rollout.response_length", 32, True),
+        ("evaluate.tasks", [{"name": "sums", "source": "arithmetic", "split": "heldout", "count": 4}], True),
+        ("filter.extract", ["last_number"], True),
+        ("evaluate.batch_size", 1, False),
+        ("evaluate.harness", "lm-eval", False),
+        ("evaluate.models", ["base"], False),
+        ("evaluate.bootstrap", 7, False),
+        ("evaluate.aup_alpha", 1.0, False),
+        ("filter.workers", 2, False),
+        ("distill.learning_rate", 3e-4, False),
+        ("model.threads", 2, False),
+    ],
+)
+def test_what_enters_the_fingerprint(direct, path, value, changes):
+    before = key(parse_config(direct), "base")
+    *parents, leaf = path.split(".")
+    node = direct
+    for part in parents:
+        node = node[part]
+    node[leaf] = value
+    assert (key(parse_config(direct), "base") != before) == changes
+
+
+def test_a_changed_problem_file_changes_the_fingerprint(direct, tmp_path):
+    file = tmp_path / "mine.jsonl"
+    row = '{"id": "a", "question": "1 + 1 ?", "reference": "2", "answer": "%s"}\n'
+    direct["evaluate"]["tasks"] = [
+        {"name": "mine", "source": "jsonl", "count": 1, "options": {"path": str(file)}}
+    ]
+    file.write_text(row % "2")
+    before = key(parse_config(direct), "base")
+    file.write_text(row % "3")
+    assert key(parse_config(direct), "base") != before
+
+
+def test_wrong_input_is_refused_before_any_work(direct, tmp_path):
+    config = parse_config(direct)
+    store = Store(config.store)
+    with pytest.raises(ConfigError, match="quality was asked for without an adapter"):
+        evaluate(config, "quality", None, store)
+    direct["model"]["path"] = str(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="nowhere"):
+        evaluate(parse_config(direct), "base", None, store)
+    direct["evaluate"]["tasks"] = [
+        {"name": "mine", "source": "jsonl", "count": 1, "options": {"path": str(tmp_path / "none.jsonl")}}
+    ]
+    with pytest.raises((DataError, ConfigError), match=r"none\.jsonl"):
+        evaluate(parse_config(direct), "base", None, store)
+
+
+def test_the_direct_way_does_not_need_lm_eval(direct, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    monkeypatch.delitem(sys.modules, "tad_core.evaluation.harness", raising=False)
+    config = parse_config(direct)
+    assert evaluate(config, "base", None, Store(config.store)).stage == "evaluate"
