@@ -21,6 +21,7 @@ _START_TIMEOUT_S = 30.0
 _GRACE_S = 10.0
 _SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_PYTHON = Path("/python")
 _ZONES = "/usr/share/zoneinfo"
 _START = "from inside.keeper import main; main()"
 #: Uids that no system hands out by default: above those of containers and below 2**31.
@@ -100,7 +101,7 @@ class Keeper:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={"PYTHONHASHSEED": "0", "PYTHONHOME": str(runtime.prefix)},
+                env={"PYTHONHASHSEED": "0", "PYTHONHOME": str(runtime.prefix), "MALLOC_ARENA_MAX": "1"},
                 cwd="/",
                 start_new_session=True,
                 pass_fds=(exams_in, marks_out),
@@ -173,10 +174,9 @@ def bubblewrap() -> str | None:
 def _places(tier: int, runtime: Runtime) -> tuple[list[str], list[str], list[str]]:
     """The command up to the interpreter, its ``sys.path``, and what Landlock lets it read."""
     if tier == 1:
-        # The copy appears where the interpreter was installed: its own paths hold.
-        paths = [str(runtime.prefix / path.relative_to(runtime.root)) for path in runtime.paths]
-        executable = str(runtime.prefix / runtime.executable.relative_to(runtime.root))
-        readable = [str(runtime.prefix), *_SYSTEM_LIBRARIES, _ZONES, *_DEVICES]
+        # In a folder of its own, so that not even the names of the host's folders appear.
+        paths = [str(_PYTHON / path.relative_to(runtime.root)) for path in runtime.paths]
+        executable = str(_PYTHON / runtime.executable.relative_to(runtime.root))
         return [*_bubblewrap_command(runtime), executable], paths, []
     paths = [str(path) for path in runtime.paths]
     readable = [str(runtime.root), *_SYSTEM_LIBRARIES, _ZONES, *_DEVICES] if tier == 2 else []
@@ -193,6 +193,7 @@ def _bubblewrap_command(runtime: Runtime) -> list[str]:
         # --unshare-all would only try the user namespace; with --disable-userns its absence is an error
         "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
         "--unshare-cgroup-try", "--die-with-parent", "--hostname", "sandbox",
+        "--setenv", "PYTHONHOME", str(_PYTHON), "--setenv", "LD_LIBRARY_PATH", str(_PYTHON / "lib"),
         # needed to give each job namespaces of its own; every job drops them
         "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP",
     ]  # fmt: skip
@@ -202,7 +203,7 @@ def _bubblewrap_command(runtime: Runtime) -> list[str]:
             command += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             command += ["--ro-bind", name, name]
-    command += ["--ro-bind", str(runtime.root), str(runtime.prefix), "--ro-bind-try", _ZONES, _ZONES]
+    command += ["--ro-bind", str(runtime.root), str(_PYTHON), "--ro-bind-try", _ZONES, _ZONES]
     command += ["--dir", "/tmp", "--dir", "/dev"]
     for device in _DEVICES:
         command += ["--dev-bind-try", device, device]

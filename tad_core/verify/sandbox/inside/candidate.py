@@ -112,7 +112,10 @@ class Candidate(wire.Codec):
         if op == "call":
             return (target if name is None else getattr(target, name))(*args, **kwargs)
         if op == "special":  # an operator: looked up on the type, as Python does
-            return getattr(type(target), name)(target, *args, **kwargs)
+            method = getattr(type(target), name, None)
+            if method is None:
+                raise TypeError(f"{type(target).__name__!r} object has no {name}")
+            return method(target, *args, **kwargs)
         if op == "await":
             return _run_to_end(target)
         raise ValueError(f"unknown request {op!r}")

@@ -30,6 +30,12 @@ _PRELOADED = (
 )  # fmt: skip
 #: How long a side may take to be seen dead after it closed its pipe, in ms.
 _DEATH_MS = 200
+#: How often the CPU clocks of the two sides are read, in ms.
+_CLOCK_MS = 100.0
+
+
+#: Which clock of a process, as the kernel encodes it beside the process id.
+_PROCESS_CPU = 2
 
 
 @dataclass
@@ -41,6 +47,13 @@ class Side:
     status: int | None = None
     cpu_s: float = 0.0
     killed_by_us: bool = False
+
+    def cpu_so_far(self) -> float:
+        """CPU seconds used until now, all threads."""
+        try:
+            return time.clock_gettime((~self.pid << 3) | _PROCESS_CPU)
+        except OSError:
+            return 0.0  # it has ended
 
     def finish(self, wait_ms: float) -> None:
         """Give the process a moment to end by itself, then kill it; reap it in any case."""
@@ -90,7 +103,8 @@ class Keeper:
             uids=self._uids,
             readable=self._readable,
             memory_mb=job["memory_mb"],
-            cpu_s=max(1, -int(-job["cpu_s"] // 1)),
+            # The keeper's own clock is exact and comes first; the kernel's limit is for the worst case.
+            cpu_s=2 + 2 * int(job["cpu_s"]),
         )
         to_program, from_program, results = os.pipe(), os.pipe(), os.pipe()
         sides: list[Side] = []
@@ -103,7 +117,7 @@ class Keeper:
             sides.append(program)
             for fd in (*to_program, *from_program, results[1]):
                 os.close(fd)
-            result = self._watch(results[0], time.monotonic() + job["wall_s"])
+            result = self._watch(results[0], sides, time.monotonic() + job["wall_s"], job["cpu_s"])
             # A program that stopped answering is about to be dead: how it died tells what to report.
             program.finish(_DEATH_MS if result.get("verdict") == "crashed" else 0)
             tests.finish(_DEATH_MS if "verdict" not in result else 0)
@@ -122,14 +136,16 @@ class Keeper:
             _child(settings, side, fds, job)
         return Side(pid, os.pidfd_open(pid))
 
-    def _watch(self, results: int, deadline: float) -> dict[str, Any]:
+    def _watch(self, results: int, sides: list[Side], deadline: float, cpu_s: float) -> dict[str, Any]:
         """What the tests' side said: ``received`` (the tests), then a verdict; ``late`` if time ran out."""
         said: dict[str, Any] = {}
         poller = select.poll()
         poller.register(results, select.POLLIN)
         poller.register(self._commands, select.POLLIN)
         while (left_s := deadline - time.monotonic()) > 0:
-            ready = {fd for fd, _ in poller.poll(left_s * 1000)}
+            ready = {fd for fd, _ in poller.poll(min(left_s * 1000, _CLOCK_MS))}
+            if not ready and any(side.cpu_so_far() > cpu_s for side in sides):
+                return {**said, "late": f"more than {cpu_s:g} s of CPU time"}
             if self._commands in ready:  # no job is sent before the last is reported: this is the end
                 raise ParentGoneError
             if results in ready:
@@ -141,7 +157,7 @@ class Keeper:
                     break
                 if "verdict" in said:
                     return said
-        return {**said, "late": True}
+        return {**said, "late": "the time by the clock ran out"}
 
 
 def _child(settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: dict[str, Any]) -> None:
@@ -197,13 +213,13 @@ def _report(
         if side.status == 71:
             return _verdict("infrastructure_error", f"a protection of {who} could not be put up")
         if side.status in (-signal.SIGKILL, -signal.SIGXCPU) and not side.killed_by_us:
-            if side.cpu_s >= settings.cpu_s - 0.1:
-                return _verdict("timeout", f"{who} used {settings.cpu_s} s of CPU time")
+            if side.cpu_s >= settings.cpu_s / 2:  # the kernel counts in ticks, and sometimes too many
+                return _verdict("timeout", f"{who} used up its CPU time")
             return _verdict(
                 "infrastructure_error", f"{who}: killed from outside (out of memory on the host?)"
             )
     if "late" in result:
-        return _verdict("timeout", "the time by the clock ran out")
+        return _verdict("timeout", result["late"])
     if "verdict" not in result:
         return _verdict("crashed", f"the tests' process ended with status {tests.status}")
     if result["verdict"] == "crashed":

@@ -261,7 +261,7 @@ class Remote:
         for name in ("__bool__", "__len__"):
             try:
                 return bool(self._special(name))
-            except AttributeError:
+            except TypeError:  # it has no such method
                 continue
         return True
 

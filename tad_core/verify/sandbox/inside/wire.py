@@ -62,8 +62,8 @@ class Codec:
             return {"t": kind.__name__, "v": str(value)}
         if kind in _FIELDS and getattr(value, "tzinfo", None) is None:
             return {"t": kind.__name__, "v": [getattr(value, name) for name in _FIELDS[kind]]}
-        if kind is type and getattr(builtins, value.__name__, None) is value:
-            return {"t": "type", "v": value.__name__}
+        if kind is type and (name := _builtin_name(value)):
+            return {"t": "type", "v": name}
         if value is Ellipsis or value is NotImplemented:
             return {"t": "singleton", "v": repr(value)}
         if kind in _VIEWS:
@@ -117,6 +117,10 @@ class Codec:
     def decode_opaque(self, tag: str, body: Any) -> Any:
         """What a tag of the peer's own means."""
         raise UnsendableError(f"a value tagged {tag!r} cannot be received")
+
+
+def _builtin_name(kind: type) -> str:
+    return kind.__name__ if getattr(builtins, kind.__name__, None) is kind else ""
 
 
 def _builtin_type(name: str) -> type:
