@@ -6,7 +6,8 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from tad_core.errors import TADError
 
 if TYPE_CHECKING:
     from tad_core.config import TADConfig
+    from tad_core.stages.pipeline import Outcome
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -137,7 +139,7 @@ def _run_until(
 ) -> None:
     """Check everything, then start Prefect, then show what came out."""
     config = _load(path, overrides, store)
-    from flows.environment import check_server, settle
+    from flows.environment import settle
 
     settle(loud=debug)
     from tad_core.artifacts import Store
@@ -145,21 +147,42 @@ def _run_until(
 
     check_stages(force, "--force")
     prepare(config, Store(config.store), until)
-    url = check_server()
-    from contextlib import ExitStack
-
-    from flows.pipeline import pipeline
+    with _display() as say:
+        outcome = _under_prefect(config, until, force, say)
     from flows.show import show_outcome
+
+    show_outcome(config, outcome)
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[str], None]]:
+    """Bars or lines on stderr while the flow runs; yields how to say something in between."""
     from tasks.progress import RichSink, terminal_sink, watching
 
     sink = terminal_sink()
-    with ExitStack() as stack:
-        if isinstance(sink, RichSink):
-            stack.enter_context(sink)
-        stack.enter_context(watching(sink))
-        sink.say(f"Prefect: {url}" if url else "Prefect: no server set, a temporary one is started")
-        outcome = pipeline(config, until, force)
-    show_outcome(config, outcome)
+    with sink if isinstance(sink, RichSink) else nullcontext(), watching(sink):
+        yield sink.say
+
+
+def _under_prefect(config: TADConfig, until: Any, force: list[Any], say: Callable[[str], None]) -> Outcome:
+    """The flow, against the server that is set, or with one of our own."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.environment import check_server
+    from flows.server import TemporaryServer
+
+    url = check_server()
+    if url is not None:
+        say(f"Prefect: {url}")
+        from flows.pipeline import pipeline
+
+        return pipeline(config, until, force)
+    say("Prefect: no server is set, starting a temporary one")
+    server = TemporaryServer()
+    from flows.pipeline import pipeline
+
+    with temporary_settings({PREFECT_API_URL: server.url()}):
+        return pipeline(config, until, force)
 
 
 def _guard(work: Callable[[], None], debug: bool) -> None:

@@ -45,7 +45,7 @@ def collect_and_filter(work: Work, judge: bool = True) -> Outcome:
     """
     collection = None if work.forced("collect") else find_collection(work.plan, work.store)
     if collection is not None:
-        with work.row("collect", _samples(work)) as row:
+        with work.row("collect", _samples(work), "samples") as row:
             collection = collecting.close(work, [])
             row.ended(_samples(work))
         if not judge:
@@ -84,12 +84,12 @@ class _FanOut:
         self._ended: SimpleQueue[tuple[str, ShardSpec, PrefectFuture[ArtifactRef]]] = SimpleQueue()
         self._flying = {"collect": 0, "filter": 0}
         self._shards = _Shards()
-        self._passed = self._judged_rows = 0
+        self._kept = self._privileged = 0
 
     def run(self) -> _Shards:
         """Run everything; raise one summary at the end if something failed."""
         total = _samples(self._work)
-        with self._work.row("collect", total):
+        with self._work.row("collect", total, "samples"):
             if not self._judge:
                 self._loop()
             else:
@@ -130,10 +130,12 @@ class _FanOut:
         if stage == "filter":
             self._shards.judged[shard.name] = result
             info = result.manifest.info
-            self._passed, self._judged_rows = self._passed + info["passed"], self._judged_rows + info["rows"]
-            self._work.rows[stage].note(**{"passed %": 100.0 * self._passed / max(self._judged_rows, 1)})
+            self._kept, self._privileged = self._kept + info["kept"], self._privileged + info["privileged"]
+            self._work.rows[stage].note(**{"kept %": 100.0 * self._kept / max(self._privileged, 1)})
             return
         self._shards.collected[shard.name] = result
+        if len(self._shards.collected) == len(self._work.plan.shards):
+            self._work.rows[stage].finish()
         if self._judge:
             self._to_judge.append(shard)
 

@@ -33,4 +33,7 @@ def evaluate_and_report(work: Work, outcome: Outcome, until: Stage = "report") -
             row.ended(1)
     if not wants(until, "report"):
         return outcome
-    return replace(outcome, report=report(work, outcome))
+    with work.row("report") as row:
+        finished = replace(outcome, report=report(work, outcome))
+        row.ended(1)
+    return finished

@@ -19,8 +19,6 @@ def show_outcome(config: TADConfig, outcome: Outcome) -> None:
     from tad_core.report.console import print_report
 
     print_report(outcome.report, console)
-    for name in ("report.html", "report.md"):
-        console.print(str(outcome.report.local(name)), soft_wrap=True, highlight=False)
 
 
 def _last(outcome: Outcome) -> list[ArtifactRef]:

@@ -84,6 +84,7 @@ class Row:
         self._found: dict[str, int] = {}
         self._extra: dict[str, float | int | str] = {}
         self._started = time.monotonic()
+        self._finished = False
 
     def listener(self, part: str = "") -> OnProgress:
         """The ``on_progress`` of one part (one shard); safe to call from any thread."""
@@ -136,9 +137,11 @@ class Row:
             self._show()
 
     def finish(self) -> None:
-        """Show the last state; call once."""
+        """Show the last state, once."""
         with self._lock:
-            self._show(finished=True)
+            if not self._finished:
+                self._finished = True
+                self._show(finished=True)
 
     def _figures(self) -> dict[str, float | int | str]:
         """Shares are averaged by their weight, rates are worked out here, of anything else the newest counts."""

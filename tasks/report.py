@@ -46,5 +46,6 @@ def _report(
         distilled,
         evaluated,
         work.store,
+        on_progress=work.rows[stage.STAGE].listener(),
         force=work.forced(stage.STAGE),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, cast
@@ -10,13 +9,15 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from tad_core.artifacts import folder_fingerprint
+from tad_core.checkpoint import check_model, model_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
 from tad_core.models.base import DiffusionLM
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 
-#: model_type in config.json -> (config class, model class)
+__all__ = ["FAMILIES", "check_model", "load_model", "load_tokenizer", "model_fingerprint", "resolve_device"]
+
+#: model_type in config.json -> (config class, model class); the names are those of ``checkpoint.FAMILY_NAMES``
 FAMILIES: dict[str, tuple[type[Any], type[DiffusionLM]]] = {"llada": (LLaDAConfig, LLaDAModelLM)}
 
 
@@ -37,39 +38,6 @@ def resolve_device(device: str) -> torch.device:
             f"model.device: {device} is not here ({torch.cuda.device_count()} GPUs); use auto or cpu"
         )
     return found
-
-
-def check_model(model: ModelConfig) -> dict[str, Any]:
-    """Read config.json and look for the weights and the tokenizer; cheap, nothing large is opened.
-
-    Raises:
-        ModelError: missing folder or file, unsupported type, no mask token.
-    """
-    folder = Path(model.path)
-    if not folder.is_dir():
-        raise ModelError(f"model.path: {model.path} is not a folder; give the folder of a checkpoint")
-    try:
-        config = cast(dict[str, Any], json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise ModelError(f"model.path: {model.path} has no config.json; it is not a checkpoint") from None
-    except ValueError as error:
-        raise ModelError(f"model.path: {model.path}/config.json is not JSON ({error})") from None
-    if config.get("model_type") not in FAMILIES:
-        raise ModelError(
-            f"model.path: {model.path} is of type {config.get('model_type')!r}; supported: {', '.join(FAMILIES)}"
-        )
-    for name in ("mask_token_id", "eos_token_id"):
-        if not isinstance(config.get(name), int):
-            raise ModelError(
-                f"model.path: {model.path}/config.json has no {name}; a masked diffusion model needs one"
-            )
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"model.path: {model.path} has no *.safetensors file; convert the weights first")
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelError(
-            f"model.path: {model.path} has no tokenizer.json; put the tokenizer beside the weights"
-        )
-    return config
 
 
 def load_model(model: ModelConfig, device: str | None = None) -> DiffusionLM:
@@ -110,8 +78,3 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     if not tokenizer.chat_template:
         raise ModelError(f"model.path: the tokenizer in {path} has no chat template; add chat_template.jinja")
     return tokenizer
-
-
-def model_fingerprint(path: str | Path) -> str:
-    """Identity of a checkpoint: the hashes of its files."""
-    return folder_fingerprint(path)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
-from tad_core.calibration import Curve, Window, measure, read_window, smooth
 from tad_core.config import CalibrateConfig, TADConfig
 from tad_core.errors import ConfigError
-from tad_core.models.loading import load_model
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages.filter import iter_kept
 from tad_core.trajectory.schema import Trajectory
+
+if TYPE_CHECKING:  # torch is loaded only where something is measured, not to say what is done already
+    from tad_core.calibration import Curve, Window
 
 STAGE = "calibrate"
 STAGE_VERSION = 1
@@ -56,6 +57,9 @@ def curve_of(
     config: TADConfig, kept: Sequence[Trajectory], on_progress: OnProgress = silent
 ) -> dict[str, Any]:
     """The content of ``curve.json`` for these trajectories."""
+    from tad_core.calibration import measure
+    from tad_core.models.loading import load_model
+
     settings = config.calibrate
 
     def tell(done: int, total: int) -> None:
@@ -73,6 +77,8 @@ def read_windows(ref: ArtifactRef) -> dict[str, int]:
 
 
 def _content(curve: Curve, settings: CalibrateConfig) -> dict[str, Any]:
+    from tad_core.calibration import read_window, smooth
+
     smoothed_L = smooth(curve.confidence_L, curve.count_L, settings.smoothing)
     quality = read_window(
         smoothed_L, curve.count_L, settings.quality_threshold, settings.quality_cap, settings.quality_window

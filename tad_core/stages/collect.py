@@ -62,8 +62,8 @@ def plan_collection(config: TADConfig) -> CollectionPlan:
     Raises:
         ConfigError, DataError, ModelError: whatever is wrong with the input, before any work.
     """
+    from tad_core.checkpoint import check_model, model_fingerprint
     from tad_core.data.sources import load_problems
-    from tad_core.models.loading import check_model, model_fingerprint
 
     check_model(config.model)
     problems = load_problems(config.data)
@@ -289,4 +289,3 @@ def iter_trajectories(collection: ArtifactRef, condition: Condition | None = Non
     for shard in collection.manifest.info["shards"]:
         if condition in (None, shard["condition"]):
             yield from read_trajectories(collection.local(f"{shard['name']}.parquet"))
-

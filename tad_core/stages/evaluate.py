@@ -106,7 +106,7 @@ def load_tasks(config: TADConfig) -> dict[str, list[Problem]]:
 
 
 def _fields(config: TADConfig, model_name: str, tasks: dict[str, list[Problem]]) -> dict[str, Any]:
-    from tad_core.models.loading import check_model, model_fingerprint
+    from tad_core.checkpoint import check_model, model_fingerprint
 
     check_model(config.model)
     settings = {k: v for k, v in config.evaluate.identity().items() if k not in _REPORT_ONLY}

@@ -1,0 +1,181 @@
+"""The seven words in order: the whole run without Prefect, and the checks before any of it.
+
+``run_pipeline`` is for library use, notebooks and tests; the flows do the same with Prefect's tasks around each
+stage. Both end with the same artifacts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from tad_core.artifacts import ArtifactRef, Store
+from tad_core.config import ModelName, TADConfig, parse_config
+from tad_core.errors import ConfigError
+from tad_core.progress import OnProgress, silent
+from tad_core.stages import calibrate as calibrate_stage
+from tad_core.stages import collect as collect_stage
+from tad_core.stages import distill as distill_stage
+from tad_core.stages import evaluate as evaluate_stage
+from tad_core.stages import filter as filter_stage
+from tad_core.stages import report as report_stage
+from tad_core.stages.collect import CollectionPlan
+from tad_core.verify.sandbox.tiers import require_tier
+
+Stage = Literal["collect", "filter", "calibrate", "distill", "evaluate", "report"]
+STAGES: tuple[Stage, ...] = ("collect", "filter", "calibrate", "distill", "evaluate", "report")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The artifacts of a run, as far as it went."""
+
+    collection: ArtifactRef
+    filtered: ArtifactRef | None = None
+    windows: ArtifactRef | None = None
+    distilled: dict[str, ArtifactRef] = field(default_factory=dict)
+    evaluated: dict[str, ArtifactRef] = field(default_factory=dict)
+    report: ArtifactRef | None = None
+
+
+def plan_of(config: TADConfig) -> CollectionPlan:
+    """The validated plan of the collection; worked out once a process for equal configurations.
+
+    Raises:
+        ConfigError, DataError, ModelError: whatever is wrong with the input.
+    """
+    return _plan_of(json.dumps(config.model_dump(mode="json"), sort_keys=True))
+
+
+@lru_cache(maxsize=2)
+def _plan_of(text: str) -> CollectionPlan:
+    return collect_stage.plan_collection(parse_config(json.loads(text)))
+
+
+def prepare(config: TADConfig, store: Store, until: Stage = "report") -> CollectionPlan:
+    """Find everything that can be found wrong before any work: config, data, model files, store, sandbox.
+
+    Raises:
+        TADError: one clear message; nothing was written but a probe file in the store, removed again.
+    """
+    plan = plan_of(config)
+    problems = [*plan.ordered]
+    if wants(until, "evaluate"):
+        problems += [p for task in evaluate_stage.load_tasks(config).values() for p in task]
+    if wants(until, "distill"):
+        for mode in trained_models(config):
+            _check_mode(config, mode)
+    store.check_writable(_needed_bytes(config, plan, until))
+    if wants(until, "filter") and any(problem.kind == "code" for problem in problems):
+        require_tier(config.filter.sandbox)
+    return plan
+
+
+def trained_models(config: TADConfig) -> list[ModelName]:
+    """The models that distillation has to make: all that are compared, but the base."""
+    return [name for name in config.evaluate.models if name != "base"]
+
+
+def wants(until: Stage, stage: Stage) -> bool:
+    """Whether a run that ends with ``until`` comes to ``stage``."""
+    return STAGES.index(stage) <= STAGES.index(until)
+
+
+def check_stages(names: Collection[str], option: str) -> None:
+    """Raise ``ConfigError`` for a stage that is not one."""
+    for name in names:
+        if name not in STAGES:
+            raise ConfigError(f"{option}: {name!r} is not a stage; use one of {', '.join(STAGES)}")
+
+
+def run_pipeline(
+    config: TADConfig,
+    store: Store,
+    on_progress: OnProgress = silent,
+    until: Stage = "report",
+    force: Collection[Stage] = (),
+) -> Outcome:
+    """Every stage up to ``until``, one after the other, in this process and the children of its stages.
+
+    Args:
+        config: the whole configuration.
+        store: where artifacts are looked for and written.
+        on_progress: told of every stage's progress.
+        until: the last stage to run.
+        force: stages to compute again even where they are done.
+
+    Raises:
+        TADError: the first one a stage raises; what was finished before stays.
+    """
+    check_stages(force, "force")
+    plan = prepare(config, store, until)
+    collection = collect_stage.collect(config, store, on_progress, "collect" in force)
+    if not wants(until, "filter"):
+        return Outcome(collection)
+    filtered = filter_stage.filter_all(config, plan, collection, store, on_progress, "filter" in force)
+    if not wants(until, "calibrate"):
+        return Outcome(collection, filtered)
+    windows = calibrate_stage.calibrate(
+        config, collection, filtered, store, on_progress=on_progress, force="calibrate" in force
+    )
+    outcome = Outcome(collection, filtered, windows)
+    if wants(until, "distill"):
+        for mode in trained_models(config):
+            outcome.distilled[mode] = distill_stage.distill(
+                config,
+                mode,
+                collection,
+                filtered,
+                windows,
+                store,
+                on_progress=on_progress,
+                force="distill" in force,
+            )
+    if wants(until, "evaluate"):
+        for name in config.evaluate.models:
+            outcome.evaluated[name] = evaluate_stage.evaluate(
+                config,
+                name,
+                outcome.distilled.get(name),
+                store,
+                on_progress=on_progress,
+                force="evaluate" in force,
+            )
+    if not wants(until, "report"):
+        return outcome
+    report = report_stage.report(
+        config,
+        collection,
+        filtered,
+        windows,
+        outcome.distilled,
+        outcome.evaluated,
+        store,
+        force="report" in force,
+    )
+    return Outcome(collection, filtered, windows, outcome.distilled, outcome.evaluated, report)
+
+
+# --- checks -----------------------------------------------------------------------------------------
+
+
+def _check_mode(config: TADConfig, mode: ModelName) -> None:
+    if mode in ("quality", "speed") and config.distill.objective == "sft":
+        raise ConfigError(
+            f"distill.objective: sft gives no {mode} model; leave it at tad and add sft to evaluate.models"
+        )
+
+
+def _needed_bytes(config: TADConfig, plan: CollectionPlan, until: Stage) -> int:
+    """Room the run may take: trajectories, and of each adapter two checkpoints with optimizer state."""
+    samples = sum(s.stop - s.start for s in plan.shards) * config.rollout.samples
+    need = (64 << 20) + samples * (12 * config.rollout.response_length + 8192)
+    if not wants(until, "distill"):
+        return need
+    weights = sum(file.stat().st_size for file in Path(config.model.path).glob("*.safetensors"))
+    # An adapter of rank r on a matrix of width d is 2r/d of it; 0.1 covers rank 128 at width 4096 and more.
+    return need + len(trained_models(config)) * int(0.1 * weights) * 6

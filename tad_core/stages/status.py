@@ -1,0 +1,147 @@
+"""What of a pipeline is done, missing or broken, found by reading manifests and files; nothing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast
+
+from tad_core.artifacts import MANIFEST_NAME, ArtifactRef, Store
+from tad_core.config import TADConfig
+from tad_core.errors import ConfigError
+from tad_core.report.theme import ordered
+from tad_core.stages import calibrate as calibrate_stage
+from tad_core.stages import collect as collect_stage
+from tad_core.stages import distill as distill_stage
+from tad_core.stages import evaluate as evaluate_stage
+from tad_core.stages import filter as filter_stage
+from tad_core.stages import report as report_stage
+from tad_core.stages.pipeline import Stage, plan_of, trained_models
+
+State = Literal["done", "missing", "broken"]
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One artifact of the pipeline, or one shard of it.
+
+    ``why`` says what is wrong with a broken one and what a missing one waits for.
+    """
+
+    stage: Stage
+    name: str
+    state: State
+    why: str = ""
+    url: str = ""
+    is_shard: bool = False
+
+
+def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
+    """Every artifact of the pipeline in order, collection and filter shard by shard; reads files, runs nothing.
+
+    Raises:
+        ConfigError, DataError, ModelError: the configuration itself is wrong.
+    """
+    plan = plan_of(config)
+    look = _Look(store)
+    mark = filter_stage.key(config, plan)
+    for shard in plan.shards:
+        look.at("collect", shard.name, plan.fingerprint, [], f"{shard.name}.json")
+    collection = look.at("collect", "all shards", plan.fingerprint, [])
+    for shard in plan.shards:
+        shard_ref = collect_stage.find_shard(plan, shard, store)
+        look.at("filter", shard.name, mark, [shard_ref], f"{shard.name}.json")
+    filtered = look.at("filter", "all shards", mark, [collection])
+    collected, kept = _planned(collection, "collect", plan.fingerprint), _planned(filtered, "filter", mark)
+    fingerprint = calibrate_stage.key(config, collected, kept)
+    windows = look.at("calibrate", "windows", fingerprint, [collection, filtered])
+    adapters = _look_at_adapters(config, look, collected, kept, windows)
+    evaluated: dict[str, ArtifactRef] = {}
+    for name in config.evaluate.models:
+        adapter = adapters.get(name)
+        if name != "base" and adapter is None:
+            look.waits("evaluate", name, f"waits for distill {name}")
+            continue
+        fingerprint = evaluate_stage.key(config, name, adapter)
+        inputs = [] if adapter is None else [_real(adapter)]
+        points = look.at("evaluate", name, fingerprint, inputs)
+        evaluated[name] = _planned(points, "evaluate", fingerprint)
+    if windows is None or len(evaluated) < len(config.evaluate.models):
+        look.waits("report", "report", "waits for the stages before it")
+        return look.seen
+    fingerprint = report_stage.key(config, collected, kept, windows, adapters, evaluated)
+    refs = [
+        collection,
+        filtered,
+        windows,
+        *(_real(adapters[m]) for m in ordered(adapters)),
+        *(_real(evaluated[m]) for m in ordered(evaluated)),
+    ]
+    look.at("report", "report", fingerprint, refs)
+    return look.seen
+
+
+def _look_at_adapters(
+    config: TADConfig, look: _Look, collected: ArtifactRef, kept: ArtifactRef, windows: ArtifactRef | None
+) -> dict[str, ArtifactRef]:
+    adapters: dict[str, ArtifactRef] = {}
+    for mode in trained_models(config):
+        try:
+            fingerprint = distill_stage.key(config, mode, collected, kept, windows)
+        except ConfigError:
+            # Without a calibration only a fixed window is known.
+            look.waits("distill", mode, "waits for calibrate")
+            continue
+        inputs = [_real(collected)] if mode == "sft" else [_real(collected), _real(kept)]
+        adapter = look.at("distill", mode, fingerprint, inputs)
+        adapters[mode] = _planned(adapter, "distill", fingerprint)
+    return adapters
+
+
+class _Look:
+    """Looks at artifacts and notes how it found them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.seen: list[StageStatus] = []
+
+    def at(
+        self,
+        stage: Stage,
+        name: str,
+        fingerprint: str,
+        inputs: Sequence[ArtifactRef | None],
+        manifest_name: str = MANIFEST_NAME,
+    ) -> ArtifactRef | None:
+        """One artifact; returned if it is whole and made from these inputs."""
+        url = self._store.url(stage, fingerprint)
+        real = [ref for ref in inputs if ref is not None]
+        is_shard = manifest_name != MANIFEST_NAME
+        ref = self._store.find(stage, fingerprint, real, manifest_name) if len(real) == len(inputs) else None
+        if ref is not None:
+            self.seen.append(StageStatus(stage, name, "done", url=url, is_shard=is_shard))
+            return ref
+        state, why = self._store.state(stage, fingerprint, manifest_name)
+        if state == "done":
+            state, why = "missing", "what it was made from is missing or has changed"
+        self.seen.append(StageStatus(stage, name, cast(State, state), why, url, is_shard))
+        return None
+
+    def waits(self, stage: Stage, name: str, why: str) -> None:
+        """One whose fingerprint is not known yet."""
+        self.seen.append(StageStatus(stage, name, "missing", why))
+
+
+class _Planned(NamedTuple):
+    """Stands in for an artifact that is not there yet, where only its fingerprint is asked for."""
+
+    stage: str
+    fingerprint: str
+
+
+def _planned(ref: ArtifactRef | None, stage: str, fingerprint: str) -> ArtifactRef:
+    return ref if ref is not None else cast(ArtifactRef, _Planned(stage, fingerprint))
+
+
+def _real(ref: ArtifactRef) -> ArtifactRef | None:
+    return ref if isinstance(ref, ArtifactRef) else None
