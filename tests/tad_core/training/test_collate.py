@@ -1,0 +1,122 @@
+"""Sequences, indices, counts: against what a loop over samples would do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tad_core.objectives import make_objective
+from tad_core.training.collate import Collator, Tokens, join
+from tad_core.training.dataset import Prompts, StatePlan, load_kept
+from tad_core.trajectory.states import partition
+
+
+@pytest.fixture
+def made(world, tmp_path):
+    def build(**config):
+        rows = [world.make_trajectory(i) for i in range(6)]
+        shard, judged = world.make_shard(tmp_path / "data", rows)
+        settings = world.make_config(**config)
+        objective = make_objective(settings, 3)
+        table = load_kept([shard], [judged], world.LENGTH)
+        plan = StatePlan(table, objective, settings)
+        return rows, plan, Collator(table, plan, objective, Tokens(world.MASK, world.EOS))
+
+    return build
+
+
+def test_batch_against_a_loop(world, made):
+    rows, plan, collator = made()
+    indices = [2, 3, 4, 5]
+    batch = collator(indices)
+    near, distant = [], []
+    for b, i in enumerate(indices):
+        row, step = rows[plan.row_S[i]], int(plan.draw_S[i])
+        revealed_at_L = np.array(row.revealed_at)
+        state = [world.MASK if r > step else t for t, r in zip(row.response_ids, row.revealed_at, strict=True)]
+        for who, prompt in (("student", row.student_prompt_ids), ("teacher", row.teacher_prompt_ids)):
+            ids = batch[f"{who}_ids_BW"][b].tolist()
+            real = len(prompt) + world.LENGTH
+            assert ids[:real] == prompt + state
+            assert set(ids[real:]) <= {world.EOS}
+            assert batch[f"{who}_mask_BW"][b].tolist() == [1] * real + [0] * (len(ids) - real)
+        for positions, collected in zip(partition(revealed_at_L, step, 3), (near, distant), strict=True):
+            for p in np.nonzero(positions)[0]:
+                width_s, width_t = batch["student_ids_BW"].shape[1], batch["teacher_ids_BW"].shape[1]
+                collected.append((
+                    b * width_s + len(row.student_prompt_ids) + p,
+                    b * width_t + len(row.teacher_prompt_ids) + p,
+                    row.response_ids[p],
+                ))  # fmt: skip
+    assert batch["near_student_N"].tolist() == [n[0] for n in near]
+    assert batch["near_labels_N"].tolist() == [n[2] for n in near]
+    assert "near_teacher_N" not in batch  # hard near rows need no teacher
+    assert batch["distant_student_M"].tolist() == [d[0] for d in distant]
+    assert batch["distant_teacher_M"].tolist() == [d[1] for d in distant]
+    assert batch["distant_labels_M"].tolist() == [d[2] for d in distant]
+
+
+def test_rows_of_the_loss_are_exactly_the_mask_tokens(world, made):
+    _, plan, collator = made()
+    for start in range(0, len(plan), 4):
+        batch = collator(list(range(start, start + 4)))
+        for who in ("student", "teacher"):
+            masked = (batch[f"{who}_ids_BW"].flatten() == world.MASK).nonzero().flatten().tolist()
+            if who == "teacher":
+                assert set(batch["distant_teacher_M"].tolist()) <= set(masked)
+            else:
+                assert sorted(batch["near_student_N"].tolist() + batch["distant_student_M"].tolist()) == masked
+
+
+def test_totals_are_those_of_the_whole_step(made):
+    _, plan, collator = made(global_batch_size=8, micro_batch_size=2)
+    for step in range(plan.steps):
+        parts = [collator(list(range(step * 8 + i, step * 8 + i + 2))) for i in range(0, 8, 2)]
+        near, distant = (sum(len(p[f"{n}"]) for p in parts) for n in ("near_labels_N", "distant_labels_M"))
+        assert all(p["totals_2"].tolist() == [near, distant] for p in parts)
+
+
+def test_a_distant_part_that_does_not_count_is_left_out(made):
+    batch = made(distant="none")[2]([0, 1])
+    assert not [name for name in batch if name.startswith(("distant", "teacher"))]
+
+
+def test_no_mask_where_nothing_is_padded(made):
+    _, plan, collator = made(micro_batch_size=1)
+    assert "student_mask_BW" not in collator([0])
+    assert len(plan) > 1
+
+
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(2, 7), st.integers(0, 2**31 - 1))
+def test_join_is_concatenation_and_padding(states, longest, length, seed):
+    rng = np.random.default_rng(seed)
+    length_R = rng.integers(1, longest + 1, size=8)
+    ids_RP = rng.integers(10, 99, size=(8, longest)).astype(np.int32)
+    row_B = rng.integers(0, 8, size=states).astype(np.int32)
+    state_BL = rng.integers(100, 200, size=(states, length))
+    ids_BW, mask_BW = join(Prompts(ids_RP, length_R), row_B, state_BL, pad=7)
+    for b, row in enumerate(row_B):
+        expected = [*ids_RP[row, : length_R[row]].tolist(), *state_BL[b].tolist()]
+        assert ids_BW[b].tolist() == expected + [7] * (ids_BW.shape[1] - len(expected))
+        if mask_BW is not None:
+            assert mask_BW[b].sum() == len(expected) and mask_BW[b, : len(expected)].all()
+    assert (mask_BW is None) == (len({int(length_R[r]) for r in row_B}) == 1)
+    assert mask_BW is None or ids_BW.shape[1] % 8 == 0
+
+
+def test_sft_rows_carry_their_weights(world, made, tmp_path):
+    settings = world.make_config(objective="sft")
+    _, plan, collator = made()
+    objective = make_objective(settings, None)
+    plan = StatePlan(collator.table, objective, settings)
+    sft = Collator(collator.table, plan, objective, Tokens(world.MASK, world.EOS))
+    batch = sft([0, 1, 2, 3])
+    masked = (batch["student_ids_BW"].flatten() == world.MASK).nonzero().flatten()
+    assert batch["near_student_N"].tolist() == masked.tolist()
+    assert batch["near_weights_N"].shape == batch["near_labels_N"].shape
+    assert batch["near_weights_N"].min() >= 1
+    assert batch["totals_2"].tolist() == [8 * world.LENGTH, 0]
+    assert batch["totals_2"].dtype == torch.float32

@@ -1,0 +1,234 @@
+"""One step of the loop: who is the teacher, what gets a gradient, what micro-batches and devices change (nothing)."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from safetensors.torch import load_file
+
+from tad_core.config import LoraConfig, ModelConfig
+from tad_core.models.loading import load_model
+from tad_core.models.lora import add_lora, base_of
+from tad_core.objectives import make_objective
+from tad_core.training.collate import Collator, Tokens
+from tad_core.training.dataset import StatePlan, load_kept
+from tad_core.training.recorder import Recorder, StopRequest, read_losses
+from tad_core.training.run import train
+from tad_core.training.trainer import DistillTrainer, training_arguments
+
+CPU = torch.device("cpu")
+DRY = LoraConfig(rank=4, alpha=4, dropout=0.0)
+
+
+@pytest.fixture
+def make_trainer(world, checkpoint, tmp_path):
+    def build(same_prompt=False, **config):
+        rows = [world.make_trajectory(i, same_prompt=same_prompt) for i in range(6)]
+        shard, judged = world.make_shard(tmp_path / "data", rows)
+        settings = world.make_config(**config)
+        base = load_model(ModelConfig(path=str(checkpoint), device="cpu", threads=1))
+        model = add_lora(base, settings.lora, settings.seed)
+        objective = make_objective(settings, 3)
+        table = load_kept([shard], [judged], world.LENGTH)
+        plan = StatePlan(table, objective, settings)
+        collator = Collator(table, plan, objective, Tokens(world.MASK, world.EOS))
+        recorder = Recorder(tmp_path, settings, plan.steps, StopRequest())
+        args = training_arguments(settings, tmp_path, plan.steps, 1, CPU)
+        return DistillTrainer(model, args, plan, collator, objective, recorder, False, "m"), collator
+
+    return build
+
+
+def disturb(trainer):
+    """Give the adapter weights that matter."""
+    torch.manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in trainer.model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.5)
+
+
+def test_the_teacher_is_the_base_without_the_adapter(make_trainer, checkpoint):
+    trainer, collator = make_trainer(lora=LoraConfig(rank=4, alpha=4, dropout=0.5))
+    disturb(trainer)
+    batch = collator([0, 1, 2, 3])
+    ids_BW, mask_BW = batch["teacher_ids_BW"], batch.get("teacher_mask_BW")
+    trainer.model.train()
+    pristine = load_model(ModelConfig(path=str(checkpoint), device="cpu"))
+    with torch.no_grad():
+        expected = pristine.hidden(ids_BW, mask_BW)
+    assert torch.equal(trainer.teacher_hidden(ids_BW, mask_BW), expected)
+    student = base_of(trainer.model).hidden(ids_BW, mask_BW)
+    assert (student - expected).abs().max() > 0.1  # the adapter is on again, and it matters
+
+
+def test_the_teacher_is_not_differentiated(make_trainer):
+    trainer, collator = make_trainer()
+    batch = collator([0, 1])
+    assert not trainer.teacher_hidden(batch["teacher_ids_BW"], batch.get("teacher_mask_BW")).requires_grad
+
+
+def test_the_adapter_comes_back_after_a_failure(make_trainer, monkeypatch):
+    trainer, collator = make_trainer(lora=DRY)
+    disturb(trainer)
+    ids_BW = collator([0])["student_ids_BW"]
+    with torch.no_grad():
+        before = base_of(trainer.model).hidden(ids_BW)
+    monkeypatch.setattr(type(base_of(trainer.model)), "hidden", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trainer.teacher_hidden(ids_BW, None)
+    monkeypatch.undo()
+    trainer.model.eval()
+    with torch.no_grad():
+        assert torch.equal(base_of(trainer.model).hidden(ids_BW), before)
+
+
+def test_kl_is_zero_without_reference_and_with_a_fresh_adapter(make_trainer):
+    trainer, collator = make_trainer(same_prompt=True, near="soft", lora=DRY)
+    trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
+    sums_4 = trainer.recorder._now_4
+    assert sums_4[2] > 0 and sums_4[3] > 0  # there were near and distant tokens
+    assert sums_4[:2].abs().max() < 1e-6
+    disturb(trainer)
+    trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
+    assert sums_4[:2].min() > 0.1
+
+
+def test_a_reference_alone_makes_the_distant_loss_positive(make_trainer):
+    trainer, collator = make_trainer(lora=DRY)
+    trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
+    assert trainer.recorder._now_4[1] > 1e-3
+
+
+@pytest.mark.parametrize("distant", ["soft", "none"])
+def test_only_rows_of_the_loss_get_a_gradient(make_trainer, monkeypatch, world, distant):
+    trainer, collator = make_trainer(distant=distant, lora=DRY)
+    batch = collator([0, 1, 2, 3])
+    kept = []
+
+    def spy(model, args, kwargs, hidden_BWD):
+        hidden_BWD.retain_grad()
+        kept.append(hidden_BWD)
+
+    trainer.model.register_forward_hook(spy, with_kwargs=True)
+    trainer.training_step(trainer.model, batch)
+    (hidden_BWD,) = kept
+    touched = hidden_BWD.grad.abs().sum(-1).flatten().nonzero().flatten().tolist()
+    expected = batch["near_student_N"].tolist() + (batch["distant_student_M"].tolist() if distant == "soft" else [])
+    assert touched == sorted(expected)
+    assert (batch["student_ids_BW"].flatten()[touched] == world.MASK).all()
+
+
+def test_only_the_adapter_is_trained(make_trainer, checkpoint):
+    trainer, _ = make_trainer()
+    trainer.train()
+    names = {n for n, p in trainer.model.named_parameters() if p.requires_grad}
+    assert names and all("lora_" in name for name in names)
+    pristine = load_model(ModelConfig(path=str(checkpoint), device="cpu")).state_dict()
+    for name, weight in base_of(trainer.model).state_dict().items():
+        if "lora_" not in name:
+            assert torch.equal(weight, pristine[name.replace(".base_layer", "")])
+
+
+def test_padding_does_not_change_the_loss(make_trainer):
+    trainer, collator = make_trainer(lora=DRY)
+    disturb(trainer)
+    indices = [0, 3, 5, 7]
+    alone = torch.zeros(2)
+    for i in indices:
+        trainer.training_step(trainer.model, collator([i]))
+    alone = trainer.recorder._now_4[:2].clone()
+    trainer.recorder._now_4 = None
+    batch = collator(indices)
+    assert "student_mask_BW" in batch and "teacher_mask_BW" in batch
+    trainer.training_step(trainer.model, batch)
+    torch.testing.assert_close(trainer.recorder._now_4[:2], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_float32_on_a_cpu_whatever_bf16_says(world, checkpoint, tmp_path):
+    losses = {}
+    for bf16 in (True, False):
+        spec = world.make_spec(tmp_path / str(bf16), checkpoint, bf16=bf16, max_steps=3)
+        train(spec, StopRequest())
+        losses[bf16] = [row["loss"] for row in read_losses(tmp_path / str(bf16) / "out" / "losses.jsonl")]
+        adapter = load_file(tmp_path / str(bf16) / "out" / "adapter" / "adapter_model.safetensors")
+        assert {w.dtype for w in adapter.values()} == {torch.float32}
+    assert losses[True] == losses[False]
+
+
+def run(world, checkpoint, root, **config):
+    assert train(world.make_spec(root, checkpoint, lora=DRY, max_steps=4, **config), StopRequest())
+    return results(root)
+
+
+def results(root):
+    losses = read_losses(root / "out" / "losses.jsonl")
+    return losses, load_file(root / "out" / "adapter" / "adapter_model.safetensors")
+
+
+def assert_same_run(one, other):
+    for a, b in zip(one[0], other[0], strict=True):
+        assert {k: a[k] for k in ("step", "near_count", "distant_count", "lr")} == {
+            k: b[k] for k in ("step", "near_count", "distant_count", "lr")
+        }
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+    # Adam divides by the gradient's own size, so that rounding shows where a gradient is all but zero.
+    for name, weight in one[1].items():
+        torch.testing.assert_close(weight, other[1][name], rtol=1e-2, atol=2e-4)
+
+
+def test_accumulation_gives_the_step_of_the_whole_batch(world, checkpoint, tmp_path):
+    whole = run(world, checkpoint, tmp_path / "8", micro_batch_size=8)
+    for micro in (1, 4):
+        assert_same_run(whole, run(world, checkpoint, tmp_path / str(micro), micro_batch_size=micro))
+
+
+def test_two_processes_give_the_step_of_one(world, checkpoint, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    spec = world.make_spec(tmp_path / "two", checkpoint, lora=DRY, max_steps=4, micro_batch_size=2)
+
+    def rank(number):
+        def work():
+            for state in (AcceleratorState, GradientState, PartialState):
+                state._shared_state.clear()
+            os.environ.update(
+                RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
+                MASTER_PORT=str(port), CUDA_VISIBLE_DEVICES="",
+            )  # fmt: skip
+            assert train(spec, StopRequest())
+            torch.distributed.destroy_process_group()
+            return 0
+
+        return work
+
+    children = [world.fork(rank(number)) for number in (0, 1)]
+    assert [world.wait(pid) for pid in children] == [0, 0]
+    assert_same_run(run(world, checkpoint, tmp_path / "one", micro_batch_size=2), results(tmp_path / "two"))
+
+
+def test_the_loss_falls(world, checkpoint, tmp_path):
+    spec = world.make_spec(tmp_path, checkpoint, max_steps=30, learning_rate=2e-2)
+    train(spec, StopRequest())
+    losses = [row["near"] for row in read_losses(tmp_path / "out" / "losses.jsonl")]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        ("constant", 0, [1.0] * 4),
+        ("constant", 2, [0.0, 0.5, 1.0, 1.0]),
+        ("linear", 0, [1.0, 0.75, 0.5, 0.25]),
+        ("cosine", 0, [1.0, 0.8536, 0.5, 0.1464]),
+    ],
+)
+def test_the_learning_rate_logged_is_the_one_of_the_step(world, checkpoint, tmp_path, schedule, warmup, expected):
+    losses, _ = run(world, checkpoint, tmp_path, schedule=schedule, warmup_steps=warmup, learning_rate=1.0e-4)
+    assert [row["lr"] / 1e-4 for row in losses] == pytest.approx(expected, abs=1e-3)
