@@ -56,7 +56,8 @@ def _section(section: Section) -> list[str]:
 
 def _alt(text: str) -> str:
     # No bracket, not even an escaped one, so that simple readers of Markdown find the picture too.
-    return text.translate(str.maketrans("[]\n", "() ")).replace("\\", "")
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return " ".join(text.translate(str.maketrans("[]\\", "() ")).split())
 
 
 def _fenced(text: str) -> str:

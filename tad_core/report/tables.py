@@ -231,7 +231,7 @@ def escape_markdown(text: str) -> str:
     return " ".join(text.split())
 
 
-_RICH_STYLES = {"base": "grey62", "sft": "yellow3", "quality": "dodger_blue1", "speed": "orange_red1"}
+_RICH_STYLES = {"base": "grey62", "sft": "medium_orchid", "quality": "dodger_blue1", "speed": "orange_red1"}
 
 
 def to_rich(table: Table) -> RichTable:

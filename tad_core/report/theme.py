@@ -32,6 +32,7 @@ class Theme:
         ink: text and axes.
         muted: secondary text and raw data.
         grid: rules and gridlines.
+        warn: the edge of cautions.
         models: colour of each model.
         steps: name of the matplotlib colour map of reveal steps (perceptually uniform).
     """
@@ -41,6 +42,7 @@ class Theme:
     ink: str
     muted: str
     grid: str
+    warn: str
     models: dict[str, str]
     steps: str = "viridis"
 
@@ -55,7 +57,8 @@ LIGHT = Theme(
     ink="#1f2328",
     muted="#6b7280",
     grid="#e5e7eb",
-    models={"base": "#7d838c", "sft": "#b08900", "quality": "#0067b0", "speed": "#d0480b"},
+    warn="#b08900",
+    models={"base": "#7d838c", "sft": "#6c1d5f", "quality": "#0067b0", "speed": "#d0480b"},
 )
 
 DARK = Theme(
@@ -64,7 +67,8 @@ DARK = Theme(
     ink="#e8eaed",
     muted="#9aa3af",
     grid="#2c323b",
-    models={"base": "#9aa0a8", "sft": "#e6c229", "quality": "#5ab4f2", "speed": "#ff7f45"},
+    warn="#e6c229",
+    models={"base": "#9aa0a8", "sft": "#b14cff", "quality": "#5ab4f2", "speed": "#ff7f45"},
 )
 
 

@@ -1,0 +1,157 @@
+"""Tables: the numbers that are shown, and that no text escapes its cell."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+from rich.console import Console
+
+from tad_core.report import tables
+from tad_core.report.scores import Scores
+from tad_core.report.scoring import score
+from tad_core.report.tables import Cell, Row, Table
+
+
+def make_scores(fake: SimpleNamespace, models: tuple[str, ...] = ("base", "quality", "speed")) -> Scores:
+    records = [r for model in models for r in fake.records(model, fake.curves[model])]
+    return score("hand-made", fake.config(bootstrap=0).evaluate, records)
+
+
+def texts(table: Table) -> list[list[str]]:
+    return [[cell.text for cell in row.cells] for row in table.rows]
+
+
+def best(table: Table) -> list[list[bool]]:
+    return [[cell.best for cell in row.cells] for row in table.rows]
+
+
+def test_headline_by_hand(fake: SimpleNamespace) -> None:
+    table = tables.headline(make_scores(fake))
+
+    assert texts(table) == [
+        ["sums", "Base", "30.0", "10.0", "4.00", "3.00", "400", "33.9"],
+        ["", "Quality", "80.0", "75.0", "4.00", "3.00", "400", "302.2"],
+        ["", "Speed", "75.0", "75.0", "8.00", "6.00", "800", "510.2"],
+    ]
+    assert best(table) == [
+        [False] * 8,
+        [False, False, True, True, False, False, False, False],
+        [False, False, False, True, True, True, True, True],
+    ]
+    assert table.columns[3] == "Accuracy at 0.5 %"
+    assert table.columns[-1] == "AUP"
+
+
+def test_intervals_and_average_are_shown_where_there_are_any(fake: SimpleNamespace) -> None:
+    records = fake.records("base", fake.curves["base"]) + fake.records("base", fake.curves["base"], task="b")
+    table = tables.headline(score("x", fake.config().evaluate, records))
+
+    assert table.columns[-1] == "AUP [95 %]"
+    assert [row.cells[0].text for row in table.rows] == ["sums", "b", "Average"]
+    assert all("[" in row.cells[-1].text for row in table.rows)
+    assert not any(cell.best for row in table.rows for cell in row.cells)  # one model is best of nothing
+
+
+def test_a_model_without_the_operating_threshold_shows_dashes(fake: SimpleNamespace) -> None:
+    records = fake.records("base", {("token_by_token", 0.0): (6, 8)})
+    table = tables.headline(score("x", fake.config(bootstrap=0).evaluate, records))
+
+    assert texts(table) == [["sums", "Base", "30.0", "–", "–", "–", "–", "30.0"]]
+
+
+def test_every_point_is_listed(fake: SimpleNamespace) -> None:
+    found = texts(tables.points(make_scores(fake, ("base",))))
+
+    assert [row[2] for row in found] == ["token by token", "0.1", "0.5"]
+    assert [row[-1] for row in found] == ["yes", "yes", "no"]
+    assert found[0][3].startswith("30.0 [")
+
+
+def test_kept_says_why_the_rest_was_not(fake: SimpleNamespace) -> None:
+    assert texts(tables.kept(fake.summary())) == [
+        ["sums", "plain", "10", "3", "30.0", "different 5, no answer 2"],
+        ["sums", "privileged", "20", "18", "90.0", "different 2"],
+    ]
+
+
+def test_a_source_that_was_never_judged_divides_by_nothing() -> None:
+    entry = {"source": "s", "condition": "privileged", "total": 0, "kept": 0, "rejected": {}}
+
+    assert texts(tables.kept({"by_source": [entry]})) == [["s", "privileged", "0", "0", "0.0", "–"]]
+
+
+def test_windows_name_their_source(fake: SimpleNamespace) -> None:
+    fixed = fake.curve(quality={"source": "fixed", "window": 1})
+
+    assert [row[2] for row in texts(tables.windows(fake.curve()))] == [
+        "measured: smoothed confidence falls to 0.5",
+        "the configured cap: confidence did not fall to 0.2",
+    ]
+    assert texts(tables.windows(fixed))[0] == ["Quality", "1", "fixed in the configuration"]
+
+
+def test_losses_are_weighted_by_their_tokens() -> None:
+    log = [
+        {
+            "step": 1,
+            "loss": 5.0,
+            "near": 4.0,
+            "distant": 1.0,
+            "near_count": 1,
+            "distant_count": 0,
+            "wall_s": 1.0,
+        },
+        {
+            "step": 2,
+            "loss": 2.0,
+            "near": 1.0,
+            "distant": 1.0,
+            "near_count": 3,
+            "distant_count": 2,
+            "wall_s": 9.0,
+        },
+    ]
+
+    assert tables.mean_loss(log, "near") == (4 + 3) / 4
+    assert tables.mean_loss(log, "distant") == 1.0
+    assert tables.mean_loss(log, "absent") is None
+    assert texts(tables.losses({"quality": log})) == [
+        ["Quality", "2", "4.000 → 1.000", "–", "5.000 → 2.000", "9"],
+    ]
+    assert texts(tables.losses({"quality": []})) == []
+
+
+def test_markdown_keeps_hostile_text_in_its_cell() -> None:
+    hostile = "a|b\n<script>alert(1)</script> **bold** [x](http://evil) `c`"
+    table = Table("t", ["Name", "n"], [Row([Cell(hostile), Cell("1", best=True)])])
+
+    lines = tables.to_markdown(table).split("\n")
+
+    assert len(lines) == 3
+    assert lines[1] == "| --- | ---: |"
+    assert lines[2].count("|") - lines[2].count("\\|") == 3
+    assert "<script>" not in lines[2]
+    assert "](" not in lines[2].replace("\\](", "")
+    assert lines[2].endswith("| **1** |")
+
+
+def test_rich_shows_every_number_in_80_columns(fake: SimpleNamespace) -> None:
+    out = io.StringIO()
+    scores = make_scores(fake)
+
+    Console(file=out, width=80).print(tables.to_rich(tables.headline(scores, narrow=True)))
+
+    lines = out.getvalue().splitlines()
+    row = next(line for line in lines if "Speed" in line)
+    assert row.split() == ["Speed", "75.0", "75.0", "8.00", "6.00", "800", "510.2"]
+    assert max(map(len, lines)) <= 80
+
+
+def test_rich_reads_no_markup_from_names() -> None:
+    out = io.StringIO()
+    table = Table("t", ["Name"], [Row([Cell("[red]x[/red]")])])
+
+    Console(file=out, width=80).print(tables.to_rich(table))
+
+    assert "[red]x[/red]" in out.getvalue()
