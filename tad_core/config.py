@@ -198,6 +198,13 @@ class EvaluateConfig(Strict):
     aup_alpha: float = Field(3.0, ge=0, description="Penalty factor of AUP.")
     bootstrap: int = Field(1000, ge=0, description="Resamples of problems for the 95 % intervals; 0: none.")
     batch_size: int = Field(32, ge=1, description="Prompts decoded together.", json_schema_extra=RUNTIME)
+    workers: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Processes that decode on a CPU, one thread each; 0: one per core. A GPU needs one.",
+        json_schema_extra=RUNTIME,
+    )
     harness: Literal["lm-eval", "direct"] = Field(
         "lm-eval",
         description="Run under lm-eval, or decode and judge directly; the numbers are the same.",

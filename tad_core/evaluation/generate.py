@@ -10,6 +10,7 @@ from tad_core.config import ModelConfig
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import student_prompt
 from tad_core.decoding import Decoded, DecodeSpec, decode
+from tad_core.evaluation.processes import decode_forked, worker_count
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.models.lora import base_of, load_adapter
@@ -19,17 +20,27 @@ from tad_core.progress import OnProgress, silent
 class Generator:
     """A model with its tokenizer; decoding and the way back to text are the same for every caller."""
 
-    def __init__(self, model: DiffusionLM, tokenizer: Any, batch_size: int = 32) -> None:
-        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+    def __init__(self, model: DiffusionLM, tokenizer: Any, batch_size: int = 32, workers: int = 1) -> None:
+        self.model, self.tokenizer, self.batch_size, self.workers = model, tokenizer, batch_size, workers
 
     @classmethod
-    def load(cls, model: ModelConfig, adapter: Path | None = None, batch_size: int = 32) -> Generator:
+    def load(
+        cls, model: ModelConfig, adapter: Path | None = None, batch_size: int = 32, workers: int = 1
+    ) -> Generator:
         """Load the base model and, if given, an adapter on it.
+
+        Args:
+            model: the checkpoint.
+            adapter: folder of an adapter.
+            batch_size: most samples in one forward.
+            workers: processes that decode on a CPU; 0 is one per core.
 
         Raises:
             ModelError: when the checkpoint or the adapter cannot be used.
         """
-        return cls(load_for_inference(model, adapter), load_tokenizer(model.path), batch_size)
+        loaded = load_for_inference(model, adapter)
+        count = worker_count(workers, model.threads, loaded.device)
+        return cls(loaded, load_tokenizer(model.path), batch_size, count)
 
     def encode(self, problem: Problem) -> list[int]:
         """Token ids of the plain prompt."""
@@ -43,6 +54,8 @@ class Generator:
         self, prompts: Sequence[Sequence[int]], spec: DecodeSpec, on_progress: OnProgress = silent
     ) -> list[Decoded]:
         """Decode the prompts, in their order."""
+        if self.workers > 1:
+            return decode_forked(self.model, prompts, spec, self.batch_size, self.workers, on_progress)
         return decode(self.model, prompts, spec, self.batch_size, on_progress)
 
     def text(self, decoded: Decoded) -> str:

@@ -71,7 +71,7 @@ def evaluate(
     from tad_core.verify import Verifier
 
     adapter = adapter_ref.local_folder(ADAPTER) if adapter_ref else None
-    generator = Generator.load(config.model, adapter, config.evaluate.batch_size)
+    generator = Generator.load(config.model, adapter, config.evaluate.batch_size, config.evaluate.workers)
     with (
         Verifier(config.filter) as verifier,
         make_engine(config.evaluate.harness, tasks, generator, Scorer(verifier)) as engine,

@@ -1,0 +1,145 @@
+"""Forked decoding: the same results, progress, and every way a child can end."""
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tad_core.decoding import DecodeSpec, decode
+from tad_core.errors import DataError, OutOfMemoryError, SubprocessError
+from tad_core.evaluation.processes import decode_forked, worker_count
+from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+
+SPEC = DecodeSpec(16, 8, "entropy", 2.0, 0.5, 0.95)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = LLaDAConfig(
+        d_model=64, n_heads=2, n_layers=2, mlp_hidden_size=96, vocab_size=50, mask_token_id=1, eos_token_id=0,
+        pad_token_id=0, max_sequence_length=64,
+    )  # fmt: skip
+    made = LLaDAModelLM(config).eval()
+    with torch.no_grad():
+        made.get_output_embeddings().weight.mul_(30)
+    return made
+
+
+@pytest.fixture
+def prompts():
+    return [[2 + (i * k) % 47 for k in range(1, 4 + i % 5)] for i in range(30)]
+
+
+def children():
+    return multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_same_as_in_one_process_also_after_threads_were_used(model, prompts, workers):
+    torch.set_num_threads(2)
+    alone = decode(model, prompts, SPEC)
+    torch.set_num_threads(1)
+    seen = []
+    assert decode_forked(model, prompts, SPEC, 8, workers, seen.append) == alone
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+    assert (seen[-1].done, seen[-1].total) == (30, 30)
+    assert children() == []
+
+
+def test_one_batch_stays_in_this_process(model, monkeypatch):
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("it forked"))
+    assert decode_forked(model, [[2, 3]], SPEC, 8, 4) == decode(model, [[2, 3]], SPEC)
+
+
+def test_the_childs_error_is_raised_here(model, prompts):
+    with pytest.raises(DataError, match="more than the model's 64 positions"):
+        decode_forked(model, [*prompts, [2] * 60], SPEC, 8, 2)
+    assert children() == []
+
+
+class Failing(LLaDAModelLM):
+    """Does something in the second forward of a child."""
+
+    def __init__(self, config, act):
+        super().__init__(config)
+        self.act, self.count = act, 0
+
+    def hidden(self, *args):
+        self.count += 1
+        if self.count == 2:
+            self.act()
+        return super().hidden(*args)
+
+
+@pytest.mark.parametrize(
+    ("act", "kind", "message"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), OutOfMemoryError, "lower evaluate.batch_size"),
+        (lambda: os._exit(3), SubprocessError, "ended with code 3"),
+        (lambda: 1 / 0, SubprocessError, "ZeroDivisionError"),
+    ],
+    ids=["killed", "exit", "bug"],
+)
+def test_a_child_that_fails(model, prompts, act, kind, message):
+    failing = Failing(model.config, act).eval()
+    with pytest.raises(kind, match=message):
+        decode_forked(failing, prompts, SPEC, 4, 2)
+    assert children() == []
+
+
+def test_an_interrupt_ends_the_children(model, prompts):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        decode_forked(model, prompts, SPEC, 4, 2, interrupt)
+    assert children() == []
+
+
+def test_no_child_outlives_a_killed_parent(model, prompts):
+    slow = Failing(model.config, lambda: time.sleep(2)).eval()
+    reader, writer = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        os.close(reader)
+        original = signal.signal
+
+        def report(*args):
+            os.write(writer, f"{os.getpid()} ".encode())
+            return original(*args)
+
+        signal.signal = report  # the first thing a child does
+        try:
+            decode_forked(slow, prompts, SPEC, 4, 2)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    pids = []
+    while len(pids) < 2:
+        pids += os.read(reader, 100).decode().split()
+    os.kill(middle, signal.SIGKILL)
+    os.waitpid(middle, 0)
+    deadline = time.monotonic() + 20
+    while any(_runs(int(p)) for p in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(_runs(int(p)) for p in pids)
+
+
+def _runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_worker_count():
+    cores = len(os.sched_getaffinity(0))
+    assert worker_count(0, None, torch.device("cpu")) == cores
+    assert worker_count(0, 3, torch.device("cpu")) == 3
+    assert worker_count(2, 3, torch.device("cpu")) == 2
+    assert worker_count(4, None, torch.device("cuda")) == 1
