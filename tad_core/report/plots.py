@@ -140,21 +140,27 @@ def _curve_key(scores: Scores, theme: Theme) -> list[Artist]:
 def calibration(curve: Mapping[str, Any], theme: Theme = LIGHT) -> bytes:
     """Student confidence in the teacher's token against steps until its reveal, windows and counts."""
     offsets = np.array(curve["offsets"])
+    confidence, smoothed = _where_counted(curve, "confidence"), _where_counted(curve, "smoothed")
     with themed(theme):
         made = figure(WIDTH, 5.2)
         top, below = made.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-        top.plot(offsets, curve["confidence"], "o", markersize=4, color=theme.muted, alpha=0.55,
-                 label="mean confidence", zorder=2)  # fmt: skip
-        top.plot(offsets, curve["smoothed"], color=theme.ink, linewidth=2.2, label="smoothed", zorder=3)
+        top.plot(
+            offsets, confidence, "o", markersize=4, color=theme.muted, alpha=0.55, label="mean", zorder=2
+        )
+        top.plot(offsets, smoothed, color=theme.ink, linewidth=2.2, label="smoothed", zorder=3)
+        if "confidence_text" in curve:
+            text = _where_counted(curve, "confidence_text", "count_text")
+            top.plot(offsets, text, color=theme.muted, linewidth=1.4, linestyle=(0, (1, 1.5)), label="text only",
+                     zorder=2)  # fmt: skip
         windows = {mode: curve[mode] for mode in ("quality", "speed")}
         taken: list[tuple[float, float, float]] = []
         for mode, window in windows.items():
-            _window(top, mode, window, (offsets, np.array(curve["smoothed"])), taken, theme)
+            _window(top, mode, window, (offsets, smoothed), taken, theme)
         top.set_ylim(0, 1.03)
         top.set_xlim(0.5, max([float(offsets[-1]), *(w["window"] for w in windows.values())]) + 0.5)
         top.set_ylabel("confidence")
         top.set_title(f"Confidence in tokens still to come  ·  {curve['states']:,} states")
-        top.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=10, borderaxespad=0.2)
+        top.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, fontsize=10, borderaxespad=0.2)
         below.bar(offsets, curve["count"], width=0.85, color=theme.muted, alpha=0.6)
         below.set_ylabel("tokens")
         below.set_xlabel("steps until the teacher reveals the token")
@@ -175,13 +181,12 @@ def _window(
     """A window's line, and its label above the curve, clear of labels ``taken`` (from, to, height) before."""
     offsets, smoothed = curve
     colour, steps, last = theme.colour(mode), window["window"], float(offsets[-1])
-    how = {"calibrated": "measured", "fixed": "fixed", "cap": "the cap: curve stays above"}[window["source"]]
+    how = {
+        "calibrated": f"then it falls below {window['threshold']:g}",
+        "cap": f"the cap: never below {window['threshold']:g}",
+        "fixed": "fixed",
+    }[window["source"]]
     if window["source"] != "fixed":
-        how = (
-            f"{how}, {window['threshold']:g}"
-            if window["source"] == "calibrated"
-            else f"{how} {window['threshold']:g}"
-        )
         ax.axhline(window["threshold"], color=colour, linewidth=1.1, linestyle=(0, (2, 3)), zorder=1.5)
     ax.axvline(steps, color=colour, linewidth=2, linestyle=LINES.get(mode, "-"), zorder=2.5)
     # Near the right edge the label stands left of its line, or it would leave the picture.
@@ -189,6 +194,7 @@ def _window(
     reach = 0.32 * last
     start, end = (steps - reach, steps) if left else (steps, steps + reach)
     under = smoothed[(offsets >= start) & (offsets <= end)]
+    under = under[~np.isnan(under)]
     peak = float(under.max(initial=0.0))
     # Above the curve where there is room, else below it; a second label moves further the same way.
     height, away = (peak + 0.05, 0.16) if peak < 0.7 else (float(under.min()) - 0.2, -0.16)
@@ -210,6 +216,11 @@ def _window(
         color=colour,
         zorder=6,
     )
+
+
+def _where_counted(curve: Mapping[str, Any], name: str, count: str = "count") -> Any:
+    """A column of the curve with gaps where nothing was counted."""
+    return np.where(np.array(curve[count]) > 0, np.array(curve[name], dtype=float), np.nan)
 
 
 # --- kept rates -------------------------------------------------------------------------------------
@@ -245,7 +256,7 @@ def _kept_bar(ax: Axes, entry: Mapping[str, Any], at: float, condition: str, the
     share = 100 * entry["kept"] / entry["total"] if entry["total"] else 0.0
     interval = wilson(entry["kept"], entry["total"])
     privileged = condition == "privileged"
-    colour = theme.colour("quality") if privileged else theme.colour("base")
+    colour = theme.accent if privileged else theme.muted
     ax.barh(at, share, height=0.34, color=colour, alpha=0.9, zorder=2)
     ax.plot([interval.low, interval.high], [at, at], color=theme.ink, linewidth=1.4, zorder=3)
     name = "with reference" if privileged else "without"
@@ -272,12 +283,15 @@ def losses(logs: Mapping[str, Sequence[Mapping[str, Any]]], theme: Theme = LIGHT
         for ax, (model, log) in zip(axes, logs.items(), strict=False):
             _loss_panel(ax, model, log, theme)
         axes[0].set_ylabel("loss (nats per token)")
+        axes[0].set_ylim(bottom=0)
         return png(made)
 
 
 def _loss_panel(ax: Axes, model: str, log: Sequence[Mapping[str, Any]], theme: Theme) -> None:
     colour = theme.colour(model)
-    names = [n for n in ("near", "distant") if any(line.get(n) is not None for line in log)] or ["loss"]
+    # A log of fine-tuning counts no distant token; its near loss is simply the loss.
+    names = [n for n in ("near", "distant") if any(line.get(f"{n}_count", 0) for line in log)]
+    names = names if "distant" in names else ["loss"]
     for name in names:
         pairs = [(line["step"], line[name]) for line in log if line.get(name) is not None]
         steps, values = np.array(pairs, dtype=float).T
@@ -288,7 +302,6 @@ def _loss_panel(ax: Axes, model: str, log: Sequence[Mapping[str, Any]], theme: T
                 marker="o" if len(values) == 1 else "")  # fmt: skip
     ax.set_title(label(model), color=colour)
     ax.set_xlabel("optimizer step")
-    ax.set_ylim(bottom=0)
     ax.margins(x=0.02)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.legend(loc="upper right", fontsize=10)

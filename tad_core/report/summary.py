@@ -166,8 +166,8 @@ def _windows(curve: Mapping[str, Any] | None) -> Iterator[str]:
     for mode in measured:
         w = curve[mode]
         yield (
-            f"The {label(mode)} window, {_steps(w['window'])}, is where the student's smoothed confidence falls "
-            f"to {w['threshold']:g}."
+            f"The {label(mode)} window, {_steps(w['window'])}, ends where the student's smoothed confidence falls "
+            f"below {w['threshold']:g}."
         )
 
 
@@ -181,7 +181,7 @@ def _window_cautions(curve: Mapping[str, Any] | None, trained: Sequence[str]) ->
         w = curve[mode]
         if w["source"] == "cap":
             yield (
-                f"The student's confidence does not fall to {w['threshold']:g} at any distance that was "
+                f"The student's confidence does not fall below {w['threshold']:g} at any distance that was "
                 f"measured: the {label(mode)} window, {_steps(w['window'])}, is the configured cap and not a "
                 "measurement."
             )

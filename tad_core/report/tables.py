@@ -164,11 +164,14 @@ def windows(curve: Mapping[str, Any]) -> Table:
 
 
 def _window_source(window: Mapping[str, Any]) -> str:
-    if window["source"] == "fixed":
-        return "fixed in the configuration"
+    below = f"below {window['threshold']:g}"
     if window["source"] == "cap":
-        return f"the configured cap: confidence did not fall to {window['threshold']:g}"
-    return f"measured: smoothed confidence falls to {window['threshold']:g}"
+        return f"the configured cap: smoothed confidence never falls {below}"
+    if window["source"] == "calibrated":
+        return f"measured: the last step before smoothed confidence falls {below}"
+    if not window["crossed"]:
+        return f"fixed in the configuration; smoothed confidence never falls {below}"
+    return f"fixed in the configuration; smoothed confidence falls {below} at {window['crossing']:.1f} steps"
 
 
 def losses(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:

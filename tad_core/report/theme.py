@@ -33,6 +33,7 @@ class Theme:
         muted: secondary text and raw data.
         grid: rules and gridlines.
         warn: the edge of cautions.
+        accent: bars that belong to no model.
         models: colour of each model.
         steps: name of the matplotlib colour map of reveal steps (perceptually uniform).
     """
@@ -43,6 +44,7 @@ class Theme:
     muted: str
     grid: str
     warn: str
+    accent: str
     models: dict[str, str]
     steps: str = "viridis"
 
@@ -58,6 +60,7 @@ LIGHT = Theme(
     muted="#6b7280",
     grid="#e5e7eb",
     warn="#b08900",
+    accent="#21827a",
     models={"base": "#7d838c", "sft": "#6c1d5f", "quality": "#0067b0", "speed": "#d0480b"},
 )
 
@@ -68,6 +71,7 @@ DARK = Theme(
     muted="#9aa3af",
     grid="#2c323b",
     warn="#e6c229",
+    accent="#45b5aa",
     models={"base": "#9aa0a8", "sft": "#b14cff", "quality": "#5ab4f2", "speed": "#ff7f45"},
 )
 

@@ -36,6 +36,12 @@ def has_colour(picture: bytes, colour: str) -> bool:
     return bool((np.abs(pixels(picture) - want).max(axis=-1) < 0.02).sum() > 20)
 
 
+def has_bar(picture: bytes, colour: str) -> bool:
+    """Whether a good area, more than letters have, is of this colour (bars let a tenth of the paper through)."""
+    want = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]) * 0.9 + 0.1
+    return bool((np.abs(pixels(picture) - want).max(axis=-1) < 0.02).sum() > 2000)
+
+
 def make_scores(
     fake: SimpleNamespace, curves: Mapping[str, Any], tasks: tuple[str, ...] = ("sums",)
 ) -> Scores:
@@ -109,8 +115,9 @@ def test_kept_with_and_without_a_comparison(fake: SimpleNamespace) -> None:
     alone = {**both, "by_source": [e for e in both["by_source"] if e["condition"] == "privileged"]}
     nothing = {**alone, "by_source": [{**alone["by_source"][0], "kept": 0, "rejected": {"different": 20}}]}
 
-    assert has_colour(plots.kept(both), LIGHT.colour("base"))
-    assert not has_colour(plots.kept(alone), LIGHT.colour("base"))
+    assert has_bar(plots.kept(both), LIGHT.muted)
+    assert not has_bar(plots.kept(alone), LIGHT.muted)
+    assert has_bar(plots.kept(alone), LIGHT.accent)
     assert_drawn(plots.kept(nothing))
 
 

@@ -173,5 +173,5 @@ def test_the_terminal_shows_table_sentences_and_the_way_to_the_page(written: Art
 
     text = out.getvalue()
     assert re.search(r"Quality +80\.0 +75\.0 +4\.00 +3\.00 +400 +302\.2 \[", text)
-    assert "! The student's confidence does not fall to 0.2" in text
+    assert "! The student's confidence does not fall below 0.2" in text
     assert f"{written.url}/report.html" in text

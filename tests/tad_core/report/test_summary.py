@@ -72,9 +72,9 @@ def test_one_model_alone_is_compared_with_nothing(fake: SimpleNamespace) -> None
 def test_a_window_from_the_cap_is_no_measurement(fake: SimpleNamespace) -> None:
     text = say(fake, kind="caution")
 
-    assert "does not fall to 0.2" in text
+    assert "does not fall below 0.2" in text
     assert "the Speed window, 6 steps, is the configured cap and not a measurement" in text
-    assert "Quality window, 4 steps, is where" in say(fake, kind="fact")
+    assert "Quality window, 4 steps, ends where" in say(fake, kind="fact")
 
 
 def test_fixed_and_equal_windows_are_told(fake: SimpleNamespace) -> None:

@@ -85,10 +85,14 @@ def test_windows_name_their_source(fake: SimpleNamespace) -> None:
     fixed = fake.curve(quality={"source": "fixed", "window": 1})
 
     assert [row[2] for row in texts(tables.windows(fake.curve()))] == [
-        "measured: smoothed confidence falls to 0.5",
-        "the configured cap: confidence did not fall to 0.2",
+        "measured: the last step before smoothed confidence falls below 0.5",
+        "the configured cap: smoothed confidence never falls below 0.2",
     ]
-    assert texts(tables.windows(fixed))[0] == ["Quality", "1", "fixed in the configuration"]
+    assert texts(tables.windows(fixed))[0] == [
+        "Quality",
+        "1",
+        "fixed in the configuration; smoothed confidence falls below 0.5 at 4.0 steps",
+    ]
 
 
 def test_losses_are_weighted_by_their_tokens() -> None:
