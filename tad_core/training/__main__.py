@@ -12,12 +12,8 @@ import traceback
 import warnings
 
 from tad_core.errors import TADError
+from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
 
-#: a line that begins so tells the parent what went wrong, whatever launcher stands between
-ERROR_PREFIX = "TRAINING_ERROR "
-EXIT_OUT_OF_MEMORY = 3
-#: set by ``launch``: the process is nobody's without the one that started it
-CHILD_VARIABLE = "TAD_TRAINING_CHILD"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -32,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     if CHILD_VARIABLE in os.environ and not _die_with_parent():
         return 1
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from tad_core.training.recorder import EXIT_INTERRUPTED, StopRequest  # torch: after the parent is watched
+    from tad_core.training.recorder import StopRequest  # torch: after the parent is watched
 
     stop = StopRequest()
     stop.install()

@@ -23,6 +23,7 @@ import psutil  # type: ignore[import-untyped]
 
 from tad_core import errors
 from tad_core.errors import ConfigError, OutOfMemoryError, SubprocessError, TADError
+from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
 from tad_core.training.spec import TrainingSpec, write_spec
 
 #: between the polite request and the kill
@@ -135,8 +136,6 @@ def _tee(
     reported: list[str],
     on_line: OnLine | None,
 ) -> None:
-    from tad_core.training.__main__ import ERROR_PREFIX
-
     for line in lines:
         write(line)
         text = line.rstrip("\n")
@@ -150,9 +149,6 @@ def _tee(
 
 def explain(status: int, tail: Iterable[str], reported: list[str], log_file: Path) -> TADError:
     """The error that an exit status and the child's own report stand for."""
-    from tad_core.training.__main__ import EXIT_OUT_OF_MEMORY
-    from tad_core.training.recorder import EXIT_INTERRUPTED
-
     for text in reported:
         with contextlib.suppress(ValueError, KeyError):
             report = json.loads(text)
@@ -202,8 +198,6 @@ def stop(process: subprocess.Popen[str], grace_s: float = GRACE_S) -> None:
 
 def _environment() -> dict[str, str]:
     """The parent's, and what makes the child find this package and speak line by line."""
-    from tad_core.training.__main__ import CHILD_VARIABLE
-
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {

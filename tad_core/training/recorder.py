@@ -24,9 +24,8 @@ from tad_core.errors import ConfigError
 from tad_core.objectives.base import LossParts
 from tad_core.rng import key
 from tad_core.training.checkpoint import write_atomic
+from tad_core.training.exits import EXIT_INTERRUPTED
 
-#: exit status of a run that was asked to stop and saved a checkpoint first (EX_TEMPFAIL)
-EXIT_INTERRUPTED = 75
 LOSSES = "losses.jsonl"
 
 

@@ -66,7 +66,8 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
         start = f"resuming from step {recorder.done_before}" if resumed else "starting"
         print(
             f"{start}: {len(table)} rows, {plan.epoch_states} states an epoch, {plan.steps} steps of "
-            f"{config.global_batch_size} on {world_size} x {device.type}",
+            f"{config.global_batch_size} on {world_size} x {device.type}"
+            + (f"; {too_long} references left out, too long for the response" if too_long else ""),
             flush=True,
         )
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)

@@ -46,7 +46,9 @@ def test_rate_weight_and_mask_agree():
 
 def test_divided_by_all_response_tokens_so_that_the_mean_is_unbiased():
     length, states, vocabulary = 50, 2000, 7
-    marks = objective().mark(np.zeros((states, length), dtype=np.int64), objective().draws("p", length, states, 0))
+    marks = objective().mark(
+        np.zeros((states, length), dtype=np.int64), objective().draws("p", length, states, 0)
+    )
     assert objective().totals(marks) == (states * length, 0)
     count = int(marks.near_BL.sum())
     weights_N = torch.from_numpy(marks.weight_B[np.nonzero(marks.near_BL)[0]])
@@ -60,7 +62,11 @@ def test_divided_by_all_response_tokens_so_that_the_mean_is_unbiased():
 def test_draws_are_keyed():
     draws = objective().draws("p", 10, 5, 0)
     assert (draws == objective().draws("p", 99, 5, 0)).all()
-    for other in (objective().draws("q", 10, 5, 0), objective().draws("p", 10, 5, 1), objective(2).draws("p", 10, 5, 0)):
+    for other in (
+        objective().draws("q", 10, 5, 0),
+        objective().draws("p", 10, 5, 1),
+        objective(2).draws("p", 10, 5, 0),
+    ):
         assert not set(draws.tolist()) & set(other.tolist())
 
 

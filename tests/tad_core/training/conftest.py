@@ -97,7 +97,9 @@ def make_config(**changes: Any) -> DistillConfig:
     return DistillConfig(**{**values, **changes})
 
 
-def make_spec(root: Path, checkpoint: Path, *, rows: int = 6, window: int = 3, **changes: Any) -> TrainingSpec:
+def make_spec(
+    root: Path, checkpoint: Path, *, rows: int = 6, window: int = 3, **changes: Any
+) -> TrainingSpec:
     """A spec over ``rows`` made-up trajectories, with its output in ``root/out``."""
     shard, judged = make_shard(root / "data", [make_trajectory(i) for i in range(rows)])
     return TrainingSpec(

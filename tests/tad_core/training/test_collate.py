@@ -36,7 +36,9 @@ def test_batch_against_a_loop(world, made):
     for b, i in enumerate(indices):
         row, step = rows[plan.row_S[i]], int(plan.draw_S[i])
         revealed_at_L = np.array(row.revealed_at)
-        state = [world.MASK if r > step else t for t, r in zip(row.response_ids, row.revealed_at, strict=True)]
+        state = [
+            world.MASK if r > step else t for t, r in zip(row.response_ids, row.revealed_at, strict=True)
+        ]
         for who, prompt in (("student", row.student_prompt_ids), ("teacher", row.teacher_prompt_ids)):
             ids = batch[f"{who}_ids_BW"][b].tolist()
             real = len(prompt) + world.LENGTH
@@ -68,7 +70,9 @@ def test_rows_of_the_loss_are_exactly_the_mask_tokens(world, made):
             if who == "teacher":
                 assert set(batch["distant_teacher_M"].tolist()) <= set(masked)
             else:
-                assert sorted(batch["near_student_N"].tolist() + batch["distant_student_M"].tolist()) == masked
+                assert (
+                    sorted(batch["near_student_N"].tolist() + batch["distant_student_M"].tolist()) == masked
+                )
 
 
 def test_totals_are_those_of_the_whole_step(made):

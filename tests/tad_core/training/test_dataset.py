@@ -40,7 +40,10 @@ def test_only_privileged_rows_that_passed(world, tmp_path):
 def test_arrays_are_the_trajectories(kept):
     table, _, rows = kept()
     for r, row in enumerate(rows):
-        for prompts, ids in ((table.student, row.student_prompt_ids), (table.teacher, row.teacher_prompt_ids)):
+        for prompts, ids in (
+            (table.student, row.student_prompt_ids),
+            (table.teacher, row.teacher_prompt_ids),
+        ):
             assert prompts.length_R[r] == len(ids)
             assert prompts.ids_RP[r, : len(ids)].tolist() == ids
         assert table.response_RL[r].tolist() == row.response_ids
@@ -70,7 +73,9 @@ def test_verdicts_of_other_rows_are_refused(world, tmp_path):
 def test_a_flipped_byte_is_noticed(world, tmp_path, column):
     shard, judged = world.make_shard(tmp_path, [world.make_trajectory(i) for i in range(20)])
     group = pq.ParquetFile(shard).metadata.row_group(0)
-    chunk = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema.startswith(column))
+    chunk = next(
+        c for c in map(group.column, range(group.num_columns)) if c.path_in_schema.startswith(column)
+    )
     content = bytearray(Path(shard).read_bytes())
     content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 0xFF
     Path(shard).write_bytes(content)
@@ -83,7 +88,7 @@ def test_an_epoch_visits_every_drawn_state_once(kept):
     assert plan.steps == 3 and len(plan) == 24 == plan.epoch_states
     seen = Counter(zip(plan.row_S.tolist(), plan.draw_S.tolist(), strict=True))
     assert max(seen.values()) == 1
-    assert Counter(plan.row_S.tolist()) == {row: 6 for row in range(4)}
+    assert Counter(plan.row_S.tolist()) == dict.fromkeys(range(4), 6)
 
 
 def test_epochs_and_max_steps_set_the_number_of_steps(kept):
@@ -91,7 +96,10 @@ def test_epochs_and_max_steps_set_the_number_of_steps(kept):
     assert kept(rows=4, max_steps=None, epochs=0.01)[1].steps == 1
     plan = kept(rows=4, max_steps=10)[1]
     assert plan.steps == 10 and len(plan) == 80
-    epochs = [set(zip(plan.row_S[p].tolist(), plan.draw_S[p].tolist(), strict=True)) for p in (np.s_[:24], np.s_[24:48])]
+    epochs = [
+        set(zip(plan.row_S[p].tolist(), plan.draw_S[p].tolist(), strict=True))
+        for p in (np.s_[:24], np.s_[24:48])
+    ]
     assert epochs[0] != epochs[1]  # the second epoch draws anew
 
 
@@ -131,7 +139,9 @@ def write_problems(path, references):
 
 def test_references_are_padded_with_end_of_text(world, checkpoint, tmp_path):
     tokenizer = load_tokenizer(checkpoint)
-    path = write_problems(tmp_path / "problems.jsonl", ["w7 w8 w9", " ".join(["w7"] * 12), " ".join(["w7"] * 11)])
+    path = write_problems(
+        tmp_path / "problems.jsonl", ["w7 w8 w9", " ".join(["w7"] * 12), " ".join(["w7"] * 11)]
+    )
     table, too_long = load_references(path, tokenizer, world.EOS, world.LENGTH)
     assert table.names == ["p/0", "p/2"] and too_long == 1  # 12 words leave no room for the end
     assert table.response_RL[0].tolist() == [7, 8, 9] + [world.EOS] * 9

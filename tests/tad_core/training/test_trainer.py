@@ -118,7 +118,9 @@ def test_only_rows_of_the_loss_get_a_gradient(make_trainer, monkeypatch, world, 
     trainer.training_step(trainer.model, batch)
     (hidden_BWD,) = kept
     touched = hidden_BWD.grad.abs().sum(-1).flatten().nonzero().flatten().tolist()
-    expected = batch["near_student_N"].tolist() + (batch["distant_student_M"].tolist() if distant == "soft" else [])
+    expected = batch["near_student_N"].tolist() + (
+        batch["distant_student_M"].tolist() if distant == "soft" else []
+    )
     assert touched == sorted(expected)
     assert (batch["student_ids_BW"].flatten()[touched] == world.MASK).all()
 
@@ -213,6 +215,11 @@ def test_two_processes_give_the_step_of_one(world, checkpoint, tmp_path):
     assert_same_run(run(world, checkpoint, tmp_path / "one", micro_batch_size=2), results(tmp_path / "two"))
 
 
+def test_gradient_checkpointing_changes_nothing_but_memory(world, checkpoint, tmp_path):
+    plain = run(world, checkpoint, tmp_path / "plain")
+    assert_same_run(plain, run(world, checkpoint, tmp_path / "saving", gradient_checkpointing=True))
+
+
 def test_the_loss_falls(world, checkpoint, tmp_path):
     spec = world.make_spec(tmp_path, checkpoint, max_steps=30, learning_rate=2e-2)
     train(spec, StopRequest())
@@ -229,6 +236,8 @@ def test_the_loss_falls(world, checkpoint, tmp_path):
         ("cosine", 0, [1.0, 0.8536, 0.5, 0.1464]),
     ],
 )
-def test_the_learning_rate_logged_is_the_one_of_the_step(world, checkpoint, tmp_path, schedule, warmup, expected):
+def test_the_learning_rate_logged_is_the_one_of_the_step(
+    world, checkpoint, tmp_path, schedule, warmup, expected
+):
     losses, _ = run(world, checkpoint, tmp_path, schedule=schedule, warmup_steps=warmup, learning_rate=1.0e-4)
     assert [row["lr"] / 1e-4 for row in losses] == pytest.approx(expected, abs=1e-3)

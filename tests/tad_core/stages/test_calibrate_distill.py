@@ -1,0 +1,200 @@
+"""Calibrate and distil on a real small collection: artifacts, fingerprints, the child process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tad_core.artifacts import Store
+from tad_core.config import TADConfig, parse_config
+from tad_core.errors import ConfigError, SubprocessError
+from tad_core.models.loading import load_model
+from tad_core.models.lora import load_adapter
+from tad_core.stages import calibrate as calibrate_stage
+from tad_core.stages import collect as collect_stage
+from tad_core.stages import distill as distill_stage
+from tad_core.stages.calibrate import calibrate, read_windows
+from tad_core.stages.distill import distill, parse_step, spec_of
+from tad_core.trajectory.shards import read_trajectories, write_verdicts
+
+
+@pytest.fixture(scope="module")
+def config(tiny_checkpoint):
+    """Enough problems that something is trained on; two threads of nothing."""
+    return parse_config({
+        "name": "tiny",
+        "model": {"path": str(tiny_checkpoint), "device": "cpu", "threads": 1},
+        "data": [{"name": "sums", "source": "arithmetic", "count": 4, "options": {"min_steps": 1, "max_steps": 2}}],
+        "rollout": {"response_length": 48, "block_length": 16, "shard_size": 3, "compare_plain": 2},
+        "calibrate": {"states": 12},
+        "distill": {
+            "states_per_trajectory": 4, "max_steps": 4, "log_steps": 1, "global_batch_size": 4,
+            "micro_batch_size": 2, "learning_rate": 1e-3, "lora": {"rank": 2, "alpha": 2},
+        },
+        "evaluate": {"tasks": [{"name": "sums", "source": "arithmetic", "split": "heldout", "count": 3}],
+                     "thresholds": [0.5], "decode": {"block_length": 16}},
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(config, tmp_path_factory):
+    """A collection, and verdicts by which all but one trajectory passed (a random model is never right)."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    collection = collect_stage.collect(config, store)
+    with store.writer("filter", 1, "f" * 32, {}, [collection]) as writer:
+        for shard in collection.manifest.info["shards"]:
+            rows = read_trajectories(collection.local(f"{shard['name']}.parquet"))
+            verdicts = [
+                {
+                    **{n: getattr(row, n) for n in ("problem_id", "source", "sample", "condition")},
+                    "verdict": "different" if i == 1 else "passed", "reason": "", "extracted": "",
+                }
+                for i, row in enumerate(rows)
+            ]  # fmt: skip
+            name = f"{shard['name']}.verdicts.parquet"
+            write_verdicts(writer.path(name, rows=len(rows)), verdicts)
+        filtered = writer.commit({})
+    return store, collection, filtered
+
+
+@pytest.fixture(scope="module")
+def windows(config, made):
+    store, collection, filtered = made
+    return calibrate(config, collection, filtered, store)
+
+
+def changed(config: TADConfig, **sections):
+    tree = config.model_dump(mode="json")
+    for section, values in sections.items():
+        tree[section] = {**tree[section], **values}
+    return parse_config(tree)
+
+
+def test_curve_and_windows(config, made, windows):
+    curve = windows.read_json("curve.json")
+    assert curve["offsets"] == list(range(1, 49)) and curve["states"] == 12
+    assert sum(curve["count"]) > 12 and curve["count"][0] == 12  # every state has a token one step away
+    assert sum(curve["count_text"]) <= sum(curve["count"])
+    for mode, cap in (("quality", 8), ("speed", 20)):
+        assert curve[mode]["source"] in ("calibrated", "cap")
+        assert curve[mode]["window"] == cap or curve[mode]["crossed"]
+    assert read_windows(windows) == {m: curve[m]["window"] for m in ("quality", "speed")}
+    assert windows.manifest.info["states"] == 12
+
+
+def test_calibration_is_found_again_and_fixed_windows_are_taken(config, made, windows, monkeypatch):
+    store, collection, filtered = made
+    fixed = changed(config, calibrate={"quality_window": 3, "speed_window": 5})
+    assert read_windows(calibrate(fixed, collection, filtered, store)) == {"quality": 3, "speed": 5}
+    monkeypatch.setattr(calibrate_stage, "curve_of", lambda *_: pytest.fail("measured again"))
+    assert calibrate(config, collection, filtered, store) == windows
+    runtime = changed(config, calibrate={"batch_size": 7}, model={"threads": 2})
+    assert calibrate(runtime, collection, filtered, store) == windows
+
+
+def test_a_fixed_window_beyond_the_response_is_refused(config, made):
+    store, collection, filtered = made
+    with pytest.raises(ConfigError, match=r"calibrate.speed_window: 49 .* 48"):
+        calibrate(changed(config, calibrate={"speed_window": 49}), collection, filtered, store)
+
+
+def test_what_enters_the_fingerprint(config, made, windows):
+    _, collection, filtered = made
+
+    def key(mode="quality", windows_ref=windows, **sections):
+        return distill_stage.key(changed(config, **sections), mode, collection, filtered, windows_ref)
+
+    same, window = key(), read_windows(windows)["quality"]
+    assert key(distill={"save_steps": 5, "log_steps": 3, "timeout_s": 9.0}) == same
+    assert (
+        key(calibrate={"quality_window": window}, windows_ref=None) == same
+    )  # its value counts, not its origin
+    different = [
+        key("speed"),
+        key("sft"),
+        key(distill={"learning_rate": 1e-5}),
+        key(distill={"near": "soft"}),
+        key(calibrate={"quality_window": window + 1}, windows_ref=None),
+    ]
+    assert len({same, *different}) == 6
+    assert key("sft", distill={"near": "soft", "weight_distant": 3.0}) == key("sft")
+    assert key("sft", windows_ref=None) == key("sft")
+
+
+def test_the_wrong_settings_are_refused(config, made, windows):
+    _, collection, filtered = made
+    with pytest.raises(ConfigError, match=r"calibrate\.speed_window: not set"):
+        distill_stage.key(config, "speed", collection, filtered, None)
+    with pytest.raises(ConfigError, match=r"distill.objective: sft gives no quality model"):
+        distill_stage.key(
+            changed(config, distill={"objective": "sft"}), "quality", collection, filtered, windows
+        )
+
+
+def test_the_spec_has_privileged_shards_only_and_binds_the_content(config, made, windows, tmp_path):
+    _, collection, filtered = made
+    spec = spec_of(config, "quality", collection, filtered, windows, tmp_path, "k" * 32)
+    assert [Path(p).name for p in spec.trajectories] == [
+        "privileged-00000-00003.parquet", "privileged-00003-00004.parquet",
+    ]  # fmt: skip
+    assert [Path(p).name.split(".")[0] for p in spec.verdicts] == [Path(p).stem for p in spec.trajectories]
+    other = collection.model_copy(update={"digest": "0" * 32})
+    assert spec_of(config, "quality", other, filtered, windows, tmp_path, "k" * 32).mark != spec.mark
+    sft = spec_of(config, "sft", collection, filtered, None, tmp_path, "k" * 32)
+    assert sft.distill.objective == "sft" and sft.problems and sft.window is None and not sft.trajectories
+
+
+def test_distil_trains_in_a_child_and_keeps_the_adapter(config, made, windows, tiny_checkpoint):
+    store, collection, filtered = made
+    told, lines = [], []
+    ref = distill(
+        config, "quality", collection, filtered, windows, store, on_progress=told.append, on_line=lines.append
+    )
+    assert set(ref.manifest.files) == {
+        "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "losses.jsonl", "summary.json",
+    }  # fmt: skip
+    rows = [json.loads(line) for line in ref.local("losses.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert set(rows[0]) == {"step", "loss", "near", "distant", "near_count", "distant_count", "lr", "wall_s"}
+    assert ref.read_json("summary.json")["rows"] == 3  # four privileged, one of which was wrong
+    assert [(p.stage, p.done, p.total, p.unit) for p in told] == [
+        ("distill quality", i, 4, "steps") for i in range(1, 5)
+    ]
+    assert told[0].figures["near"] == pytest.approx(rows[0]["near"], abs=1e-4)
+    assert any(line.startswith("starting") for line in lines)
+    model = load_adapter(load_model(config.model), ref.local_folder("adapter"))
+    assert model.peft_config["default"].r == 2
+    assert not Path(store.url("distill", ref.fingerprint), "work").exists()
+
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr(distill_stage, "launch", lambda *_: pytest.fail("trained again"))
+        assert distill(config, "quality", collection, filtered, windows, store) == ref
+
+
+def test_a_failed_child_leaves_no_artifact_and_keeps_its_work(config, made, windows, monkeypatch):
+    store, collection, filtered = made
+
+    def fails(spec, on_line):
+        (Path(spec.output) / "checkpoint-1").mkdir()
+        raise SubprocessError("it ended")
+
+    monkeypatch.setattr(distill_stage, "launch", fails)
+    with pytest.raises(SubprocessError):
+        distill(config, "speed", collection, filtered, windows, store)
+    mark = distill_stage.key(config, "speed", collection, filtered, windows)
+    assert store.find("distill", mark, [collection, filtered]) is None
+    assert (store.scratch("distill", mark) / "checkpoint-1").exists()
+
+
+@pytest.mark.parametrize("line", ["starting: 3 rows", "step x/4 loss 1", "step 1/4 loss", ""])
+def test_other_lines_are_no_progress(line):
+    assert parse_step(line, "speed") is None
+
+
+def test_progress_line():
+    progress = parse_step("step 3/40 loss 1.5000 lr 1e-05 states/s 12.5", "speed")
+    assert progress is not None and (progress.done, progress.total) == (3, 40)
+    assert progress.figures == {"loss": 1.5, "lr": 1e-5, "states/s": 12.5}

@@ -1,0 +1,137 @@
+"""The confidence curve against a model with known answers, and the rule that reads a window from a curve."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tad_core.calibration import measure, read_window, sample_states, smooth
+from tad_core.models import DiffusionLM, LLaDAConfig
+from tad_core.trajectory.schema import Trajectory
+
+MASK, EOS, VOCAB, LENGTH = 8, 9, 10, 6
+
+
+class Known(DiffusionLM):
+    """Predicts 3 everywhere: the more sure, the more tokens of the sequence it can see."""
+
+    config_class = LLaDAConfig
+
+    def __init__(self):
+        super().__init__(LLaDAConfig(vocab_size=VOCAB, mask_token_id=MASK, eos_token_id=EOS))
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+        self.widths = []
+
+    def hidden(self, input_ids_BL, attention_mask_BL=None):
+        self.widths.append(input_ids_BL.shape[1])
+        real_BL = torch.ones_like(input_ids_BL) if attention_mask_BL is None else attention_mask_BL
+        seen_B = ((input_ids_BL != MASK) & (real_BL == 1)).sum(1)
+        return seen_B[:, None, None].float().expand(-1, input_ids_BL.shape[1], 1)
+
+    def head(self, hidden_ND):
+        logits_NV = torch.zeros(*hidden_ND.shape[:-1], VOCAB)
+        logits_NV[..., 3] = hidden_ND[..., 0]
+        return logits_NV
+
+
+def sure(seen):
+    return np.exp(seen) / (np.exp(seen) + VOCAB - 1)
+
+
+def trajectory(prompt, response=(3,) * LENGTH, order=range(1, LENGTH + 1), name="p"):
+    return Trajectory(
+        problem_id=name, source="s", kind="math", sample=0, condition="privileged", student_prompt_ids=[1] * prompt,
+        teacher_prompt_ids=[1] * (prompt + 5), response_ids=list(response), revealed_at=list(order),
+        confidence=[1.0] * LENGTH, filled_from=LENGTH + 1, mode="exact", text="",
+    )  # fmt: skip
+
+
+def test_the_curve_by_hand():
+    # All states of one trajectory; state t shows 2 + t tokens, its masked tokens have offsets 1 to L - t.
+    curve = measure(Known(), [trajectory(2)], states=LENGTH, seed=0, batch_size=4)
+    assert curve.states == LENGTH
+    for offset in range(1, LENGTH + 1):
+        steps = range(LENGTH - offset + 1)
+        assert curve.count_L[offset - 1] == len(steps)
+        assert curve.confidence_L[offset - 1] == pytest.approx(
+            np.mean([sure(2 + t) for t in steps]), rel=1e-5
+        )
+
+
+def test_the_student_prompt_is_used_and_padding_does_not_show():
+    mixed = [trajectory(1, name="a"), trajectory(4, name="b")]
+    model = Known()
+    together = measure(model, mixed, states=99, seed=0, batch_size=50)
+    assert model.widths == [4 + LENGTH]  # the student's prompts, not the teacher's
+    one_by_one = measure(Known(), mixed, states=99, seed=0, batch_size=1)
+    np.testing.assert_allclose(together.confidence_L, one_by_one.confidence_L, rtol=1e-6)
+    assert (together.count_L == one_by_one.count_L).all() and together.states == 2 * LENGTH
+
+
+def test_text_leaves_out_what_comes_after_the_first_end():
+    ended = trajectory(2, response=(3, 3, EOS, EOS, EOS, EOS))
+    curve = measure(Known(), [ended], states=LENGTH, seed=0, batch_size=9)
+    assert curve.count_L.tolist() == [6, 5, 4, 3, 2, 1]
+    assert curve.text_count_L.tolist() == [3, 2, 1, 0, 0, 0]  # positions 0 to 2, the end itself included
+    assert curve.text_L[3:].tolist() == [0, 0, 0]
+
+
+@given(st.integers(1, 5), st.integers(1, 60), st.integers(0, 99))
+def test_sampled_states_are_distinct_and_keyed(count, states, seed):
+    rows = [trajectory(1, name=str(i)) for i in range(count)]
+    pairs = sample_states(rows, states, LENGTH, seed)
+    assert len(set(pairs)) == len(pairs) == min(states, count * LENGTH)
+    assert all(0 <= r < count and 0 <= t < LENGTH for r, t in pairs)
+    assert pairs == sample_states(rows, states, LENGTH, seed)
+
+
+def test_smoothing_is_count_weighted_and_centred():
+    curve_L, count_L = np.array([1.0, 0.0, 0.5, 0.0]), np.array([3, 1, 2, 0])
+    assert smooth(curve_L, count_L, 1).tolist() == curve_L.tolist()
+    assert smooth(curve_L, count_L, 3) == pytest.approx([3 / 4, 4 / 6, 1 / 3, 0.5])
+    assert smooth(curve_L, count_L, 99) == pytest.approx([4 / 6] * 4)
+
+
+COUNT = np.ones(5, dtype=np.int64)
+
+
+@pytest.mark.parametrize(
+    ("curve", "window", "crossing"),
+    [
+        ([0.9, 0.7, 0.6, 0.4, 0.2], 3, 3.5),
+        ([0.9, 0.5, 0.4, 0.3, 0.2], 2, 2.0),  # at the threshold is not below it
+        ([0.4, 0.3, 0.2, 0.1, 0.0], 1, 1.0),  # below from the start: at least 1
+        ([0.9, 0.4, 0.9, 0.9, 0.9], 1, 1.8),  # the first crossing counts
+        ([0.9, 0.9, 0.9, 0.9, 0.1], 4, 4.5),
+    ],
+)
+def test_the_rule(curve, window, crossing):
+    read = read_window(np.array(curve), COUNT, 0.5, cap=17)
+    assert (read.window, read.crossed, read.source) == (window, True, "calibrated")
+    assert read.crossing == pytest.approx(crossing)
+
+
+def test_a_curve_that_never_crosses_gives_the_cap():
+    read = read_window(np.array([0.9, 0.8, 0.7, 0.6, 0.5]), COUNT, 0.5, cap=17)
+    assert (read.window, read.crossed, read.source, read.crossing) == (17, False, "cap", None)
+
+
+def test_offsets_that_no_state_had_are_not_read():
+    count = np.array([5, 4, 3, 0, 0])
+    assert read_window(np.array([0.9, 0.8, 0.7, 0.0, 0.0]), count, 0.5, cap=17).crossed is False
+
+
+def test_a_fixed_window_is_taken_and_the_crossing_told():
+    read = read_window(np.array([0.9, 0.7, 0.6, 0.4, 0.2]), COUNT, 0.5, cap=17, fixed=9)
+    assert (read.window, read.source, read.crossed, read.crossing) == (9, "fixed", True, pytest.approx(3.5))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.3, 0.9), st.floats(0.05, 0.29))
+def test_a_lower_threshold_never_gives_a_shorter_window(curve, high, low):
+    curve_L, count_L = np.array(curve), np.ones(len(curve), dtype=np.int64)
+    long, short = (read_window(curve_L, count_L, t, cap=31) for t in (low, high))
+    assert long.window >= short.window
+    assert 1 <= short.window <= 31

@@ -1,0 +1,159 @@
+"""The parent's side: what an exit means, timeouts, and that nobody is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tad_core.errors import ConfigError, DataError, OutOfMemoryError, SubprocessError
+from tad_core.training import launch as module
+from tad_core.training.exits import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
+from tad_core.training.launch import command_for, explain, guarded, watch
+
+
+def script(text):
+    return guarded([sys.executable, "-u", "-c", text])
+
+
+def test_lines_go_to_the_log_and_to_the_listener(tmp_path):
+    lines = []
+    text = "import sys; print('one'); print('two', file=sys.stderr); print('TRAINING_ERROR {}')"
+    watch(script(text), tmp_path / "log", None, lines.append)
+    assert lines == ["one", "two"]
+    assert (tmp_path / "log").read_text() == "one\ntwo\nTRAINING_ERROR {}\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "reported", "kind", "message"),
+    [
+        (2, '{"kind": "ConfigError", "message": "distill.x: wrong"}', ConfigError, "distill.x: wrong"),
+        (1, '{"kind": "DataError", "message": "none kept"}', DataError, "none kept"),
+        (1, '{"kind": "OutOfMemoryError", "message": "2 GiB"}', OutOfMemoryError, "2 GiB.*micro_batch_size"),
+        (1, '{"kind": "Surprise", "message": "odd"}', SubprocessError, "odd"),
+        (1, "not json", SubprocessError, "status 1"),
+        (EXIT_OUT_OF_MEMORY, None, OutOfMemoryError, "micro_batch_size"),
+        (-9, None, OutOfMemoryError, "SIGKILL"),
+        (137, None, OutOfMemoryError, "SIGKILL"),
+        (EXIT_INTERRUPTED, None, SubprocessError, "saved a checkpoint"),
+        (-11, None, SubprocessError, "status -11"),
+    ],
+)
+def test_what_an_exit_means(status, reported, kind, message):
+    error = explain(status, ["the last line"], [reported] if reported else [], Path("log"))
+    assert type(error) is kind
+    assert re.search(message, str(error), re.DOTALL)
+
+
+def test_an_unknown_failure_shows_the_last_lines(tmp_path):
+    with pytest.raises(SubprocessError, match=r"(?s)status 7.*line 29") as caught:
+        watch(script("import sys\nfor i in range(30): print('line', i)\nsys.exit(7)"), tmp_path / "log")
+    assert "line 9\n" not in str(caught.value)  # only the last ones
+    assert not isinstance(caught.value, OutOfMemoryError)
+
+
+def test_a_report_behind_a_launcher_is_understood(tmp_path):
+    text = 'print(\'[rank0] TRAINING_ERROR {"kind": "ConfigError", "message": "lower it"}\'); raise SystemExit(1)'
+    with pytest.raises(ConfigError, match="lower it"):
+        watch(script(text), tmp_path / "log")
+
+
+def test_a_timeout_ends_a_child_that_obeys(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(SubprocessError, match=r"distill.timeout_s: .* 0.5 s"):
+        watch(script("import time; time.sleep(60)"), tmp_path / "log", 0.5)
+    assert time.monotonic() - started < 10
+
+
+def test_a_timeout_kills_a_child_and_grandchild_that_do_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.stop, "__defaults__", (0.5,))
+    stubborn = "import signal, time, os; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    text = stubborn + "if os.fork() == 0: time.sleep(60)\nprint(os.getpid(), flush=True); time.sleep(60)"
+    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    with pytest.raises(SubprocessError, match="timeout_s"):
+        watch(script(text), tmp_path / "log", 1.0)
+    assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
+
+
+def test_a_listener_that_raises_ends_the_child(tmp_path):
+    def cancelled(line):
+        raise KeyboardInterrupt
+
+    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    with pytest.raises(KeyboardInterrupt):
+        watch(script("import time; print('up'); time.sleep(60)"), tmp_path / "log", None, cancelled)
+    assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
+
+
+def gone(pid, within_s=10.0):
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def orphaned(world, tmp_path, run):
+    """Process id of a child whose parent was killed with SIGKILL."""
+    note = tmp_path / "pid"
+    parent = world.fork(lambda: run(note))
+    deadline = time.monotonic() + 20
+    while not (note.exists() and note.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child = int(note.read_text())
+    assert psutil.pid_exists(child)
+    os.kill(parent, signal.SIGKILL)
+    world.wait(parent)
+    return child
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a Linux facility")
+def test_the_child_dies_with_a_killed_parent(world, tmp_path):
+    def run(note):
+        text = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+        watch(script(text), tmp_path / "log")
+        return 0
+
+    assert gone(orphaned(world, tmp_path, run))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a Linux facility")
+def test_the_child_asks_for_it_itself_where_setpriv_is_missing(world, tmp_path):
+    def run(note):
+        text = (
+            "import time, os\nfrom tad_core.training.__main__ import _die_with_parent\nassert _die_with_parent()\n"
+            f"open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+        )
+        watch([sys.executable, "-c", text], tmp_path / "log")
+        return 0
+
+    assert gone(orphaned(world, tmp_path, run))
+
+
+def test_commands(world, checkpoint, tmp_path, monkeypatch):
+    def command(**config):
+        spec = world.make_spec(tmp_path, checkpoint, **config)
+        return command_for(spec, Path("s.json"))
+
+    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    assert command() == [sys.executable, "-m", "tad_core.training", "s.json"]
+    torchrun = command(launcher="torchrun", processes=2)
+    assert torchrun[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    assert torchrun[5:] == ["-m", "tad_core.training", "s.json"]
+    with pytest.raises(ConfigError, match="starts one process"):
+        command(processes=2)
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="deepspeed is not installed"):
+        command(launcher="deepspeed")
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
+    deepspeed = command(launcher="deepspeed", processes=2)
+    assert deepspeed[-4:] == ["2", "--module", "tad_core.training", "s.json"]
+    monkeypatch.setattr(module.shutil, "which", lambda name: "/usr/bin/setpriv")
+    assert command()[:3] == ["/usr/bin/setpriv", "--pdeathsig", "TERM"]

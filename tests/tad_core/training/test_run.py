@@ -1,0 +1,273 @@
+"""Whole runs: kill -9, SIGTERM, resume, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tad_core.data.problem import Problem
+from tad_core.errors import ConfigError
+from tad_core.training import checkpoint as checkpoints
+from tad_core.training.__main__ import main
+from tad_core.training.exits import ERROR_PREFIX, EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
+from tad_core.training.recorder import Recorder, StopRequest, read_losses
+from tad_core.training.run import hide_other_gpus, train
+from tad_core.training.spec import parse_spec, write_spec
+from tad_core.training.trainer import DistillTrainer
+
+
+def losses_of(spec):
+    return [
+        {k: v for k, v in row.items() if k != "wall_s"}
+        for row in read_losses(Path(spec.output) / "losses.jsonl")
+    ]
+
+
+def adapter_of(spec):
+    return (Path(spec.output) / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+@pytest.fixture
+def undisturbed(world, checkpoint, tmp_path):
+    """The same run without an accident; dropout is on, so a wrong random state would show."""
+    spec = world.make_spec(tmp_path / "undisturbed", checkpoint, save_steps=3)
+    assert train(spec, StopRequest())
+    return spec
+
+
+def die_at(step):
+    """In a forked child: kill -9 this process when ``step`` steps are done."""
+    original = Recorder.on_step_end
+
+    def deadly(self, args, state, control, **kwargs):
+        if state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, args, state, control, **kwargs)
+
+    Recorder.on_step_end = deadly
+
+
+@pytest.mark.parametrize("step", [2, 5, 7])
+def test_after_kill_9_the_run_ends_as_the_undisturbed_one(world, checkpoint, tmp_path, undisturbed, step):
+    spec = world.make_spec(tmp_path / "killed", checkpoint, save_steps=3)
+
+    def work():
+        die_at(step)
+        train(spec, StopRequest())
+        return 0
+
+    assert world.wait(world.fork(work)) == -signal.SIGKILL
+    newest = checkpoints.newest(Path(spec.output), spec.mark)
+    assert (checkpoints.step_of(newest) if newest else 0) == (step - 1) // 3 * 3
+    assert train(spec, StopRequest())
+    assert losses_of(spec) == losses_of(undisturbed)
+    assert adapter_of(spec) == adapter_of(undisturbed)
+
+
+def test_a_kill_while_saving_costs_that_checkpoint_only(world, checkpoint, tmp_path, undisturbed):
+    spec = world.make_spec(tmp_path / "killed", checkpoint, save_steps=3)
+
+    def work():
+        original = checkpoints.seal
+
+        def deadly(folder, mark):
+            if checkpoints.step_of(folder) == 6:
+                os.kill(os.getpid(), signal.SIGKILL)
+            original(folder, mark)
+
+        checkpoints.seal = deadly
+        train(spec, StopRequest())
+        return 0
+
+    assert world.wait(world.fork(work)) == -signal.SIGKILL
+    output = Path(spec.output)
+    assert (output / "checkpoint-6").exists()
+    assert checkpoints.step_of(checkpoints.newest(output, spec.mark)) == 3
+    assert train(spec, StopRequest())
+    assert losses_of(spec) == losses_of(undisturbed)
+    assert adapter_of(spec) == adapter_of(undisturbed)
+
+
+def test_sigterm_saves_and_the_next_call_goes_on(world, checkpoint, tmp_path):
+    spec = world.make_spec(tmp_path, checkpoint, max_steps=400, log_steps=1, save_steps=1000)
+    write_spec(spec, tmp_path / "spec.json")
+    pid = world.fork(lambda: main([str(tmp_path / "spec.json")]))
+    losses = Path(spec.output) / "losses.jsonl"
+    deadline = time.monotonic() + 60
+    while not (losses.exists() and losses.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGTERM)
+    assert world.wait(pid) == EXIT_INTERRUPTED
+    newest = checkpoints.newest(Path(spec.output), spec.mark)
+    done = checkpoints.step_of(newest)
+    assert 0 < done < 400
+    assert len(losses_of(spec)) == done  # every step that was done is on file
+    assert not (Path(spec.output) / "summary.json").exists()
+
+    def finish():
+        die_at(done + 3)  # enough to see where it goes on
+        train(spec, StopRequest())
+        return 0
+
+    world.wait(world.fork(finish))
+    assert [row["step"] for row in losses_of(spec)] == list(range(1, done + 3))
+
+
+def test_a_finished_run_is_not_run_again(undisturbed, monkeypatch):
+    before = (Path(undisturbed.output) / "summary.json").read_text()
+    monkeypatch.setattr(DistillTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
+    assert train(undisturbed, StopRequest())
+    assert (Path(undisturbed.output) / "summary.json").read_text() == before
+
+
+def test_another_finished_run_in_the_folder_is_refused(undisturbed):
+    with pytest.raises(ConfigError, match="another finished run"):
+        train(undisturbed.model_copy(update={"window": 5}), StopRequest())
+
+
+def test_checkpoints_of_other_settings_are_not_resumed(world, checkpoint, tmp_path):
+    spec = world.make_spec(tmp_path, checkpoint, save_steps=3)
+
+    def work():
+        die_at(7)
+        train(spec, StopRequest())
+        return 0
+
+    world.wait(world.fork(work))
+    assert checkpoints.newest(Path(spec.output), spec.mark)
+    other = spec.model_copy(update={"window": 5})
+    assert train(other, StopRequest())
+    assert [row["step"] for row in losses_of(other)] == list(range(1, 9))
+    assert checkpoints.newest(Path(spec.output), spec.mark) is None
+
+
+def test_summary_and_log(undisturbed):
+    summary = json.loads((Path(undisturbed.output) / "summary.json").read_text())
+    assert summary["steps"] == 8 and summary["states"] == 64 and summary["rows"] == 6
+    assert summary["window"] == 3 and summary["device"] == "cpu" and summary["autocast_bf16"] is False
+    # 7 projections of 2 layers at rank 4: 4 x (32 + 32) x 4 + 3 x (32 + 64) x 4 weights a layer.
+    assert summary["trainable_parameters"] == 2 * (4 * 64 * 4 + 3 * 96 * 4)
+    rows = losses_of(undisturbed)
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    for row in rows:
+        assert row["loss"] == pytest.approx(row["near"] + row["distant"])
+        assert row["near_count"] > 0 and row["lr"] == 1e-2
+    assert len(list(Path(undisturbed.output).glob("checkpoint-*"))) == 2
+
+
+def test_sft_learns_the_references(world, checkpoint, tmp_path):
+    problems = [Problem(f"p/{i}", "toy", "math", "w5", "w7 w8 w9", "1") for i in range(4)]
+    path = tmp_path / "problems.jsonl"
+    path.write_text("".join(json.dumps(p.as_dict()) + "\n" for p in problems))
+    tree = world.make_spec(tmp_path, checkpoint, max_steps=40, learning_rate=2e-2).model_dump()
+    tree["distill"]["objective"] = "sft"
+    spec = parse_spec({**tree, "problems": str(path), "trajectories": [], "verdicts": [], "window": None})
+    assert train(spec, StopRequest())
+    rows = losses_of(spec)
+    assert all(row["distant"] == 0 and row["near_count"] == 8 * world.LENGTH for row in rows)
+    assert sum(r["loss"] for r in rows[-5:]) < 0.5 * sum(r["loss"] for r in rows[:5])
+
+
+# --- the process ------------------------------------------------------------------------------------
+
+
+def report_of(text):
+    (line,) = [line for line in text.splitlines() if line.startswith(ERROR_PREFIX)]
+    return json.loads(line.removeprefix(ERROR_PREFIX))
+
+
+@pytest.fixture
+def run_main(world, tmp_path, capfd):
+    """``main`` in a forked child: exit status and everything printed."""
+
+    def run(path, before=lambda: None):
+        def work():
+            before()
+            return main([str(path)])
+
+        status = world.wait(world.fork(work))
+        return status, capfd.readouterr().out
+
+    return run
+
+
+def test_bad_input_is_told_and_exits_2(world, checkpoint, tmp_path, run_main):
+    status, text = run_main(tmp_path / "none.json")
+    assert status == 2 and report_of(text)["kind"] == "ConfigError"
+    spec = world.make_spec(tmp_path, checkpoint)
+    model = spec.model.model_copy(update={"path": str(tmp_path / "nowhere")})
+    write_spec(spec.model_copy(update={"model": model}), tmp_path / "spec.json")
+    status, text = run_main(tmp_path / "spec.json")
+    assert status == 2 and report_of(text)["kind"] == "ModelError" and "nowhere" in report_of(text)["message"]
+
+
+def test_a_diverging_loss_is_bad_input(world, checkpoint, tmp_path, run_main):
+    write_spec(world.make_spec(tmp_path, checkpoint, learning_rate=1e12), tmp_path / "spec.json")
+    status, text = run_main(tmp_path / "spec.json")
+    assert status == 2 and "distill.learning_rate" in report_of(text)["message"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_has_its_own_status(world, checkpoint, tmp_path, run_main, error):
+    write_spec(world.make_spec(tmp_path, checkpoint), tmp_path / "spec.json")
+
+    def before():
+        def fails(*_, **__):
+            raise error
+
+        DistillTrainer.training_step = fails
+
+    status, text = run_main(tmp_path / "spec.json", before)
+    assert status == EXIT_OUT_OF_MEMORY and report_of(text)["kind"] == "OutOfMemoryError"
+
+
+def test_a_fault_of_ours_keeps_its_traceback(world, checkpoint, tmp_path, run_main):
+    write_spec(world.make_spec(tmp_path, checkpoint), tmp_path / "spec.json")
+
+    def before():
+        DistillTrainer.training_step = lambda *_: (_ for _ in ()).throw(RuntimeError("a fault"))
+
+    status, text = run_main(tmp_path / "spec.json", before)
+    assert status == 1 and ERROR_PREFIX not in text
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "expected"),
+    [
+        ("auto", None, "0"),
+        ("cuda:1", None, "1"),
+        ("cuda:1", "4,6", "6"),
+        ("auto", "4,6", "4"),
+        ("cpu", "4,6", "4,6"),
+        ("auto", "", ""),
+    ],
+)
+def test_one_gpu_stays_visible(monkeypatch, device, visible, expected):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    hide_other_gpus(device)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
+
+
+@pytest.mark.parametrize(("device", "visible"), [("cuda:2", "4,6"), ("cuda", "")])
+def test_a_gpu_that_is_hidden_is_refused(monkeypatch, device, visible):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(ConfigError, match="not visible"):
+        hide_other_gpus(device)
