@@ -153,13 +153,13 @@ def calibration(curve: Mapping[str, Any], theme: Theme = LIGHT) -> bytes:
             top.plot(offsets, text, color=theme.muted, linewidth=1.4, linestyle=(0, (1, 1.5)), label="text only",
                      zorder=2)  # fmt: skip
         windows = {mode: curve[mode] for mode in ("quality", "speed")}
-        taken: list[tuple[float, float, float]] = []
+        busy = [(x, y) for line in top.lines for x, y in line.get_xydata() if not np.isnan(y)]
         for mode, window in windows.items():
-            _window(top, mode, window, (offsets, smoothed), taken, theme)
+            _window(top, mode, window, float(offsets[-1]), busy, theme)
         top.set_ylim(0, 1.03)
         top.set_xlim(0.5, max([float(offsets[-1]), *(w["window"] for w in windows.values())]) + 0.5)
         top.set_ylabel("confidence")
-        top.set_title(f"Confidence in tokens still to come  ·  {curve['states']:,} states")
+        top.set_title(f"Student's confidence  ·  {curve['states']:,} states")
         top.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, fontsize=10, borderaxespad=0.2)
         below.bar(offsets, curve["count"], width=0.85, color=theme.muted, alpha=0.6)
         below.set_ylabel("tokens")
@@ -174,13 +174,12 @@ def _window(
     ax: Axes,
     mode: str,
     window: Mapping[str, Any],
-    curve: tuple[Any, Any],
-    taken: list[tuple[float, float, float]],
+    last: float,
+    busy: list[tuple[float, float]],
     theme: Theme,
 ) -> None:
-    """A window's line, and its label above the curve, clear of labels ``taken`` (from, to, height) before."""
-    offsets, smoothed = curve
-    colour, steps, last = theme.colour(mode), window["window"], float(offsets[-1])
+    """A window's line and its label, which keeps clear of the points in ``busy`` and is added to them."""
+    colour, steps = theme.colour(mode), window["window"]
     how = {
         "calibrated": f"then it falls below {window['threshold']:g}",
         "cap": f"the cap: never below {window['threshold']:g}",
@@ -190,19 +189,10 @@ def _window(
         ax.axhline(window["threshold"], color=colour, linewidth=1.1, linestyle=(0, (2, 3)), zorder=1.5)
     ax.axvline(steps, color=colour, linewidth=2, linestyle=LINES.get(mode, "-"), zorder=2.5)
     # Near the right edge the label stands left of its line, or it would leave the picture.
-    left = steps > 0.7 * last
-    reach = 0.32 * last
-    start, end = (steps - reach, steps) if left else (steps, steps + reach)
-    under = smoothed[(offsets >= start) & (offsets <= end)]
-    under = under[~np.isnan(under)]
-    peak = float(under.max(initial=0.0))
-    # Above the curve where there is room, else below it; a second label moves further the same way.
-    height, away = (peak + 0.05, 0.16) if peak < 0.7 else (float(under.min()) - 0.2, -0.16)
-    for other_start, other_end, other in taken:
-        if start < other_end and other_start < end and abs(height - other) < 0.16:
-            height = other + away
-    height = max(height, 0.02)
-    taken.append((start, end, height))
+    left = steps > 0.65 * last
+    start, end = (steps - 0.3 * last, steps) if left else (steps, steps + 0.3 * last)
+    height = free_height([y for x, y in busy if start <= x <= end], 0.13)
+    busy += [(x, height + 0.13 * part) for x in np.linspace(start, end, 9) for part in (0, 0.5, 1)]
     ax.annotate(
         f"{label(mode)}: {steps} step{'s' if steps != 1 else ''}\n{how}",
         (steps, height),
@@ -214,8 +204,15 @@ def _window(
         fontweight="bold",
         linespacing=1.2,
         color=colour,
+        bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1.5},
         zorder=6,
     )
+
+
+def free_height(busy: Sequence[float], size: float) -> float:
+    """Where on a scale of 0 to 1 a label of ``size`` meets the fewest ``busy`` heights; the highest such place."""
+    places = [i / 50 for i in range(1, int(50 * (1 - size)))]
+    return min(places, key=lambda h: (sum(h - 0.03 <= y <= h + size + 0.02 for y in busy), -h))
 
 
 def _where_counted(curve: Mapping[str, Any], name: str, count: str = "count") -> Any:

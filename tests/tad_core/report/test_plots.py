@@ -139,3 +139,9 @@ def test_labels_are_spread_and_stay_in_order() -> None:
 
 def test_running_mean_by_hand() -> None:
     assert plots.running_mean([1.0, 2.0, 6.0, 3.0], 1).tolist() == [1.5, 3.0, 11 / 3, 4.5]
+
+
+def test_a_label_goes_where_nothing_is() -> None:
+    assert plots.free_height([], 0.1) == 0.88
+    assert plots.free_height([0.9, 0.95, 0.6], 0.1) == 0.76
+    assert plots.free_height([y / 100 for y in range(40, 101)], 0.1) == 0.26
