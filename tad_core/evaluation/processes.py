@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
@@ -88,32 +88,37 @@ def _start(
     return ours, process
 
 
-def _serve(children: dict[Connection, Any], batches: list[list[int]], results: list[Decoded | None]) -> Any:
+def _serve(
+    children: dict[Connection, Any], batches: list[list[int]], results: list[Decoded | None]
+) -> Iterator[int]:
     """Hand out batches and take results until all are there; yields how many samples are done."""
     waiting = list(range(len(batches)))[::-1]
     done = 0
-    for connection in children:
+    busy = list(children)
+    for connection in busy:
         connection.send(waiting.pop())
-    open_batches = len(batches)
-    while open_batches:
-        for ready in wait(list(children)):
+    while busy:
+        for ready in wait(busy):
             connection = cast(Connection, ready)
             try:
                 kind, payload = connection.recv()
+                if kind == "batch":
+                    following = waiting.pop() if waiting else None
+                    connection.send(following)
+                    if following is None:  # it ends now, which is no failure
+                        busy.remove(connection)
             except (EOFError, ConnectionError):
                 raise _death(children[connection]) from None
             if kind == "finished":
                 done += payload
                 yield done
-                continue
-            if kind == "error":
+            elif kind == "error":
                 name, message = payload
                 raise getattr(errors, name, errors.SubprocessError)(message)
-            index, decoded = payload
-            for i, one in zip(batches[index], decoded, strict=True):
-                results[i] = one
-            open_batches -= 1
-            connection.send(waiting.pop() if waiting else None)
+            else:
+                index, decoded = payload
+                for i, one in zip(batches[index], decoded, strict=True):
+                    results[i] = one
 
 
 def _death(process: Any) -> errors.SubprocessError:

@@ -6,13 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_decoder import FormulaModel, TableModel, naive_decode
 
 from tad_core.decoding import DecodeSpec, decode, plan_batches
 from tad_core.decoding.entropy import entropy, reveals_needed
 from tad_core.decoding.token_by_token import log_odds
 from tad_core.errors import ConfigError, DataError
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
 
 torch.set_num_threads(1)
 
