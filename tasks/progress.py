@@ -84,6 +84,7 @@ class Row:
         self._found: dict[str, int] = {}
         self._extra: dict[str, float | int | str] = {}
         self._started = time.monotonic()
+        self._first: tuple[float, int] | None = None
         self._finished = False
 
     def listener(self, part: str = "") -> OnProgress:
@@ -92,6 +93,8 @@ class Row:
         def listen(event: Progress) -> None:
             with self._lock:
                 self._parts[part] = event
+                if self._first is None:  # before it, models were loaded and processes started
+                    self._first = (time.monotonic(), event.done)
                 self._show()
 
         return listen
@@ -115,15 +118,16 @@ class Row:
         # A stage that is one part knows its own total better than whoever opened the row.
         only = self._parts.get("") if len(self._parts) == 1 else None
         total = max(only.total if only else self.total, fresh + found)
-        elapsed = time.monotonic() - self._started
-        rate = fresh / elapsed if fresh and elapsed > 1 else None
+        now = time.monotonic()
+        since, before = self._first or (now, 0)
+        rate = (fresh - before) / (now - since) if now - since > 1 and fresh > before else None
         left = total - fresh - found
         return Snapshot(
             stage=self.stage,
             done=fresh + found,
             total=total,
             unit=only.unit if only else self.unit,
-            elapsed_s=elapsed,
+            elapsed_s=now - self._started,
             rate=rate,
             eta_s=left / rate if rate and left else None,
             figures={**self._figures(), **self._extra},
@@ -173,7 +177,7 @@ class Board:
         self.sinks = [*_WATCHING.get(), *sinks]
 
     @contextmanager
-    def row(self, stage: str, total: int, unit: str = "samples") -> Iterator[Row]:
+    def row(self, stage: str, total: int = 0, unit: str = "samples") -> Iterator[Row]:
         """A stage while it runs; its last state is shown only if it ended well."""
         row = Row(stage, total, unit, tuple(self.sinks))
         row.start()

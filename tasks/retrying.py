@@ -29,7 +29,8 @@ def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
     error = state.result(raise_on_failure=False)
     if not isinstance(error, PASSING_ERRORS) or isinstance(error, PERMANENT_ERRORS):
         return False
-    say(f"{task_run.name} failed and is tried again: {str(error).splitlines()[0] if str(error) else error!r}")
+    first_line = (str(error) or repr(error)).splitlines()[0]
+    say(f"{task_run.name} failed and is tried again: {first_line}")
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,15 @@ def _one_thread() -> None:
 
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def prefect_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Prefect of the tests' own, in this process: database and records in temporary folders."""
+    from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    records = tmp_path_factory.mktemp("records")
+    with prefect_test_harness(server_startup_timeout=180):
+        with temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: records}):
+            yield

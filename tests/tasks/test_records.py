@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from tasks.progress import Board
+from tasks.records import PrefectSink, artifact_key, record_markdown, with_pictures
+
+
+def test_pictures_come_inside_the_markdown(tmp_path: Path) -> None:
+    (tmp_path / "curve.png").write_bytes(b"\x89PNG")
+    text = "![Curve](curve.png) and ![away](http://x/y.png) and ![gone](gone.png)"
+    data = base64.b64encode(b"\x89PNG").decode()
+    assert with_pictures(text, tmp_path) == text.replace("(curve.png)", f"(data:image/png;base64,{data})")
+
+
+def test_keys_are_what_prefect_takes() -> None:
+    assert artifact_key("distill Quality_1-progress") == "distill-quality-1-progress"
+
+
+def test_outside_a_flow_nothing_is_recorded() -> None:
+    record_markdown("key", "text", "nothing here to record it")
+    with Board([PrefectSink()]).row("collect", 1):
+        pass
+
+
+def test_a_run_leaves_progress_and_tables(prefect_here: None) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+
+    from tad_core.progress import Progress
+
+    @flow
+    def run() -> Any:
+        with Board([PrefectSink(every_s=0)]).row("collect", 8) as row:
+            row.listener()(Progress("collect", 4, 8))
+            row.listener()(Progress("collect", 8, 8))
+        record_markdown("kept", "| a |\n|---|\n| 1 |", "what was kept")
+
+    run()
+    with get_client(sync_client=True) as client:
+        found = {a.key: a for a in client.read_artifacts()}
+    assert found["collect-progress"].data == 100
+    assert "8/8 samples" in str(found["collect-progress"].description)
+    assert found["kept"].data == "| a |\n|---|\n| 1 |"
