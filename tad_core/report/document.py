@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tad_core.config import TADConfig, dump_config
+import yaml
+
+from tad_core.config import TADConfig
 from tad_core.report import tables
 from tad_core.report.scores import Scores
 from tad_core.report.summary import Finding, findings
@@ -95,7 +97,8 @@ def compose(material: Material) -> Document:
         tiles=_tiles(scores),
         sections=[s for s in sections if s is not None],
         facts=facts,
-        config=dump_config(material.config),
+        # What decides the result: where it ran and how fast is told among the facts.
+        config=yaml.safe_dump(material.config.identity(), sort_keys=False, allow_unicode=True),
     )
 
 

@@ -21,7 +21,11 @@ def render_markdown(document: Document) -> str:
         parts += _section(section)
     parts.append("## Where it comes from")
     parts.append("\n".join(f"- {escape_markdown(k)}: {escape_markdown(v)}" for k, v in document.facts))
-    parts += ["<details><summary>Configuration</summary>", _fenced(document.config), "</details>"]
+    parts += [
+        "<details><summary>Settings that decide the result</summary>",
+        _fenced(document.config),
+        "</details>",
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

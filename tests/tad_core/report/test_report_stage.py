@@ -83,6 +83,17 @@ def test_a_forced_report_is_byte_equal(tmp_path: Path, fake: SimpleNamespace, un
     assert forced.digest == first.digest
 
 
+def test_where_it_ran_does_not_show(tmp_path: Path, fake: SimpleNamespace, undrawn: None) -> None:
+    run = fake.run(tmp_path)
+    moved = run.config.model_copy(update={"store": str(tmp_path / "elsewhere")})
+
+    first = stage.report(run.config, *run.inputs, run.store)
+    again = stage.report(moved, *run.inputs, run.store, force=True)
+
+    assert again.digest == first.digest
+    assert str(tmp_path) not in first.local("report.html").read_text()
+
+
 def test_key_knows_inputs_and_settings(hand_made: Any, fake: SimpleNamespace) -> None:
     base = stage.key(hand_made.config, *hand_made.inputs)
     other = fake.config(aup_alpha=2.0)
