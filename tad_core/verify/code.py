@@ -63,15 +63,15 @@ class CodeJob:
 
     def run(self, keeper: Keeper) -> CodeResult:
         """Run in a sandbox; ``KeeperError`` if that failed."""
-        job = {
-            "solution": f"{self.prelude}\n\n{self.solution}" if self.prelude else self.solution,
+        limits = {
             "memory_mb": self.limits.memory_mb,
             "cpu_s": self.limits.cpu_s,
             "wall_s": self.limits.wall_s,
             "output_limit": self.limits.output_kb * 1024,
         }
+        program = {"solution": f"{self.prelude}\n\n{self.solution}" if self.prelude else self.solution}
         exam = {"tests": self.tests, "prelude": self.prelude, "entry_point": self.entry_point}
-        return read_report(keeper.run(job, exam))
+        return read_report(keeper.run(limits, program, exam))
 
 
 def read_report(report: dict[str, Any]) -> CodeResult:

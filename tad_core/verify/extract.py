@@ -106,7 +106,10 @@ def _is_sign(text: str, match: re.Match[str]) -> bool:
         return True
     if not match["sign"]:
         return False
-    before = text[: match.start()].rstrip()
+    before = text[: match.start()]
+    if before[-1:].isspace() and match["sign"] == "-":  # "to -3", but not "7 - 3" and not "7-3"
+        return True
+    before = before.rstrip()
     return not (before and (before[-1].isalnum() or before[-1] in ")}]"))
 
 

@@ -11,7 +11,8 @@ from enum import Enum
 from typing import Literal
 
 from tad_core.verify.math_shape import Form, Shape, shape_of
-from tad_core.verify.math_text import MAX_ANSWER, clean
+from tad_core.verify.math_text import MAX_ANSWER, clean, simple_number
+from tad_core.verify.math_value import clearly_differ
 from tad_core.verify.verdict import MathVerdict
 
 #: ``number``: the answer is one number (GSM8K). ``expression``: anything (MATH).
@@ -56,6 +57,9 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
         return MathVerdict.UNPARSABLE
     if len(reference) > MAX_ANSWER:
         return MathVerdict.UNPARSABLE
+    numbers = simple_number(prediction), simple_number(reference)
+    if numbers[0] is not None and numbers[1] is not None:
+        return MathVerdict.EQUAL if numbers[0] == numbers[1] else MathVerdict.DIFFERENT
     got, want = shape_of(prediction), shape_of(reference)
     if kind == "number" and want.form is Form.NUMBER and got.form is not Form.NUMBER:
         return MathVerdict.UNPARSABLE
@@ -87,6 +91,8 @@ def _compare(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
         return MathVerdict.EQUAL if same else MathVerdict.DIFFERENT
     scalars = (Form.NUMBER, Form.SCALAR)
     if got.form in scalars and want.form in scalars:
+        if clearly_differ(got.text, want.text):
+            return MathVerdict.DIFFERENT
         return scalar_equal(got.text, want.text)
     if got.form is not want.form:
         return MathVerdict.DIFFERENT

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 
-from tad_core.verify.math_text import clean, plain_number, split_unit, unwrap
+from tad_core.verify.math_text import clean, plain_number, split_unit, unwrap, without_name
 
 
 class Form(StrEnum):
@@ -52,12 +53,14 @@ class Shape:
 
 
 _MATRIX = re.compile(r"^\\begin\{([pb]?matrix|array)\}(?:\{[^}]*\})?(.*)\\end\{\1\}$", re.DOTALL)
-_BASED = re.compile(r"^([+-]?[0-9A-Za-z.]+)_(?:\{(\d{1,3})\}|(\d{1,3}))$")
+_BASED = re.compile(r"^([+-]?\{?[0-9A-Za-z.]+\}?)_(?:\{(\d{1,3})\}|(\d{1,3}))$")
 _CHOICE = re.compile(r"^\(?([A-Z])\)?$")
+_DEGREES = re.compile(r"\^(?:\\circ|\{\\circ\})$")
 _CLOCK = re.compile(r"^\d{1,6}(?::\d{1,6})+$")
 _EMPTY_SET = frozenset({r"\emptyset", r"\varnothing", r"\lbrace \rbrace", "∅"})
 
 
+@lru_cache(maxsize=8192)  # a reference is compared with many predictions
 def shape_of(answer: str) -> Shape:
     """Take an answer apart."""
     matrix = _matrix(unwrap(answer))
@@ -66,7 +69,7 @@ def shape_of(answer: str) -> Shape:
     value_text, unit = split_unit(answer)
     text = clean(value_text)
     shape = _shape(text)
-    if shape.form is Form.WORDS and unit:  # words behind words are no unit
+    if shape.form is Form.WORDS and unit and ":" not in shape.text:  # words behind words are no unit
         return _shape(clean(answer))
     return Shape(shape.form, shape.text, shape.items, shape.label, shape.value, unit)
 
@@ -75,10 +78,14 @@ def _shape(text: str) -> Shape:
     number = plain_number(text)
     if number is not None:
         return Shape(Form.NUMBER, text, value=number)
+    degrees = _DEGREES.search(text)
+    if degrees and degrees.start() > 0 and degrees.end() == len(text):
+        bare = _shape(text[: degrees.start()])
+        return Shape(bare.form, bare.text, bare.items, bare.label, bare.value, "degree")
     if text in _EMPTY_SET:
         return Shape(Form.COLLECTION, r"\emptyset", label="set")
-    if based := _BASED.match(text.replace("{", "{").replace("\\_", "_")):
-        return Shape(Form.BASED, based[1].upper(), label=based[2] or based[3])
+    if based := _BASED.match(text.replace("\\_", "_")):
+        return Shape(Form.BASED, based[1].strip("{}").upper(), label=based[2] or based[3])
     if choice := _CHOICE.match(text):
         return Shape(Form.SCALAR if text == choice[1] else Form.WORDS, choice[1])
     if _CLOCK.match(text):
@@ -96,6 +103,9 @@ def _composed(text: str) -> Shape | None:
         return Shape(Form.UNION, text, tuple(_shape(part) for part in parts))
     parts = split_top(text, ",")
     if len(parts) > 1:
+        named = [without_name(part) for part in parts if part]
+        if len({name for name, _ in named}) == 1:  # x=1, x=2; but x=1, y=2 keep their names
+            parts = [value for _, value in named]
         return Shape(Form.COLLECTION, text, tuple(_shape(part) for part in parts if part), label="list")
     if text.startswith(r"\lbrace ") and text.endswith(r"\rbrace"):
         inner = text[len(r"\lbrace ") : -len(r"\rbrace")].strip()

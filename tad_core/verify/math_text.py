@@ -20,13 +20,17 @@ _SPACES = re.compile(r"\\[,;:! ]|\\q?quad(?![A-Za-z])|~|\\(?:left|right|[bB]igg?
 _COMMAND_THEN_LETTER = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 _DEGREES = re.compile(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])|°|\\textdegree")
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname|hbox|rm)\s*\{([^{}]*)\}")
-_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!)\d{3})+(?![\d,]|\{,\})")
-_SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|[a-z]|\{[^{}]*\})")
+_PLAIN = re.compile(
+    r"\s*\\?\$?\s*([+-]?)\s*\\?\$?\s*(\d{1,3}(?:,\d{3})+|\d{1,300})(\.\d{1,99})?\s*\.?\s*\$?\s*"
+)
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:\{,\}|\\,|(?:\\!)*,(?:\\!)*)\d{3})+(?![\d,]|\{,\})")
+_SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\\pi|\{[^{}]*\})\s*(\d|[a-z]|\\pi|\{[^{}]*\})")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z](?![a-zA-Z]))")
 _WORD_SEPARATOR = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![\w\\])(?:and|or)(?!\w))\s*")
 #: ``x =``, ``f(x) =``, ``x \in`` before the value itself
 _NAMED = re.compile(r"^(?:[a-zA-Z]|\\[a-z]+)(?:_\{?\w+\}?)?'?(?:\([a-z]\))?(?:=|\\in(?![a-z]))")
 
+_REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\(?:overline|bar)\{(\d+)\}")
 _INTEGER = re.compile(r"[+-]?\d+")
 _DECIMAL = re.compile(r"([+-]?)(\d*)\.(\d+)|([+-]?)(\d+)\.")
 _LATEX_FRACTION = re.compile(r"([+-]?)(\d*)\\frac\{([+-]?[\d.]+)\}\{([+-]?[\d.]+)\}")
@@ -40,7 +44,7 @@ def unwrap(text: str) -> str:
     r"""Strip math delimiters, ``\boxed{…}`` and the like from around the whole of ``text``."""
     for _ in range(16):  # nesting deeper than any real answer
         before = text
-        text = text.strip().rstrip("。").strip()
+        text = text.strip().rstrip("。,").strip()
         if text.endswith(".") and not text.endswith(("\\right.", "..")):
             text = text[:-1].rstrip()
         for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**")):
@@ -82,7 +86,7 @@ def closing_brace(text: str) -> int:
 
 def clean(text: str) -> str:
     """One spelling for what the surface lets vary; keeps the meaning, drops spaces."""
-    text = unwrap(text)
+    text = re.sub(r"^\\approx\s*", "", unwrap(text))
     text = _MIXED_WITH_SPACE.sub(r"\1\2\\frac{\3}{\4}", text)
     text = text.replace("−", "-").replace("–", "-").replace("×", r"\times").replace("π", r"\pi")
     text = text.replace("∞", r"\infty").replace("∪", r"\cup").replace("√", r"\sqrt")
@@ -90,22 +94,37 @@ def clean(text: str) -> str:
     text = text.replace(r"\{", r"\lbrace ").replace(r"\}", r"\rbrace ")
     text = text.replace(r"\lvert", "|").replace(r"\rvert", "|").replace(r"\vert", "|")
     text = _WORD_SEPARATOR.sub(",", text)
-    text = _THOUSANDS.sub(lambda match: re.sub(r"[^\d]", "", match.group()), text)
+    text = _THOUSANDS.sub(_without_commas, text)
     text = _TEXT.sub(lambda match: match[1], text)
     text = _COMMAND_THEN_LETTER.sub("\\1\x00", text)  # the one space that means something
     text = _SPACES.sub("", text).replace("\x00", " ")
     text = re.sub(r"\\(lbrace|rbrace) ?", r"\\\1 ", text).strip()
     text = re.sub(r"\{\}|\{,\}", lambda match: "," if "," in match.group() else "", text)
     text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
+    text = re.sub(r"(?<![\w\\}\]^_|])\{(\w)\}", r"\1", text)
     text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
     text = _SHORT_FRACTION.sub(lambda m: rf"\frac{_braced(m[1])}{_braced(m[2])}", text)
     text = text.replace(r"\infin", r"\inf").replace(r"\inf", r"\infty").replace(r"\inftyty", r"\infty")
     text = text.replace(r"+\infty", r"\infty")
     text = text.replace(r"\leq", r"\le").replace(r"\geq", r"\ge").replace("≤", r"\le").replace("≥", r"\ge")
+    text = without_name(text)[1]
+    return text[:-1] if text.endswith((".", ",")) and len(text) > 1 else text
+
+
+def without_name(text: str) -> tuple[str, str]:
+    """``("x=", "5")`` of ``x=5``; no name where the rest is an equation or uses it."""
     named = _NAMED.match(text)
     if named and not _mentions(text[named.end() :], text[: named.end()]):
-        text = text[named.end() :]
-    return text[:-1] if text.endswith((".", ",")) and len(text) > 1 else text
+        return named.group(), text[named.end() :]
+    return "", text
+
+
+def _without_commas(match: re.Match[str]) -> str:
+    """``1,234`` as 1234; but ``(1,234)`` is a pair."""
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    if before.rstrip().endswith(("(", "[", r"\lbrace")) or after.lstrip().startswith((")", "]", r"\rbrace")):
+        return match.group()
+    return re.sub(r"[^\d]", "", match.group())
 
 
 def _braced(text: str) -> str:
@@ -178,6 +197,12 @@ def unit_name(words: str, power: str | None = None) -> str:
     return (prefix + " ".join(name for name in names if name not in ("unit", "of"))).strip()
 
 
+def simple_number(text: str) -> Fraction | None:
+    """The value of a text as written that is an integer or decimal and little else; the quick way."""
+    match = _PLAIN.fullmatch(text)
+    return Fraction(match[1] + match[2].replace(",", "") + (match[3] or "")) if match else None
+
+
 def plain_number(text: str) -> Fraction | None:
     """The exact value of a cleaned text that is one written number, else None.
 
@@ -193,6 +218,11 @@ def plain_number(text: str) -> Fraction | None:
         return _fraction(match[1], match[2], match[3], match[4])
     if match := _SLASH_FRACTION.fullmatch(text):
         return _ratio(match[1], match[2])
+    if match := _REPEATING.fullmatch(text):
+        sign, whole, once, again = match.groups()
+        nines = (10 ** len(again) - 1) * 10 ** len(once)
+        value = Fraction(int(whole + once + again) - int(whole + once or "0"), nines)
+        return -value if sign == "-" else value
     match = _SCIENTIFIC.fullmatch(text) or _E_NOTATION.fullmatch(text)
     if match:
         exponent = int(next(group for group in match.groups()[1:] if group is not None))

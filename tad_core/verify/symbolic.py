@@ -8,6 +8,7 @@ that many digits are the same but for a chance far below that of a hardware faul
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
@@ -16,6 +17,9 @@ from math_verify import verify as math_verify_verify
 
 from tad_core.verify.verdict import MathVerdict
 
+_POWER_OF_FUNCTION = re.compile(
+    r"(\\(?:sin|cos|tan|cot|sec|csc|log|ln))\^\{?(\d)\}?\s*(\\?[A-Za-z]+|\([^()]*\)|\{[^{}]*\})"
+)
 _DIGITS = 50
 #: Two values are the same if they agree to this many significant digits.
 _AGREE = sympy.Float("1e-30", _DIGITS)
@@ -78,13 +82,16 @@ def read(text: str) -> Any:
 
 def _readable(text: str) -> str:
     """Undo what cleaning did for comparison and a LaTeX grammar would miss."""
+    text = _POWER_OF_FUNCTION.sub(r"(\1 \3)^{\2}", text)
     return text.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}")
 
 
 def _exact(value: Any) -> Any:
     if isinstance(value, sympy.Basic):
         floats = {number: sympy.Rational(str(number)) for number in value.atoms(sympy.Float)}
-        return value.xreplace(floats) if floats else value
+        # In an answer, i is the imaginary unit; the parser takes it for a variable.
+        units = {symbol: sympy.I for symbol in value.free_symbols if symbol.name == "i"}
+        return value.xreplace(floats | units) if floats or units else value
     return value
 
 
@@ -96,6 +103,9 @@ def same(left: Any, right: Any) -> bool:
         if left.is_infinite or right.is_infinite:
             return bool(left.is_infinite and right.is_infinite and left == right)
         return _same_values(left, right)
+    relational = sympy.core.relational.Relational
+    if isinstance(left, relational) and isinstance(right, relational):
+        return bool(left.canonical == right.canonical)
     if type(left) is type(right):
         return bool(math_verify_verify(right, left, strict=True, timeout_seconds=None))
     return False

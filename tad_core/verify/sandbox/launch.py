@@ -19,6 +19,8 @@ from tad_core.verify.sandbox.runtime import Runtime, staged_runtime
 _START_TIMEOUT_S = 30.0
 #: How long after the time limit a keeper may still answer, in seconds.
 _GRACE_S = 10.0
+#: How long a keeper may take to end by itself, in seconds: then nothing of it outlives the call.
+_FAREWELL_S = 1.0
 _SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _PYTHON = Path("/python")
@@ -41,29 +43,39 @@ class Keeper:
         self._slot = next(_slots)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
-        self._exams = self._marks = -1  # our ends of the pipes that carry tests and marks
+        # our ends of the pipes that carry tests, programs and marks
+        self._exams = self._programs = self._marks = -1
 
     @property
     def pid(self) -> int | None:
         """The process id while one runs."""
         return self._process.pid if self._process else None
 
-    def run(self, job: dict[str, Any], exam: dict[str, Any]) -> dict[str, Any]:
-        """Run one job; ``KeeperError`` if the keeper failed. ``exam`` goes past the keeper to the tests."""
+    def run(self, limits: dict[str, Any], program: dict[str, Any], exam: dict[str, Any]) -> dict[str, Any]:
+        """Run one job; ``KeeperError`` if the keeper failed.
+
+        Args:
+            limits: ``memory_mb``, ``cpu_s``, ``wall_s`` and ``output_limit`` (bytes), for the keeper.
+            program: ``solution``, past the keeper to the one side.
+            exam: ``tests``, ``prelude`` and ``entry_point``, past the keeper to the other.
+        """
         process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
         number = next(self._numbers)
         reports = process.stdout.fileno()
         # The keeper watches the clock itself: this is for the case that it cannot.
-        deadline = time.monotonic() + float(job["wall_s"]) + _GRACE_S
+        deadline = time.monotonic() + float(limits["wall_s"]) + _GRACE_S
         try:
-            frames.send(process.stdin.fileno(), {**job, "id": number})
-            written = frames.send_until(self._exams, {**exam, "id": number}, reports, deadline)
+            frames.send(process.stdin.fileno(), {**limits, "id": number})
+            written = all(
+                frames.send_until(pipe, {**content, "id": number}, reports, deadline)
+                for pipe, content in ((self._programs, program), (self._exams, exam))
+            )
             report = dict(frames.receive(reports, deadline))
             if report.get("marked"):
                 report = self._mark(number, deadline)
             elif not (written and report.get("received")):
-                self.kill()  # tests that nobody read are still in the pipe
+                self.kill()  # what nobody read is still in the pipes
             return report
         except (frames.ClosedError, frames.MalformedError, frames.DeadlineError, OSError) as error:
             raise KeeperError(f"the sandbox keeper failed ({error}; {self.kill()})") from error
@@ -89,8 +101,10 @@ class Keeper:
             f"import sys; sys.path.insert(0, {paths[0]!r}); {_START}",
         ]
         exams_in, self._exams = os.pipe()
+        programs_in, self._programs = os.pipe()
         self._marks, marks_out = os.pipe()
         os.set_blocking(self._exams, False)
+        os.set_blocking(self._programs, False)
         identity: dict[str, Any] = {}
         if self._tier == 1 and uids:
             # bubblewrap itself runs without privilege, so that no limit is waived for it.
@@ -104,15 +118,15 @@ class Keeper:
                 env={"PYTHONHASHSEED": "0", "PYTHONHOME": str(runtime.prefix), "MALLOC_ARENA_MAX": "1"},
                 cwd="/",
                 start_new_session=True,
-                pass_fds=(exams_in, marks_out),
+                pass_fds=(exams_in, programs_in, marks_out),
                 **identity,
             )
         except OSError as error:
             self.kill()
             raise KeeperError(f"cannot start {command[0]}: {error}") from error
         finally:
-            os.close(exams_in)
-            os.close(marks_out)
+            for fd in (exams_in, programs_in, marks_out):
+                os.close(fd)
         self._process = process
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         try:
@@ -123,6 +137,7 @@ class Keeper:
                 "readable": readable,
                 "paths": paths,
                 "exams": exams_in,
+                "programs": programs_in,
                 "marks": marks_out,
             }
             frames.send(process.stdin.fileno(), settings)
@@ -139,16 +154,19 @@ class Keeper:
     def kill(self) -> str:
         """End the keeper and all below it, and reap it; says how it ended."""
         process, self._process = self._process, None
-        for fd in (self._exams, self._marks):
+        for fd in (self._exams, self._programs, self._marks):
             if fd >= 0:
                 os.close(fd)
-        self._exams = self._marks = -1
+        self._exams = self._programs = self._marks = -1
         if process is None:
             return "not running"
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()  # a keeper that can still act ends its children and itself at this
-        process.kill()
+        try:
+            process.wait(_FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
         return f"exit status {process.wait()}"
 
 
@@ -192,7 +210,7 @@ def _bubblewrap_command(runtime: Runtime) -> list[str]:
         binary,
         # --unshare-all would only try the user namespace; with --disable-userns its absence is an error
         "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
-        "--unshare-cgroup-try", "--die-with-parent", "--hostname", "sandbox",
+        "--unshare-cgroup-try", "--as-pid-1", "--die-with-parent", "--hostname", "sandbox",
         "--setenv", "PYTHONHOME", str(_PYTHON), "--setenv", "LD_LIBRARY_PATH", str(_PYTHON / "lib"),
         # needed to give each job namespaces of its own; every job drops them
         "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETPCAP",

@@ -71,15 +71,18 @@ def probe(tier: int) -> list[str]:
         Path(host).chmod(0o777)
         (Path(host) / "secret").write_text("secret")
         (Path(host) / "secret").chmod(0o666)
-        job = {
-            "solution": _PROGRAM.replace("{host!r}", repr(host)),
+        limits = {
             "memory_mb": 512,
             "cpu_s": 10,
             "wall_s": 30,
             "output_limit": 1000,
         }
         try:
-            report = keeper.run(job, {"tests": _TESTS, "prelude": "", "entry_point": None})
+            report = keeper.run(
+                limits,
+                {"solution": _PROGRAM.replace("{host!r}", repr(host))},
+                {"tests": _TESTS, "prelude": "", "entry_point": None},
+            )
         except KeeperError as error:
             return [str(error)]
         finally:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import builtins
 import inspect
 import io
+import os
 import sys
 import types
+from dataclasses import dataclass
 from typing import Any
 
 from . import frames, wire
@@ -68,7 +70,7 @@ class Candidate(wire.Codec):
             exec(compile(source, "solution.py", "exec"), self._module.__dict__)
         except BaseException as problem:
             error = self._error(problem)
-        names = [name for name in self._module.__dict__ if type(name) is str and not name.startswith("__")]
+        names = [name for name, value in self._module.__dict__.items() if _is_own(name, value)]
         frames.send(self._outbox, {"names": names, "error": error})
 
     def serve(self, until_reply: bool = False) -> Any:
@@ -176,6 +178,13 @@ class Candidate(wire.Codec):
         return error
 
 
+def _is_own(name: Any, value: Any) -> bool:
+    """Whether a name is the program's: not Python's own, and not a type hint it imported."""
+    if type(name) is not str or (name.startswith("__") and name.endswith("__")):
+        return False
+    return "typing" not in (getattr(type(value), "__module__", ""), getattr(value, "__module__", ""))
+
+
 def _run_to_end(awaitable: Any) -> Any:
     """The value of a coroutine."""
     import asyncio
@@ -186,9 +195,31 @@ def _run_to_end(awaitable: Any) -> Any:
     return asyncio.run(wait()) if inspect.isawaitable(awaitable) else awaitable
 
 
-def main(source: str, inbox: int, outbox: int, output_limit: int) -> None:
-    """Load the program and serve until the other end closes."""
-    candidate = Candidate(inbox, outbox, output_limit)
+@dataclass(frozen=True)
+class Pipes:
+    """Where the program's side reads and writes.
+
+    Attributes:
+        from_tests, to_tests: the calls and their outcomes.
+        to_keeper: that the program came; closed before it runs.
+        programs: the program, from the parent; closed before it runs.
+    """
+
+    from_tests: int
+    to_tests: int
+    to_keeper: int
+    programs: int
+
+
+def main(pipes: Pipes, number: int, output_limit: int) -> None:
+    """Load the program of job ``number`` and serve until the other end closes."""
+    while (job := frames.receive(pipes.programs))["id"] != number:
+        continue  # left by a job that ended before it read its program
+    os.write(pipes.to_keeper, b"1")
+    os.close(pipes.to_keeper)
+    os.close(pipes.programs)
+    source: str = job["solution"]
+    candidate = Candidate(pipes.from_tests, pipes.to_tests, output_limit)
     try:
         candidate.load(source)
         candidate.serve()

@@ -141,9 +141,9 @@ class Examiner:
         wanted = self._plan.wanted_names()
         if self._entry_point:
             wanted.add(self._entry_point)
-        hints = {name: getattr(typing, name) for name in wanted & set(typing.__all__) - {self._entry_point}}
-        self._globals.update(hints)
-        for name in sorted((wanted & self._link.names) - set(hints)):
+        for name in wanted & set(typing.__all__):
+            self._globals[name] = getattr(typing, name)
+        for name in sorted(wanted & self._link.names):
             self._globals[name] = self._link.request("get", 0, name)
         if self._entry_point and self._entry_point not in self._link.names:
             raise FailedError(f"the program does not define {self._entry_point!r}")

@@ -1,10 +1,10 @@
 """The process that forks two sandboxes for each job, watches the clock and reports one verdict.
 
 It is warm (the standard library is loaded once), single-threaded, and holds nothing worth stealing: no
-environment, no files, no network. It never runs a line of a program under test itself. It does not see
-the tests either: what it once held, a program forked from it could find in its own memory. The tests
-go from the parent to their process, and their result back, through two pipes that the keeper only
-passes on. When its parent goes away it ends, and everything below it ends with it.
+environment, no files, no network. It never sees a program or its tests: what it once held, a program
+forked from it could find in its own memory. Those go from the parent to their processes, and the result
+back, through pipes that the keeper only passes on. When its parent goes away it ends, and everything
+below it ends with it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class Keeper:
         self._filter = bytes.fromhex(settings["filter"])
         self._uids = tuple(settings["uids"])
         self._readable = tuple(settings["readable"])
-        self._exams, self._marks = int(settings["exams"]), int(settings["marks"])
+        self._exams, self._programs = int(settings["exams"]), int(settings["programs"])
+        self._marks = int(settings["marks"])
 
     def serve(self) -> None:
         """Until the parent closes its end."""
@@ -106,27 +107,34 @@ class Keeper:
             # The keeper's own clock is exact and comes first; the kernel's limit is for the worst case.
             cpu_s=2 + 2 * int(job["cpu_s"]),
         )
-        to_program, from_program, results = os.pipe(), os.pipe(), os.pipe()
+        pipes = [os.pipe() for _ in range(4)]
+        to_program, from_program, results, loaded = pipes
         sides: list[Side] = []
         try:
             tests = self._fork(
                 settings, 0, (from_program[0], to_program[1], results[1], self._exams, self._marks), job
             )
             sides.append(tests)
-            program = self._fork(settings, 1, (to_program[0], from_program[1]), job)
+            program = self._fork(
+                settings, 1, (to_program[0], from_program[1], loaded[1], self._programs), job
+            )
             sides.append(program)
-            for fd in (*to_program, *from_program, results[1]):
+            for fd in (*to_program, *from_program, results[1], loaded[1]):
                 os.close(fd)
-            result = self._watch(results[0], sides, time.monotonic() + job["wall_s"], job["cpu_s"])
+            result = self._watch(
+                (results[0], loaded[0]), sides, time.monotonic() + job["wall_s"], job["cpu_s"]
+            )
             # A program that stopped answering is about to be dead: how it died tells what to report.
             program.finish(_DEATH_MS if result.get("verdict") == "crashed" else 0)
             tests.finish(_DEATH_MS if "verdict" not in result else 0)
             sides.clear()
-            return {**_report(result, tests, program, settings), "received": result.get("received", False)}
+            received = bool(result.get("received") and result.get("loading"))
+            return {**_report(result, tests, program, settings), "received": received}
         finally:
             for side in sides:
                 side.finish(0)
             os.close(results[0])
+            os.close(loaded[0])
 
     def _fork(
         self, settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: dict[str, Any]
@@ -136,11 +144,19 @@ class Keeper:
             _child(settings, side, fds, job)
         return Side(pid, os.pidfd_open(pid))
 
-    def _watch(self, results: int, sides: list[Side], deadline: float, cpu_s: float) -> dict[str, Any]:
-        """What the tests' side said: ``received`` (the tests), then a verdict; ``late`` if time ran out."""
+    def _watch(
+        self, ends: tuple[int, int], sides: list[Side], deadline: float, cpu_s: float
+    ) -> dict[str, Any]:
+        """What the two sides said.
+
+        ``received`` from the tests' side and ``loading`` from the program's mean that they took what
+        the parent had for them; a verdict from the tests' side ends it; ``late`` means that time ran out.
+        """
+        results, loaded = ends
         said: dict[str, Any] = {}
         poller = select.poll()
         poller.register(results, select.POLLIN)
+        poller.register(loaded, select.POLLIN)
         poller.register(self._commands, select.POLLIN)
         while (left_s := deadline - time.monotonic()) > 0:
             ready = {fd for fd, _ in poller.poll(min(left_s * 1000, _CLOCK_MS))}
@@ -148,6 +164,9 @@ class Keeper:
                 return {**said, "late": f"more than {cpu_s:g} s of CPU time"}
             if self._commands in ready:  # no job is sent before the last is reported: this is the end
                 raise ParentGoneError
+            if loaded in ready:
+                said["loading"] = os.read(loaded, 1) == b"1"
+                poller.unregister(loaded)
             if results in ready:
                 try:
                     said.update(frames.receive(results, deadline))
@@ -170,9 +189,7 @@ def _child(settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: di
         if side == 0:
             examiner.main(examiner.Pipes(*fds), job["id"])
         else:
-            source, limit = job["solution"], job["output_limit"]
-            job.clear()
-            candidate.main(source, fds[0], fds[1], limit)
+            candidate.main(candidate.Pipes(*fds), job["id"], job["output_limit"])
         status = 0
     except lockdown.LockdownError as error:
         # The parent must not take a missing protection for a failure of the program.

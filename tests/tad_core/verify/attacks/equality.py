@@ -1,5 +1,4 @@
 """Objects that equal everything, and other values that would decide the comparison themselves."""
-# ruff: noqa: E501 (one attack, one line where it fits)
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Reaching for the host: files, secrets, processes, the network, the kernel."""
-# ruff: noqa: E501 (one attack, one line where it fits)
 
+# ruff: noqa: E501 (one attack, one line where it fits)
 from __future__ import annotations
 
 from tests.tad_core.verify.attacks import reach

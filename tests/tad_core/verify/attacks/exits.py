@@ -1,6 +1,6 @@
 """Ending early, in every form, in the hope that no failure is a pass."""
-# ruff: noqa: E501 (one attack, one line where it fits)
 
+# ruff: noqa: E501 (one attack, one line where it fits)
 from __future__ import annotations
 
 from tests.tad_core.verify.attacks import attack

@@ -1,6 +1,6 @@
 """Floods of output, memory, processes, threads, files and time."""
-# ruff: noqa: E501 (one attack, one line where it fits)
 
+# ruff: noqa: E501 (one attack, one line where it fits)
 from __future__ import annotations
 
 from tests.tad_core.verify.attacks import attack

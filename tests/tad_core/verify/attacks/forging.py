@@ -1,6 +1,6 @@
 """Patching what the tests call, forging results, and reading what is expected."""
-# ruff: noqa: E501 (one attack, one line where it fits)
 
+# ruff: noqa: E501 (one attack, one line where it fits)
 from __future__ import annotations
 
 from tests.tad_core.verify.attacks import attack
@@ -89,6 +89,18 @@ def f(x):
     if isinstance(x, str): return 1
     return 'expected-value-' + (search() or 'nothing')
 """, "failed", "crashed", tests=SECRET_TESTS),
+    attack("reading another program from its own memory", """
+import ctypes, re
+# EARLIER-PROGRAM-000000000000 is what a program that ran before this one holds
+def search():
+    block = ctypes.create_string_buffer(2000)
+    for address in (id(search), id('x' * 600), ctypes.addressof(block)):
+        for offset in range(-1 << 18, 1 << 18, 4096):
+            try: page = ctypes.string_at(address + offset, 4096)
+            except BaseException: continue
+            for hit in re.findall(rb'EARLIER-PROGRAM-[1-9][0-9]{11}', page): return 4
+def f(x): return search() if x == 2 else 9
+""", "failed", "crashed"),
     attack("reading the tests from its objects and frames", """
 import gc, re, sys
 def search():

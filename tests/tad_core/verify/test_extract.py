@@ -1,0 +1,113 @@
+"""Finding answers and programs in texts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tad_core.verify import extract_answer, extract_code
+from tad_core.verify.extract import last_boxed, last_number
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"so \boxed{7}", "7"),
+        (r"\boxed{1} and then \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed {3}", "3"),
+        (r"$\boxed 5$", "5"),
+        (r"\fbox{8}", "8"),
+        (r"a box \boxed{4} and a cut one \boxed{\frac{1}{", "4"),
+        (r"\boxed{6} then empty \boxed{}", "6"),
+        (r"\boxed{a\boxed{b}}", "b"),
+        (r"no box", ""),
+        (r"\boxed{", ""),
+        (r"\boxed{\text{a \} b}}", r"\text{a \} b}"),
+    ],
+)
+def test_the_last_balanced_box(text: str, answer: str) -> None:
+    assert last_boxed(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("She pays $1,234.50 in all.", "1234.50"),
+        ("from 7 to -3", "-3"),
+        ("7 - 3", "3"),
+        ("(5)-3", "3"),
+        ("= -3", "-3"),
+        ("it costs -$5", "-5"),
+        ("$-5", "-5"),
+        ("about 3/4 of it", "3/4"),
+        ("that is 50%", "50%"),
+        ("x2 and y3", ""),
+        ("1,23 apples", "23"),
+        ("none", ""),
+        ("The value is 12.", "12"),
+    ],
+)
+def test_the_last_number(text: str, answer: str) -> None:
+    assert last_number(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"5 #### 6 \boxed{7} The answer is 8. 9", "7"),
+        ("5\n#### 6\n the answer is 8. 9", "6"),
+        ("5 The answer is 8. Not 9.", "8"),
+        ("Answer: $\\frac{1}{2}$", r"\frac{1}{2}"),
+        ("The answer is **12 apples**.", "12 apples"),
+        ("The final answer is: 3.5", "3.5"),
+        ("the answer is $18.", "$18"),
+        ("first 5, then 9", "9"),
+        ("", ""),
+    ],
+)
+def test_rules_are_tried_in_their_order(text: str, answer: str) -> None:
+    assert extract_answer(text) == answer
+
+
+def test_the_order_is_the_callers() -> None:
+    text = r"#### 6 \boxed{7}"
+    assert extract_answer(text, ("hashes", "boxed")) == r"6 \boxed{7}"
+    assert extract_answer(text, ("last_number",)) == "7"
+
+
+@given(st.text(max_size=400))
+def test_extraction_never_fails(text: str) -> None:
+    extract_answer(text)
+    extract_code(text, "f")
+
+
+@given(st.integers(-(10**12), 10**12))
+def test_every_integer_is_found_again(n: int) -> None:
+    assert extract_answer(f"we get \\boxed{{{n}}}") == str(n)
+    assert extract_answer(f"it is {n}") == str(n)
+    assert extract_answer(f"it is {n:,}.") == str(n)
+
+
+FENCE = "```"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (f"Sure:\n{FENCE}python\ndef f(x):\n    return x\n{FENCE}\nDone.", "def f(x):\n    return x"),
+        (f"{FENCE}\nf = 1\n{FENCE}", "f = 1"),
+        (f"{FENCE}python\ndef f(x):\n    return x", "def f(x):\n    return x"),
+        (f"{FENCE}py\ndef g(): pass\n{FENCE}\n{FENCE}python\ndef f(): pass\n{FENCE}", "def f(): pass"),
+        (f"{FENCE}bash\nls\n{FENCE}\n{FENCE}python\nf = 2\n{FENCE}", "f = 2"),
+        (f"{FENCE}python\nthis is not python\n{FENCE}\n{FENCE}python\nf = 3\n{FENCE}", "f = 3"),
+        (f"{FENCE}python\nthis is not python\n{FENCE}", "this is not python"),
+        ("def f(x):\n    return x\n", "def f(x):\n    return x"),
+        ("I cannot do that.", ""),
+        ("", ""),
+        ("~~~python\nf = 4\n~~~", "f = 4"),
+    ],
+)
+def test_the_program_in_a_text(text: str, code: str) -> None:
+    assert extract_code(text, "f") == code
