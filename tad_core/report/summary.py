@@ -228,6 +228,17 @@ def _score_cautions(scores: Scores, trained: Sequence[str]) -> Iterator[str]:
             "Points more than 5 points of accuracy below a curve's slowest do not count in its AUP: "
             f"{', '.join(dropped)}."
         )
+    flat = [
+        f"{t.task} {label(s.model)}"
+        for t in scores.tasks
+        for s in t.scores
+        if s.aup_interval is not None and s.aup_interval.low == s.aup_interval.high
+    ]
+    if flat:
+        yield (
+            f"Resampling changes nothing where all answers are alike ({', '.join(flat)}): an interval of AUP "
+            "without width is no sign of certainty there."
+        )
     yield from _padding(scores)
     if any(len(s.points) < 3 for t in scores.tasks for s in t.scores):
         yield "Some curves have fewer than three points; their AUP says little of what lies between."

@@ -74,7 +74,7 @@ def headline(scores: Scores, narrow: bool = False) -> Table:
     problems = ", ".join(f"{t.task} {t.problems}" for t in scores.tasks)
     notes = [
         f"Problems: {problems}. TPF: tokens per forward pass, end-of-text tokens included; “text only” "
-        "leaves them out. Bold: best of its task."
+        "leaves them out. Bold: highest of its task, whether or not intervals overlap."
     ]
     return Table("Results", columns, rows, left=2, notes=notes, model_column=1)
 

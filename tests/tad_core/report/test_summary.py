@@ -127,3 +127,10 @@ def test_padding_is_told_only_where_it_is_much(fake: SimpleNamespace) -> None:
     found = findings(score("x", fake.config().evaluate, records), fake.summary(), None, [])
 
     assert any("end-of-text (sums Base 75 %)" in f.text for f in found)
+
+
+def test_an_interval_without_width_is_not_taken_for_certainty(fake: SimpleNamespace) -> None:
+    nothing = {"base": {("token_by_token", 0.0): (0, 8), ("entropy", 0.1): (0, 4), ("entropy", 0.5): (0, 2)}}
+
+    assert "all answers are alike (sums Base)" in say(fake, nothing, kind="caution")
+    assert "all answers are alike" not in say(fake, kind="caution")
