@@ -82,8 +82,13 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         distant = (
             _rows(student_D, teacher_D, batch, "distant", "M") if self.objective.distant_counts else near
         )
-        head = base_of(self.model).head
-        return self.objective.loss(near, distant, head, batch["totals_2"], self._chunk)
+        return self.objective.loss(near, distant, self._head, batch["totals_2"], self._chunk)
+
+    def _head(self, hidden_ND: Tensor) -> Tensor:
+        """Logits in the precision of the head's own weights: autocast would round them to 8 bits before the loss."""
+        base = base_of(self.model)
+        with torch.autocast(self.args.device.type, enabled=False):
+            return base.head(hidden_ND.to(base.get_output_embeddings().weight.dtype))
 
     @torch.no_grad()
     def teacher_hidden(self, ids_BW: Tensor, mask_BW: Tensor | None) -> Tensor:

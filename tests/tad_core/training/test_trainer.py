@@ -26,7 +26,7 @@ DRY = LoraConfig(rank=4, alpha=4, dropout=0.0)
 
 @pytest.fixture
 def make_trainer(world, checkpoint, tmp_path):
-    def build(same_prompt=False, **config):
+    def build(same_prompt=False, autocast=False, **config):
         rows = [world.make_trajectory(i, same_prompt=same_prompt) for i in range(6)]
         shard, judged = world.make_shard(tmp_path / "data", rows)
         settings = world.make_config(**config)
@@ -38,7 +38,7 @@ def make_trainer(world, checkpoint, tmp_path):
         collator = Collator(table, plan, objective, Tokens(world.MASK, world.EOS))
         recorder = Recorder(tmp_path, settings, plan.steps, StopRequest())
         args = training_arguments(settings, tmp_path, plan.steps, 1, CPU)
-        return DistillTrainer(model, args, plan, collator, objective, recorder, False, "m"), collator
+        return DistillTrainer(model, args, plan, collator, objective, recorder, autocast, "m"), collator
 
     return build
 
@@ -96,6 +96,21 @@ def test_kl_is_zero_without_reference_and_with_a_fresh_adapter(make_trainer):
     disturb(trainer)
     trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
     assert sums_4[:2].min() > 0.1
+
+
+def test_autocast_rounds_the_layers_but_not_the_logits(make_trainer):
+    sums = {}
+    for autocast in (True, False):
+        trainer, collator = make_trainer(autocast=autocast, lora=DRY)
+        dtypes = []
+        base_of(trainer.model).get_output_embeddings().register_forward_hook(
+            lambda *a, d=dtypes: d.append(a[2].dtype)
+        )
+        trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
+        assert set(dtypes) == {torch.float32}
+        sums[autocast] = trainer.recorder._now_4[:2]
+    assert not torch.equal(sums[True], sums[False])
+    torch.testing.assert_close(sums[True], sums[False], rtol=0.05, atol=0.05)
 
 
 def test_a_reference_alone_makes_the_distant_loss_positive(make_trainer):
