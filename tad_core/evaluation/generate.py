@@ -70,7 +70,7 @@ class Generator:
 def load_for_inference(model: ModelConfig, adapter: Path | None) -> DiffusionLM:
     """The model with its adapter, in eval mode.
 
-    In float32 the adapter is merged into the weights: as exact, and a third fewer matrix products. In bfloat16
+    In float32 the adapter is merged into the weights: as exact, with a third of the matrix products. In bfloat16
     a merge would round most of a small update away, so the adapter stays beside the weights.
     """
     base = load_model(model)

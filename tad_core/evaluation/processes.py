@@ -52,6 +52,7 @@ def decode_forked(
 
     Raises:
         SubprocessError: a process died or failed for a reason of its own.
+        KeyboardInterrupt: a process was interrupted.
         TADError: whatever ``decode`` raises.
     """
     share = -(-len(prompts) // (workers * _BATCHES_EACH))
@@ -121,8 +122,10 @@ def _serve(
                     results[i] = one
 
 
-def _death(process: Any) -> errors.SubprocessError:
+def _death(process: Any) -> BaseException:
     process.join()
+    if process.exitcode == -signal.SIGINT:
+        return KeyboardInterrupt()
     if process.exitcode == -signal.SIGKILL:
         return errors.OutOfMemoryError(
             "evaluate: a decoding process was killed, most likely for want of memory; lower "
@@ -140,7 +143,8 @@ def _work(
     batches: list[list[int]],
 ) -> None:
     """The child: decode the batches it is told, until it is told None or its parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # Ctrl-C reaches every process of the terminal: dying of it tells a parent that waits in another thread.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     finished = 0
 

@@ -80,10 +80,11 @@ class Failing(LLaDAModelLM):
     ("act", "kind", "message"),
     [
         (lambda: os.kill(os.getpid(), signal.SIGKILL), OutOfMemoryError, "lower evaluate.batch_size"),
+        (lambda: os.kill(os.getpid(), signal.SIGINT), KeyboardInterrupt, ""),
         (lambda: os._exit(3), SubprocessError, "ended with code 3"),
         (lambda: 1 / 0, SubprocessError, "ZeroDivisionError"),
     ],
-    ids=["killed", "exit", "bug"],
+    ids=["killed", "interrupted", "exit", "bug"],
 )
 def test_a_child_that_fails(model, prompts, act, kind, message):
     failing = Failing(model.config, act).eval()
