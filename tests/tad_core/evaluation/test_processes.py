@@ -80,7 +80,7 @@ class Failing(LLaDAModelLM):
     ("act", "kind", "message"),
     [
         (lambda: os.kill(os.getpid(), signal.SIGKILL), OutOfMemoryError, "lower evaluate.batch_size"),
-        (lambda: os.kill(os.getpid(), signal.SIGINT), KeyboardInterrupt, ""),
+        (lambda: os.kill(os.getpid(), signal.SIGINT), KeyboardInterrupt, "^$"),
         (lambda: os._exit(3), SubprocessError, "ended with code 3"),
         (lambda: 1 / 0, SubprocessError, "ZeroDivisionError"),
     ],
