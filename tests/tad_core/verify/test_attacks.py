@@ -114,7 +114,7 @@ def processes() -> set[str]:
             continue
         ours = int(status["PPid"]) == os.getpid() and b"inside.keeper" in command
         if ours or (first > 0 and 0 <= int(status["Uid"].split()[0]) - first < 128):
-            found.add(f"{entry.name} {command[:60]!r} {status['State']}")
+            found.add(f"{entry.name} {command[:60]!r}")
     return found
 
 

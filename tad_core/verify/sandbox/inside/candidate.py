@@ -146,6 +146,8 @@ class Candidate(wire.Codec):
         info: dict[str, Any] = {"id": number, "name": kind.__name__, "classes": classes}
         if isinstance(value, type):
             info["bases"] = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"]
+        elif inspect.iscoroutine(value):
+            info["coroutine"] = True
         return {"t": "handle", "v": info}
 
     def _number(self, value: Any) -> int:

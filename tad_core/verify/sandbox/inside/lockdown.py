@@ -101,6 +101,13 @@ def confine(settings: Settings, side: int) -> None:
     _seccomp(settings.filter)
 
 
+def confine_reader(program: bytes) -> None:
+    """For a process that only computes: it may read files, but not write, connect or start anything."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _landlock(("/",))
+    _seccomp(program)
+
+
 def _limit(settings: Settings) -> None:
     size = settings.memory_mb << 20
     limits = {

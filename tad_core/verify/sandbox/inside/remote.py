@@ -13,7 +13,7 @@ import io
 import itertools
 import sys
 import types
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from . import frames, wire
@@ -170,9 +170,14 @@ class Link(wire.Codec):
         if tag != "handle":
             return super().decode_opaque(tag, body)
         number = body["id"]
+        if "coroutine" in body:  # a real one, because asyncio looks at its type
+            return self._awaited(int(number))
         if number not in self._stand_ins:
             self._stand_ins[number] = self._stand_in(number, body)
         return self._stand_ins[number]
+
+    async def _awaited(self, number: int) -> Any:
+        return self.request("await", number)
 
     def _stand_in(self, number: int, info: dict[str, Any]) -> Any:
         classes = tuple(int(n) for n in info["classes"])
@@ -279,10 +284,6 @@ class Remote:
 
     def __exit__(self, *exc: object) -> Any:
         return self._special("__exit__", None, None, None)
-
-    def __await__(self) -> Generator[None, None, Any]:
-        return self._link.request("await", self._number)
-        yield  # makes this a generator, which is what await wants
 
     def __hash__(self) -> int:
         return hash(self._special("__hash__"))

@@ -1,0 +1,229 @@
+"""What running tests decides, for honest programs: every shape of tests, every kind of value."""
+# ruff: noqa: E501 (one program, one line where it fits)
+
+from __future__ import annotations
+
+import pytest
+
+from tad_core.verify import Limits, Verdict, run_tests
+from tad_core.verify.code import assemble, helpers_of
+from tests.tad_core.verify.conftest import read_data, require
+
+SQUARE = "def f(x):\n    return x * x\n"
+
+
+def verdict(
+    solution: str, tests: str, entry_point: str | None = None, limits: Limits | None = None
+) -> Verdict:
+    """The verdict in the best tier of this machine."""
+    return run_tests(solution, tests, limits or Limits(cpu_s=5), entry_point).verdict
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert f(3) == 9",
+        "from solution import f\nassert f(3) == 9\nassert f(0) == 0",
+        "import solution\ndef test_f():\n    assert solution.f(3) == 9",
+        "from solution import *\ndef test_f():\n    assert f(3) == 9",
+        "def test_f():\n    assert f(3) == 9\n\nif __name__ == '__main__':\n    raise SystemExit(1)",
+        "class TestF:\n    def setup_method(self):\n        self.n = 3\n    def test_f(self):\n        assert f(self.n) == 9",
+        "import unittest\nclass FTest(unittest.TestCase):\n    def setUp(self):\n        self.n = 3\n"
+        "    def test_f(self):\n        self.assertEqual(f(self.n), 9)",
+        "import pytest\n@pytest.mark.parametrize('n, m', [(1, 1), (3, 9)])\ndef test_f(n, m):\n    assert f(n) == m",
+        "import pytest\n@pytest.fixture\ndef n():\n    return 3\ndef test_f(n):\n    assert f(n) == 9",
+        "import pytest\ndef test_f():\n    with pytest.raises(TypeError, match='multiply'):\n        f('a')",
+        "import pytest\ndef test_f():\n    assert f(0.1) == pytest.approx(0.01)",
+        "async def test_f():\n    assert f(3) == 9",
+        "for n in range(5):\n    assert f(n) == n ** 2",
+        "def test_f():\n    assert list(map(f, [1, 2])) == [1, 4]",
+        "from typing import List\ndef helper(xs: List[int]) -> List[int]:\n    return [f(x) for x in xs]\n"
+        "def test_f():\n    assert helper([2]) == [4]",
+    ],
+)
+def test_every_shape_of_tests_passes_a_right_program_and_fails_a_wrong_one(tests: str) -> None:
+    assert verdict(SQUARE, tests) is Verdict.PASSED
+    assert verdict("def f(x):\n    return 77777\n", tests) is Verdict.FAILED
+
+
+def test_the_check_of_humaneval() -> None:
+    tests = "def check(candidate):\n    assert candidate(3) == 9\n    assert candidate(-2) == 4\n"
+    assert verdict(SQUARE, tests, "f") is Verdict.PASSED
+    assert verdict("def f(x):\n    return 9\n", tests, "f") is Verdict.FAILED
+    assert verdict("def g(x):\n    return x * x\n", tests, "f") is Verdict.FAILED
+    assert verdict(SQUARE, tests) is Verdict.NO_TESTS
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["None", "True", "0", "-1", "2 ** 200", "1.5", "float('inf')", "1 + 2j", "'a\\ud800b'", "b'\\x00\\xff'", "[1, [2]]",
+     "(1, (2,))", "{1, 2}", "frozenset({1})", "{'a': 1, (1, 2): [3]}", "range(3)", "[]", "()", "{}", "set()", "''",
+     "__import__('decimal').Decimal('1.10')", "__import__('fractions').Fraction(1, 3)",
+     "__import__('datetime').date(2020, 1, 2)", "__import__('datetime').timedelta(1, 2)",
+     "__import__('collections').deque([1])", "__import__('collections').Counter('aab')",
+     "__import__('collections').OrderedDict(b=1, a=2)", "__import__('collections').defaultdict(int, a=1)",
+     "bytearray(b'x')", "int", "..."],
+)  # fmt: skip
+def test_plain_values_cross_unchanged(value: str) -> None:
+    tests = f"def test_f():\n    want = {value}\n    got = f()\n    assert got == want\n    assert type(got) in (type(want), dict)\n    assert same(want) is True"
+    assert (
+        verdict(f"def f():\n    return {value}\ndef same(x):\n    return x == {value}\n", tests)
+        is Verdict.PASSED
+    )
+
+
+HONEST = {
+    "changed arguments": (
+        "def f(xs, d):\n    xs.sort()\n    d['n'] = len(xs)\n",
+        "xs, d = [3, 1, 2], {}\nassert f(xs, d) is None\nassert xs == [1, 2, 3] and d == {'n': 3}",
+    ),
+    "a changed inner list keeps its identity": (
+        "def f(rows):\n    rows[0].append(1)\n",
+        "inner = []\nrows = [inner, [2]]\nf(rows)\nassert inner == [1] and rows[0] is inner",
+    ),
+    "printed text": (
+        "def f():\n    print('hello', 7)\n",
+        "import io, contextlib\nout = io.StringIO()\nwith contextlib.redirect_stdout(out):\n    f()\n"
+        "assert out.getvalue() == 'hello 7\\n'",
+    ),
+    "printed text by capsys": ("def f():\n    print('hi')\n", "def test_f(capsys):\n    f()\n    assert capsys.readouterr().out == 'hi\\n'"),
+    "a function of the tests": ("def f(g, xs):\n    return [g(x) for x in xs]\n", "assert f(lambda x: x + 1, [1, 2]) == [2, 3]"),
+    "a function that fails": (
+        "def f(g):\n    try:\n        return g(1)\n    except ValueError as e:\n        return str(e)\n",
+        "def bad(x):\n    raise ValueError('no')\nassert f(bad) == 'no'",
+    ),
+    "a function of the program": ("def f(n):\n    return lambda x: x * n\n", "assert f(3)(4) == 12"),
+    "a generator": ("def f(n):\n    for i in range(n):\n        yield i\n", "assert list(f(3)) == [0, 1, 2]\nassert next(f(2)) == 0"),
+    "a coroutine": ("async def f(x):\n    return x + 1\n", "import asyncio\nassert asyncio.run(f(1)) == 2"),
+    "its own exception": (
+        "class Bad(ValueError):\n    pass\ndef f():\n    raise Bad('x')\n",
+        "import pytest\nfrom solution import Bad, f\ndef test_f():\n    with pytest.raises(Bad) as e:\n        f()\n"
+        "    assert str(e.value) == 'x'\n    with pytest.raises(ValueError):\n        f()",
+    ),
+    "an object with state": (
+        "class Stack:\n    def __init__(self):\n        self.items = []\n    def push(self, x):\n        self.items.append(x)\n"
+        "    def pop(self):\n        return self.items.pop()\n    def __len__(self):\n        return len(self.items)\n",
+        "from solution import Stack\ns = Stack()\nassert not s\ns.push(1)\ns.push(2)\nassert len(s) == 2 and s.pop() == 2\n"
+        "assert s.items == [1] and isinstance(s, Stack) and s is not None",
+    ),
+    "linked objects": (
+        "class Node:\n    def __init__(self, v, n=None):\n        self.v, self.n = v, n\n"
+        "def rev(h):\n    p = None\n    while h:\n        h.n, p, h = p, h, h.n\n    return p\n",
+        "from solution import Node, rev\na = Node(1, Node(2))\nb = rev(a)\nassert b.v == 2 and b.n.v == 1 and b.n.n is None\n"
+        "assert b.n is a\na.v = 5\nassert b.n.v == 5",
+    ),
+    "a named tuple": (
+        "from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f():\n    return P(1, 2)\n",
+        "assert f() == (1, 2) and f().y == 2",
+    ),
+    "an enumeration": (
+        "import enum\nclass C(enum.Enum):\n    RED = 1\ndef f():\n    return C.RED\n",
+        "from solution import C, f\nassert f() is C.RED and f().value == 1 and f().name == 'RED'",
+    ),
+    "class methods": ("class A:\n    @classmethod\n    def make(cls):\n        return 3\n", "from solution import A\nassert A.make() == 3"),
+    "a context manager": (
+        "class A:\n    def __enter__(self):\n        return 4\n    def __exit__(self, *a):\n        return False\n",
+        "from solution import A\nwith A() as x:\n    assert x == 4",
+    ),
+    "a constant": ("LIMIT = 10\ndef f():\n    return LIMIT\n", "from solution import LIMIT, f\nassert f() == LIMIT == 10"),
+    "sys.exit": ("import sys\ndef f():\n    sys.exit(2)\n", "import pytest\ndef test_f():\n    with pytest.raises(SystemExit):\n        f()"),
+    "threads": (
+        "import threading\ndef f():\n    out = []\n    ts = [threading.Thread(target=out.append, args=(i,)) for i in range(4)]\n"
+        "    [t.start() for t in ts]\n    [t.join() for t in ts]\n    return sorted(out)\n",
+        "assert f() == [0, 1, 2, 3]",
+    ),
+    "asyncio inside": ("import asyncio\ndef f():\n    return asyncio.run(asyncio.sleep(0.01, 5))\n", "assert f() == 5"),
+    "a large value": ("def f(xs):\n    return xs[::-1]\n", "xs = list(range(200000))\nassert f(xs) == xs[::-1]"),
+    "a long number": ("def f():\n    return 10 ** 5000\n", "assert f() == 10 ** 5000 and len(str(f())) == 5001"),
+    "a main guard": ("def f():\n    return 1\nif __name__ == '__main__':\n    raise SystemExit('no')\n", "assert f() == 1"),
+    "a name of the built-ins": ("def sum(a, b):\n    return a + b\n", "from solution import sum\nassert sum(1, 2) == 3"),
+    "deep recursion": ("def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\n", "assert f(900) == 900"),
+    "late imports": ("def f():\n    import xml.etree.ElementTree as E, hashlib, sqlite3\n    return E.fromstring('<a/>').tag\n", "assert f() == 'a'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_honest_programs_pass(name: str) -> None:
+    solution, tests = HONEST[name]
+    result = run_tests(solution, tests, Limits(cpu_s=5))
+    assert result.verdict is Verdict.PASSED, result
+    assert not result.own_classes
+
+
+def test_a_comparison_by_the_programs_own_class_is_labelled() -> None:
+    solution = "class V:\n    def __init__(self, x):\n        self.x = x\n    def __eq__(self, o):\n        return self.x == o.x\n"
+    result = run_tests(solution, "from solution import V\nassert V(1) == V(1)\nassert V(1) != V(2)")
+    assert result.verdict is Verdict.PASSED
+    assert result.own_classes
+
+
+def test_files_may_be_written_where_the_tier_has_a_folder_of_its_own() -> None:
+    solution = "def f():\n    with open('/tmp/x', 'w') as file:\n        file.write('abc')\n    return open('/tmp/x').read()\n"
+    for number, expected in ((1, Verdict.PASSED), (2, Verdict.FAILED)):
+        result = run_tests(solution, "assert f() == 'abc'", sandbox=require(number))  # type: ignore[arg-type]
+        assert result.verdict is expected
+
+
+@pytest.mark.parametrize(
+    ("tests", "reason"),
+    [
+        ("", "no test"),
+        ("def test_f(:", "not Python"),
+        ("def test_f(tmp_path):\n    assert f(2) == 4", "tmp_path"),
+        ("import pytest\ndef test_f():\n    pytest.skip('later')\n    assert f(2) == 4", "later"),
+        ("def test_f():\n    assert True", "never used"),
+        ("def test_f():\n    f(2)", "no assertion"),
+        ("def f(x):\n    return x * x\ndef test_f():\n    assert f(2) == 4", "never used"),
+    ],
+)
+def test_what_proves_nothing_is_no_pass(tests: str, reason: str) -> None:
+    result = run_tests(SQUARE, tests)
+    assert result.verdict is Verdict.NO_TESTS
+    assert reason in result.reason
+
+
+def test_all_tests_must_run() -> None:
+    result = run_tests(SQUARE, "def test_a():\n    assert f(2) == 4\ndef test_b():\n    assert f(2) == 5\n")
+    assert (result.verdict, result.tests_run, result.tests_expected) == (Verdict.FAILED, 1, 2)
+    assert "assert f(2) == 5" in result.reason
+
+
+def test_helpers_come_from_the_question_and_not_from_the_program() -> None:
+    prompt = 'import math\n\ndef poly(xs, x):\n    return sum(c * x ** i for i, c in enumerate(xs))\n\ndef zero(xs):\n    """Find it."""\n'
+    tests = "def check(candidate):\n    assert abs(poly([-4, 2], candidate([-4, 2]))) < 1e-6\n"
+    prelude = helpers_of(prompt, "zero")
+    assert prelude.startswith("import math") and "def poly" in prelude and "zero" not in prelude
+    forged = "def poly(xs, x):\n    return 0\ndef zero(xs):\n    return 99\n"
+    assert run_tests(forged, tests, entry_point="zero").verdict is Verdict.PASSED  # what the prelude is for
+    assert run_tests(forged, tests, entry_point="zero", prelude=prelude).verdict is Verdict.FAILED
+    right = "def zero(xs):\n    return -xs[0] / xs[1]\n"
+    assert run_tests(right, tests, entry_point="zero", prelude=prelude).verdict is Verdict.PASSED
+
+
+def test_a_program_is_put_together_with_its_prompt_where_it_only_continues_it() -> None:
+    prompt = 'def f(x):\n    """Square."""\n'
+    assert assemble("    return x * x\n", "f", prompt) == prompt + "    return x * x\n"
+    assert assemble("```python\n    return x * x\n```", "f", prompt).endswith("return x * x")
+    assert assemble(f"```python\n{SQUARE}```", "f", prompt) == SQUARE.strip("\n")
+    assert assemble("I do not know.", "f", prompt) == ""
+
+
+@pytest.mark.timeout(240)
+def test_canonical_solutions_of_humaneval_pass_and_constant_ones_fail() -> None:
+    rows = read_data("HumanEval.jsonl.gz")
+    for row in rows[::8]:
+        prelude = helpers_of(row["prompt"], row["entry_point"])
+        right = run_tests(
+            row["prompt"] + row["canonical_solution"],
+            row["test"],
+            entry_point=row["entry_point"],
+            prelude=prelude,
+        )
+        assert right.verdict is Verdict.PASSED, (row["task_id"], right)
+        wrong = run_tests(
+            row["prompt"] + "    return 1234567\n",
+            row["test"],
+            entry_point=row["entry_point"],
+            prelude=prelude,
+        )
+        assert wrong.verdict is Verdict.FAILED, (row["task_id"], wrong)

@@ -1,0 +1,249 @@
+"""The verifier as a whole: order, progress, threads, faults of its own processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from pydantic import ValidationError
+
+from tad_core.data.problem import Problem
+from tad_core.errors import VerifierError
+from tad_core.verify import Judgement, Verdict, Verifier, VerifyConfig
+from tad_core.verify.verifier import kind_of
+from tests.tad_core.verify.conftest import require
+from tests.tad_core.verify.test_attacks import processes
+
+FENCE = "```"
+
+
+def math_problem(answer: str, source: str = "math") -> Problem:
+    return Problem(f"{source}/{answer}", source, "math", "q", "r", answer=answer)
+
+
+def code_problem(result: int) -> Problem:
+    tests = f"def check(candidate):\n    assert candidate(1, 2) == {result}\n"
+    return Problem(f"code/{result}", "code", "code", "q", "r", tests=tests, meta={"entry_point": "f"})
+
+
+def program(result: int) -> str:
+    return f"Here:\n{FENCE}python\ndef f(x, y):\n    x = x + {result - 1}\n    return x\n{FENCE}\n"
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[Verifier]:
+    with Verifier(VerifyConfig(workers=2, code_timeout_s=2)) as made:
+        yield made
+
+
+def test_judgements_come_in_the_order_of_the_texts_with_progress(verifier: Verifier) -> None:
+    problems = [
+        math_problem("2"),
+        code_problem(4),
+        math_problem(r"\sqrt{2}"),
+        code_problem(5),
+        math_problem("7"),
+        code_problem(1),
+    ]
+    texts = ["so 2", program(4), r"\boxed{\frac{2}{\sqrt{2}}}", program(4), "who knows", "no program"]
+    seen: list[tuple[int, int]] = []
+    judgements = verifier.judge(problems, texts, lambda done, total: seen.append((done, total)))
+    assert [judgement.verdict for judgement in judgements] == [
+        Verdict.PASSED, Verdict.PASSED, Verdict.PASSED, Verdict.FAILED, Verdict.NO_ANSWER, Verdict.NO_CODE,
+    ]  # fmt: skip
+    assert [judgement.correct for judgement in judgements] == [True, True, True, False, False, False]
+    assert judgements[0].extracted == "2" and judgements[1].extracted.startswith("def f")
+    assert [total for _, total in seen] == [6] * len(seen)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen}) and seen[-1] == (6, 6)
+
+
+def test_nothing_to_judge_is_nothing(verifier: Verifier) -> None:
+    assert verifier.judge([], []) == []
+    with pytest.raises(ValueError, match="1 problems but 0 texts"):
+        verifier.judge([math_problem("2")], [])
+
+
+def test_many_threads_may_judge_at_once(verifier: Verifier) -> None:
+    found: dict[int, list[Judgement]] = {}
+
+    def work(k: int) -> None:
+        found[k] = verifier.judge([code_problem(k)] * 5, [program(k)] * 4 + [program(k + 1)])
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(2, 8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(2, 8):
+        assert [judgement.correct for judgement in found[k]] == [True] * 4 + [False]
+
+
+def test_own_classes_may_be_refused() -> None:
+    solution = "class V:\n    def __eq__(self, o):\n        return True\ndef f(x):\n    return V()\n"
+    problem = Problem("c", "c", "code", "q", "r", tests="from solution import V, f\nassert f(1) == V()\n")
+    text = f"{FENCE}python\n{solution}{FENCE}"
+    with Verifier(VerifyConfig(workers=1)) as verifier:
+        allowed = verifier.judge([problem], [text])[0]
+    with Verifier(VerifyConfig(workers=1, own_classes="refuse")) as verifier:
+        refused = verifier.judge([problem], [text])[0]
+    assert allowed.correct and "lower trust" in allowed.reason
+    assert refused.verdict is Verdict.FAILED
+
+
+def test_the_kind_of_a_math_problem() -> None:
+    assert kind_of(math_problem("18", "gsm8k")) == "number"
+    assert kind_of(math_problem("18")) == "expression"
+    assert kind_of(math_problem(r"\sqrt{2}", "gsm8k")) == "expression"
+
+
+def kill_now_and_then(verifier: Verifier, stop: threading.Event, every_s: float) -> None:
+    """Kill one of the verifier's processes at random, again and again."""
+    chance = random.Random(0)
+    while not stop.wait(every_s * chance.uniform(0.5, 1.5)):
+        pids = verifier.process_ids()
+        if pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(pids), signal.SIGKILL)
+
+
+def run_chaos(count: int, every_s: float) -> None:
+    """Judge ``count`` mixed items while workers are killed; each must end with its own right verdict."""
+    kinds: list[tuple[Problem, str, Verdict]] = [
+        (math_problem("5"), r"\boxed{5}", Verdict.PASSED),
+        (math_problem(r"\frac{\sqrt{12}}{2}"), r"\boxed{\sqrt{3}}", Verdict.PASSED),
+        (math_problem(r"\sin x"), r"\boxed{\cos x}", Verdict.DIFFERENT),
+        (code_problem(4), program(4), Verdict.PASSED),
+        (code_problem(4), program(5), Verdict.FAILED),
+        (code_problem(4), f"{FENCE}python\nimport os\nos._exit(0)\n{FENCE}", Verdict.CRASHED),
+        (
+            code_problem(4),
+            f"{FENCE}python\ndef f(x, y):\n    return [0] * 10 ** 12\n{FENCE}",
+            Verdict.OUT_OF_MEMORY,
+        ),
+    ]
+    before = processes()
+    chance = random.Random(1)
+    items = [chance.choice(kinds) for _ in range(count)]
+    done: list[int] = []
+    stop = threading.Event()
+    with Verifier(VerifyConfig(workers=2, retries=20, code_timeout_s=5)) as verifier:
+        killer = threading.Thread(target=kill_now_and_then, args=(verifier, stop, every_s))
+        killer.start()
+        try:
+            judgements = verifier.judge(
+                [p for p, _, _ in items], [t for _, t, _ in items], lambda n, total: done.append(n)
+            )
+        finally:
+            stop.set()
+            killer.join()
+    assert len(judgements) == count
+    wrong = [
+        (i, j, want)
+        for i, (j, (_, _, want)) in enumerate(zip(judgements, items, strict=True))
+        if j.verdict is not want
+    ]
+    assert wrong == []
+    assert done == sorted(set(done)) and done[-1] == count  # none twice
+    assert nothing_is_left_but(before)
+
+
+def nothing_is_left_but(before: set[str]) -> bool:
+    """Whether nothing of a sandbox runs that did not before, and nothing waits to be reaped by us.
+
+    What a killed process leaves is reaped by the host's init, which gets 3 s for it.
+    """
+    for _ in range(30):
+        children = subprocess.run(
+            ["ps", "--ppid", str(os.getpid()), "-o", "stat="], capture_output=True, text=True
+        ).stdout
+        zombies = [line for line in children.split() if line.startswith("Z")]
+        if not processes() - before and not zombies:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.timeout(200)
+def test_killed_workers_cost_no_item_its_verdict() -> None:
+    run_chaos(80, every_s=1.5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_thousand_items_survive_killed_workers() -> None:
+    run_chaos(10_000, every_s=5.0)
+
+
+@pytest.mark.timeout(120)
+def test_a_verifier_that_keeps_failing_is_an_error_and_never_a_wrong_answer() -> None:
+    stop = threading.Event()
+    sleeper = f"{FENCE}python\nimport time\ndef f(x, y):\n    time.sleep(5)\n    return 4\n{FENCE}"
+    with Verifier(VerifyConfig(workers=1, retries=1, code_timeout_s=10)) as verifier:
+        killer = threading.Thread(target=kill_now_and_then, args=(verifier, stop, 1.0))
+        killer.start()
+        with pytest.raises(VerifierError, match="failed 2 times"):
+            verifier.judge([code_problem(4)], [sleeper])
+        stop.set()
+        killer.join()
+        assert verifier.judge([code_problem(4)], [program(4)])[0].correct  # and it can go on
+
+
+def test_a_parent_that_is_killed_leaves_no_process_behind() -> None:
+    require(1)
+    script = (
+        "from tad_core.verify import Verifier, VerifyConfig\nfrom tad_core.data.problem import Problem\n"
+        "import threading, time\n"
+        "v = Verifier(VerifyConfig(workers=1))\n"
+        "p = Problem('c', 'c', 'code', 'q', 'r', tests='assert f() == 1')\n"
+        f"text = '{FENCE}python\\nimport time\\ndef f():\\n    time.sleep(600)\\n{FENCE}'\n"
+        "threading.Thread(target=lambda: v.judge([p], [text]), daemon=True).start()\n"
+        "while not v.process_ids(): time.sleep(0.05)\n"
+        "time.sleep(0.5)\nprint(v.process_ids()[0], flush=True)\ntime.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    keeper = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(50):
+        if not os.path.exists(f"/proc/{keeper}") or "Z" in open(f"/proc/{keeper}/stat").read():  # noqa: PTH110, PTH123, SIM115
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"process {keeper} outlived its parent")
+
+
+def test_importing_the_verifier_loads_nothing_heavy() -> None:
+    heavy = "('sympy', 'torch', 'prefect', 'math_verify')"
+    script = f"import sys, tad_core.verify; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_closed_pool_starts_again() -> None:
+    verifier = Verifier(VerifyConfig(workers=1))
+    assert verifier.judge([code_problem(4)], [program(4)])[0].correct
+    verifier.close()
+    verifier.close()
+    assert verifier.process_ids() == []
+    assert verifier.judge([code_problem(4)], [program(4)])[0].correct
+    verifier.close()
+
+
+def test_the_configuration_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(ValidationError):
+        VerifyConfig(sandbox="none")  # type: ignore[arg-type]
+    with pytest.raises(ValidationError):
+        VerifyConfig(worker=2)  # type: ignore[call-arg]
+    assert set(VerifyConfig.model_fields) >= VerifyConfig.RUNTIME_FIELDS
+    assert all(field.description for field in VerifyConfig.model_fields.values())
+    config = VerifyConfig(extract_by_source={"gsm8k": ("hashes",)})
+    assert config.order_for("gsm8k") == ("hashes",) and config.order_for("math") == config.extract
