@@ -4,12 +4,13 @@ A sampled state t of a trajectory shows the student everything revealed by step 
 offset ``revealed_at[i] - t`` and the student's probability of the token that the teacher put there. The mean over
 all of them, per offset, is the curve from which the windows are read (paper, section 3.3).
 
-Shapes: R trajectories, S states, L response positions (offsets 1 to L are columns 0 to L - 1), B batch, N rows.
+Shapes: R trajectories, S states, L response positions (offsets 1 to L are columns 0 to L - 1), B states of a batch,
+W sequence width, N masked positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,10 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tad_core.models.base import DiffusionLM, right_pad
+from tad_core.models.base import DiffusionLM
+from tad_core.objectives.base import LOGITS_AT_ONCE
 from tad_core.rng import generator
-from tad_core.trajectory.schema import Trajectory
-from tad_core.trajectory.states import masked_at, state_at
+from tad_core.training.collate import flat_rows, join
+from tad_core.training.dataset import TrainingTable
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -54,76 +56,67 @@ class Window:
     crossing: float | None
 
 
-def sample_states(
-    trajectories: Sequence[Trajectory], states: int, length: int, seed: int
-) -> list[tuple[int, int]]:
-    """``(trajectory, step)`` pairs, distinct, drawn over all states of all trajectories; in stable order."""
-    everything = len(trajectories) * length
-    chosen = generator("calibrate", seed).choice(everything, size=min(states, everything), replace=False)
-    return [(int(c) // length, int(c) % length) for c in np.sort(chosen)]
+def sample_states(rows: int, states: int, length: int, seed: int) -> tuple[IntArray, IntArray]:
+    """``(row_S, step_S)``, distinct, drawn over all states of all trajectories; in increasing order."""
+    everything = rows * length
+    chosen_S = np.sort(
+        generator("calibrate", seed).choice(everything, size=min(states, everything), replace=False)
+    )
+    return chosen_S // length, chosen_S % length
 
 
 def measure(
     model: DiffusionLM,
-    trajectories: Sequence[Trajectory],
+    table: TrainingTable,
     states: int,
     seed: int,
     batch_size: int,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Curve:
     """The curve of ``model`` (the base, no adapter) on sampled states, with the student's prompt."""
-    length = len(trajectories[0].response_ids)
-    pairs = sample_states(trajectories, states, length, seed)
+    length = table.response_RL.shape[1]
+    row_S, step_S = sample_states(len(table), states, length, seed)
+    # Neighbours in length share a batch: less padding. The sums are in float64, so the order hardly shows.
+    order_S = np.argsort(table.student.length_R[row_S], kind="stable")
     sums_2L, counts_2L = np.zeros((2, length)), np.zeros((2, length), dtype=np.int64)
-    # Neighbours in length share a batch: less padding. The sums are over float64, so the order hardly shows.
-    pairs.sort(key=lambda pair: len(trajectories[pair[0]].student_prompt_ids))
-    for start in range(0, len(pairs), batch_size):
-        part = pairs[start : start + batch_size]
-        offsets_N, in_text_N, confidence_N = _confidences(model, trajectories, part)
-        for row, chosen_N in enumerate((np.ones_like(in_text_N), in_text_N)):
-            at = offsets_N[chosen_N] - 1
-            sums_2L[row] += np.bincount(at, confidence_N[chosen_N], minlength=length)
-            counts_2L[row] += np.bincount(at, minlength=length)
-        on_batch(start + len(part), len(pairs))
+    for start in range(0, len(order_S), batch_size):
+        part_B = order_S[start : start + batch_size]
+        offsets_N, in_text_N, confidence_N = _confidences(model, table, row_S[part_B], step_S[part_B])
+        for which, chosen_N in enumerate((np.ones_like(in_text_N), in_text_N)):
+            at_N = offsets_N[chosen_N] - 1
+            sums_2L[which] += np.bincount(at_N, confidence_N[chosen_N], minlength=length)
+            counts_2L[which] += np.bincount(at_N, minlength=length)
+        on_batch(start + len(part_B), len(order_S))
     means_2L = np.divide(sums_2L, counts_2L, out=np.zeros_like(sums_2L), where=counts_2L > 0)
-    return Curve(means_2L[0], counts_2L[0], means_2L[1], counts_2L[1], len(pairs))
+    return Curve(means_2L[0], counts_2L[0], means_2L[1], counts_2L[1], len(order_S))
 
 
 @torch.no_grad()
 def _confidences(
-    model: DiffusionLM, trajectories: Sequence[Trajectory], pairs: Sequence[tuple[int, int]]
+    model: DiffusionLM, table: TrainingTable, row_B: IntArray, step_B: IntArray
 ) -> tuple[IntArray, NDArray[np.bool_], FloatArray]:
     """Offset, whether the token is text (up to the first end-of-text), and confidence of every masked position."""
-    rows, first, offsets, text, labels, index = [], [], [], [], [], []
-    for r, step in pairs:
-        trajectory = trajectories[r]
-        response_L = np.asarray(trajectory.response_ids, dtype=np.int64)
-        revealed_at_L = np.asarray(trajectory.revealed_at, dtype=np.int64)
-        masked = np.nonzero(masked_at(revealed_at_L, step))[0]
-        ends = np.nonzero(response_L == model.eos_token_id)[0]
-        end = int(ends[0]) if len(ends) else len(response_L)
-        prompt = trajectory.student_prompt_ids
-        rows.append([*prompt, *state_at(response_L, revealed_at_L, step, model.mask_token_id).tolist()])
-        first.append(len(prompt))
-        offsets.append(revealed_at_L[masked] - step)
-        text.append(masked <= end)
-        labels.append(response_L[masked])
-        index.append(masked)
+    response_BL = table.response_RL[row_B].astype(np.int64)
+    offset_BL = table.revealed_at_RL[row_B].astype(np.int64) - step_B[:, None]
+    masked_BL = offset_BL > 0
+    is_end_BL = response_BL == model.eos_token_id
+    in_text_BL = np.cumsum(is_end_BL, axis=1) - is_end_BL == 0
+    state_BL = np.where(masked_BL, model.mask_token_id, response_BL)
+    ids_BW, mask_BW = join(table.student, row_B, state_BL, model.eos_token_id)
+    index_N = flat_rows(masked_BL, np.arange(len(row_B)) * ids_BW.shape[1] + table.student.length_R[row_B])
+
     device = next(model.parameters()).device
-    ids_BL, mask_BL = right_pad(rows, model.eos_token_id, device)
-    padded = len({len(row) for row in rows}) > 1
-    hidden_BLD = model.hidden(ids_BL, mask_BL if padded else None)
-    flat_N = np.concatenate([b * ids_BL.shape[1] + first[b] + index[b] for b in range(len(rows))])
-    label_N = torch.from_numpy(np.concatenate(labels)).to(device)
-    hidden_ND = hidden_BLD.flatten(0, 1).index_select(0, torch.from_numpy(flat_N).to(device))
+    mask = None if mask_BW is None else torch.from_numpy(mask_BW).to(device)
+    hidden_BWD = model.hidden(torch.from_numpy(ids_BW).to(device), mask)
+    hidden_ND = hidden_BWD.flatten(0, 1).index_select(0, index_N.to(device))
+    label_N = torch.from_numpy(response_BL[masked_BL]).to(device)
     parts = []
-    chunk = max(1, (1 << 26) // model.vocab_size)
-    for start in range(0, len(flat_N), chunk):
+    chunk = max(1, LOGITS_AT_ONCE // model.vocab_size)
+    for start in range(0, len(index_N), chunk):
         logits_NV = model.head(hidden_ND[start : start + chunk]).float()
         chosen_N = logits_NV.gather(1, label_N[start : start + chunk, None])[:, 0]
         parts.append((chosen_N - logits_NV.logsumexp(-1)).exp())
-    confidence_N = torch.cat(parts).double().cpu().numpy()
-    return np.concatenate(offsets), np.concatenate(text), confidence_N
+    return offset_BL[masked_BL], in_text_BL[masked_BL], torch.cat(parts).double().cpu().numpy()
 
 
 def smooth(curve_L: FloatArray, count_L: IntArray, width: int) -> FloatArray:

@@ -24,6 +24,9 @@ FloatArray = NDArray[np.float32]
 #: from selected hidden rows ``[N, D]`` to logits ``[N, V]``; the identity where logits are given themselves
 Head = Callable[[Tensor], Tensor]
 
+#: logits alive at once, elements; 2^26 in float32 are 256 MiB
+LOGITS_AT_ONCE = 1 << 26
+
 
 @dataclass(frozen=True)
 class Marks:

@@ -9,8 +9,7 @@ from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.config import CalibrateConfig, TADConfig
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, Progress, silent
-from tad_core.stages.filter import iter_kept
-from tad_core.trajectory.schema import Trajectory
+from tad_core.stages.kept import kept_files
 
 if TYPE_CHECKING:  # torch is loaded only where something is measured, not to say what is done already
     from tad_core.calibration import Curve, Window
@@ -46,27 +45,29 @@ def calibrate(
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
     _check_fixed(config)
-    kept = list(iter_kept(collection_ref, filtered_ref))
+    shards, verdicts = kept_files(collection_ref, filtered_ref)
     with store.writer(STAGE, STAGE_VERSION, mark, config.calibrate.model_dump(mode="json"), inputs) as writer:
-        content = curve_of(config, kept, on_progress)
+        content = curve_of(config, shards, verdicts, on_progress)
         writer.write_json(CURVE, content)
         return writer.commit({name: content[name] for name in ("quality", "speed", "states")})
 
 
 def curve_of(
-    config: TADConfig, kept: Sequence[Trajectory], on_progress: OnProgress = silent
+    config: TADConfig, shards: Sequence[str], verdicts: Sequence[str], on_progress: OnProgress = silent
 ) -> dict[str, Any]:
-    """The content of ``curve.json`` for these trajectories."""
+    """The content of ``curve.json`` for these trajectory files."""
     from tad_core.calibration import measure
     from tad_core.models.loading import load_model
+    from tad_core.training.dataset import load_kept
 
     settings = config.calibrate
 
     def tell(done: int, total: int) -> None:
         on_progress(Progress(STAGE, done, total, "states"))
 
+    table = load_kept(shards, verdicts, config.rollout.response_length)
     model = load_model(config.model)
-    curve = measure(model, kept, settings.states, settings.seed, settings.batch_size, tell)
+    curve = measure(model, table, settings.states, settings.seed, settings.batch_size, tell)
     return _content(curve, settings)
 
 

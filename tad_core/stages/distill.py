@@ -14,6 +14,7 @@ from tad_core.config import TADConfig
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages.calibrate import read_windows
+from tad_core.stages.kept import kept_files
 from tad_core.training.launch import launch
 from tad_core.training.spec import TrainingSpec
 
@@ -116,14 +117,14 @@ def spec_of(
 ) -> TrainingSpec:
     """What the training process is told. Checkpoints are good for this adapter of these very files only."""
     inputs = _inputs(mode, collection_ref, filtered_ref)
-    shards = [s["name"] for s in collection_ref.manifest.info["shards"] if s["condition"] == "privileged"]
     sft = mode == "sft"
+    shards, verdicts = ([], []) if sft else kept_files(collection_ref, filtered_ref)
     return TrainingSpec(
         run_id=fingerprint("training", STAGE_VERSION, {"run": mark}, [ref.digest for ref in inputs]),
         model=config.model,
         distill=config.distill.model_copy(update={"objective": _objective(config, mode)}),
-        trajectories=[] if sft else [str(collection_ref.local(f"{name}.parquet")) for name in shards],
-        verdicts=[] if sft else [str(filtered_ref.local(f"{name}.verdicts.parquet")) for name in shards],
+        trajectories=shards,
+        verdicts=verdicts,
         problems=str(collection_ref.local("problems.jsonl")) if sft else None,
         response_length=config.rollout.response_length,
         window=None if sft else window_of(config, mode, windows_ref),

@@ -9,6 +9,7 @@ Shapes: B states, L response positions, W sequence width, N near rows, M distant
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +99,7 @@ def flat_rows(chosen_BL: BoolArray, first_B: IntArray) -> Tensor:
 
 
 def join(
-    prompts: Prompts, row_B: NDArray[np.int32], state_BL: IntArray, pad: int
+    prompts: Prompts, row_B: NDArray[Any], state_BL: IntArray, pad: int
 ) -> tuple[IntArray, NDArray[np.int64] | None]:
     """Prompt, response and padding side by side: ids ``[B, W]`` and the mask of real tokens, None if all are."""
     length = state_BL.shape[1]

@@ -23,14 +23,11 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArg
 
 from tad_core.config import DistillConfig
 from tad_core.models.lora import base_of
-from tad_core.objectives.base import LossParts, Objective, Rows
+from tad_core.objectives.base import LOGITS_AT_ONCE, LossParts, Objective, Rows
 from tad_core.training import checkpoint
 from tad_core.training.collate import Batch, Collator
 from tad_core.training.dataset import StatePlan
 from tad_core.training.recorder import Recorder
-
-#: logits alive at once in the loss, elements; 2^26 in float32 are 256 MiB
-LOGITS_AT_ONCE = 1 << 26
 
 
 class DistillTrainer(Trainer):  # type: ignore[misc]

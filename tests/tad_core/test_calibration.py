@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tad_core.calibration import measure, read_window, sample_states, smooth
 from tad_core.models import DiffusionLM, LLaDAConfig
-from tad_core.trajectory.schema import Trajectory
+from tad_core.training.dataset import Prompts, TrainingTable
 
 MASK, EOS, VOCAB, LENGTH = 8, 9, 10, 6
 
@@ -41,17 +41,20 @@ def sure(seen):
     return np.exp(seen) / (np.exp(seen) + VOCAB - 1)
 
 
-def trajectory(prompt, response=(3,) * LENGTH, order=range(1, LENGTH + 1), name="p"):
-    return Trajectory(
-        problem_id=name, source="s", kind="math", sample=0, condition="privileged", student_prompt_ids=[1] * prompt,
-        teacher_prompt_ids=[1] * (prompt + 5), response_ids=list(response), revealed_at=list(order),
-        confidence=[1.0] * LENGTH, filled_from=LENGTH + 1, mode="exact", text="",
-    )  # fmt: skip
+def table(*prompts, response=(3,) * LENGTH):
+    """Trajectories with prompts of these lengths, revealed from left to right; the teacher's prompts are longer."""
+    rows, lengths = len(prompts), np.array(prompts)
+    student = Prompts(np.ones((rows, lengths.max()), dtype=np.int32), lengths)
+    teacher = Prompts(np.ones((rows, lengths.max() + 5), dtype=np.int32), lengths + 5)
+    order_RL = np.tile(np.arange(1, LENGTH + 1, dtype=np.int16), (rows, 1))
+    return TrainingTable(
+        [str(i) for i in range(rows)], student, teacher, np.tile(np.int32(response), (rows, 1)), order_RL
+    )
 
 
 def test_the_curve_by_hand():
     # All states of one trajectory; state t shows 2 + t tokens, its masked tokens have offsets 1 to L - t.
-    curve = measure(Known(), [trajectory(2)], states=LENGTH, seed=0, batch_size=4)
+    curve = measure(Known(), table(2), states=LENGTH, seed=0, batch_size=4)
     assert curve.states == LENGTH
     for offset in range(1, LENGTH + 1):
         steps = range(LENGTH - offset + 1)
@@ -62,18 +65,18 @@ def test_the_curve_by_hand():
 
 
 def test_the_student_prompt_is_used_and_padding_does_not_show():
-    mixed = [trajectory(1, name="a"), trajectory(4, name="b")]
+    mixed = table(1, 4)
     model = Known()
     together = measure(model, mixed, states=99, seed=0, batch_size=50)
-    assert model.widths == [4 + LENGTH]  # the student's prompts, not the teacher's
+    assert model.widths == [16]  # 4 + 6, aligned: the student's prompts, not the teacher's
     one_by_one = measure(Known(), mixed, states=99, seed=0, batch_size=1)
     np.testing.assert_allclose(together.confidence_L, one_by_one.confidence_L, rtol=1e-6)
     assert (together.count_L == one_by_one.count_L).all() and together.states == 2 * LENGTH
 
 
 def test_text_leaves_out_what_comes_after_the_first_end():
-    ended = trajectory(2, response=(3, 3, EOS, EOS, EOS, EOS))
-    curve = measure(Known(), [ended], states=LENGTH, seed=0, batch_size=9)
+    ended = table(2, response=(3, 3, EOS, EOS, EOS, EOS))
+    curve = measure(Known(), ended, states=LENGTH, seed=0, batch_size=9)
     assert curve.count_L.tolist() == [6, 5, 4, 3, 2, 1]
     assert curve.text_count_L.tolist() == [3, 2, 1, 0, 0, 0]  # positions 0 to 2, the end itself included
     assert curve.text_L[3:].tolist() == [0, 0, 0]
@@ -81,11 +84,11 @@ def test_text_leaves_out_what_comes_after_the_first_end():
 
 @given(st.integers(1, 5), st.integers(1, 60), st.integers(0, 99))
 def test_sampled_states_are_distinct_and_keyed(count, states, seed):
-    rows = [trajectory(1, name=str(i)) for i in range(count)]
-    pairs = sample_states(rows, states, LENGTH, seed)
+    row_S, step_S = sample_states(count, states, LENGTH, seed)
+    pairs = list(zip(row_S.tolist(), step_S.tolist(), strict=True))
     assert len(set(pairs)) == len(pairs) == min(states, count * LENGTH)
     assert all(0 <= r < count and 0 <= t < LENGTH for r, t in pairs)
-    assert pairs == sample_states(rows, states, LENGTH, seed)
+    assert (sample_states(count, states, LENGTH, seed)[1] == step_S).all()
 
 
 def test_smoothing_is_count_weighted_and_centred():
