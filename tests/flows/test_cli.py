@@ -1,0 +1,185 @@
+"""What a user meets: help, messages, exit codes. Wrong input ends before Prefect is even imported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli import app
+
+Tree = dict[str, Any]
+
+
+@pytest.fixture
+def tree(make_tree: Callable[[Path], Tree], tmp_path: Path) -> Tree:
+    return make_tree(tmp_path / "store")
+
+
+@pytest.fixture
+def call(tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """Run a command on the tree as it then is; Prefect must not be reached."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("Prefect was reached")
+
+    monkeypatch.setattr("flows.cli._under_prefect", refuse)
+
+    def run(*words: str, command: str = "run") -> tuple[int, str]:
+        file = tmp_path / "config.yaml"
+        file.write_text(yaml.safe_dump(tree))
+        result = CliRunner().invoke(app, [command, str(file), *words])
+        return result.exit_code, result.output
+
+    return run
+
+
+def test_help_lists_every_command_with_examples() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for word in ("run", "collect", "filter", "calibrate", "distill", "evaluate", "report", "status", "doctor"):
+        assert word in result.output
+    assert "tad run configs/demo.yaml" in result.output and "130" in result.output
+
+
+def test_help_and_status_load_neither_torch_nor_prefect() -> None:
+    code = (
+        "import sys, flows.cli, flows.status, tad_core.stages.status\n"
+        "sys.exit(', '.join({'torch', 'transformers', 'prefect'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_key_names_the_nearest(call: Any, tree: Tree) -> None:
+    tree["rollout"]["block_lenght"] = 8
+    code, output = call()
+    assert code == 2 and "rollout.block_lenght" in output and "did you mean block_length?" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--set", "rollout.seed"], "section.field=value"),
+        (["--set", "rollout.seed=-1"], "rollout.seed"),
+        (["--force", "colect"], "use one of collect, filter"),
+    ],
+)
+def test_a_wrong_option_is_told(call: Any, words: list[str], told: str) -> None:
+    code, output = call(*words)
+    assert code == 2 and told in output
+
+
+def test_a_missing_config_is_told() -> None:
+    result = CliRunner().invoke(app, ["run", "nothing.yaml"])
+    assert result.exit_code == 2 and "nothing.yaml does not exist" in result.output
+
+
+def test_a_missing_data_file_is_told(call: Any, tree: Tree) -> None:
+    tree["data"][0]["options"]["path"] = "gone.jsonl"
+    code, output = call()
+    assert code == 2 and "'gone.jsonl' is not a file" in output
+
+
+def test_an_empty_data_set_is_told(call: Any, tree: Tree, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    tree["data"][0]["options"]["path"] = str(empty)
+    code, output = call()
+    assert code == 2 and "has 0 problems" in output
+
+
+def test_a_missing_benchmark_file_is_told_before_collecting(call: Any, tree: Tree) -> None:
+    tree["evaluate"]["tasks"][0] = {
+        **tree["evaluate"]["tasks"][0],
+        "options": {**tree["data"][0]["options"], "path": "gone.jsonl"},
+    }
+    code, output = call()
+    assert code == 2 and "gone.jsonl" in output
+
+
+@pytest.mark.parametrize("fault", ["missing", "no mask token", "other type"])
+def test_a_wrong_checkpoint_is_told(
+    fault: str, call: Any, tree: Tree, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    copy = tmp_path / "model"
+    if fault != "missing":
+        shutil.copytree(tiny_checkpoint, copy)
+        config = json.loads((copy / "config.json").read_text())
+        if fault == "no mask token":
+            del config["mask_token_id"]
+        else:
+            config["model_type"] = "bert"
+        (copy / "config.json").write_text(json.dumps(config))
+    tree["model"]["path"] = str(copy)
+    code, output = call()
+    told = {"missing": "is not a folder", "no mask token": "no mask_token_id", "other type": "'bert'"}
+    assert code == 2 and told[fault] in output
+
+
+def test_a_store_that_cannot_be_written_is_told(call: Any, tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    code, output = call("--store", str(tmp_path / "file" / "store"))
+    assert code == 2 and "cannot be written" in output and "choose another folder" in output
+
+
+def test_a_full_disk_is_told_before_any_work(call: Any, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        code, output = call("--store", str(small / "store"))
+        left = [p for p in small.rglob("*") if p.is_file()]
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert code == 2 and "MiB free" in output and left == []
+
+
+def test_status_counts_and_says_what_waits(call: Any, tree: Tree) -> None:
+    code, output = call(command="status")
+    assert code == 0
+    assert "0 of 3 shards" in output and "missing" in output and "done" not in output
+    assert not Path(tree["store"]).exists(), "looking leaves nothing behind"
+
+
+def test_an_unexpected_error_is_one_line_unless_asked(call: Any) -> None:
+    code, output = call()  # everything is right, so the forbidden Prefect is reached
+    assert code == 1 and "unexpected AssertionError: Prefect was reached" in output
+    assert "Traceback" not in output
+    assert "Traceback" in call("--debug")[1]
+
+
+def test_a_server_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.environment import check_server
+    from tad_core.errors import ConfigError
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:9/api does not answer"):
+            check_server()
+
+
+def test_doctor_finds_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from flows import doctor
+
+    found = {f.what: f for f in doctor.examine(str(tmp_path / "store"))}
+    assert {"python", "torch", "fastapi", "cpu", "gpu", "disk", "sandbox", "prefect server"} <= set(found)
+    assert found["python"].state == found["fastapi"].state == "ok"
+    assert all(f.remedy for f in found.values() if f.state == "problem" and f.what != "prefect server")
+    monkeypatch.setattr(doctor, "version", lambda name: "0.155.0")
+    wrong = {f.what: f for f in doctor._packages()}["fastapi"]
+    assert wrong.state == "problem" and wrong.remedy == "make env"
