@@ -54,10 +54,9 @@ class AlgebraProcess:
             raise AlgebraError(f"the algebra process ended ({status}) while it had {job!r}") from error
 
     def _start(self) -> subprocess.Popen[bytes]:
-        root = str(Path(__file__).resolve().parents[2])
-        code = (
-            f"import sys; sys.path.insert(0, {root!r}); from tad_core.verify.math_worker import main; main()"
-        )
+        # Isolated (-I), and then exactly the folders that this process imports from.
+        paths = [str(Path(__file__).resolve().parents[2]), *(path for path in sys.path if path)]
+        code = f"import sys; sys.path[:] = {paths!r}; from tad_core.verify.math_worker import main; main()"
         # An empty environment: answers come from a model and are read by a large library.
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-I", "-c", code, str(self._memory_mb)]
@@ -65,17 +64,20 @@ class AlgebraProcess:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             env=environment,
             cwd="/",
             start_new_session=True,
         )
-        assert self._process.stdout is not None
+        assert self._process.stdout is not None and self._process.stderr is not None
         try:
             frames.receive(self._process.stdout.fileno(), time.monotonic() + _START_TIMEOUT_S)
         except (frames.ClosedError, frames.MalformedError, frames.DeadlineError) as error:
-            status = self.kill()
-            raise AlgebraError(f"the algebra process did not start ({status}): {error}") from error
+            self._process.kill()  # so that its end of the pipe is closed before we read
+            said = self._process.stderr.read().decode(errors="replace").strip()[-500:]
+            raise AlgebraError(
+                f"the algebra process did not start ({self.kill()}, {error}): {said}"
+            ) from error
         return self._process
 
     def kill(self) -> str:
@@ -85,7 +87,7 @@ class AlgebraProcess:
             return "not running"
         process.kill()
         status = process.wait()
-        for pipe in (process.stdin, process.stdout):
+        for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
         return f"exit status {status}"

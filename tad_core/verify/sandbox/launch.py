@@ -23,7 +23,7 @@ _GRACE_S = 10.0
 _FAREWELL_S = 1.0
 _SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_PYTHON = Path("/python")
+_PYTHON, _OWN = Path("/python"), Path("/own")
 _ZONES = "/usr/share/zoneinfo"
 _START = "from inside.keeper import main; main()"
 #: Uids that no system hands out by default: above those of containers and below 2**31.
@@ -115,7 +115,7 @@ class Keeper:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={"PYTHONHASHSEED": "0", "PYTHONHOME": str(runtime.prefix), "MALLOC_ARENA_MAX": "1"},
+                env={"PYTHONHASHSEED": "0", "PYTHONHOME": sys.base_prefix, "MALLOC_ARENA_MAX": "1"},
                 cwd="/",
                 start_new_session=True,
                 pass_fds=(exams_in, programs_in, marks_out),
@@ -192,14 +192,19 @@ def bubblewrap() -> str | None:
 def _places(tier: int, runtime: Runtime) -> tuple[list[str], list[str], list[str]]:
     """The command up to the interpreter, its ``sys.path``, and what Landlock lets it read."""
     if tier == 1:
-        # In a folder of its own, so that not even the names of the host's folders appear.
-        paths = [str(_PYTHON / path.relative_to(runtime.root)) for path in runtime.paths]
-        executable = str(_PYTHON / runtime.executable.relative_to(runtime.root))
-        return [*_bubblewrap_command(runtime), executable], paths, []
-    paths = [str(path) for path in runtime.paths]
-    readable = [str(runtime.root), *_SYSTEM_LIBRARIES, _ZONES, *_DEVICES] if tier == 2 else []
-    interpreter = Path(sys.base_prefix) / "bin" / runtime.executable.name
-    return [str(interpreter if interpreter.exists() else runtime.executable)], paths, readable
+        # In folders of their own, so that not even the names of the host's folders appear.
+        paths = [str(_OWN), *(str(_PYTHON / library) for library in runtime.libraries)]
+        return [*_bubblewrap_command(runtime), str(_PYTHON / runtime.executable)], paths, []
+    paths = [str(runtime.own), *(str(runtime.python / library) for library in runtime.libraries)]
+    readable = (
+        [str(runtime.own), str(runtime.python), *_SYSTEM_LIBRARIES, _ZONES, *_DEVICES] if tier == 2 else []
+    )
+    interpreter = Path(sys.base_prefix) / runtime.executable
+    return (
+        [str(interpreter if interpreter.exists() else runtime.python / runtime.executable)],
+        paths,
+        readable,
+    )
 
 
 def _bubblewrap_command(runtime: Runtime) -> list[str]:
@@ -221,7 +226,17 @@ def _bubblewrap_command(runtime: Runtime) -> list[str]:
             command += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             command += ["--ro-bind", name, name]
-    command += ["--ro-bind", str(runtime.root), str(_PYTHON), "--ro-bind-try", _ZONES, _ZONES]
+    command += [
+        "--ro-bind",
+        str(runtime.python),
+        str(_PYTHON),
+        "--ro-bind",
+        str(runtime.own),
+        str(_OWN),
+        "--ro-bind-try",
+        _ZONES,
+        _ZONES,
+    ]
     command += ["--dir", "/tmp", "--dir", "/dev"]
     for device in _DEVICES:
         command += ["--dev-bind-try", device, device]

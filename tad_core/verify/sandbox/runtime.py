@@ -14,12 +14,13 @@ import stat
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tad_core.errors import VerifierError
 
+_VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _INSIDE = Path(__file__).parent / "inside"
 _LEFT_OUT = ("test", "tests", "idlelib", "lib2to3", "tkinter", "turtledemo", "ensurepip", "distutils",
              "site-packages", "dist-packages", "pydoc_data", "config-*", "*.opt-1.pyc", "*.opt-2.pyc")  # fmt: skip
@@ -27,51 +28,50 @@ _LEFT_OUT = ("test", "tests", "idlelib", "lib2to3", "tkinter", "turtledemo", "en
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where the copy is.
+    """Where the copies are.
 
     Attributes:
-        root: the folder of the copy.
-        prefix: where the interpreter believes to be installed.
-        executable: its binary inside ``root``.
-        paths: ``sys.path`` inside ``root``.
+        python: the folder with the interpreter's copy: ``bin`` and ``lib``.
+        own: the folder that holds the package ``inside``.
+        executable: the interpreter, relative to ``python``.
+        libraries: folders of the standard library, relative to ``python``.
     """
 
-    root: Path
-    prefix: Path
+    python: Path
+    own: Path
     executable: Path
-    paths: tuple[Path, ...]
+    libraries: tuple[Path, ...]
 
 
 def staged_runtime() -> Runtime:
-    """The copy for this interpreter and this code, made if it is not there."""
+    """The copies for this interpreter and this code, made if they are not there."""
     base = Path(tempfile.gettempdir()) / f"tad-verify-{os.geteuid()}"
-    _make_own_folder(base)
-    root = base / _key()
-    if not (root / "complete").exists():
-        _stage(base, root)
-    if not _is_ours(root):
-        raise VerifierError(f"{root} is not owned by this user alone; remove it")
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    library = root / "lib" / version
+    base.mkdir(mode=0o711, exist_ok=True)
+    if not _is_ours(base):
+        raise VerifierError(f"{base} exists and is not owned by this user alone; remove it")
+    library = Path("lib") / _VERSION
     return Runtime(
-        root=root,
-        prefix=Path(sys.base_prefix),
-        executable=root / "bin" / version,
-        paths=(root / "own", library, library / "lib-dynload"),
+        python=_staged(base, f"python-{_digest(_identity())}", _copy_python),
+        own=_staged(base, f"own-{_digest(_own_files())}", _copy_own),
+        executable=Path("bin") / _VERSION,
+        libraries=(library, library / "lib-dynload"),
     )
 
 
-def _key() -> str:
-    digest = hashlib.sha256(f"{sys.version}\0{sys.base_prefix}\0{sys.hexversion}".encode())
+def _identity() -> Iterator[bytes]:
+    yield f"{sys.version}\0{sys.base_prefix}".encode()
+
+
+def _own_files() -> Iterator[bytes]:
     for path in sorted(_INSIDE.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:20]
+        yield path.name.encode() + b"\0" + path.read_bytes() + b"\0"
 
 
-def _make_own_folder(path: Path) -> None:
-    path.mkdir(mode=0o711, exist_ok=True)
-    if not _is_ours(path):
-        raise VerifierError(f"{path} exists and is not owned by this user alone; remove it")
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:16]
 
 
 def _is_ours(path: Path) -> bool:
@@ -81,42 +81,48 @@ def _is_ours(path: Path) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not shared
 
 
-def _stage(base: Path, root: Path) -> None:
-    """Copy into a folder of its own, then rename it: two runs that start together do not meet."""
-    building = Path(tempfile.mkdtemp(dir=base, prefix="building-"))
-    try:
-        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        library = Path(sysconfig.get_path("stdlib"))
-        shutil.copytree(library, building / "lib" / version, ignore=shutil.ignore_patterns(*_LEFT_OUT))
-        shared_objects = Path(sysconfig.get_config_var("DESTSHARED") or library / "lib-dynload")
-        if not (building / "lib" / version / "lib-dynload").exists() and shared_objects.exists():
-            shutil.copytree(shared_objects, building / "lib" / version / "lib-dynload")
-        (building / "bin").mkdir()
-        shutil.copy2(_interpreter(), building / "bin" / version)
-        for path in _shared_library():
-            shutil.copy2(path, building / "lib" / path.name)
-        shutil.copytree(_INSIDE, building / "own" / "inside", ignore=shutil.ignore_patterns("__pycache__"))
-        _open_for_reading(building)
-        (building / "complete").touch(mode=0o644)
+def _staged(base: Path, name: str, copy: Callable[[Path], None]) -> Path:
+    """The finished folder ``name``: built aside, then renamed, so that two runs that start together do not meet."""
+    root = base / name
+    if not (root / "complete").exists():
+        building = Path(tempfile.mkdtemp(dir=base, prefix="building-"))
         try:
-            building.rename(root)
-        except OSError:
-            if not (root / "complete").exists():
-                raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+            copy(building)
+            _open_for_reading(building)
+            (building / "complete").touch(mode=0o644)
+            try:
+                building.rename(root)
+            except OSError:
+                if not (root / "complete").exists():
+                    raise
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    if not _is_ours(root):
+        raise VerifierError(f"{root} is not owned by this user alone; remove it")
+    return root
+
+
+def _copy_own(target: Path) -> None:
+    shutil.copytree(_INSIDE, target / "inside", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _copy_python(target: Path) -> None:
+    library = Path(sysconfig.get_path("stdlib"))
+    copied = target / "lib" / _VERSION
+    shutil.copytree(library, copied, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    extensions = Path(sysconfig.get_config_var("DESTSHARED") or library / "lib-dynload")
+    if not (copied / "lib-dynload").exists() and extensions.exists():
+        shutil.copytree(extensions, copied / "lib-dynload")
+    (target / "bin").mkdir()
+    shutil.copy2(_interpreter(), target / "bin" / _VERSION)
+    folder, name = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
+    if folder and name and ".so" in name and (Path(folder) / name).exists():
+        shutil.copy2(Path(folder) / name, target / "lib" / name)
 
 
 def _interpreter() -> Path:
     """The real binary, not the link of a virtual environment."""
-    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return (Path(sysconfig.get_config_var("BINDIR") or Path(sys.base_prefix) / "bin") / name).resolve()
-
-
-def _shared_library() -> Iterator[Path]:
-    folder, name = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
-    if folder and name and ".so" in name and (Path(folder) / name).exists():
-        yield Path(folder) / name
+    return (Path(sysconfig.get_config_var("BINDIR") or Path(sys.base_prefix) / "bin") / _VERSION).resolve()
 
 
 def _open_for_reading(root: Path) -> None:
