@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,24 @@ def test_the_same_as_in_one_process_also_after_threads_were_used(model, prompts,
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert (seen[-1].done, seen[-1].total) == (30, 30)
     assert children() == []
+
+
+def test_from_a_thread_among_threads(model, prompts):
+    """As a flow runs it: not the main thread, and others busy with Python and with torch."""
+    stop = threading.Event()
+
+    def busy():
+        while not stop.is_set():
+            torch.ones(50, 50) @ torch.ones(50, 50)
+
+    with ThreadPoolExecutor(3) as threads:
+        others = [threads.submit(busy) for _ in range(2)]
+        try:
+            found = threads.submit(decode_forked, model, prompts, SPEC, 4, 2).result(timeout=60)
+        finally:
+            stop.set()
+    assert [o.exception() for o in others] == [None, None]
+    assert found == decode(model, prompts, SPEC)
 
 
 def test_one_batch_stays_in_this_process(model, monkeypatch):
