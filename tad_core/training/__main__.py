@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -11,10 +12,14 @@ import sys
 import traceback
 import warnings
 
-from tad_core.errors import TADError
+from safetensors import SafetensorError
+
+from tad_core.errors import ArtifactError, TADError
 from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
 
 _PR_SET_PDEATHSIG = 1
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+_WRITE_REMEDY = "free space there, or choose another store; the checkpoints before are kept"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,15 +54,18 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         _report("OutOfMemoryError", "host memory is exhausted")
         return EXIT_OUT_OF_MEMORY
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
+    except (RuntimeError, OSError, SafetensorError) as error:
         traceback.print_exc()
-        _report("OutOfMemoryError", str(error).splitlines()[0])
-        return EXIT_OUT_OF_MEMORY
+        if out_of_memory(error):
+            _report("OutOfMemoryError", str(error).splitlines()[0])
+            return EXIT_OUT_OF_MEMORY
+        if cannot_write(error):
+            _report("ArtifactError", f"output: {spec.output} cannot be written ({error}); {_WRITE_REMEDY}")
+            return ArtifactError.exit_code
+        return 1
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Whether torch ran out of device memory or could not allocate host memory."""
     import torch
 
@@ -67,6 +75,14 @@ def out_of_memory(error: RuntimeError) -> bool:
         or "out of memory" in text
         or "can't allocate memory" in text
     )
+
+
+def cannot_write(error: Exception) -> bool:
+    """Whether a file could not be written; torch's and safetensors' writers do not raise OSError for that."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    text = str(error)
+    return any(sign in text for sign in ("PytorchStreamWriter", "inline_container", "I/O error"))
 
 
 def _quiet() -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tad_core.config import Condition
 from tad_core.data.problem import Problem
 from tad_core.errors import ArtifactError, DataError
 from tad_core.models.loading import load_tokenizer
 from tad_core.objectives import make_objective
-from tad_core.training.dataset import StatePlan, load_kept, load_references
+from tad_core.training.dataset import PASSED, PRIVILEGED, StatePlan, load_kept, load_references
+from tad_core.verify.verdict import Verdict
 
 
 @pytest.fixture
@@ -48,6 +51,11 @@ def test_arrays_are_the_trajectories(kept):
             assert prompts.ids_RP[r, : len(ids)].tolist() == ids
         assert table.response_RL[r].tolist() == row.response_ids
         assert table.revealed_at_RL[r].tolist() == row.revealed_at
+
+
+def test_the_words_are_those_of_collection_and_verification():
+    assert str(Verdict.PASSED) == PASSED
+    assert PRIVILEGED in get_args(Condition)
 
 
 def test_nothing_kept_is_an_error(world, tmp_path):

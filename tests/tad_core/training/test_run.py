@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -232,6 +233,21 @@ def test_out_of_memory_has_its_own_status(world, checkpoint, tmp_path, run_main,
 
     status, text = run_main(tmp_path / "spec.json", before)
     assert status == EXIT_OUT_OF_MEMORY and report_of(text)["kind"] == "OutOfMemoryError"
+
+
+@pytest.mark.parametrize("largest_bytes", [8_000, 30_000])  # the adapter, the optimizer
+def test_a_full_disk_is_told_as_such(world, checkpoint, tmp_path, run_main, largest_bytes):
+    spec = world.make_spec(tmp_path, checkpoint, save_steps=3)
+    write_spec(spec, tmp_path / "spec.json")
+
+    def before():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_bytes, largest_bytes))
+
+    status, text = run_main(tmp_path / "spec.json", before)
+    assert status == 2 and report_of(text)["kind"] == "ArtifactError"
+    assert "cannot be written" in report_of(text)["message"]
+    assert train(spec, StopRequest())  # room again: the same call goes on
 
 
 def test_a_fault_of_ours_keeps_its_traceback(world, checkpoint, tmp_path, run_main):
