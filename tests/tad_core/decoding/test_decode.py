@@ -1,5 +1,6 @@
 """The batched decoder against the plain-loop definition and against hand-computed cases."""
 
+import copy
 import math
 
 import pytest
@@ -94,6 +95,14 @@ def test_mixed_lengths_in_one_padded_batch_give_the_same(family, llada, monkeypa
                 lambda lengths, size, equal_lengths: plan_batches(lengths, size, equal_lengths=False),
             )
             assert decode(model, prompts, spec, batch_size=10) == alone
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_a_gpu_gives_what_the_cpu_gives(llada, spec):
+    prompts = prompts_of(9, vocab=23)
+    assert decode(copy.deepcopy(llada).cuda(), prompts, spec, 4) == decode(llada, prompts, spec)
 
 
 def row(token, margin, vocab=6):
