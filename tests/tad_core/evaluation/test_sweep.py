@@ -10,7 +10,7 @@ from lm_eval.api.registry import get_model
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import student_prompt
 from tad_core.data.sources import load_source
-from tad_core.decoding import DecodeSpec
+from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import ConfigError, VerifierError
 from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.harness import LmEvalEngine, TadLM, cut_before
@@ -18,6 +18,7 @@ from tad_core.evaluation.records import points
 from tad_core.evaluation.scoring import Scorer
 from tad_core.evaluation.sweep import DirectEngine, make_engine, sweep, ways
 from tad_core.rng import key
+from tad_core.verify import Verifier, VerifyConfig
 from tad_core.verify.verdict import Judgement, Verdict
 
 
@@ -104,6 +105,30 @@ def test_a_sweep_by_both_engines(config, tasks, generator, monkeypatch):
     assert len(judge.batches) <= 3  # one batch a way
     assert (seen[-1].done, seen[-1].total) == (30, 30)
     assert seen[-1].figures == {"model": "base", "decoding": "threshold 7.2"}
+
+
+@pytest.mark.parametrize("harness", ["lm-eval", "direct"])
+def test_reference_answers_pass_the_real_verifier(tasks, generator, harness):
+    """Every other answer is the problem's own reference: half are right, under either engine."""
+    problems = [p for found in tasks.values() for p in found]
+    answers = {
+        tuple(generator.encode(p)): p.reference if i % 2 else "I do not know" for i, p in enumerate(problems)
+    }
+
+    def recite(prompts, spec, on_progress=None):
+        rows = [generator.encode_text(answers[tuple(prompt)]) for prompt in prompts]
+        return [
+            Decoded([*row, generator.model.eos_token_id], 2, [1] * (len(row) + 1), False, len(row))
+            for row in rows
+        ]
+
+    generator.decode = recite
+    with (
+        Verifier(VerifyConfig(workers=1)) as verifier,
+        make_engine(harness, tasks, generator, Scorer(verifier)) as engine,
+    ):
+        outputs = engine.run(DecodeSpec(16, 8))
+    assert [o.judgement.correct for o in outputs] == [bool(i % 2) for i in range(len(problems))]
 
 
 def test_the_example(config, tasks, generator):
