@@ -15,7 +15,7 @@ import warnings
 from safetensors import SafetensorError
 
 from tad_core.errors import ArtifactError, TADError
-from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
+from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY, say
 
 _PR_SET_PDEATHSIG = 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         hide_other_gpus(spec.model.device)
         if train(spec, stop):
             return 0
-        print("stopped on request; the checkpoint is saved, run the same command again to go on", flush=True)
+        say("stopped on request; the checkpoint is saved, run the same command again to go on")
         return EXIT_INTERRUPTED
     except TADError as error:
         _report(type(error).__name__, str(error))
@@ -95,7 +95,7 @@ def _quiet() -> None:
 
 
 def _report(kind: str, message: str) -> None:
-    print(ERROR_PREFIX + json.dumps({"kind": kind, "message": message}), flush=True)
+    say(ERROR_PREFIX + json.dumps({"kind": kind, "message": message}))
 
 
 def _die_with_parent() -> bool:

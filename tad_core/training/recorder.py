@@ -24,7 +24,7 @@ from tad_core.errors import ConfigError
 from tad_core.objectives.base import LossParts
 from tad_core.rng import key
 from tad_core.training.checkpoint import write_atomic
-from tad_core.training.exits import EXIT_INTERRUPTED
+from tad_core.training.exits import EXIT_INTERRUPTED, say
 
 LOSSES = "losses.jsonl"
 
@@ -161,11 +161,10 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         mean = {name: sum(row[name] for row in rows) / len(rows) for name in ("loss", "near", "distant")}
         step, spent_s = rows[-1]["step"], rows[-1]["wall_s"] - self._wall_before
         rate = (step - self.done_before) / max(spent_s, 1e-9)
-        print(
+        say(
             f"step {step}/{self.steps} loss {mean['loss']:.4f} near {mean['near']:.4f} distant {mean['distant']:.4f} "
             f"lr {rows[-1]['lr']:.3g} states/s {rate * self.config.global_batch_size:.4g} "
             f"eta_s {(self.steps - step) / max(rate, 1e-9):.0f}",
-            flush=True,
         )
 
 

@@ -18,6 +18,7 @@ from tad_core.objectives import make_objective
 from tad_core.training import checkpoint
 from tad_core.training.collate import Collator, Tokens
 from tad_core.training.dataset import StatePlan, TrainingTable, load_kept, load_references
+from tad_core.training.exits import say
 from tad_core.training.recorder import LOSSES, Recorder, StopRequest, read_losses
 from tad_core.training.spec import TrainingSpec
 from tad_core.training.trainer import DistillTrainer, training_arguments
@@ -64,11 +65,10 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
         checkpoint.clean(output, spec.mark)
         recorder.resume(checkpoint.step_of(resumed) if resumed else 0)
         start = f"resuming from step {recorder.done_before}" if resumed else "starting"
-        print(
+        say(
             f"{start}: {len(table)} rows, {plan.epoch_states} states an epoch, {plan.steps} steps of "
             f"{config.global_batch_size} on {world_size} x {device.type}"
             + (f"; {too_long} references left out, too long for the response" if too_long else ""),
-            flush=True,
         )
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if recorder.granted:

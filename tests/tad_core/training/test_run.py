@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -95,28 +96,36 @@ def test_a_kill_while_saving_costs_that_checkpoint_only(world, checkpoint, tmp_p
     assert adapter_of(spec) == adapter_of(undisturbed)
 
 
-def test_sigterm_saves_and_the_next_call_goes_on(world, checkpoint, tmp_path):
+@pytest.mark.parametrize("listening", [True, False])
+def test_sigterm_saves_and_the_next_call_goes_on(world, checkpoint, tmp_path, listening):
     spec = world.make_spec(tmp_path, checkpoint, max_steps=400, log_steps=1, save_steps=1000)
     write_spec(spec, tmp_path / "spec.json")
-    pid = world.fork(lambda: main([str(tmp_path / "spec.json")]))
+
+    def work():
+        if not listening:  # a killed parent leaves a pipe that nobody reads
+            read_end, write_end = os.pipe()
+            os.close(read_end)
+            sys.stdout = os.fdopen(write_end, "w")
+        return main([str(tmp_path / "spec.json")])
+
+    pid = world.fork(work)
     losses = Path(spec.output) / "losses.jsonl"
     deadline = time.monotonic() + 60
     while not (losses.exists() and losses.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(pid, signal.SIGTERM)
     assert world.wait(pid) == EXIT_INTERRUPTED
-    newest = checkpoints.newest(Path(spec.output), spec.mark)
-    done = checkpoints.step_of(newest)
+    done = checkpoints.step_of(checkpoints.newest(Path(spec.output), spec.mark))
     assert 0 < done < 400
     assert len(losses_of(spec)) == done  # every step that was done is on file
     assert not (Path(spec.output) / "summary.json").exists()
 
-    def finish():
+    def go_on():
         die_at(done + 3)  # enough to see where it goes on
         train(spec, StopRequest())
         return 0
 
-    world.wait(world.fork(finish))
+    assert world.wait(world.fork(go_on)) == -signal.SIGKILL
     assert [row["step"] for row in losses_of(spec)] == list(range(1, done + 3))
 
 
