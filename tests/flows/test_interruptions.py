@@ -1,0 +1,170 @@
+"""The command in processes of its own, killed and stopped in the middle, against a real server and without one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+import yaml
+
+Tree = dict[str, Any]
+DEADLINE_S = 120
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="module")
+def environment(home: Path) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**clean, "PREFECT_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture(scope="module")
+def server(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``prefect server start`` as a user would, on a free port; this also guards the pin of fastapi."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log"
+    command = [str(Path(sys.executable).parent / "prefect"), "server", "start", "--port", str(port)]
+    own = {**environment, "PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    with log.open("wb") as out, subprocess.Popen(command, env=own, stdout=out, stderr=out) as process:
+        url = f"http://127.0.0.1:{port}/api"
+        try:
+            wait_until(lambda: answers(url) or process.poll() is not None)
+            assert process.poll() is None, log.read_text()[-2000:]
+            yield url
+        finally:
+            process.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/health", timeout=1):
+            return True
+    except (URLError, OSError):
+        return False
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def slow(make_tree: Callable[[Path], Tree], tmp_path: Path) -> Tree:
+    """Nine shards of about half a second each, in two workers."""
+    tree = make_tree(tmp_path / "store")
+    tree["rollout"] |= {"shard_size": 1, "batch_size": 1, "workers": 2, "samples": 6, "response_length": 64}
+    return tree
+
+
+def start(tree: Tree, folder: Path, environment: dict[str, str], word: str = "collect") -> subprocess.Popen[str]:
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", word, str(file)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0,
+    )  # fmt: skip
+
+
+def shards(tree: Tree) -> dict[str, int]:
+    return {f.name: f.stat().st_mtime_ns for f in Path(tree["store"]).glob("collect/*/privileged-*.json")}
+
+
+def test_killed_and_stopped_runs_go_on_where_they_were(
+    slow: Tree, server: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """kill -9, then Ctrl-C, then to the end: no finished shard is computed twice, the data are the same."""
+    environment = {**environment, "PREFECT_API_URL": server}
+
+    run = start(slow, tmp_path, environment)
+    wait_until(lambda: len(shards(slow)) >= 2 or run.poll() is not None)
+    children = psutil.Process(run.pid).children(recursive=True)
+    run.kill()
+    run.communicate()
+    assert children, "workers were at work"
+    wait_until(lambda: not any(child.is_running() for child in children))
+    after_kill = shards(slow)
+    assert 2 <= len(after_kill) < 9, "killed in the middle"
+
+    run = start(slow, tmp_path, environment)
+    wait_until(lambda: len(shards(slow)) > len(after_kill) or run.poll() is not None)
+    children = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)  # what a terminal does: the whole foreground group gets it
+    output, _ = run.communicate(timeout=DEADLINE_S)
+    assert run.returncode == 130
+    assert "To go on, run the same command" in output and "config.yaml" in output and "Traceback" not in output
+    wait_until(lambda: not any(child.is_running() for child in children))
+    after_stop = shards(slow)
+    assert len(after_kill) < len(after_stop) < 9
+    assert after_stop.items() >= after_kill.items()
+
+    run = start(slow, tmp_path, environment)
+    output, _ = run.communicate(timeout=DEADLINE_S)
+    assert run.returncode == 0, output
+    assert len(shards(slow)) == 9 and shards(slow).items() >= after_stop.items()
+    assert undisturbed(slow, tmp_path) == columns(Path(slow["store"]))
+    # The first run stays Running: nobody was left to say otherwise. Ctrl-C is told to the server.
+    assert run_states(server) == ["Completed", "Crashed", "Running"]
+
+
+def undisturbed(tree: Tree, folder: Path) -> list[Any]:
+    """The same collection by the library alone, in this process, in one shard and other batches."""
+    from tad_core.artifacts import Store
+    from tad_core.config import parse_config
+    from tad_core.models.loading import load_model, load_tokenizer
+    from tad_core.stages.collect import collect_shard, plan_collection
+
+    store = folder / "undisturbed"
+    config = parse_config({**tree, "store": str(store), "rollout": {**tree["rollout"], "shard_size": 9, "batch_size": 8}})
+    plan = plan_collection(config)
+    loaded = load_model(config.model), load_tokenizer(config.model.path)
+    collect_shard(config, plan, 0, Store(store), loaded=loaded)
+    return columns(store)
+
+
+def columns(store: Path) -> list[Any]:
+    from tad_core.trajectory.shards import read_trajectories
+
+    files = sorted(store.glob("collect/*/privileged-*.parquet"))
+    return [row for file in files for row in read_trajectories(file)]
+
+
+def run_states(url: str) -> list[str]:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        return sorted(str(run.state.name) for run in client.read_flow_runs() if run.state)
+
+
+def test_without_a_server_it_runs_and_leaves_no_process(
+    make_tree: Callable[[Path], Tree], environment: dict[str, str], tmp_path: Path
+) -> None:
+    run = start(make_tree(tmp_path / "store"), tmp_path, environment)
+    seen: set[psutil.Process] = set()
+    while run.poll() is None:
+        seen |= set(psutil.Process(run.pid).children(recursive=True)) if psutil.pid_exists(run.pid) else set()
+        time.sleep(0.1)
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
+    assert "a temporary one" in output and "collect: 9/9 samples (100 %)" in output
+    assert seen and not any(process.is_running() for process in seen)
+    assert " | INFO" not in output, "Prefect's own lines stay out of the terminal"
