@@ -115,7 +115,7 @@ class Keeper:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={"PYTHONHASHSEED": "0", "PYTHONHOME": sys.base_prefix, "MALLOC_ARENA_MAX": "1"},
+                env={"PYTHONHASHSEED": "0", "PYTHONHOME": str(runtime.python), "MALLOC_ARENA_MAX": "1"},
                 cwd="/",
                 start_new_session=True,
                 pass_fds=(exams_in, programs_in, marks_out),
