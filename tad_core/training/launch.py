@@ -8,6 +8,7 @@ Ctrl-C and a cancelled flow reach it too.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import json
 import os
@@ -15,8 +16,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -28,6 +30,8 @@ from tad_core.training.spec import TrainingSpec, write_spec
 
 #: between the polite request and the kill
 GRACE_S = 10.0
+#: how long a run waits for an earlier one in the same folder, which may be saving its last checkpoint
+LOCK_WAIT_S = 60.0
 _TAIL_LINES = 20
 
 OnLine = Callable[[str], None]
@@ -48,7 +52,9 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     spec_file, log_file = output / "spec.json", output / "train.log"
     write_spec(spec, spec_file)
-    watch(command_for(spec, spec_file), log_file, spec.distill.timeout_s, on_line)
+    command = command_for(spec, spec_file)
+    with _alone(output) as lock:
+        watch(command, log_file, spec.distill.timeout_s, on_line, keep_open=[lock])
     return output
 
 
@@ -85,10 +91,44 @@ def guarded(command: list[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
 
 
+@contextlib.contextmanager
+def _alone(output: Path) -> Iterator[int]:
+    """Hold the folder's lock; the child inherits it, so that it is free only when both are gone.
+
+    Raises:
+        SubprocessError: another run goes on in this folder.
+    """
+    handle = os.open(output / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise SubprocessError(
+                        f"another training process works in {output}; wait for it, or stop it, then run again"
+                    ) from None
+                time.sleep(0.2)
+            except OSError:  # a file system without locks: then nobody can tell
+                break
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def watch(
-    command: list[str], log_file: Path, timeout_s: float | None = None, on_line: OnLine | None = None
+    command: list[str],
+    log_file: Path,
+    timeout_s: float | None = None,
+    on_line: OnLine | None = None,
+    keep_open: Sequence[int] = (),
 ) -> None:
-    """Run a command to its end, its output teed; raises what ``launch`` raises."""
+    """Run a command to its end, its output teed; raises what ``launch`` raises.
+
+    ``keep_open`` are file descriptors that the child inherits.
+    """
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     reported: list[str] = []
     late = threading.Event()
@@ -100,6 +140,7 @@ def watch(
         text=True,
         errors="replace",
         env=_environment(),
+        pass_fds=keep_open,
     )
 
     def time_is_up() -> None:

@@ -137,6 +137,44 @@ def test_the_child_asks_for_it_itself_where_setpriv_is_missing(world, tmp_path):
     assert gone(orphaned(world, tmp_path, run))
 
 
+def test_two_runs_never_share_a_folder(world, checkpoint, tmp_path, monkeypatch):
+    spec = world.make_spec(tmp_path, checkpoint)
+    monkeypatch.setattr(module, "LOCK_WAIT_S", 0.3)
+    child = "import time; print('up'); time.sleep(60)"
+    monkeypatch.setattr(module, "command_for", lambda *_: script(child))
+    started = []
+
+    def second(line):
+        with pytest.raises(SubprocessError, match="another training process"):
+            module.launch(spec)
+        started.append(line)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        module.launch(spec, second)
+    assert started == ["up"]
+    monkeypatch.setattr(module, "command_for", lambda *_: script("print('again')"))
+    assert module.launch(spec) == tmp_path / "out"  # free again
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a Linux facility")
+def test_a_child_that_is_still_saving_keeps_the_folder(world, checkpoint, tmp_path, monkeypatch):
+    spec = world.make_spec(tmp_path, checkpoint)
+    note = tmp_path / "pid"
+    saving = (
+        "import os, signal, time\nsignal.signal(signal.SIGTERM, lambda *_: time.sleep(2) or os._exit(75))\n"
+        f"open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    )
+    monkeypatch.setattr(module, "command_for", lambda *_: script(saving))
+    orphaned(world, tmp_path, lambda _: module.launch(spec) and 0)
+    monkeypatch.setattr(module, "command_for", lambda *_: script("print('again')"))
+    monkeypatch.setattr(module, "LOCK_WAIT_S", 0.3)
+    with pytest.raises(SubprocessError, match="another training process"):
+        module.launch(spec)
+    monkeypatch.setattr(module, "LOCK_WAIT_S", 20.0)
+    assert module.launch(spec) == tmp_path / "out"
+
+
 def test_commands(world, checkpoint, tmp_path, monkeypatch):
     def command(**config):
         spec = world.make_spec(tmp_path, checkpoint, **config)
