@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
-from tad_core.config import ModelName, TADConfig, parse_config
+from tad_core.config import TADConfig, parse_config
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, silent
 from tad_core.stages import calibrate as calibrate_stage
@@ -24,6 +24,7 @@ from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import filter as filter_stage
 from tad_core.stages import report as report_stage
 from tad_core.stages.collect import CollectionPlan
+from tad_core.stages.distill import Mode
 from tad_core.verify.sandbox.tiers import require_tier
 
 Stage = Literal["collect", "filter", "calibrate", "distill", "evaluate", "report"]
@@ -75,7 +76,7 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     return plan
 
 
-def trained_models(config: TADConfig) -> list[ModelName]:
+def trained_models(config: TADConfig) -> list[Mode]:
     """The models that distillation has to make: all that are compared, but the base."""
     return [name for name in config.evaluate.models if name != "base"]
 
@@ -163,7 +164,7 @@ def run_pipeline(
 # --- checks -----------------------------------------------------------------------------------------
 
 
-def _check_mode(config: TADConfig, mode: ModelName) -> None:
+def _check_mode(config: TADConfig, mode: Mode) -> None:
     if mode in ("quality", "speed") and config.distill.objective == "sft":
         raise ConfigError(
             f"distill.objective: sft gives no {mode} model; leave it at tad and add sft to evaluate.models"

@@ -45,7 +45,17 @@ def call(tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Callabl
 def test_help_lists_every_command_with_examples() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for word in ("run", "collect", "filter", "calibrate", "distill", "evaluate", "report", "status", "doctor"):
+    for word in (
+        "run",
+        "collect",
+        "filter",
+        "calibrate",
+        "distill",
+        "evaluate",
+        "report",
+        "status",
+        "doctor",
+    ):
         assert word in result.output
     assert "tad run configs/demo.yaml" in result.output and "130" in result.output
 
@@ -136,7 +146,10 @@ def test_a_full_disk_is_told_before_any_work(call: Any, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if mounted.returncode:
         pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
@@ -168,9 +181,11 @@ def test_a_server_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) 
     from flows.environment import check_server
     from tad_core.errors import ConfigError
 
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:9/api does not answer"):
-            check_server()
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
+        pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:9/api does not answer"),
+    ):
+        check_server()
 
 
 def test_doctor_finds_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

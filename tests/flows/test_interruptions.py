@@ -75,7 +75,9 @@ def slow(make_tree: Callable[[Path], Tree], tmp_path: Path) -> Tree:
     return tree
 
 
-def start(tree: Tree, folder: Path, environment: dict[str, str], word: str = "collect") -> subprocess.Popen[str]:
+def start(
+    tree: Tree, folder: Path, environment: dict[str, str], word: str = "collect"
+) -> subprocess.Popen[str]:
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(tree))
     return subprocess.Popen(
@@ -110,7 +112,9 @@ def test_killed_and_stopped_runs_go_on_where_they_were(
     os.killpg(run.pid, signal.SIGINT)  # what a terminal does: the whole foreground group gets it
     output, _ = run.communicate(timeout=DEADLINE_S)
     assert run.returncode == 130
-    assert "To go on, run the same command" in output and "config.yaml" in output and "Traceback" not in output
+    assert (
+        "To go on, run the same command" in output and "config.yaml" in output and "Traceback" not in output
+    )
     wait_until(lambda: not any(child.is_running() for child in children))
     after_stop = shards(slow)
     assert len(after_kill) < len(after_stop) < 9
@@ -133,7 +137,9 @@ def undisturbed(tree: Tree, folder: Path) -> list[Any]:
     from tad_core.stages.collect import collect_shard, plan_collection
 
     store = folder / "undisturbed"
-    config = parse_config({**tree, "store": str(store), "rollout": {**tree["rollout"], "shard_size": 9, "batch_size": 8}})
+    config = parse_config(
+        {**tree, "store": str(store), "rollout": {**tree["rollout"], "shard_size": 9, "batch_size": 8}}
+    )
     plan = plan_collection(config)
     loaded = load_model(config.model), load_tokenizer(config.model.path)
     collect_shard(config, plan, 0, Store(store), loaded=loaded)
