@@ -9,6 +9,7 @@ that many digits are the same but for a chance far below that of a hardware faul
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
@@ -65,6 +66,7 @@ def _equations_equal(got: str, want: str) -> MathVerdict:
     return MathVerdict.EQUAL if constant else MathVerdict.DIFFERENT
 
 
+@lru_cache(maxsize=2048)  # a reference is compared with many predictions
 def read(text: str) -> Any:
     """The sympy object a cleaned text means, with its decimals exact; None if it means nothing."""
     found = parse(

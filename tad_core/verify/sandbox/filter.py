@@ -6,6 +6,7 @@ no kernel object named, whatever its privilege. Threads are allowed.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from functools import lru_cache
 from typing import Any
@@ -56,6 +57,9 @@ def compile_filter(with_scratch: bool) -> bytes:
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
         raise FilterError(f"libseccomp is missing ({error}); install libseccomp2") from error
     syscalls = pyseccomp.SyscallFilter(pyseccomp.ERRNO(1))
+    with contextlib.suppress(ValueError, OSError):  # libseccomp before 2.5 has no such choice
+        # A search tree: the kernel walks the filter once for each call there is whenever it is installed.
+        syscalls.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
     for name in sorted(_ALLOWED | (_ALLOWED_WITH_SCRATCH if with_scratch else set())):
         _allow(pyseccomp, syscalls, name)
     # glibc falls back to clone when clone3, whose flags a filter cannot see, seems not to exist.

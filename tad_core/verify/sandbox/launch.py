@@ -141,7 +141,9 @@ class Keeper:
                 "marks": marks_out,
             }
             frames.send(process.stdin.fileno(), settings)
-            frames.receive(process.stdout.fileno(), time.monotonic() + _START_TIMEOUT_S)
+            hello = frames.receive(process.stdout.fileno(), time.monotonic() + _START_TIMEOUT_S)
+            if not hello["ready"]:
+                raise KeeperError(f"the sandbox cannot be set up: {hello['reason']} ({self.kill()})")
         except FilterError as error:
             self.kill()
             raise VerifierError(str(error)) from error

@@ -16,7 +16,7 @@ import select
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import candidate, examiner, frames, lockdown
@@ -83,7 +83,8 @@ class Keeper:
         self._tier = int(settings["tier"])
         self._filter = bytes.fromhex(settings["filter"])
         self._uids = tuple(settings["uids"])
-        self._readable = tuple(settings["readable"])
+        readable = tuple(settings["readable"])
+        self._ruleset = lockdown.landlock_ruleset(readable) if readable else -1
         self._exams, self._programs = int(settings["exams"]), int(settings["programs"])
         self._marks = int(settings["marks"])
 
@@ -102,7 +103,7 @@ class Keeper:
             tier=self._tier,
             filter=self._filter,
             uids=self._uids,
-            readable=self._readable,
+            ruleset=self._ruleset,
             memory_mb=job["memory_mb"],
             # The keeper's own clock is exact and comes first; the kernel's limit is for the worst case.
             cpu_s=2 + 2 * int(job["cpu_s"]),
@@ -183,7 +184,10 @@ def _child(settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: di
     """Become one side of a job; never returns."""
     status = 70
     try:
-        fds = _keep_only(fds)
+        ruleset = (settings.ruleset,) if settings.ruleset >= 0 else ()
+        fds = _keep_only(fds + ruleset)
+        if ruleset:
+            settings, fds = replace(settings, ruleset=fds[-1]), fds[:-1]
         lockdown.confine(settings, side)
         gc.enable()
         if side == 0:
@@ -267,7 +271,12 @@ def main() -> None:
         gc.collect()
         gc.freeze()
         gc.disable()
+        try:
+            keeper = Keeper(commands, reports, settings)
+        except (lockdown.LockdownError, OSError) as error:
+            frames.send(reports, {"ready": False, "reason": str(error)})
+            return
         frames.send(reports, {"ready": True})
-        Keeper(commands, reports, settings).serve()
+        keeper.serve()
     except (frames.ClosedError, ParentGoneError):
         return

@@ -10,7 +10,7 @@ import ctypes
 import os
 import resource
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL: keep the interpreter's lock across clone()
@@ -38,7 +38,7 @@ class Settings:
         tier: 1 (namespaces), 2 (Landlock, seccomp, own uid) or 3 (limits only).
         filter: the compiled seccomp filter; empty in tier 3.
         uids: one uid for each of the two sides, or empty to keep the present one.
-        readable: folders and files that may be read (Landlock); empty for no such limit.
+        ruleset: descriptor of a Landlock ruleset to enter; -1 for none.
         memory_mb: address space, MiB.
         cpu_s: CPU seconds.
         scratch_mb: size of the private /tmp, MiB (tier 1; there is none in tier 2).
@@ -47,7 +47,7 @@ class Settings:
     tier: int
     filter: bytes = b""
     uids: tuple[int, ...] = ()
-    readable: tuple[str, ...] = field(default=())
+    ruleset: int = -1
     memory_mb: int = 1024
     cpu_s: int = 10
     scratch_mb: int = 16
@@ -96,15 +96,15 @@ def confine(settings: Settings, side: int) -> None:
     _drop_capabilities()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _limit(settings)
-    if settings.readable:
-        _landlock(settings.readable)
+    if settings.ruleset >= 0:
+        _enter(settings.ruleset)
     _seccomp(settings.filter)
 
 
 def confine_reader(program: bytes) -> None:
     """For a process that only computes: it may read files, but not write, connect or start anything."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _landlock(("/",))
+    _enter(landlock_ruleset(("/",)))
     _seccomp(program)
 
 
@@ -137,8 +137,11 @@ def _drop_capabilities() -> None:
     _check(_libc.capset(header, bytes(24)), "drop capabilities")
 
 
-def _landlock(readable: tuple[str, ...]) -> None:
-    """Forbid every use of files but reading below ``readable``, and TCP and signals where it can."""
+def landlock_ruleset(readable: tuple[str, ...]) -> int:
+    """A ruleset without any use of files but reading below ``readable``, nor TCP or signals where it can.
+
+    Made once by the keeper and entered by each process: a descriptor of it.
+    """
     abi = _syscall(_CREATE_RULESET, None, 0, 1)
     if abi < 1:
         raise LockdownError("the kernel has no Landlock")
@@ -158,6 +161,10 @@ def _landlock(readable: tuple[str, ...]) -> None:
         rule = struct.pack("<Qi", rights, fd)
         _check(_syscall(_ADD_RULE, ruleset, 1, rule, 0), f"allow reading {path}")
         os.close(fd)
+    return ruleset
+
+
+def _enter(ruleset: int) -> None:
     _check(_syscall(_RESTRICT_SELF, ruleset, 0), "enter the Landlock ruleset")
     os.close(ruleset)
 
