@@ -93,6 +93,20 @@ _add("evaluate", "evaluate", "Measure accuracy and tokens per forward of each mo
 _add("report", "report", "Write tables and pictures, and everything before: the same as run.")
 
 
+@app.command(epilog="Example:\n\ntad pretrain configs/pretrain-tiny.yaml")
+def pretrain(
+    config: Annotated[
+        Path, typer.Argument(help="YAML file, e.g. configs/pretrain-tiny.yaml.", show_default=False)
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Train again though the folder has a checkpoint.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Train the small base model from nothing (minutes on a GPU, hours on a CPU)."""
+    _guard(lambda: _pretrain(config, force, debug), debug)
+
+
 @app.command(epilog=_epilog("status"))
 def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug: Debug = False) -> None:
     """Say what is done, missing or broken, stage by stage; runs nothing."""
@@ -147,11 +161,27 @@ def _run_until(
 
     check_stages(force, "--force")
     prepare(config, Store(config.store), until)
-    with _display() as say:
-        outcome = _under_prefect(config, until, force, say)
+    outcome = _under_prefect(config, until, force)
     from flows.show import show_outcome
 
     show_outcome(config, outcome)
+
+
+def _pretrain(path: Path, force: bool, debug: bool) -> None:
+    from flows.environment import settle
+
+    settle(loud=debug)
+    from tad_core.pretraining import load_pretrain_config
+
+    config = load_pretrain_config(path)
+    if not force and any(Path(config.out).glob("*.safetensors")):
+        typer.echo(f"{config.out} has a checkpoint already; --force trains it again")
+        return
+    with _display() as say, _prefect(say):
+        from flows.pretrain import pretrain_flow
+
+        folder = pretrain_flow(config)
+    typer.echo(f"checkpoint: {folder}")
 
 
 @contextmanager
@@ -164,8 +194,16 @@ def _display() -> Iterator[Callable[[str], None]]:
         yield sink.say
 
 
-def _under_prefect(config: TADConfig, until: Any, force: list[Any], say: Callable[[str], None]) -> Outcome:
-    """The flow, against the server that is set, or with one of our own."""
+def _under_prefect(config: TADConfig, until: Any, force: list[Any]) -> Outcome:
+    with _display() as say, _prefect(say):
+        from flows.pipeline import pipeline
+
+        return pipeline(config, until, force)
+
+
+@contextmanager
+def _prefect(say: Callable[[str], None]) -> Iterator[None]:
+    """The server that is set, or one of our own."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.environment import check_server
@@ -174,15 +212,14 @@ def _under_prefect(config: TADConfig, until: Any, force: list[Any], say: Callabl
     url = check_server()
     if url is not None:
         say(f"Prefect: {url}")
-        from flows.pipeline import pipeline
-
-        return pipeline(config, until, force)
+        yield
+        return
     say("Prefect: no server is set, starting a temporary one")
     server = TemporaryServer()
-    from flows.pipeline import pipeline
+    import flows.pipeline  # noqa: F401 (seconds of imports while the server starts)
 
     with temporary_settings({PREFECT_API_URL: server.url()}):
-        return pipeline(config, until, force)
+        yield
 
 
 def _guard(work: Callable[[], None], debug: bool) -> None:

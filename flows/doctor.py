@@ -17,6 +17,8 @@ from rich.table import Table
 
 from tad_core.errors import TADError
 
+State = Literal["ok", "warning", "problem"]
+
 _PACKAGES = (
     "torch",
     "transformers",
@@ -38,7 +40,7 @@ class Finding:
     """One thing looked at."""
 
     what: str
-    state: Literal["ok", "warning", "problem"]
+    state: State
     detail: str
     remedy: str = ""
 
@@ -128,7 +130,8 @@ def _sandbox() -> Finding:
     except TADError as error:
         return Finding("sandbox", "problem", str(error))
     detail = "; ".join([report.name, *report.problems])
-    return Finding("sandbox", {1: "ok", 2: "warning"}.get(report.tier, "problem"), detail, report.remedy)
+    states: dict[int, State] = {1: "ok", 2: "warning"}
+    return Finding("sandbox", states.get(report.tier, "problem"), detail, report.remedy)
 
 
 def _server() -> Finding:

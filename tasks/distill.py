@@ -10,6 +10,7 @@ from prefect.exceptions import MissingContextError
 
 from tad_core.artifacts import ArtifactRef
 from tad_core.stages import distill as stage
+from tad_core.stages.distill import Mode
 from tasks.caching import CACHED, cache_key, key_parameter
 from tasks.retrying import RETRIED
 from tasks.work import Work
@@ -20,7 +21,7 @@ _ALARMING = ("error", "warning", "traceback", "out of memory", "nan")
 
 
 def distill(
-    work: Work, mode: str, collection: ArtifactRef, filtered: ArtifactRef, windows: ArtifactRef | None
+    work: Work, mode: Mode, collection: ArtifactRef, filtered: ArtifactRef, windows: ArtifactRef | None
 ) -> ArtifactRef:
     """One trained adapter: ``quality``, ``speed`` or ``sft``."""
     fingerprint = stage.key(work.config, mode, collection, filtered, windows)
@@ -33,7 +34,7 @@ def distill(
 def _distill(
     work: Work,
     key: str,
-    mode: str,
+    mode: Mode,
     collection: ArtifactRef,
     filtered: ArtifactRef,
     windows: ArtifactRef | None,

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import httpx
@@ -41,9 +42,9 @@ class PrefectSink:
             if snapshot.stage in self._ids:
                 update_progress_artifact(self._ids[snapshot.stage], percent, snapshot.line())
             elif FlowRunContext.get() is not None:
-                self._ids[snapshot.stage] = create_progress_artifact(
-                    percent, key=artifact_key(f"{snapshot.stage}-progress"), description=snapshot.line()
-                )
+                key = artifact_key(f"{snapshot.stage}-progress")
+                made = create_progress_artifact(percent, key=key, description=snapshot.line())
+                self._ids[snapshot.stage] = cast(UUID, made)
         except _UNREACHABLE as error:
             _log.debug("progress of %s could not be recorded: %s", snapshot.stage, error)
 
