@@ -17,6 +17,10 @@ _NUMBER = re.compile(
     r"(?P<percent>\s?\\?%)?"
 )
 _THE_ANSWER_IS = re.compile(r"\banswer\s+is\s*:?\s*|\banswer\s*:\s*", re.IGNORECASE)
+_CLAUSE_END = re.compile(r"[.;!?](?:\s|$)|\s(?:because|since|so|which|as|if|when)\s")
+_PROSE = re.compile(
+    r"(?:the|that|there|equal to|equals|about|approximately|exactly|only|just|an?|it)\s", re.IGNORECASE
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n", re.MULTILINE)
 _PYTHON_NAMES = frozenset({"python", "python3", "py", "py3"})
@@ -84,8 +88,11 @@ def after_the_answer_is(text: str) -> str:
     math = re.match(r"\$\$?(?!\d)([^$]+)\$|\\\((.+?)\\\)|\*\*(.+?)\*\*", line)
     if math:
         return next(group for group in math.groups() if group is not None).strip()
-    sentence_end = re.search(r"[.;!?](?:\s|$)", line)
-    return (line[: sentence_end.start()] if sentence_end else line).strip(" *\t")
+    sentence_end = _CLAUSE_END.search(line)
+    clause = (line[: sentence_end.start()] if sentence_end else line).strip(" *\t")
+    if _PROSE.match(clause):  # "the answer is the sum of both, 12"
+        return last_number(clause) or clause
+    return clause
 
 
 def last_number(text: str) -> str:

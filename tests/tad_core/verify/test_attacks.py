@@ -157,7 +157,7 @@ def test_the_corpus_is_large_enough_and_its_names_are_unique() -> None:
 @pytest.mark.parametrize("number", [1, 2], ids=["tier1", "tier2"])
 def test_no_hostile_program_passes_or_reaches_the_host(number: int, host: Host) -> None:
     require(number)
-    before_marks = marks()
+    before_processes, before_marks = processes(), marks()
     corpus = [attack for attack in CORPUS if number in attack.tiers]
     results = run_all(number, corpus, host)
     passed = [
@@ -178,7 +178,7 @@ def test_no_hostile_program_passes_or_reaches_the_host(number: int, host: Host) 
     assert {path.name for path in host.folder.iterdir()} == {"secret", "socket"}
     assert host.shm.read_text() == "the prize"
     assert marks() == before_marks
-    assert processes() == set()
+    assert processes() - before_processes == set()
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["tier1", "tier2"])

@@ -136,6 +136,11 @@ HONEST = {
     "a large value": ("def f(xs):\n    return xs[::-1]\n", "xs = list(range(200000))\nassert f(xs) == xs[::-1]"),
     "a long number": ("def f():\n    return 10 ** 5000\n", "assert f() == 10 ** 5000 and len(str(f())) == 5001"),
     "a main guard": ("def f():\n    return 1\nif __name__ == '__main__':\n    raise SystemExit('no')\n", "assert f() == 1"),
+    "modules that the tests forgot to import": (
+        "import math\ndef f(x):\n    return math.sqrt(x)\n",
+        "assert math.isclose(f(2.0), 1.41421356, rel_tol=1e-6)\nassert f(4) == pytest.approx(2)",
+    ),
+    "a function named as a module is": ("def queue(x):\n    return [x]\n", "assert queue(1) == [1]"),
     "a name of the built-ins": ("def sum(a, b):\n    return a + b\n", "from solution import sum\nassert sum(1, 2) == 3"),
     "deep recursion": ("def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\n", "assert f(900) == 900"),
     "late imports": ("def f():\n    import xml.etree.ElementTree as E, hashlib, sqlite3\n    return E.fromstring('<a/>').tag\n", "assert f() == 'a'"),

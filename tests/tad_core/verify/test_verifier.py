@@ -8,9 +8,11 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -129,7 +131,7 @@ def run_chaos(count: int, every_s: float) -> None:
             Verdict.OUT_OF_MEMORY,
         ),
     ]
-    before = processes()
+    before, folders = processes(), own_folders()
     chance = random.Random(1)
     items = [chance.choice(kinds) for _ in range(count)]
     done: list[int] = []
@@ -153,6 +155,14 @@ def run_chaos(count: int, every_s: float) -> None:
     assert wrong == []
     assert done == sorted(set(done)) and done[-1] == count  # none twice
     assert nothing_is_left_but(before)
+    assert own_folders() == folders
+
+
+def own_folders() -> set[str]:
+    """Temporary folders of the verifier's."""
+    return {str(path) for path in Path(tempfile.gettempdir()).glob("tad-*")} | {
+        str(path) for path in Path(tempfile.gettempdir()).glob(f"tad-verify-{os.geteuid()}/building-*")
+    }
 
 
 def nothing_is_left_but(before: set[str]) -> bool:

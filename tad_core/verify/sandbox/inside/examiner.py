@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib
 import inspect
 import io
 import random
@@ -53,13 +54,27 @@ class Plan:
         if not entry_point and (self.functions or self.classes):
             self.checkers = []  # a helper that happens to be called so
         self.body_asserts = any(_asserts_outside_functions(node) for node in body)
-        self.tree = ast.fix_missing_locations(_CountAsserts().visit(self.tree))
+        self.tree = ast.fix_missing_locations(_Rewrite().visit(self.tree))
 
     def wanted_names(self) -> set[str]:
         """Names that the tests use, and that are neither built in nor given by the prelude."""
         used = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
         given = {node.name for node in self.prelude.body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
-        return used - set(dir(builtins)) - given - {_COUNT}
+        return used - set(dir(builtins)) - given - self.wanted_modules() - {_COUNT}
+
+    def wanted_modules(self) -> set[str]:
+        """Names that are used only as modules of the standard library are (``math.isclose``), and pytest.
+
+        Tests may rely on the program having imported them; they never get the program's idea of them.
+        """
+        names = [node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)]
+        dotted = [
+            node.value.id
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        ]
+        modules = sys.stdlib_module_names - {"this", "antigravity"} | {"pytest"}
+        return {name for name in set(dotted) & modules if names.count(name) == dotted.count(name)}
 
 
 def _looks_like_tests(node: ast.ClassDef) -> bool:
@@ -81,8 +96,14 @@ def _asserts_outside_functions(node: ast.AST) -> bool:
     return any(_asserts_outside_functions(child) for child in ast.iter_child_nodes(node))
 
 
-class _CountAsserts(ast.NodeTransformer):
-    """Count, behind each assertion, that it held."""
+class _Rewrite(ast.NodeTransformer):
+    """Count, behind each assertion, that it held; and take no name from the program that was not asked for."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
+        """``from solution import *`` could bring a new ``abs``: the names that are used are given anyway."""
+        if node.module == "solution" and node.names[0].name == "*":
+            return ast.copy_location(ast.Pass(), node)
+        return node
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
         call = ast.Call(func=ast.Name(id=_COUNT, ctx=ast.Load()), args=[], keywords=[])
@@ -141,6 +162,8 @@ class Examiner:
         wanted = self._plan.wanted_names()
         if self._entry_point:
             wanted.add(self._entry_point)
+        for name in self._plan.wanted_modules():
+            self._globals[name] = importlib.import_module(name)
         for name in wanted & set(typing.__all__):
             self._globals[name] = getattr(typing, name)
         for name in sorted(wanted & self._link.names):

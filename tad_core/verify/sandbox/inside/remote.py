@@ -325,7 +325,7 @@ class RemoteModule(types.ModuleType):
     def __init__(self, link: Link) -> None:
         super().__init__("solution")
         self._link = link
-        self.__all__ = sorted(name for name in link.names if not name.startswith("_"))
+        self.__all__: list[str] = []  # a star would bring names over the built-in ones
 
     def __getattr__(self, name: str) -> Any:
         if name not in self._link.names:
