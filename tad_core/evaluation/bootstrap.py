@@ -28,15 +28,22 @@ ModelWay = tuple[str, str, float]
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % percentile interval; without resamples both ends are the value itself."""
+    """A 95 % interval, both ends in the unit of the number it belongs to."""
 
-    value: float
     low: float
     high: float
 
-    def apart_from(self, other: Interval) -> bool:
-        """Whether the two intervals share no point."""
-        return self.low > other.high or other.low > self.high
+    def overlaps(self, other: Interval) -> bool:
+        """Whether the two share a point."""
+        return self.low <= other.high and other.low <= self.high
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its percentile interval; None where nothing was resampled."""
+
+    value: float
+    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -49,34 +56,34 @@ class Bootstrap:
     tpf: dict[ModelWay, FloatArray]
     aup: dict[str, FloatArray]
 
-    def accuracy_of(self, way: ModelWay) -> Interval:
-        """Accuracy in percent."""
-        return _interval(self.accuracy[way])
-
-    def tpf_of(self, way: ModelWay) -> Interval:
-        """Tokens per forward."""
-        return _interval(self.tpf[way])
-
-    def aup_of(self, model: str) -> Interval:
+    def aup_of(self, model: str) -> Estimate:
         """AUP of a model."""
-        return _interval(self.aup[model])
+        return _estimate(self.aup[model])
 
-    def accuracy_gain(self, way: ModelWay, over: ModelWay) -> Interval:
+    def accuracy_gain(self, way: ModelWay, over: ModelWay) -> Estimate:
         """Paired difference of accuracies, in points."""
-        return _interval(self.accuracy[way] - self.accuracy[over])
+        return _estimate(self.accuracy[way] - self.accuracy[over])
 
-    def tpf_gain(self, way: ModelWay, over: ModelWay) -> Interval:
+    def tpf_gain(self, way: ModelWay, over: ModelWay) -> Estimate:
         """Paired difference of tokens per forward."""
-        return _interval(self.tpf[way] - self.tpf[over])
+        return _estimate(self.tpf[way] - self.tpf[over])
 
-    def aup_gain(self, model: str, over: str) -> Interval:
-        """Paired difference of AUP."""
-        return _interval(self.aup[model] - self.aup[over])
-
-    def aup_ratio(self, model: str, over: str) -> Interval:
-        """Paired ratio of AUP; infinite where the other model solved nothing."""
+    def aup_ratio(self, model: str, over: str) -> Estimate | None:
+        """Paired ratio of AUP; None where the other model solved nothing, which has no ratio."""
+        if self.aup[over][0] == 0:
+            return None
         with np.errstate(divide="ignore", invalid="ignore"):
-            return _interval(np.nan_to_num(self.aup[model] / self.aup[over], nan=1.0, posinf=np.inf))
+            # A resample in which neither solved anything tells them apart as little as one in which they tie.
+            return _estimate(np.nan_to_num(self.aup[model] / self.aup[over], nan=1.0, posinf=np.inf))
+
+
+def mean_aup(boots: Sequence[Bootstrap], model: str) -> Estimate:
+    """Mean over tasks. Tasks are resampled independently, so the mean of their resamples is a resample.
+
+    There is no interval where one of the tasks has none.
+    """
+    rows = min(len(boot.aup[model]) for boot in boots)
+    return _estimate(np.mean([boot.aup[model][:rows] for boot in boots], axis=0))
 
 
 def bootstrap_aup(
@@ -84,16 +91,15 @@ def bootstrap_aup(
     resamples: int = 1000,
     seed: int = 0,
     alpha: float = DEFAULT_ALPHA,
-    text_only: bool = False,
 ) -> Bootstrap:
     """Resample the problems of one task.
 
     Args:
         records: of one task, every model and way over the same problems.
-        resamples: R; 0 gives the plain figures.
+        resamples: R; 0 gives the plain figures without intervals. So does a single problem: resampled, it is
+            that problem again, and an interval of no width would be a false promise.
         seed: of the resamples; together with the task's name it fixes them.
         alpha: of AUP.
-        text_only: count the tokens before the first end-of-text instead of all that were revealed.
 
     Raises:
         DataError: when records are of several tasks, or of different problems.
@@ -107,18 +113,17 @@ def bootstrap_aup(
         cells.setdefault((record.model, record.method, record.threshold), {})[record.problem_id] = record
     ids = _common_ids(task, cells)
     weights_RP = np.ones((1, len(ids)))
-    if resamples:
+    if resamples and len(ids) > 1:
         share = np.full(len(ids), 1 / len(ids))
         drawn_RP = generator("evaluation.bootstrap", seed, task).multinomial(len(ids), share, size=resamples)
         weights_RP = np.concatenate([weights_RP, drawn_RP.astype(np.float64)])
     accuracy, tpf = {}, {}
     for way, found in cells.items():
         rows = [found[i] for i in ids]
-        tokens = [r.tokens_text if text_only else r.tokens for r in rows]
+        tokens = np.array([r.tokens for r in rows], dtype=np.float64)
         accuracy[way] = 100 * (weights_RP @ np.array([float(r.correct) for r in rows])) / len(ids)
-        tpf[way] = (weights_RP @ np.array(tokens, dtype=np.float64)) / (
-            weights_RP @ np.array([r.forwards for r in rows], dtype=np.float64)
-        )
+        forwards = np.array([r.forwards for r in rows], dtype=np.float64)
+        tpf[way] = (weights_RP @ tokens) / (weights_RP @ forwards)
     return Bootstrap(task, len(ids), accuracy, tpf, _aups(accuracy, tpf, alpha))
 
 
@@ -151,7 +156,10 @@ def _common_ids(task: str, cells: dict[ModelWay, dict[str, Record]]) -> list[str
     return ids
 
 
-def _interval(values_R: FloatArray) -> Interval:
-    resampled = values_R[1:] if len(values_R) > 1 else values_R
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return Interval(float(values_R[0]), float(low), float(high))
+def _estimate(values_R: FloatArray) -> Estimate:
+    value, resampled_R = float(values_R[0]), values_R[1:]
+    if not len(resampled_R):
+        return Estimate(value, None)
+    with np.errstate(invalid="ignore"):
+        low, high = (float(end) for end in np.percentile(resampled_R, [2.5, 97.5]))
+    return Estimate(value, Interval(low, high) if np.isfinite([low, high]).all() else None)

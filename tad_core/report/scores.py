@@ -10,6 +10,8 @@ import math
 
 from pydantic import BaseModel, ConfigDict
 
+from tad_core.evaluation.bootstrap import Estimate, Interval
+
 TOKEN_BY_TOKEN = "token_by_token"
 ENTROPY = "entropy"
 _Z95 = 1.959963984540054
@@ -17,17 +19,6 @@ _Z95 = 1.959963984540054
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Interval(_Record):
-    """A 95 % interval, both ends in the unit of the number it belongs to."""
-
-    low: float
-    high: float
-
-    def overlaps(self, other: Interval) -> bool:
-        """Whether the two share a point."""
-        return self.low <= other.high and other.low <= self.high
 
 
 class Point(_Record):
@@ -64,25 +55,18 @@ class Score(_Record):
         return next((p for p in self.points if p.method == ENTROPY and p.threshold == threshold), None)
 
 
-class Gain(_Record):
-    """A paired difference or ratio between two models."""
-
-    value: float
-    interval: Interval | None
-
-
 class Comparison(_Record):
-    """``model`` held against ``over`` on the same problems; None where one of the two lacks the number."""
+    """``model`` held against ``over`` on the same problems, paired; None where one of the two lacks the number."""
 
     model: str
     over: str
-    accuracy_token_by_token: Gain | None
+    accuracy_token_by_token: Estimate | None
     """Difference in points."""
-    accuracy: Gain | None
+    accuracy: Estimate | None
     """Difference in points, at the operating threshold."""
-    tpf: Gain | None
+    tpf: Estimate | None
     """Difference in tokens per forward, at the operating threshold."""
-    aup_ratio: Gain | None
+    aup_ratio: Estimate | None
     aup_apart: bool | None
     """Whether the two AUP intervals share no point; None without intervals."""
 

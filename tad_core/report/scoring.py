@@ -7,23 +7,17 @@ differences and ratios are paired.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from tad_core.config import EvaluateConfig
-from tad_core.evaluation import bootstrap as resampling
 from tad_core.evaluation.aup import DROP_BELOW, aup
-from tad_core.evaluation.bootstrap import Bootstrap, ModelWay, bootstrap_aup
+from tad_core.evaluation.bootstrap import Bootstrap, Estimate, ModelWay, bootstrap_aup, mean_aup
 from tad_core.evaluation.records import Record, points
 from tad_core.report.scores import (
     ENTROPY,
     TOKEN_BY_TOKEN,
     Average,
     Comparison,
-    Gain,
-    Interval,
     Point,
     Score,
     Scores,
@@ -78,7 +72,7 @@ def _score_task(boot: Bootstrap, records: Sequence[Record], config: EvaluateConf
                 model=model,
                 points=[_point(p, counted=p["accuracy"] >= first - DROP_BELOW) for p in own],
                 aup=aup([(p["tpf"], p["accuracy"]) for p in own], y_max, config.aup_alpha),
-                aup_interval=_interval(boot.aup_of(model), boot, config),
+                aup_interval=boot.aup_of(model).interval,
                 aup_text=aup([(p["tpf_text"], p["accuracy"]) for p in own], y_max, config.aup_alpha),
             )
         )
@@ -119,12 +113,12 @@ def _compare(
     single: tuple[str, float] = (TOKEN_BY_TOKEN, 0.0)
     operating = (ENTROPY, config.operating_threshold)
 
-    def gain(kind: str, way: tuple[str, float]) -> Gain | None:
+    def gain(kind: str, way: tuple[str, float]) -> Estimate | None:
         pair: tuple[ModelWay, ModelWay] = (model, *way), (over, *way)
         if not all(p in boot.accuracy for p in pair):
             return None
         measure = boot.accuracy_gain if kind == "accuracy" else boot.tpf_gain
-        return _gain(measure(*pair), boot, config)
+        return measure(*pair)
 
     mine, theirs = by_model[model].aup_interval, by_model[over].aup_interval
     return Comparison(
@@ -133,26 +127,9 @@ def _compare(
         accuracy_token_by_token=gain("accuracy", single),
         accuracy=gain("accuracy", operating),
         tpf=gain("tpf", operating),
-        aup_ratio=_gain(boot.aup_ratio(model, over), boot, config),
+        aup_ratio=boot.aup_ratio(model, over),
         aup_apart=None if mine is None or theirs is None else not mine.overlaps(theirs),
     )
-
-
-def _resampled(boot: Bootstrap, config: EvaluateConfig) -> bool:
-    # One problem resampled is that problem again: an interval of no width would be a false promise.
-    return config.bootstrap > 0 and boot.problems > 1
-
-
-def _interval(found: resampling.Interval, boot: Bootstrap, config: EvaluateConfig) -> Interval | None:
-    if not _resampled(boot, config) or not (math.isfinite(found.low) and math.isfinite(found.high)):
-        return None
-    return Interval(low=found.low, high=found.high)
-
-
-def _gain(found: resampling.Interval, boot: Bootstrap, config: EvaluateConfig) -> Gain | None:
-    if not math.isfinite(found.value):
-        return None
-    return Gain(value=found.value, interval=_interval(found, boot, config))
 
 
 # --- the average ------------------------------------------------------------------------------------
@@ -161,14 +138,9 @@ def _gain(found: resampling.Interval, boot: Bootstrap, config: EvaluateConfig) -
 def _average(
     model: str, tasks: Sequence[TaskScores], boots: Sequence[Bootstrap], config: EvaluateConfig
 ) -> Average:
-    """Mean over tasks. Tasks are resampled independently, so the mean of their resamples is a resample."""
     scores = [s for t in tasks if (s := t.of(model)) is not None]
     single = [s.token_by_token for s in scores]
     operating = [s.at(config.operating_threshold) for s in scores]
-    interval = None
-    if len(scores) == len(tasks) and all(_resampled(b, config) for b in boots):
-        low, high = np.percentile(np.mean([b.aup[model][1:] for b in boots], axis=0), [2.5, 97.5])
-        interval = Interval(low=float(low), high=float(high))
     return Average(
         model=model,
         token_by_token=_mean(single, "accuracy"),
@@ -177,7 +149,7 @@ def _average(
         tpf_text=_mean(operating, "tpf_text"),
         tokens_per_s=_mean(operating, "tokens_per_s"),
         aup=sum(s.aup for s in scores) / len(scores),
-        aup_interval=interval,
+        aup_interval=mean_aup(boots, model).interval if len(scores) == len(tasks) else None,
     )
 
 

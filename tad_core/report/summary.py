@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tad_core.report.scores import Comparison, Gain, Interval, Score, Scores, TaskScores
+from tad_core.evaluation.bootstrap import Estimate, Interval
+from tad_core.report.scores import Comparison, Score, Scores, TaskScores
 from tad_core.report.theme import label
 
 FEW_PROBLEMS = 100
@@ -104,7 +105,7 @@ def _at_threshold(task: TaskScores, threshold: float) -> str | None:
     return text
 
 
-def _change(gain: Gain, unit: str, digits: int = 1) -> str:
+def _change(gain: Estimate, unit: str, digits: int = 1) -> str:
     """A difference with its interval; one whose interval holds zero is called unclear."""
     text = f"{_signed(gain.value, digits)}{unit}"
     if gain.interval is None:

@@ -5,16 +5,15 @@ import pytest
 
 from tad_core.errors import DataError
 from tad_core.evaluation.aup import aup
-from tad_core.evaluation.bootstrap import Interval, bootstrap_aup
+from tad_core.evaluation.bootstrap import Estimate, Interval, bootstrap_aup, mean_aup
 from tad_core.evaluation.records import Record, points
 
 TBT, FAST = ("token_by_token", 0.0), ("entropy", 0.5)
 
 
-def record(model, way, index, correct, forwards, tokens, task="sums", text=None):
+def record(model, way, index, correct, forwards, tokens, task="sums"):
     verdict = "passed" if correct else "different"
-    text_tokens = tokens if text is None else text
-    return Record(task, model, *way, f"p{index}", correct, verdict, forwards, tokens, text_tokens, 0.5, "t")
+    return Record(task, model, *way, f"p{index}", correct, verdict, forwards, tokens, tokens, 0.5, "t")
 
 
 def table(model, answers_by_way, forwards=(8, 2), tokens=8):
@@ -39,30 +38,33 @@ def test_the_value_is_the_plain_figure():
     by_way = {(p["model"], p["method"], p["threshold"]): p for p in points(records)}
     y_max = max(p["accuracy"] for p in by_way.values())
     for way, point in by_way.items():
-        assert result.accuracy_of(way).value == pytest.approx(point["accuracy"])
-        assert result.tpf_of(way).value == pytest.approx(point["tpf"])
+        assert result.accuracy[way][0] == pytest.approx(point["accuracy"])
+        assert result.tpf[way][0] == pytest.approx(point["tpf"])
     for model in ("base", "quality"):
         curve = [(p["tpf"], p["accuracy"]) for w, p in by_way.items() if w[0] == model]
         assert result.aup_of(model).value == pytest.approx(aup(curve, y_max))
 
 
+def width(interval):
+    return interval.high - interval.low
+
+
 def test_paired_differences_are_tighter_than_the_intervals_themselves():
     result = bootstrap_aup(two_models(), resamples=500)
     gain = result.accuracy_gain(("quality", *TBT), ("base", *TBT))
-    separate = [result.accuracy_of((m, *TBT)) for m in ("base", "quality")]
-    assert gain.high - gain.low < max(i.high - i.low for i in separate)
-    assert gain.low > 0
-    assert result.aup_gain("quality", "base").low > 0
-    assert result.aup_ratio("quality", "base").low > 1
-    assert result.tpf_gain(("quality", *FAST), ("base", *FAST)) == Interval(4, 4, 4)
+    separate = [np.percentile(result.accuracy[m, *TBT][1:], [2.5, 97.5]) for m in ("base", "quality")]
+    assert width(gain.interval) < max(high - low for low, high in separate)
+    assert gain.interval.low > 0
+    assert result.aup_ratio("quality", "base").interval.low > 1
+    assert result.tpf_gain(("quality", *FAST), ("base", *FAST)) == Estimate(4, Interval(4, 4))
 
 
 def test_identical_models_differ_by_exactly_nothing():
     answers = [True, False, True, True]
     records = table("base", (answers, answers)) + table("speed", (answers, answers))
     result = bootstrap_aup(records, resamples=100)
-    assert result.aup_gain("speed", "base") == Interval(0, 0, 0)
-    assert not result.aup_of("speed").apart_from(result.aup_of("base"))
+    assert result.aup_ratio("speed", "base") == Estimate(1, Interval(1, 1))
+    assert result.aup_of("speed").interval.overlaps(result.aup_of("base").interval)
 
 
 def test_y_max_is_taken_anew_in_each_resample():
@@ -85,22 +87,49 @@ def test_coverage_of_a_known_share():
     inside = 0
     for _ in range(100):
         answers = draw.random(150) < 0.4
-        found = bootstrap_aup(table("base", (answers, answers)), resamples=200, seed=int(answers.sum()))
-        inside += found.accuracy_of(("base", *TBT)).low <= 40 <= found.accuracy_of(("base", *TBT)).high
+        never = [False] * len(answers)
+        records = table("base", (never, never)) + table("speed", (answers, answers))
+        found = bootstrap_aup(records, resamples=200, seed=int(answers.sum()))
+        interval = found.accuracy_gain(("speed", *TBT), ("base", *TBT)).interval
+        inside += interval.low <= 40 <= interval.high
     assert 88 <= inside <= 100
 
 
-def test_text_only_and_no_resamples():
-    records = [record("base", TBT, 0, True, 4, 4, text=2), record("base", TBT, 1, False, 4, 4, text=1)]
-    assert bootstrap_aup(records, 0).tpf_of(("base", *TBT)) == Interval(1, 1, 1)
-    assert bootstrap_aup(records, 0, text_only=True).tpf_of(("base", *TBT)).value == 3 / 8
+def test_without_resamples_or_with_one_problem_there_is_no_interval():
+    records = table("base", ([True, False], [True, False]))
+    assert bootstrap_aup(records, 0).aup_of("base").interval is None
+    assert bootstrap_aup(table("base", ([True], [True])), 100).aup_of("base").interval is None
+    assert bootstrap_aup(records, 100).aup_of("base").interval is not None
 
 
 def test_a_model_that_solved_nothing():
     records = table("base", ([False] * 4, [False] * 4)) + table("speed", ([True] * 4, [True] * 4))
     result = bootstrap_aup(records, resamples=20)
-    assert result.aup_of("base") == Interval(0, 0, 0)
-    assert result.aup_ratio("speed", "base").value == np.inf
+    assert result.aup_of("base") == Estimate(0, Interval(0, 0))
+    assert result.aup_ratio("speed", "base") is None
+
+
+def test_a_ratio_that_some_resamples_lack_has_a_value_and_no_interval():
+    once = [True] + [False] * 9
+    always = [True] * 10
+    result = bootstrap_aup(table("base", (once, once)) + table("speed", (always, always)), resamples=200)
+    assert (result.aup["base"][1:] == 0).mean() > 0.1
+    ratio = result.aup_ratio("speed", "base")
+    assert np.isfinite(ratio.value)
+    assert ratio.interval is None
+
+
+def test_the_mean_over_tasks_is_surer_than_each_task():
+    answers = [True, False] * 20
+    other = [
+        record("base", w, i, bool(ok), 8, 8, task="b") for w in (TBT, FAST) for i, ok in enumerate(answers)
+    ]
+    boots = [bootstrap_aup(table("base", (answers, answers)), 300), bootstrap_aup(other, 300)]
+    mean = mean_aup(boots, "base")
+    assert mean.value == pytest.approx(sum(b.aup_of("base").value for b in boots) / 2)
+    assert width(mean.interval) < max(width(b.aup_of("base").interval) for b in boots)
+    alone = bootstrap_aup(table("base", ([True], [True])), 300)
+    assert mean_aup([*boots, alone], "base").interval is None
 
 
 def test_wrong_records_are_refused():
