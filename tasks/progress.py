@@ -153,7 +153,7 @@ class Row:
         weight: dict[str, int] = {}
         for event in self._parts.values():
             for name, value in event.figures.items():
-                if name.endswith("/s"):
+                if name.endswith("/s") or name == "eta_s":
                     continue
                 if "%" in name and isinstance(value, (int, float)) and not isinstance(value, bool):
                     before, so_far = float(out.get(name, 0.0)), weight.get(name, 0)
@@ -229,17 +229,22 @@ class RichSink:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bars
+        from rich.table import Column
 
+        # On a narrow terminal the figures give way, nothing else.
         self._bars = Bars(
-            TextColumn("{task.description:<16}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[details]}"),
-            TimeElapsedColumn(),
+            TextColumn("{task.description}", table_column=Column(min_width=16)),
+            BarColumn(bar_width=12),
+            TextColumn("{task.fields[count]}", table_column=Column(min_width=9, justify="right")),
+            TimeElapsedColumn(table_column=Column(min_width=7)),
+            TextColumn(
+                "{task.fields[details]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            ),
             console=Console(stderr=True),
             refresh_per_second=4,
+            expand=True,
         )
         self._ids: dict[str, Any] = {}
 
@@ -255,9 +260,16 @@ class RichSink:
     def show(self, snapshot: Snapshot) -> None:
         """Move the stage's bar; rich itself limits how often the screen is drawn."""
         if snapshot.stage not in self._ids:
-            self._ids[snapshot.stage] = self._bars.add_task(snapshot.stage, total=snapshot.total, details="")
+            self._ids[snapshot.stage] = self._bars.add_task(snapshot.stage, total=None, details="", count="")
         task = self._ids[snapshot.stage]
-        self._bars.update(task, completed=snapshot.done, total=snapshot.total, details=snapshot.details())
+        before = snapshot.finished and snapshot.done == snapshot.found
+        self._bars.update(
+            task,
+            completed=snapshot.done,
+            total=snapshot.total or None,
+            count="" if before or not snapshot.total else f"{snapshot.done}/{snapshot.total}",
+            details="done before, found in the store" if before else snapshot.details(),
+        )
         if snapshot.finished:
             self._bars.stop_task(task)
 
