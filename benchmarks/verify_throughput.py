@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import time
 from pathlib import Path
 
@@ -80,8 +81,15 @@ def measure_math(pairs: list[tuple[str, str]], workers: int) -> tuple[float, int
         )
 
 
-def measure_code(count: int, workers: int, sandbox: SandboxChoice) -> tuple[float, int]:
-    """Jobs a second, and how many passed."""
+def cpu_s() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in usage)
+
+
+def measure_code(count: int, workers: int, sandbox: SandboxChoice) -> tuple[float, int, float]:
+    """Jobs a second, how many passed, and CPU milliseconds a job (with the start of the sandboxes)."""
+    used = cpu_s()
     asserts = ("candidate(1, 2) == 4", "candidate(2, 0) == 5", "candidate(-3, 1) == 0")
     tests = "def check(candidate):\n" + "".join(f"    assert {line}\n" for line in asserts)
     problem = Problem("c", "c", "code", "q", "r", tests=tests, meta={"entry_point": "f"})
@@ -92,7 +100,9 @@ def measure_code(count: int, workers: int, sandbox: SandboxChoice) -> tuple[floa
         verifier.judge([problem] * workers * 2, texts[: workers * 2])
         started = time.perf_counter()
         judgements = verifier.judge([problem] * count, texts)
-        return count / (time.perf_counter() - started), sum(judgement.correct for judgement in judgements)
+        speed = count / (time.perf_counter() - started)
+    passed = sum(judgement.correct for judgement in judgements)
+    return speed, passed, (cpu_s() - used) * 1000 / count
 
 
 def main() -> None:
@@ -113,8 +123,11 @@ def main() -> None:
     speed, equal = measure_math(hard, options.workers)
     print(f"math, algebra only: {speed:.0f} pairs/s ({equal} of {len(hard)} equal)")
     for tier in options.tiers.split(","):
-        speed, passed = measure_code(options.jobs, options.workers, tier)
-        print(f"code, {tier}: {speed:.0f} jobs/s ({passed} of {options.jobs} passed)")
+        speed, passed, cost_ms = measure_code(options.jobs, options.workers, tier)
+        print(
+            f"code, {tier}: {speed:.0f} jobs/s, {cost_ms:.1f} ms of CPU a job ({passed} of {options.jobs} passed)"
+        )
+    print(f"load average after: {os.getloadavg()[0]:.2f}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 
 from tad_core.verify import Limits, Verdict, run_tests
 from tad_core.verify.code import assemble, helpers_of
-from tests.tad_core.verify.conftest import read_data, require
+from tests.tad_core.verify.conftest import require
 
 SQUARE = "def f(x):\n    return x * x\n"
 
@@ -211,24 +211,3 @@ def test_a_program_is_put_together_with_its_prompt_where_it_only_continues_it() 
     assert assemble("```python\n    return x * x\n```", "f", prompt).endswith("return x * x")
     assert assemble(f"```python\n{SQUARE}```", "f", prompt) == SQUARE.strip("\n")
     assert assemble("I do not know.", "f", prompt) == ""
-
-
-@pytest.mark.timeout(240)
-def test_canonical_solutions_of_humaneval_pass_and_constant_ones_fail() -> None:
-    rows = read_data("HumanEval.jsonl.gz")
-    for row in rows[::8]:
-        prelude = helpers_of(row["prompt"], row["entry_point"])
-        right = run_tests(
-            row["prompt"] + row["canonical_solution"],
-            row["test"],
-            entry_point=row["entry_point"],
-            prelude=prelude,
-        )
-        assert right.verdict is Verdict.PASSED, (row["task_id"], right)
-        wrong = run_tests(
-            row["prompt"] + "    return 1234567\n",
-            row["test"],
-            entry_point=row["entry_point"],
-            prelude=prelude,
-        )
-        assert wrong.verdict is Verdict.FAILED, (row["task_id"], wrong)
