@@ -10,7 +10,8 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from tad_core.report.scores import Interval, Point, Scores
+from tad_core.evaluation.bootstrap import Interval
+from tad_core.report.scores import Point, Scores
 from tad_core.report.theme import label
 
 NONE = "–"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
@@ -19,14 +19,13 @@ from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
 from tad_core.errors import ArtifactError, DataError, VerifierError
 from tad_core.progress import OnProgress, Progress, silent
-from tad_core.trajectory.schema import Trajectory
-from tad_core.trajectory.shards import read_trajectories, read_verdicts, write_verdicts
+from tad_core.trajectory.schema import PRIVILEGED, Trajectory
+from tad_core.trajectory.shards import read_trajectories, write_verdicts
 from tad_core.verify import Judgement, Verdict, Verifier
 
 STAGE = "filter"
 STAGE_VERSION = 1
 SUMMARY_NAME = "summary.json"
-PRIVILEGED = "privileged"
 PASSED = str(Verdict.PASSED)
 NO_PROGRAMS = "no programs were run"
 """What stands for the sandbox tier where only mathematics was judged."""
@@ -50,9 +49,7 @@ class Plan(Fingerprinted, Protocol):
 
 def key(config: TADConfig, collection: Fingerprinted) -> str:
     """Fingerprint of the verdicts: the verifier's settings and the trajectories judged."""
-    runtime = set(type(config.filter).RUNTIME_FIELDS)
-    fields = {"filter": config.filter.model_dump(mode="json", exclude=runtime)}
-    return fingerprint(STAGE, STAGE_VERSION, fields, [collection.fingerprint])
+    return fingerprint(STAGE, STAGE_VERSION, {"filter": config.filter.identity()}, [collection.fingerprint])
 
 
 def filter_shard(
@@ -154,23 +151,6 @@ def finish_filter(
         return writer.commit(
             {**{k: summary[k] for k in ("rows", "kept", "tier")}, "judge_s": round(judge_s, 3)}
         )
-
-
-def iter_kept(collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> Iterator[Trajectory]:
-    """The privileged trajectories that passed, in the collection's order.
-
-    Raises:
-        ArtifactError: when a verdict file does not line up row by row with its shard.
-    """
-    for entry in _shards(collection_ref):
-        if entry["condition"] != PRIVILEGED:
-            continue
-        name = str(entry["name"])
-        trajectories = read_trajectories(collection_ref.local(f"{name}.parquet"))
-        verdicts = read_verdicts(filtered_ref.local(f"{name}.verdicts.parquet"))
-        for trajectory, verdict in _aligned(name, trajectories, verdicts):
-            if verdict["verdict"] == PASSED:
-                yield trajectory
 
 
 def read_summary(filtered_ref: ArtifactRef) -> dict[str, Any]:
@@ -310,25 +290,6 @@ def _enough(config: TADConfig, ref: ArtifactRef) -> ArtifactRef:
     # min_kept is no part of the verdicts' identity: a found summary is held against today's value.
     _check_kept(config, read_summary(ref))
     return ref
-
-
-def _aligned(
-    name: str, trajectories: Sequence[Trajectory], verdicts: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[Trajectory, Mapping[str, Any]]]:
-    if len(trajectories) != len(verdicts):
-        raise ArtifactError(
-            f"filter: {name} has {len(trajectories)} trajectories and {len(verdicts)} verdicts; "
-            "run the filter again"
-        )
-    for i, (row, verdict) in enumerate(zip(trajectories, verdicts, strict=True)):
-        if (row.problem_id, row.sample, row.condition) != tuple(
-            verdict[k] for k in ("problem_id", "sample", "condition")
-        ):
-            raise ArtifactError(
-                f"filter: row {i} of {name} is {row.problem_id!r} sample {row.sample} and its verdict is of "
-                f"{verdict['problem_id']!r} sample {verdict['sample']}; run the filter again"
-            )
-        yield row, verdict
 
 
 def _figures(kept: int, privileged: int) -> dict[str, float | int | str]:

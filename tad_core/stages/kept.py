@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tad_core.artifacts import ArtifactRef
-
-PRIVILEGED = "privileged"
+from tad_core.trajectory.schema import PRIVILEGED
 
 
 def kept_files(collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> tuple[list[str], list[str]]:

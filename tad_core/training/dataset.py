@@ -27,9 +27,8 @@ from tad_core.data.prompts import student_prompt
 from tad_core.errors import ArtifactError, DataError
 from tad_core.objectives.base import IntArray, Objective
 from tad_core.rng import generator
-from tad_core.trajectory.schema import TRAJECTORY_SCHEMA, VERDICT_SCHEMA
+from tad_core.trajectory.schema import PRIVILEGED, TRAJECTORY_SCHEMA, VERDICT_SCHEMA
 
-PRIVILEGED = "privileged"
 PASSED = "passed"
 _COLUMNS = ["problem_id", "sample", "condition", "student_prompt_ids", "teacher_prompt_ids", "response_ids",
             "revealed_at"]  # fmt: skip

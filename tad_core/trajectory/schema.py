@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 SCHEMA_VERSION = 1
+PRIVILEGED = "privileged"
+"""The ``condition`` of a rollout that had the reference in its prompt; only such ones are trained on."""
 
 TRAJECTORY_SCHEMA = pa.schema(
     [

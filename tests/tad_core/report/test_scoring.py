@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from tad_core.errors import DataError
-from tad_core.report.scores import Interval, Scores, wilson
+from tad_core.evaluation.bootstrap import Interval
+from tad_core.report.scores import Scores, wilson
 from tad_core.report.scoring import score
 
 

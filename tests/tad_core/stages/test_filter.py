@@ -15,6 +15,8 @@ from tad_core.data.problem import Problem
 from tad_core.errors import ArtifactError, DataError, VerifierError
 from tad_core.progress import Progress
 from tad_core.stages import filter as stage
+from tad_core.stages.kept import kept_files
+from tad_core.training.dataset import load_kept
 from tad_core.trajectory.schema import Trajectory
 from tad_core.trajectory.shards import read_verdicts, write_verdicts
 from tad_core.verify import Judgement, TierReport, Verdict, Verifier
@@ -157,10 +159,9 @@ def test_kept_trajectories_come_in_the_order_of_the_collection(store: Store) -> 
     collection, _ = collect(store)
     filtered = stage.filter_all(make_config(), FakePlan(), collection, store)
 
-    kept = list(stage.iter_kept(collection, filtered))
+    kept = load_kept(*kept_files(collection, filtered), length=4)
 
-    assert [t.problem_id for t in kept] == ["p0", "p2", "p3", "p5"]
-    assert {t.condition for t in kept} == {"privileged"}
+    assert kept.names == ["p0/0", "p2/0", "p3/0", "p5/0"]
 
 
 def test_one_verifier_serves_all_shards_and_none_is_opened_for_nothing(
@@ -273,8 +274,8 @@ def test_verdicts_of_other_rows_are_refused(store: Store) -> None:
     rows = read_verdicts(file)
     write_verdicts(file, [rows[1], rows[0], rows[2]])
 
-    with pytest.raises(ArtifactError, match=r"row 0 of privileged-00000-00003"):
-        list(stage.iter_kept(collection, filtered))
+    with pytest.raises(ArtifactError, match=r"privileged-00000-00003.verdicts.*row by row"):
+        load_kept(*kept_files(collection, filtered), length=4)
 
 
 def test_a_missing_shard_of_verdicts_is_refused(store: Store) -> None:
