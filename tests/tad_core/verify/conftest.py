@@ -31,9 +31,3 @@ def require(tier: int) -> str:
     if report.tier != tier:
         pytest.skip(f"this machine gives no tier {tier}: {'; '.join(report.problems)}. {report.remedy}")
     return choice
-
-
-@pytest.fixture(params=[1, 2], ids=["tier1", "tier2"], scope="session")
-def tier(request: pytest.FixtureRequest) -> str:
-    """Each tier in turn."""
-    return require(request.param)
