@@ -224,7 +224,9 @@ def _prefect(say: Callable[[str], None]) -> Iterator[None]:
 
 def _guard(work: Callable[[], None], debug: bool) -> None:
     """Run a command; turn what it raises into one message and an exit code."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal and a polite kill are Ctrl-C too
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminated)
     try:
         work()
     except TADError as error:

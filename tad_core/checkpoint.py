@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,5 +49,13 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
 
 
 def model_fingerprint(path: str | Path) -> str:
-    """Identity of a checkpoint: the hashes of its files."""
+    """Identity of a checkpoint: the hashes of its files, read once a process while size and time stay."""
+    files = sorted(
+        (f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in Path(path).iterdir() if f.is_file()
+    )
+    return _fingerprint(str(path), tuple(files))
+
+
+@lru_cache(maxsize=16)
+def _fingerprint(path: str, _: tuple[tuple[str, int, int], ...]) -> str:
     return folder_fingerprint(path)

@@ -6,6 +6,7 @@ a snapshot to every *sink*, none of them more often than that sink can take.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -279,9 +280,10 @@ class RichSink:
 
 
 def terminal_sink(stream: TextIO | None = None) -> RichSink | PlainSink:
-    """Bars where somebody watches, lines where a file does."""
+    """Bars where somebody watches, lines where a file or a CI does."""
     stream = stream or sys.stderr
-    return RichSink() if stream.isatty() else PlainSink(stream)
+    watched = stream.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+    return RichSink() if watched else PlainSink(stream)
 
 
 def readable_time(seconds: float) -> str:
