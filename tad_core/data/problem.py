@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from tad_core.errors import DataError
@@ -48,3 +51,22 @@ class Problem:
     def as_dict(self) -> dict[str, Any]:
         """The record as plain JSON types."""
         return asdict(self)
+
+
+def problem_lines(problems: Iterable[Problem]) -> str:
+    """The text of a ``problems.jsonl``: one problem a line."""
+    return "".join(json.dumps(p.as_dict(), sort_keys=True, ensure_ascii=False) + "\n" for p in problems)
+
+
+def read_problem_lines(path: str | Path) -> list[Problem]:
+    """The problems of a ``problems.jsonl``.
+
+    Raises:
+        DataError: it cannot be read, or a line is no problem.
+    """
+    try:
+        # Not splitlines(): a question may hold U+2028 or another character that it takes for the end of a line.
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        return [Problem(**json.loads(line)) for line in lines if line]
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"problems: {path} cannot be read as problems ({error}); collect again") from None

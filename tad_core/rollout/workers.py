@@ -6,6 +6,7 @@ none outlives a parent that was killed. A worker that dies costs the shard in it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -39,20 +40,23 @@ class _Worker:
         assert self.process.stderr is not None
         self._drain = threading.Thread(target=self._read_errors, args=(self.process.stderr,), daemon=True)
         self._drain.start()
+        self._waits = True
         self._send(setup)
 
     def run(self, index: int, force: bool, on_progress: OnProgress) -> ArtifactRef:
         """Decode one shard; raises what the worker raised, or SubprocessError if it died."""
+        self._waits = False
         self._send({"index": index, "force": force})
         assert self.process.stdout is not None
         for line in self.process.stdout:
             message = json.loads(line)
             if "progress" in message:
                 on_progress(Progress(**message["progress"]))
-            elif "ref" in message:
+                continue
+            self._waits = True
+            if "ref" in message:
                 return ArtifactRef.model_validate(message["ref"])
-            else:
-                raise getattr(errors, message["error"], errors.SubprocessError)(message["message"])
+            raise getattr(errors, message["error"], errors.SubprocessError)(message["message"])
         code = self.process.wait()
         self._drain.join(timeout=5)
         tail = "\n".join(self._errors)
@@ -71,13 +75,15 @@ class _Worker:
             self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
+            # What the dead process never read is still in the buffer of its stdin.
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
 
     @property
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        return self.process.poll() is None
+    def usable(self) -> bool:
+        """Whether it runs and has answered: one whose listener failed in the middle has answers yet to come."""
+        return self._waits and self.process.poll() is None
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None
@@ -115,11 +121,11 @@ class RolloutPool:
         """
         slot, worker = self._free.get()
         try:
-            if worker is None or not worker.alive:
+            if worker is None or not worker.usable:
                 worker = self._start(slot)
             return worker.run(index, force, on_progress)
         finally:
-            if worker is not None and not worker.alive:
+            if worker is not None and not worker.usable:
                 worker.close()
                 with self._lock:
                     self._live.discard(worker)

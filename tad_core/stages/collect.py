@@ -8,7 +8,6 @@ is its slice, so a change of ``rollout.shard_size`` never mixes shards up.
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.config import Condition, TADConfig, dump_config
-from tad_core.data.problem import Problem
+from tad_core.data.problem import Problem, problem_lines, read_problem_lines
 from tad_core.errors import ArtifactError, DataError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.trajectory.schema import SCHEMA_VERSION, Trajectory
@@ -57,7 +56,7 @@ class CollectionPlan:
 
 
 def plan_collection(config: TADConfig) -> CollectionPlan:
-    """Load the problems, check the model's files, cut the shards. Cheap; no weights are read.
+    """Load the problems, check the model's files, cut the shards; weights are hashed, never loaded.
 
     Raises:
         ConfigError, DataError, ModelError: whatever is wrong with the input, before any work.
@@ -237,8 +236,7 @@ def finish_collection(
     manifests = [by_name[f"{s.name}.json"].manifest for s in plan.shards]
     decode_s = sum(float(m.info["decode_s"]) for m in manifests)
     with store.writer(STAGE, STAGE_VERSION, plan.fingerprint, config.model_dump(mode="json")) as writer:
-        lines = [json.dumps(p.as_dict(), sort_keys=True, ensure_ascii=False) for p in plan.ordered]
-        writer.write_text("problems.jsonl", "\n".join(lines) + "\n")
+        writer.write_text("problems.jsonl", problem_lines(plan.ordered))
         writer.write_text("config.yaml", dump_config(config))
         for manifest in manifests:
             writer.keep(manifest.files)
@@ -251,8 +249,8 @@ def finish_collection(
                 ],
                 "problems": len(plan.ordered),
                 "trajectories": sum(rows),
-                # Of one worker: shards may run side by side.
-                "samples_per_s": round(sum(rows) / decode_s, 3) if decode_s > 0 else math.inf,
+                # Of one worker, as shards may run side by side; times are kept to the millisecond.
+                "samples_per_s": round(sum(rows) / max(decode_s, 0.001), 3),
             }
         )
 
@@ -277,9 +275,7 @@ def collect(
 
 def read_problems(collection: ArtifactRef) -> dict[str, Problem]:
     """The problems of a collection by id."""
-    lines = collection.local("problems.jsonl").read_text(encoding="utf-8").splitlines()
-    problems = (Problem(**json.loads(line)) for line in lines)
-    return {problem.id: problem for problem in problems}
+    return {problem.id: problem for problem in read_problem_lines(collection.local("problems.jsonl"))}
 
 
 def iter_trajectories(collection: ArtifactRef, condition: Condition | None = None) -> Iterator[Trajectory]:

@@ -9,7 +9,6 @@ G states of an optimizer step.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from tad_core.config import DistillConfig
-from tad_core.data.problem import Problem
+from tad_core.data.problem import read_problem_lines
 from tad_core.data.prompts import student_prompt
 from tad_core.errors import ArtifactError, DataError
 from tad_core.objectives.base import IntArray, Objective
@@ -102,11 +101,7 @@ def load_references(
     Raises:
         DataError: the file is not a problems.jsonl, or no reference fits.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        problems = [Problem(**json.loads(line)) for line in lines if line.strip()]
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"problems: {path} cannot be read as problems ({error}); collect again") from None
+    problems = read_problem_lines(path)
     names, prompts, responses = [], [], []
     for problem in problems:
         target = tokenizer(problem.reference, add_special_tokens=False)["input_ids"]

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tad_core.artifacts import Store
+from tad_core.config import parse_config
+from tad_core.errors import DataError, ModelError, SubprocessError
+from tad_core.models.loading import load_model, load_tokenizer
+from tad_core.rollout.workers import RolloutPool
+from tad_core.stages import collect as stage
+from tad_core.trajectory.shards import read_trajectories
+
+
+def rows(ref: Any) -> list[Any]:
+    return list(stage.iter_trajectories(ref))
+
+
+def collect_here(config: Any) -> Any:
+    """Collect in this process: the same function the workers call."""
+    store, plan = Store(config.store), stage.plan_collection(config)
+    loaded = (load_model(config.model), load_tokenizer(config.model.path))
+    refs = [stage.collect_shard(config, plan, s.index, store, loaded=loaded) for s in plan.shards]
+    return stage.finish_collection(config, plan, refs, store)
+
+
+def test_a_question_with_strange_line_ends_comes_back_from_the_collection(
+    tiny_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    asked = "one\u2028two\x85three\x1efour"
+    file = tmp_path / "own.jsonl"
+    file.write_text(json.dumps({"question": asked, "answer": "So it is 4.\u2028#### 4"}) + "\n")
+    tiny_tree["data"] = [{"name": "own", "source": "jsonl", "count": 1, "options": {"path": str(file)}}]
+    config = parse_config(tiny_tree)
+    plan = stage.plan_collection(config)
+    assert stage.read_problems(collect_here(config)) == plan.problems
+    assert plan.problems["own/1"].question == asked
+
+
+def test_shards_faster_than_the_clock_still_make_a_manifest(
+    tiny_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.time, "monotonic", lambda: 5.0)
+    assert collect_here(tiny_config).manifest.info["samples_per_s"] == 8000.0  # 8 rows in a millisecond
+
+
+def test_plan_cuts_fixed_slices(tiny_tree: dict[str, Any]) -> None:
+    tiny_tree["rollout"]["compare_plain"] = 2
+    plan = stage.plan_collection(parse_config(tiny_tree))
+    assert [s.name for s in plan.shards] == [
+        "privileged-00000-00003", "privileged-00003-00006", "privileged-00006-00008", "plain-00000-00002",
+    ]  # fmt: skip
+    assert [p.id for s in plan.shards[:3] for p in plan.slice(s)] == [p.id for p in plan.ordered]
+    assert plan.compared == [plan.ordered[0], plan.ordered[4]]  # spread over the sources
+
+
+def test_rows_are_complete_and_the_student_never_sees_the_reference(tiny_tree: dict[str, Any]) -> None:
+    tiny_tree["rollout"]["compare_plain"] = 2
+    config = parse_config(tiny_tree)
+    ref = collect_here(config)
+    tokenizer = load_tokenizer(config.model.path)
+    problems = stage.read_problems(ref)
+    found = rows(ref)
+    assert [r.problem_id for r in found if r.condition == "privileged"] == list(problems)
+    for row in found:
+        reference = tokenizer(problems[row.problem_id].reference, add_special_tokens=False)["input_ids"]
+        student, teacher = row.student_prompt_ids, row.teacher_prompt_ids
+        spans = [teacher[i : i + len(reference)] == reference for i in range(len(teacher))]
+        assert any(spans) == (row.condition == "privileged")
+        assert not any(student[i : i + len(reference)] == reference for i in range(len(student)))
+        assert (student == teacher) == (row.condition == "plain")
+    assert ref.manifest.info["trajectories"] == len(found) == 10
+
+
+def test_the_same_trajectories_whatever_the_batch_and_shard_size(
+    tiny_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    seen = []
+    for i, change in enumerate(
+        ({}, {"batch_size": 1}, {"shard_size": 8, "batch_size": 3}, {"shard_size": 1})
+    ):
+        tiny_tree["store"] = str(tmp_path / str(i))
+        config = parse_config({**tiny_tree, "rollout": {**tiny_tree["rollout"], **change}})
+        seen.append((stage.key(config), rows(collect_here(config))))
+    assert all(other == seen[0] for other in seen[1:])
+
+
+def test_another_seed_or_temperature_is_another_artifact(tiny_tree: dict[str, Any]) -> None:
+    base = stage.key(parse_config(tiny_tree))
+    for change in ({"seed": 1}, {"temperature_math": 0.1}, {"samples": 2}, {"finish_early": False}):
+        tree = {**tiny_tree, "rollout": {**tiny_tree["rollout"], **change}}
+        assert stage.key(parse_config(tree)) != base
+    assert stage.key(parse_config({**tiny_tree, "name": "other"})) == base
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate", "flip"])
+def test_a_damaged_shard_alone_is_recomputed(
+    tiny_config: Any, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = collect_here(tiny_config)
+    before = rows(ref)
+    path = ref.local("privileged-00003-00006.parquet")
+    data = bytearray(path.read_bytes())
+    stamps = {p.name: p.stat().st_mtime_ns for p in path.parent.glob("*.parquet") if p != path}
+    if damage == "delete":
+        path.unlink()
+    elif damage == "truncate":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        data[len(data) // 2] ^= 4
+        path.write_bytes(data)
+    plan, store = stage.plan_collection(tiny_config), Store(tiny_config.store)
+    assert stage.find_collection(plan, store) is None
+    decoded: list[str] = []
+    original = stage._decode
+    monkeypatch.setattr(
+        stage,
+        "_decode",
+        lambda c, p, shard, *rest: decoded.append(shard.name) or original(c, p, shard, *rest),
+    )
+    again = collect_here(tiny_config)
+    assert decoded == ["privileged-00003-00006"]
+    assert rows(again) == before and again.digest == ref.digest
+    assert {p.name: p.stat().st_mtime_ns for p in path.parent.glob("*.parquet") if p != path} == stamps
+
+
+def test_workers_give_the_same_rows_and_report_progress(tiny_tree: dict[str, Any], tmp_path: Path) -> None:
+    alone = rows(collect_here(parse_config({**tiny_tree, "store": str(tmp_path / "a")})))
+    tree = {**tiny_tree, "store": str(tmp_path / "b"), "rollout": {**tiny_tree["rollout"], "workers": 2}}
+    events: list[Any] = []
+    ref = stage.collect(parse_config(tree), Store(tree["store"]), events.append)
+    assert rows(ref) == alone
+    assert sum(e.total for e in events if e.done == e.total) == 8
+
+
+def test_a_killed_worker_costs_its_shard_alone(tiny_config: Any) -> None:
+    store = Store(tiny_config.store)
+    with RolloutPool(tiny_config, store, 1) as pool:
+        pool.run(0)
+        (worker,) = pool._live
+        os.kill(worker.process.pid, signal.SIGKILL)
+        worker.process.wait()
+        plan = stage.plan_collection(tiny_config)
+        assert stage.find_shard(plan, plan.shards[0], store) is not None
+        ref = pool.run(1)  # a new worker takes over
+    assert len(read_trajectories(ref.local("privileged-00003-00006.parquet"))) == 3
+
+
+def test_a_listener_that_fails_leaves_no_answer_for_the_next_shard(tiny_config: Any) -> None:
+    def fails(_: Any) -> None:
+        raise RuntimeError("nobody listens")
+
+    with RolloutPool(tiny_config, Store(tiny_config.store), 1) as pool:
+        with pytest.raises(RuntimeError, match="nobody listens"):
+            pool.run(0, fails)
+        assert pool.run(1).manifest_name == "privileged-00003-00006.json"
+
+
+def test_errors_of_a_worker_arrive_as_they_are(tiny_tree: dict[str, Any]) -> None:
+    tiny_tree["rollout"].update(response_length=480, block_length=8)
+    tiny_tree["evaluate"]["decode"]["block_length"] = 8
+    config = parse_config(tiny_tree)
+    with (
+        RolloutPool(config, Store(config.store), 1) as pool,
+        pytest.raises(DataError, match="exceed the model's 512"),
+    ):
+        pool.run(0)
+
+
+def test_a_worker_that_dies_at_work_says_so(tiny_config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/nonexistent")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with (
+        RolloutPool(tiny_config, Store(tiny_config.store), 1) as pool,
+        pytest.raises(SubprocessError, match="code 1"),
+    ):
+        pool.run(0)
+
+
+def test_bad_input_is_refused_before_anything_runs(tiny_tree: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not a folder"):
+        stage.plan_collection(parse_config({**tiny_tree, "model": {"path": str(tmp_path / "none")}}))
+    tree = {**tiny_tree, "rollout": {**tiny_tree["rollout"], "compare_plain": 99}}
+    with pytest.raises(DataError, match="compare_plain: 99 is more than the 8 problems"):
+        stage.plan_collection(parse_config(tree))
+
+
+RUN = """
+import sys, yaml
+from tad_core.artifacts import Store
+from tad_core.config import parse_config
+from tad_core.stages.collect import collect
+config = parse_config(yaml.safe_load(open(sys.argv[1])))
+print("go", flush=True)
+collect(config, Store(config.store))
+"""
+
+
+def test_kill_minus_nine_then_the_same_command(tiny_tree: dict[str, Any], tmp_path: Path) -> None:
+    """Finished shards are kept, no worker outlives its parent, and the data equal an undisturbed run's."""
+    tiny_tree["data"][0]["count"] = 17
+    tiny_tree["rollout"].update(shard_size=2, workers=2, response_length=32, finish_early=False)
+    undisturbed = rows(collect_here(parse_config({**tiny_tree, "store": str(tmp_path / "undisturbed")})))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tiny_tree))
+    command = [sys.executable, "-c", textwrap.dedent(RUN), str(tmp_path / "config.yaml")]
+    config = parse_config(tiny_tree)
+    plan, store = stage.plan_collection(config), Store(config.store)
+    folder = Path(store.url("collect", plan.fingerprint))
+
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline()
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("privileged-*.json"))) < 3:
+        assert time.monotonic() < deadline and child.poll() is None
+        time.sleep(0.02)
+    workers = _children(child.pid)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    _wait_gone(workers)
+    finished = {p.name: p.stat().st_mtime_ns for p in folder.glob("privileged-*.json")}
+    assert 3 <= len(finished) < len(plan.shards) and not (folder / "manifest.json").exists()
+
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    ref = stage.find_collection(plan, store)
+    assert ref is not None and rows(ref) == undisturbed
+    assert {name: (folder / name).stat().st_mtime_ns for name in finished} == finished
+    assert not list(folder.glob(".tmp-*"))
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    every = [
+        int(c) for t in Path(f"/proc/{pid}/task").iterdir() for c in (t / "children").read_text().split()
+    ]
+    assert every, text
+    return every
+
+
+def _wait_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(
+        Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
+        for pid in pids
+    ):
+        assert time.monotonic() < deadline, "a worker outlived its parent"
+        time.sleep(0.05)
