@@ -5,11 +5,14 @@ Shapes: B batch, L tokens, D hidden size, V vocabulary, N selected rows.
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+import contextlib
+from collections.abc import Iterator
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
+from transformers.utils import logging
 
 #: Roles of the seven projections of a layer; LoRA and docs speak of these.
 ROLES = ("q", "k", "v", "o", "gate", "up", "down")
@@ -19,7 +22,7 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
     """Base of the model families.
 
     A family gives ``hidden`` and ``head``; ``logits[:, i]`` predicts token i in every family (a family whose
-    checkpoint is shifted undoes that in ``head_rows``/``hidden``). Attention is bidirectional and padding is
+    checkpoint is shifted undoes that in ``hidden``). Attention is bidirectional and padding is
     truly masked: the logits of a row do not depend on how much it is padded.
     """
 
@@ -64,6 +67,28 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
         """Rows of the head."""
         return cast(int, self.config.vocab_size)
 
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether layers are computed again in the backward pass; PEFT asks, and transformers' own answer warns."""
+        return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """As transformers does it, without a progress bar."""
+        with no_progress_bars():
+            super().save_pretrained(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Transformers draws no bars inside; progress is told in our own lines."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
 
 def right_pad(
     rows: list[list[int]], pad_id: int, device: torch.device | str = "cpu"
@@ -78,4 +103,4 @@ def right_pad(
     return ids_BL.to(device), mask_BL.to(device)
 
 
-__all__ = ["ROLES", "DiffusionLM", "PretrainedConfig", "right_pad"]
+__all__ = ["ROLES", "DiffusionLM", "PretrainedConfig", "no_progress_bars", "right_pad"]

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from tad_core.checkpoint import check_model, model_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
-from tad_core.models.base import DiffusionLM
+from tad_core.models.base import DiffusionLM, no_progress_bars
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 
 __all__ = ["FAMILIES", "check_model", "load_model", "load_tokenizer", "model_fingerprint", "resolve_device"]
@@ -55,9 +55,10 @@ def load_model(model: ModelConfig, device: str | None = None) -> DiffusionLM:
         torch.set_num_threads(model.threads)
     where = resolve_device(device or model.device)
     family = FAMILIES[config["model_type"]][1]
-    loaded, notes = family.from_pretrained(
-        model.path, dtype=getattr(torch, model.dtype), local_files_only=True, output_loading_info=True
-    )
+    with no_progress_bars():
+        loaded, notes = family.from_pretrained(
+            model.path, dtype=getattr(torch, model.dtype), local_files_only=True, output_loading_info=True
+        )
     if wrong := [*notes["missing_keys"], *notes["unexpected_keys"]]:
         raise ModelError(
             f"model.path: {model.path} does not fit its config.json; first key at fault: {wrong[0]}"

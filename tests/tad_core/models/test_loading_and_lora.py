@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from transformers.utils import logging
 
+from tad_core import checkpoint
+from tad_core.artifacts import folder_fingerprint
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
 from tad_core.models import ROLES, LLaDAModelLM
@@ -45,7 +50,7 @@ def test_faults_are_named_before_weights_are_read(copy: Path, fault, message: st
 
 def test_weights_that_do_not_fit_are_refused(copy: Path) -> None:
     edit(copy, n_layers=3)
-    with pytest.raises(ModelError, match="does not fit its config.json"):
+    with pytest.raises(ModelError, match=r"does not fit its config\.json"):
         load_model(ModelConfig(path=str(copy)), "cpu")
 
 
@@ -62,10 +67,73 @@ def test_identity_is_the_files(tiny_checkpoint: Path, copy: Path) -> None:
     assert model_fingerprint(copy) != model_fingerprint(tiny_checkpoint)
 
 
+def test_weights_are_hashed_once_and_a_changed_file_is_noticed(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> str:
+        read.append(Path(path))
+        return folder_fingerprint(path)
+
+    monkeypatch.setattr(checkpoint, "folder_fingerprint", counted)
+    first = model_fingerprint(copy)
+    assert model_fingerprint(copy) == first == model_fingerprint(str(copy))
+    assert read == [copy]
+
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1  # same size
+    weights.write_bytes(data)
+    assert model_fingerprint(copy) != first
+    assert read == [copy, copy]
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert model_fingerprint(copy) == first
+    (copy / "tokenizer.json").unlink()
+    assert model_fingerprint(copy) != first
+
+
 def test_tokenizer_without_template(copy: Path) -> None:
     (copy / "chat_template.jinja").unlink()
     with pytest.raises(ModelError, match="no chat template"):
         load_tokenizer(copy)
+
+
+def test_nothing_is_printed_on_the_way(copy: Path, tmp_path: Path) -> None:
+    """Not a bar, not a warning: from loading to adapter and back; another process, so that nothing is configured."""
+    steps = f"""
+from tad_core.config import LoraConfig, ModelConfig
+from tad_core.models.loading import load_model, load_tokenizer
+from tad_core.models.lora import add_lora, load_adapter, save_adapter
+model = load_model(ModelConfig(path={str(copy)!r}), "cpu")
+load_tokenizer({str(copy)!r})
+model.save_pretrained({str(tmp_path / "again")!r})
+save_adapter(add_lora(model, LoraConfig(rank=2), 0), {str(tmp_path / "adapter")!r})
+load_adapter(load_model(ModelConfig(path={str(copy)!r}), "cpu"), {str(tmp_path / "adapter")!r}).merge_and_unload()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", steps], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert (ran.stdout, ran.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_bars_are_left_as_they_were(tiny_checkpoint: Path, shown: bool) -> None:
+    before = logging.is_progress_bar_enabled()
+    try:
+        logging.enable_progress_bar() if shown else logging.disable_progress_bar()
+        fresh(tiny_checkpoint)
+        assert logging.is_progress_bar_enabled() == shown
+    finally:
+        logging.enable_progress_bar() if before else logging.disable_progress_bar()
+
+
+def test_peft_is_told_of_checkpointing(tiny_checkpoint: Path) -> None:
+    model = fresh(tiny_checkpoint)
+    assert not model.is_gradient_checkpointing
+    model.gradient_checkpointing = True
+    assert model.is_gradient_checkpointing
 
 
 def fresh(folder: Path) -> LLaDAModelLM:
@@ -74,7 +142,9 @@ def fresh(folder: Path) -> LLaDAModelLM:
 
 def test_all_seven_projections_and_never_the_head(tiny_checkpoint: Path) -> None:
     model = add_lora(fresh(tiny_checkpoint), LoraConfig(rank=2, alpha=2), seed=0)
-    adapted = {n.split(".lora_A")[0].split("transformer.")[1] for n, _ in model.named_parameters() if "lora_A" in n}
+    adapted = {
+        n.split(".lora_A")[0].split("transformer.")[1] for n, _ in model.named_parameters() if "lora_A" in n
+    }
     leaves = {name.split(".")[-1] for name in adapted}
     assert leaves == {"q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"}
     assert len(adapted) == len(ROLES) * 2 and all(name.startswith("blocks.") for name in adapted)
