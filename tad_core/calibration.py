@@ -11,7 +11,7 @@ W sequence width, N masked positions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -46,14 +46,22 @@ class Curve:
 class Window:
     """A window and where it comes from.
 
-    ``crossing`` is the offset at which the smoothed curve, read linearly, meets the threshold; None if it never does.
+    Attributes:
+        window: steps.
+        threshold: confidence at which it ends.
+        crossed: whether the smoothed curve falls below the threshold.
+        source: measured (``calibrated``), the configured ``cap``, ``fixed`` in the configuration, or raised to the
+            ``quality`` window.
+        crossing: offset at which the smoothed curve, read linearly, meets the threshold; None if it never does.
+        raised_from: what it was before it was raised; None if it was not.
     """
 
     window: int
     threshold: float
     crossed: bool
-    source: Literal["calibrated", "cap", "fixed"]
+    source: Literal["calibrated", "cap", "fixed", "quality"]
     crossing: float | None
+    raised_from: int | None = None
 
 
 def sample_states(rows: int, states: int, length: int, seed: int) -> tuple[IntArray, IntArray]:
@@ -149,9 +157,22 @@ def read_window(
         at = below[0]
         window = max(1, at)  # column ``at`` is offset at + 1, so the last good offset is ``at``
         crossing = 1.0
-        if at > 0:
-            before, after = float(smoothed_L[at - 1]), float(smoothed_L[at])
-            crossing = at + (before - threshold) / (before - after)
+        earlier = seen[seen < at]
+        if len(earlier):
+            last = int(earlier[-1])
+            before, after = float(smoothed_L[last]), float(smoothed_L[at])
+            crossing = last + 1 + (at - last) * (before - threshold) / (before - after)
     if fixed is not None:
         return Window(fixed, threshold, bool(below), "fixed", crossing)
     return Window(window, threshold, bool(below), "calibrated" if below else "cap", crossing)
+
+
+def at_least_quality(speed: Window, quality: Window) -> Window:
+    """The Speed window, raised to the Quality window where it would be shorter; a fixed one is what was asked for.
+
+    Speed asks for less confidence, so its window is the longer one wherever both are measured. A cap is no
+    measurement: it may be shorter than a Quality window that is one.
+    """
+    if speed.source == "fixed" or speed.window >= quality.window:
+        return speed
+    return replace(speed, window=quality.window, source="quality", raised_from=speed.window)

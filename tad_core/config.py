@@ -99,7 +99,9 @@ class CalibrateConfig(Strict):
     quality_threshold: float = Field(0.5, gt=0, lt=1, description="Confidence where the Quality window ends.")
     speed_threshold: float = Field(0.2, gt=0, lt=1, description="Confidence where the Speed window ends.")
     quality_cap: int = Field(8, ge=1, description="Quality window if the curve never crosses.")
-    speed_cap: int = Field(20, ge=1, description="Speed window if the curve never crosses.")
+    speed_cap: int = Field(
+        20, ge=1, description="Speed window if the curve never crosses; at least the Quality window."
+    )
     smoothing: int = Field(3, ge=1, description="Offsets averaged (count-weighted, centred) before reading.")
     quality_window: int | None = Field(None, ge=1, description="Fixed Quality window; default: calibrated.")
     speed_window: int | None = Field(None, ge=1, description="Fixed Speed window; default: calibrated.")

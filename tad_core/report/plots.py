@@ -184,6 +184,7 @@ def _window(
         "calibrated": f"then it falls below {window['threshold']:g}",
         "cap": f"the cap: never below {window['threshold']:g}",
         "fixed": "fixed",
+        "quality": "raised to the Quality window",
     }[window["source"]]
     if window["source"] != "fixed":
         ax.axhline(window["threshold"], color=colour, linewidth=1.1, linestyle=(0, (2, 3)), zorder=1.5)

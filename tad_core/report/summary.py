@@ -188,7 +188,15 @@ def _window_cautions(curve: Mapping[str, Any] | None, trained: Sequence[str]) ->
             )
         elif w["source"] == "fixed":
             yield f"The {label(mode)} window, {_steps(w['window'])}, was fixed in the configuration."
+        elif w["source"] == "quality":
+            own = "the student's confidence gave" if w["crossed"] else "the configured cap gave"
+            yield (
+                f"The {label(mode)} window was raised to the Quality window, {_steps(w['window'])}: {own} "
+                f"{w['raised_from']}, and Speed is not to learn from nearer than Quality does."
+            )
     both = all(mode in trained for mode in _DISTILLED)
+    if both and curve["quality"]["window"] > curve["speed"]["window"]:
+        yield "The Speed window is shorter than the Quality window: Speed learned from nearer than Quality did."
     if both and curve["quality"]["window"] == curve["speed"]["window"]:
         yield (
             "Both windows are the same, so Quality and Speed were trained on the same loss; a difference between "

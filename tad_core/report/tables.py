@@ -170,6 +170,8 @@ def _window_source(window: Mapping[str, Any]) -> str:
         return f"the configured cap: smoothed confidence never falls {below}"
     if window["source"] == "calibrated":
         return f"measured: the last step before smoothed confidence falls {below}"
+    if window["source"] == "quality":
+        return f"raised to the Quality window from {window['raised_from']}, which would be shorter"
     if not window["crossed"]:
         return f"fixed in the configuration; smoothed confidence never falls {below}"
     return f"fixed in the configuration; smoothed confidence falls {below} at {window['crossing']:.1f} steps"

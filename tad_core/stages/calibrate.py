@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch is loaded only where something is measured, not to sa
     from tad_core.calibration import Curve, Window
 
 STAGE = "calibrate"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 CURVE = "curve.json"
 
 WindowMode = Literal["quality", "speed"]
@@ -78,7 +78,7 @@ def read_windows(ref: ArtifactRef) -> dict[str, int]:
 
 
 def _content(curve: Curve, settings: CalibrateConfig) -> dict[str, Any]:
-    from tad_core.calibration import read_window, smooth
+    from tad_core.calibration import at_least_quality, read_window, smooth
 
     smoothed_L = smooth(curve.confidence_L, curve.count_L, settings.smoothing)
     quality = read_window(
@@ -96,7 +96,7 @@ def _content(curve: Curve, settings: CalibrateConfig) -> dict[str, Any]:
         "count_text": curve.text_count_L.tolist(),
         "states": curve.states,
         "quality": _entry(quality),
-        "speed": _entry(speed),
+        "speed": _entry(at_least_quality(speed, quality)),
     }
 
 
@@ -107,6 +107,7 @@ def _entry(window: Window) -> dict[str, Any]:
         "crossed": window.crossed,
         "crossing": window.crossing,
         "source": window.source,
+        "raised_from": window.raised_from,
     }
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tad_core.calibration import measure, read_window, sample_states, smooth
+from tad_core.calibration import Window, at_least_quality, measure, read_window, sample_states, smooth
 from tad_core.models import DiffusionLM, LLaDAConfig
 from tad_core.training.dataset import Prompts, TrainingTable
 
@@ -125,6 +125,23 @@ def test_a_curve_that_never_crosses_gives_the_cap():
 def test_offsets_that_no_state_had_are_not_read():
     count = np.array([5, 4, 3, 0, 0])
     assert read_window(np.array([0.9, 0.8, 0.7, 0.0, 0.0]), count, 0.5, cap=17).crossed is False
+
+
+def test_a_gap_in_the_counts_does_not_move_the_crossing():
+    count = np.array([5, 0, 5, 5, 5])
+    read = read_window(np.array([0.9, 0.0, 0.3, 0.2, 0.1]), count, 0.5, cap=17)
+    assert (read.window, read.crossing) == (2, pytest.approx(1 + 2 * 0.4 / 0.6))
+
+
+def window(steps, source="cap", crossed=False):
+    return Window(steps, 0.5, crossed, source, None)
+
+
+def test_the_speed_window_is_at_least_the_quality_window():
+    raised = at_least_quality(window(20), window(30, "calibrated", crossed=True))
+    assert (raised.window, raised.source, raised.raised_from, raised.crossed) == (30, "quality", 20, False)
+    for speed in (window(30), window(41, "calibrated", crossed=True), window(3, "fixed")):
+        assert at_least_quality(speed, window(30, "calibrated", crossed=True)) is speed
 
 
 def test_a_fixed_window_is_taken_and_the_crossing_told():

@@ -92,8 +92,9 @@ def test_a_panel_for_each_task(fake: SimpleNamespace) -> None:
         ({}, {}),
         ({"source": "fixed", "window": 8}, {"source": "fixed", "window": 8}),
         ({"source": "cap", "window": 1}, {"source": "cap", "window": 30}),
+        ({"window": 7}, {"source": "quality", "window": 7, "raised_from": 6}),
     ],
-    ids=["measured and cap", "both at the end", "beyond the curve"],
+    ids=["measured and cap", "both at the end", "beyond the curve", "raised"],
 )
 def test_calibration(fake: SimpleNamespace, quality: dict[str, Any], speed: dict[str, Any]) -> None:
     picture = plots.calibration(fake.curve(quality, speed))

@@ -86,6 +86,21 @@ def test_fixed_and_equal_windows_are_told(fake: SimpleNamespace) -> None:
     assert "Both windows" not in say(fake, curve=curve, kind="caution", trained=["quality"])
 
 
+def test_a_raised_speed_window_is_told(fake: SimpleNamespace) -> None:
+    curve = fake.curve({"window": 30}, {"source": "quality", "window": 30, "raised_from": 20})
+    text = say(fake, curve=curve, kind="caution")
+
+    assert "The Speed window was raised to the Quality window, 30 steps: the configured cap gave 20" in text
+    assert "Both windows are the same" in text
+
+
+def test_a_speed_window_fixed_shorter_is_told(fake: SimpleNamespace) -> None:
+    curve = fake.curve({"window": 30}, {"source": "fixed", "window": 5})
+
+    assert "Speed window is shorter than the Quality window" in say(fake, curve=curve, kind="caution")
+    assert "shorter than" not in say(fake, kind="caution")
+
+
 def test_no_windows_no_word_of_them(fake: SimpleNamespace) -> None:
     assert "window" not in say(fake, curve=None)
 

@@ -93,6 +93,10 @@ def test_windows_name_their_source(fake: SimpleNamespace) -> None:
         "1",
         "fixed in the configuration; smoothed confidence falls below 0.5 at 4.0 steps",
     ]
+    raised = fake.curve(speed={"source": "quality", "window": 9, "raised_from": 6})
+    assert (
+        texts(tables.windows(raised))[1][2] == "raised to the Quality window from 6, which would be shorter"
+    )
 
 
 def test_losses_are_weighted_by_their_tokens() -> None:

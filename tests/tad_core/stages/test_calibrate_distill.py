@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tad_core.artifacts import Store
+from tad_core.calibration import Curve
 from tad_core.config import TADConfig, parse_config
 from tad_core.errors import ConfigError, SubprocessError
 from tad_core.models.loading import load_model
@@ -22,7 +24,7 @@ from tad_core.trajectory.shards import read_trajectories, write_verdicts
 
 @pytest.fixture(scope="module")
 def config(tiny_checkpoint):
-    """Enough problems that something is trained on; two threads of nothing."""
+    """Enough problems that something is trained on."""
     return parse_config({
         "name": "tiny",
         "model": {"path": str(tiny_checkpoint), "device": "cpu", "threads": 1},
@@ -92,6 +94,24 @@ def test_calibration_is_found_again_and_fixed_windows_are_taken(config, made, wi
     assert calibrate(config, collection, filtered, store) == windows
     runtime = changed(config, calibrate={"batch_size": 7}, model={"threads": 2})
     assert calibrate(runtime, collection, filtered, store) == windows
+
+
+def test_a_speed_cap_below_the_quality_window_is_raised_and_said(config, made, monkeypatch):
+    """A curve that crosses 0.5 after 30 steps and never 0.2."""
+    store, collection, filtered = made
+    confidence = np.where(np.arange(1, 49) <= 30, 0.9, 0.4)
+    count = np.full(48, 7)
+    measured = Curve(confidence, count, confidence, count, states=12)
+    monkeypatch.setattr("tad_core.calibration.measure", lambda *_: measured)
+    ref = calibrate(changed(config, calibrate={"smoothing": 1}), collection, filtered, store)
+    curve = ref.read_json("curve.json")
+    assert read_windows(ref) == {"quality": 30, "speed": 30}
+    assert (curve["quality"]["source"], curve["quality"]["raised_from"]) == ("calibrated", None)
+    assert (curve["speed"]["source"], curve["speed"]["raised_from"], curve["speed"]["crossed"]) == (
+        "quality",
+        20,
+        False,
+    )
 
 
 def test_a_fixed_window_beyond_the_response_is_refused(config, made):
