@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -20,15 +20,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import yaml
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from tad_core.config import RUNTIME, Strict
+from tad_core.config import ModelConfig
 from tad_core.data import prompts
 from tad_core.data.problem import Problem
 from tad_core.data.sources import arithmetic, pyfunc
@@ -36,8 +38,11 @@ from tad_core.data.sources._generated import split_of
 from tad_core.data.tokenizer import build_tokenizer
 from tad_core.errors import ConfigError
 from tad_core.models import LLaDAConfig, LLaDAModelLM
-from tad_core.models.base import right_pad
-from tad_core.rng import key
+from tad_core.models.loading import load_model
+from tad_core.rng import generator, key
+from tad_core.settings import RUNTIME, Strict
+
+IntArray = NDArray[np.int64]
 
 _SHORTEST_T = 1e-3
 _BATCHES_SORTED_TOGETHER = 64
@@ -74,7 +79,9 @@ class PretrainConfig(Strict):
     warmup_steps: int = Field(200, ge=0, description="Linear warm-up.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
+    init_from: str | None = Field(None, description="Checkpoint to go on from; default: fresh weights.")
     seed: int = Field(0, ge=0, description="Weights, masks, order.")
+    compile: bool = Field(False, description="Fuse each layer with torch.compile.", json_schema_extra=RUNTIME)
     workers: int = Field(
         0, ge=0, description="Processes that draw text; 0: all cores.", json_schema_extra=RUNTIME
     )
@@ -152,22 +159,54 @@ def _encode_range(job: tuple[CorpusConfig, int, int, int]) -> list[tuple[list[in
     return out
 
 
-def encode_corpus(config: PretrainConfig) -> list[tuple[list[int], list[int]]]:
-    """``(prompt ids, response ids)`` of every sample whose response fits with an end-of-text."""
+@dataclass(frozen=True)
+class Corpus:
+    """Encoded samples side by side: prompts ``[S, P]`` padded on the right, their lengths, responses ``[S, R]``."""
+
+    prompt_SP: IntArray
+    length_S: IntArray
+    response_SR: IntArray
+
+    @classmethod
+    def of(cls, samples: list[tuple[list[int], list[int]]]) -> Corpus:
+        """Stack samples of different prompt length."""
+        length_S = np.array([len(prompt) for prompt, _ in samples])
+        prompt_SP = np.zeros((len(samples), int(length_S.max())), dtype=np.int64)
+        for row, (prompt, _) in zip(prompt_SP, samples, strict=True):
+            row[: len(prompt)] = prompt
+        return cls(prompt_SP, length_S, np.array([response for _, response in samples]))
+
+    def batch(self, index_B: IntArray, pad_id: int) -> dict[str, Tensor]:
+        """Prompt, response and padding side by side: ids and mask ``[B, L]``, prompt lengths ``[B]``."""
+        length_B1, size = self.length_S[index_B][:, None], self.response_SR.shape[1]
+        column_1L = np.arange(int(length_B1.max()) + size)[None, :]
+        at_BL = column_1L - length_B1
+        prompt_BL = self.prompt_SP[index_B][:, np.minimum(column_1L[0], self.prompt_SP.shape[1] - 1)]
+        response_BL = np.take_along_axis(self.response_SR[index_B], np.clip(at_BL, 0, size - 1), axis=1)
+        ids_BL = np.where(at_BL < 0, prompt_BL, np.where(at_BL < size, response_BL, pad_id))
+        return {
+            "input_ids": torch.from_numpy(ids_BL),
+            "attention_mask": torch.from_numpy((at_BL < size).astype(np.int64)),
+            "prompt_length": torch.from_numpy(length_B1[:, 0]),
+        }
+
+
+def encode_corpus(config: PretrainConfig) -> Corpus:
+    """Every sample whose response fits with an end-of-text."""
     workers, total = config.workers or os.cpu_count() or 1, config.corpus.samples
     size = max(1, min(5_000, total // workers))
     jobs = [(config.corpus, i, min(i + size, total), config.response_length) for i in range(0, total, size)]
     if workers == 1:
-        return [sample for job in jobs for sample in _encode_range(job)]
+        return Corpus.of([sample for job in jobs for sample in _encode_range(job)])
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return [sample for part in pool.map(_encode_range, jobs) for sample in part]
+        return Corpus.of([sample for part in pool.map(_encode_range, jobs) for sample in part])
 
 
 @dataclass
 class Batches(Dataset[dict[str, Tensor]]):
     """Whole batches of similar length, in an order drawn from the seed."""
 
-    samples: list[tuple[list[int], list[int]]]
+    corpus: Corpus
     batch_size: int
     steps: int
     seed: int
@@ -180,29 +219,20 @@ class Batches(Dataset[dict[str, Tensor]]):
         return self.steps
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        chosen = [self.samples[i] for i in self._order[index]]
-        ids_BL, mask_BL = right_pad([p + r for p, r in chosen], self.pad_id)
-        return {
-            "input_ids": ids_BL,
-            "attention_mask": mask_BL,
-            "prompt_length": torch.tensor([len(p) for p, _ in chosen]),
-        }
+        return self.corpus.batch(self._order[index], self.pad_id)
 
-    def _draw_order(self) -> Iterator[list[int]]:
-        rng = random.Random(key("order", self.seed))
-        pending: list[list[int]] = []
-        produced = 0
+    def _draw_order(self) -> Iterator[IntArray]:
+        rng, produced = generator("pretrain order", self.seed), 0
+        span = self.batch_size * _BATCHES_SORTED_TOGETHER
         while produced < self.steps:
-            order = list(range(len(self.samples)))
-            rng.shuffle(order)
-            span = self.batch_size * _BATCHES_SORTED_TOGETHER
+            order = rng.permutation(len(self.corpus.length_S))
             for start in range(0, len(order), span):
-                near = sorted(order[start : start + span], key=lambda i: len(self.samples[i][0]))
-                pending = [near[i : i + self.batch_size] for i in range(0, len(near), self.batch_size)]
-                pending = [batch for batch in pending if len(batch) == self.batch_size] or pending
-                rng.shuffle(pending)
-                for batch in pending:
-                    yield batch
+                part = order[start : start + span]
+                near = part[np.argsort(self.corpus.length_S[part], kind="stable")]
+                cut = [near[i : i + self.batch_size] for i in range(0, len(near), self.batch_size)]
+                whole = [batch for batch in cut if len(batch) == self.batch_size] or cut
+                for i in rng.permutation(len(whole)):
+                    yield whole[i]
                     produced += 1
                     if produced == self.steps:
                         return
@@ -256,8 +286,16 @@ class PretrainTrainer(Trainer):  # type: ignore[misc]
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
-def pretrain(config: PretrainConfig) -> Path:
-    """Train the base and write checkpoint and tokenizer (bfloat16 safetensors) to ``config.out``."""
+def pretrain(
+    config: PretrainConfig, corpus: Corpus | None = None, callbacks: Sequence[TrainerCallback] = ()
+) -> Path:
+    """Train the base and write checkpoint and tokenizer (bfloat16 safetensors) to ``config.out``.
+
+    Args:
+        config: size of the model, corpus, schedule.
+        corpus: from ``encode_corpus``, if that was run already.
+        callbacks: of the trainer.
+    """
     tokenizer = build_tokenizer()
     torch.manual_seed(config.seed)
     model = LLaDAModelLM(
@@ -274,8 +312,14 @@ def pretrain(config: PretrainConfig) -> Path:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    samples = encode_corpus(config)
-    batches = Batches(samples, config.batch_size, config.steps, config.seed, tokenizer.pad_token_id)
+    if config.init_from is not None:
+        model.load_state_dict(load_model(ModelConfig(path=config.init_from), "cpu").state_dict())
+    if config.compile:
+        for block in model.blocks:
+            block.compile(dynamic=True)
+    batches = Batches(
+        corpus or encode_corpus(config), config.batch_size, config.steps, config.seed, tokenizer.pad_token_id
+    )
     out = Path(config.out)
     arguments = TrainingArguments(
         output_dir=str(out),
@@ -302,6 +346,7 @@ def pretrain(config: PretrainConfig) -> Path:
         data_collator=lambda items: items[0],
         response_length=config.response_length,
         noise_seed=config.seed,
+        callbacks=list(callbacks),
     )
     trainer.train()
     model.to(torch.bfloat16).save_pretrained(out)

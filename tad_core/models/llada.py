@@ -185,6 +185,11 @@ class LLaDAModelLM(DiffusionLM):
         transformer: Any = self.model["transformer"]
         return cast(Tensor, transformer["ff_out"](hidden_ND))
 
+    @property
+    def blocks(self) -> list[LLaDABlock]:
+        """The layers, first to last."""
+        return list(cast(Any, self.model["transformer"])["blocks"])
+
     def get_input_embeddings(self) -> nn.Module:
         """The token embedding."""
         return cast(nn.Module, cast(Any, self.model["transformer"])["wte"])

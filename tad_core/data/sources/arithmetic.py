@@ -1,6 +1,6 @@
 """Arithmetic word problems: a running total changed step by step, with references in four styles.
 
-Difficulty is the number of steps. Operands are at most 20, every intermediate value lies in 0 … 300.
+Difficulty is the number of steps. Operands are at most 20, every intermediate value lies in 0 … 100.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tad_core.data.problem import Problem
 from tad_core.data.sources._generated import draw_distinct
 from tad_core.data.sources._options import check_steps, read_options
 
-LARGEST = 300
+LARGEST = 100
 MAX_STEPS = 6
 NAMES = ("Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gia", "Hugo", "Ida", "Jon", "Kim", "Leo")
 ITEMS = ("apples", "books", "coins", "cards", "eggs", "shells", "stamps", "pens", "beads", "keys")
