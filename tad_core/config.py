@@ -27,7 +27,6 @@ class ModelConfig(Strict):
     """Which checkpoint, and on what it runs."""
 
     path: str = Field(description="Local folder of the base checkpoint (safetensors + config + tokenizer).")
-    revision: str | None = Field(None, description="Hub revision, pinned; only for hub ids.")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Weights and activations.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.", json_schema_extra=RUNTIME)
     threads: int | None = Field(
@@ -273,6 +272,8 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> TADConfig:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ConfigError(f"config: {path} is not YAML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config: {path} cannot be read as UTF-8 text ({error})") from None
     if not isinstance(tree, dict):
         raise ConfigError(
             f"config: {path} holds no mapping; it needs at least name, model, data and evaluate"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -102,18 +103,20 @@ def code_version() -> str:
     return f"{base}+{commit}"
 
 
-@cache
 def hardware() -> dict[str, Any]:
     """Where it ran: CPU count, machine, and the GPUs if torch is loaded already."""
-    import sys
+    return dict(_hardware("torch" in sys.modules))
 
+
+@cache
+def _hardware(with_torch: bool) -> dict[str, Any]:
     out: dict[str, Any] = {
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
     }
-    torch = sys.modules.get("torch")
-    if torch is not None:
+    if with_torch:
+        torch = sys.modules["torch"]
         out["torch"] = str(torch.__version__)
         if torch.cuda.is_available():
             out["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -39,6 +39,8 @@ from tad_core.artifacts.manifest import (
 from tad_core.errors import ArtifactError
 
 _TMP_PREFIX = ".tmp-"
+#: what the file system says when nothing more can be written, whoever was writing
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class ArtifactRef(BaseModel):
@@ -92,6 +94,9 @@ class ArtifactRef(BaseModel):
             cached.parent.mkdir(parents=True, exist_ok=True)
             part = cached.with_name(f"{cached.name}.{os.getpid()}")
             fs.get_file(f"{root}/{name}", str(part))
+            if file_sha256(part) != entry.sha256:
+                part.unlink()
+                raise ArtifactError(f"{self.url}/{name} changed while it was read; run the stage again")
             part.replace(cached)
         return cached
 
@@ -306,6 +311,8 @@ class ArtifactWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.close()
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise _unwritable(self.url, error) from error
 
     def _publish(self, local: Path, name: str) -> None:
         target = f"{self._root}/{name}"
@@ -373,10 +380,14 @@ def _disk_errors(url: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ArtifactError(
-            f"store: {url} cannot be written ({_why(error)}); what was collected before is safe: free space "
-            "or choose another folder with --set store=…, then run the same command again"
-        ) from error
+        raise _unwritable(url, error) from error
+
+
+def _unwritable(url: str, error: OSError) -> ArtifactError:
+    return ArtifactError(
+        f"store: {url} cannot be written ({_why(error)}); what was finished before is safe: free space "
+        "or choose another folder with --set store=…, then run the same command again"
+    )
 
 
 def _why(error: OSError) -> str:

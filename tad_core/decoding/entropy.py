@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tad_core.decoding.base import DecodeSpec
+from tad_core.decoding.confidence import leftmost_argmax
 
 
 def entropy(logits_NV: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class EntropyMultiBlock:
         entropy_BS = scores_BS.masked_fill(~open_BS, torch.inf)
         passed_BS = entropy_BS < self._spec.threshold
         first_BS = open_BS & (position_BS < start_B[:, None] + self._spec.block_length)
-        lowest_B1 = entropy_BS.masked_fill(~first_BS, torch.inf).argmin(1, keepdim=True)
+        lowest_B1 = leftmost_argmax(-entropy_BS.masked_fill(~first_BS, torch.inf))[:, None]
         stuck_B1 = ~(passed_BS & first_BS).any(1, keepdim=True)
         return passed_BS | torch.zeros_like(open_BS).scatter(1, lowest_B1, stuck_B1)
 

@@ -9,17 +9,7 @@ import torch
 from torch import Tensor
 
 from tad_core.decoding.base import DecodeSpec
-
-
-def log_odds(logits_NV: Tensor) -> Tensor:
-    """Log-odds ``[N]`` of the likeliest token against all others.
-
-    They order rows as the probability of that token does, but do not saturate: two rows that both round to
-    probability 1 still compare.
-    """
-    top_N1 = logits_NV.argmax(-1, keepdim=True)
-    others_N = logits_NV.scatter(-1, top_N1, -torch.inf).logsumexp(-1)
-    return logits_NV.gather(-1, top_N1)[:, 0] - others_N
+from tad_core.decoding.confidence import leftmost_argmax, log_odds
 
 
 class TokenByToken:
@@ -35,12 +25,12 @@ class TokenByToken:
 
     def score(self, logits_NV: Tensor) -> Tensor:
         """Log-odds of the greedy token."""
-        return log_odds(logits_NV)
+        return log_odds(logits_NV, logits_NV.argmax(-1))
 
     def choose(self, scores_BS: Tensor, open_BS: Tensor, position_BS: Tensor, start_B: Tensor) -> Tensor:
         """The open position with the highest log-odds."""
-        best_B1 = scores_BS.masked_fill(~open_BS, -torch.inf).argmax(1, keepdim=True)
-        return torch.zeros_like(open_BS).scatter(1, best_B1, True)
+        best_B = leftmost_argmax(scores_BS.masked_fill(~open_BS, -torch.inf))
+        return torch.zeros_like(open_BS).scatter(1, best_B[:, None], True)
 
     def keep(self, rows_B: Tensor) -> None:
         """It has no state."""

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from tad_core.artifacts import ArtifactRef
-from tad_core.report.scores import Scores
+from tad_core.report.scores import SCORES_NAME, Scores
 from tad_core.report.tables import headline, to_rich
 
 _MARKS = {"result": ("•", ""), "fact": ("•", "dim"), "caution": ("!", "yellow")}
@@ -18,11 +18,15 @@ _MARKS = {"result": ("•", ""), "fact": ("•", "dim"), "caution": ("!", "yello
 def print_report(report: ArtifactRef, console: Console | None = None) -> None:
     """The headline table and the sentences of a finished report, and where to read it."""
     console = console or Console()
-    content = report.read_json("scores.json")
-    scores = Scores.model_validate({name: content[name] for name in Scores.model_fields})
-    print_scores(scores, content["findings"], console)
+    print_scores(read_scores(report), report.read_json(SCORES_NAME)["findings"], console)
     for name in ("report.html", "report.md"):
         console.print(f"{report.url}/{name}", soft_wrap=True, highlight=False, markup=False)
+
+
+def read_scores(report: ArtifactRef) -> Scores:
+    """The numbers of a finished report."""
+    content = report.read_json(SCORES_NAME)
+    return Scores.model_validate({name: content[name] for name in Scores.model_fields})
 
 
 def print_scores(scores: Scores, findings: list[dict[str, Any]], console: Console) -> None:

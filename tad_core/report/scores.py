@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tad_core.evaluation.bootstrap import Estimate, Interval
 
+SCORES_NAME = "scores.json"
 TOKEN_BY_TOKEN = "token_by_token"
 ENTROPY = "entropy"
 _Z95 = 1.959963984540054

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from tad_core.decoding.confidence import leftmost_argmax, log_odds
 from tad_core.models.base import DiffusionLM
 from tad_core.models.batching import logits_at
 from tad_core.rollout.noise import gumbel, step_key
@@ -142,20 +143,6 @@ def _sample(logits_BNV: Tensor, rows: list[_Row], first_B: list[int], spec: Roll
     noise_BNV = gumbel(keys_B, first_B, logits_BNV.shape[1], logits_BNV.shape[2], logits_BNV.device)
     heat_B11 = torch.tensor(heat_B, dtype=torch.float64, device=logits_BNV.device)[:, None, None]
     return (logits_BNV + heat_B11 * noise_BNV).argmax(-1)
-
-
-def log_odds(logits_BNV: Tensor, token_BN: Tensor) -> Tensor:
-    """``log p - log(1 - p)`` of a token: orders like its probability, and does not saturate near 1."""
-    chosen_BN1 = logits_BNV.gather(-1, token_BN[..., None])
-    others_BNV = logits_BNV.scatter(-1, token_BN[..., None], -torch.inf)
-    return chosen_BN1[..., 0] - others_BNV.logsumexp(-1)
-
-
-def leftmost_argmax(score_BN: Tensor) -> Tensor:
-    """Index of the largest score; of several, the leftmost (``argmax`` promises no order on a GPU)."""
-    best_BN = score_BN == score_BN.max(-1, keepdim=True).values
-    places_N = torch.arange(score_BN.shape[-1], device=score_BN.device)
-    return torch.where(best_BN, places_N, score_BN.shape[-1]).min(-1).values
 
 
 def _is_finished(row: _Row, spec: RolloutSpec, eos_id: int) -> bool:

@@ -102,7 +102,11 @@ def key(config: TADConfig) -> str:
 
 def find_shard(plan: CollectionPlan, shard: ShardSpec, store: Store) -> ArtifactRef | None:
     """The finished, verified shard, or None."""
-    return store.find(STAGE, plan.fingerprint, manifest_name=f"{shard.name}.json")
+    ref = store.find(STAGE, plan.fingerprint, manifest_name=f"{shard.name}.json")
+    if ref is None or shard.condition == "privileged":
+        return ref
+    # The plain problems are spread over all, so which they are depends on how many are compared.
+    return ref if ref.manifest.info.get("compared") == len(plan.compared) else None
 
 
 def find_collection(plan: CollectionPlan, store: Store) -> ArtifactRef | None:
@@ -147,7 +151,13 @@ def collect_shard(
     ) as writer:
         rows = _decode(config, plan, shard, model, tokenizer, on_progress)
         write_trajectories(writer.path(f"{name}.parquet", rows=len(rows)), rows)
-        return writer.commit({"condition": shard.condition, "decode_s": round(time.monotonic() - started, 3)})
+        return writer.commit(
+            {
+                "condition": shard.condition,
+                "compared": len(plan.compared),
+                "decode_s": round(time.monotonic() - started, 3),
+            }
+        )
 
 
 def _decode(

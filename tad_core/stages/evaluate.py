@@ -31,9 +31,7 @@ def key(config: TADConfig, model_name: str, adapter_ref: ArtifactRef | None = No
         ConfigError, DataError: when the problems cannot be loaded.
         ModelError: when the checkpoint is missing.
     """
-    _check_name(model_name, adapter_ref)
-    fields = _fields(config, model_name, load_tasks(config))
-    return fingerprint(STAGE, STAGE_VERSION, fields, [adapter_ref.fingerprint] if adapter_ref else [])
+    return _key(_fields(config, model_name, adapter_ref, load_tasks(config)), adapter_ref)
 
 
 def evaluate(
@@ -59,10 +57,11 @@ def evaluate(
         VerifierError: when the verifier itself failed.
     """
     inputs = [adapter_ref] if adapter_ref else []
-    mark = key(config, model_name, adapter_ref)
+    tasks = load_tasks(config)
+    fields = _fields(config, model_name, adapter_ref, tasks)
+    mark = _key(fields, adapter_ref)
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
-    tasks = load_tasks(config)
 
     from tad_core.evaluation.generate import Generator
     from tad_core.evaluation.records import points, write_records
@@ -77,7 +76,6 @@ def evaluate(
         make_engine(config.evaluate.harness, tasks, generator, Scorer(verifier)) as engine,
     ):
         records, example = sweep(config, model_name, engine, generator, on_progress)
-    fields = _fields(config, model_name, tasks)
     with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
         write_records(writer.path(RESULTS, rows=len(records)), records)
         measured = points(records)
@@ -105,12 +103,18 @@ def load_tasks(config: TADConfig) -> dict[str, list[Problem]]:
     return tasks
 
 
-def _fields(config: TADConfig, model_name: str, tasks: dict[str, list[Problem]]) -> dict[str, Any]:
+def _key(fields: dict[str, Any], adapter_ref: ArtifactRef | None) -> str:
+    return fingerprint(STAGE, STAGE_VERSION, fields, [adapter_ref.fingerprint] if adapter_ref else [])
+
+
+def _fields(
+    config: TADConfig, model_name: str, adapter_ref: ArtifactRef | None, tasks: dict[str, list[Problem]]
+) -> dict[str, Any]:
     from tad_core.checkpoint import check_model, model_fingerprint
 
+    _check_name(model_name, adapter_ref)
     check_model(config.model)
     settings = {k: v for k, v in config.evaluate.identity().items() if k not in _REPORT_ONLY}
-    runtime = set(type(config.filter).RUNTIME_FIELDS)
     # JSON first: a problem's meta may hold anything a source likes, tuples too.
     problems = json.loads(json.dumps({name: [p.as_dict() for p in found] for name, found in tasks.items()}))
     return {
@@ -119,7 +123,7 @@ def _fields(config: TADConfig, model_name: str, tasks: dict[str, list[Problem]])
         "name": model_name,
         "evaluate": settings,
         "response_length": config.rollout.response_length,
-        "verify": config.filter.model_dump(mode="json", exclude=runtime),
+        "verify": config.filter.identity(),
         "problems": fingerprint("problems", 1, problems, []),
     }
 

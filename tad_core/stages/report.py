@@ -15,7 +15,7 @@ from tad_core.report.document import Document, Material, compose
 from tad_core.report.example import decodings
 from tad_core.report.html import render_html
 from tad_core.report.markdown import REPORT_NAME, render_markdown
-from tad_core.report.scores import Scores
+from tad_core.report.scores import SCORES_NAME, Scores
 from tad_core.report.scoring import score
 from tad_core.report.theme import DARK, LIGHT, Theme, label, ordered
 from tad_core.report.trajectory_plot import trajectory
@@ -24,7 +24,6 @@ from tad_core.stages.filter import read_summary
 STAGE = "report"
 STAGE_VERSION = 1
 HTML_NAME = "report.html"
-SCORES_NAME = "scores.json"
 CURVE_NAME = "curve.json"
 
 
@@ -77,12 +76,6 @@ def report(
         ref = writer.commit(_info(material.scores, document))
     on_progress(Progress(STAGE, len(names), len(names), "pictures"))
     return ref
-
-
-def read_scores(ref: ArtifactRef) -> Scores:
-    """The numbers of a finished report."""
-    content = ref.read_json(SCORES_NAME)
-    return Scores.model_validate({name: content[name] for name in Scores.model_fields})
 
 
 # --- the parts --------------------------------------------------------------------------------------

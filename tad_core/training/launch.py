@@ -65,6 +65,8 @@ def command_for(spec: TrainingSpec, spec_file: Path) -> list[str]:
         ConfigError: the launcher does not fit the settings, or is not installed.
     """
     config, module = spec.distill, ["-m", "tad_core.training", str(spec_file)]
+    if config.deepspeed is not None and not Path(config.deepspeed).is_file():
+        raise ConfigError(f"distill.deepspeed: {config.deepspeed} is not a file; give a DeepSpeed JSON file")
     if config.launcher == "python":
         if config.processes > 1:
             raise ConfigError(

@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", [p for p in SHIPPED if not p.name.startswith("pretrain")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [p for p in SHIPPED if not p.name.startswith("pretrain")], ids=lambda p: p.name
+)
 def test_every_shipped_config_parses_and_round_trips(path: Path) -> None:
     config = load_config(path)
     assert parse_config(yaml.safe_load(dump_config(config))) == config
@@ -51,7 +53,9 @@ def write(tmp_path: Path, tree: Any) -> Path:
         ({"name": "Has Space"}, "name: 'Has Space' is not accepted"),
     ],
 )  # fmt: skip
-def test_errors_name_field_value_and_remedy(tiny_tree: dict[str, Any], change: dict[str, Any], message: str) -> None:
+def test_errors_name_field_value_and_remedy(
+    tiny_tree: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
     for section, value in change.items():
         if isinstance(value, dict) and section != "evaluate":
             tiny_tree[section] = {**tiny_tree.get(section, {}), **value}
@@ -73,7 +77,8 @@ def test_all_problems_are_told_at_once(tiny_tree: dict[str, Any]) -> None:
 def test_overrides(tmp_path: Path, tiny_tree: dict[str, Any]) -> None:
     path = write(tmp_path, tiny_tree)
     config = load_config(
-        path, ["rollout.seed=3", "distill.learning_rate=2e-5", "data.0.count=7", "calibrate.speed_window=null"]
+        path,
+        ["rollout.seed=3", "distill.learning_rate=2e-5", "data.0.count=7", "calibrate.speed_window=null"],
     )
     assert (config.rollout.seed, config.distill.learning_rate, config.data[0].count) == (3, 2e-5, 7)
     assert config.calibrate.speed_window is None
@@ -118,7 +123,11 @@ def test_every_field_is_described() -> None:
     def walk(model: Any, where: str) -> list[str]:
         missing = []
         for name, info in model.model_fields.items():
-            inner = [a for a in (info.annotation, *getattr(info.annotation, "__args__", ())) if hasattr(a, "model_fields")]
+            inner = [
+                a
+                for a in (info.annotation, *getattr(info.annotation, "__args__", ()))
+                if hasattr(a, "model_fields")
+            ]
             if inner:
                 missing += walk(inner[0], f"{where}{name}.")
             elif not info.description:
@@ -126,3 +135,10 @@ def test_every_field_is_described() -> None:
         return missing
 
     assert walk(TADConfig, "") == ["name"] or walk(TADConfig, "") == []
+
+
+def test_a_config_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(b"name: \xff\n")
+    with pytest.raises(ConfigError, match=r"bad\.yaml cannot be read as UTF-8 text"):
+        load_config(path)

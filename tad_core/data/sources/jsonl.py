@@ -14,7 +14,7 @@ from tad_core.errors import ConfigError, DataError
 
 def load(source: SourceConfig) -> list[Problem]:
     """Options: ``path``, ``kind`` (math or code) and the columns of ``question``, ``reference``, ``answer``,
-    ``tests``, ``id``. Without an answer column the text after ``####`` in the reference is the answer.
+    ``tests``, ``id``. Without an answer column the answer is what follows ``####`` in the reference, or all of it.
 
     Raises:
         DataError: no such file, a line that is not JSON, a row without a needed field, too few rows.
@@ -32,12 +32,17 @@ def load(source: SourceConfig) -> list[Problem]:
             f"data source {source.name}: option path {str(path)!r} is not a file; give a .jsonl file"
         )
     problems: list[Problem] = []
-    with path.open(encoding="utf-8") as handle:
-        for number, line in enumerate(handle, 1):
-            if len(problems) == source.count:
-                break
-            if line.strip():
-                problems.append(_problem(source, options, _row(path, number, line), number))
+    try:
+        with path.open(encoding="utf-8-sig") as handle:
+            for number, line in enumerate(handle, 1):
+                if len(problems) == source.count:
+                    break
+                if line.strip():
+                    problems.append(_problem(source, options, _row(path, number, line), number))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"data source {source.name}: {path} cannot be read as UTF-8 text ({error}); give a .jsonl file"
+        ) from None
     if len(problems) < source.count:
         raise DataError(
             f"data source {source.name}: {path} has {len(problems)} problems and count is {source.count}; lower count"
@@ -70,7 +75,6 @@ def _problem(source: SourceConfig, options: dict[str, Any], row: dict[str, Any],
     reference, answer = text("reference"), text("answer")
     if kind == "math" and not answer:
         answer = reference.rpartition("####")[2].strip()
-    entry = options["entry_point"]
     return Problem(
         id=f"{source.name}/{text('id') if options['id'] else number}",
         source=source.name,
@@ -79,5 +83,5 @@ def _problem(source: SourceConfig, options: dict[str, Any], row: dict[str, Any],
         reference=reference,
         answer=answer if kind == "math" else "",
         tests=text("tests") if kind == "code" else "",
-        meta={"entry_point": str(row[entry])} if entry else {},
+        meta={"entry_point": text("entry_point")} if options["entry_point"] else {},
     )

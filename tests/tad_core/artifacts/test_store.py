@@ -10,6 +10,8 @@ import textwrap
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -19,7 +21,9 @@ from tad_core.errors import ArtifactError
 FP = "f" * 32
 
 
-def write(store: Store, text: str = "hello", inputs: tuple[ArtifactRef, ...] = (), fp: str = FP) -> ArtifactRef:
+def write(
+    store: Store, text: str = "hello", inputs: tuple[ArtifactRef, ...] = (), fp: str = FP
+) -> ArtifactRef:
     with store.writer("stage", 1, fp, {"seed": 0}, inputs) as writer:
         writer.write_text("data.txt", text)
         writer.write_text("sub/more.txt", "more")
@@ -61,7 +65,9 @@ def test_a_damaged_artifact_does_not_exist(tmp_path: Path, damage, name: str) ->
     ref = write(store)
     damage(tmp_path / "stage" / FP / name)
     assert store.find("stage", FP) is None
-    assert store.state("stage", FP)[0] == ("missing" if (damage, name) == (damage_delete, "manifest.json") else "broken")
+    assert store.state("stage", FP)[0] == (
+        "missing" if (damage, name) == (damage_delete, "manifest.json") else "broken"
+    )
     with pytest.raises(ValidationError):
         ArtifactRef.model_validate(ref.model_dump())
     assert write(store) == ref  # written again, whole again
@@ -104,7 +110,9 @@ def test_kill_minus_nine_while_writing_leaves_nothing_broken(tmp_path: Path) -> 
     store = Store(tmp_path)
     seen_whole = 0
     for round in range(30):
-        child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)], stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)], stdout=subprocess.PIPE
+        )
         assert child.stdout is not None and child.stdout.readline()
         time.sleep(0.01 + 0.003 * round)
         child.send_signal(signal.SIGKILL)
@@ -138,7 +146,9 @@ def small_disk(tmp_path: Path):
     mount.mkdir()
     if os.getuid() != 0 or not shutil.which("mount"):
         pytest.skip("mounting a small file system needs root")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)], check=False
+    ).returncode:
         pytest.skip("this machine forbids mounting")
     yield mount
     subprocess.run(["umount", str(mount)], check=True)
@@ -147,11 +157,34 @@ def small_disk(tmp_path: Path):
 def test_a_full_disk_loses_nothing_that_was_there(small_disk: Path) -> None:
     store = Store(small_disk)
     ref = write(store)
-    with pytest.raises(ArtifactError, match="the disk is full"), store.writer("stage", 1, "e" * 32, {}) as writer:
+    with (
+        pytest.raises(ArtifactError, match="the disk is full"),
+        store.writer("stage", 1, "e" * 32, {}) as writer,
+    ):
         writer.write_text("big.txt", "x" * 1_000_000)
         writer.commit()
     assert store.find("stage", FP) == ref
     assert store.find("stage", "e" * 32) is None
+
+
+def test_a_full_disk_is_told_whoever_was_writing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    table = pa.table({"a": list(range(100_000))})
+    with pytest.raises(ArtifactError, match="the disk is full"), store.writer("stage", 1, FP, {}) as writer:
+        # By a link: a writer of Parquet that fails removes what it was writing to.
+        writer.path("table.parquet").symlink_to("/dev/full")
+        pq.write_table(table, str(writer.path("table.parquet")))
+    with pytest.raises(FileNotFoundError), store.writer("stage", 1, FP, {}):
+        Path(tmp_path / "an input that is not there").read_text()
+    assert list((tmp_path / "stage" / FP).iterdir()) == []
+
+
+def test_the_machine_is_looked_at_again_once_torch_is_loaded() -> None:
+    code = (
+        "from tad_core.artifacts.manifest import hardware\n"
+        "assert 'torch' not in hardware()\nimport torch\nassert 'torch' in hardware()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_a_remote_store_behaves_the_same() -> None:
@@ -168,7 +201,9 @@ def test_a_remote_store_behaves_the_same() -> None:
 
 
 def test_manifest_records_where_and_how(tmp_path: Path) -> None:
-    raw = json.loads((tmp_path / "stage" / FP / "manifest.json").read_text()) if write(Store(tmp_path)) else {}
+    raw = (
+        json.loads((tmp_path / "stage" / FP / "manifest.json").read_text()) if write(Store(tmp_path)) else {}
+    )
     assert raw["code_version"].startswith("0.") and raw["hardware"]["cpus"] >= 1 and raw["wall_s"] >= 0
 
 

@@ -57,14 +57,20 @@ def test_every_program_style_computes_the_operations(seed: int, steps: int) -> N
 
 @pytest.mark.parametrize("name", ["arithmetic", "pyfunc"])
 def test_same_seed_same_problems_and_other_seed_others(name: str) -> None:
-    first, again, other = load_source(source(name)), load_source(source(name)), load_source(source(name, seed=1))
+    first, again, other = (
+        load_source(source(name)),
+        load_source(source(name)),
+        load_source(source(name, seed=1)),
+    )
     assert first == again
     assert [p.question for p in first] != [p.question for p in other]
 
 
 @pytest.mark.parametrize("name", ["arithmetic", "pyfunc"])
 def test_train_and_heldout_share_no_problem_whatever_the_seeds(name: str) -> None:
-    train = {p.meta["signature"] for seed in range(3) for p in load_source(source(name, seed=seed, count=150))}
+    train = {
+        p.meta["signature"] for seed in range(3) for p in load_source(source(name, seed=seed, count=150))
+    }
     held = {p.meta["signature"] for s in range(3) for p in load_source(source(name, seed=s, split="heldout"))}
     assert len(held) > 30 and not train & held
     assert {split_of(s) for s in held} == {"heldout"}
@@ -94,7 +100,7 @@ def test_unknown_source_and_option_name_the_nearest() -> None:
 
 
 def test_duplicate_ids_are_refused() -> None:
-    with pytest.raises(DataError, match="share|two problems have the id"):
+    with pytest.raises(DataError, match="two problems have the id"):
         load_problems([source(), source()])
 
 
@@ -113,12 +119,28 @@ def test_jsonl_reads_gsm8k_format(tmp_path: Path) -> None:
         ("[1]\n", "must be an object"),
         ('{"question": "q"}\n', "no usable column 'answer'"),
         ('{"question": " ", "answer": "#### 1"}\n', "question is empty"),
+        ('{"question": "q", "answer": "it is 1 ####"}\n', "needs an answer"),
     ],
 )
 def test_jsonl_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
+        load_source(source("jsonl", count=1, options={"path": str(path)}))
+
+
+def test_jsonl_without_the_entry_point_column(tmp_path: Path) -> None:
+    path = tmp_path / "code.jsonl"
+    path.write_text(json.dumps({"question": "q", "answer": "r", "tests": "t"}) + "\n")
+    options = {"path": str(path), "kind": "code", "entry_point": "entry"}
+    with pytest.raises(DataError, match=r":1 has no usable column 'entry' \(option entry_point\)"):
+        load_source(source("jsonl", count=1, options=options))
+
+
+def test_jsonl_that_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(b'{"question": "\xff"}\n')
+    with pytest.raises(DataError, match="cannot be read as UTF-8 text"):
         load_source(source("jsonl", count=1, options={"path": str(path)}))
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tad_core.decoding import DecodeSpec, decode, plan_batches
+from tad_core.decoding.confidence import log_odds
 from tad_core.decoding.entropy import entropy, reveals_needed
-from tad_core.decoding.token_by_token import log_odds
 from tad_core.errors import ConfigError, DataError
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
@@ -230,7 +230,7 @@ def test_progress_ends_at_the_total():
 
 def test_scores():
     logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0], [0.0, -torch.inf]], dtype=torch.float64)
-    assert log_odds(logits).tolist() == pytest.approx([0.0, math.log(3.0), math.inf])
+    assert log_odds(logits, logits.argmax(-1)).tolist() == pytest.approx([0.0, math.log(3.0), math.inf])
     expected = [math.log(2), 0.75 * math.log(4 / 3) + 0.25 * math.log(4), 0.0]
     assert entropy(logits).tolist() == pytest.approx(expected)
     assert entropy(logits)[2] == 0.0

@@ -15,7 +15,7 @@ from rich.console import Console
 from tad_core.artifacts import ArtifactRef
 from tad_core.errors import DataError
 from tad_core.progress import Progress
-from tad_core.report.console import print_report
+from tad_core.report.console import print_report, read_scores
 from tad_core.stages import report as stage
 
 PNGS = ["calibration.png", "curves.png", "kept.png", "losses.png", "trajectory.png"]
@@ -39,7 +39,7 @@ def test_files(written: ArtifactRef) -> None:
 
 
 def test_scores_hold_every_number_of_the_table(written: ArtifactRef) -> None:
-    scores = stage.read_scores(written)
+    scores = read_scores(written)
     content = json.loads(written.local("scores.json").read_text())
     text = written.local("report.md").read_text()
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tad_core.config import ModelConfig
+from tad_core.decoding.confidence import leftmost_argmax, log_odds
 from tad_core.models.loading import load_model
-from tad_core.rollout.engine import RolloutRequest, RolloutSpec, leftmost_argmax, log_odds, rollout
+from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
 from tad_core.rollout.noise import gumbel, step_key
 
 MASK, EOS, VOCAB = 1, 0, 6
@@ -83,7 +84,9 @@ def model(tiny_checkpoint):
     return load_model(ModelConfig(path=str(tiny_checkpoint)), "cpu")
 
 
-REQUESTS = [RolloutRequest(f"p{i}", i % 2, list(range(7, 12 + 3 * (i % 4))), 0.7 if i % 3 else 0.0) for i in range(9)]
+REQUESTS = [
+    RolloutRequest(f"p{i}", i % 2, list(range(7, 12 + 3 * (i % 4))), 0.7 if i % 3 else 0.0) for i in range(9)
+]
 
 
 def test_same_result_for_any_batch_order_and_company(model) -> None:

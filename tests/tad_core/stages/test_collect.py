@@ -64,6 +64,16 @@ def test_plan_cuts_fixed_slices(tiny_tree: dict[str, Any]) -> None:
     assert plan.compared == [plan.ordered[0], plan.ordered[4]]  # spread over the sources
 
 
+def test_comparing_more_problems_does_not_take_the_shards_of_fewer(tiny_tree: dict[str, Any]) -> None:
+    """Three of eight and four of eight are spread differently, and their first shards are called alike."""
+    for count in (3, 4, 3):
+        tiny_tree["rollout"]["compare_plain"] = count
+        config = parse_config(tiny_tree)
+        plan = stage.plan_collection(config)
+        found = [r.problem_id for r in rows(collect_here(config)) if r.condition == "plain"]
+        assert found == [p.id for p in plan.compared]
+
+
 def test_rows_are_complete_and_the_student_never_sees_the_reference(tiny_tree: dict[str, Any]) -> None:
     tiny_tree["rollout"]["compare_plain"] = 2
     config = parse_config(tiny_tree)

@@ -187,6 +187,8 @@ def test_commands(world, checkpoint, tmp_path, monkeypatch):
     assert torchrun[5:] == ["-m", "tad_core.training", "s.json"]
     with pytest.raises(ConfigError, match="starts one process"):
         command(processes=2)
+    with pytest.raises(ConfigError, match=r"distill\.deepspeed: none\.json is not a file"):
+        command(launcher="torchrun", deepspeed="none.json")
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="deepspeed is not installed"):
         command(launcher="deepspeed")

@@ -1,0 +1,25 @@
+"""How sure a model is of a token, and the surest position: what both ways of decoding one by one choose by.
+
+Shapes: ... any, V vocabulary, S positions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def log_odds(logits_V: Tensor, token: Tensor) -> Tensor:
+    """``log p - log(1 - p)`` of a token ``[...]`` under logits ``[..., V]``.
+
+    Orders like the token's probability, but does not saturate: two that both round to 1 still compare.
+    """
+    chosen = logits_V.gather(-1, token[..., None])[..., 0]
+    return chosen - logits_V.scatter(-1, token[..., None], -torch.inf).logsumexp(-1)
+
+
+def leftmost_argmax(score_S: Tensor) -> Tensor:
+    """Index of the largest score of ``[..., S]``; of several, the leftmost (``argmax`` promises no order on a GPU)."""
+    last = score_S.shape[-1] - 1
+    best_S = score_S == score_S.max(-1, keepdim=True).values
+    return torch.where(best_S, torch.arange(last + 1, device=score_S.device), last).min(-1).values
