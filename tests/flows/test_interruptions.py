@@ -19,7 +19,9 @@ import pytest
 import yaml
 
 Tree = dict[str, Any]
-DEADLINE_S = 120
+#: Generous: a busy machine is slower by far, and nothing here is about speed.
+DEADLINE_S = 300
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,13 @@ def start(
     )  # fmt: skip
 
 
+def alive(process: psutil.Process) -> bool:
+    try:  # one that nobody has reaped yet has ended all the same
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def shards(tree: Tree) -> dict[str, int]:
     return {f.name: f.stat().st_mtime_ns for f in Path(tree["store"]).glob("collect/*/privileged-*.json")}
 
@@ -102,7 +111,7 @@ def test_killed_and_stopped_runs_go_on_where_they_were(
     run.kill()
     run.communicate()
     assert children, "workers were at work"
-    wait_until(lambda: not any(child.is_running() for child in children))
+    wait_until(lambda: not any(map(alive, children)))
     after_kill = shards(slow)
     assert 2 <= len(after_kill) < 9, "killed in the middle"
 
@@ -115,7 +124,7 @@ def test_killed_and_stopped_runs_go_on_where_they_were(
     assert (
         "To go on, run the same command" in output and "config.yaml" in output and "Traceback" not in output
     )
-    wait_until(lambda: not any(child.is_running() for child in children))
+    wait_until(lambda: not any(map(alive, children)))
     after_stop = shards(slow)
     assert len(after_kill) < len(after_stop) < 9
     assert after_stop.items() >= after_kill.items()
@@ -172,5 +181,6 @@ def test_without_a_server_it_runs_and_leaves_no_process(
     output, _ = run.communicate()
     assert run.returncode == 0, output
     assert "a temporary one" in output and "collect: 9/9 samples (100 %)" in output
-    assert seen and not any(process.is_running() for process in seen)
+    assert seen
+    wait_until(lambda: not any(map(alive, seen)))
     assert " | INFO" not in output, "Prefect's own lines stay out of the terminal"

@@ -12,6 +12,7 @@ import pytest
 
 from tad_core.config import parse_config as parse
 
+pytestmark = pytest.mark.timeout(900)
 SHARDS = ["privileged-00000-00003", "privileged-00003-00006", "privileged-00006-00009"]
 
 
