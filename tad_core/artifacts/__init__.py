@@ -2,7 +2,8 @@
 
 from tad_core.artifacts.fingerprint import canonical_json, file_sha256, fingerprint, folder_fingerprint
 from tad_core.artifacts.manifest import MANIFEST_NAME, FileEntry, InputEntry, Manifest
-from tad_core.artifacts.store import ArtifactRef, ArtifactWriter, Store, read_manifest
+from tad_core.artifacts.ref import ArtifactRef, read_manifest
+from tad_core.artifacts.store import ArtifactWriter, Store
 
 __all__ = [
     "MANIFEST_NAME",

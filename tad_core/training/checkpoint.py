@@ -11,6 +11,8 @@ import os
 import shutil
 from pathlib import Path
 
+from tad_core.artifacts.durable import publish, sync
+
 MARKER = "complete.json"
 PREFIX = "checkpoint-"
 KEEP = 2
@@ -20,12 +22,12 @@ def seal(folder: Path, mark: str) -> None:
     """Sync every file of a checkpoint, then publish its marker."""
     files = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
     for name in files:
-        _sync(folder / name)
-    _sync(folder)
+        sync(folder / name)
+    sync(folder)
     write_atomic(
         folder / MARKER, json.dumps({"mark": mark, "step": step_of(folder), "files": files}, indent=1)
     )
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def newest(output: Path, mark: str) -> Path | None:
@@ -62,19 +64,9 @@ def write_atomic(path: Path, text: str) -> None:
     """Write, sync, move into place, sync the folder: the file is old or new, never half."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(text, encoding="utf-8")
-    _sync(part)
-    part.replace(path)
-    _sync(path.parent)
+    publish(part, path)
 
 
 def _folders(output: Path) -> list[Path]:
     found = [p for p in output.glob(f"{PREFIX}*") if p.is_dir() and p.name.removeprefix(PREFIX).isdigit()]
     return sorted(found, key=step_of)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

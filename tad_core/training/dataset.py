@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
@@ -27,6 +26,7 @@ from tad_core.errors import ArtifactError, DataError
 from tad_core.objectives.base import IntArray, Objective
 from tad_core.rng import generator
 from tad_core.trajectory.schema import PRIVILEGED, TRAJECTORY_SCHEMA, VERDICT_SCHEMA
+from tad_core.trajectory.shards import read_table
 
 PASSED = "passed"
 _COLUMNS = ["problem_id", "sample", "condition", "student_prompt_ids", "teacher_prompt_ids", "response_ids",
@@ -71,7 +71,7 @@ def load_kept(
     """
     tables = []
     for i, path in enumerate(trajectories):
-        table = _read(path, TRAJECTORY_SCHEMA, _COLUMNS)
+        table = read_table(path, TRAJECTORY_SCHEMA, _COLUMNS)
         keep = np.array([c == PRIVILEGED for c in table["condition"].to_pylist()], dtype=bool)
         if verdicts:
             keep &= _passed(path, table, verdicts[i])
@@ -173,25 +173,9 @@ def _epoch(
 # --- Arrow to NumPy ---------------------------------------------------------------------------------
 
 
-def _read(path: str | Path, schema: pa.Schema, columns: list[str]) -> pa.Table:
-    """Some columns of a shard, page checksums verified; no Python object a token, unlike ``read_trajectories``."""
-    try:
-        table = pq.ParquetFile(str(path), page_checksum_verification=True).read(columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(
-            f"{path} is damaged ({error}); run the stage again, it alone is recomputed"
-        ) from None
-    want = (schema.metadata or {})[b"tad.schema"]
-    if (table.schema.metadata or {}).get(b"tad.schema") != want:
-        raise ArtifactError(
-            f"{path} is not {want.decode()}; it was written by another version: collect again"
-        )
-    return table
-
-
 def _passed(path: str | Path, table: pa.Table, verdict_path: str | Path) -> NDArray[np.bool_]:
     keys = ["problem_id", "sample", "condition"]
-    verdicts = _read(verdict_path, VERDICT_SCHEMA, [*keys, "verdict"])
+    verdicts = read_table(verdict_path, VERDICT_SCHEMA, [*keys, "verdict"])
     if any(table[k].to_pylist() != verdicts[k].to_pylist() for k in keys):
         raise ArtifactError(f"{verdict_path} does not line up with {path} row by row; run the filter again")
     return np.array([v == PASSED for v in verdicts["verdict"].to_pylist()], dtype=bool)

@@ -46,16 +46,27 @@ def _write(path: str | Path, rows: list[dict[str, Any]], schema: pa.Schema) -> N
     pq.write_table(table, str(path), compression="zstd", write_page_checksum=True, store_schema=True)
 
 
-def _read(path: str | Path, schema: pa.Schema) -> list[dict[str, Any]]:
+def read_table(path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """A file as an Arrow table, all of it or some columns, page checksums verified.
+
+    Raises:
+        ArtifactError: if the file is damaged or of another schema version.
+    """
     try:
-        table = pq.ParquetFile(str(path), page_checksum_verification=True).read()
+        file = pq.ParquetFile(str(path), page_checksum_verification=True)
+        table = file.read(columns=None if columns is None else list(columns))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ArtifactError(
             f"{path} is damaged ({error}); run the stage again, it alone is recomputed"
         ) from None
     want = (schema.metadata or {})[b"tad.schema"]
-    if (table.schema.metadata or {}).get(b"tad.schema") != want or table.schema.names != schema.names:
+    names = list(schema.names if columns is None else columns)
+    if (table.schema.metadata or {}).get(b"tad.schema") != want or table.schema.names != names:
         raise ArtifactError(
             f"{path} is not {want.decode()}; it was written by another version: collect again"
         )
-    return list(table.to_pylist())
+    return table
+
+
+def _read(path: str | Path, schema: pa.Schema) -> list[dict[str, Any]]:
+    return list(read_table(path, schema).to_pylist())
