@@ -135,20 +135,30 @@ class RolloutPool:
     def run_all(
         self, indices: Sequence[int], on_progress: OnProgress = silent, force: bool = False
     ) -> Iterator[tuple[int, ArtifactRef]]:
-        """All shards, yielded as they finish; a failure is raised once its siblings have ended."""
+        """All shards, yielded as they finish; a failure is raised once its siblings have ended.
+
+        A caller that stops taking results, by Ctrl-C say, closes the pool.
+        """
         failures: list[BaseException] = []
         with ThreadPoolExecutor(self.size) as threads:
             pending: dict[Future[ArtifactRef], int] = {
                 threads.submit(self.run, i, on_progress, force): i for i in indices
             }
-            while pending:
-                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    index = pending.pop(future)
-                    if (error := future.exception()) is not None:
-                        failures.append(error)
-                    else:
-                        yield index, future.result()
+            try:
+                while pending:
+                    finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        index = pending.pop(future)
+                        if (error := future.exception()) is not None:
+                            failures.append(error)
+                        else:
+                            yield index, future.result()
+            except BaseException:
+                # Interrupted, or nobody takes the results any more: what has not begun must not begin.
+                for future in pending:
+                    future.cancel()
+                self.close()
+                raise
         if failures:
             raise failures[0]
 

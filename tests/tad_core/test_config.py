@@ -24,9 +24,10 @@ def test_every_shipped_config_parses_and_round_trips(path: Path) -> None:
 def test_shipped_pretraining_config_parses() -> None:
     from tad_core.pretraining import load_pretrain_config
 
-    for path in SHIPPED:
-        if path.name.startswith("pretrain"):
-            assert load_pretrain_config(path).steps > 0
+    found = [path for path in SHIPPED if path.name.startswith("pretrain")]
+    assert found
+    for path in found:
+        assert load_pretrain_config(path).steps > 0
 
 
 def write(tmp_path: Path, tree: Any) -> Path:

@@ -176,6 +176,17 @@ def test_a_listener_that_fails_leaves_no_answer_for_the_next_shard(tiny_config: 
         assert pool.run(1).manifest_name == "privileged-00003-00006.json"
 
 
+def test_a_caller_that_stops_leaves_the_rest_undone(tiny_config: Any) -> None:
+    store, plan = Store(tiny_config.store), stage.plan_collection(tiny_config)
+    with RolloutPool(tiny_config, store, 1) as pool:
+        results = pool.run_all([0, 1, 2])
+        assert next(results)[0] == 0
+        results.close()  # type: ignore[attr-defined]
+        assert not pool._live
+    assert stage.find_shard(plan, plan.shards[0], store) is not None
+    assert stage.find_shard(plan, plan.shards[2], store) is None
+
+
 def test_errors_of_a_worker_arrive_as_they_are(tiny_tree: dict[str, Any]) -> None:
     tiny_tree["rollout"].update(response_length=480, block_length=8)
     tiny_tree["evaluate"]["decode"]["block_length"] = 8
