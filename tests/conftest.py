@@ -106,6 +106,8 @@ def prefect_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     from prefect.testing.utilities import prefect_test_harness
 
     records = tmp_path_factory.mktemp("records")
-    with prefect_test_harness(server_startup_timeout=180):
-        with temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: records}):
-            yield
+    with (
+        prefect_test_harness(server_startup_timeout=180),
+        temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: records}),
+    ):
+        yield

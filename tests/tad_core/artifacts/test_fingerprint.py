@@ -50,7 +50,11 @@ def test_the_same_in_another_process() -> None:
     code = "from tad_core.artifacts import fingerprint; print(fingerprint('s', 1, {'a': [1, 'x'], 'b': 2.5}, ['i']))"
     seen = {
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": seed},
         ).stdout.strip()
         for seed in ("1", "2")
     }

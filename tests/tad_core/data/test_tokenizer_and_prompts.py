@@ -22,7 +22,10 @@ def test_vocabulary_is_the_same_every_time(tokenizer) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["```python\ndef solve(x, y):\n    x = max(x, 3)\n    return x\n```", "Step 1: 5 + 3 = 8\nAnswer: \\boxed{8}"],
+    [
+        "```python\ndef solve(x, y):\n    x = max(x, 3)\n    return x\n```",
+        "Step 1: 5 + 3 = 8\nAnswer: \\boxed{8}",
+    ],
 )
 def test_text_survives_the_round_trip(tokenizer, text: str) -> None:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -39,7 +42,9 @@ def test_decoded_programs_still_run(tokenizer) -> None:
 
 def test_no_unknown_word_in_any_prompt(tokenizer) -> None:
     for name in ("arithmetic", "pyfunc"):
-        source = SourceConfig(name=name, source=name, count=150, seed=9, options={"min_steps": 1, "max_steps": 6})
+        source = SourceConfig(
+            name=name, source=name, count=150, seed=9, options={"min_steps": 1, "max_steps": 6}
+        )
         for problem in load_source(source):
             for condition in ("plain", "privileged"):
                 assert tokenizer.unk_token_id not in prompts.teacher_prompt(tokenizer, problem, condition)

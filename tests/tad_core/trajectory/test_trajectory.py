@@ -21,7 +21,12 @@ ORDERS = st.integers(1, 24).flatmap(lambda n: st.permutations(list(range(1, n + 
 
 def test_states_by_hand() -> None:
     ids, at = np.array(ROW.response_ids), np.array(ROW.revealed_at)
-    assert [state_at(ids, at, t, 0).tolist() for t in range(4)] == [[0, 0, 0], [0, 6, 0], [5, 6, 0], [5, 6, 7]]
+    assert [state_at(ids, at, t, 0).tolist() for t in range(4)] == [
+        [0, 0, 0],
+        [0, 6, 0],
+        [5, 6, 0],
+        [5, 6, 7],
+    ]
 
 
 def test_partition_by_hand_with_the_clamp() -> None:
