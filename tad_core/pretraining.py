@@ -338,6 +338,7 @@ def pretrain(
         seed=config.seed,
         disable_tqdm=True,
         dataloader_num_workers=2 if torch.cuda.is_available() else 0,
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
     trainer = PretrainTrainer(
         model=model,

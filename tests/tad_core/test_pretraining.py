@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tad_core.config import ModelConfig
+from tad_core.data.sources import arithmetic
+from tad_core.data.sources._generated import split_of
+from tad_core.data.tokenizer import build_tokenizer
+from tad_core.errors import ConfigError
+from tad_core.models.loading import load_model, load_tokenizer
+from tad_core.pretraining import (
+    Batches,
+    Corpus,
+    CorpusConfig,
+    PretrainConfig,
+    diffusion_loss,
+    draw_sample,
+    encode_corpus,
+    load_pretrain_config,
+    pretrain,
+)
+
+SMALL: dict[str, Any] = {
+    "d_model": 32, "n_layers": 1, "n_heads": 2, "mlp_hidden_size": 48, "workers": 1, "batch_size": 8,
+    "warmup_steps": 1, "corpus": {"samples": 120},
+}  # fmt: skip
+
+
+def test_draws_are_keyed_and_have_the_shares_asked_for() -> None:
+    corpus = CorpusConfig(privileged_share=0.3, code_share=0.25, hard_share=0.2)
+    drawn = [draw_sample(corpus, i) for i in range(1500)]
+    assert drawn[7] == draw_sample(corpus, 7) != draw_sample(corpus.model_copy(update={"seed": 1}), 7)
+    privileged = sum(p for _, p, _ in drawn) / len(drawn)
+    code = sum(problem.kind == "code" for problem, _, _ in drawn) / len(drawn)
+    assert abs(privileged - 0.3) < 0.04 and abs(code - 0.25) < 0.04
+
+
+def test_held_out_problems_never_appear(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[str] = []
+    original = arithmetic.question
+    monkeypatch.setattr(arithmetic, "question", lambda c, rng: kept.append(c.signature()) or original(c, rng))
+    for i in range(600):
+        draw_sample(CorpusConfig(code_share=0.0), i)
+    assert len(kept) == 600 and {split_of(s) for s in kept} == {"train"}
+
+
+def test_plain_prompts_are_mostly_easy_and_privileged_ones_of_every_length() -> None:
+    corpus = CorpusConfig(code_share=0.0, privileged_share=0.5, hard_share=0.1)
+    lengths: dict[bool, list[int]] = {True: [], False: []}
+    for i in range(800):
+        problem, privileged, _ = draw_sample(corpus, i)
+        lengths[privileged].append(problem.question.count(".") - 1)
+    easy = sum(n <= corpus.math_easy for n in lengths[False]) / len(lengths[False])
+    assert 0.85 < easy < 0.95 and set(lengths[True]) == {1, 2, 3, 4, 5}
+
+
+CORPUS = Corpus.of([([7, 8], [1, 2, 0]), ([7], [3, 0, 0]), ([7, 8, 9, 9], [4, 5, 6])])
+
+
+def test_a_batch_by_hand() -> None:
+    batch = CORPUS.batch(np.array([0, 2]), pad_id=0)
+    assert batch["input_ids"].tolist() == [[7, 8, 1, 2, 0, 0, 0], [7, 8, 9, 9, 4, 5, 6]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0], [1] * 7]
+    assert batch["prompt_length"].tolist() == [2, 4]
+
+
+def test_batches_cover_every_sample_once_an_epoch_in_a_keyed_order() -> None:
+    corpus = Corpus.of([([7] * (1 + i % 5), [i]) for i in range(64)])
+    order = [b.tolist() for b in Batches(corpus, 8, 8, 0, 0)._order]
+    assert sorted(i for batch in order for i in batch) == list(range(64))
+    assert order == [b.tolist() for b in Batches(corpus, 8, 8, 0, 0)._order]
+    assert order != [b.tolist() for b in Batches(corpus, 8, 8, 1, 0)._order]
+    assert len(Batches(corpus, 8, 30, 0, 0)._order) == 30
+
+
+class Uniform(nn.Module):
+    """Every token equally likely among 4; remembers what it was shown."""
+
+    class config:  # noqa: N801
+        mask_token_id = 99
+
+    def hidden(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        self.seen = ids_BL
+        return torch.zeros(*ids_BL.shape, 1)
+
+    def head(self, rows: Tensor) -> Tensor:
+        return torch.zeros(*rows.shape[:-1], 4)
+
+
+def test_loss_is_masked_cross_entropy_over_t() -> None:
+    """For a uniform model the expectation is log V: E[1[masked] / t] is 1 for every token."""
+    model, noise = Uniform(), torch.Generator().manual_seed(0)
+    ids = torch.tensor([[3, 1, 2, 0, 3]] * 4000)
+    loss = diffusion_loss(model, ids, torch.ones_like(ids), torch.full((4000,), 2), 3, noise)
+    assert loss.item() == pytest.approx(np.log(4), rel=0.08)
+    assert (model.seen[:, :2] == ids[:, :2]).all()  # prompts are never masked
+    masked = (model.seen[:, 2:] == 99).float().mean()
+    assert 0.45 < masked < 0.55
+
+
+def test_it_learns_saves_and_goes_on(tmp_path: Path) -> None:
+    config = PretrainConfig(out=str(tmp_path / "a"), steps=60, learning_rate=1e-2, **SMALL)
+    corpus = encode_corpus(config)
+    folder = pretrain(config, corpus)
+    tokenizer = load_tokenizer(folder)
+    model = load_model(ModelConfig(path=str(folder)), "cpu")
+    assert {p.dtype for p in model.parameters()} == {torch.float32} and len(tokenizer) == model.vocab_size
+
+    def loss_of(folder: Path) -> float:
+        batch = corpus.batch(np.arange(48), tokenizer.pad_token_id)
+        with torch.no_grad():
+            return diffusion_loss(
+                load_model(ModelConfig(path=str(folder)), "cpu"), batch["input_ids"], batch["attention_mask"],
+                batch["prompt_length"], 64, torch.Generator().manual_seed(5),
+            ).item()  # fmt: skip
+
+    fresh = pretrain(
+        config.model_copy(update={"out": str(tmp_path / "b"), "steps": 1, "learning_rate": 1e-9}), corpus
+    )
+    learned = loss_of(folder)
+    assert learned < 0.6 * loss_of(fresh)
+    still = config.model_copy(
+        update={"out": str(tmp_path / "c"), "steps": 1, "learning_rate": 1e-9, "init_from": str(folder)}
+    )
+    assert loss_of(pretrain(still, corpus)) == pytest.approx(learned, rel=0.02)
+
+
+def test_faults_of_the_config_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_pretrain_config(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("out: x\nstepz: 3\n")
+    with pytest.raises(ConfigError, match="stepz"):
+        load_pretrain_config(tmp_path / "bad.yaml")
+
+
+def test_the_shipped_checkpoint_is_small_and_loads() -> None:
+    folder = Path(__file__).resolve().parents[2] / "assets" / "tiny-llada"
+    assert sum(p.stat().st_size for p in folder.iterdir()) < 12_000_000
+    model = load_model(ModelConfig(path=str(folder)), "cpu")
+    assert 3_000_000 <= sum(p.numel() for p in model.parameters()) <= 6_000_000
+    assert load_tokenizer(folder).get_vocab() == build_tokenizer().get_vocab()
