@@ -14,6 +14,7 @@ from typing import Any, Literal
 from tad_core.evaluation.bootstrap import Estimate, Interval
 from tad_core.report.scores import Comparison, Score, Scores, TaskScores
 from tad_core.report.theme import label
+from tad_core.verify.verdict import NO_PROGRAMS
 
 FEW_PROBLEMS = 100
 _DISTILLED = ("quality", "speed")
@@ -156,6 +157,8 @@ def _kept(filtered: Mapping[str, Any]) -> Iterator[str]:
             )
         yield text + "."
     tiers = [name for name, rows in filtered["tier"].items() if rows]
+    # Shards of mathematics alone say nothing of how programs were held.
+    tiers = [name for name in tiers if name != NO_PROGRAMS] or tiers
     if tiers:
         yield f"Programs under test, isolation: {'; '.join(tiers)}."
 

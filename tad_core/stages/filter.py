@@ -22,13 +22,12 @@ from tad_core.progress import OnProgress, Progress, silent
 from tad_core.trajectory.schema import PRIVILEGED, Trajectory
 from tad_core.trajectory.shards import read_trajectories, write_verdicts
 from tad_core.verify import Judgement, Verdict, Verifier
+from tad_core.verify.verdict import NO_PROGRAMS
 
 STAGE = "filter"
 STAGE_VERSION = 1
 SUMMARY_NAME = "summary.json"
 PASSED = str(Verdict.PASSED)
-NO_PROGRAMS = "no programs were run"
-"""What stands for the sandbox tier where only mathematics was judged."""
 
 
 class Fingerprinted(Protocol):

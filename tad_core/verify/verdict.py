@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+NO_PROGRAMS = "no programs were run"
+"""What stands for the sandbox tier where only mathematics was judged."""
+
 
 class Verdict(StrEnum):
     """The outcome of judging one text. Only ``PASSED`` lets a sample through."""

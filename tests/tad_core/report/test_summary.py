@@ -7,6 +7,7 @@ from typing import Any
 
 from tad_core.report.scoring import score
 from tad_core.report.summary import findings
+from tad_core.verify.verdict import NO_PROGRAMS
 
 
 def say(
@@ -110,6 +111,13 @@ def test_what_the_filter_found(fake: SimpleNamespace) -> None:
         "18 of 20 trajectories of the privileged teacher were right and kept (90.0 %); without the reference in "
         "the prompt 3 of 10 were right (30.0 %)."
     ) in say(fake, kind="fact")
+
+
+def test_isolation_is_that_of_the_shards_with_programs(fake: SimpleNamespace) -> None:
+    summary = {**fake.summary(), "tier": {NO_PROGRAMS: 80, "tier 1: bubblewrap": 24}}
+    assert "Programs under test, isolation: tier 1: bubblewrap." in say(fake, summary=summary, kind="fact")
+    summary["tier"] = {NO_PROGRAMS: 104}
+    assert "Programs under test, isolation: no programs were run." in say(fake, summary=summary, kind="fact")
 
 
 def test_filter_cautions(fake: SimpleNamespace) -> None:
