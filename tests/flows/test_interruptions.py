@@ -71,9 +71,9 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def slow(make_tree: Callable[[Path], Tree], tmp_path: Path) -> Tree:
-    """Nine shards of about half a second each, in two workers."""
+    """Nine shards of a second or more each, in two workers: long enough to be met in the middle."""
     tree = make_tree(tmp_path / "store")
-    tree["rollout"] |= {"shard_size": 1, "batch_size": 1, "workers": 2, "samples": 6, "response_length": 64}
+    tree["rollout"] |= {"shard_size": 1, "batch_size": 1, "workers": 2, "samples": 6, "response_length": 128}
     return tree
 
 
