@@ -1,6 +1,8 @@
-"""What the student sees and what the privileged teacher sees (algorithms: section 2, rollout prompts).
+"""What the student sees and what the privileged teacher sees, as the paper's reference code words it.
 
-The reference answer is in the teacher's prompt alone; ``student_prompt`` takes no reference at all.
+The reference answer is in the teacher's prompt alone; ``student_prompt`` takes no reference at all. A chat
+template is always the tokenizer's own: it is rendered to text, and the whole text is tokenised at once, so that
+tokens may form across the seams exactly as they do for the model's authors.
 """
 
 from __future__ import annotations
@@ -8,8 +10,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from tad_core.data.problem import Problem
+from tad_core.errors import ModelError
 
 Message = dict[str, str]
+Family = Literal["llada", "dream"]
 
 MATH_TAIL = "Please reason step by step, and put your final answer within \\boxed{}."
 PRIVILEGED_MATH_TAIL = (
@@ -40,10 +44,19 @@ def privileged_messages(problem: Problem) -> list[Message]:
     return [_user(f"{problem.question}\nReference Answer: {problem.reference}\n{PRIVILEGED_CODE_TAIL}")]
 
 
+def render(tokenizer: Any, messages: list[Message]) -> str:
+    """The text of a chat by the tokenizer's own template, ready for the response to follow."""
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a rendered prompt; the template has already written every special token."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def encode_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
     """Token ids of a chat, ready for the response to follow."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return encode_text(tokenizer, render(tokenizer, messages))
 
 
 def student_prompt(tokenizer: Any, problem: Problem) -> list[int]:
@@ -56,6 +69,41 @@ def teacher_prompt(tokenizer: Any, problem: Problem, condition: Literal["privile
     if condition == "plain":
         return student_prompt(tokenizer, problem)
     return encode_prompt(tokenizer, privileged_messages(problem))
+
+
+def training_teacher_prompt(tokenizer: Any, problem: Problem, family: Family) -> list[int]:
+    """Token ids of the prompt the teacher has while it trains the student, in the paper's own way.
+
+    It is the student's prompt with the reference in the system turn, not the prompt of the rollout.
+
+    Raises:
+        ModelError: for a family whose chat format is not known here.
+    """
+    return encode_text(
+        tokenizer,
+        with_system_reference(render(tokenizer, plain_messages(problem)), problem.reference, family),
+    )
+
+
+def with_system_reference(prompt: str, reference: str, family: Family) -> str:
+    """A rendered prompt with the reference in its system turn (reference code: ``train_llada``, ``train_dream``).
+
+    LLaDA has no default system turn, so one is put between the begin-of-text token and the user's turn. Dream's
+    default system turn is lengthened; a prompt without one gets a turn of its own.
+    """
+    note = f"Reference Answer: {reference}"
+    if family == "llada":
+        bos = "<|startoftext|>" if prompt.startswith("<|startoftext|>") else ""
+        turn = f"<|start_header_id|>system<|end_header_id|>\n\n{note}<|eot_id|>"
+        return bos + turn + prompt[len(bos) :]
+    if family == "dream":
+        end = prompt.find("<|im_end|>") if prompt.startswith("<|im_start|>system") else -1
+        if end < 0:
+            return f"<|im_start|>system\n\n{note}<|im_end|>\n{prompt}"
+        return f"{prompt[:end]}\n\n{note}{prompt[end:]}"
+    raise ModelError(
+        f"distill.teacher_prompt: the system turn of family {family!r} is not known; supported: llada, dream"
+    )
 
 
 def _user(content: str) -> Message:
