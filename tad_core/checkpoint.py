@@ -1,8 +1,9 @@
-"""What can be said of a checkpoint folder from its small files alone; nothing here loads torch."""
+"""What can be said of a checkpoint from its small files alone, and where they lie; nothing here loads torch."""
 
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,90 @@ from tad_core.errors import ModelError
 
 #: Every ``model_type`` that ``models.loading`` can load.
 FAMILY_NAMES = ("llada",)
+#: What is fetched of a hub repository: weights, settings, tokenizer, card. Never code: ours loads the weights.
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt", "README.md", "LICENSE*")
+INDEX = "model.safetensors.index.json"
+
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+def local_folder(model: ModelConfig | str | Path) -> Path:
+    """The folder with the checkpoint's files: the one that is named, or the snapshot of a hub id.
+
+    A hub id needs ``revision``, the full commit hash: every process of a run, today or next year, then sees the
+    same files. The local cache is asked first, so that a complete one needs no network; no code is fetched.
+
+    Raises:
+        ModelError: no such folder; a hub id that is not pinned, not in the cache and not to be had.
+    """
+    if not isinstance(model, ModelConfig):
+        model = ModelConfig(path=str(model))
+    folder = Path(model.path).expanduser()
+    if folder.is_dir():
+        return folder
+    if not _HUB_ID.match(model.path):
+        raise ModelError(
+            f"model.path: {model.path} is not a folder; give the folder of a checkpoint, or a hub id and its revision"
+        )
+    if model.revision is None or not _COMMIT.match(model.revision):
+        found = "missing" if model.revision is None else f"{model.revision!r} is not a commit hash"
+        raise ModelError(
+            f"model.revision: {found}; {model.path} is not a folder here, and a hub id is pinned by its commit hash "
+            f"(40 hex digits, from the page's history or `git ls-remote https://huggingface.co/{model.path} HEAD`)"
+        )
+    return _snapshot(model.path, model.revision)
+
+
+@lru_cache(maxsize=16)
+def _snapshot(hub_id: str, revision: str) -> Path:
+    from huggingface_hub import constants, snapshot_download
+
+    def fetch(local_files_only: bool) -> Path:
+        return Path(
+            snapshot_download(
+                hub_id,
+                revision=revision,
+                allow_patterns=list(HUB_FILES),
+                local_files_only=local_files_only,
+            )
+        )
+
+    try:
+        found = fetch(local_files_only=True)
+        if not _absent(found):
+            return found
+    except OSError:  # not in the cache, or not all of it
+        pass
+    remedy = f"`hf download {hub_id} --revision {revision}` on a machine with network fills the cache"
+    if constants.is_offline_mode():
+        raise ModelError(
+            f"model.path: {hub_id} at {revision} is not in the local cache, and HF_HUB_OFFLINE is set; {remedy}"
+        )
+    try:
+        found = fetch(local_files_only=False)
+    except (OSError, ValueError) as error:  # the hub's errors and those of the network are both
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"model.path: {hub_id} at {revision} is neither a folder here nor in the local cache, and the hub does "
+            f"not give it ({first}); check id, revision and access, or: {remedy}"
+        ) from None
+    return found
+
+
+def _absent(folder: Path) -> list[str]:
+    """Names of files that a complete checkpoint has and this folder does not."""
+    absent = [name for name in ("config.json",) if not (folder / name).is_file()]
+    if (folder / INDEX).is_file():
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            shards = sorted(set(index["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError):
+            return [*absent, f"a readable {INDEX}"]
+        absent += [name for name in shards if not (folder / name).is_file()]
+    elif not any(folder.glob("*.safetensors")):
+        absent.append("*.safetensors")
+    return absent
 
 
 def check_model(model: ModelConfig) -> dict[str, Any]:
@@ -21,9 +106,7 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
     Raises:
         ModelError: missing folder or file, unsupported type, no mask token.
     """
-    folder = Path(model.path)
-    if not folder.is_dir():
-        raise ModelError(f"model.path: {model.path} is not a folder; give the folder of a checkpoint")
+    folder = local_folder(model)
     try:
         config = cast(dict[str, Any], json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -39,8 +122,12 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
             raise ModelError(
                 f"model.path: {model.path}/config.json has no {name}; a masked diffusion model needs one"
             )
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"model.path: {model.path} has no *.safetensors file; convert the weights first")
+    if absent := _absent(folder):
+        if absent == ["*.safetensors"]:
+            raise ModelError(f"model.path: {model.path} has no *.safetensors file; convert the weights first")
+        raise ModelError(
+            f"model.path: {model.path} lacks {absent[0]} ({len(absent)} missing); copy or download it again"
+        )
     if not (folder / "tokenizer.json").is_file():
         raise ModelError(
             f"model.path: {model.path} has no tokenizer.json; put the tokenizer beside the weights"
@@ -48,12 +135,11 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
     return config
 
 
-def model_fingerprint(path: str | Path) -> str:
+def model_fingerprint(model: ModelConfig | str | Path) -> str:
     """Identity of a checkpoint: the hashes of its files, read once a process while size and time stay."""
-    files = sorted(
-        (f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in Path(path).iterdir() if f.is_file()
-    )
-    return _fingerprint(str(path), tuple(files))
+    folder = local_folder(model)
+    files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.iterdir() if f.is_file())
+    return _fingerprint(str(folder), tuple(files))
 
 
 @lru_cache(maxsize=16)

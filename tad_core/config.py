@@ -26,7 +26,13 @@ ModelName = Literal["base", "quality", "speed", "sft"]
 class ModelConfig(Strict):
     """Which checkpoint, and on what it runs."""
 
-    path: str = Field(description="Local folder of the base checkpoint (safetensors + config + tokenizer).")
+    path: str = Field(
+        description="The base checkpoint (safetensors + config + tokenizer): a local folder, or a hub id such as "
+        "GSAI-ML/LLaDA-8B-Instruct with its revision."
+    )
+    revision: str | None = Field(
+        None, description="Commit hash of a hub id, which pins it; not used for a local folder."
+    )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Weights and activations.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.", json_schema_extra=RUNTIME)
     threads: int | None = Field(

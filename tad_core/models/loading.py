@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from tad_core.checkpoint import check_model, model_fingerprint
+from tad_core.checkpoint import check_model, local_folder, model_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
 from tad_core.models.base import DiffusionLM, no_progress_bars
@@ -57,7 +57,10 @@ def load_model(model: ModelConfig, device: str | None = None) -> DiffusionLM:
     family = FAMILIES[config["model_type"]][1]
     with no_progress_bars():
         loaded, notes = family.from_pretrained(
-            model.path, dtype=getattr(torch, model.dtype), local_files_only=True, output_loading_info=True
+            local_folder(model),
+            dtype=getattr(torch, model.dtype),
+            local_files_only=True,
+            output_loading_info=True,
         )
     if wrong := [*notes["missing_keys"], *notes["unexpected_keys"]]:
         raise ModelError(
@@ -66,13 +69,14 @@ def load_model(model: ModelConfig, device: str | None = None) -> DiffusionLM:
     return cast(DiffusionLM, loaded.to(where).eval())
 
 
-def load_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a checkpoint folder, from its files alone.
+def load_tokenizer(model: ModelConfig | str | Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a checkpoint, from its files alone.
 
     Raises:
         ModelError: if there is none, or it has no chat template.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    path = local_folder(model)
     if not (Path(path) / "tokenizer.json").is_file():
         raise ModelError(f"model.path: {path} has no tokenizer.json; put the tokenizer beside the weights")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(str(path), local_files_only=True)
