@@ -40,7 +40,7 @@ class Generator:
         """
         loaded = load_for_inference(model, adapter)
         count = worker_count(workers, model.threads, loaded.device)
-        return cls(loaded, load_tokenizer(model.path), batch_size, count)
+        return cls(loaded, load_tokenizer(model), batch_size, count)
 
     def encode(self, problem: Problem) -> list[int]:
         """Token ids of the plain prompt."""

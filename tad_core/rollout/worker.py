@@ -52,7 +52,7 @@ def main() -> None:
         try:
             if loaded is None:
                 device = _device(config.model.device, setup["slot"])
-                loaded = (load_model(config.model, device), load_tokenizer(config.model.path))
+                loaded = (load_model(config.model, device), load_tokenizer(config.model))
             ref = collect_shard(config, plan, job["index"], store, report, job["force"], loaded)
             say({"ref": ref.model_dump(mode="json")})
         except TADError as error:

@@ -84,7 +84,7 @@ def plan_collection(config: TADConfig) -> CollectionPlan:
         "schema": SCHEMA_VERSION,
         "rollout": config.rollout.identity(),
         "dtype": config.model.dtype,
-        "model": model_fingerprint(config.model.path),
+        "model": model_fingerprint(config.model),
         # JSON first: a problem's meta may hold anything a source likes, tuples too.
         "problems": fingerprint(
             "problems", 1, {"all": json.loads(json.dumps([p.as_dict() for p in problems]))}, []
@@ -143,7 +143,7 @@ def collect_shard(
     from tad_core.models.loading import load_model, load_tokenizer
     from tad_core.trajectory.shards import write_trajectories
 
-    model, tokenizer = loaded or (load_model(config.model), load_tokenizer(config.model.path))
+    model, tokenizer = loaded or (load_model(config.model), load_tokenizer(config.model))
     started = time.monotonic()
     name = shard.name
     with store.writer(

@@ -118,7 +118,7 @@ def _fields(
     # JSON first: a problem's meta may hold anything a source likes, tuples too.
     problems = json.loads(json.dumps({name: [p.as_dict() for p in found] for name, found in tasks.items()}))
     return {
-        "model": model_fingerprint(config.model.path),
+        "model": model_fingerprint(config.model),
         "dtype": config.model.dtype,
         "name": model_name,
         "evaluate": settings,

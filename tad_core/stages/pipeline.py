@@ -10,10 +10,10 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
+from tad_core.checkpoint import local_folder
 from tad_core.config import TADConfig, parse_config
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, silent
@@ -177,6 +177,6 @@ def _needed_bytes(config: TADConfig, plan: CollectionPlan, until: Stage) -> int:
     need = (64 << 20) + samples * (12 * config.rollout.response_length + 8192)
     if not wants(until, "distill"):
         return need
-    weights = sum(file.stat().st_size for file in Path(config.model.path).glob("*.safetensors"))
+    weights = sum(file.stat().st_size for file in local_folder(config.model).glob("*.safetensors"))
     # An adapter of rank r on a matrix of width d is 2r/d of it; 0.1 covers rank 128 at width 4096 and more.
     return need + len(trained_models(config)) * int(0.1 * weights) * 6

@@ -129,7 +129,7 @@ def finished(output: Path, mark: str) -> bool:
 def _table(spec: TrainingSpec, eos_token_id: int) -> tuple[TrainingTable, int]:
     if spec.distill.objective == "sft":
         assert spec.problems is not None, "the spec's validator asks for it"
-        tokenizer = load_tokenizer(spec.model.path)
+        tokenizer = load_tokenizer(spec.model)
         return load_references(spec.problems, tokenizer, eos_token_id, spec.response_length)
     return load_kept(spec.trajectories, spec.verdicts, spec.response_length), 0
 
