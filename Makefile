@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all lint format clean clean-env
+.PHONY: help env demo test test-all test-services deploy lint format clean clean-env
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,7 +33,10 @@ test: $(STAMP) ## the quick tests
 	@$(BIN)/pytest -q -n 2 --dist loadfile
 
 test-all: $(STAMP) ## also the tests that take minutes
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m 'not gpu'
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m 'not gpu and not services'
+
+test-services: $(STAMP) ## tests that need PostgreSQL, Chromium and an S3 server: installed, started, stopped again
+	@$(BIN)/python tests/services/run.py
 
 lint: $(STAMP) ## ruff, formatting, types
 	@$(BIN)/ruff check .

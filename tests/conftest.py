@@ -111,3 +111,87 @@ def prefect_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: records}),
     ):
         yield
+
+
+# --- services: started by tests/services/run.py -------------------------------------------------------
+
+
+def service(variable: str) -> str:
+    """What ``make test-services`` started; a test without it is skipped with the reason shown."""
+    if variable not in os.environ:
+        pytest.skip(f"{variable} is not set: run with `make test-services`")
+    return os.environ[variable]
+
+
+@pytest.fixture
+def postgres_database() -> Iterator[str]:
+    """A fresh database: a value for ``PREFECT_SERVER_DATABASE_CONNECTION_URL``."""
+    import asyncio
+    import uuid
+
+    import asyncpg
+
+    server, name = service("TAD_TEST_POSTGRES"), f"tad_{uuid.uuid4().hex[:12]}"
+
+    async def tell(statement: str) -> None:
+        connection = await asyncpg.connect(server.replace("+asyncpg", "") + "/postgres")
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(tell(f'CREATE DATABASE "{name}"'))
+    yield f"{server}/{name}"
+    asyncio.run(tell(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def s3_bucket(monkeypatch: pytest.MonkeyPatch) -> str:
+    """``s3://<a fresh bucket>``, with the environment by which this process and its children reach it."""
+    import uuid
+
+    import boto3
+
+    endpoint, name = service("TAD_TEST_S3"), f"tad-{uuid.uuid4().hex[:12]}"
+    for variable, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}"
+
+
+# --- what was left out --------------------------------------------------------------------------------
+
+#: How to run the tests that the default selection leaves out, by their marker.
+_ELSEWHERE = {
+    "slow": "make test-all",
+    "services": "make test-services",
+    "gpu": "pytest -m gpu, on a machine with a GPU",
+}
+_left_out: dict[str, set[str]] = {marker: set() for marker in _ELSEWHERE}
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in _left_out:
+            if item.get_closest_marker(marker):
+                _left_out[marker].add(item.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # under xdist only the workers collect
+        session.config.workeroutput["left_out"] = {name: list(ids) for name, ids in _left_out.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    for marker, ids in getattr(node, "workeroutput", {}).get("left_out", {}).items():
+        _left_out[marker].update(ids)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    parts = [f"{len(_left_out[m])} {m} ({how})" for m, how in _ELSEWHERE.items() if _left_out[m]]
+    if parts:
+        terminalreporter.write_line(f"left out: {', '.join(parts)}")
