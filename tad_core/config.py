@@ -44,11 +44,30 @@ class SourceConfig(Strict):
     """One data source: which problems, how many, and in what order answers are looked for."""
 
     name: str = Field(description="Name shown in every table; also the lm-eval task name in evaluation.")
-    source: str = Field(description="Registered source: arithmetic, pyfunc, jsonl …")
-    count: int = Field(ge=1, description="How many problems to take.")
-    split: Literal["train", "heldout"] = Field("train", description="Disjoint by construction.")
-    seed: int = Field(0, ge=0, description="Seed of the generators.")
-    options: dict[str, int | float | str | bool | list[int]] = Field(
+    source: str = Field(
+        description="Registered source: gsm8k, math, kodcode, table, jsonl, arithmetic, pyfunc, benchmark."
+    )
+    count: int | None = Field(
+        None, ge=1, description="How many problems to take; null takes all that a file or data set has."
+    )
+    split: Literal["train", "heldout"] = Field(
+        "train", description="Disjoint by construction (generators), by files or by hash (data sets)."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the generators, and of a random sample.")
+    # Which problems these two lead to is fingerprinted with the problems themselves.
+    sample: Literal["first", "random"] = Field(
+        "first",
+        description="Which of more problems than count are taken: the first, or a random sample by seed.",
+        json_schema_extra=RUNTIME,
+    )
+    min_count: int | None = Field(
+        None,
+        ge=1,
+        description="The run starts only with at least this many usable problems; null: nine in ten of those asked for "
+        "(in evaluation all).",
+        json_schema_extra=RUNTIME,
+    )
+    options: dict[str, int | float | str | bool | list[int] | list[str]] = Field(
         {}, description="Options of the source itself, e.g. min_steps, max_steps, path."
     )
 

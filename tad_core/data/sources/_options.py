@@ -41,3 +41,16 @@ def check_steps(source: SourceConfig, low: int, high: int, most: int) -> None:
         raise ConfigError(
             f"data source {source.name}: min_steps {low} and max_steps {high}; use 1 <= min <= max <= {most}"
         )
+
+
+def count_of(source: SourceConfig) -> int:
+    """The count of a generator, which can make any number of problems.
+
+    Raises:
+        ConfigError: when none is given.
+    """
+    if source.count is None:
+        raise ConfigError(
+            f"data source {source.name}: count is missing; {source.source} makes as many problems as are asked for"
+        )
+    return source.count

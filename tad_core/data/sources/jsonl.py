@@ -43,7 +43,7 @@ def load(source: SourceConfig) -> list[Problem]:
         raise DataError(
             f"data source {source.name}: {path} cannot be read as UTF-8 text ({error}); give a .jsonl file"
         ) from None
-    if len(problems) < source.count:
+    if source.count is not None and len(problems) < source.count:
         raise DataError(
             f"data source {source.name}: {path} has {len(problems)} problems and count is {source.count}; lower count"
         )

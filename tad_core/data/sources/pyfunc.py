@@ -13,7 +13,7 @@ from typing import Any
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
 from tad_core.data.sources._generated import draw_distinct
-from tad_core.data.sources._options import check_steps, read_options
+from tad_core.data.sources._options import check_steps, count_of, read_options
 
 MAX_STEPS = 6
 TEST_CASES = 5
@@ -123,7 +123,7 @@ def load(source: SourceConfig) -> list[Problem]:
     check_steps(source, low, high, MAX_STEPS)
     drawn = draw_distinct(
         lambda rng: draw_function(rng, rng.randint(low, high)),
-        source.count,
+        count_of(source),
         source.split,
         source.seed,
         "pyfunc",
