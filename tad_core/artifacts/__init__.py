@@ -1,9 +1,11 @@
 """Artifacts: fingerprints, manifests, the store."""
 
 from tad_core.artifacts.fingerprint import canonical_json, file_sha256, fingerprint, folder_fingerprint
+from tad_core.artifacts.leases import Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME, FileEntry, InputEntry, Manifest
 from tad_core.artifacts.ref import ArtifactRef, read_manifest
-from tad_core.artifacts.store import ArtifactWriter, Store
+from tad_core.artifacts.store import Store
+from tad_core.artifacts.writer import ArtifactWriter
 
 __all__ = [
     "MANIFEST_NAME",
@@ -11,6 +13,7 @@ __all__ = [
     "ArtifactWriter",
     "FileEntry",
     "InputEntry",
+    "Leases",
     "Manifest",
     "Store",
     "canonical_json",

@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import threading
 from pathlib import Path
 from typing import Any, Self
 
-import fsspec
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from tad_core.artifacts.files import cache_folder, is_local, open_url, read_bytes, remote_errors
 from tad_core.artifacts.fingerprint import file_sha256
 from tad_core.artifacts.manifest import MANIFEST_NAME, FileEntry, InputEntry, Manifest
 from tad_core.errors import ArtifactError
@@ -60,15 +60,15 @@ class ArtifactRef(BaseModel):
 
     def local(self, name: str) -> Path:
         """A local path of one file: the file itself, or a verified copy of a remote one."""
-        fs, root = fsspec.core.url_to_fs(self.url)
+        fs, root = open_url(self.url)
         if is_local(fs):
             return Path(root) / name
         entry = self.manifest.files[name]
-        cached = Path(tempfile.gettempdir()) / f"tad-cache-{os.getuid()}" / entry.sha256 / Path(name).name
+        cached = cache_folder("files", entry.sha256) / Path(name).name
         if not cached.exists() or file_sha256(cached) != entry.sha256:
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            part = cached.with_name(f"{cached.name}.{os.getpid()}")
-            fs.get_file(f"{root}/{name}", str(part))
+            part = cached.with_name(f"{cached.name}.{os.getpid()}.{threading.get_ident()}")
+            with remote_errors():
+                fs.get_file(f"{root}/{name}", str(part))
             if file_sha256(part) != entry.sha256:
                 part.unlink()
                 raise ArtifactError(f"{self.url}/{name} changed while it was read; run the stage again")
@@ -77,15 +77,19 @@ class ArtifactRef(BaseModel):
 
     def local_folder(self, prefix: str = "") -> Path:
         """A local folder with all files under ``prefix`` (a checkpoint, say)."""
-        fs, root = fsspec.core.url_to_fs(self.url)
+        fs, root = open_url(self.url)
         if is_local(fs):
             return Path(root) / prefix
-        target = Path(tempfile.gettempdir()) / f"tad-cache-{os.getuid()}" / self.digest
-        for name in self.manifest.files:
-            if name.startswith(prefix):
-                destination = target / name
+        target = cache_folder("folders", self.digest)
+        for name, entry in self.manifest.files.items():
+            destination = target / name
+            if not name.startswith(prefix):
+                continue
+            if not destination.exists() or file_sha256(destination) != entry.sha256:
                 destination.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.local(name), destination)
+                part = destination.with_name(f".{destination.name}.{os.getpid()}.{threading.get_ident()}")
+                shutil.copyfile(self.local(name), part)
+                part.replace(destination)
         return target / prefix
 
     def read_json(self, name: str) -> Any:
@@ -94,34 +98,43 @@ class ArtifactRef(BaseModel):
 
 
 def read_manifest(url: str, name: str = MANIFEST_NAME) -> Manifest | None:
-    """The manifest at ``url``, or None when it is missing, truncated or not one."""
-    fs, path = fsspec.core.url_to_fs(f"{url}/{name}")
+    """The manifest at ``url``, or None when it is missing, truncated or not one.
+
+    Raises:
+        OSError: a remote store does not answer, which says nothing of the artifact.
+    """
     try:
-        manifest = Manifest.model_validate_json(fs.cat_file(path))
-    except (OSError, ValueError):
+        content = read_bytes(f"{url}/{name}")
+    except OSError:
+        if is_local(open_url(url)[0]):  # a disk that cannot read it has lost it
+            return None
+        raise
+    try:
+        manifest = Manifest.model_validate_json(content or b"")
+    except ValueError:
         return None
     return manifest if manifest.is_intact() else None
 
 
 def damaged_files(url: str, manifest: Manifest) -> list[str]:
     """Names of the files that are missing or whose size or sha256 differs from the manifest."""
-    fs, root = fsspec.core.url_to_fs(url)
+    fs, root = open_url(url)
     return [name for name, entry in manifest.files.items() if not _matches(fs, f"{root}/{name}", entry)]
 
 
 def _matches(fs: Any, path: str, entry: FileEntry) -> bool:
     digest = hashlib.sha256()
     try:
-        if fs.size(path) != entry.bytes:
-            return False
-        with fs.open(path, "rb") as handle:
-            while chunk := handle.read(1 << 20):
-                digest.update(chunk)
-    except OSError:
+        with remote_errors():
+            if fs.size(path) != entry.bytes:
+                return False
+            with fs.open(path, "rb", **({} if is_local(fs) else {"cache_type": "none"})) as handle:
+                while chunk := handle.read(8 << 20):
+                    digest.update(chunk)
+    except FileNotFoundError:
         return False
+    except OSError:
+        if is_local(fs):
+            return False
+        raise
     return digest.hexdigest() == entry.sha256
-
-
-def is_local(fs: Any) -> bool:
-    """Whether an fsspec file system is this machine's own."""
-    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)

@@ -1,0 +1,166 @@
+"""The few operations on files that stores and leases need, the same on a disk and on an object store.
+
+Nothing here reads a cached listing: other hosts write to the same place. What an object store's library raises
+becomes ``OSError``, so that callers know one kind of failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+
+from tad_core.artifacts.durable import sync
+
+_TMP_PREFIX = ".tmp-"
+
+
+def open_url(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the path in it; endpoint and credentials come from the environment."""
+    if "://" not in url:
+        fs, path = fsspec.core.url_to_fs(url)
+        return fs, str(path)
+    with remote_errors():
+        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    return fs, str(path)
+
+
+def is_local(fs: Any) -> bool:
+    """Whether an fsspec file system is this machine's own."""
+    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
+
+
+@contextlib.contextmanager
+def remote_errors() -> Iterator[None]:
+    """Turn what object stores raise (no credentials, no connection) into ``OSError``."""
+    try:
+        yield
+    except OSError:
+        raise
+    except ImportError as error:
+        raise OSError(f"{error}; pip install 'tad[s3]' for s3:// URLs") from error
+    except Exception as error:
+        botocore = sys.modules.get("botocore.exceptions")
+        if botocore is not None and isinstance(error, (botocore.BotoCoreError, botocore.ClientError)):
+            raise OSError(str(error)) from error
+        raise
+
+
+def read_bytes(url: str) -> bytes | None:
+    """The content; None if there is nothing."""
+    fs, path = open_url(url)
+    with remote_errors():
+        try:
+            content: bytes = fs.cat_file(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+    return content
+
+
+def write_bytes(url: str, content: bytes) -> None:
+    """Write or replace; a reader sees the old content or the new."""
+    fs, path = open_url(url)
+    with remote_errors():
+        if not is_local(fs):
+            fs.pipe_file(path, content)
+            return
+        part = _beside(Path(path), content)
+        part.replace(path)
+
+
+def create_bytes(url: str, content: bytes, durable: bool = False) -> bool:
+    """Write if there is nothing yet; False if there is. Of many that try at once, exactly one succeeds.
+
+    A disk: a hard link to a finished file. An object store: a conditional put (``If-None-Match: *``).
+    """
+    fs, path = open_url(url)
+    with remote_errors():
+        if not is_local(fs):
+            try:
+                fs.pipe_file(path, content, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        part = _beside(Path(path), content)
+        try:
+            if durable:
+                sync(part)
+            os.link(part, path)
+            if durable:
+                sync(part.parent)
+        except FileExistsError:
+            return False
+        finally:
+            part.unlink(missing_ok=True)
+        return True
+
+
+def list_names(url: str) -> set[str]:
+    """Names in a folder; empty if there is no folder."""
+    fs, path = open_url(url)
+    with remote_errors():
+        try:
+            if is_local(fs):
+                return set(os.listdir(path))  # noqa: PTH208 (a path object for each of thousands is slow)
+            return {str(entry).rpartition("/")[2] for entry in fs.ls(path, detail=False)}
+        except FileNotFoundError:
+            return set()
+
+
+def remove(url: str) -> None:
+    """Delete a file if it is there."""
+    fs, path = open_url(url)
+    with remote_errors(), contextlib.suppress(FileNotFoundError):
+        fs.rm_file(path)
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder of this host for copies and work in progress: in ``TAD_CACHE``, default ``~/.cache/tad``."""
+    root = os.environ.get("TAD_CACHE") or str(Path.home() / ".cache" / "tad")
+    folder = Path(root).joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@cache
+def machine() -> str:
+    """What tells whether a process id means the same process here: host, boot and process namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
+        space = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:  # not Linux
+        return socket.gethostname()
+    return f"{socket.gethostname()}.{boot}.{space}"
+
+
+def staging_prefix() -> str:
+    """How the names of this process's unfinished files and folders begin."""
+    return f"{_TMP_PREFIX}{machine()}-{os.getpid()}-"
+
+
+def sweep(folder: Path) -> None:
+    """Delete unfinished files and folders that processes of this machine left when they were killed."""
+    for orphan in folder.glob(f"{_TMP_PREFIX}{machine()}-*"):
+        pid = orphan.name.removeprefix(f"{_TMP_PREFIX}{machine()}-").partition("-")[0]
+        if not pid.isdigit() or Path(f"/proc/{pid}").exists():
+            continue
+        if orphan.is_dir():
+            shutil.rmtree(orphan, ignore_errors=True)
+        else:
+            orphan.unlink(missing_ok=True)
+
+
+def _beside(target: Path, content: bytes) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{staging_prefix()}{uuid4().hex[:8]}")
+    part.write_bytes(content)
+    return part

@@ -1,0 +1,178 @@
+"""Who works on what: small objects in the shared store, so that several hosts share the pieces of one artifact.
+
+A claim on a piece is an object ``<piece>.<generation>.json`` that is created only if it is absent, so of many that
+try exactly one gets it. Its owner writes it anew every third of ``lease_s``. One that was not renewed for
+``lease_s``, or whose process is known to be dead, is taken over by creating the next generation. Nothing is ever
+renamed and nobody writes another's object, so a disk and an object store serve alike.
+
+Claims save work, they do not guard results: the clocks of the hosts may differ and a process may sleep longer than
+its lease. Two may then compute the same piece; the artifact's writer lets only one of them in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import psutil  # type: ignore[import-untyped]
+
+from tad_core.artifacts.files import create_bytes, list_names, machine, read_bytes, remove, sweep, write_bytes
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One object: who holds which piece since which generation; ``beat`` is Unix time."""
+
+    piece: str
+    generation: int
+    machine: str
+    pid: int
+    started: float
+    beat: float
+    lease_s: float
+
+    def alive(self, now: float) -> bool:
+        """Whether its owner still counts on it."""
+        if self.machine == machine() and not _same_process(self.pid, self.started):
+            return False
+        return now - self.beat <= self.lease_s
+
+    @property
+    def holder(self) -> str:
+        """For people."""
+        return f"{self.machine.partition('.')[0]} (process {self.pid})"
+
+
+class Leases:
+    """The claims of this process on pieces of one artifact; safe from any thread, renewed by one of its own."""
+
+    def __init__(self, url: str, lease_s: float) -> None:
+        self.url, self.lease_s = url.rstrip("/"), lease_s
+        self._lock = threading.Lock()
+        self._held: dict[str, int] = {}
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._started = psutil.Process().create_time()
+
+    def take(self, piece: str) -> bool:
+        """Claim a piece; False while somebody else, who is alive, holds it."""
+        with self._lock:
+            if piece in self._held:
+                return True
+        newest = self._newest(list_names(self.url), piece)
+        if newest and (claim := self._read(piece, newest)) is not None and claim.alive(time.time()):
+            return False
+        if not create_bytes(self._object(piece, newest + 1), self._content()):
+            return False
+        with self._lock:
+            self._held[piece] = newest + 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._renew, name="leases", daemon=True)
+                self._thread.start()
+        return True
+
+    def release(self, piece: str) -> None:
+        """Give a piece back: it is finished, or somebody else may try."""
+        with self._lock:
+            generation = self._held.pop(piece, 0)
+        try:
+            # Upwards, so that the newest claim is the last to go and nobody takes over an older one meanwhile.
+            for older in sorted(g for p, g in map(_parse, list_names(self.url)) if p == piece):
+                if older <= generation:
+                    remove(self._object(piece, older))
+        except OSError as error:  # it runs out by itself
+            _log.warning("the claim on %s could not be given back: %s", piece, error)
+
+    def held_elsewhere(self) -> dict[str, Claim]:
+        """The live claims of others, by piece."""
+        newest: dict[str, int] = {}
+        for piece, generation in map(_parse, list_names(self.url)):
+            newest[piece] = max(generation, newest.get(piece, 0))
+        with self._lock:
+            mine = set(self._held)
+        now, found = time.time(), {}
+        for piece, generation in newest.items():
+            if piece and piece not in mine:
+                claim = self._read(piece, generation)
+                if claim is not None and claim.alive(now):
+                    found[piece] = claim
+        return found
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._over.set()
+        with self._lock:
+            held = list(self._held)
+        for piece in held:
+            self.release(piece)
+        if "://" not in self.url:
+            sweep(Path(self.url))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _renew(self) -> None:
+        while not self._over.wait(self.lease_s / 3):
+            with self._lock:
+                held = dict(self._held)
+            for piece, generation in held.items():
+                try:
+                    write_bytes(self._object(piece, generation), self._content())
+                except OSError as error:
+                    _log.warning("the claim on %s could not be renewed: %s", piece, error)
+                with self._lock:
+                    given_back = piece not in self._held
+                if given_back:  # in between: it must not come back
+                    remove(self._object(piece, generation))
+
+    def _newest(self, names: set[str], piece: str) -> int:
+        return max((g for p, g in map(_parse, names) if p == piece), default=0)
+
+    def _object(self, piece: str, generation: int) -> str:
+        return f"{self.url}/{piece}.{generation}.json"
+
+    def _content(self) -> bytes:
+        fields: dict[str, Any] = {
+            "machine": machine(),
+            "pid": os.getpid(),
+            "started": self._started,
+            "beat": time.time(),
+            "lease_s": self.lease_s,
+        }
+        return json.dumps(fields).encode("ascii")
+
+    def _read(self, piece: str, generation: int) -> Claim | None:
+        content = read_bytes(self._object(piece, generation))
+        if content is None:
+            return None
+        try:
+            return Claim(piece, generation, **json.loads(content))
+        except (ValueError, TypeError):  # not ours: as good as none
+            return None
+
+
+def _parse(name: str) -> tuple[str, int]:
+    piece, _, generation = name.removesuffix(".json").rpartition(".")
+    if name.startswith(".") or not name.endswith(".json") or not generation.isdigit():
+        return "", 0
+    return piece, int(generation)
+
+
+def _same_process(pid: int, started: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        # The time of a start is worked out from the clock, which may have been set meanwhile.
+        return bool(abs(process.create_time() - started) < 2 and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

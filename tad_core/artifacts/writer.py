@@ -1,0 +1,186 @@
+"""Writing one artifact: files aside, then moved into place, the manifest last."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tad_core.artifacts.durable import publish
+from tad_core.artifacts.files import (
+    cache_folder,
+    create_bytes,
+    is_local,
+    open_url,
+    remote_errors,
+    staging_prefix,
+    sweep,
+)
+from tad_core.artifacts.fingerprint import file_sha256
+from tad_core.artifacts.manifest import FileEntry, Manifest, code_version, content_digest, hardware
+from tad_core.artifacts.ref import ArtifactRef
+from tad_core.errors import ArtifactError
+
+#: what the file system says when nothing more can be written, whoever was writing
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+class ArtifactWriter:
+    """Collects the files of one artifact in a hidden folder and publishes them with the manifest last."""
+
+    def __init__(
+        self,
+        url: str,
+        stage: str,
+        version: int,
+        fingerprint: str,
+        config: dict[str, Any],
+        inputs: Sequence[ArtifactRef],
+        manifest_name: str,
+    ) -> None:
+        self.url, self.manifest_name = url, manifest_name
+        self._head = {"stage": stage, "stage_version": version, "fingerprint": fingerprint, "config": config}
+        self._inputs = [ref.as_input() for ref in inputs]
+        self._rows: dict[str, int] = {}
+        self._kept: dict[str, FileEntry] = {}
+        self._started = time.monotonic()
+        self._fs, self._root = open_url(url)
+        with _disk_errors(url):
+            folder = Path(self._root) if is_local(self._fs) else cache_folder("uploads")
+            folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)
+            self._staging = Path(tempfile.mkdtemp(prefix=staging_prefix(), dir=folder))
+
+    def path(self, name: str, rows: int | None = None) -> Path:
+        """Local path under which to write the file that will be called ``name``."""
+        if rows is not None:
+            self._rows[name] = rows
+        target = self._staging / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        with _disk_errors(self.url):
+            self.path(name).write_text(text, encoding="utf-8")
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file, readable."""
+        self.write_text(name, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+    def keep(self, entries: dict[str, FileEntry]) -> None:
+        """List files that are in the folder already (shards committed one by one)."""
+        self._kept.update(entries)
+
+    def commit(
+        self,
+        info: dict[str, Any] | None = None,
+        unless: Callable[[], ArtifactRef | None] | None = None,
+    ) -> ArtifactRef:
+        """Publish every file, then the manifest.
+
+        Args:
+            info: the stage's own summary.
+            unless: looks whether somebody else has finished the same artifact meanwhile. Then that one is
+                returned and nothing is written; and of two that finish at once, one manifest gets in.
+
+        Raises:
+            ArtifactError: when the disk is full or not writable; nothing is published then.
+        """
+        if unless is not None and (other := unless()) is not None:
+            self.close()
+            return other
+        with _disk_errors(self.url):
+            names = sorted(str(p.relative_to(self._staging)) for p in self._staging.rglob("*") if p.is_file())
+            files = dict(self._kept)
+            for name in names:
+                local = self._staging / name
+                files[name] = FileEntry(
+                    sha256=file_sha256(local), bytes=local.stat().st_size, rows=self._rows.get(name)
+                )
+            manifest = Manifest(
+                **self._head,
+                inputs=self._inputs,
+                files=files,
+                info=info or {},
+                code_version=code_version(),
+                hardware=hardware(),
+                wall_s=round(time.monotonic() - self._started, 3),
+                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            ).sealed()
+            for name in names:
+                self._publish(self._staging / name, name)
+            text = manifest.model_dump_json(indent=1)
+            if unless is not None and not create_bytes(
+                f"{self.url}/{self.manifest_name}", text.encode(), durable=True
+            ):
+                if (other := unless()) is not None:
+                    self.close()
+                    return other
+                unless = None  # what is there is broken or of something else: this one takes its place
+            if unless is None:
+                last = self._staging / ".manifest"
+                last.write_text(text, encoding="utf-8")
+                self._publish(last, self.manifest_name)
+        self.close()
+        return ArtifactRef(
+            stage=manifest.stage,
+            fingerprint=manifest.fingerprint,
+            url=self.url,
+            manifest_name=self.manifest_name,
+            digest=content_digest(files),
+        )
+
+    def close(self) -> None:
+        """Drop what was not committed."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise _unwritable(self.url, error) from error
+
+    def _publish(self, local: Path, name: str) -> None:
+        target = f"{self._root}/{name}"
+        if not is_local(self._fs):
+            with remote_errors():
+                self._fs.put_file(str(local), target)
+            return
+        publish(local, Path(target))
+
+
+@contextlib.contextmanager
+def _disk_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if "://" in url and not isinstance(error, PermissionError) and error.errno not in _NO_ROOM:
+            raise  # a network: it may be better the next time
+        raise _unwritable(url, error) from error
+
+
+def _unwritable(url: str, error: OSError) -> ArtifactError:
+    return ArtifactError(
+        f"store: {url} cannot be written ({why(error)}); what was finished before is safe: free space "
+        "or choose another folder with --set store=…, then run the same command again"
+    )
+
+
+def why(error: OSError) -> str:
+    """The reason in words."""
+    if error.errno == errno.ENOSPC:
+        return "the disk is full"
+    return error.strerror or str(error)

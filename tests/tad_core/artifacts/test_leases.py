@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tad_core.artifacts import ArtifactRef, Store, files
+from tad_core.artifacts.leases import Leases
+
+FP = "f" * 32
+
+
+@pytest.fixture(params=["disk", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path) if request.param == "disk" else f"memory://bucket{tmp_path}"
+
+
+def elsewhere(url: str, piece: str, generation: int, age_s: float, lease_s: float = 30.0) -> None:
+    """A claim as another host wrote it ``age_s`` ago."""
+    fields = {"machine": "other.x.1", "pid": 1, "started": 0.0, "beat": time.time() - age_s}
+    files.write_bytes(f"{url}/{piece}.{generation}.json", json.dumps({**fields, "lease_s": lease_s}).encode())
+
+
+def test_of_many_that_create_one_succeeds(url: str) -> None:
+    threads, wins = [], []
+    for i in range(8):
+        threads.append(
+            threading.Thread(target=lambda i=i: wins.append(files.create_bytes(f"{url}/a", str(i).encode())))
+        )
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(wins) == [False] * 7 + [True]
+    assert files.list_names(url) == {"a"} and files.list_names(f"{url}/none") == set()
+    files.remove(f"{url}/a")
+    files.remove(f"{url}/a")
+    assert files.read_bytes(f"{url}/a") is None
+
+
+def test_a_piece_has_one_owner_until_it_is_given_back(url: str) -> None:
+    with Leases(url, 30) as one, Leases(url, 30) as two:
+        assert one.take("s") and one.take("s") and not two.take("s") and two.take("t")
+        assert set(two.held_elsewhere()) == {"s"} and str(os.getpid()) in two.held_elsewhere()["s"].holder
+        one.release("s")
+        assert two.take("s") and not one.take("s")
+    assert files.list_names(url) == set()
+
+
+def test_what_is_not_renewed_is_taken_over_once(url: str) -> None:
+    elsewhere(url, "fresh", 1, age_s=5)
+    elsewhere(url, "old", 3, age_s=31)
+    with Leases(url, 30) as one, Leases(url, 30) as two:
+        assert set(one.held_elsewhere()) == {"fresh"}
+        assert not one.take("fresh")
+        assert one.take("old") and not two.take("old")
+        elsewhere(url, "old", 3, age_s=0)  # it was only slow; its claim is of the past
+        assert not two.take("old") and set(two.held_elsewhere()) == {"fresh", "old"}
+    assert files.list_names(url) == {"fresh.1.json"}
+
+
+def test_a_claim_that_nobody_can_read_counts_for_nothing(url: str) -> None:
+    files.write_bytes(f"{url}/a.1.json", b"{")
+    files.write_bytes(f"{url}/notes.txt", b"mine")
+    with Leases(url, 30) as one:
+        assert one.held_elsewhere() == {} and one.take("a")
+
+
+def test_claims_are_renewed_while_they_are_held(url: str) -> None:
+    with Leases(url, 0.3) as one, Leases(url, 0.3) as two:
+        assert one.take("s")
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            assert not two.take("s")
+            time.sleep(0.05)
+
+
+def test_the_claim_of_a_killed_process_of_this_machine_is_free_at_once(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom tad_core.artifacts.leases import Leases\n"
+        "print(Leases(sys.argv[1], 3600).take('s'), flush=True)\nos.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.stdout == "True\n" and files.list_names(str(tmp_path)) == {"s.1.json"}
+    with Leases(str(tmp_path), 3600) as mine:
+        assert mine.held_elsewhere() == {} and mine.take("s")
+
+
+def put(store: Store, text: str, unless=None) -> ArtifactRef:
+    with store.writer("stage", 1, FP, {}) as writer:
+        writer.write_text("data.txt", text)
+        return writer.commit(unless=unless)
+
+
+def test_the_second_to_finish_notices_and_writes_nothing(url: str) -> None:
+    store = Store(url)
+    first = put(store, "one")
+    second = put(store, "two", unless=lambda: store.find("stage", FP))
+    assert second == first and second.local("data.txt").read_text() == "one"
+
+
+def test_of_two_that_finish_at_once_one_gets_in_and_is_whole(url: str) -> None:
+    """The other finishes between the first look and the manifest: equal content is taken, other is replaced."""
+    store = Store(url)
+    for mine in ("one", "two"):
+        answers: list[ArtifactRef | None] = []
+
+        def unless(mine: str = mine, answers: list[ArtifactRef | None] = answers) -> ArtifactRef | None:
+            if not answers:
+                store.discard("stage", FP)
+                answers.append(store.find("stage", FP))
+                return None
+            answers.append(store.find("stage", FP))
+            return answers[-1]
+
+        original = files.create_bytes
+
+        def late(target: str, content: bytes, durable: bool = False) -> bool:
+            put(store, "one")
+            if mine == "two":  # noqa: B023 (the slower one's file is on top, under the quicker one's manifest)
+                files.write_bytes(f"{store.url('stage', FP)}/data.txt", b"two")
+            return original(target, content, durable)  # noqa: B023
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tad_core.artifacts.writer.create_bytes", late)
+            ref = put(store, mine, unless)
+        assert store.find("stage", FP) == ref and ref.local("data.txt").read_text() == mine
+        assert len(answers) == 2
