@@ -27,7 +27,7 @@ Mode = Literal["quality", "speed", "sft"]
 OnLine = Callable[[str], None]
 
 #: settings of the distillation loss, which fine-tuning on references does not have
-_TAD_ONLY = ("near", "distant", "weight_distant", "temperature")
+_TAD_ONLY = ("near", "distant", "weight_distant", "temperature", "teacher_prompt")
 _STEP = re.compile(r"^step (\d+)/(\d+)((?: \S+ \S+)*)$")
 
 
@@ -41,10 +41,12 @@ def key(
     """Fingerprint of an adapter: settings, data and the window's value, whatever it was read from."""
     settings = config.distill.identity()
     settings["objective"] = _objective(config, mode)
+    if settings["teacher_prompt"] == "rollout":  # what every adapter before this field was made with
+        del settings["teacher_prompt"]
     fields: dict[str, Any] = {"mode": mode, "distill": settings, "dtype": config.model.dtype}
     if mode == "sft":
         for name in _TAD_ONLY:
-            del settings[name]
+            settings.pop(name, None)
         fields["response_length"] = config.rollout.response_length
     else:
         fields["window"] = window_of(config, mode, windows_ref)
@@ -118,6 +120,7 @@ def spec_of(
     """What the training process is told. Checkpoints are good for this adapter of these very files only."""
     inputs = _inputs(mode, collection_ref, filtered_ref)
     sft = mode == "sft"
+    reads_problems = sft or config.distill.teacher_prompt == "system"
     shards, verdicts = ([], []) if sft else kept_files(collection_ref, filtered_ref)
     return TrainingSpec(
         run_id=fingerprint("training", STAGE_VERSION, {"run": mark}, [ref.digest for ref in inputs]),
@@ -125,7 +128,7 @@ def spec_of(
         distill=config.distill.model_copy(update={"objective": _objective(config, mode)}),
         trajectories=shards,
         verdicts=verdicts,
-        problems=str(collection_ref.local("problems.jsonl")) if sft else None,
+        problems=str(collection_ref.local("problems.jsonl")) if reads_problems else None,
         response_length=config.rollout.response_length,
         window=None if sft else window_of(config, mode, windows_ref),
         output=str(output),

@@ -21,7 +21,7 @@ class TrainingSpec(Strict):
     distill: DistillConfig = Field(description="Objective, optimizer, adapter.")
     trajectories: list[str] = Field([], description="Trajectory shards (tad).")
     verdicts: list[str] = Field([], description="Their verdicts, same order; empty: train on every row.")
-    problems: str | None = Field(None, description="problems.jsonl of the collection (sft).")
+    problems: str | None = Field(None, description="problems.jsonl of the collection (references).")
     response_length: int = Field(ge=2, description="Tokens of a response (L).")
     window: int | None = Field(None, ge=1, description="Steps of the near set (tad).")
     run_id: str | None = Field(None, description="Identity of the run; default: that of this file.")
@@ -31,6 +31,10 @@ class TrainingSpec(Strict):
     def _inputs_fit(self) -> Self:
         if self.distill.objective == "sft" and self.problems is None:
             raise ValueError("problems: missing; the sft objective trains on a problems.jsonl")
+        if self.distill.teacher_prompt == "system" and self.problems is None:
+            raise ValueError(
+                "problems: missing; distill.teacher_prompt system reads the references from problems.jsonl"
+            )
         if self.distill.objective != "sft" and not self.trajectories:
             raise ValueError("trajectories: empty; the tad objective needs at least one shard")
         if self.distill.objective != "sft" and self.window is None:
