@@ -1,0 +1,152 @@
+"""What is deployed: each flow turns its run form into a configuration and runs the pipeline up to one stage.
+
+The signature is the form (``flows.form``); ``deployments/prefect.yaml`` names these functions. A run that is retried
+finds what it has done in the store, as every other run does.
+"""
+
+# No `from __future__ import annotations`: the types of the form are built here, and Prefect reads them from the
+# signature.
+
+import contextlib
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.form import ROOT, Partial, changes, configured, presets
+from flows.pipeline import pipeline as run_pipeline
+from tad_core.artifacts import Store
+from tad_core.config import TADConfig
+from tad_core.stages.pipeline import Outcome, Stage, prepare
+
+_COLLECT = ("model", "rollout")
+_FILTER = (*_COLLECT, "filter")
+_DISTILL = (*_FILTER, "calibrate", "distill")
+_EVERYTHING = tuple(TADConfig.model_fields)
+
+Preset: Any = Literal[tuple(presets())]
+Changes: Any = changes(*_EVERYTHING)
+CollectChanges: Any = changes(*_COLLECT)
+FilterChanges: Any = changes(*_FILTER)
+DistillChanges: Any = changes(*_DISTILL)
+
+_OPTIONS: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner(), "flow_run_name": "{preset}"}
+
+
+@flow(name="tad", task_runner=ThreadPoolTaskRunner(), flow_run_name="{preset} to {until}")
+def pipeline(
+    preset: Preset = "demo",
+    until: Stage = "report",
+    changes: Changes = Changes(),  # noqa: B008 (the form shows it; immutable)
+    overrides: list[str] = [],  # noqa: B006 (the form shows literals; never written to)
+    force: list[Stage] = [],  # noqa: B006
+) -> Outcome:
+    """Collect, filter, calibrate, distil, evaluate and report; what is done already is taken as it is.
+
+    Args:
+        preset: The configuration to start from.
+        until: The last stage to run.
+        changes: Settings that differ from the preset; an empty field is as in the preset.
+        overrides: Anything else, as section.field=value, e.g. data.0.count=100; they come last.
+        force: Stages to compute again though they are done.
+    """
+    return _run(until, preset, changes, overrides, force)
+
+
+@flow(name="tad-collect", **_OPTIONS)
+def collect(
+    preset: Preset = "demo",
+    changes: CollectChanges = CollectChanges(),  # noqa: B008
+    overrides: list[str] = [],  # noqa: B006
+    force: bool = False,
+) -> Outcome:
+    """Decode the trajectories of the privileged teacher.
+
+    Args:
+        preset: The configuration to start from.
+        changes: Settings that differ from the preset; an empty field is as in the preset.
+        overrides: Anything else, as section.field=value, e.g. data.0.count=100; they come last.
+        force: Collect again though it is done.
+    """
+    return _run("collect", preset, changes, overrides, ["collect"] if force else [])
+
+
+@flow(name="tad-filter", **_OPTIONS)
+def filter(
+    preset: Preset = "demo",
+    changes: FilterChanges = FilterChanges(),  # noqa: B008
+    overrides: list[str] = [],  # noqa: B006
+    force: bool = False,
+) -> Outcome:
+    """Judge the trajectories; collects first what is not collected yet.
+
+    Args:
+        preset: The configuration to start from.
+        changes: Settings that differ from the preset; an empty field is as in the preset.
+        overrides: Anything else, as section.field=value, e.g. data.0.count=100; they come last.
+        force: Judge again though it is done.
+    """
+    return _run("filter", preset, changes, overrides, ["filter"] if force else [])
+
+
+@flow(name="tad-distill", **_OPTIONS)
+def distill(
+    preset: Preset = "demo",
+    changes: DistillChanges = DistillChanges(),  # noqa: B008
+    overrides: list[str] = [],  # noqa: B006
+    force: bool = False,
+) -> Outcome:
+    """Calibrate and train the models; does first whatever is missing before.
+
+    Args:
+        preset: The configuration to start from.
+        changes: Settings that differ from the preset; an empty field is as in the preset.
+        overrides: Anything else, as section.field=value, e.g. data.0.count=100; they come last.
+        force: Train again though it is done.
+    """
+    return _run("distill", preset, changes, overrides, ["distill"] if force else [])
+
+
+@flow(name="tad-evaluate", **_OPTIONS)
+def evaluate(
+    preset: Preset = "demo",
+    changes: Changes = Changes(),  # noqa: B008
+    overrides: list[str] = [],  # noqa: B006
+    force: bool = False,
+) -> Outcome:
+    """Measure accuracy and tokens per forward of every model; does first whatever is missing before.
+
+    Args:
+        preset: The configuration to start from.
+        changes: Settings that differ from the preset; an empty field is as in the preset.
+        overrides: Anything else, as section.field=value, e.g. data.0.count=100; they come last.
+        force: Evaluate again though it is done.
+    """
+    return _run("evaluate", preset, changes, overrides, ["evaluate"] if force else [])
+
+
+@flow(name="tad-report", **_OPTIONS)
+def report(
+    preset: Preset = "demo",
+    changes: Changes = Changes(),  # noqa: B008
+    overrides: list[str] = [],  # noqa: B006
+    force: bool = False,
+) -> Outcome:
+    """Write tables and pictures from what is there; does first whatever is missing before.
+
+    Args:
+        preset: The configuration to start from.
+        changes: Settings that differ from the preset; an empty field is as in the preset.
+        overrides: Anything else, as section.field=value, e.g. data.0.count=100; they come last.
+        force: Write it again though it is done.
+    """
+    return _run("report", preset, changes, overrides, ["report"] if force else [])
+
+
+def _run(until: Stage, preset: str, changed: Partial, overrides: list[str], force: list[Stage]) -> Outcome:
+    """Check everything first, so that a wrong value is one message at the start; then the pipeline's own flow."""
+    config = configured(preset, changed, overrides)
+    # A run has a process of its own, whose folder is the worker's choice; presets speak of files beside them.
+    with contextlib.chdir(ROOT):
+        prepare(config, Store(config.store), until)
+        return run_pipeline.fn(config, until, force)
