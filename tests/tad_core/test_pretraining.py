@@ -20,6 +20,7 @@ from tad_core.pretraining import (
     CorpusConfig,
     PretrainConfig,
     diffusion_loss,
+    draw_masks,
     draw_sample,
     encode_corpus,
     load_pretrain_config,
@@ -68,6 +69,7 @@ def test_a_batch_by_hand() -> None:
     assert batch["input_ids"].tolist() == [[7, 8, 1, 2, 0, 0, 0], [7, 8, 9, 9, 4, 5, 6]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0], [1] * 7]
     assert batch["prompt_length"].tolist() == [2, 4]
+    assert "attention_mask" not in CORPUS.batch(np.array([2, 2]), pad_id=0), "nothing to mask"
 
 
 def test_batches_cover_every_sample_once_an_epoch_in_a_keyed_order() -> None:
@@ -77,6 +79,10 @@ def test_batches_cover_every_sample_once_an_epoch_in_a_keyed_order() -> None:
     assert order == [b.tolist() for b in Batches(corpus, 8, 8, 0, 0)._order]
     assert order != [b.tolist() for b in Batches(corpus, 8, 8, 1, 0)._order]
     assert len(Batches(corpus, 8, 30, 0, 0)._order) == 30
+    alike = [
+        len({int(corpus.length_S[i]) for i in batch}) == 1 for batch in Batches(corpus, 8, 8, 0, 0)._order
+    ]
+    assert sum(alike) == 5, "13 or 12 samples of each of five lengths fill five batches of eight"
 
 
 class Uniform(nn.Module):
@@ -93,15 +99,39 @@ class Uniform(nn.Module):
         return torch.zeros(*rows.shape[:-1], 4)
 
 
-def test_loss_is_masked_cross_entropy_over_t() -> None:
-    """For a uniform model the expectation is log V: E[1[masked] / t] is 1 for every token."""
+def test_scattered_states_are_masked_with_probability_t() -> None:
+    masked, t = draw_masks(4000, 8, 4, 0.0, torch.Generator().manual_seed(0))
+    assert (t == t[:, :1]).all() and 0.48 < t.mean() < 0.52
+    for low in (0.0, 0.25, 0.5, 0.75):
+        rows = (t[:, 0] > low) & (t[:, 0] <= low + 0.25)
+        assert masked[rows].float().mean().item() == pytest.approx(low + 0.125, abs=0.03)
+
+
+def test_block_states_are_clean_before_a_block_and_masked_after_it() -> None:
+    masked, t = draw_masks(3000, 12, 4, 1.0, torch.Generator().manual_seed(0))
+    current = [0, 0, 0]
+    for row, chance in zip(masked.view(-1, 3, 4), t.view(-1, 3, 4), strict=True):
+        # the current block is the one whose t is below 1; before it nothing is masked, after it everything
+        (block,) = (chance[:, 0] < 1).nonzero()[-1]
+        assert not row[:block].any() and row[block + 1 :].all() and (chance[block + 1 :] == 1).all()
+        current[block] += 1
+    assert all(900 < n < 1100 for n in current)
+    _, mixed = draw_masks(4000, 12, 4, 0.25, torch.Generator().manual_seed(1))
+    # two of three block states have a later block, whose probability is 1
+    assert (mixed[:, -1] == 1).float().mean().item() == pytest.approx(0.25 * 2 / 3, abs=0.03)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_loss_is_masked_cross_entropy_over_t(share: float) -> None:
+    """For a uniform model a token weighs log V as often as it can be masked: E[1[masked] / t] is then 1."""
     model, noise = Uniform(), torch.Generator().manual_seed(0)
-    ids = torch.tensor([[3, 1, 2, 0, 3]] * 4000)
-    loss = diffusion_loss(model, ids, torch.ones_like(ids), torch.full((4000,), 2), 3, noise)
-    assert loss.item() == pytest.approx(np.log(4), rel=0.08)
+    ids = torch.tensor([[3, 1, 2, 0, 3, 1]] * 4000)
+    masked, t = draw_masks(4000, 4, 2, share, noise)
+    loss = diffusion_loss(model, ids, torch.ones_like(ids), torch.full((4000,), 2), masked, t)
+    # of two blocks, the first is clean in half of the block states
+    assert loss.item() == pytest.approx(np.log(4) * (1 - share / 4), rel=0.08)
     assert (model.seen[:, :2] == ids[:, :2]).all()  # prompts are never masked
-    masked = (model.seen[:, 2:] == 99).float().mean()
-    assert 0.45 < masked < 0.55
+    assert ((model.seen[:, 2:] == 99) == masked).all()
 
 
 def test_it_learns_saves_and_goes_on(tmp_path: Path) -> None:
@@ -115,9 +145,10 @@ def test_it_learns_saves_and_goes_on(tmp_path: Path) -> None:
     def loss_of(folder: Path) -> float:
         batch = corpus.batch(np.arange(48), tokenizer.pad_token_id)
         with torch.no_grad():
+            masked, t = draw_masks(48, 64, 16, 0.5, torch.Generator().manual_seed(5))
             return diffusion_loss(
                 load_model(ModelConfig(path=str(folder)), "cpu"), batch["input_ids"], batch["attention_mask"],
-                batch["prompt_length"], 64, torch.Generator().manual_seed(5),
+                batch["prompt_length"], masked, t,
             ).item()  # fmt: skip
 
     fresh = pretrain(
@@ -136,6 +167,9 @@ def test_faults_of_the_config_are_named(tmp_path: Path) -> None:
         load_pretrain_config(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("out: x\nstepz: 3\n")
     with pytest.raises(ConfigError, match="stepz"):
+        load_pretrain_config(tmp_path / "bad.yaml")
+    (tmp_path / "bad.yaml").write_text("out: x\nblock_length: 24\n")
+    with pytest.raises(ConfigError, match="24 does not divide response_length 64"):
         load_pretrain_config(tmp_path / "bad.yaml")
 
 
