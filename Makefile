@@ -38,6 +38,9 @@ test-all: $(STAMP) ## also the tests that take minutes
 test-services: $(STAMP) ## tests that need PostgreSQL, Chromium and an S3 server: installed, started, stopped again
 	@$(BIN)/python tests/services/run.py
 
+deploy: $(STAMP) ## work pools, deployments, automation, on the server of PREFECT_API_URL; docs/cluster.md
+	@$(BIN)/python deployments/deploy.py
+
 lint: $(STAMP) ## ruff, formatting, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

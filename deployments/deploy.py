@@ -1,0 +1,318 @@
+"""Register work pools, secrets, the automation and all deployments with a Prefect server: ``make deploy``.
+
+May be run at any time, again and again: what is as it should be is left alone, what differs is put right, nothing is
+made twice. Settings come from the environment:
+
+  PREFECT_API_URL   the server (needed)
+  TAD_POOL_TYPE     process (default), docker or kubernetes
+  TAD_IMAGE         image of runs on CPUs (default tad:cpu)    TAD_GPU_IMAGE   image of runs on GPUs (default tad:cuda)
+  TAD_STORE         folder or URL below which stores go: set for every run of the pools
+  TAD_SECRETS       names of variables, e.g. HF_TOKEN,WANDB_API_KEY: kept on the server as secret blocks, handed to runs
+  TAD_CPU_RUNS, TAD_GPU_RUNS   at most so many runs at once in a pool (default: no limit)
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
+
+from flows.environment import check_server, settle  # noqa: E402
+from tad_core.errors import ConfigError, TADError  # noqa: E402
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.events.schemas.automations import AutomationCore
+
+POOL_TYPES = ("process", "docker", "kubernetes")
+POOLS = {"tad-cpu": "cpu", "tad-gpu": "gpu"}
+AUTOMATION = "tad: mark runs without a heartbeat as crashed"
+#: Two heartbeats and a half (they come every 30 seconds) without a sign of life.
+_SILENCE_S = 90
+_DATA = "/data"
+
+Environment = Mapping[str, str]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Register everything; print one line for each thing; 2 if the settings are wrong."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(argv)
+    settle(loud=True)
+    try:
+        for line in deploy(os.environ):
+            print(line, flush=True)
+    except TADError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def deploy(environment: Environment) -> list[str]:
+    """Bring the server to the state that the repository and ``environment`` describe.
+
+    Returns:
+        A line for each thing: ``created``, ``updated`` or ``unchanged``.
+
+    Raises:
+        ConfigError: no server, or a setting that is wrong; nothing was registered.
+    """
+    kind, secrets, limits = _pool_type(environment), _secrets(environment), _limits(environment)
+    url = check_server()
+    if url is None:
+        raise ConfigError("PREFECT_API_URL: not set; give the server, e.g. http://127.0.0.1:4200/api")
+    from prefect.client.orchestration import get_client
+
+    done = [f"server {url}"]
+    for name, value in secrets.items():
+        done.append(_put_secret(name, value))
+    with get_client(sync_client=True) as client:
+        for pool, hardware in POOLS.items():
+            template = base_job_template(kind, hardware, environment, tuple(secrets))
+            done.append(_put_pool(client, pool, kind, template, limits[hardware]))
+        done.append(_put_automation(client, heartbeat_automation()))
+        before = deployments(client)
+        _prefect_deploy(environment)
+        after = deployments(client)
+    for name in sorted(after):
+        word = "created" if name not in before else "unchanged" if before[name] == after[name] else "updated"
+        done.append(f"deployment {name}: {word}")
+    return done
+
+
+# --- settings -----------------------------------------------------------------------------------------
+
+
+def _pool_type(environment: Environment) -> str:
+    kind = environment.get("TAD_POOL_TYPE") or "process"
+    if kind not in POOL_TYPES:
+        raise ConfigError(f"TAD_POOL_TYPE: {kind!r} is not accepted; use one of {', '.join(POOL_TYPES)}")
+    return kind
+
+
+def _secrets(environment: Environment) -> dict[str, str]:
+    names = [name.strip() for name in environment.get("TAD_SECRETS", "").split(",") if name.strip()]
+    for name in names:
+        if not environment.get(name):
+            raise ConfigError(f"TAD_SECRETS: {name} is not set; export it, or take it out of TAD_SECRETS")
+    return {name: environment[name] for name in names}
+
+
+def _limits(environment: Environment) -> dict[str, int | None]:
+    limits: dict[str, int | None] = {}
+    for hardware in POOLS.values():
+        field = f"TAD_{hardware.upper()}_RUNS"
+        raw = environment.get(field, "")
+        if raw and not (raw.isdigit() and int(raw) > 0):
+            raise ConfigError(f"{field}: {raw!r} is not a number of runs; use 1, 2, …, or unset it")
+        limits[hardware] = int(raw) if raw else None
+    return limits
+
+
+# --- work pools ---------------------------------------------------------------------------------------
+
+
+def base_job_template(
+    kind: str, hardware: str, environment: Environment, secrets: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The template of ``deployments/templates`` with image, store, seccomp profile and secrets filled in.
+
+    A secret appears as a reference to its block; the worker looks it up when it starts a run.
+    """
+    file = HERE / "templates" / (f"{kind}.json" if kind == "process" else f"{kind}-{hardware}.json")
+    template: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    variables = template["variables"]["properties"]
+    fixed = template["job_configuration"]["env"]
+    if kind != "process":
+        fixed["TAD_STORE"] = environment.get("TAD_STORE") or f"{_DATA}/store"
+        image = environment.get("TAD_GPU_IMAGE" if hardware == "gpu" else "TAD_IMAGE")
+        variables["image"]["default"] = image or variables["image"]["default"]
+    elif environment.get("TAD_STORE"):
+        fixed["TAD_STORE"] = environment["TAD_STORE"]
+    if kind == "docker":
+        # The engine's API takes the profile itself, not the name of a file.
+        profile = json.loads((ROOT / "docker" / "seccomp.json").read_text(encoding="utf-8"))
+        variables["seccomp"]["default"] = json.dumps(profile, separators=(",", ":"))
+    for name in secrets:
+        fixed[name] = f"{{{{ prefect.blocks.secret.{_block_name(name)} }}}}"
+    return template
+
+
+def _put_pool(
+    client: SyncPrefectClient, name: str, kind: str, template: dict[str, Any], limit: int | None
+) -> str:
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        pool = client.read_work_pool(name)
+    except ObjectNotFound:
+        client.create_work_pool(
+            WorkPoolCreate(name=name, type=kind, base_job_template=template, concurrency_limit=limit)
+        )
+        return f"work pool {name} ({kind}): created"
+    if pool.type != kind:
+        raise ConfigError(
+            f"TAD_POOL_TYPE: the work pool {name} is of type {pool.type} already, which cannot be changed to {kind}; "
+            f"delete it first: prefect work-pool delete {name}"
+        )
+    if pool.base_job_template == template and pool.concurrency_limit == limit:
+        return f"work pool {name} ({kind}): unchanged"
+    client.update_work_pool(name, WorkPoolUpdate(base_job_template=template, concurrency_limit=limit))
+    return f"work pool {name} ({kind}): updated"
+
+
+# --- secrets ------------------------------------------------------------------------------------------
+
+
+def _block_name(variable: str) -> str:
+    return f"tad-{variable.lower().replace('_', '-')}"
+
+
+def _put_secret(variable: str, value: str) -> str:
+    from prefect.blocks.system import Secret
+
+    name = _block_name(variable)
+    try:
+        known = Secret.load(name).get()
+    except ValueError:  # there is no such block
+        known = None
+    if known == value:
+        return f"secret {name}: unchanged"
+    Secret(value=value).save(name, overwrite=True)
+    return f"secret {name}: {'created' if known is None else 'updated'}"
+
+
+# --- automation ---------------------------------------------------------------------------------------
+
+
+def heartbeat_automation() -> AutomationCore:
+    """A run that has sent heartbeats, and then neither another nor its end, has died with its machine: Crashed."""
+    from datetime import timedelta
+
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+    beat = "prefect.flow-run.heartbeat"
+    ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+    return AutomationCore(
+        name=AUTOMATION,
+        description=f"No heartbeat for {_SILENCE_S} s: worker and run are gone. Retry the run to go on.",
+        trigger=EventTrigger(
+            after={beat},
+            expect={beat, *ends},
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=_SILENCE_S),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                name="Crashed",
+                message=f"No heartbeat for {_SILENCE_S} s: the run's process is gone. Retry goes on where it was.",
+            )
+        ],
+    )
+
+
+def _put_automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
+    """By name; what the server fills in by itself is not compared."""
+    found = [
+        _Automation(item)
+        for item in client.request("POST", "/automations/filter", json={"limit": 200}).json()
+        if item["name"] == wanted.name
+    ]
+    body = wanted.model_dump(mode="json")
+    if found and found[0].is_like(body):
+        return f"automation {wanted.name!r}: unchanged"
+    if not found:
+        client.request("POST", "/automations/", json=body)
+        return f"automation {wanted.name!r}: created"
+    client.request("PUT", f"/automations/{found[0].id}", json=body)
+    return f"automation {wanted.name!r}: updated"
+
+
+class _Automation:
+    def __init__(self, item: dict[str, Any]) -> None:
+        self.id: str = item["id"]
+        self._item = item
+
+    def is_like(self, body: dict[str, Any]) -> bool:
+        return all(_same(body[name], self._item.get(name)) for name in ("description", "trigger", "actions"))
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    """Whether ``found`` says what ``wanted`` says; sets have no order, and the server adds ids."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return all(_same(value, found.get(name)) for name, value in wanted.items() if name != "id")
+    if isinstance(wanted, list) and isinstance(found, list):
+        if all(isinstance(entry, str) for entry in (*wanted, *found)):
+            return sorted(wanted) == sorted(found)
+        return len(wanted) == len(found) and all(map(_same, wanted, found))
+    return bool(wanted == found)
+
+
+# --- deployments --------------------------------------------------------------------------------------
+
+
+def deployments(client: SyncPrefectClient) -> dict[str, dict[str, Any]]:
+    """All deployments of the repository by ``flow/deployment``, without what only says when they were made."""
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=["tad"]))
+    out: dict[str, dict[str, Any]] = {}
+    for item in client.read_deployments(deployment_filter=tagged, limit=200):
+        flow = client.read_flow(item.flow_id)
+        out[f"{flow.name}/{item.name}"] = _content(item.model_dump(mode="json"))
+    return out
+
+
+_NO_CONTENT = {
+    "created",
+    "updated",
+    "created_by",
+    "updated_by",
+    "last_polled",
+    "status",
+    "version_info",
+    "id",
+}
+
+
+def _content(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _content(v) for k, v in node.items() if k not in _NO_CONTENT and not k.endswith("_id")}
+    return [_content(entry) for entry in node] if isinstance(node, list) else copy.copy(node)
+
+
+def _prefect_deploy(environment: Environment) -> None:
+    """Prefect's own command, which knows every field of ``prefect.yaml``."""
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    command += ["--prefect-file", str(HERE / "prefect.yaml")]
+    path = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
+    done = subprocess.run(
+        command, cwd=ROOT, env={**environment, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise TADError(
+            f"prefect deploy failed (exit code {done.returncode}):\n{(done.stdout + done.stderr)[-3000:]}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
