@@ -4,16 +4,75 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from tad_core.artifacts import folder_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
 
-#: Every ``model_type`` that ``models.loading`` can load.
-FAMILY_NAMES = ("llada",)
+
+@dataclass(frozen=True)
+class Family:
+    """What is known of a family without its weights.
+
+    Attributes:
+        name: as prompts and documentation call it.
+        home: the original repository, whose code an export points at.
+        accepts: fields of config.json that change the architecture, with the values that ``models`` implements.
+    """
+
+    name: Literal["llada", "dream"]
+    home: str
+    accepts: dict[str, tuple[Any, ...]]
+
+
+#: ``model_type`` in config.json -> family: every one that ``models.loading`` can load
+FAMILIES: dict[str, Family] = {
+    "llada": Family(
+        "llada",
+        "GSAI-ML/LLaDA-8B-Instruct",
+        {
+            "activation_type": ("silu",),
+            "alibi": (False,),
+            "attention_dropout": (0,),
+            "attention_layer_norm": (False,),
+            "bias_for_layer_norm": (False, None),
+            "block_group_size": (1,),
+            "block_type": ("llama",),
+            "clip_qkv": (None,),
+            "embedding_dropout": (0,),
+            "include_bias": (False,),
+            "include_qkv_bias": (False, None),
+            "input_emb_norm": (False,),
+            "layer_norm_type": ("rms",),
+            "layer_norm_with_affine": (True,),
+            "multi_query_attention": (None, False),
+            "residual_dropout": (0,),
+            "rope": (True,),
+            "rope_full_precision": (True,),
+            "scale_logits": (False,),
+            "tie_word_embeddings": (False,),
+            "weight_tying": (False,),
+        },
+    ),
+    "Dream": Family(
+        "dream",
+        "Dream-org/Dream-v0-Instruct-7B",
+        {
+            "attention_dropout": (0,),
+            "hidden_act": ("silu",),
+            "rope_scaling": (None, "default"),
+            "rope_parameters": (None, "default"),
+            "tie_word_embeddings": (False,),
+            "use_mrope": (False, None),
+            "use_sliding_window": (False,),
+        },
+    ),
+}
 #: What is fetched of a hub repository: weights, settings, tokenizer, card. Never code: ours loads the weights.
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt", "README.md", "LICENSE*")
 INDEX = "model.safetensors.index.json"
@@ -113,10 +172,11 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
         raise ModelError(f"model.path: {model.path} has no config.json; it is not a checkpoint") from None
     except ValueError as error:
         raise ModelError(f"model.path: {model.path}/config.json is not JSON ({error})") from None
-    if config.get("model_type") not in FAMILY_NAMES:
+    if config.get("model_type") not in FAMILIES:
         raise ModelError(
-            f"model.path: {model.path} is of type {config.get('model_type')!r}; supported: {', '.join(FAMILY_NAMES)}"
+            f"model.path: {model.path} is of type {config.get('model_type')!r}; supported: {', '.join(FAMILIES)}"
         )
+    check_fields(config["model_type"], config)
     for name in ("mask_token_id", "eos_token_id"):
         if not isinstance(config.get(name), int):
             raise ModelError(
@@ -128,11 +188,37 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
         raise ModelError(
             f"model.path: {model.path} lacks {absent[0]} ({len(absent)} missing); copy or download it again"
         )
-    if not (folder / "tokenizer.json").is_file():
+    if not has_tokenizer(folder):
         raise ModelError(
-            f"model.path: {model.path} has no tokenizer.json; put the tokenizer beside the weights"
+            f"model.path: {model.path} has no tokenizer.json (nor vocab.json and merges.txt); put the tokenizer "
+            "beside the weights"
         )
     return config
+
+
+def check_fields(model_type: str, fields: Mapping[str, Any]) -> None:
+    """Refuse an architecture that the family's class does not compute.
+
+    Raises:
+        ModelError: naming the field, its value and what is accepted.
+    """
+    for name, accepted in FAMILIES[model_type].accepts.items():
+        value = fields.get(name, accepted[0])
+        if isinstance(value, dict):  # rope_scaling, rope_parameters: the type is what counts
+            value = value.get("rope_type", value.get("type", "default"))
+        if value not in accepted:
+            shown = " or ".join("null" if v is None else str(v).lower() for v in accepted)
+            raise ModelError(
+                f"model.path: config.json has {name} {value!r}; the {model_type} implemented here has {shown}; "
+                "use a checkpoint of that architecture"
+            )
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a fast tokenizer can be made from the files: the one file, or Qwen2's two, as Dream has them."""
+    return (folder / "tokenizer.json").is_file() or all(
+        (folder / name).is_file() for name in ("vocab.json", "merges.txt")
+    )
 
 
 def model_fingerprint(model: ModelConfig | str | Path) -> str:
@@ -144,4 +230,4 @@ def model_fingerprint(model: ModelConfig | str | Path) -> str:
 
 @lru_cache(maxsize=16)
 def _fingerprint(path: str, _: tuple[tuple[str, int, int], ...]) -> str:
-    return folder_fingerprint(path)
+    return folder_fingerprint(path, (".safetensors", ".json", ".jinja", ".txt"))

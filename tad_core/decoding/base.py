@@ -178,7 +178,7 @@ def plan_batches(lengths: Sequence[int], batch_size: int, *, equal_lengths: bool
 
 
 def _check_lengths(model: DiffusionLM, prompts: Sequence[Sequence[int]], spec: DecodeSpec) -> None:
-    limit = getattr(model.config, "max_sequence_length", None)
+    limit = model.max_positions
     for i, prompt in enumerate(prompts):
         if not len(prompt):
             raise DataError(f"prompt {i}: it has no tokens; every prompt needs at least one")

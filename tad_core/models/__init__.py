@@ -1,11 +1,28 @@
-"""Model families behind one interface; importing this registers them with transformers' Auto classes."""
+"""Model families behind one interface; importing this registers them with transformers' Auto classes.
 
-from transformers import AutoConfig, AutoModel
+``import tad_core`` alone stays light (no torch); ``import tad_core.models`` is what makes
+``AutoModel.from_pretrained`` read the checkpoints with the classes here, without any code from the hub.
+"""
+
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from tad_core.models.base import ROLES, DiffusionLM, right_pad
+from tad_core.models.cache import BlockCache
+from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 
-AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
-AutoModel.register(LLaDAConfig, LLaDAModelLM, exist_ok=True)
+for _config, _model in ((LLaDAConfig, LLaDAModelLM), (DreamConfig, DreamModel)):
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+    AutoModel.register(_config, _model, exist_ok=True)
+AutoModelForCausalLM.register(LLaDAConfig, LLaDAModelLM, exist_ok=True)  # Dream's own auto_map has none
 
-__all__ = ["ROLES", "DiffusionLM", "LLaDAConfig", "LLaDAModelLM", "right_pad"]
+__all__ = [
+    "ROLES",
+    "BlockCache",
+    "DiffusionLM",
+    "DreamConfig",
+    "DreamModel",
+    "LLaDAConfig",
+    "LLaDAModelLM",
+    "right_pad",
+]

@@ -14,6 +14,8 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from tad_core.models.cache import BlockCache
+
 #: Roles of the seven projections of a layer; LoRA and docs speak of these.
 ROLES = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -22,19 +24,37 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
     """Base of the model families.
 
     A family gives ``hidden`` and ``head``; ``logits[:, i]`` predicts token i in every family (a family whose
-    checkpoint is shifted undoes that in ``hidden``). Attention is bidirectional and padding is
+    checkpoint is shifted undoes that in ``hidden``). Attention is bidirectional and padding, on the right, is
     truly masked: the logits of a row do not depend on how much it is padded.
     """
 
+    #: name of the family: ``llada`` or ``dream``
+    family: ClassVar[str] = ""
     #: module-name pattern of each role, as a regular expression matched against the full name
     role_patterns: ClassVar[dict[str, str]] = {}
 
-    def hidden(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None = None) -> Tensor:
+    def hidden(
+        self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None = None, cache: BlockCache | None = None
+    ) -> Tensor:
         """Final, normalised hidden states ``[B, L, D]``; row i holds what predicts token i.
 
         Args:
             input_ids_BL: token ids.
             attention_mask_BL: 1 for tokens, 0 for padding; None when nothing is padded.
+            cache: is filled anew, for ``hidden_at``.
+        """
+        raise NotImplementedError
+
+    def hidden_at(self, input_ids_BS: Tensor, at_BS: Tensor, cache: BlockCache) -> Tensor:
+        """Hidden states ``[B, S, D]`` that predict the tokens at some positions, computed against the cache.
+
+        Only these positions are computed, with their present tokens; every other one counts as it was when it was
+        computed last. Right after a full forward over the same tokens this equals that forward's rows.
+
+        Args:
+            input_ids_BS: the tokens there now.
+            at_BS: the positions, distinct within a row.
+            cache: filled by ``hidden``; these positions are renewed in it.
         """
         raise NotImplementedError
 
@@ -51,6 +71,11 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
         """
         hidden_BLD = self.hidden(input_ids, attention_mask)
         return hidden_BLD if hidden_only else self.head(hidden_BLD)
+
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens of the longest sequence, prompt and response together; None if the family has no limit."""
+        return None
 
     @property
     def mask_token_id(self) -> int:

@@ -36,7 +36,7 @@ def edit(folder: Path, **changes: object) -> None:
         (lambda f: shutil.rmtree(f), "is not a folder"),
         (lambda f: (f / "config.json").unlink(), "has no config.json"),
         (lambda f: (f / "config.json").write_text("{"), "is not JSON"),
-        (lambda f: edit(f, model_type="gpt2"), "is of type 'gpt2'; supported: llada"),
+        (lambda f: edit(f, model_type="gpt2"), "is of type 'gpt2'; supported: llada, Dream"),
         (lambda f: edit(f, mask_token_id="drop"), "has no mask_token_id; a masked diffusion model needs one"),
         (lambda f: (f / "model.safetensors").unlink(), r"has no \*.safetensors"),
         (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json"),
@@ -72,9 +72,9 @@ def test_weights_are_hashed_once_and_a_changed_file_is_noticed(
 ) -> None:
     read: list[Path] = []
 
-    def counted(path: Path) -> str:
+    def counted(path: Path, suffixes: tuple[str, ...]) -> str:
         read.append(Path(path))
-        return folder_fingerprint(path)
+        return folder_fingerprint(path, suffixes)
 
     monkeypatch.setattr(checkpoint, "folder_fingerprint", counted)
     first = model_fingerprint(copy)
