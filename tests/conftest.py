@@ -53,6 +53,80 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+#: LLaDA's special tokens -> those of Dream in the same places
+DREAM_TOKENS = {
+    "<|mdm_mask|>": "<|mask|>",
+    "<|startoftext|>": "<|beginoftext|>",
+    "<|start_header_id|>": "<|im_start|>",
+    "<|end_header_id|>": "<|object_ref_start|>",
+    "<|eot_id|>": "<|im_end|>",
+}
+#: Qwen2.5's template without tools, with the system turn that Dream writes where none is given
+DREAM_TEMPLATE = (
+    "{% if messages[0]['role'] == 'system' %}"
+    "{{ '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}"
+    "{% else %}{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}"
+    "{% for message in messages %}{% if not (loop.first and message['role'] == 'system') %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_dream_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Dream of a few thousand random weights; the shipped words with Dream's special tokens and chat template."""
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    from tad_core.data.tokenizer import build_tokenizer
+    from tad_core.models import DreamConfig, DreamModel
+
+    text = build_tokenizer().backend_tokenizer.to_str()
+    for llada, dream in DREAM_TOKENS.items():
+        text = text.replace(llada, dream)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(text),
+        bos_token="<|beginoftext|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        mask_token="<|mask|>",
+        unk_token="<|unknown|>",
+        chat_template=DREAM_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        model_max_length=1024,
+    )
+    tokenizer.add_tokens(["You are a helpful assistant."])
+    torch.manual_seed(0)
+    model = DreamModel(
+        DreamConfig(
+            vocab_size=len(tokenizer) + 3,  # the real one has rows without a token, too
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            rope_theta=10_000.0,
+            mask_token_id=tokenizer.mask_token_id,
+            bos_token_id=tokenizer.eos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(6)
+            elif name.endswith("bias"):
+                parameter.normal_(std=0.1)
+    folder = tmp_path_factory.mktemp("tiny") / "dream"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def tiny_tree(tiny_checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
     """A whole configuration as a plain tree; tests change what they need and parse it."""
