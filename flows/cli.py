@@ -93,6 +93,18 @@ _add("evaluate", "evaluate", "Measure accuracy and tokens per forward of each mo
 _add("report", "report", "Write tables and pictures, and everything before: the same as run.")
 
 
+@app.command(epilog=_epilog("replicate", "tad replicate configs/demo.yaml --seeds 0,1,2,3,4"))
+def replicate(
+    config: Config,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds of distillation, two or more.")] = "0,1,2",
+    set_: Overrides = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Train with several seeds and compare over all of them, with intervals over seeds and problems."""
+    _guard(lambda: _replicate(config, seeds, set_ or [], store, debug), debug)
+
+
 @app.command(epilog="Example:\n\ntad pretrain configs/pretrain-tiny.yaml")
 def pretrain(
     config: Annotated[
@@ -165,6 +177,26 @@ def _run_until(
     from flows.show import show_outcome
 
     show_outcome(config, outcome)
+
+
+def _replicate(path: Path, seeds: str, overrides: list[str], store: str | None, debug: bool) -> None:
+    config = _load(path, overrides, store)
+    from flows.environment import settle
+
+    settle(loud=debug)
+    from tad_core.artifacts import Store
+    from tad_core.stages.pipeline import prepare
+    from tad_core.stages.replicate import read_seeds
+
+    chosen = read_seeds(seeds)
+    prepare(config, Store(config.store), "evaluate")
+    with _display() as say, _prefect(say):
+        from flows.replicate import replicate_flow
+
+        ref = replicate_flow(config, chosen)
+    from flows.show import show_replicates
+
+    show_replicates(ref)
 
 
 def _pretrain(path: Path, force: bool, debug: bool) -> None:

@@ -21,6 +21,13 @@ def show_outcome(config: TADConfig, outcome: Outcome) -> None:
     print_report(outcome.report, console)
 
 
+def show_replicates(ref: ArtifactRef) -> None:
+    """The table over all runs and what it allows to say."""
+    from tad_core.report.console import print_replicates
+
+    print_replicates(ref, Console())
+
+
 def _last(outcome: Outcome) -> list[ArtifactRef]:
     if outcome.evaluated:
         return list(outcome.evaluated.values())

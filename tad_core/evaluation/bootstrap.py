@@ -58,15 +58,15 @@ class Bootstrap:
 
     def aup_of(self, model: str) -> Estimate:
         """AUP of a model."""
-        return _estimate(self.aup[model])
+        return estimate(self.aup[model])
 
     def accuracy_gain(self, way: ModelWay, over: ModelWay) -> Estimate:
         """Paired difference of accuracies, in points."""
-        return _estimate(self.accuracy[way] - self.accuracy[over])
+        return estimate(self.accuracy[way] - self.accuracy[over])
 
     def tpf_gain(self, way: ModelWay, over: ModelWay) -> Estimate:
         """Paired difference of tokens per forward."""
-        return _estimate(self.tpf[way] - self.tpf[over])
+        return estimate(self.tpf[way] - self.tpf[over])
 
     def aup_ratio(self, model: str, over: str) -> Estimate | None:
         """Paired ratio of AUP; None where the other model solved nothing, which has no ratio."""
@@ -74,7 +74,7 @@ class Bootstrap:
             return None
         with np.errstate(divide="ignore", invalid="ignore"):
             # A resample in which neither solved anything tells them apart as little as one in which they tie.
-            return _estimate(np.nan_to_num(self.aup[model] / self.aup[over], nan=1.0, posinf=np.inf))
+            return estimate(np.nan_to_num(self.aup[model] / self.aup[over], nan=1.0, posinf=np.inf))
 
 
 def mean_aup(boots: Sequence[Bootstrap], model: str) -> Estimate:
@@ -83,7 +83,7 @@ def mean_aup(boots: Sequence[Bootstrap], model: str) -> Estimate:
     There is no interval where one of the tasks has none.
     """
     rows = min(len(boot.aup[model]) for boot in boots)
-    return _estimate(np.mean([boot.aup[model][:rows] for boot in boots], axis=0))
+    return estimate(np.mean([boot.aup[model][:rows] for boot in boots], axis=0))
 
 
 def bootstrap_aup(
@@ -156,7 +156,8 @@ def _common_ids(task: str, cells: dict[ModelWay, dict[str, Record]]) -> list[str
     return ids
 
 
-def _estimate(values_R: FloatArray) -> Estimate:
+def estimate(values_R: FloatArray) -> Estimate:
+    """The number in row 0 with the percentile interval of the resamples in the others."""
     value, resampled_R = float(values_R[0]), values_R[1:]
     if not len(resampled_R):
         return Estimate(value, None)

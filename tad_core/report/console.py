@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from tad_core.artifacts import ArtifactRef
+from tad_core.report.replicates import NUMBERS_NAME, PAGE_NAME, ReplicateRow, sentences, tables
 from tad_core.report.scores import SCORES_NAME, Scores
 from tad_core.report.tables import headline, to_rich
 
@@ -21,6 +22,20 @@ def print_report(report: ArtifactRef, console: Console | None = None) -> None:
     print_scores(read_scores(report), report.read_json(SCORES_NAME)["findings"], console)
     for name in ("report.html", "report.md"):
         console.print(f"{report.url}/{name}", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_replicates(comparison: ArtifactRef, console: Console | None = None) -> None:
+    """The table over several training runs, its sentences, and where the page is."""
+    console = console or Console()
+    content = comparison.read_json(NUMBERS_NAME)
+    rows = [ReplicateRow.model_validate(row) for row in content["rows"]]
+    table, _ = tables(rows, content["seeds"], content["operating_threshold"])
+    console.print(to_rich(table))
+    for note in table.notes:
+        console.print(Text(note, style="dim"))
+    for text in sentences(rows):
+        console.print(Padding(Text(f"• {text}"), (0, 0, 0, 1)))
+    console.print(f"{comparison.url}/{PAGE_NAME}", soft_wrap=True, highlight=False, markup=False)
 
 
 def read_scores(report: ArtifactRef) -> Scores:

@@ -1,0 +1,148 @@
+"""Several training runs on one page: every number as a mean over runs with an interval over runs and problems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from tad_core.evaluation.replicates import Replicates, Spread
+from tad_core.report.scores import ENTROPY, TOKEN_BY_TOKEN
+from tad_core.report.tables import NONE, Cell, Row, Table, escape_markdown, to_markdown
+from tad_core.report.theme import label, ordered
+
+PAGE_NAME, NUMBERS_NAME = "replicates.md", "replicates.json"
+
+
+class ReplicateRow(BaseModel):
+    """One model on one task over all runs. Accuracies in percent, gains in points, TPF in tokens per forward."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    problems: int
+    model: str
+    token_by_token: Spread | None
+    gain: Spread | None
+    """Accuracy token by token over the base's."""
+    accuracy: Spread | None
+    """At the operating threshold."""
+    tpf: Spread | None
+    """At the operating threshold."""
+    aup: Spread
+    aup_over_base: Spread | None
+    apart_from_base: bool | None
+    aup_over_sft: Spread | None
+    apart_from_sft: bool | None
+    tpf_over_quality: Spread | None
+    """TPF at the operating threshold, over that of Quality."""
+
+
+def summarise(tasks: Sequence[Replicates], operating_threshold: float) -> list[ReplicateRow]:
+    """A row for every task and model."""
+    return [_row(task, model, operating_threshold) for task in tasks for model in ordered(task.models)]
+
+
+def _row(task: Replicates, model: str, threshold: float) -> ReplicateRow:
+    single, fast = (TOKEN_BY_TOKEN, 0.0), (ENTROPY, threshold)
+
+    def held_against(over: str) -> tuple[Spread | None, bool | None]:
+        if model == over or over not in task.models:
+            return None, None
+        return task.aup_ratio(model, over), task.aup(model).apart_from(task.aup(over))
+
+    (over_base, from_base), (over_sft, from_sft) = held_against("base"), held_against("sft")
+    return ReplicateRow(
+        task=task.task,
+        problems=task.problems,
+        model=model,
+        token_by_token=task.accuracy((model, *single)),
+        gain=None if model == "base" else task.accuracy_gain((model, *single), ("base", *single)),
+        accuracy=task.accuracy((model, *fast)),
+        tpf=task.tpf((model, *fast)),
+        aup=task.aup(model),
+        aup_over_base=over_base,
+        apart_from_base=from_base,
+        aup_over_sft=over_sft,
+        apart_from_sft=from_sft,
+        tpf_over_quality=None if model != "speed" else task.tpf_gain((model, *fast), ("quality", *fast)),
+    )
+
+
+def tables(rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_threshold: float) -> list[Table]:
+    """Means with intervals, and what each run gave."""
+    at = f"at {operating_threshold:g}"
+    means = [
+        "Task", "Model", "Token by token %", "Over the base", f"Accuracy {at} %", f"TPF {at}", "AUP",
+        "x base", "x fine-tuning",
+    ]  # fmt: skip
+    each = ["Task", "Model", "Seed", "Token by token %", f"Accuracy {at} %", f"TPF {at}", "AUP"]
+    mean_rows, each_rows = [], []
+    for i, row in enumerate(rows):
+        first = i == 0 or rows[i - 1].task != row.task
+        spreads = (
+            row.token_by_token,
+            row.gain,
+            row.accuracy,
+            row.tpf,
+            row.aup,
+            row.aup_over_base,
+            row.aup_over_sft,
+        )
+        cells = [row.task if first else "", label(row.model), *map(_with_interval, spreads)]
+        mean_rows.append(Row([Cell(c) for c in cells], model=row.model, starts_group=first))
+        for j, seed in enumerate(seeds):
+            own = (row.token_by_token, row.accuracy, row.tpf, row.aup)
+            numbers = [NONE if s is None else f"{s.each[j]:.2f}" for s in own]
+            each_rows.append(
+                Row([Cell(c) for c in (row.task, label(row.model), str(seed), *numbers)], model=row.model)
+            )
+    note = (
+        f"Means over {len(seeds)} training runs with 95 % intervals over runs and problems "
+        f"({', '.join(f'{t} {n}' for t, n in {r.task: r.problems for r in rows}.items())} problems)."
+    )
+    return [
+        Table("Over all runs", means, mean_rows, left=2, notes=[note], model_column=1),
+        Table("Every run", each, each_rows, left=3, model_column=1),
+    ]
+
+
+def sentences(rows: Sequence[ReplicateRow]) -> list[str]:
+    """What the intervals allow to be said."""
+    said = []
+    for row in rows:
+        name = f"{row.task}, {label(row.model)}"
+        for apart, over, other in (
+            (row.apart_from_base, row.aup_over_base, "the base's"),
+            (row.apart_from_sft, row.aup_over_sft, "that of fine-tuning on the references"),
+        ):
+            if over is not None and apart is not None:
+                ends = "the intervals are apart" if apart else "the intervals overlap"
+                said.append(f"{name}: AUP is {over.mean.value:.2f} times {other}; {ends}.")
+        faster = row.tpf_over_quality
+        if faster is not None and faster.mean.interval is not None:
+            low, high = faster.mean.interval.low, faster.mean.interval.high
+            clear = "" if low > 0 or high < 0 else ": no clear difference"
+            said.append(
+                f"{name}: {faster.mean.value:+.2f} tokens per forward against Quality "
+                f"[{low:+.2f}, {high:+.2f}]{clear}."
+            )
+    return said
+
+
+def render(name: str, rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_threshold: float) -> str:
+    """The page as Markdown."""
+    means, each = tables(rows, seeds, operating_threshold)
+    said = "\n".join(f"- {escape_markdown(text)}" for text in sentences(rows))
+    title = f"# {escape_markdown(name)}: {len(seeds)} training runs"
+    return "\n\n".join(part for part in (title, said, to_markdown(means), to_markdown(each)) if part) + "\n"
+
+
+def _with_interval(spread: Spread | None) -> str:
+    if spread is None:
+        return NONE
+    mean = spread.mean
+    if mean.interval is None:
+        return f"{mean.value:.1f}"
+    digits = 1 if abs(mean.value) >= 20 else 2
+    return f"{mean.value:.{digits}f} [{mean.interval.low:.{digits}f}, {mean.interval.high:.{digits}f}]"
