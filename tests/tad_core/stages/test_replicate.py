@@ -13,18 +13,15 @@ from tad_core.evaluation.records import Record, write_records
 from tad_core.report.console import print_replicates
 from tad_core.stages.replicate import compare, read_seeds, replicate, seeded
 
-WAYS = (("token_by_token", 0.0, 8), ("entropy", 0.5, 4))
-
 
 def evaluated(store: Store, model: str, seed: int, right: int) -> ArtifactRef:
     """An evaluation in which the first ``right`` of 40 problems are solved; Speed needs half the forwards."""
     fast = 2 if model == "speed" else 1
     records = [
-        Record("sums", model, method, threshold, f"p{i}", i < right, "equal", steps if threshold == 0 else steps // fast,
-               8, 8, 0.1, "t")
-        for method, threshold, steps in WAYS
+        Record("sums", model, method, threshold, f"p{i}", i < right, "equal", forwards, 8, 8, 0.1, "t")
+        for method, threshold, forwards in (("token_by_token", 0.0, 8), ("entropy", 0.5, 4 // fast))
         for i in range(40)
-    ]  # fmt: skip
+    ]
     with store.writer("evaluate", 1, f"{model}-{seed}", {}) as writer:
         write_records(writer.path("results.parquet", rows=len(records)), records)
         return writer.commit({})
