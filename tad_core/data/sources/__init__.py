@@ -1,49 +1,76 @@
-"""Data sources: each is one small file with a ``load(SourceConfig) -> list[Problem]``."""
+"""Data sources: each is one small file with a ``load(SourceConfig)`` that yields problems and rows left out."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
-from tad_core.data.sources import arithmetic, jsonl, pyfunc
+from tad_core.data.selection import ENOUGH, Check, LeftOut, Loaded, Selection, select
+from tad_core.data.sources import arithmetic, gsm8k, jsonl, kodcode, math, pyfunc, table
 from tad_core.errors import ConfigError, DataError
 
-SOURCES: dict[str, Callable[[SourceConfig], list[Problem]]] = {
+SOURCES: dict[str, Callable[[SourceConfig], Iterable[Problem | LeftOut]]] = {
+    "gsm8k": gsm8k.load,
+    "math": math.load,
+    "kodcode": kodcode.load,
+    "table": table.load,
+    "jsonl": jsonl.load,
     "arithmetic": arithmetic.load,
     "pyfunc": pyfunc.load,
-    "jsonl": jsonl.load,
 }
 
 
-def load_source(source: SourceConfig) -> list[Problem]:
+def load_source(source: SourceConfig, check: Check | None = None, enough: float = ENOUGH) -> list[Problem]:
     """The problems of one source, in a stable order.
+
+    Args:
+        source: which, and how many.
+        check: why a problem cannot be used although its row is right (over-long prompts).
+        enough: share of what was asked for that must be usable, where ``min_count`` is not set.
 
     Raises:
         ConfigError: unknown source or option.
-        DataError: missing file, empty data set, malformed rows.
+        DataError: missing file, empty data set, too little that can be used.
     """
+    return select_from(source, check, enough).problems
+
+
+def select_from(
+    source: SourceConfig, check: Check | None = None, enough: float = ENOUGH, seen: set[bytes] | None = None
+) -> Selection:
+    """``load_source`` with what was left out; see ``selection.select``."""
     if source.source not in SOURCES:
         near = difflib.get_close_matches(source.source, SOURCES, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(SOURCES)}"
         raise ConfigError(f"data source {source.name}: source {source.source!r} is not known; {hint}")
-    problems = SOURCES[source.source](source)
-    if not problems:
-        raise DataError(f"data source {source.name}: it is empty; give a source with at least one problem")
-    return problems
+    return select(source, SOURCES[source.source](source), check, enough, seen)
 
 
 def load_problems(sources: Sequence[SourceConfig]) -> list[Problem]:
-    """All sources one after the other.
+    """All sources one after the other; see ``load_all``."""
+    return load_all(sources).problems
+
+
+def load_all(sources: Sequence[SourceConfig], check: Check | None = None, enough: float = ENOUGH) -> Loaded:
+    """All sources one after the other, with what was left out of each.
+
+    A problem that an earlier source has already given, with the same solution, is a duplicate in a later one.
 
     Raises:
-        DataError: if two problems share an id.
+        ConfigError, DataError: see ``load_source``; also if problems of two sources share an id.
     """
-    problems = [problem for source in sources for problem in load_source(source)]
-    seen: set[str] = set()
-    for problem in problems:
-        if problem.id in seen:
-            raise DataError(f"data: two problems have the id {problem.id!r}; ids must be unique")
-        seen.add(problem.id)
-    return problems
+    loaded = Loaded([], {}, {})
+    seen: set[bytes] = set()
+    ids: set[str] = set()
+    for source in sources:
+        found = select_from(source, check, enough, seen)
+        for problem in found.problems:
+            if problem.id in ids:
+                raise DataError(f"data: two problems have the id {problem.id!r}; ids must be unique")
+        ids.update(problem.id for problem in found.problems)
+        loaded.problems.extend(found.problems)
+        loaded.left_out[source.name] = found.left_out
+        loaded.examples[source.name] = found.examples
+    return loaded

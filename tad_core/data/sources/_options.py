@@ -13,6 +13,8 @@ from tad_core.errors import ConfigError
 def read_options(source: SourceConfig, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """``defaults`` updated with the source's options.
 
+    A default that is a list takes a list of texts or a single one; a float takes a whole number too.
+
     Raises:
         ConfigError: for an option that is not in ``defaults`` or of another type.
     """
@@ -23,6 +25,14 @@ def read_options(source: SourceConfig, defaults: Mapping[str, Any]) -> dict[str,
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(defaults)}"
             raise ConfigError(f"data source {source.name}: option {name!r} is not known; {hint}")
         default = defaults[name]
+        if isinstance(default, list):
+            value = [value] if isinstance(value, str) else value
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise ConfigError(
+                    f"data source {source.name}: option {name} is {value!r}; it takes a text or a list of texts"
+                )
+        elif isinstance(default, float) and type(value) is int:
+            value = float(value)
         if default is not None and type(value) is not type(default):
             raise ConfigError(
                 f"data source {source.name}: option {name} is {value!r}; it takes a {type(default).__name__}"

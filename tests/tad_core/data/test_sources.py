@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
 import random
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -99,54 +97,16 @@ def test_unknown_source_and_option_name_the_nearest() -> None:
         load_source(source(options={"min_steps": 4, "max_steps": 2}))
 
 
-def test_duplicate_ids_are_refused() -> None:
-    with pytest.raises(DataError, match="two problems have the id"):
+def test_the_same_source_twice_gives_nothing_new() -> None:
+    with pytest.raises(
+        DataError, match=r"0 of 40 rows can be used .* duplicate problem 40 \(arithmetic/train/0/0, "
+    ):
         load_problems([source(), source()])
 
 
-def test_jsonl_reads_gsm8k_format(tmp_path: Path) -> None:
-    path = tmp_path / "gsm8k.jsonl"
-    path.write_text(json.dumps({"question": "2+2?", "answer": "It is 4.\n#### 4"}) + "\n")
-    (problem,) = load_source(source("jsonl", count=1, options={"path": str(path)}))
-    assert (problem.answer, problem.reference, problem.id) == ("4", "It is 4.\n#### 4", "jsonl/1")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "has 0 problems and count is 1"),
-        ("not json\n", ":1 is not JSON"),
-        ("[1]\n", "must be an object"),
-        ('{"question": "q"}\n', "no usable column 'answer'"),
-        ('{"question": " ", "answer": "#### 1"}\n', "question is empty"),
-        ('{"question": "q", "answer": "it is 1 ####"}\n', "needs an answer"),
-    ],
-)
-def test_jsonl_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "bad.jsonl"
-    path.write_text(text)
-    with pytest.raises(DataError, match=message):
-        load_source(source("jsonl", count=1, options={"path": str(path)}))
-
-
-def test_jsonl_without_the_entry_point_column(tmp_path: Path) -> None:
-    path = tmp_path / "code.jsonl"
-    path.write_text(json.dumps({"question": "q", "answer": "r", "tests": "t"}) + "\n")
-    options = {"path": str(path), "kind": "code", "entry_point": "entry"}
-    with pytest.raises(DataError, match=r":1 has no usable column 'entry' \(option entry_point\)"):
-        load_source(source("jsonl", count=1, options=options))
-
-
-def test_jsonl_that_is_not_text(tmp_path: Path) -> None:
-    path = tmp_path / "bad.jsonl"
-    path.write_bytes(b'{"question": "\xff"}\n')
-    with pytest.raises(DataError, match="cannot be read as UTF-8 text"):
-        load_source(source("jsonl", count=1, options={"path": str(path)}))
-
-
-def test_jsonl_missing_file() -> None:
-    with pytest.raises(DataError, match="is not a file"):
-        load_source(source("jsonl", options={"path": "/nowhere.jsonl"}))
+def test_a_generator_needs_a_count() -> None:
+    with pytest.raises(ConfigError, match="count is missing; arithmetic makes as many"):
+        load_source(source(count=None))
 
 
 def test_problem_validates_itself() -> None:

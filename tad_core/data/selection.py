@@ -1,0 +1,183 @@
+"""From what a source yields to the problems of a run.
+
+A row that cannot be used is no error: it is counted by reason, with the first few places named. A run starts
+only if enough is left; that is one error, which names every reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
+
+from tad_core.config import SourceConfig
+from tad_core.data.problem import Problem
+from tad_core.errors import DataError
+from tad_core.rng import key
+
+OVER_LONG = "over-long prompt"
+DUPLICATE_ID = "duplicate id"
+DUPLICATE_PROBLEM = "duplicate problem"
+
+#: Share of what was asked for that must be usable, where ``min_count`` says nothing else.
+ENOUGH = 0.9
+#: Places named for each reason.
+EXAMPLES = 5
+_LEAST_BATCH = 64
+_BATCH = 8192
+
+Check = Callable[[Sequence[Problem]], Sequence[str]]
+"""Says for each problem why it cannot be used; an empty text if it can."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A row that cannot be used.
+
+    Attributes:
+        reason: one of a few, e.g. ``"missing answer"``; rows are counted by it.
+        where: the row, e.g. ``"math_train.jsonl:5342"``.
+    """
+
+    reason: str
+    where: str
+
+
+@dataclass
+class Selection:
+    """The problems taken from one source, and what was left out on the way to them."""
+
+    problems: list[Problem] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows looked at."""
+        return len(self.problems) + sum(self.left_out.values())
+
+    def leave_out(self, reason: str, where: str) -> None:
+        """Count one row."""
+        self.left_out[reason] = self.left_out.get(reason, 0) + 1
+        if len(places := self.examples.setdefault(reason, [])) < EXAMPLES:
+            places.append(where)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The problems of all sources, and per source the rows left out by reason, with the first places."""
+
+    problems: list[Problem]
+    left_out: dict[str, dict[str, int]]
+    examples: dict[str, dict[str, list[str]]]
+
+
+class LeftOutRow(NamedTuple):
+    """A line of the table of what was left out."""
+
+    source: str
+    reason: str
+    rows: int
+    examples: str
+
+
+def left_out_rows(info: Mapping[str, Any]) -> list[LeftOutRow]:
+    """The table of what was left out, from the ``info`` of a manifest; the most frequent reason first."""
+    rows: list[LeftOutRow] = []
+    for source, reasons in info.get("left_out", {}).items():
+        examples = info.get("left_out_examples", {}).get(source, {})
+        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+            rows.append(LeftOutRow(source, reason, int(count), ", ".join(examples.get(reason, []))))
+    return rows
+
+
+def select(
+    source: SourceConfig,
+    items: Iterable[Problem | LeftOut],
+    check: Check | None = None,
+    enough: float = ENOUGH,
+    seen: set[bytes] | None = None,
+) -> Selection:
+    """Take ``source.count`` usable problems, or all.
+
+    Args:
+        source: how many, which, and how many at least.
+        items: what the source yields, in its order.
+        check: why a problem cannot be used although its row is right.
+        enough: share of what was asked for that must be usable; ``source.min_count`` overrules it.
+        seen: contents taken from other sources, which are duplicates here; those of this one are added.
+
+    Raises:
+        DataError: fewer rows than ``count``, or too few that can be used.
+    """
+    found = Selection()
+    usable = _distinct(items, found, set() if seen is None else seen)
+    if source.sample == "random":
+        # By a key of their own, not by a shuffle: other rows may come and go, and more are those plus others.
+        usable = iter(sorted(usable, key=lambda p: key("sample", source.seed, p.id)))
+    while source.count is None or len(found.problems) < source.count:
+        missing = _BATCH if source.count is None else max(_LEAST_BATCH, source.count - len(found.problems))
+        batch = list(islice(usable, missing))
+        if not batch:
+            break
+        _take(batch, check, source.count, found)
+    _require(source, found, enough)
+    return found
+
+
+def _distinct(items: Iterable[Problem | LeftOut], found: Selection, seen: set[bytes]) -> Iterator[Problem]:
+    ids: set[str] = set()
+    for item in items:
+        if isinstance(item, LeftOut):
+            found.leave_out(item.reason, item.where)
+        elif item.id in ids:
+            found.leave_out(DUPLICATE_ID, item.id)
+        elif (content := _content(item)) in seen:
+            found.leave_out(DUPLICATE_PROBLEM, item.id)
+        else:
+            ids.add(item.id)
+            seen.add(content)
+            yield item
+
+
+def _content(problem: Problem) -> bytes:
+    """Equal for two rows that are the same problem with the same solution, whatever they are called."""
+    parts = (problem.kind, problem.question.strip(), problem.reference.strip(), problem.answer, problem.tests)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+def _take(batch: Sequence[Problem], check: Check | None, count: int | None, found: Selection) -> None:
+    reasons = check(batch) if check is not None else [""] * len(batch)
+    for problem, reason in zip(batch, reasons, strict=True):
+        if len(found.problems) == count:
+            return
+        if reason:
+            found.leave_out(reason, problem.id)
+        else:
+            found.problems.append(problem)
+
+
+def _require(source: SourceConfig, found: Selection, enough: float) -> None:
+    if found.rows == 0:
+        raise DataError(f"data source {source.name}: it is empty; give a source with at least one problem")
+    if source.min_count is None and source.count is not None and found.rows < source.count:
+        raise DataError(
+            f"data source {source.name}: it has {found.rows} problems and count is {source.count}; lower count, or "
+            "leave it out to take all"
+        )
+    wanted = found.rows if source.count is None else source.count
+    need = source.min_count or max(1, math.ceil(enough * wanted))
+    if len(found.problems) >= need:
+        return
+    raise DataError(
+        f"data source {source.name}: {len(found.problems)} of {found.rows} rows can be used and at least {need} are "
+        f"needed; left out: {_reasons(found)}; mend the data, or set min_count to what is enough"
+    )
+
+
+def _reasons(found: Selection) -> str:
+    ordered = sorted(found.left_out.items(), key=lambda item: (-item[1], item[0]))
+    return "; ".join(f"{reason} {n} ({', '.join(found.examples[reason])})" for reason, n in ordered) or "none"
