@@ -15,7 +15,15 @@ import warnings
 from safetensors import SafetensorError
 
 from tad_core.errors import ArtifactError, TADError
-from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY, say
+from tad_core.training.exits import (
+    CHILD_VARIABLE,
+    ERROR_PREFIX,
+    EXIT_INTERRUPTED,
+    EXIT_OUT_OF_MEMORY,
+    STOPPED,
+    say,
+    when_gone,
+)
 
 _PR_SET_PDEATHSIG = 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
@@ -30,8 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--local_rank", "--local-rank", help=argparse.SUPPRESS
     )  # the deepspeed launcher adds it
     path = parser.parse_args(arguments).spec
-    if CHILD_VARIABLE in os.environ and not _die_with_parent():
-        return 1
+    if tag := os.environ.get(CHILD_VARIABLE):
+        if not _die_with_parent():
+            return 1
+        when_gone(tag, lambda: os.kill(os.getpid(), signal.SIGTERM))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from tad_core.training.recorder import StopRequest  # torch: after the parent is watched
 
@@ -46,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         hide_other_gpus(spec.model.device)
         if train(spec, stop):
             return 0
-        say("stopped on request; the checkpoint is saved, run the same command again to go on")
+        _report("SubprocessError", STOPPED)  # a launcher in between has exit statuses of its own
         return EXIT_INTERRUPTED
     except TADError as error:
         _report(type(error).__name__, str(error))

@@ -1,7 +1,8 @@
 """Checkpoints that exist only when they are whole: a marker file is written last.
 
-A checkpoint is a folder ``checkpoint-<step>``; its marker lists the files and their sizes. A process killed at any
-point leaves either no marker or a complete checkpoint.
+A checkpoint is a folder ``checkpoint-<step>``; its marker lists the files with their sizes and hashes. A process
+killed at any point leaves either no marker or a complete checkpoint, also where a library writes in place
+(DeepSpeed does), and a file damaged later is found out before it is read.
 """
 
 from __future__ import annotations
@@ -10,44 +11,81 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tad_core.artifacts.durable import publish, sync
+from tad_core.artifacts.fingerprint import file_sha256
+from tad_core.errors import ConfigError
 
 MARKER = "complete.json"
 PREFIX = "checkpoint-"
 KEEP = 2
 
 
-def seal(folder: Path, mark: str) -> None:
-    """Sync every file of a checkpoint, then publish its marker."""
-    files = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
-    for name in files:
-        sync(folder / name)
+def seal(folder: Path, mark: str, layout: str) -> None:
+    """Sync every file of a checkpoint, then publish its marker.
+
+    Args:
+        folder: the checkpoint, written by all processes.
+        mark: identity of the run.
+        layout: how the optimizer's state is stored; see ``check_layout``.
+    """
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        sync(path)
+        files[str(path.relative_to(folder))] = [path.stat().st_size, file_sha256(path)]
     sync(folder)
-    write_atomic(
-        folder / MARKER, json.dumps({"mark": mark, "step": step_of(folder), "files": files}, indent=1)
-    )
+    marker = {"mark": mark, "step": step_of(folder), "layout": layout, "files": files}
+    write_atomic(folder / MARKER, json.dumps(marker, indent=1))
     sync(folder.parent)
 
 
 def newest(output: Path, mark: str) -> Path | None:
-    """The complete checkpoint of run ``mark`` with the most steps."""
-    return next((folder for folder in reversed(_folders(output)) if is_complete(folder, mark)), None)
+    """The checkpoint of run ``mark`` with the most steps among those whose every byte is as it was written."""
+    return next((folder for folder in reversed(_folders(output)) if is_intact(folder, mark)), None)
 
 
 def is_complete(folder: Path, mark: str) -> bool:
     """Whether the marker is there, is of run ``mark``, and every file has the size it says."""
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        sizes = {name: (folder / name).stat().st_size for name in marker["files"]}
+        marker = _marker(folder)
+        return bool(
+            marker["mark"] == mark
+            and all((folder / name).stat().st_size == size for name, (size, _) in marker["files"].items())
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return bool(marker.get("mark") == mark and sizes == marker["files"])
 
 
-def clean(output: Path, mark: str, keep: int = KEEP) -> None:
-    """Drop incomplete checkpoints, those of other runs, and all but the newest ``keep``."""
-    whole = [folder for folder in _folders(output) if is_complete(folder, mark)]
+def is_intact(folder: Path, mark: str) -> bool:
+    """Whether it is complete and every file has the hash it should have; reads everything."""
+    if not is_complete(folder, mark):
+        return False
+    files = _marker(folder)["files"]
+    return all(file_sha256(folder / name) == digest for name, (_, digest) in files.items())
+
+
+def check_layout(folder: Path, layout: str) -> None:
+    """Refuse to go on from a checkpoint whose optimizer state this run could not read.
+
+    Raises:
+        ConfigError: it was written with other values of ``distill.deepspeed``, ``processes`` or ``nodes``.
+    """
+    found = _marker(folder)["layout"]
+    if found != layout:
+        raise ConfigError(
+            f"distill.deepspeed: {folder} was written with {found}, and this run has {layout}; set deepspeed, "
+            f"processes and nodes as they were, or remove {folder.parent} to start again"
+        )
+
+
+def clean(output: Path, mark: str, keep: int = KEEP, until: int | None = None) -> None:
+    """Drop incomplete checkpoints, those of other runs, all after step ``until``, and all but the newest ``keep``."""
+    whole = [
+        folder
+        for folder in _folders(output)
+        if is_complete(folder, mark) and (until is None or step_of(folder) <= until)
+    ]
     for folder in _folders(output):
         if folder not in whole[-keep:]:
             # The marker goes first, so that a kill in the middle leaves nothing that looks whole.
@@ -65,6 +103,13 @@ def write_atomic(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(text, encoding="utf-8")
     publish(part, path)
+
+
+def _marker(folder: Path) -> dict[str, Any]:
+    found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{folder / MARKER} is no marker")
+    return found
 
 
 def _folders(output: Path) -> list[Path]:

@@ -44,7 +44,7 @@ class Collator:
     def __init__(self, table: TrainingTable, plan: StatePlan, objective: Objective, tokens: Tokens) -> None:
         self.table, self.plan, self.objective, self.tokens = table, plan, objective, tokens
         self._step = -1
-        self._totals_2 = torch.ones(2)
+        self._totals_2 = torch.ones(2, dtype=torch.long)
 
     def __call__(self, indices: list[int]) -> Batch:
         """The tensors of these states; they belong to one optimizer step."""
@@ -79,7 +79,8 @@ class Collator:
         """``totals_2`` of a whole optimizer step: the same on every device, so none has to be asked."""
         part = slice(step * self.plan.batch, (step + 1) * self.plan.batch)
         marks = self._mark(self.plan.row_S[part], self.plan.draw_S[part])
-        return torch.tensor(self.objective.totals(marks), dtype=torch.float32)
+        # Whole numbers: DeepSpeed's integration rounds what is floating to bfloat16 on its way to the device.
+        return torch.tensor(self.objective.totals(marks), dtype=torch.long)
 
     def _mark(self, row_B: NDArray[np.int32], draw_B: IntArray) -> Marks:
         return self.objective.mark(self.table.revealed_at_RL[row_B].astype(np.int64), draw_B)

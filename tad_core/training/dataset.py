@@ -9,10 +9,11 @@ G states of an optimizer step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from torch.utils.data import Dataset
 
 from tad_core.config import DistillConfig
 from tad_core.data.problem import read_problem_lines
-from tad_core.data.prompts import student_prompt
+from tad_core.data.prompts import Family, student_prompt, training_teacher_prompt
 from tad_core.errors import ArtifactError, DataError
 from tad_core.objectives.base import IntArray, Objective
 from tad_core.rng import generator
@@ -56,7 +57,10 @@ class TrainingTable:
 
 
 def load_kept(
-    trajectories: Sequence[str | Path], verdicts: Sequence[str | Path], length: int
+    trajectories: Sequence[str | Path],
+    verdicts: Sequence[str | Path],
+    length: int,
+    teacher_ids: Callable[[str], list[int]] | None = None,
 ) -> TrainingTable:
     """The privileged trajectories that passed, in the order of the shards.
 
@@ -64,6 +68,7 @@ def load_kept(
         trajectories: shard files.
         verdicts: one file a shard, same rows in the same order; empty to take every privileged row.
         length: expected response length.
+        teacher_ids: the teacher's prompt of a problem id; default: the prompt of the rollout, which is in the row.
 
     Raises:
         ArtifactError: damaged file, other schema, or verdicts of other rows.
@@ -87,10 +92,31 @@ def load_kept(
     return TrainingTable(
         names=names,
         student=_prompts(*_ragged(table["student_prompt_ids"])),
-        teacher=_prompts(*_ragged(table["teacher_prompt_ids"])),
+        teacher=_prompts(*_ragged(table["teacher_prompt_ids"]))
+        if teacher_ids is None
+        else _prompts_of([teacher_ids(problem_id) for problem_id in table["problem_id"].to_pylist()]),
         response_RL=_square(table["response_ids"], length, "response_ids").astype(np.int32),
         revealed_at_RL=_square(table["revealed_at"], length, "revealed_at").astype(np.int16),
     )
+
+
+def system_prompts(path: str | Path, tokenizer: Any, family: str) -> Callable[[str], list[int]]:
+    """From a problem id to the teacher's prompt with the reference in the system turn; see ``load_kept``.
+
+    Raises:
+        DataError: the file is not a problems.jsonl; when called, a problem that is not in it.
+        ModelError: a family whose system turn is not known.
+    """
+    problems = {problem.id: problem for problem in read_problem_lines(path)}
+    name = cast(Family, family)  # an unknown one is refused below
+
+    @cache
+    def prompt(problem_id: str) -> list[int]:
+        if problem_id not in problems:
+            raise DataError(f"problems: {path} has no problem {problem_id!r}, of which there is a trajectory")
+        return training_teacher_prompt(tokenizer, problems[problem_id], name)
+
+    return prompt
 
 
 def load_references(
@@ -115,8 +141,7 @@ def load_references(
             f"problems: none of the {len(problems)} references in {path} fits into {length - 1} tokens; "
             "raise rollout.response_length"
         )
-    flat = np.array([token for prompt in prompts for token in prompt], dtype=np.int32)
-    plain = _prompts(flat, np.array([len(p) for p in prompts], dtype=np.int64))
+    plain = _prompts_of(prompts)
     order_RL = np.zeros((len(names), length), dtype=np.int16)  # references have no reveal order
     return TrainingTable(names, plain, plain, np.array(responses, dtype=np.int32), order_RL), len(
         problems
@@ -192,6 +217,11 @@ def _prompts(flat: NDArray[Any], length_R: IntArray) -> Prompts:
     ids_RP = np.zeros((len(length_R), int(length_R.max())), dtype=np.int32)
     ids_RP[np.arange(ids_RP.shape[1])[None, :] < length_R[:, None]] = flat
     return Prompts(ids_RP, length_R)
+
+
+def _prompts_of(prompts: Sequence[list[int]]) -> Prompts:
+    flat = np.array([token for prompt in prompts for token in prompt], dtype=np.int32)
+    return _prompts(flat, np.array([len(p) for p in prompts], dtype=np.int64))
 
 
 def _square(column: Any, length: int, name: str) -> NDArray[Any]:

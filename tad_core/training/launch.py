@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import json
 import os
-import shutil
+import re
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -24,15 +22,28 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from tad_core import errors
-from tad_core.errors import ConfigError, OutOfMemoryError, SubprocessError, TADError
-from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
+from tad_core.errors import OutOfMemoryError, SubprocessError, TADError
+from tad_core.training.command import check_settings, command_for, guarded
+from tad_core.training.exits import (
+    CHILD_VARIABLE,
+    ERROR_PREFIX,
+    EXIT_INTERRUPTED,
+    EXIT_OUT_OF_MEMORY,
+    STOPPED,
+    parent_tag,
+)
+from tad_core.training.invitation import invitation
 from tad_core.training.spec import TrainingSpec, write_spec
 
-#: between the polite request and the kill
-GRACE_S = 10.0
+__all__ = ["command_for", "explain", "guarded", "launch", "stop", "watch"]
+
+#: between the polite request and the kill: a step ends and a checkpoint is written; Prefect waits as long
+GRACE_S = 30.0
 #: how long a run waits for an earlier one in the same folder, which may be saving its last checkpoint
 LOCK_WAIT_S = 60.0
 _TAIL_LINES = 20
+#: how torchrun (of the first to fail) and deepspeed say that a process ended by SIGKILL
+_RANK_KILLED = re.compile(r"Root Cause(?s:.*)exitcode\s*:\s*-9\b|exits with return code = -9\b")
 
 OnLine = Callable[[str], None]
 
@@ -51,46 +62,19 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
     output = Path(spec.output)
     output.mkdir(parents=True, exist_ok=True)
     spec_file, log_file = output / "spec.json", output / "train.log"
-    write_spec(spec, spec_file)
-    command = command_for(spec, spec_file)
-    with _alone(output) as lock:
+    check_settings(spec.distill)
+    write_spec(with_absolute_paths(spec), spec_file)
+    with _alone(output) as lock, invitation(spec, output) as seat:
+        command = command_for(spec, spec_file, seat)
         watch(command, log_file, spec.distill.timeout_s, on_line, keep_open=[lock])
     return output
 
 
-def command_for(spec: TrainingSpec, spec_file: Path) -> list[str]:
-    """The command line of a spec.
-
-    Raises:
-        ConfigError: the launcher does not fit the settings, or is not installed.
-    """
-    config, module = spec.distill, ["-m", "tad_core.training", str(spec_file)]
-    if config.deepspeed is not None and not Path(config.deepspeed).is_file():
-        raise ConfigError(f"distill.deepspeed: {config.deepspeed} is not a file; give a DeepSpeed JSON file")
-    if config.launcher == "python":
-        if config.processes > 1:
-            raise ConfigError(
-                f"distill.launcher: python starts one process and distill.processes is {config.processes}; "
-                "use torchrun or deepspeed"
-            )
-        command = [sys.executable, *module]
-    elif config.launcher == "torchrun":
-        agent = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={config.processes}"]
-        command = [sys.executable, *agent, *module]
-    else:
-        if importlib.util.find_spec("deepspeed") is None:
-            raise ConfigError(
-                "distill.launcher: deepspeed is not installed; pip install 'tad[gpu]', or use torchrun"
-            )
-        agent = ["-m", "deepspeed.launcher.runner", "--num_gpus", str(config.processes), "--module"]
-        command = [sys.executable, *agent, *module[1:]]
-    return guarded(command)
-
-
-def guarded(command: list[str]) -> list[str]:
-    """The command with a SIGTERM at its parent's death, where the system has ``setpriv``."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
+def with_absolute_paths(spec: TrainingSpec) -> TrainingSpec:
+    """The spec with paths of settings that mean the same in every working folder."""
+    config = spec.distill
+    changes = {n: str(Path(p).resolve()) for n in ("deepspeed", "hostfile") if (p := getattr(config, n))}
+    return spec.model_copy(update={"distill": config.model_copy(update=changes)})
 
 
 @contextlib.contextmanager
@@ -126,10 +110,11 @@ def watch(
     timeout_s: float | None = None,
     on_line: OnLine | None = None,
     keep_open: Sequence[int] = (),
+    folder: str | None = None,
 ) -> None:
     """Run a command to its end, its output teed; raises what ``launch`` raises.
 
-    ``keep_open`` are file descriptors that the child inherits.
+    ``keep_open`` are file descriptors that the child inherits; ``folder`` is where it works.
     """
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     reported: list[str] = []
@@ -143,6 +128,7 @@ def watch(
         errors="replace",
         env=_environment(),
         pass_fds=keep_open,
+        cwd=folder,
     )
 
     def time_is_up() -> None:
@@ -192,33 +178,40 @@ def _tee(
 
 def explain(status: int, tail: Iterable[str], reported: list[str], log_file: Path) -> TADError:
     """The error that an exit status and the child's own report stand for."""
-    for text in reported:
-        with contextlib.suppress(ValueError, KeyError):
-            report = json.loads(text)
-            if report["kind"] == "OutOfMemoryError":
-                return OutOfMemoryError(
-                    f"training ran out of memory ({report['message']}); lower distill.micro_batch_size, or set "
-                    f"distill.gradient_checkpointing (log: {log_file})"
-                )
-            kind = getattr(errors, report["kind"], SubprocessError)
-            return (
-                kind(report["message"]) if issubclass(kind, TADError) else SubprocessError(report["message"])
-            )
+    if told := _told(reported, log_file):
+        return told
     if status == EXIT_OUT_OF_MEMORY:
         return OutOfMemoryError(
             f"training ran out of memory; lower distill.micro_batch_size (log: {log_file})"
         )
     if status == EXIT_INTERRUPTED:
-        return SubprocessError(
-            "training was asked to stop and saved a checkpoint; run the same command to go on"
-        )
+        return SubprocessError(STOPPED)
     last = "\n".join(tail)
-    if status in (-9, 137):  # nobody here sends SIGKILL before the timer does
+    if status in (-9, 137) or _RANK_KILLED.search(last):  # nobody here sends SIGKILL before the timer does
         return OutOfMemoryError(
             "training was killed (SIGKILL), which is what the system does when host memory runs out; lower "
             f"distill.micro_batch_size or rollout sizes (log: {log_file}), last lines:\n{last}"
         )
     return SubprocessError(f"training ended with status {status} (log: {log_file}), last lines:\n{last}")
+
+
+def _told(reported: list[str], log_file: Path) -> TADError | None:
+    """What the processes said of themselves; the most telling of it, since one that fails takes others with it."""
+    found: list[TADError] = []
+    for text in reported:
+        with contextlib.suppress(ValueError, KeyError):
+            report = json.loads(text)
+            message = report["message"]
+            if report["kind"] == "OutOfMemoryError":
+                message = (
+                    f"training ran out of memory ({message}); lower distill.micro_batch_size, or set "
+                    f"distill.gradient_checkpointing (log: {log_file})"
+                )
+            kind = getattr(errors, report["kind"], SubprocessError)
+            found.append(kind(message) if issubclass(kind, TADError) else SubprocessError(message))
+    plain = [error for error in found if type(error) is SubprocessError]
+    telling = [error for error in found if type(error) is not SubprocessError]
+    return next(iter([*telling, *plain]), None)
 
 
 def stop(process: subprocess.Popen[str], grace_s: float = GRACE_S) -> None:
@@ -250,5 +243,5 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
         "TRANSFORMERS_VERBOSITY": "error",
-        CHILD_VARIABLE: "1",
+        CHILD_VARIABLE: parent_tag(),
     }

@@ -10,6 +10,8 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +29,18 @@ from tad_core.training.checkpoint import write_atomic
 from tad_core.training.exits import EXIT_INTERRUPTED, say
 
 LOSSES = "losses.jsonl"
+_MEANS = ("loss", "near", "distant", "grad_norm")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step whose line is not written yet; ``sums_4``: near and distant sums, and by what they are divided."""
+
+    number: int
+    lr: float
+    wall_s: float
+    sums_4: Tensor
+    norm: Tensor
 
 
 class StopRequest:
@@ -57,8 +71,11 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self._wall_before = 0.0
         self._started = time.monotonic()
         self._now_4: Tensor | None = None
-        self._waiting: list[tuple[int, float, float, Tensor]] = []  # step, lr, wall_s, sums and totals
+        self._norm: Tensor | float = 0.0
+        self._waiting: list[_Step] = []
         self._lr = 0.0
+        #: told of the mean figures of every progress line, see ``distill.report_to``
+        self.report: Callable[[dict[str, float]], None] | None = None
 
     def resume(self, step: int) -> None:
         """Cut the loss file back to ``step``: what came after it is computed again."""
@@ -72,9 +89,13 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         """Count one micro-batch; no host synchronisation."""
         sums_2 = torch.stack([parts.near_sum, parts.distant_sum])
         if self._now_4 is None:
-            self._now_4 = torch.cat([sums_2, totals_2])
+            self._now_4 = torch.cat([sums_2, totals_2.to(sums_2.dtype)])
         else:
             self._now_4[:2] += sums_2
+
+    def add_norm(self, norm: Tensor | float | None) -> None:
+        """Note the step's gradient norm before clipping, the same on every device."""
+        self._norm = 0.0 if norm is None else norm
 
     # --- called by the trainer ----------------------------------------------------------------------
 
@@ -98,7 +119,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         """File the step; log, save or stop where it is due."""
         assert self._now_4 is not None
         wall_s = self._wall_before + time.monotonic() - self._started
-        self._waiting.append((state.global_step, self._lr, wall_s, self._now_4))
+        norm = torch.as_tensor(self._norm, dtype=torch.float32, device=self._now_4.device).detach()
+        self._waiting.append(_Step(state.global_step, self._lr, wall_s, self._now_4, norm))
         self._now_4 = None
         last = state.global_step >= self.steps
         wanted = self._agreed()
@@ -113,19 +135,20 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         """Whether any device was asked to stop: all of them must stop after the same step."""
         if not (dist.is_available() and dist.is_initialized()):
             return self.stop.wanted
-        flag = torch.tensor(float(self.stop.wanted), device=self._waiting[-1][3].device)
+        flag = torch.tensor(float(self.stop.wanted), device=self._waiting[-1].sums_4.device)
         dist.all_reduce(flag, op=dist.ReduceOp.MAX)
         return bool(flag.item())
 
     def _flush(self, args: TrainingArguments) -> None:
-        sums_S4 = torch.stack([sums_4 for *_, sums_4 in self._waiting])
+        sums_S4 = torch.stack([step.sums_4 for step in self._waiting])
+        norms = torch.stack([step.norm for step in self._waiting]).tolist()
         if dist.is_available() and dist.is_initialized():
             shares_S2 = sums_S4[:, :2].contiguous()
             dist.all_reduce(shares_S2)  # the totals are those of all devices already
             sums_S4[:, :2] = shares_S2
         rows = [
-            self._line(step, lr, wall_s, *sums)
-            for (step, lr, wall_s, _), sums in zip(self._waiting, sums_S4.tolist(), strict=True)
+            self._line(step, norm, *sums)
+            for step, norm, sums in zip(self._waiting, norms, sums_S4.tolist(), strict=True)
         ]
         self._waiting.clear()
         if args.process_index == 0:
@@ -140,25 +163,18 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
                 )
 
     def _line(
-        self,
-        step: int,
-        lr: float,
-        wall_s: float,
-        near: float,
-        distant: float,
-        near_count: float,
-        distant_count: float,
+        self, step: _Step, norm: float, near: float, distant: float, near_count: float, distant_count: float
     ) -> dict[str, Any]:
         near_mean, distant_mean = near / max(near_count, 1.0), distant / max(distant_count, 1.0)
         weight = self.config.weight_distant
         return {
-            "step": step, "loss": near_mean + weight * distant_mean, "near": near_mean, "distant": distant_mean,
-            "near_count": int(near_count), "distant_count": int(distant_count), "lr": lr,
-            "wall_s": round(wall_s, 3),
+            "step": step.number, "loss": near_mean + weight * distant_mean, "near": near_mean,
+            "distant": distant_mean, "near_count": int(near_count), "distant_count": int(distant_count),
+            "grad_norm": norm, "lr": step.lr, "wall_s": round(step.wall_s, 3),
         }  # fmt: skip
 
     def _tell(self, rows: list[dict[str, Any]]) -> None:
-        mean = {name: sum(row[name] for row in rows) / len(rows) for name in ("loss", "near", "distant")}
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in _MEANS}
         step, spent_s = rows[-1]["step"], rows[-1]["wall_s"] - self._wall_before
         rate = (step - self.done_before) / max(spent_s, 1e-9)
         say(
@@ -166,6 +182,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             f"lr {rows[-1]['lr']:.3g} states/s {rate * self.config.global_batch_size:.4g} "
             f"eta_s {(self.steps - step) / max(rate, 1e-9):.0f}",
         )
+        if self.report is not None:
+            states_per_s = rate * self.config.global_batch_size
+            self.report({**mean, "learning_rate": rows[-1]["lr"], "states_per_s": states_per_s})
 
 
 def read_losses(path: Path) -> list[dict[str, Any]]:

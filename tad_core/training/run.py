@@ -6,22 +6,25 @@ import json
 import os
 import shutil
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from transformers import TrainingArguments
 
 from tad_core.errors import ConfigError
+from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.models.lora import add_lora, base_of, save_adapter
 from tad_core.objectives import make_objective
 from tad_core.training import checkpoint
 from tad_core.training.collate import Collator, Tokens
-from tad_core.training.dataset import StatePlan, TrainingTable, load_kept, load_references
+from tad_core.training.dataset import StatePlan, TrainingTable, load_kept, load_references, system_prompts
 from tad_core.training.exits import say
+from tad_core.training.group import Group
 from tad_core.training.recorder import LOSSES, Recorder, StopRequest, read_losses
 from tad_core.training.spec import TrainingSpec
-from tad_core.training.trainer import DistillTrainer, training_arguments
+from tad_core.training.trainer import DistillTrainer, layout_of, training_arguments
 
 SUMMARY = "summary.json"
 ADAPTER = "adapter"
@@ -35,49 +38,90 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
     Raises:
         TADError: wrong settings, missing or damaged input.
     """
-    config, output = spec.distill, Path(spec.output)
-    world_size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    if config.global_batch_size % (config.micro_batch_size * world_size):
+    config, output, group = spec.distill, Path(spec.output), Group.here()
+    if config.global_batch_size % (config.micro_batch_size * group.size):
         raise ConfigError(
             f"distill.global_batch_size: {config.global_batch_size} is not a multiple of micro_batch_size x devices "
-            f"({config.micro_batch_size} x {world_size}); change one of the three"
+            f"({config.micro_batch_size} x {group.size}); change one of the three"
         )
-    output.mkdir(parents=True, exist_ok=True)
-    if finished(output, spec.mark):
-        return True
     device = pick_device(spec.model.device)
     if spec.model.threads is not None:
         torch.set_num_threads(spec.model.threads)
+    output.mkdir(parents=True, exist_ok=True)
+    args = training_arguments(config, output, group.size, device)
+    group.check_shared(output)
+    if group.from_first(lambda: finished(output, spec.mark)):
+        return True
+    with group.together():
+        trainer, rows = _prepare(spec, args, device, stop)
+    resumed = group.from_first(lambda: _resume(trainer, rows))
+    trainer.train(resume_from_checkpoint=resumed)
+    if trainer.recorder.granted:
+        return False
+    if group.first:
+        _finish(trainer, spec, rows, str(device))
+    return True
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What is trained on, in numbers."""
+
+    rows: int
+    too_long: int
+    states_per_epoch: int
+
+
+def _prepare(
+    spec: TrainingSpec, args: TrainingArguments, device: torch.device, stop: StopRequest
+) -> tuple[DistillTrainer, _Rows]:
+    """Model, data and trainer of this process."""
+    config = spec.distill
     objective = make_objective(config, spec.window)
     model = add_lora(load_model(spec.model, str(device)), config.lora, config.seed)
     base = base_of(model)
     base.gradient_checkpointing = config.gradient_checkpointing
-    table, too_long = _table(spec, base.eos_token_id)
+    if config.compile:
+        compile_layers(base)
+    table, too_long = _table(spec, base)
     plan = StatePlan(table, objective, config)
+    args.max_steps = plan.steps
     collator = Collator(table, plan, objective, Tokens(mask=base.mask_token_id, pad=base.eos_token_id))
-    args = training_arguments(config, output, plan.steps, world_size, device)
-    recorder = Recorder(output, config, plan.steps, stop)
+    recorder = Recorder(Path(spec.output), config, plan.steps, stop)
     autocast = config.bf16 and device.type == "cuda" and torch.cuda.is_bf16_supported()
     trainer = DistillTrainer(model, args, plan, collator, objective, recorder, autocast, spec.mark)
+    return trainer, _Rows(len(table), too_long, plan.epoch_states)
 
-    resumed = checkpoint.newest(output, spec.mark)
-    if rank == 0:
-        checkpoint.clean(output, spec.mark)
-        recorder.resume(checkpoint.step_of(resumed) if resumed else 0)
-        start = f"resuming from step {recorder.done_before}" if resumed else "starting"
-        say(
-            f"{start}: {len(table)} rows, {plan.epoch_states} states an epoch, {plan.steps} steps of "
-            f"{config.global_batch_size} on {world_size} x {device.type}"
-            + (f"; {too_long} references left out, too long for the response" if too_long else ""),
-        )
-    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-    if recorder.granted:
-        return False
-    if rank == 0:
-        facts = {"rows": len(table), "too_long": too_long, "states_per_epoch": plan.epoch_states}
-        facts["trainable_parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        _finish(trainer, spec, facts, str(device), autocast)
-    return True
+
+def _resume(trainer: DistillTrainer, rows: _Rows) -> str | None:
+    """The checkpoint to go on from; losses and checkpoints after it are dropped. Called in one process."""
+    output, recorder, args = Path(trainer.args.output_dir), trainer.recorder, trainer.args
+    found = checkpoint.newest(output, trainer.mark)
+    if found:
+        checkpoint.check_layout(found, layout_of(args))
+    done = checkpoint.step_of(found) if found else 0
+    checkpoint.clean(output, trainer.mark, until=done)
+    recorder.resume(done)
+    say(
+        f"{f'resuming from step {done}' if found else 'starting'}: {rows.rows} rows, {rows.states_per_epoch} states "
+        f"an epoch, {recorder.steps} steps of {recorder.config.global_batch_size} on {args.world_size} x "
+        f"{args.device.type}"
+        + (f"; {rows.too_long} references left out, too long for the response" if rows.too_long else ""),
+    )
+    return str(found) if found else None
+
+
+def compile_layers(base: DiffusionLM) -> None:
+    """Compile every layer in place: one graph with the adapter, one without, for all layers and widths.
+
+    Names of modules and weights stay as they are, so that checkpoints do not differ.
+    """
+    # Of each graph there is one for the first width and one for all others, with and without padding, and PEFT's
+    # layers are two more kinds; the default of 8 would be met, and what comes after it is run uncompiled.
+    torch._dynamo.config.recompile_limit = 64
+    layers = [m for m in base.modules() if type(m).__name__ in base._no_split_modules]
+    for layer in layers:
+        layer.compile()
 
 
 def pick_device(device: str) -> torch.device:
@@ -126,17 +170,21 @@ def finished(output: Path, mark: str) -> bool:
     return True
 
 
-def _table(spec: TrainingSpec, eos_token_id: int) -> tuple[TrainingTable, int]:
-    if spec.distill.objective == "sft":
+def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
+    config = spec.distill
+    if config.objective == "sft":
         assert spec.problems is not None, "the spec's validator asks for it"
         tokenizer = load_tokenizer(spec.model)
-        return load_references(spec.problems, tokenizer, eos_token_id, spec.response_length)
-    return load_kept(spec.trajectories, spec.verdicts, spec.response_length), 0
+        return load_references(spec.problems, tokenizer, base.eos_token_id, spec.response_length)
+    teacher_ids = None
+    if config.teacher_prompt == "system":
+        assert spec.problems is not None, "the spec's validator asks for it"
+        family = str(base.config.model_type).lower()
+        teacher_ids = system_prompts(spec.problems, load_tokenizer(spec.model), family)
+    return load_kept(spec.trajectories, spec.verdicts, spec.response_length, teacher_ids), 0
 
 
-def _finish(
-    trainer: DistillTrainer, spec: TrainingSpec, facts: dict[str, Any], device: str, autocast: bool
-) -> None:
+def _finish(trainer: DistillTrainer, spec: TrainingSpec, rows: _Rows, device: str) -> None:
     """Write the adapter, then the summary that says the run is complete."""
     output = Path(spec.output)
     part = output / f".{ADAPTER}.{os.getpid()}"
@@ -152,9 +200,11 @@ def _finish(
         "window": spec.window,
         "steps": len(losses),
         "states": len(losses) * spec.distill.global_batch_size,
-        **facts,
+        **asdict(rows),
+        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "processes": trainer.args.world_size,
         "device": device,
-        "autocast_bf16": autocast,
+        "autocast_bf16": trainer.autocast,
         "wall_s": losses[-1]["wall_s"],
         "states_per_s": round(
             len(losses) * spec.distill.global_batch_size / max(losses[-1]["wall_s"], 1e-3), 2

@@ -50,15 +50,17 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.objective, self.recorder, self.mark = objective, recorder, mark
-        self._autocast = autocast
+        self.autocast = autocast
         self._layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
         self._chunk = max(1, LOGITS_AT_ONCE // base_of(model).vocab_size)
+        if args.report_to:
+            recorder.report = self._report
 
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: object = None) -> Tensor:
         """One micro-batch, forward and backward; returns its share of the step's loss."""
         del num_items_in_batch  # the counts of the step travel with the batch
         batch = cast(Batch, self._prepare_inputs(inputs))
-        with torch.autocast(self.args.device.type, dtype=torch.bfloat16, enabled=self._autocast):
+        with torch.autocast(self.args.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             parts = self._loss(model, batch)
         # Data-parallel wrappers average over devices; a share is to be added.
         kwargs = {"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}
@@ -106,11 +108,24 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             for layer in self._layers:
                 layer._disable_adapters = False
 
+    def _report(self, figures: dict[str, float]) -> None:
+        self.callback_handler.on_log(self.args, self.state, self.control, figures)
+
     # --- what the Trainer would do otherwise --------------------------------------------------------
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> Sampler[int]:
         """The plan's order, as it is."""
         return SequentialSampler(self.train_dataset)
+
+    def _prepare_input(self, data: Any) -> Any:
+        """To the device and nothing more: the Trainer's own would round weights of rows to DeepSpeed's dtype."""
+        return {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in data.items()}
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """Clip, and note the norm."""
+        norm = super()._clip_grad_norm(model)
+        self.recorder.add_norm(norm)
+        return norm
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: it would walk all parameters every micro-batch."""
@@ -123,7 +138,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             dist.barrier()
         if self.args.should_save:
             output = Path(self.args.output_dir)
-            checkpoint.seal(output / f"{checkpoint.PREFIX}{self.state.global_step}", self.mark)
+            folder = output / f"{checkpoint.PREFIX}{self.state.global_step}"
+            checkpoint.seal(folder, self.mark, layout_of(self.args))
             checkpoint.clean(output, self.mark)
 
     def _save_rng_state(self, output_dir: str) -> None:
@@ -145,17 +161,21 @@ def _rows(student_D: Tensor, teacher_D: Tensor | None, batch: Batch, part: str, 
     )
 
 
+def layout_of(args: TrainingArguments) -> str:
+    """How a checkpoint holds the optimizer's state: whole, or in one part a process, as ZeRO does."""
+    return f"ZeRO on {args.world_size} processes" if args.deepspeed else "no ZeRO"
+
+
 def training_arguments(
-    config: DistillConfig, output: Path, steps: int, world_size: int, device: torch.device
+    config: DistillConfig, output: Path, world_size: int, device: torch.device
 ) -> TrainingArguments:
-    """The Trainer's settings for a run of ``steps`` optimizer steps."""
+    """The Trainer's settings; the number of steps is still to be set. The processes of the run meet in here."""
     schedule = config.schedule
     if schedule == "constant" and config.warmup_steps:
         schedule = "constant_with_warmup"  # type: ignore[assignment]
     on_gpu = device.type == "cuda"
     return TrainingArguments(
         output_dir=str(output),
-        max_steps=steps,
         per_device_train_batch_size=config.micro_batch_size,
         gradient_accumulation_steps=config.global_batch_size // (config.micro_batch_size * world_size),
         learning_rate=config.learning_rate,
@@ -178,7 +198,7 @@ def training_arguments(
         logging_strategy="no",
         logging_nan_inf_filter=False,
         save_strategy="no",
-        report_to=[],
+        report_to=list(config.report_to),
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=[],

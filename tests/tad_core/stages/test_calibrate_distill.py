@@ -177,7 +177,17 @@ def test_distil_trains_in_a_child_and_keeps_the_adapter(config, made, windows, t
     }  # fmt: skip
     rows = [json.loads(line) for line in ref.local("losses.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
-    assert set(rows[0]) == {"step", "loss", "near", "distant", "near_count", "distant_count", "lr", "wall_s"}
+    assert set(rows[0]) == {
+        "step",
+        "loss",
+        "near",
+        "distant",
+        "near_count",
+        "distant_count",
+        "grad_norm",
+        "lr",
+        "wall_s",
+    }
     assert ref.read_json("summary.json")["rows"] == 3  # four privileged, one of which was wrong
     assert [(p.stage, p.done, p.total, p.unit) for p in told] == [
         ("distill quality", i, 4, "steps") for i in range(1, 5)

@@ -14,7 +14,7 @@ def make(output, step, mark="m", sealed=True):
     (folder / "weights.bin").write_bytes(b"x" * 100)
     (folder / "inner" / "state.json").write_text("{}")
     if sealed:
-        seal(folder, mark)
+        seal(folder, mark, "no ZeRO")
     return folder
 
 
@@ -74,7 +74,7 @@ def test_a_kill_before_the_marker_leaves_none(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "write_atomic", killed)
     with pytest.raises(KeyboardInterrupt):
-        seal(folder, "m")
+        seal(folder, "m", "no ZeRO")
     assert newest(tmp_path, "m") is None
 
 

@@ -123,4 +123,4 @@ def test_sft_rows_carry_their_weights(world, made, tmp_path):
     assert batch["near_weights_N"].shape == batch["near_labels_N"].shape
     assert batch["near_weights_N"].min() >= 1
     assert batch["totals_2"].tolist() == [8 * world.LENGTH, 0]
-    assert batch["totals_2"].dtype == torch.float32
+    assert batch["totals_2"].dtype == torch.long  # see Collator.step_totals

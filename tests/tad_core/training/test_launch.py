@@ -14,8 +14,9 @@ import pytest
 
 from tad_core.errors import ConfigError, DataError, OutOfMemoryError, SubprocessError
 from tad_core.training import launch as module
+from tad_core.training.command import guarded
 from tad_core.training.exits import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
-from tad_core.training.launch import command_for, explain, guarded, watch
+from tad_core.training.launch import explain, watch
 
 
 def script(text):
@@ -49,6 +50,34 @@ def test_what_an_exit_means(status, reported, kind, message):
     error = explain(status, ["the last line"], [reported] if reported else [], Path("log"))
     assert type(error) is kind
     assert re.search(message, str(error), re.DOTALL)
+
+
+TORCHRUN = "Root Cause (first observed failure):\n  rank      : 1\n  exitcode  : {} (pid: 7)\n"
+
+
+@pytest.mark.parametrize(
+    ("tail", "kind"),
+    [
+        (TORCHRUN.format(-9), OutOfMemoryError),
+        (TORCHRUN.format(-11), SubprocessError),
+        (
+            "Failures:\n  exitcode  : -9 (pid: 3)\n" + TORCHRUN.format(1),
+            SubprocessError,
+        ),  # killed for another's sake
+        ("Killing subprocess 3\n['python'] exits with return code = -9", OutOfMemoryError),
+    ],
+)
+def test_a_launcher_tells_of_a_killed_process(tail, kind):
+    assert type(explain(1, tail.splitlines(), [], Path("log"))) is kind
+
+
+def test_the_most_telling_report_wins():
+    reports = [
+        '{"kind": "SubprocessError", "message": "another process failed"}',
+        '{"kind": "OutOfMemoryError", "message": "2 GiB"}',
+    ]
+    assert type(explain(1, [], reports, Path("log"))) is OutOfMemoryError
+    assert "another process" in str(explain(1, [], reports[:1], Path("log")))
 
 
 def test_an_unknown_failure_shows_the_last_lines(tmp_path):
@@ -173,27 +202,3 @@ def test_a_child_that_is_still_saving_keeps_the_folder(world, checkpoint, tmp_pa
         module.launch(spec)
     monkeypatch.setattr(module, "LOCK_WAIT_S", 20.0)
     assert module.launch(spec) == tmp_path / "out"
-
-
-def test_commands(world, checkpoint, tmp_path, monkeypatch):
-    def command(**config):
-        spec = world.make_spec(tmp_path, checkpoint, **config)
-        return command_for(spec, Path("s.json"))
-
-    monkeypatch.setattr(module.shutil, "which", lambda name: None)
-    assert command() == [sys.executable, "-m", "tad_core.training", "s.json"]
-    torchrun = command(launcher="torchrun", processes=2)
-    assert torchrun[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    assert torchrun[5:] == ["-m", "tad_core.training", "s.json"]
-    with pytest.raises(ConfigError, match="starts one process"):
-        command(processes=2)
-    with pytest.raises(ConfigError, match=r"distill\.deepspeed: none\.json is not a file"):
-        command(launcher="torchrun", deepspeed="none.json")
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="deepspeed is not installed"):
-        command(launcher="deepspeed")
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
-    deepspeed = command(launcher="deepspeed", processes=2)
-    assert deepspeed[-4:] == ["2", "--module", "tad_core.training", "s.json"]
-    monkeypatch.setattr(module.shutil, "which", lambda name: "/usr/bin/setpriv")
-    assert command()[:3] == ["/usr/bin/setpriv", "--pdeathsig", "TERM"]

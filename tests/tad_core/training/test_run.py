@@ -78,10 +78,10 @@ def test_a_kill_while_saving_costs_that_checkpoint_only(world, checkpoint, tmp_p
     def work():
         original = checkpoints.seal
 
-        def deadly(folder, mark):
+        def deadly(folder, mark, layout):
             if checkpoints.step_of(folder) == 6:
                 os.kill(os.getpid(), signal.SIGKILL)
-            original(folder, mark)
+            original(folder, mark, layout)
 
         checkpoints.seal = deadly
         train(spec, StopRequest())

@@ -37,7 +37,8 @@ def make_trainer(world, checkpoint, tmp_path):
         plan = StatePlan(table, objective, settings)
         collator = Collator(table, plan, objective, Tokens(world.MASK, world.EOS))
         recorder = Recorder(tmp_path, settings, plan.steps, StopRequest())
-        args = training_arguments(settings, tmp_path, plan.steps, 1, CPU)
+        args = training_arguments(settings, tmp_path, 1, CPU)
+        args.max_steps = plan.steps
         return DistillTrainer(model, args, plan, collator, objective, recorder, autocast, "m"), collator
 
     return build

@@ -1,0 +1,155 @@
+"""The command line that starts a training run: one process, the GPUs of a host, or several hosts."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tad_core.config import DistillConfig
+from tad_core.errors import ConfigError
+from tad_core.training.spec import TrainingSpec
+
+_MODULE = "tad_core.training"
+_INSTALL_DEEPSPEED = "pip install 'tad[gpu]'"
+#: what the settings of ``distill`` say and a DeepSpeed file must therefore leave to them
+_OURS = ("optimizer", "scheduler")
+_AUTO = (
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+    "gradient_accumulation_steps",
+    "gradient_clipping",
+)
+
+
+@dataclass(frozen=True)
+class Seat:
+    """The place of one host in a run of several.
+
+    Attributes:
+        host: where the first host is reached.
+        port: its port.
+        number: of this host; the first is 0.
+    """
+
+    host: str
+    port: int
+    number: int
+
+
+def check_settings(config: DistillConfig) -> None:
+    """Find what would stop a training run before it starts; cheap enough to be asked before any stage.
+
+    Raises:
+        ConfigError: launcher, processes, DeepSpeed file or reporters do not fit, or are not installed.
+    """
+    if config.launcher == "python" and config.processes * config.nodes > 1:
+        raise ConfigError(
+            f"distill.launcher: python starts one process and distill.processes x nodes is "
+            f"{config.processes * config.nodes}; use torchrun or deepspeed"
+        )
+    if config.launcher == "deepspeed" and not _installed("deepspeed"):
+        raise ConfigError(
+            f"distill.launcher: deepspeed is not installed; {_INSTALL_DEEPSPEED}, or use torchrun"
+        )
+    if config.hostfile is not None:
+        if config.launcher != "deepspeed":
+            raise ConfigError(
+                f"distill.hostfile: {config.hostfile} is for the deepspeed launcher, not for {config.launcher}"
+            )
+        if not Path(config.hostfile).is_file():
+            raise ConfigError(
+                f"distill.hostfile: {config.hostfile} is not a file; give a DeepSpeed hosts file"
+            )
+    if config.launcher == "deepspeed" and config.nodes > 1 and config.hostfile is None:
+        raise ConfigError(
+            f"distill.hostfile: missing; the deepspeed launcher starts {config.nodes} nodes by ssh from a hosts file. "
+            "Give one, or use torchrun with `tad join` on the others"
+        )
+    if config.deepspeed is not None:
+        _check_deepspeed(config)
+    for name in config.report_to:
+        if not _installed(name) and not (name == "tensorboard" and _installed("tensorboardX")):
+            raise ConfigError(
+                f"distill.report_to: {name} is not installed; pip install {name}, or take it out of the list"
+            )
+
+
+def command_for(spec: TrainingSpec, spec_file: Path, seat: Seat | None = None) -> list[str]:
+    """The command line of a spec; ``seat`` is this host's place where there are several.
+
+    Raises:
+        ConfigError: see ``check_settings``.
+    """
+    config = spec.distill
+    check_settings(config)
+    assert config.nodes == 1 or seat is not None, "several hosts need a place to meet"
+    if config.launcher == "python":
+        return guarded([sys.executable, "-m", _MODULE, str(spec_file)])
+    if config.launcher == "torchrun":
+        agent = ["-m", "torch.distributed.run", f"--nproc-per-node={config.processes}"]
+        if seat is None:
+            agent.append("--standalone")
+        else:
+            agent += [f"--nnodes={config.nodes}", f"--node-rank={seat.number}", f"--master-addr={seat.host}",
+                      f"--master-port={seat.port}"]  # fmt: skip
+        return guarded([sys.executable, *agent, "-m", _MODULE, str(spec_file)])
+    agent = ["-m", "deepspeed.launcher.runner", "--num_gpus", str(config.processes)]
+    if config.hostfile is not None:
+        agent += ["--hostfile", config.hostfile, "--num_nodes", str(config.nodes)]
+    if seat is not None:
+        agent += ["--master_addr", seat.host, "--master_port", str(seat.port)]
+    else:
+        agent += ["--master_port", str(free_port())]  # the default is one for the whole machine
+    return guarded([sys.executable, *agent, "--module", _MODULE, str(spec_file)])
+
+
+def guarded(command: list[str]) -> list[str]:
+    """The command with a SIGTERM at its parent's death, where the system has ``setpriv``."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
+
+
+def free_port() -> int:
+    """A port nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _check_deepspeed(config: DistillConfig) -> None:
+    path = Path(str(config.deepspeed))
+    where = f"distill.deepspeed: {path}"
+    if not path.is_file():
+        raise ConfigError(
+            f"{where} is not a file; give a DeepSpeed JSON file, e.g. configs/deepspeed/zero2.json"
+        )
+    if config.launcher == "python":
+        raise ConfigError("distill.deepspeed: needs distill.launcher torchrun or deepspeed, for one GPU too")
+    if not _installed("deepspeed"):
+        raise ConfigError(f"{where} asks for DeepSpeed, which is not installed; {_INSTALL_DEEPSPEED}")
+    try:
+        tree: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{where} cannot be read as JSON ({error})") from None
+    zero = tree.get("zero_optimization", {}) if isinstance(tree, dict) else None
+    if not isinstance(zero, dict):
+        raise ConfigError(f"{where} is no DeepSpeed configuration; start from configs/deepspeed/zero2.json")
+    if zero.get("stage", 0) not in (0, 1, 2):
+        raise ConfigError(
+            f"{where}: zero_optimization.stage {zero['stage']} splits the weights, which the head outside the "
+            "wrapped model needs whole; use 1 or 2"
+        )
+    if found := next((name for name in _OURS if name in tree), None):
+        raise ConfigError(f"{where}: {found} is set by the fields of distill; take it out of the file")
+    if found := next((name for name in _AUTO if tree.get(name, "auto") != "auto"), None):
+        raise ConfigError(f'{where}: {found} is set by the fields of distill; write "auto"')
