@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tad_core.errors import ConfigError
-from tad_core.settings import RUNTIME, Strict
+from tad_core.settings import ADDED, RUNTIME, Strict
 from tad_core.verify.config import VerifyConfig
 
 Condition = Literal["privileged", "plain"]
@@ -96,7 +96,43 @@ class RolloutConfig(Strict):
         64, ge=1, description="Problems per shard, the unit of resume.", json_schema_extra=RUNTIME
     )
     batch_size: int = Field(32, ge=1, description="Samples decoded together.", json_schema_extra=RUNTIME)
-    workers: int = Field(1, ge=1, le=64, description="Processes (one per GPU).", json_schema_extra=RUNTIME)
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Processes that each hold the model; default: one a visible GPU, one on a CPU.",
+        json_schema_extra=RUNTIME,
+    )
+    hosts: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Machines that decode. Above 1, child runs of worker_deployment take shards too.",
+        json_schema_extra=RUNTIME,
+    )
+    decode_here: bool = Field(
+        True,
+        description="This run's machine is one of the hosts. False: it only waits for the child runs.",
+        json_schema_extra=RUNTIME,
+    )
+    worker_deployment: str = Field(
+        "tad-collect-worker/collect-worker",
+        pattern=r"^[^/]+/[^/]+$",
+        description="Deployment of the child runs, as flow/deployment.",
+        json_schema_extra=RUNTIME,
+    )
+    lease_s: float = Field(
+        60.0,
+        ge=0.3,
+        description="A shard whose worker has not been heard of for this long is given to another.",
+        json_schema_extra=RUNTIME,
+    )
+    shard_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="A worker that takes longer for a shard is killed, and the shard tried again; default: never.",
+        json_schema_extra=RUNTIME,
+    )
     min_kept: int = Field(
         1,
         ge=1,
@@ -155,6 +191,7 @@ class DistillConfig(Strict):
         "rollout",
         description="Where the teacher reads the reference in training: in the prompt of its rollout, or in the "
         "system turn, as the paper's code does.",
+        json_schema_extra=ADDED,
     )
     states_per_trajectory: int = Field(
         256, ge=1, description="States drawn per trajectory and epoch, without replacement; at most L."

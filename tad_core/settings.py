@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 RUNTIME: dict[str, JsonValue] = {"runtime": True}
 """``json_schema_extra`` of fields that change how fast a result comes, never the result."""
 
+ADDED: dict[str, JsonValue] = {"added": True}
+"""``json_schema_extra`` of fields added later, whose default is what was done before: at the default they do not enter
+a fingerprint, so that artifacts made before the field existed stay good."""
+
 
 class Strict(BaseModel):
     """Base of every section: unknown keys are refused, instances are immutable."""
@@ -23,7 +27,14 @@ class Strict(BaseModel):
             extra = info.json_schema_extra
             if name in runtime or (isinstance(extra, dict) and extra.get("runtime")):
                 continue
-            out[name] = _plain(getattr(self, name))
+            value = getattr(self, name)
+            if (
+                isinstance(extra, dict)
+                and extra.get("added")
+                and value == info.get_default(call_default_factory=True)
+            ):
+                continue
+            out[name] = _plain(value)
         return out
 
 

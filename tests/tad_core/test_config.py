@@ -120,6 +120,12 @@ def test_identity_leaves_out_what_cannot_change_a_result(tiny_tree: dict[str, An
     assert parse_config(tiny_tree).rollout.identity() != base.rollout.identity()
 
 
+def test_a_field_added_later_enters_the_identity_only_with_another_value(tiny_tree: dict[str, Any]) -> None:
+    assert "teacher_prompt" not in parse_config(tiny_tree).distill.identity()
+    tiny_tree["distill"]["teacher_prompt"] = "system"
+    assert parse_config(tiny_tree).distill.identity()["teacher_prompt"] == "system"
+
+
 def test_every_field_is_described() -> None:
     def walk(model: Any, where: str) -> list[str]:
         missing = []
