@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tad_core.models import LLaDAConfig, LLaDAModelLM, right_pad
 from tad_core.models.batching import logits_at
@@ -85,15 +85,6 @@ def test_head_is_callable_apart_and_logits_at_picks_rows() -> None:
         assert torch.allclose(picked[1], ours(ids[1:, :7])[0, at[1]], atol=1e-5)
 
 
-def test_parameter_count_of_the_8b_checkpoint() -> None:
-    with torch.device("meta"):
-        model = LLaDAModelLM(LLaDAConfig())
-    assert sum(p.numel() for p in model.parameters()) == 8_015_581_184
-    keys = set(model.state_dict())
-    assert {"model.transformer.wte.weight", "model.transformer.blocks.31.ff_out.weight",
-            "model.transformer.ln_f.weight", "model.transformer.ff_out.weight"} <= keys  # fmt: skip
-
-
 def test_rope_and_norm_stay_float32_under_bfloat16() -> None:
     ours, _ = build()
     ids = torch.randint(0, 97, (1, 300))  # past the first table, so it grows
@@ -102,20 +93,3 @@ def test_rope_and_norm_stay_float32_under_bfloat16() -> None:
         rounded = ours.bfloat16()(ids)
     assert rounded.dtype == torch.bfloat16 and ours._rope is not None and ours._rope[0].dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(exact, rounded.float(), dim=-1).min() > 0.99
-
-
-def test_auto_classes_know_it(tiny_checkpoint) -> None:
-    assert isinstance(AutoConfig.from_pretrained(tiny_checkpoint), LLaDAConfig)
-    assert isinstance(AutoModel.from_pretrained(tiny_checkpoint), LLaDAModelLM)
-
-
-def test_gradient_checkpointing_changes_no_gradient() -> None:
-    ours, _ = build()
-    ids = torch.randint(0, 97, (2, 9))
-    grads = []
-    for checkpointing in (False, True):
-        ours.gradient_checkpointing = checkpointing
-        ours.train().zero_grad()
-        ours(ids).square().mean().backward()
-        grads.append([p.grad.clone() for p in ours.parameters()])
-    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*grads, strict=True))
