@@ -118,7 +118,7 @@ def id_of(source: SourceConfig, row: Row, *columns: str) -> str:
     """A stable id: the source, the split, and the first of ``columns`` that the row has, else its number."""
     for column in columns:
         value = row.values.get(column)
-        if isinstance(value, str | int) and str(value).strip():
+        if isinstance(value, str | int | float) and str(value).strip():
             return f"{source.name}/{source.split}/{str(value).strip()}"
     return f"{source.name}/{source.split}/{row.number}"
 
