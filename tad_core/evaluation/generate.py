@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from tad_core.config import ModelConfig
 from tad_core.data.problem import Problem
-from tad_core.data.prompts import student_prompt
+from tad_core.data.prompts import Message
 from tad_core.decoding import Decoded, DecodeSpec, decode
+from tad_core.evaluation.answers import messages_of
 from tad_core.evaluation.processes import decode_forked, worker_count
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_model, load_tokenizer
@@ -43,12 +44,12 @@ class Generator:
         return cls(loaded, load_tokenizer(model), batch_size, count)
 
     def encode(self, problem: Problem) -> list[int]:
-        """Token ids of the plain prompt."""
-        return student_prompt(self.tokenizer, problem)
+        """Token ids of the prompt: a benchmark's own, or the plain one of training."""
+        return encode(self.tokenizer, problem)
 
     def encode_text(self, text: str) -> list[int]:
         """Token ids of a prompt whose chat template is applied already."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return encode_text(self.tokenizer, text)
 
     def decode(
         self, prompts: Sequence[Sequence[int]], spec: DecodeSpec, on_progress: OnProgress = silent
@@ -65,6 +66,23 @@ class Generator:
     def token_strings(self, ids: Sequence[int]) -> list[str]:
         """Each token as the text it stands for."""
         return [str(self.tokenizer.decode([i], skip_special_tokens=False)) for i in ids]
+
+
+def chat_text(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """The text of a chat, ready for the response to follow; a last message of the assistant's is its beginning."""
+    asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
+    text = str(tokenizer.apply_chat_template(list(asked), tokenize=False, add_generation_prompt=True))
+    return text + "".join(m["content"] for m in messages[len(asked) :])
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a prompt whose chat template is applied already."""
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def encode(tokenizer: Any, problem: Problem) -> list[int]:
+    """Token ids of the prompt that evaluation sends for a problem."""
+    return encode_text(tokenizer, chat_text(tokenizer, messages_of(problem)))
 
 
 def load_for_inference(model: ModelConfig, adapter: Path | None) -> DiffusionLM:

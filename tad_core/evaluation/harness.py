@@ -1,17 +1,14 @@
-"""Evaluation under lm-eval: a model class, ``tad``, and a task for each set of problems.
+"""Evaluation under lm-eval: the engine that runs its tasks with its model class ``tad``.
 
-lm-eval builds the prompts (chat template, no few-shot), hands all of them over at once, and adds up the metric;
-the metric's value for an answer comes from the project's verifier, which judged all answers in one batch.
-Nothing here ever reaches for a network: the problems are JSON Lines on disk.
+lm-eval builds the prompts (chat template, all examples in one user turn), hands all of them over at once, and adds up
+its own metrics. Nothing here ever reaches for a network: the documents are JSON Lines on disk.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,136 +17,38 @@ from typing import Any, Self
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import datasets
-import lm_eval.api.task
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
-from lm_eval.api.registry import register_model
 from lm_eval.evaluator import evaluate
-from lm_eval.tasks import TaskManager
-from lm_eval.utils import simple_parse_args_string
 
-from tad_core.config import ModelConfig
-from tad_core.data.prompts import plain_messages
-from tad_core.decoding import Decoded, DecodeSpec
+from tad_core.data.problem import Problem
+from tad_core.decoding import DecodeSpec
 from tad_core.errors import ConfigError
-from tad_core.evaluation.generate import Generator
+from tad_core.evaluation.answers import judge, messages_of
+from tad_core.evaluation.benchmarks.base import Figures, benchmark_of
+from tad_core.evaluation.benchmarks.functions import judging
+from tad_core.evaluation.generate import Generator, chat_text
+from tad_core.evaluation.lm import RequestKey, TadLM, key_of
+from tad_core.evaluation.lm_eval_tasks import SOLVED, load_tasks
 from tad_core.evaluation.scoring import Scorer
 from tad_core.evaluation.sweep import Output, Tasks
 from tad_core.progress import OnProgress, silent
-
-METRIC = "solved"
-
-# lm-eval draws a bar for the building of a few hundred prompts, which takes milliseconds.
-lm_eval.api.task.tqdm = functools.partial(lm_eval.api.task.tqdm, disable=True)
-
-#: (task name, number of the document) of a request: what lm-eval calls it.
-RequestKey = tuple[str, int]
-OnAnswers = Callable[[Sequence[Instance], Sequence[str]], None]
-
-
-def _ignore(requests: Sequence[Instance], texts: Sequence[str]) -> None:
-    """The listener that does nothing."""
-
-
-@register_model("tad")
-class TadLM(LM):  # type: ignore[misc]
-    """A masked diffusion model that decodes all requests of a run together.
-
-    After a run ``decoded`` holds, for each request, what was decoded: forwards, tokens, order.
-    """
-
-    def __init__(
-        self,
-        generator: Generator,
-        spec: DecodeSpec,
-        on_progress: OnProgress = silent,
-        on_answers: OnAnswers = _ignore,
-    ) -> None:
-        super().__init__()
-        self.generator, self.spec = generator, spec
-        self._on_progress, self._on_answers = on_progress, on_answers
-        self.decoded: dict[RequestKey, Decoded] = {}
-
-    @classmethod
-    def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: Any = None) -> Self:
-        """Build from plain arguments: ``pretrained``, ``adapter``, and the fields of ``DecodeSpec``.
-
-        Raises:
-            ConfigError: for an argument that is not known.
-        """
-        extra = {k: v for k, v in (additional_config or {}).items() if v is not None}
-        options = {**extra, **arg_dict}
-        options.pop("max_batch_size", None)
-        if "pretrained" not in options:
-            raise ConfigError("model_args: pretrained is missing; give the folder of a checkpoint")
-        model = {"path": options.pop("pretrained")}
-        model |= {k: options.pop(k) for k in ("dtype", "device") if k in options}
-        adapter, batch_size = options.pop("adapter", None), int(options.pop("batch_size", 32))
-        known = set(DecodeSpec.__dataclass_fields__)
-        if unknown := sorted(set(options) - known):
-            raise ConfigError(
-                f"model_args: {unknown[0]} is not known; use pretrained, adapter, dtype, device, batch_size, "
-                f"{', '.join(sorted(known))}"
-            )
-        spec = DecodeSpec(**{"response_length": 256, "block_length": 32, **options})
-        generator = Generator.load(ModelConfig(**model), Path(adapter) if adapter else None, batch_size)
-        return cls(generator, spec)
-
-    @classmethod
-    def create_from_arg_string(cls, arg_string: str, additional_config: Any = None) -> Self:
-        """The same from ``a=b,c=d``, as lm-eval's command line gives it."""
-        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Decode all requests; texts in their order, each cut before the first of its ``until`` strings."""
-        prompts = [self.generator.encode_text(request.args[0]) for request in requests]
-        decoded = self.generator.decode(prompts, self.spec, self._on_progress)
-        texts = [
-            cut_before(self.generator.text(one), _until(request.args[1]))
-            for request, one in zip(requests, decoded, strict=True)
-        ]
-        self.decoded |= {_key(request): one for request, one in zip(requests, decoded, strict=True)}
-        self._on_answers(requests, texts)
-        return texts
-
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Not offered: a masked diffusion model has no exact likelihood."""
-        raise NotImplementedError(
-            "a masked diffusion model has no exact likelihood; use generate_until tasks"
-        )
-
-    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """Not offered: see ``loglikelihood``."""
-        raise NotImplementedError(
-            "a masked diffusion model has no exact likelihood; use generate_until tasks"
-        )
-
-    def apply_chat_template(
-        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
-    ) -> str:
-        """The text of a chat, ready for the response to follow."""
-        text = self.generator.tokenizer.apply_chat_template(
-            chat_history, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-        return str(text)
-
-    @property
-    def tokenizer_name(self) -> str:
-        """Part of the name of lm-eval's own request cache, which is not used."""
-        return "tad"
 
 
 class LmEvalEngine:
     """Runs every task under lm-eval; see ``sweep.Engine``. Use as a context manager."""
 
     def __init__(self, tasks: Tasks, generator: Generator, scorer: Scorer) -> None:
-        self._problems = {(name, i): p for name, found in tasks.items() for i, p in enumerate(found)}
+        self._asked = [(task, problem) for task, problems in tasks.items() for problem in problems]
         self._by_id = {name: {p.id: p for p in found} for name, found in tasks.items()}
         self._generator, self._scorer = generator, scorer
         self._folder = tempfile.TemporaryDirectory(prefix="tad-lm-eval-")
         self.results: list[dict[str, Any]] = []
         self._loaded = load_tasks(tasks, self._solved, Path(self._folder.name))
+        self._problems: dict[RequestKey, Problem] = {
+            (name, i, 0): problem
+            for name, found in self._loaded.problems.items()
+            for i, problem in enumerate(found)
+        }
 
     def __enter__(self) -> Self:
         return self
@@ -160,110 +59,72 @@ class LmEvalEngine:
         self._folder.cleanup()
 
     def run(self, spec: DecodeSpec, on_progress: OnProgress = silent) -> list[Output]:
-        """See ``Engine.run``; ``results`` gains what lm-eval itself reports, by task."""
-        texts: dict[RequestKey, str] = {}
+        """See ``Engine.run``; ``results`` gains what lm-eval itself reports, by task and group.
 
-        def judge(requests: Sequence[Instance], answers: Sequence[str]) -> None:
-            texts.update(zip(map(_key, requests), answers, strict=True))
-            self._scorer.judge([self._problems[_key(r)] for r in requests], answers)
+        Raises:
+            ConfigError: when lm-eval builds another prompt than the direct engine.
+        """
+        answers: dict[RequestKey, str] = {}
 
-        lm = TadLM(self._generator, spec, on_progress, judge)
-        found = evaluate(lm, self._loaded, bootstrap_iters=0, log_samples=False, apply_chat_template=True)
-        self.results.append(found["results"])
-        judged = self._scorer.judge(list(self._problems.values()), [texts[k] for k in self._problems])
+        def listen(requests: Sequence[Instance], texts: Sequence[str]) -> None:
+            answers.update(zip(map(key_of, requests), texts, strict=True))
+            # All at once, over the verifier's pool; lm-eval then asks for one verdict at a time.
+            judge([self._problems[key_of(r)] for r in requests], texts, self._scorer)
+
+        lm = TadLM(self._generator, spec, on_progress, self._check_prompts, listen)
+        with judging(self._scorer):
+            found = evaluate(
+                lm, self._loaded.tasks, bootstrap_iters=0, log_samples=True, apply_chat_template=True
+            )
+        self.results.append(found["results"] | found.get("groups", {}))
+        figures = _figures(found["samples"])
+        by_problem = {
+            (self._loaded.entries[name], p.id): (name, i, n) for (name, i, n), p in self._problems.items()
+        }
+        keys = [by_problem[task, problem.id] for task, problem in self._asked]
+        judged = judge([p for _, p in self._asked], [answers[k] for k in keys], self._scorer)
         outputs = [
-            Output(key[0], problem, lm.decoded[key], texts[key], judgement)
-            for (key, problem), judgement in zip(self._problems.items(), judged, strict=True)
+            Output(task, problem, lm.decoded[k], answers[k], judgement, figures.get(k, {}))
+            for (task, problem), k, judgement in zip(self._asked, keys, judged, strict=True)
         ]
-        for task in self._by_id:
-            ours = [output.judgement.correct for output in outputs if output.task == task]
-            theirs = found["results"][task][f"{METRIC},none"]
-            assert abs(theirs - sum(ours) / len(ours)) < 1e-9, f"{task}: lm-eval {theirs}, counted {ours}"
+        self._check_counts(outputs)
         return outputs
+
+    def _check_prompts(self, requests: Sequence[Instance]) -> None:
+        """Both engines send the very same text, whatever version of lm-eval this is."""
+        for request in requests:
+            problem = self._problems[key_of(request)]
+            if request.args[0] != chat_text(self._generator.tokenizer, messages_of(problem)):
+                raise ConfigError(
+                    f"evaluate.harness: lm-eval builds another prompt for {problem.id} than its definition says; "
+                    "install the pinned lm-eval (`make env`), or use harness: direct"
+                )
+
+    def _check_counts(self, outputs: Sequence[Output]) -> None:
+        """lm-eval's sums agree with a count of ours, group by group."""
+        results = self.results[-1]
+        for task in self._by_id:
+            own = [output for output in outputs if output.task == task]
+            counted = {name: sum(o.figures[name] for o in own) / len(own) for name in own[0].figures}
+            if not benchmark_of(own[0].problem):
+                counted = {f"{SOLVED},none": sum(o.judgement.correct for o in own) / len(own)}
+            for name, share in counted.items():
+                theirs = results[task][name]
+                assert abs(theirs - share) < 1e-9, f"{task}: {name}: lm-eval {theirs}, counted {share}"
 
     def _solved(self, task: str, doc: dict[str, Any], answers: Sequence[str]) -> dict[str, float]:
         """The metric of one document, as lm-eval asks for it; the verdict is known by then."""
         (judgement,) = self._scorer.judge([self._by_id[task][doc["id"]]], [answers[0]])
-        return {METRIC: float(judgement.correct)}
+        return {SOLVED: float(judgement.correct)}
 
 
-def load_tasks(
-    tasks: Tasks, solved: Callable[[str, dict[str, Any], Sequence[str]], dict[str, float]], folder: Path
-) -> dict[str, Any]:
-    """One lm-eval task for each set of problems, the documents written to ``folder``.
-
-    Args:
-        tasks: the problems by task name.
-        solved: (task, document, answers) -> metric values.
-        folder: where documents and the data set library's own files go.
-    """
-    bars = datasets.utils.logging.is_progress_bar_enabled()
-    datasets.utils.logging.disable_progress_bar()
-    try:
-        manager = TaskManager(include_defaults=False)
-        documents = {
-            name: _documents(found, folder / f"{i}.jsonl") for i, (name, found) in enumerate(tasks.items())
-        }
-        specs = [task_config(name, path, solved) for name, path in documents.items()]
-        return dict(manager.load(specs))
-    finally:
-        if bars:
-            datasets.utils.logging.enable_progress_bar()
-
-
-def task_config(
-    name: str,
-    documents: Path,
-    solved: Callable[[str, dict[str, Any], Sequence[str]], dict[str, float]],
-) -> dict[str, Any]:
-    """A complete lm-eval task: the plain prompt in one user turn, no few-shot, the verifier as metric."""
-
-    def process_results(doc: dict[str, Any], answers: Sequence[str]) -> dict[str, float]:
-        return solved(name, doc, answers)
-
-    return {
-        "task": name,
-        "dataset_path": "json",
-        "dataset_name": None,
-        "dataset_kwargs": {
-            "data_files": {"test": str(documents)},
-            # Without these the reader guesses, and makes a time stamp of a text that looks like one.
-            "features": datasets.Features(
-                {"id": datasets.Value("string"), "prompt": datasets.Value("string")}
-            ),
-            "cache_dir": str(documents.parent / "cache"),
-        },
-        "test_split": "test",
-        "output_type": "generate_until",
-        "doc_to_text": "prompt",
-        "doc_to_target": "id",
-        "num_fewshot": 0,
-        "generation_kwargs": {"until": [], "do_sample": False},
-        "process_results": process_results,
-        "metric_list": [{"metric": METRIC, "aggregation": "mean", "higher_is_better": True}],
-        "metadata": {"version": 1.0},
-    }
-
-
-def cut_before(text: str, until: Sequence[str]) -> str:
-    """``text`` up to the earliest of the ``until`` strings; all of it if none occurs."""
-    found = [at for mark in until if mark and (at := text.find(mark)) >= 0]
-    return text[: min(found)] if found else text
-
-
-def _documents(problems: Sequence[Any], path: Path) -> Path:
-    """One document a problem: its id and the content of its one user turn."""
-    with path.open("w", encoding="utf-8") as handle:
-        for problem in problems:
-            (message,) = plain_messages(problem)
-            handle.write(json.dumps({"id": problem.id, "prompt": message["content"]}) + "\n")
-    return path
-
-
-def _until(settings: dict[str, Any]) -> list[str]:
-    until = settings.get("until") or []
-    return [until] if isinstance(until, str) else list(until)
-
-
-def _key(request: Instance) -> RequestKey:
-    return str(request.task_name), int(request.doc_id)
+def _figures(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[RequestKey, Figures]:
+    """lm-eval's own values for each request, by ``metric,filter``; the verdict itself is not among them."""
+    found: dict[RequestKey, Figures] = {}
+    for task, rows in samples.items():
+        for row in rows:
+            own = found.setdefault((task, int(row["doc_id"]), 0), {})
+            for metric in row["metrics"]:
+                if metric != SOLVED:
+                    own[f"{metric},{row['filter']}"] = float(row[metric])
+    return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 RESULT_SCHEMA = pa.schema(
     [
@@ -27,6 +27,8 @@ RESULT_SCHEMA = pa.schema(
         pa.field("tokens_text", pa.int32(), nullable=False),
         pa.field("wall_s", pa.float64(), nullable=False),
         pa.field("text", pa.string(), nullable=False),
+        pa.field("subset", pa.string(), nullable=False),
+        pa.field("figures", pa.map_(pa.string(), pa.float64()), nullable=False),
     ],
     metadata={"tad.schema": f"result/{SCHEMA_VERSION}"},
 )
@@ -47,7 +49,9 @@ class Record:
         tokens: tokens revealed by forwards, end-of-text included, filled-in ones not.
         tokens_text: tokens before the first end-of-text.
         wall_s: this problem's share of the time of its forwards.
-        text: the response up to the first end-of-text.
+        text: the response up to the first end-of-text and to the mark that ends an answer of its benchmark.
+        subset: part of the benchmark, e.g. ``algebra``; empty where there are none.
+        figures: lm-eval's own values by its names, e.g. ``exact_match,strict-match``; empty without a benchmark.
     """
 
     task: str
@@ -62,6 +66,8 @@ class Record:
     tokens_text: int
     wall_s: float
     text: str
+    subset: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 Way = tuple[str, str, str, float]
@@ -88,7 +94,7 @@ def _point(way: Way, group: Sequence[Record]) -> dict[str, Any]:
     task, model, method, threshold = way
     forwards, tokens = sum(r.forwards for r in group), sum(r.tokens for r in group)
     wall_s = sum(r.wall_s for r in group)
-    return {
+    point = {
         "task": task,
         "model": model,
         "method": method,
@@ -100,6 +106,20 @@ def _point(way: Way, group: Sequence[Record]) -> dict[str, Any]:
         "tokens_per_s": tokens / wall_s if wall_s > 0 else 0.0,
         "forwards": forwards,
     }
+    if group[0].figures:
+        point["figures"] = {name: _percent(r.figures[name] for r in group) for name in group[0].figures}
+    if subsets := dict.fromkeys(r.subset for r in group if r.subset):
+        point["subsets"] = {
+            subset: {"problems": len(own), "accuracy": _percent(r.correct for r in own)}
+            for subset in subsets
+            if (own := [r for r in group if r.subset == subset])
+        }
+    return point
+
+
+def _percent(values: Iterable[float]) -> float:
+    found = list(values)
+    return 100 * sum(found) / len(found)
 
 
 def write_records(path: str | Path, records: Sequence[Record]) -> None:
@@ -112,4 +132,5 @@ def write_records(path: str | Path, records: Sequence[Record]) -> None:
 def read_records(path: str | Path) -> list[Record]:
     """Read what ``write_records`` wrote, verifying its page checksums."""
     table = pq.read_table(str(path), page_checksum_verification=True)
-    return [Record(**row) for row in table.to_pylist()]
+    rows = table.to_pylist(maps_as_pydicts="strict")
+    return [Record(**row) for row in rows]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
 from tad_core.decoding import Decoded, DecodeSpec
+from tad_core.evaluation.answers import cut_before, figures, judge, until_of
 from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.records import Record
 from tad_core.evaluation.scoring import Scorer
@@ -28,13 +29,14 @@ Tasks = Mapping[str, Sequence[Problem]]
 
 @dataclass(frozen=True)
 class Output:
-    """One answer: what was decoded, its text and the verdict on it."""
+    """One answer: what was decoded, its text, the verdict on it, and lm-eval's own figures of it."""
 
     task: str
     problem: Problem
     decoded: Decoded
     text: str
     judgement: Judgement
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -46,7 +48,7 @@ class Engine(Protocol):
 
 
 class DirectEngine:
-    """Decode, then judge; nothing between."""
+    """Decode, then judge, and count lm-eval's figures by the rules of its tasks."""
 
     def __init__(self, tasks: Tasks, generator: Generator, scorer: Scorer) -> None:
         self._asked = [(task, problem) for task, problems in tasks.items() for problem in problems]
@@ -56,11 +58,17 @@ class DirectEngine:
     def run(self, spec: DecodeSpec, on_progress: OnProgress = silent) -> list[Output]:
         """See ``Engine.run``."""
         decoded = self._generator.decode(self._prompts, spec, on_progress)
-        texts = [self._generator.text(d) for d in decoded]
-        judged = self._scorer.judge([problem for _, problem in self._asked], texts)
+        problems = [problem for _, problem in self._asked]
+        texts = [
+            cut_before(self._generator.text(d), until_of(p)) for d, p in zip(decoded, problems, strict=True)
+        ]
+        judged = judge(problems, texts, self._scorer)
+        counted = figures(problems, texts, self._scorer)
         return [
-            Output(task, problem, d, text, judgement)
-            for (task, problem), d, text, judgement in zip(self._asked, decoded, texts, judged, strict=True)
+            Output(*asked, d, text, judgement, own)
+            for asked, d, text, judgement, own in zip(
+                self._asked, decoded, texts, judged, counted, strict=True
+            )
         ]
 
 
@@ -122,6 +130,8 @@ def _record(model_name: str, spec: DecodeSpec, output: Output) -> Record:
         tokens_text=decoded.text_tokens,
         wall_s=decoded.wall_s,
         text=output.text,
+        subset=output.problem.meta.get("subset", ""),
+        figures=output.figures,
     )
 
 

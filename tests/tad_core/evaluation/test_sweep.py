@@ -12,8 +12,10 @@ from tad_core.data.prompts import student_prompt
 from tad_core.data.sources import load_source
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import ConfigError, VerifierError
+from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.generate import Generator
-from tad_core.evaluation.harness import LmEvalEngine, TadLM, cut_before
+from tad_core.evaluation.harness import LmEvalEngine
+from tad_core.evaluation.lm import TadLM
 from tad_core.evaluation.records import points
 from tad_core.evaluation.scoring import Scorer
 from tad_core.evaluation.sweep import DirectEngine, make_engine, sweep, ways
@@ -176,7 +178,7 @@ def test_generate_until_keeps_the_order_and_counts_each_request(generator):
     for i, prompt in enumerate(prompts):
         (alone,) = TadLM(generator, DecodeSpec(8, 4)).generate_until([request(prompt, 0)])
         assert texts[i] == alone
-        assert lm.decoded["t", i].forwards == lm.decoded["t", i].revealed
+        assert lm.decoded["t", i, 0].forwards == lm.decoded["t", i, 0].revealed
     assert texts[1] == texts[3]
 
 

@@ -1,0 +1,148 @@
+"""``tad``, a model class of lm-eval, registered when this module is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
+from lm_eval.utils import simple_parse_args_string
+
+from tad_core.config import ModelConfig
+from tad_core.decoding import Decoded, DecodeSpec
+from tad_core.errors import ConfigError
+from tad_core.evaluation.answers import cut_before
+from tad_core.evaluation.generate import Generator, chat_text
+from tad_core.progress import OnProgress, silent
+
+#: (task name, number of the document, number of the request for it): what lm-eval calls a request.
+RequestKey = tuple[str, int, int]
+OnRequests = Callable[[Sequence[Instance]], None]
+OnAnswers = Callable[[Sequence[Instance], Sequence[str]], None]
+
+#: Arguments of the checkpoint beside ``pretrained``.
+_MODEL_FIELDS = ("dtype", "device", "revision", "threads")
+
+
+def key_of(request: Instance) -> RequestKey:
+    """The key of a request in ``TadLM.decoded``."""
+    return str(request.task_name), int(request.doc_id), int(request.idx)
+
+
+@register_model("tad")
+class TadLM(LM):  # type: ignore[misc]
+    """A masked diffusion model that decodes all requests of a run together.
+
+    After a run ``decoded`` holds, for each request, what was decoded: forwards, tokens, order.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        spec: DecodeSpec,
+        on_progress: OnProgress = silent,
+        on_requests: OnRequests = lambda requests: None,
+        on_answers: OnAnswers = lambda requests, texts: None,
+    ) -> None:
+        super().__init__()
+        self.generator, self.spec = generator, spec
+        self._on_progress, self._on_requests, self._on_answers = on_progress, on_requests, on_answers
+        self.decoded: dict[RequestKey, Decoded] = {}
+
+    @classmethod
+    def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: Any = None) -> Self:
+        """Build from plain arguments: ``pretrained``, ``adapter``, and the fields of ``DecodeSpec``.
+
+        With a ``threshold`` the method is ``entropy``, without one token by token.
+
+        Raises:
+            ConfigError: for an argument that is not known.
+        """
+        extra = {k: v for k, v in (additional_config or {}).items() if v is not None}
+        options = {**extra, **arg_dict}
+        options.pop("max_batch_size", None)
+        if "pretrained" not in options:
+            raise ConfigError("model_args: pretrained is missing; give the folder of a checkpoint")
+        model = {"path": options.pop("pretrained")}
+        model |= {k: options.pop(k) for k in _MODEL_FIELDS if k in options}
+        adapter, workers = options.pop("adapter", None), int(options.pop("workers", 1))
+        batch_size = _batch_size(options.pop("batch_size", None))
+        known = set(DecodeSpec.__dataclass_fields__)
+        if unknown := sorted(set(options) - known):
+            raise ConfigError(
+                f"model_args: {unknown[0]} is not known; use pretrained, adapter, batch_size, workers, "
+                f"{', '.join(_MODEL_FIELDS)}, {', '.join(sorted(known))}"
+            )
+        if "threshold" in options:
+            options.setdefault("method", "entropy")
+        spec = DecodeSpec(**{"response_length": 256, "block_length": 32, **options})
+        generator = Generator.load(
+            ModelConfig(**model), Path(adapter) if adapter else None, batch_size, workers
+        )
+        return cls(generator, spec)
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: Any = None) -> Self:
+        """The same from ``a=b,c=d``, as lm-eval's command line gives it."""
+        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Decode all requests; texts in their order, each cut before the first of its ``until`` strings."""
+        self._on_requests(requests)
+        prompts = [self.generator.encode_text(request.args[0]) for request in requests]
+        decoded = self.generator.decode(prompts, self.spec, self._on_progress)
+        texts = [
+            cut_before(self.generator.text(one), _until(request.args[1]))
+            for request, one in zip(requests, decoded, strict=True)
+        ]
+        self.decoded |= {key_of(request): one for request, one in zip(requests, decoded, strict=True)}
+        self._on_answers(requests, texts)
+        return texts
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Not offered: a masked diffusion model has no exact likelihood."""
+        raise NotImplementedError(
+            "a masked diffusion model has no exact likelihood; use generate_until tasks"
+        )
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
+        """Not offered: see ``loglikelihood``."""
+        raise NotImplementedError(
+            "a masked diffusion model has no exact likelihood; use generate_until tasks"
+        )
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The text of a chat, ready for the response to follow.
+
+        Without ``add_generation_prompt`` the last message is the assistant's and is to be continued.
+        """
+        assert add_generation_prompt != (chat_history[-1]["role"] == "assistant"), chat_history
+        return chat_text(self.generator.tokenizer, chat_history)
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """The template itself, for lm-eval's record of the run; another one cannot be chosen."""
+        if isinstance(chat_template, str):
+            raise ConfigError(
+                f"apply_chat_template: {chat_template!r}; the checkpoint's own template is the only one, give no name"
+            )
+        return str(self.generator.tokenizer.chat_template)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Part of the name of lm-eval's own request cache."""
+        return str(self.generator.tokenizer.name_or_path).replace("/", "__")
+
+
+def _batch_size(given: Any) -> int:
+    """lm-eval hands over 1 where nothing is said; decoding then takes its own default."""
+    return 32 if given in (None, 1, "1", "auto") else int(given)
+
+
+def _until(settings: dict[str, Any]) -> list[str]:
+    until = settings.get("until") or []
+    return [until] if isinstance(until, str) else list(until)
