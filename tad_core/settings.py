@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+CONFIG_NAME = "config.yaml"
+"""The resolved configuration of the run that made an artifact, written into it; no part of its content."""
+
 RUNTIME: dict[str, JsonValue] = {"runtime": True}
 """``json_schema_extra`` of fields that change how fast a result comes, never the result."""
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 from tad_core.artifacts.fingerprint import canonical_json, fingerprint
+from tad_core.settings import CONFIG_NAME
 
 MANIFEST_NAME = "manifest.json"
 
@@ -76,8 +77,9 @@ class Manifest(BaseModel):
 
 
 def content_digest(files: dict[str, FileEntry]) -> str:
-    """32 hex digits over names and hashes; equal for byte-equal artifacts, whenever they were made."""
-    return fingerprint("content", 1, {name: entry.sha256 for name, entry in files.items()}, [])
+    """32 hex digits over names and hashes; equal for byte-equal artifacts, whenever and on what they were made."""
+    hashes = {name: entry.sha256 for name, entry in files.items() if name != CONFIG_NAME}
+    return fingerprint("content", 1, hashes, [])
 
 
 @cache

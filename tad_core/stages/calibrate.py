@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
-from tad_core.config import CalibrateConfig, TADConfig
+from tad_core.config import CalibrateConfig, TADConfig, dump_config
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, Progress, silent
+from tad_core.settings import CONFIG_NAME
 from tad_core.stages.kept import kept_files
 
 if TYPE_CHECKING:  # torch is loaded only where something is measured, not to say what is done already
@@ -47,6 +48,7 @@ def calibrate(
     _check_fixed(config)
     shards, verdicts = kept_files(collection_ref, filtered_ref)
     with store.writer(STAGE, STAGE_VERSION, mark, config.calibrate.model_dump(mode="json"), inputs) as writer:
+        writer.write_text(CONFIG_NAME, dump_config(config))
         content = curve_of(config, shards, verdicts, on_progress)
         writer.write_json(CURVE, content)
         return writer.commit({name: content[name] for name in ("quality", "speed", "states")})

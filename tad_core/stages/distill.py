@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
-from tad_core.config import TADConfig
+from tad_core.config import TADConfig, dump_config
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, Progress, silent
+from tad_core.settings import CONFIG_NAME
 from tad_core.stages.calibrate import read_windows
 from tad_core.stages.kept import kept_files
 from tad_core.training.launch import launch
@@ -95,6 +96,7 @@ def distill(
     output = launch(spec, tell)
     settings = {"mode": mode, "window": spec.window, **spec.distill.model_dump(mode="json")}
     with store.writer(STAGE, STAGE_VERSION, mark, settings, inputs) as writer:
+        writer.write_text(CONFIG_NAME, dump_config(config))
         for source in sorted((output / ADAPTER).iterdir()):
             shutil.copyfile(source, writer.path(f"{ADAPTER}/{source.name}"))
         for name in FILES:

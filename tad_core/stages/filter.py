@@ -15,10 +15,11 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
-from tad_core.config import TADConfig
+from tad_core.config import TADConfig, dump_config
 from tad_core.data.problem import Problem
 from tad_core.errors import ArtifactError, DataError, VerifierError
 from tad_core.progress import OnProgress, Progress, silent
+from tad_core.settings import CONFIG_NAME
 from tad_core.trajectory.schema import PRIVILEGED, Trajectory
 from tad_core.trajectory.shards import read_trajectories, write_verdicts
 from tad_core.verify import Judgement, Verdict, Verifier
@@ -134,6 +135,7 @@ def finish_filter(
     rows: list[dict[str, Any]] = []
     tiers: Counter[str] = Counter()
     with store.writer(STAGE, STAGE_VERSION, mark, _fields(config), [collection_ref]) as writer:
+        writer.write_text(CONFIG_NAME, dump_config(config))
         for entry in _shards(collection_ref):
             manifest = by_name.get(str(entry["name"]))
             if manifest is None or manifest.info["rows"] != entry["rows"]:

@@ -11,13 +11,14 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
-from tad_core.config import TADConfig, parse_config
+from tad_core.config import TADConfig, dump_config, parse_config
 from tad_core.errors import ConfigError
 from tad_core.evaluation.bootstrap import bootstrap_aup
 from tad_core.evaluation.records import Record, read_records
 from tad_core.evaluation.replicates import Replicates
 from tad_core.progress import OnProgress, silent
 from tad_core.report.replicates import NUMBERS_NAME, PAGE_NAME, render, summarise
+from tad_core.settings import CONFIG_NAME
 from tad_core.stages.pipeline import Outcome, run_pipeline
 
 STAGE = "replicate"
@@ -110,6 +111,7 @@ def compare(
         "rows": [row.model_dump(mode="json") for row in rows],
     }
     with store.writer(STAGE, STAGE_VERSION, mark, _fields(config, seeds, runs), inputs) as writer:
+        writer.write_text(CONFIG_NAME, dump_config(config))
         writer.write_text(PAGE_NAME, render(config.name, rows, seeds, threshold))
         writer.write_json(NUMBERS_NAME, content)
         return writer.commit({"seeds": list(seeds)})

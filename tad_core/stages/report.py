@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Manifest, Store, fingerprint, read_manifest
-from tad_core.config import TADConfig
+from tad_core.config import TADConfig, dump_config
 from tad_core.evaluation.records import Record, read_records
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.report import plots
@@ -19,6 +19,7 @@ from tad_core.report.scores import SCORES_NAME, Scores
 from tad_core.report.scoring import score
 from tad_core.report.theme import DARK, LIGHT, Theme, label, ordered
 from tad_core.report.trajectory_plot import trajectory
+from tad_core.settings import CONFIG_NAME
 from tad_core.stages.filter import read_summary
 
 STAGE = "report"
@@ -68,6 +69,7 @@ def report(
         on_progress(Progress(STAGE, i, len(names), "pictures"))
         pictures[name] = (draw(name, material, LIGHT), draw(name, material, DARK))
     with store.writer(STAGE, STAGE_VERSION, mark, config.model_dump(mode="json"), inputs) as writer:
+        writer.write_text(CONFIG_NAME, dump_config(config))
         for name, (light, _) in pictures.items():
             writer.path(f"{name}.png").write_bytes(light)
         writer.write_text(REPORT_NAME, render_markdown(document))

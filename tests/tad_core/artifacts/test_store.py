@@ -85,6 +85,17 @@ def test_an_artifact_made_from_other_inputs_is_not_reused(tmp_path: Path) -> Non
     assert store.find("stage", FP) is None
 
 
+def test_the_configuration_that_stands_beside_is_no_part_of_the_content(tmp_path: Path) -> None:
+    refs = []
+    for text in ("batch_size: 1", "batch_size: 2"):
+        with Store(tmp_path).writer("stage", 1, FP, {}) as writer:
+            writer.write_text("config.yaml", text)
+            writer.write_text("data.txt", "the same")
+            refs.append(writer.commit())
+    assert refs[0].digest == refs[1].digest
+    assert refs[1].local("config.yaml").read_text() == "batch_size: 2"
+
+
 def test_nothing_is_visible_without_commit(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(RuntimeError), store.writer("stage", 1, FP, {}) as writer:

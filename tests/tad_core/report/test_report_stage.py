@@ -33,7 +33,9 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_files(written: ArtifactRef) -> None:
-    assert sorted(written.manifest.files) == sorted(["report.html", "report.md", "scores.json", *PNGS])
+    assert sorted(written.manifest.files) == sorted(
+        ["config.yaml", "report.html", "report.md", "scores.json", *PNGS]
+    )
     for name in PNGS:
         assert written.local(name).read_bytes().startswith(b"\x89PNG")
 
