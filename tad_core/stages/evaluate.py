@@ -7,13 +7,15 @@ Files: ``results.parquet`` (one row a task, way and problem), ``points.json`` (a
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
-from tad_core.config import TADConfig
+from tad_core.config import TADConfig, dump_config
 from tad_core.data.problem import Problem
 from tad_core.errors import ConfigError, DataError
 from tad_core.progress import OnProgress, silent
+from tad_core.settings import CONFIG_NAME
 
 STAGE = "evaluate"
 STAGE_VERSION = 1
@@ -22,6 +24,8 @@ ADAPTER = "adapter"
 
 #: settings of the comparison between models, which the report makes
 _REPORT_ONLY = ("models", "aup_alpha", "bootstrap")
+#: where the families' configs say how long a sequence may be
+_POSITIONS = ("max_sequence_length", "max_position_embeddings")
 
 
 def key(config: TADConfig, model_name: str, adapter_ref: ArtifactRef | None = None) -> str:
@@ -57,12 +61,13 @@ def evaluate(
         VerifierError: when the verifier itself failed.
     """
     inputs = [adapter_ref] if adapter_ref else []
-    tasks = load_tasks(config)
+    tasks, left_out = load_tasks_and_left_out(config)
     fields = _fields(config, model_name, adapter_ref, tasks)
     mark = _key(fields, adapter_ref)
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
 
+    check_prompts(config, tasks)
     from tad_core.evaluation.generate import Generator
     from tad_core.evaluation.records import points, write_records
     from tad_core.evaluation.scoring import Scorer
@@ -77,30 +82,66 @@ def evaluate(
     ):
         records, example = sweep(config, model_name, engine, generator, on_progress)
     with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
+        writer.write_text(CONFIG_NAME, dump_config(config))
         write_records(writer.path(RESULTS, rows=len(records)), records)
         measured = points(records)
         writer.write_json(POINTS, measured)
         writer.write_json(EXAMPLE, example)
-        return writer.commit({"model": model_name, "points": measured})
+        return writer.commit({"model": model_name, "points": measured, "left_out": left_out})
 
 
 def load_tasks(config: TADConfig) -> dict[str, list[Problem]]:
-    """The problems of every task.
+    """The problems of every task; see ``load_tasks_and_left_out``."""
+    return load_tasks_and_left_out(config)[0]
+
+
+def load_tasks_and_left_out(config: TADConfig) -> tuple[dict[str, list[Problem]], dict[str, dict[str, int]]]:
+    """The problems of every task, and for each task how many rows were left out for which reason.
 
     Raises:
-        DataError: when a task has the same problem twice.
+        ConfigError: unknown source, benchmark or option.
+        DataError: missing file, rows that cannot be used, a task that has the same problem twice.
     """
-    from tad_core.data.sources import load_source
+    from tad_core.data.sources import select_from
+    from tad_core.evaluation.benchmarks.load import SOURCE, load_benchmark
 
     tasks: dict[str, list[Problem]] = {}
+    left_out: dict[str, dict[str, int]] = {}
     for source in config.evaluate.tasks:
-        problems = load_source(source)
-        if len({p.id for p in problems}) != len(problems):
-            raise DataError(
-                f"evaluate.tasks.{source.name}: two problems have the same id; ids must be unique"
+        # A score over the rows that happen to be usable is no score of the task: all are needed.
+        found = load_benchmark(source) if source.source == SOURCE else select_from(source, enough=1.0)
+        tasks[source.name], left_out[source.name] = found.problems, found.left_out
+    return tasks, left_out
+
+
+def check_prompts(config: TADConfig, tasks: Mapping[str, Sequence[Problem]]) -> None:
+    """Every prompt and its response fit the model.
+
+    Raises:
+        DataError: for each task how many do not; no problem is left out silently.
+    """
+    from tad_core.checkpoint import check_model
+    from tad_core.evaluation.generate import encode
+    from tad_core.models.loading import load_tokenizer
+
+    settings = check_model(config.model)
+    longest = next((settings[name] for name in _POSITIONS if isinstance(settings.get(name), int)), None)
+    if longest is None:
+        return
+    tokenizer = load_tokenizer(config.model)
+    room = longest - config.rollout.response_length
+    wrong = []
+    for name, problems in tasks.items():
+        lengths = {problem.id: len(encode(tokenizer, problem)) for problem in problems}
+        if over := {mark: n for mark, n in lengths.items() if n > room}:
+            mark = max(over, key=over.__getitem__)
+            wrong.append(
+                f"evaluate.tasks.{name}: {len(over)} of {len(problems)} prompts are longer than the {room} tokens that "
+                f"the model's {longest} leave beside rollout.response_length {config.rollout.response_length} "
+                f"(longest: {mark}, {over[mark]} tokens); lower num_fewshot or the response length"
             )
-        tasks[source.name] = problems
-    return tasks
+    if wrong:
+        raise DataError("\n".join(wrong))
 
 
 def _key(fields: dict[str, Any], adapter_ref: ArtifactRef | None) -> str:
