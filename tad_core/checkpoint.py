@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tad_core.artifacts import folder_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
@@ -219,6 +223,29 @@ def has_tokenizer(folder: Path) -> bool:
     return (folder / "tokenizer.json").is_file() or all(
         (folder / name).is_file() for name in ("vocab.json", "merges.txt")
     )
+
+
+def load_tokenizer(model: ModelConfig | str | Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a checkpoint, from its files alone.
+
+    Dream's hub repository has Qwen2's two files instead of a tokenizer.json; the same tokenizer is made of them.
+
+    Raises:
+        ModelError: if there is none, or it has no chat template.
+    """
+    from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    path = local_folder(model)
+    if not has_tokenizer(path):
+        raise ModelError(f"model.path: {path} has no tokenizer.json; put the tokenizer beside the weights")
+    one_file = (path / "tokenizer.json").is_file()
+    tokenizer = (PreTrainedTokenizerFast if one_file else Qwen2Tokenizer).from_pretrained(
+        str(path), local_files_only=True
+    )
+    if not tokenizer.chat_template:
+        raise ModelError(f"model.path: the tokenizer in {path} has no chat template; add chat_template.jinja")
+    return tokenizer
 
 
 def model_fingerprint(model: ModelConfig | str | Path) -> str:

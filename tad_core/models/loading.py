@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
-from tad_core.checkpoint import INDEX, check_model, has_tokenizer, local_folder, model_fingerprint
+from tad_core.checkpoint import INDEX, check_model, load_tokenizer, local_folder, model_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
 from tad_core.models.base import DiffusionLM, no_progress_bars
@@ -130,24 +128,3 @@ def weight_files(folder: Path) -> list[Path]:
         return sorted(folder.glob("*.safetensors"))
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     return [folder / name for name in sorted(set(index["weight_map"].values()))]
-
-
-def load_tokenizer(model: ModelConfig | str | Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a checkpoint, from its files alone.
-
-    Dream's hub repository has Qwen2's two files instead of a tokenizer.json; the same tokenizer is made of them.
-
-    Raises:
-        ModelError: if there is none, or it has no chat template.
-    """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    path = local_folder(model)
-    if not has_tokenizer(path):
-        raise ModelError(f"model.path: {path} has no tokenizer.json; put the tokenizer beside the weights")
-    one_file = (path / "tokenizer.json").is_file()
-    tokenizer = (PreTrainedTokenizerFast if one_file else Qwen2Tokenizer).from_pretrained(
-        str(path), local_files_only=True
-    )
-    if not tokenizer.chat_template:
-        raise ModelError(f"model.path: the tokenizer in {path} has no chat template; add chat_template.jinja")
-    return tokenizer
