@@ -78,11 +78,16 @@ def read_report(report: dict[str, Any]) -> CodeResult:
     """What a keeper said about a job."""
     return CodeResult(
         verdict=Verdict(report["verdict"]),
-        reason=str(report.get("reason", ""))[:1000],
+        reason=_writable(str(report.get("reason", "")))[:1000],
         tests_run=int(report.get("ran", 0)),
         tests_expected=int(report.get("expected", 0)),
         own_classes=bool(report.get("own_classes", False)),
     )
+
+
+def _writable(text: str) -> str:
+    """The text with what no file can hold (half a character, from a program's own message) replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:

@@ -22,7 +22,9 @@ _PROSE = re.compile(
     r"(?:the|that|there|equal to|equals|about|approximately|exactly|only|just|an?|it)\s", re.IGNORECASE
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n", re.MULTILINE)
+# possessive: a line of tildes that no line break ends would otherwise be tried at every length
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped brace is a symbol, not a bracket
+_FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([\w+-]*+)[^\n]*+\n", re.MULTILINE)
 _PYTHON_NAMES = frozenset({"python", "python3", "py", "py3"})
 #: Longer texts than any answer: what lies further from the end than this is not looked at.
 _MAX_TEXT = 1_000_000
@@ -43,34 +45,30 @@ def last_boxed(text: str) -> str:
 
     A box that is never closed (a text that was cut) is skipped, and so is an empty one.
     """
-    for start in reversed(list(_BOX.finditer(text))):
-        if text[start.end() : start.end() + 1] == "{":
-            content = _balanced(text, start.end())
+    starts = list(_BOX.finditer(text))
+    partners = _partners(text) if starts else {}
+    for start in reversed(starts):
+        at = start.end()
+        if text[at : at + 1] == "{":
+            content = text[at + 1 : partners[at]] if at in partners else ""
         else:
-            bare = re.match(r"[^\s${}]+", text[start.end() :][:64])
-            content = bare.group() if bare else None
-        if content is not None and content.strip():
+            bare = re.match(r"[^\s${}]+", text[at : at + 64])
+            content = bare.group() if bare else ""
+        if content.strip():
             return content.strip()
     return ""
 
 
-def _balanced(text: str, open_at: int) -> str | None:
-    """What stands between the brace at ``open_at`` and its partner; None if it has none."""
-    depth = 0
-    i = open_at
-    while i < len(text):
-        char = text[i]
-        if char == "\\":
-            i += 2  # an escaped brace is a symbol, not a bracket
-            continue
-        if char == "{":
-            depth += 1
-        elif char == "}":
-            depth -= 1
-            if depth == 0:
-                return text[open_at + 1 : i]
-        i += 1
-    return None
+def _partners(text: str) -> dict[int, int]:
+    """Where each brace that is closed closes. One pass: a text may hold thousands of boxes left open."""
+    partners: dict[int, int] = {}
+    open_at: list[int] = []
+    for brace in _BRACE.finditer(text):
+        if brace.group() == "{":
+            open_at.append(brace.start())
+        elif brace.group() == "}" and open_at:
+            partners[open_at.pop()] = brace.start()
+    return partners
 
 
 def after_hashes(text: str) -> str:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Literal
 
 from tad_core.verify.math_shape import Form, Shape, shape_of
-from tad_core.verify.math_text import MAX_ANSWER, clean, simple_number
+from tad_core.verify.math_text import clean, readable, simple_number
 from tad_core.verify.math_value import clearly_differ
 from tad_core.verify.verdict import MathVerdict
 
@@ -53,9 +53,7 @@ def math_equal(
 
 def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: ScalarEqual) -> Outcome:
     """Compare two answers, leaving scalars that are no plain numbers to ``scalar_equal``."""
-    if not prediction.strip() or not reference.strip() or len(prediction) > MAX_ANSWER:
-        return MathVerdict.UNPARSABLE
-    if len(reference) > MAX_ANSWER:
+    if not readable(prediction) or not readable(reference):
         return MathVerdict.UNPARSABLE
     numbers = simple_number(prediction), simple_number(reference)
     if numbers[0] is not None and numbers[1] is not None:

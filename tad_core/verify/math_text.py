@@ -10,7 +10,9 @@ import re
 from fractions import Fraction
 
 #: An answer longer than this is not an answer.
-MAX_ANSWER = 4_000
+MAX_ANSWER = 1_000
+#: Brackets nested deeper than this are no answer either.
+_MAX_NESTING = 40
 #: Digits and decimal exponents beyond these are left to algebra, which runs under limits.
 _MAX_DIGITS = 400
 _MAX_EXPONENT = 1_000
@@ -68,6 +70,17 @@ def unwrap(text: str) -> str:
         if text == before:
             return text
     return text
+
+
+def readable(text: str) -> bool:
+    """Whether a text can be an answer at all: not blank, not endless, not nested without end."""
+    if not text.strip() or len(text) > MAX_ANSWER:
+        return False
+    depth = deepest = 0
+    for char in text:
+        depth += (char in "([{") - (char in ")]}" and depth > 0)
+        deepest = max(deepest, depth)
+    return deepest <= _MAX_NESTING
 
 
 def closing_brace(text: str) -> int:
@@ -161,7 +174,12 @@ def split_unit(text: str) -> tuple[str, str]:
     trailing = re.search(
         r"(?:\\[,;: ]|~|\s)*\\(?:text|mbox|mathrm|textrm|hbox|rm)\s*\{([^{}]*)\}(?:\^\{?([23])\}?)?$", text
     )
-    if trailing and trailing.start() > 0 and re.search(r"[A-Za-z]", trailing[1]):
+    if (
+        trailing
+        and trailing.start() > 0
+        and re.search(r"[A-Za-z]", trailing[1])
+        and not _reckons(trailing[1])
+    ):
         return text[: trailing.start()], unit_name(trailing[1], trailing[2])
     words = re.match(r"^([^A-Za-z]*\d[\d.,/]*)(\s*)([A-Za-z][A-Za-z. /]*?)(?:\s*\^\{?([23])\}?)?$", text)
     if words and (words[2] or words[3].lower() in _UNITS) and _is_unit(words[3]):
@@ -179,12 +197,21 @@ _UNITS = {
     "children": "child",
 }  # fmt: skip
 #: words behind a number that are mathematics or prose, not a unit
-_NOT_UNITS = frozenset({"pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "mod", "and", "or", "to"})
+_NOT_UNITS = frozenset({
+    "pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "mod", "and", "or", "to", "hundred", "thousand",
+    "million", "billion", "trillion", "dozen", "half", "squared", "cubed", "factorial", "plus", "minus",
+    "times", "over", "divided", "by", "less", "more", "than", "not", "is",
+})  # fmt: skip
 
 
 def _is_unit(words: str) -> bool:
     found = re.findall(r"[A-Za-z]+", words)
-    return all(len(word) > 1 and word.lower() not in _NOT_UNITS for word in found) and len(found) <= 5
+    return all(len(word) > 1 for word in found) and not _reckons(words) and len(found) <= 5
+
+
+def _reckons(words: str) -> bool:
+    """Whether words change a number (``5 million``, ``12 squared``) rather than name its unit."""
+    return not _NOT_UNITS.isdisjoint(re.findall(r"[a-z]+", words.lower()))
 
 
 def unit_name(words: str, power: str | None = None) -> str:

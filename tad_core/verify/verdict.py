@@ -27,6 +27,8 @@ class Verdict(StrEnum):
     NO_CODE = "no_code"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
+    #: code: the program, or its tests, import a package that the sandbox does not have
+    MISSING_PACKAGE = "missing_package"
     #: code: the program's process ended before its tests did
     CRASHED = "crashed"
     #: the verifier itself failed: retried, then an error; never a wrong answer

@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 _CLONE_THREAD = 0x00010000
-_AF_UNIX = 1
+_AF_UNIX, _SOCK_STREAM, _SOCK_TYPE = 1, 1, 0xF
+_RLIMIT_CPU = 0
 _PR_SET_NAME = 15
 #: is it a terminal, its size, close-on-exec on and off, bytes that wait, non-blocking
 _IOCTLS = (0x5401, 0x5413, 0x5451, 0x5450, 0x541B, 0x5421)
@@ -33,8 +34,8 @@ _ALLOWED = {
     "umask", "getcpu", "sched_yield", "sched_getaffinity", "sched_getscheduler", "sched_getparam", "futex",
     "set_robust_list", "get_robust_list", "set_tid_address", "rseq", "arch_prctl", "restart_syscall", "exit",
     "exit_group", "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
-    "epoll_wait", "epoll_pwait", "eventfd2", "sendto", "recvfrom", "sendmsg", "recvmsg", "shutdown",
-    "getsockopt", "setsockopt", "getsockname", "getpeername", "wait4", "waitid",
+    "epoll_wait", "epoll_pwait", "eventfd2", "recvfrom", "shutdown", "getsockopt", "getsockname",
+    "getpeername", "wait4", "waitid",
 }  # fmt: skip
 
 #: Changes to files, where the only file system that can be written is the sandbox's own.
@@ -66,9 +67,15 @@ def compile_filter(with_scratch: bool) -> bytes:
     syscalls.add_rule(pyseccomp.ERRNO(38), "clone3")
     thread = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD)
     _allow(pyseccomp, syscalls, "clone", thread)
-    _allow(pyseccomp, syscalls, "socketpair", pyseccomp.Arg(0, pyseccomp.EQ, _AF_UNIX))
+    # Streams alone: a datagram socket reaches any other by its address, without ever connecting to it.
+    stream = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _SOCK_TYPE, _SOCK_STREAM)
+    _allow(pyseccomp, syscalls, "socketpair", pyseccomp.Arg(0, pyseccomp.EQ, _AF_UNIX), stream)
+    _allow(pyseccomp, syscalls, "sendto", pyseccomp.Arg(4, pyseccomp.EQ, 0))  # no address
     _allow(pyseccomp, syscalls, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, _PR_SET_NAME))
-    _allow(pyseccomp, syscalls, "prlimit64", pyseccomp.Arg(0, pyseccomp.EQ, 0))
+    # A program that lowers its own CPU limit would be killed as if the host had run out of memory.
+    own = pyseccomp.Arg(0, pyseccomp.EQ, 0)
+    _allow(pyseccomp, syscalls, "prlimit64", own, pyseccomp.Arg(1, pyseccomp.NE, _RLIMIT_CPU))
+    _allow(pyseccomp, syscalls, "prlimit64", own, pyseccomp.Arg(2, pyseccomp.EQ, 0))  # asks, sets nothing
     for request in _IOCTLS:
         _allow(pyseccomp, syscalls, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, request))
     for command in _FCNTLS:

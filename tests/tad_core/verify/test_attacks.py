@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -18,10 +19,17 @@ import pytest
 from tad_core.verify import CodeResult, Limits, Verdict
 from tad_core.verify.code import CodeJob
 from tad_core.verify.sandbox.launch import Keeper, slot_uids
-from tests.tad_core.verify.attacks import Attack, equality, escapes, exits, floods, forging
+from tests.tad_core.verify.attacks import Attack, doors, equality, escapes, exits, floods, forging
 from tests.tad_core.verify.conftest import require
 
-CORPUS = [*exits.ATTACKS, *equality.ATTACKS, *forging.ATTACKS, *floods.ATTACKS, *escapes.ATTACKS]
+CORPUS: list[Attack] = [
+    *exits.ATTACKS,
+    *equality.ATTACKS,
+    *forging.ATTACKS,
+    *floods.ATTACKS,
+    *escapes.ATTACKS,
+    *doors.ATTACKS,
+]
 LIMITS = Limits(cpu_s=1, memory_mb=256)
 SHM_KEY = 0x7AD001
 IPC_CREAT, IPC_RMID = 0o1000, 0
@@ -36,6 +44,7 @@ class Host:
     abstract: socket.socket
     victim: subprocess.Popen[bytes]
     shm: Path
+    mailboxes: list[socket.socket]
     visitors: list[str] = field(default_factory=list)
 
     def fill(self, program: str) -> str:
@@ -51,6 +60,15 @@ class Host:
         for name, value in values.items():
             program = program.replace("{" + name + "}", value)
         return program
+
+    def letters(self) -> list[bytes]:
+        """What was dropped into the mailboxes."""
+        found = []
+        for mailbox in self.mailboxes:
+            mailbox.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                found.append(mailbox.recv(64))
+        return found
 
     def watch(self, server: socket.socket, name: str) -> None:
         """Note who connects."""
@@ -80,6 +98,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     unix.bind(str(folder / "socket"))
     unix.listen()
     (folder / "socket").chmod(0o777)
+    mailboxes = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+    mailboxes[0].bind(str(folder / "mailbox"))
+    (folder / "mailbox").chmod(0o777)
+    mailboxes[1].bind(f"\0tad-prize-{os.getpid()}-mail")
     shm = Path("/dev/shm") / f"tad-prize-{os.getpid()}"
     shm.write_text("the prize")
     shm.chmod(0o666)
@@ -87,7 +109,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     libc = CDLL(None)
     segment = libc.shmget(SHM_KEY, 4096, IPC_CREAT | 0o666)
     victim = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
-    made = Host(folder, listener, abstract, victim, shm)
+    made = Host(folder, listener, abstract, victim, shm, mailboxes)
     for server, name in ((listener, "tcp"), (abstract, "abstract"), (unix, "unix")):
         threading.Thread(target=made.watch, args=(server, name), daemon=True).start()
     yield made
@@ -96,7 +118,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     victim.wait()
     libc.shmctl(segment, IPC_RMID, None)
     shm.unlink()
-    for server in (listener, abstract, unix):
+    for server in (listener, abstract, unix, *mailboxes):
         server.close()
 
 
@@ -173,9 +195,10 @@ def test_no_hostile_program_passes_or_reaches_the_host(number: int, host: Host) 
     ]
     assert wrong == [], "\n".join(wrong)
     assert host.visitors == []
+    assert host.letters() == []
     assert host.victim.poll() is None
     assert (host.folder / "secret").read_text() == "the prize"
-    assert {path.name for path in host.folder.iterdir()} == {"secret", "socket"}
+    assert {path.name for path in host.folder.iterdir()} == {"secret", "socket", "mailbox"}
     assert host.shm.read_text() == "the prize"
     assert marks() == before_marks
     assert processes() - before_processes == set()

@@ -35,6 +35,9 @@ def verdict(
         "import pytest\ndef test_f():\n    with pytest.raises(TypeError, match='multiply'):\n        f('a')",
         "import pytest\ndef test_f():\n    assert f(0.1) == pytest.approx(0.01)",
         "async def test_f():\n    assert f(3) == 9",
+        "import asyncio\nasync def test_f():\n    await asyncio.sleep(0)\n    assert f(3) == 9",
+        "import pytest\nNUMBERS = []\n@pytest.fixture(autouse=True)\ndef fill():\n    NUMBERS[:] = [3]\n"
+        "def test_f():\n    assert f(NUMBERS[0]) == 9",
         "for n in range(5):\n    assert f(n) == n ** 2",
         "def test_f():\n    assert list(map(f, [1, 2])) == [1, 4]",
         "from typing import List\ndef helper(xs: List[int]) -> List[int]:\n    return [f(x) for x in xs]\n"
@@ -142,6 +145,11 @@ HONEST = {
     ),
     "a function named as a module is": ("def queue(x):\n    return [x]\n", "assert queue(1) == [1]"),
     "a name of the built-ins": ("def sum(a, b):\n    return a + b\n", "from solution import sum\nassert sum(1, 2) == 3"),
+    "a deeper stack": (
+        "import resource\nresource.setrlimit(resource.RLIMIT_STACK, resource.getrlimit(resource.RLIMIT_STACK))\n"
+        "def f():\n    return resource.getrlimit(resource.RLIMIT_CPU)[0] > 0\n",
+        "assert f()",
+    ),
     "deep recursion": ("def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\n", "assert f(900) == 900"),
     "late imports": ("def f():\n    import xml.etree.ElementTree as E, hashlib, sqlite3\n    return E.fromstring('<a/>').tag\n", "assert f() == 'a'"),
 }  # fmt: skip
@@ -175,6 +183,15 @@ def test_files_may_be_written_where_the_tier_has_a_folder_of_its_own() -> None:
         ("", "no test"),
         ("def test_f(:", "not Python"),
         ("def test_f(tmp_path):\n    assert f(2) == 4", "tmp_path"),
+        (
+            "import pytest\ndef test_f():\n    with pytest.warns(UserWarning):\n        assert f(2) == 4",
+            "pytest.warns",
+        ),
+        ("import unittest\nclass T(unittest.TestCase):\n    def test_f(self):\n        f(2)", "no assertion"),
+        (
+            "import pytest\n@pytest.mark.parametrize('n', [])\ndef test_f(n):\n    assert f(n) == 4",
+            "no parameters",
+        ),
         ("import pytest\ndef test_f():\n    pytest.skip('later')\n    assert f(2) == 4", "later"),
         ("def test_f():\n    assert True", "never used"),
         ("def test_f():\n    f(2)", "no assertion"),
@@ -185,6 +202,46 @@ def test_what_proves_nothing_is_no_pass(tests: str, reason: str) -> None:
     result = run_tests(SQUARE, tests)
     assert result.verdict is Verdict.NO_TESTS
     assert reason in result.reason
+
+
+@pytest.mark.parametrize(
+    ("solution", "tests", "who"),
+    [
+        ("import no_such_package_xyz\n" + SQUARE, "assert f(2) == 4", "the program"),
+        ("def f(x):\n    from no_such_package_xyz import y\n    return y", "assert f(2) == 4", "the program"),
+        (SQUARE, "import no_such_package_xyz as n\nassert f(2) == 4", "the tests"),
+        (SQUARE, "def test_f():\n    import no_such_package_xyz\n    assert f(2) == 4", "the tests"),
+    ],
+)
+def test_a_package_that_is_not_in_the_sandbox_has_a_verdict_of_its_own(
+    solution: str, tests: str, who: str
+) -> None:
+    result = run_tests(solution, tests)
+    assert result.verdict is Verdict.MISSING_PACKAGE
+    assert result.reason == f"{who}: No module named 'no_such_package_xyz'"
+
+
+def test_a_message_that_no_file_can_hold_is_made_one_that_can() -> None:
+    result = run_tests("def f(x):\n    raise ValueError('\\ud800')\n", "assert f(2) == 4")
+    assert result.verdict is Verdict.FAILED
+    assert "ValueError" in result.reason and result.reason.encode("utf-8")
+
+
+def test_a_name_that_the_tests_forgot_is_not_taken_from_the_program_where_they_import_from_it() -> None:
+    solution = "def f(x):\n    return -1\ndef close(a, b):\n    return True\n"
+    assert verdict(solution, "from solution import f\nassert close(f(2), 4)") is Verdict.FAILED
+    assert verdict(solution, "from solution import f, close\nassert close(f(2), 4)") is Verdict.PASSED
+
+
+def test_methods_of_classes_that_the_tests_know_may_answer_and_are_labelled() -> None:
+    solution = (
+        "class Trie:\n    def __init__(self):\n        self.words = []\n"
+        "    def add(self, w):\n        self.words.append(w)\n"
+        "    def startswith(self, p):\n        return any(w.startswith(p) for w in self.words)\n"
+    )
+    tests = "from solution import Trie\nt = Trie()\nt.add('apple')\nassert t.startswith('app') and not t.startswith('b')"
+    result = run_tests(solution, tests)
+    assert result.verdict is Verdict.PASSED and result.own_classes
 
 
 def test_all_tests_must_run() -> None:

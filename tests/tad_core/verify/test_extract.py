@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tad_core.verify import extract_answer, extract_code
@@ -82,12 +84,14 @@ def test_the_order_is_the_callers() -> None:
     assert extract_answer(text, ("last_number",)) == "7"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=400))
 def test_extraction_never_fails(text: str) -> None:
     extract_answer(text)
     extract_code(text, "f")
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(-(10**12), 10**12))
 def test_every_integer_is_found_again(n: int) -> None:
     assert extract_answer(f"we get \\boxed{{{n}}}") == str(n)
@@ -116,3 +120,18 @@ FENCE = "```"
 )
 def test_the_program_in_a_text(text: str, code: str) -> None:
     assert extract_code(text, "f") == code
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\boxed{" * 30_000, "\\boxed{1" * 30_000, "~" * 200_000, "`" * 200_000,
+        "```python\n" * 20_000, "answer is " * 20_000, "-1/" * 60_000,
+    ],
+)  # fmt: skip
+def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str) -> None:
+    """The text is looked through in the run's own process: nothing there may stop it."""
+    used = time.process_time()
+    extract_answer(text)
+    extract_code(text, "f")
+    assert time.process_time() - used < 3  # what tried every length of a run of tildes took minutes

@@ -7,7 +7,9 @@ assertion that held, and at least one use of the program.
 from __future__ import annotations
 
 import ast
+import asyncio
 import builtins
+import functools
 import importlib
 import inspect
 import io
@@ -37,6 +39,10 @@ class FailedError(Exception):
     """A test failed; the text says which."""
 
 
+class MissingPackageError(Exception):
+    """The tests import what the sandbox does not have."""
+
+
 class Plan:
     """What the source of the tests holds, known before any of it runs."""
 
@@ -54,10 +60,17 @@ class Plan:
         if not entry_point and (self.functions or self.classes):
             self.checkers = []  # a helper that happens to be called so
         self.body_asserts = any(_asserts_outside_functions(node) for node in body)
+        self.wanted = self._wanted_names()  # before the stars are taken out
         self.tree = ast.fix_missing_locations(_Rewrite().visit(self.tree))
 
-    def wanted_names(self) -> set[str]:
-        """Names that the tests use, and that are neither built in nor given by the prelude."""
+    def _wanted_names(self) -> set[str]:
+        """Names that the tests use, and that are neither built in nor given by the prelude.
+
+        None beside those they import where they import some: a name that they forgot is an error, as it is
+        in any module, and not something that the program may define to its liking.
+        """
+        if any(_imports_by_name(node) for node in ast.walk(self.tree)):
+            return set()
         used = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
         given = {node.name for node in self.prelude.body if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
         return used - set(dir(builtins)) - given - self.wanted_modules() - {_COUNT}
@@ -75,6 +88,13 @@ class Plan:
         ]
         modules = sys.stdlib_module_names - {"this", "antigravity"} | {"pytest"}
         return {name for name in set(dotted) & modules if names.count(name) == dotted.count(name)}
+
+
+def _imports_by_name(node: ast.AST) -> bool:
+    """Whether this is ``from solution import f`` or ``import solution``, but no star."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "solution" and node.names[0].name != "*"
+    return isinstance(node, ast.Import) and any(alias.name == "solution" for alias in node.names)
 
 
 def _looks_like_tests(node: ast.ClassDef) -> bool:
@@ -121,7 +141,11 @@ class Examiner:
         self.ran = 0
         self.expected = 0
         self.held = 0
-        self._globals: dict[str, Any] = {"__name__": "test_solution", _COUNT: self._count}
+        self._globals: dict[str, Any] = {
+            "__name__": "test_solution",
+            "__file__": "test_solution.py",
+            _COUNT: self._count,
+        }
 
     def _count(self) -> None:
         self.held += 1
@@ -139,7 +163,8 @@ class Examiner:
         self.expected = int(plan.body_asserts)
         self._attempt("the tests' top level", lambda: exec(_compile(plan.tree), self._globals))
         self.ran += int(plan.body_asserts)
-        units = list(self._units())
+        units: list[tuple[str, Callable[[], Any]]] = []
+        self._attempt("the test classes", lambda: units.extend(self._units()))
         self.expected += len(units)
         for title, unit in units:
             self._attempt(title, unit)
@@ -156,10 +181,11 @@ class Examiner:
         random.seed(0)
         sys.modules["pytest"] = pytest_shim.make_module(self._count)
         sys.modules["solution"] = RemoteModule(self._link)
+        _count_unittest(self._count)
         sys.stdout = sys.stderr = io.StringIO()
         if self._plan.prelude.body:
             exec(_compile(self._plan.prelude), self._globals)
-        wanted = self._plan.wanted_names()
+        wanted = set(self._plan.wanted)
         if self._entry_point:
             wanted.add(self._entry_point)
         for name in self._plan.wanted_modules():
@@ -177,8 +203,14 @@ class Examiner:
             unit()
         except GoneError:
             raise
+        except NoTestsError:
+            raise
         except (pytest_shim.SkippedError, pytest_shim.UnsupportedError) as error:
             raise NoTestsError(f"{title}: {type(error).__name__}: {error}") from error
+        except ModuleNotFoundError as error:
+            if getattr(error, "from_program", False):
+                raise FailedError(f"{title}: {self._where(error)}") from error
+            raise MissingPackageError(f"the tests: {error}") from error
         except BaseException as error:
             raise FailedError(f"{title}: {self._where(error)}") from error
 
@@ -214,15 +246,21 @@ class Examiner:
     def _calls(
         self, name: str, function: Any, fixtures: dict[str, pytest_shim.Fixture]
     ) -> Iterator[tuple[str, Callable[[], Any]]]:
-        for given in getattr(function, "tad_parameters", [{}]):
+        rows = getattr(function, "tad_parameters", [{}])
+        if not rows:
+            raise NoTestsError(f"{name} has no parameters to run with")
+        for given in rows:
 
             def unit(given: dict[str, Any] = given) -> None:
                 inner = getattr(function, "__func__", function)
                 if not isinstance(inner, types.FunctionType):
                     raise pytest_shim.UnsupportedError(f"{name} is no function")
+                for fixture in fixtures.values():
+                    if fixture.autouse:
+                        fixture.make(fixtures)
                 outcome = function(**pytest_shim.arguments(inner, fixtures, given))
                 if inspect.iscoroutine(outcome):
-                    _finish(outcome)
+                    asyncio.run(outcome)
 
             yield name, unit
 
@@ -257,7 +295,6 @@ class Examiner:
                 raise AssertionError(text.strip().rpartition("\n")[2])
             if result.skipped or result.testsRun != 1 or not result.wasSuccessful():
                 raise pytest_shim.SkippedError(method)
-            self._count()
 
         return unit
 
@@ -285,13 +322,21 @@ def _text(error: BaseException) -> str:
         return ""
 
 
-def _finish(coroutine: Any) -> None:
-    """Run a coroutine that only awaits stand-ins, which never suspend."""
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    raise pytest_shim.UnsupportedError("a test that waits for something beside the program")
+def _count_unittest(count: Callable[[], None]) -> None:
+    """Have every ``self.assert…`` that holds counted, as plain assertions are."""
+    for name in dir(unittest.TestCase):
+        if name.startswith("assert"):
+            setattr(unittest.TestCase, name, _counted(getattr(unittest.TestCase, name), count))
+
+
+def _counted(method: Callable[..., Any], count: Callable[[], None]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        outcome = method(*args, **kwargs)
+        count()
+        return outcome
+
+    return counted
 
 
 @dataclass(frozen=True)
@@ -328,6 +373,8 @@ def main(pipes: Pipes, number: int) -> None:
         verdict, reason = "failed", str(error)
     except NoTestsError as error:
         verdict, reason = "no_tests", str(error)
+    except MissingPackageError as error:
+        verdict, reason = "missing_package", str(error)
     except GoneError as error:
         verdict, reason = "crashed", f"the program stopped answering: {error}"
     except MemoryError:
@@ -337,6 +384,8 @@ def main(pipes: Pipes, number: int) -> None:
         verdict, reason = "crashed", f"the program stopped answering: {link.gone}"
     elif link.out_of_memory and verdict != "passed":
         verdict, reason = "out_of_memory", "the program ran out of memory"
+    elif link.missing and verdict == "failed":
+        verdict, reason = "missing_package", f"the program: {link.missing}"
     mark = {"id": number, "verdict": verdict, "reason": reason[:1000], "own_classes": link.own_classes}
     mark["ran"], mark["expected"] = (examiner.ran, examiner.expected) if examiner else (0, 0)
     frames.send(pipes.marks, mark)

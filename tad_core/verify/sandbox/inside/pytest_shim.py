@@ -87,9 +87,15 @@ class Approx:
 class Fixture:
     """A function marked as a fixture."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], autouse: bool = False) -> None:
         self.function = function
+        self.autouse = autouse
         self.__name__ = function.__name__
+
+    def make(self, fixtures: dict[str, Fixture]) -> Any:
+        """Its value, with the fixtures that it asks for."""
+        made = self.function(**arguments(self.function, fixtures, {}))
+        return next(made) if isinstance(made, types.GeneratorType) else made
 
 
 class Marks:
@@ -108,7 +114,11 @@ class Marks:
         return mark
 
 
-def _parametrize(names: Any, values: Any, ids: Any = None) -> Callable[[Any], Any]:
+def _parametrize(
+    names: Any, values: Any, ids: Any = None, indirect: Any = False, scope: Any = None
+) -> Callable[[Any], Any]:
+    if indirect:
+        raise UnsupportedError("pytest.mark.parametrize(indirect=…)")
     listed = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     rows = []
     for value in values:
@@ -185,14 +195,20 @@ def make_module(count: Callable[[], None]) -> types.ModuleType:
     def fixture(function: Any = None, **kwargs: Any) -> Any:
         if kwargs.get("params") is not None:
             raise UnsupportedError("pytest.fixture(params=…)")
-        return Fixture(function) if function is not None else Fixture
+        autouse = bool(kwargs.get("autouse"))
+        return Fixture(function) if function is not None else lambda inner: Fixture(inner, autouse)
 
     def approx(expected: Any, rel: Any = None, abs: Any = None, nan_ok: bool = False) -> Approx:
         return Approx(expected, rel, abs, nan_ok)
 
+    def missing(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise UnsupportedError(f"pytest.{name}")
+
     for item in (raises, fail, skip, fixture, approx):
         setattr(module, item.__name__, item)
-    module.__dict__.update(mark=Marks(), param=Param, main=lambda *args, **kwargs: 0)
+    module.__dict__.update(__getattr__=missing, mark=Marks(), param=Param, main=lambda *args, **kwargs: 0)
     return module
 
 
@@ -210,8 +226,7 @@ def arguments(function: Any, fixtures: dict[str, Fixture], given: dict[str, Any]
         elif name == "capsys":
             ready[name] = CapSys()
         elif name in fixtures:
-            made = fixtures[name].function(**arguments(fixtures[name].function, fixtures, {}))
-            ready[name] = next(made) if isinstance(made, types.GeneratorType) else made
+            ready[name] = fixtures[name].make(fixtures)
         elif i < len(names) - defaults:
             raise UnsupportedError(f"the fixture {name!r}")
     return ready

@@ -19,6 +19,11 @@ from typing import Any
 from . import frames, wire
 
 _LAZY = (map, filter, zip, enumerate, reversed, itertools.chain, types.GeneratorType)
+#: Methods of text, lists and sets that are told the expected value and answer about it. Where a plain value
+#: is due, an object with its own ``startswith`` could agree with anything.
+_QUESTIONS = frozenset({
+    "count", "endswith", "find", "index", "isdisjoint", "issubset", "issuperset", "rfind", "rindex", "startswith",
+})  # fmt: skip
 #: Items looked through for a member, before a stand-in is taken for endless.
 _MEMBERS = 1_000_000
 
@@ -45,6 +50,8 @@ class Link(wire.Codec):
         self.touched = 0
         self.own_classes = False
         self.out_of_memory = False
+        #: what the program said of a package that it imports and that is not here
+        self.missing = ""
         self.gone: str = ""
 
     def greet(self) -> None:
@@ -55,6 +62,8 @@ class Link(wire.Codec):
             self.load_error = hello["error"]
             if self.load_error and self.load_error["type"] == "MemoryError":
                 self.out_of_memory = True
+            if self.load_error and self.load_error["type"] == "ModuleNotFoundError":
+                self.missing = str(self.load_error["text"])[:200]
         except (KeyError, TypeError) as error:
             raise self._broken(error) from error
 
@@ -79,7 +88,7 @@ class Link(wire.Codec):
                 sys.stdout.write(str(reply["out"]))
             if "error" in reply:
                 self.touched += 1
-                raise self._exception(reply["error"], op)
+                raise self._exception(reply["error"], name if op == "special" else None)
             value = self.decode(reply["ok"])
             if op != "get" or not isinstance(value, Remote | RemoteClass):
                 self.touched += 1  # fetching a function does not yet use it
@@ -128,10 +137,17 @@ class Link(wire.Codec):
         self.gone = self.gone or str(why)[:200] or type(why).__name__
         return GoneError(self.gone)
 
-    def _exception(self, error: dict[str, Any], op: str) -> BaseException:
+    def _exception(self, error: dict[str, Any], asked: str | None) -> BaseException:
+        """The exception here; ``asked`` is the operator that raised it, if one did."""
         name, bases = str(error["type"]), [str(base) for base in error["bases"]]
-        if op != "special" and name in ("StopIteration", "StopAsyncIteration"):
+        if asked not in ("__next__", "__anext__") and {"StopIteration", "StopAsyncIteration"} & {
+            name,
+            *bases,
+        }:
             name, bases = "RuntimeError", ["RuntimeError"]  # else a call could end a loop of the tests early
+            error = {key: value for key, value in error.items() if key != "class"}
+        if "ModuleNotFoundError" in bases:
+            self.missing = str(error["text"])[:200]
         if "MemoryError" in bases:
             self.out_of_memory = True
         kind = self._error_class(error["class"], name, bases) if "class" in error else _builtin_error([name])
@@ -178,6 +194,10 @@ class Link(wire.Codec):
 
     async def _awaited(self, number: int) -> Any:
         return self.request("await", number)
+
+    def knows(self, classes: tuple[int, ...]) -> bool:
+        """Whether the tests were ever given one of these classes."""
+        return any(type(self._stand_ins.get(number)) is RemoteClass for number in classes)
 
     def _stand_in(self, number: int, info: dict[str, Any]) -> Any:
         classes = tuple(int(n) for n in info["classes"])
@@ -236,6 +256,10 @@ class Remote:
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
+        if name in _QUESTIONS:
+            if not self._link.knows(self._classes):
+                raise AttributeError(f"{self._title!r} object has no {name!r} that could be trusted")
+            self._link.own_classes = True
         return _attribute(self._link, self._number, name)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -68,7 +68,7 @@ class Codec:
             return {"t": "singleton", "v": repr(value)}
         if kind in _VIEWS:
             return [self.encode(item) for item in value]
-        if issubclass(kind, tuple) and type(fields := getattr(kind, "_fields", None)) is tuple:
+        if issubclass(kind, tuple) and _is_named(fields := getattr(kind, "_fields", None)):
             items = [self.encode(item) for item in tuple.__iter__(value)]
             return {"t": "namedtuple", "v": [kind.__name__, list(fields), items]}
         return self.encode_opaque(value)
@@ -110,6 +110,8 @@ class Codec:
             return Ellipsis if body == "Ellipsis" else NotImplemented
         if tag == "namedtuple":
             name, fields, items = body
+            if not _TUPLE_METHODS.isdisjoint(fields):
+                raise UnsendableError("a named tuple whose fields hide the methods of a tuple")
             kind: Any = collections.namedtuple(name, fields)  # type: ignore[misc]
             return kind(*(self.decode(item) for item in items))
         return self.decode_opaque(tag, body)
@@ -117,6 +119,10 @@ class Codec:
     def decode_opaque(self, tag: str, body: Any) -> Any:
         """What a tag of the peer's own means."""
         raise UnsendableError(f"a value tagged {tag!r} cannot be received")
+
+
+def _is_named(fields: Any) -> bool:
+    return type(fields) is tuple and _TUPLE_METHODS.isdisjoint(fields)
 
 
 def _builtin_name(kind: type) -> str:
@@ -142,6 +148,7 @@ _MAPPINGS: dict[str, Any] = {
     "counter": collections.Counter,
 }
 _NOTHING: dict[Any, Any] = {}
+_TUPLE_METHODS = frozenset({"count", "index"})
 _VIEWS = (type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))
 
 _MUTABLE = (list, dict, set, bytearray, collections.deque)

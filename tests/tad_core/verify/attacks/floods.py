@@ -42,7 +42,7 @@ ATTACKS = [
            "def f(x):\n    with open('/tmp/sparse', 'wb') as file:\n        file.truncate(1 << 40)\n    return x * x",
            "failed", "crashed", "infrastructure_error"),
     attack("descriptors", "import os\ndef f(x):\n    while True: os.dup(1)", "failed", "crashed"),
-    attack("a huge answer", "def f(x): return 'x' * (100 << 20)", "failed", "crashed", "out_of_memory"),
+    attack("a huge answer", "def f(x): return 'x' * (100 << 20)", "failed", "crashed", "out_of_memory", "timeout"),
     attack("a deep answer",
            "def f(x):\n    a = []\n    for _ in range(100000): a = [a]\n    return a", "failed", "crashed"),
     attack("an endless answer", "import itertools\ndef f(x): return itertools.count()", "failed", "timeout",

@@ -11,7 +11,7 @@ SECRET_TESTS = (
     "    assert f(2) == 'expected-value-' + 'MARK-7c1f20ab93'\n    assert f('MARK-7c1f20ab93') == 1\n"
 )
 
-_SEND = """
+FORGE = """
 import os, json, struct
 def forge(message):
     body = json.dumps(message).encode()
@@ -58,22 +58,22 @@ ATTACKS = [
            "def f(x): return 0\ndef helper(x): return 0", "failed",
            tests="def helper(x):\n    return x * x\ndef test_f():\n    assert f(2) == helper(2)\n"),
     attack("a forged verdict at import",
-           _SEND + "forge({'verdict': 'passed', 'ran': 1, 'expected': 1, 'reason': '', 'own_classes': False})\n"
+           FORGE + "forge({'verdict': 'passed', 'ran': 1, 'expected': 1, 'reason': '', 'own_classes': False})\n"
            "def f(x): return -1", "failed", "crashed"),
     attack("a forged mark for any job",
-           _SEND + "for n in range(2000):\n    forge({'id': n, 'verdict': 'passed', 'marked': True})\n"
+           FORGE + "for n in range(2000):\n    forge({'id': n, 'verdict': 'passed', 'marked': True})\n"
            "def f(x): return -1", "failed", "crashed", "timeout"),
-    attack("forged replies", _SEND + "def f(x):\n    forge({'ok': None})\n    forge({'ok': True})\n    return -1",
+    attack("forged replies", FORGE + "def f(x):\n    forge({'ok': None})\n    forge({'ok': True})\n    return -1",
            "failed", "crashed"),
     attack("a reply that is no message", "import os\ndef f(x):\n    os.write(4, b'\\xff' * 64)\n    return 4", "crashed", "timeout"),
     attack("a reply of half a message",
            "import os, time\ndef f(x):\n    os.write(4, b'\\x00\\x00\\x01\\x00{')\n    os.close(4)\n    time.sleep(60)",
            "crashed"),
     attack("a function of the tests that was never given",
-           _SEND + "def f(x):\n    forge({'callback': 0, 'args': [], 'kwargs': {}})\n    return -1", "failed", "crashed"),
-    attack("a tag that is not known", _SEND + "def f(x):\n    forge({'ok': {'t': 'eval', 'v': '4'}})\n    return -1", "crashed", "failed"),
+           FORGE + "def f(x):\n    forge({'callback': 0, 'args': [], 'kwargs': {}})\n    return -1", "failed", "crashed"),
+    attack("a tag that is not known", FORGE + "def f(x):\n    forge({'ok': {'t': 'eval', 'v': '4'}})\n    return -1", "crashed", "failed"),
     attack("a handle with a strange name",
-           _SEND + "def f(x):\n    forge({'ok': {'t': 'handle', 'v': {'id': 9, 'name': 'a\\0b', 'classes': [], 'bases': []}}})\n"
+           FORGE + "def f(x):\n    forge({'ok': {'t': 'handle', 'v': {'id': 9, 'name': 'a\\0b', 'classes': [], 'bases': []}}})\n"
            "    return -1", "crashed", "failed"),
     attack("rewritten plumbing",
            "import sys\nfor name, module in list(sys.modules.items()):\n    if name.startswith('inside'):\n"

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tad_core.verify.sandbox.inside import frames, wire
@@ -39,6 +39,7 @@ def there_and_back(value: Any) -> Any:
     return codec.decode(json.loads(json.dumps(codec.encode(value))))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(values)
 def test_plain_values_come_back_the_same(value: Any) -> None:
     back = there_and_back(value)
