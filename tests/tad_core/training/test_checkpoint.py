@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from tad_core.errors import ConfigError
 from tad_core.training import checkpoint
-from tad_core.training.checkpoint import MARKER, clean, is_complete, newest, seal, write_atomic
+from tad_core.training.checkpoint import (
+    MARKER,
+    check_layout,
+    clean,
+    is_complete,
+    is_intact,
+    newest,
+    seal,
+    write_atomic,
+)
 
 
 def make(output, step, mark="m", sealed=True):
@@ -50,6 +60,31 @@ def test_a_damaged_one_is_passed_over_and_cleaned_away(tmp_path, damage):
     assert newest(tmp_path, "m") == older
     clean(tmp_path, "m")
     assert not newer.exists() and older.exists()
+
+
+def test_a_flipped_bit_is_found_before_it_is_read(tmp_path):
+    older, newer = make(tmp_path, 10), make(tmp_path, 20)
+    (newer / "weights.bin").write_bytes(b"x" * 99 + b"y")
+    assert is_complete(newer, "m") and not is_intact(newer, "m")
+    assert newest(tmp_path, "m") == older
+    clean(tmp_path, "m", until=10)
+    assert not newer.exists() and older.exists()
+
+
+@pytest.mark.parametrize("marker", ["[]", '{"mark": "m"}', '{"mark": "m", "files": {"weights.bin": 100}}'])
+def test_a_marker_of_another_form_is_none(tmp_path, marker):
+    folder = make(tmp_path, 10)
+    (folder / MARKER).write_text(marker)
+    assert not is_complete(folder, "m") and newest(tmp_path, "m") is None
+
+
+def test_another_layout_is_refused(tmp_path):
+    folder = make(tmp_path, 10)
+    check_layout(folder, "no ZeRO")
+    with pytest.raises(
+        ConfigError, match=r"written with no ZeRO, and this run has ZeRO on 2 processes; set deepspeed"
+    ):
+        check_layout(folder, "ZeRO on 2 processes")
 
 
 def test_of_another_run_it_is_none(tmp_path):

@@ -96,6 +96,25 @@ def test_a_kill_while_saving_costs_that_checkpoint_only(world, checkpoint, tmp_p
     assert adapter_of(spec) == adapter_of(undisturbed)
 
 
+def test_a_damaged_newest_checkpoint_costs_that_one_only(world, checkpoint, tmp_path, undisturbed):
+    spec = world.make_spec(tmp_path / "killed", checkpoint, save_steps=3)
+
+    def work():
+        die_at(8)
+        train(spec, StopRequest())
+        return 0
+
+    assert world.wait(world.fork(work)) == -signal.SIGKILL
+    damaged = Path(spec.output) / "checkpoint-6" / "optimizer.pt"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    assert checkpoints.step_of(checkpoints.newest(Path(spec.output), spec.mark)) == 3
+    assert train(spec, StopRequest())
+    assert losses_of(spec) == losses_of(undisturbed)
+    assert adapter_of(spec) == adapter_of(undisturbed)
+
+
 @pytest.mark.parametrize("listening", [True, False])
 def test_sigterm_saves_and_the_next_call_goes_on(world, checkpoint, tmp_path, listening):
     spec = world.make_spec(tmp_path, checkpoint, max_steps=400, log_steps=1, save_steps=1000)
@@ -167,7 +186,7 @@ def test_summary_and_log(undisturbed):
     assert [row["step"] for row in rows] == list(range(1, 9))
     for row in rows:
         assert row["loss"] == pytest.approx(row["near"] + row["distant"])
-        assert row["near_count"] > 0 and row["lr"] == 1e-2
+        assert row["near_count"] > 0 and row["lr"] == 1e-2 and row["grad_norm"] > 0
     assert len(list(Path(undisturbed.output).glob("checkpoint-*"))) == 2
 
 
