@@ -148,6 +148,30 @@ def doctor(
     _guard(work, debug)
 
 
+@app.command(
+    epilog="Examples:\n\ntad join runs/llada-8b\n\nTAD_NODE_RANK=$SLURM_NODEID tad join /shared/runs/llada-8b"
+)
+def join(
+    folder: Annotated[
+        Path, typer.Argument(help="Store of the run, on a file system all hosts share.", show_default=False)
+    ],
+    rank: Annotated[
+        int | None,
+        typer.Option("--rank", min=1, help="This host's place; default: TAD_NODE_RANK, else any."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End after one training run.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Lend this host's GPUs to the training runs that another host leads (distill.nodes)."""
+
+    def work() -> None:
+        from tad_core.training.join import join as take_part
+
+        take_part(folder, rank, print, once)
+
+    _guard(work, debug)
+
+
 # --- how a command runs -----------------------------------------------------------------------------
 
 

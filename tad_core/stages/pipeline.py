@@ -25,6 +25,7 @@ from tad_core.stages import filter as filter_stage
 from tad_core.stages import report as report_stage
 from tad_core.stages.collect import CollectionPlan
 from tad_core.stages.distill import Mode
+from tad_core.training.command import check_settings
 from tad_core.verify.sandbox.tiers import require_tier
 
 Stage = Literal["collect", "filter", "calibrate", "distill", "evaluate", "report"]
@@ -68,6 +69,7 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     if wants(until, "evaluate"):
         problems += [p for task in evaluate_stage.load_tasks(config).values() for p in task]
     if wants(until, "distill"):
+        check_settings(config.distill)
         for mode in trained_models(config):
             _check_mode(config, mode)
     store.check_writable(_needed_bytes(config, plan, until))
