@@ -41,7 +41,7 @@ class Claim:
 
     def alive(self, now: float) -> bool:
         """Whether its owner still counts on it."""
-        if self.machine == machine() and not _same_process(self.pid, self.started):
+        if self.machine == machine() and not same_process(self.pid, self.started):
             return False
         return now - self.beat <= self.lease_s
 
@@ -83,6 +83,8 @@ class Leases:
         """Give a piece back: it is finished, or somebody else may try."""
         with self._lock:
             generation = self._held.pop(piece, 0)
+        if not generation:
+            return
         try:
             # Upwards, so that the newest claim is the last to go and nobody takes over an older one meanwhile.
             for older in sorted(g for p, g in map(_parse, list_names(self.url)) if p == piece):
@@ -169,7 +171,8 @@ def _parse(name: str) -> tuple[str, int]:
     return piece, int(generation)
 
 
-def _same_process(pid: int, started: float) -> bool:
+def same_process(pid: int, started: float) -> bool:
+    """Whether the process of this machine that had this id since then is still there; times are Unix time."""
     try:
         process = psutil.Process(pid)
         # The time of a start is worked out from the clock, which may have been set meanwhile.

@@ -13,8 +13,9 @@ import queue
 import subprocess
 import sys
 import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import IO, Any, Self
@@ -23,18 +24,31 @@ from tad_core import errors
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig
 from tad_core.progress import OnProgress, Progress, silent
+from tad_core.rollout.devices import environment, workers_of
 
+#: What a worker process runs.
+MODULE = "tad_core.rollout.worker"
+#: A slot (a GPU) whose workers died so often in a row is given up; more than one shard is tried.
+DEATHS_IN_A_ROW = 5
 _LAST_LINES = 15
+_NONE_LEFT = (-1, None)
+#: Between two looks for a shard, while others work on all that are left.
+_LOOK_S = 0.5
+
+OnLine = Callable[[str], None]
 
 
 class _Worker:
     """One child process and the pipes to it."""
 
-    def __init__(self, config: TADConfig, store: Store, slot: int, slots: int) -> None:
+    def __init__(
+        self, config: TADConfig, store: Store, slot: int, slots: int, on_line: OnLine | None = None
+    ) -> None:
+        self._timeout_s, self._on_line = config.rollout.shard_timeout_s, on_line
         setup = {"config": config.model_dump(mode="json"), "store": store.root, "slot": slot, "slots": slots}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tad_core.rollout.worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-m", MODULE], env=environment(config.model.device, slot),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
         )  # fmt: skip
         self._errors: deque[str] = deque(maxlen=_LAST_LINES)
         assert self.process.stderr is not None
@@ -46,10 +60,30 @@ class _Worker:
     def run(self, index: int, force: bool, on_progress: OnProgress) -> ArtifactRef:
         """Decode one shard; raises what the worker raised, or SubprocessError if it died."""
         self._waits = False
-        self._send({"index": index, "force": force})
+        late = threading.Event()
+
+        def time_is_up() -> None:
+            late.set()
+            self.process.kill()
+
+        timer = threading.Timer(self._timeout_s, time_is_up) if self._timeout_s else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        try:
+            self._send({"index": index, "force": force})
+            return self._answer(index, on_progress, late)
+        finally:
+            if timer:
+                timer.cancel()
+
+    def _answer(self, index: int, on_progress: OnProgress, late: threading.Event) -> ArtifactRef:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            message = json.loads(line)
+            try:
+                message = json.loads(line)
+            except ValueError:  # killed in the middle of a line
+                break
             if "progress" in message:
                 on_progress(Progress(**message["progress"]))
                 continue
@@ -58,13 +92,15 @@ class _Worker:
                 return ArtifactRef.model_validate(message["ref"])
             raise getattr(errors, message["error"], errors.SubprocessError)(message["message"])
         code = self.process.wait()
+        if late.is_set():
+            raise errors.SubprocessError(
+                f"rollout.shard_timeout_s: shard {index} was not decoded within {self._timeout_s:g} s and its worker "
+                "was killed; raise the limit, or lower rollout.shard_size"
+            )
         self._drain.join(timeout=5)
         tail = "\n".join(self._errors)
-        kind = (
-            errors.OutOfMemoryError
-            if code == -9 or "out of memory" in tail.lower()
-            else errors.SubprocessError
-        )
+        memory = code == -9 or "out of memory" in tail.lower()
+        kind = errors.OutOfMemoryError if memory else errors.SubprocessError
         raise kind(
             f"rollout worker ended with code {code} while decoding shard {index}; its last lines:\n{tail}"
         )
@@ -97,56 +133,96 @@ class _Worker:
     def _read_errors(self, stream: IO[str]) -> None:
         for line in stream:
             self._errors.append(line.rstrip())
+            if self._on_line is not None:
+                self._on_line(line.rstrip())
 
 
 class RolloutPool:
-    """``size`` workers; ``run`` may be called from any thread and takes the next free one."""
+    """``size`` workers; ``run`` may be called from any thread and takes the next free one.
 
-    def __init__(self, config: TADConfig, store: Store, size: int | None = None) -> None:
-        self._config, self._store = config, store
-        self.size = max(1, size or config.rollout.workers)
+    Each has a slot, on a machine with GPUs one of them; a worker that died is replaced when its slot is next used,
+    until ``DEATHS_IN_A_ROW`` of a slot have died with nothing done in between.
+    """
+
+    def __init__(
+        self, config: TADConfig, store: Store, size: int | None = None, on_line: OnLine | None = None
+    ) -> None:
+        self._config, self._store, self._on_line = config, store, on_line
+        self.size = max(1, size or workers_of(config))
         self._free: queue.Queue[tuple[int, _Worker | None]] = queue.Queue()
         for slot in range(self.size):
             self._free.put((slot, None))
         self._lock = threading.Lock()
         self._live: set[_Worker] = set()
+        self._deaths: Counter[int] = Counter()
         self._closed = False
 
     def run(self, index: int, on_progress: OnProgress = silent, force: bool = False) -> ArtifactRef:
         """Decode shard ``index`` in a worker, starting one if need be.
 
         Raises:
-            SubprocessError: the worker died; the next call starts another.
+            SubprocessError: the worker died; the next call takes another slot, or starts another worker.
             TADError: what the worker itself reported.
         """
         slot, worker = self._free.get()
+        if slot < 0:
+            self._free.put(_NONE_LEFT)
+            raise errors.SubprocessError(
+                f"rollout: the workers of every slot died {DEATHS_IN_A_ROW} times in a row; see the errors before"
+            )
         try:
             if worker is None or not worker.usable:
                 worker = self._start(slot)
-            return worker.run(index, force, on_progress)
+            ref = worker.run(index, force, on_progress)
+            self._deaths[slot] = 0
+            return ref
         finally:
             if worker is not None and not worker.usable:
                 worker.close()
                 with self._lock:
                     self._live.discard(worker)
+                    self._deaths[slot] += not self._closed
                 worker = None
-            self._free.put((slot, worker))
+            self._give_back(slot, worker)
+
+    def _give_back(self, slot: int, worker: _Worker | None) -> None:
+        with self._lock:
+            if self._deaths[slot] < DEATHS_IN_A_ROW:
+                self._free.put((slot, worker))
+            elif all(self._deaths[s] >= DEATHS_IN_A_ROW for s in range(self.size)):
+                self._free.put(_NONE_LEFT)
 
     def run_all(
-        self, indices: Sequence[int], on_progress: OnProgress = silent, force: bool = False
+        self, indices: Iterable[int | None], on_progress: OnProgress = silent, force: bool = False
     ) -> Iterator[tuple[int, ArtifactRef]]:
         """All shards, yielded as they finish; a failure is raised once its siblings have ended.
 
-        A caller that stops taking results, by Ctrl-C say, closes the pool.
+        ``indices`` is asked for the next only when a worker is free; None means that there is none now. A caller
+        that stops taking results, by Ctrl-C say, closes the pool.
         """
         failures: list[BaseException] = []
+        pending: dict[Future[ArtifactRef], int] = {}
+        source, more = iter(indices), True
         with ThreadPoolExecutor(self.size) as threads:
-            pending: dict[Future[ArtifactRef], int] = {
-                threads.submit(self.run, i, on_progress, force): i for i in indices
-            }
             try:
-                while pending:
-                    finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+                while True:
+                    wait_for: float | None = None
+                    while more and len(pending) < self.size:
+                        try:
+                            index = next(source)
+                        except StopIteration:
+                            more = False
+                            break
+                        if index is None:
+                            wait_for = _LOOK_S
+                            break
+                        pending[threads.submit(self.run, index, on_progress, force)] = index
+                    if not pending:
+                        if not more:
+                            break
+                        time.sleep(_LOOK_S)
+                        continue
+                    finished, _ = wait(pending, wait_for, return_when=FIRST_COMPLETED)
                     for future in finished:
                         index = pending.pop(future)
                         if (error := future.exception()) is not None:
@@ -182,7 +258,7 @@ class RolloutPool:
         with self._lock:
             if self._closed:
                 raise errors.SubprocessError("the rollout pool is closed")
-            worker = _Worker(self._config, self._store, slot, self.size)
+            worker = _Worker(self._config, self._store, slot, self.size, self._on_line)
             self._live.add(worker)
         return worker
 

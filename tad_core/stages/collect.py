@@ -18,6 +18,7 @@ from tad_core.config import Condition, TADConfig, dump_config
 from tad_core.data.problem import Problem, problem_lines, read_problem_lines
 from tad_core.errors import ArtifactError, DataError
 from tad_core.progress import OnProgress, Progress, silent
+from tad_core.settings import CONFIG_NAME
 from tad_core.trajectory.schema import SCHEMA_VERSION, Trajectory
 
 STAGE = "collect"
@@ -156,7 +157,9 @@ def collect_shard(
                 "condition": shard.condition,
                 "compared": len(plan.compared),
                 "decode_s": round(time.monotonic() - started, 3),
-            }
+            },
+            # Another host may have been quicker, if the claim on this shard ran out meanwhile.
+            unless=None if force else lambda: find_shard(plan, shard, store),
         )
 
 
@@ -247,7 +250,7 @@ def finish_collection(
     decode_s = sum(float(m.info["decode_s"]) for m in manifests)
     with store.writer(STAGE, STAGE_VERSION, plan.fingerprint, config.model_dump(mode="json")) as writer:
         writer.write_text("problems.jsonl", problem_lines(plan.ordered))
-        writer.write_text("config.yaml", dump_config(config))
+        writer.write_text(CONFIG_NAME, dump_config(config))
         for manifest in manifests:
             writer.keep(manifest.files)
         rows = [m.rows for m in manifests]
@@ -268,19 +271,24 @@ def finish_collection(
 def collect(
     config: TADConfig, store: Store, on_progress: OnProgress = silent, force: bool = False
 ) -> ArtifactRef:
-    """The whole collection, missing shards only, over ``rollout.workers`` processes."""
+    """The whole collection, missing shards only, over ``rollout.workers`` processes.
+
+    Other processes that collect the same, on this machine or another, take their part of the shards.
+    """
+    from tad_core.rollout.devices import workers_of
+    from tad_core.rollout.workers import RolloutPool
+    from tad_core.stages.sharing import Shares
+
     plan = plan_collection(config)
     if not force and (found := find_collection(plan, store)) is not None:
         return found
-    refs = [None if force else find_shard(plan, shard, store) for shard in plan.shards]
-    todo = [i for i, ref in enumerate(refs) if ref is None]
-    if todo:
-        from tad_core.rollout.workers import RolloutPool
-
-        with RolloutPool(config, store, min(config.rollout.workers, len(todo))) as pool:
-            for index, ref in pool.run_all(todo, on_progress, force):
-                refs[index] = ref
-    return finish_collection(config, plan, [ref for ref in refs if ref is not None], store)
+    with Shares(plan, store, config.rollout.lease_s, force) as shares:
+        todo = sum(1 for s in plan.shards if force or s.name not in shares.present)
+        with RolloutPool(config, store, min(workers_of(config), max(1, todo))) as pool:
+            for index, ref in pool.run_all(shares.indices(), on_progress, force):
+                shares.ended(plan.shards[index], ref)
+        refs = [shares.refs[shard.name] for shard in plan.shards]
+    return finish_collection(config, plan, refs, store)
 
 
 def read_problems(collection: ArtifactRef) -> dict[str, Problem]:

@@ -1,0 +1,44 @@
+"""The GPUs of this machine, one for each worker process; nothing here loads torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from functools import cache
+
+from tad_core.config import TADConfig
+
+
+def workers_of(config: TADConfig) -> int:
+    """``rollout.workers``; by default one a visible GPU, and one where there is none or the CPU is asked for."""
+    if config.rollout.workers is not None:
+        return config.rollout.workers
+    return max(1, len(visible_gpus())) if config.model.device in ("auto", "cuda") else 1
+
+
+def visible_gpus() -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` may be set to for one GPU each; found without loading torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    return list(_gpu_ids())
+
+
+@cache
+def _gpu_ids() -> tuple[str, ...]:
+    try:
+        told = subprocess.run(
+            ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"],
+            capture_output=True, text=True, timeout=30, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in told.stdout.splitlines() if line.startswith("GPU-"))
+
+
+def environment(device: str, slot: int) -> dict[str, str]:
+    """A worker's: with ``auto`` or ``cuda`` it sees one GPU, its own, so that no memory is taken on another."""
+    out = dict(os.environ)
+    if device in ("auto", "cuda") and (gpus := visible_gpus()):
+        out["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+    return out

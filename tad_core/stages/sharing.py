@@ -1,0 +1,140 @@
+"""Which shard of a collection to do next, while others do others.
+
+Every process that collects, a run or a worker on another host, holds a claim (``artifacts.leases``) on each shard
+in its hands. What is left is found by two listings, of the finished shards and of the claims, at most every
+``look_s``; whether a claim is won is decided by the store.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Self
+
+from tad_core.artifacts import ArtifactRef, Store
+from tad_core.errors import SubprocessError
+from tad_core.stages.collect import STAGE, CollectionPlan, ShardSpec, find_shard
+
+
+class Shares:
+    """The part of a plan's shards that falls to this process; safe from any thread.
+
+    Args:
+        plan: the collection.
+        store: where shards and claims are.
+        lease_s: when a claim that is not renewed is over.
+        force: shards are done though they are there.
+        may_claim: False only waits for shards that others do.
+        first: where to begin, so that hosts do not all reach for the same shard.
+        look_s: between two looks at what others have done.
+    """
+
+    def __init__(
+        self,
+        plan: CollectionPlan,
+        store: Store,
+        lease_s: float,
+        force: bool = False,
+        may_claim: bool = True,
+        first: int = 0,
+        look_s: float = 1.0,
+    ) -> None:
+        self.plan, self._store, self.force, self.may_claim = plan, store, force, may_claim
+        self.look_s = min(look_s, lease_s / 3)
+        self.refs: dict[str, ArtifactRef] = {}
+        self._leases = store.leases(STAGE, plan.fingerprint, lease_s)
+        order = plan.shards[first:] + plan.shards[:first]
+        self._left = {shard.name: shard for shard in order}
+        self._elsewhere: set[str] = set()
+        self._over = threading.Event()
+        self._looked_at = 0.0
+        self.present: set[str] = set()
+        self._look()
+
+    @property
+    def left(self) -> int:
+        """Shards that are neither finished nor handed out."""
+        return len(self._left)
+
+    @property
+    def elsewhere(self) -> set[str]:
+        """Those of them that others had in their hands at the last look."""
+        return self._elsewhere & self._left.keys()
+
+    def next(self) -> ShardSpec | None:
+        """A shard that is finished, to be taken as it is, or claimed for this process; None if there is none now."""
+        if time.monotonic() - self._looked_at > self.look_s and self._left:
+            self._look()
+        for name in self._left:
+            if name in self.present and not self.force:
+                break
+            if self.may_claim and name not in self._elsewhere:
+                if self._leases.take(name):
+                    break
+                self._elsewhere.add(name)
+        else:
+            return None
+        return self._left.pop(name)
+
+    def drop_present(self) -> int:
+        """Forget the shards that are there, without a look at their files; how many are left."""
+        for name in self.present & self._left.keys():
+            del self._left[name]
+        return len(self._left)
+
+    def own(self, shard: ShardSpec) -> ArtifactRef | None:
+        """The finished shard, or None once it is claimed for this process; waits while another has it.
+
+        Raises:
+            SubprocessError: the run is being stopped.
+        """
+        while True:
+            if not self.force and (ref := find_shard(self.plan, shard, self._store)) is not None:
+                return ref
+            if self.may_claim and self._leases.take(shard.name):
+                return None
+            if not self.may_claim and shard.name in self.present:
+                # It is there and damaged, which who decodes cannot see from its name.
+                self.present.discard(shard.name)
+                self._store.discard(STAGE, self.plan.fingerprint, f"{shard.name}.json")
+            if self._over.wait(self.look_s):
+                raise SubprocessError("the run was stopped")
+
+    def indices(self) -> Iterator[int | None]:
+        """Indices of shards to decode here, for ``RolloutPool.run_all``; finished ones go into ``refs``."""
+        while self._left:
+            shard = self.next()
+            if shard is None:
+                yield None
+            elif (ref := self.own(shard)) is not None:
+                self.ended(shard, ref)
+            else:
+                yield shard.index
+
+    def ended(self, shard: ShardSpec, ref: ArtifactRef | None = None) -> None:
+        """Give the claim back; without an artifact the shard failed here, and others may try it."""
+        if ref is not None:
+            self.refs[shard.name] = ref
+        self._leases.release(shard.name)
+
+    def stop(self) -> None:
+        """Let nobody wait any longer."""
+        self._over.set()
+
+    def close(self) -> None:
+        """Give every claim back, once nobody works on them any more."""
+        self.stop()
+        self._leases.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _look(self) -> None:
+        names = self._store.manifests(STAGE, self.plan.fingerprint)
+        self.present = {name.removesuffix(".json") for name in names}
+        self._elsewhere = set(self._leases.held_elsewhere())
+        self._looked_at = time.monotonic()
