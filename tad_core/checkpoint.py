@@ -81,7 +81,8 @@ FAMILIES: dict[str, Family] = {
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt", "README.md", "LICENSE*")
 INDEX = "model.safetensors.index.json"
 
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+#: name/model, as the hub has them
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -99,7 +100,7 @@ def local_folder(model: ModelConfig | str | Path) -> Path:
     folder = Path(model.path).expanduser()
     if folder.is_dir():
         return folder
-    if not _HUB_ID.match(model.path):
+    if not HUB_ID.match(model.path):
         raise ModelError(
             f"model.path: {model.path} is not a folder; give the folder of a checkpoint, or a hub id and its revision"
         )

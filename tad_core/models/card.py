@@ -1,0 +1,158 @@
+"""The model card of an export: what it is, what it was made from, what was measured, under which licence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from tad_core.checkpoint import local_folder
+from tad_core.config import ModelConfig
+
+_METHOD = {
+    "quality": "Temporal-aware trajectory self-distillation (TAD), Quality",
+    "speed": "Temporal-aware trajectory self-distillation (TAD), Speed",
+    "sft": "Plain fine-tuning on the references with random masks, the baseline of TAD's comparisons",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card says.
+
+    Attributes:
+        name: title.
+        mode: ``quality``, ``speed`` or ``sft``.
+        base: the checkpoint it started from.
+        adapter_only: whether the folder holds the adapter or the merged model.
+        dtype: of the weights.
+        window: steps of the near window; None for ``sft``.
+        window_source: where the window is from.
+        training: settings and figures, by what they are.
+        data: training sources, by what they are.
+        points: what was measured of it, as in ``points.json``.
+        base_points: the same of the base, where it was measured.
+    """
+
+    name: str
+    mode: str
+    base: ModelConfig
+    adapter_only: bool
+    dtype: str
+    window: int | None
+    window_source: str
+    training: dict[str, Any]
+    data: dict[str, Any]
+    points: Sequence[dict[str, Any]] = ()
+    base_points: Sequence[dict[str, Any]] = field(default=())
+
+
+def model_card(facts: Facts) -> str:
+    """The text of README.md."""
+    base, local = facts.base, Path(facts.base.path).expanduser().is_dir()
+    licence = licence_of(base)
+    head: dict[str, Any] = {**licence, "tags": ["diffusion", "masked-diffusion", "tad"]}
+    if not local:
+        head["base_model"] = base.path
+        head["base_model_relation"] = "adapter" if facts.adapter_only else "finetune"
+    head["library_name"] = "peft" if facts.adapter_only else "transformers"
+    what = "LoRA adapter for" if facts.adapter_only else "LoRA adapter merged in float32 into"
+    pinned = f" at revision `{base.revision}`" if not local and base.revision else ""
+    lines = [
+        "---", yaml.safe_dump(head, sort_keys=False).strip(), "---", "",
+        f"# {facts.name}", "",
+        f"{_METHOD[facts.mode]}: {what} `{base.path}`{pinned}; weights in {facts.dtype}.", "",
+        *_section("Windows", _windows(facts)),
+        *_section("Data", facts.data),
+        *_section("Training", facts.training),
+        *_measured(facts),
+        *_loading(facts, local),
+        "## Licence", "", _licence_text(licence, base), "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def licence_of(base: ModelConfig) -> dict[str, str]:
+    """``license`` and, where the base's card has them, its name and link; ``unknown`` if the card says none."""
+    card = local_folder(base) / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    if text.startswith("---") and (end := text.find("\n---", 3)) > 0:
+        try:
+            head = yaml.safe_load(text[3:end])
+        except yaml.YAMLError:
+            head = None
+        if isinstance(head, dict) and isinstance(head.get("license"), str):
+            names = ("license", "license_name", "license_link")
+            return {name: cast(str, head[name]) for name in names if isinstance(head.get(name), str)}
+    return {"license": "unknown"}
+
+
+def _windows(facts: Facts) -> dict[str, Any]:
+    if facts.window is None:
+        return {"window": "none: random masks"}
+    return {
+        "near window": f"{facts.window} steps ({facts.window_source})",
+        "loss": "cross-entropy on tokens the teacher reveals within the window, forward KL to the teacher beyond",
+    }
+
+
+def _section(title: str, rows: dict[str, Any]) -> list[str]:
+    body = [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items()]
+    return [f"## {title}", "", "| | |", "|---|---|", *body, ""]
+
+
+def _measured(facts: Facts) -> list[str]:
+    if not facts.points:
+        return ["## Measured", "", "This model has not been evaluated.", ""]
+    base = {(p["task"], p["method"], p["threshold"]): p for p in facts.base_points}
+    rows = []
+    for p in facts.points:
+        other = base.get((p["task"], p["method"], p["threshold"]))
+        beside = f"{other['accuracy']:.1f} | {other['tpf']:.2f}" if other else "– | –"
+        how = "token by token" if p["method"] == "token_by_token" else f"entropy {p['threshold']:g}"
+        rows.append(
+            f"| {_cell(p['task'])} | {how} | {p['problems']} | {p['accuracy']:.1f} | {p['tpf']:.2f} | {beside} |"
+        )
+    return [
+        "## Measured",
+        "",
+        "Accuracy in percent and tokens per forward (TPF), under the same prompts and problems for both models.",
+        "",
+        "| task | decoding | problems | accuracy | TPF | base: accuracy | base: TPF |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _loading(facts: Facts, local: bool) -> list[str]:
+    if facts.adapter_only:
+        code = ["from peft import PeftModel", "", "model = PeftModel.from_pretrained(base, folder)"]
+        text = "`base` is the base model as tad or its own code loads it, `folder` this folder."
+    else:
+        code = [
+            "import tad_core.models",
+            "from transformers import AutoModel",
+            "",
+            "model = AutoModel.from_pretrained(folder)",
+        ]
+        text = "With tad the classes are registered and no code is fetched."
+        if not local:
+            text += (
+                " Without it the original's code does: `auto_map` points at it, and `trust_remote_code=True` runs it;"
+                + (f" `code_revision={facts.base.revision!r}` pins it." if facts.base.revision else "")
+            )
+    return ["## Loading", "", "```python", *code, "```", "", text, ""]
+
+
+def _licence_text(licence: dict[str, str], base: ModelConfig) -> str:
+    if licence["license"] == "unknown":
+        return f"The card of `{base.path}` names none; these weights are derived from it and under its terms."
+    return f"`{licence.get('license_name', licence['license'])}`, that of `{base.path}`, from which it is derived."
+
+
+def _cell(value: Any) -> str:
+    return " ".join(str(value).replace("|", "\\|").split())

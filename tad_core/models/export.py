@@ -1,0 +1,305 @@
+"""A distilled model as a folder that loads wherever the original does.
+
+The adapter is merged into the weights in float32, one tensor at a time straight from the base's files to the new
+ones, so that an 8B model needs the memory of one shard. The folder has the original's key names, config, tokenizer
+and generation settings. Its code is not ours to ship: ``auto_map`` points at the original repository.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Literal, cast
+from uuid import uuid4
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tad_core.artifacts.durable import sync
+from tad_core.checkpoint import FAMILIES, HUB_ID, INDEX, check_model, local_folder
+from tad_core.config import ModelConfig
+from tad_core.errors import ArtifactError, ConfigError, ModelError
+from tad_core.models.loading import build, check_weights, resolve_device, weight_files
+
+DType = Literal["float32", "bfloat16", "float16"]
+#: Shards as large as the hub's usual ones.
+MAX_SHARD_BYTES = 5_000_000_000
+CARD = "README.md"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+#: What else of the base goes along; weights, code and card do not.
+_COPIED = (
+    "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "merges.txt", "*.jinja", "LICENSE*",
+)  # fmt: skip
+#: Fields of an adapter that change what merging means, with the only values that are merged here.
+_PLAIN_LORA = {
+    "peft_type": "LORA", "bias": "none", "use_dora": False, "use_rslora": False, "fan_in_fan_out": False,
+    "rank_pattern": {}, "alpha_pattern": {}, "modules_to_save": None, "lora_bias": False,
+}  # fmt: skip
+
+OnTensor = Callable[[int, int], None]
+
+
+def export_merged(
+    base: ModelConfig,
+    adapter: Path,
+    out: Path,
+    card: str,
+    dtype: DType,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    on_tensor: OnTensor = lambda done, total: None,
+) -> Path:
+    """Write the base with the adapter merged into it; ``out`` appears whole, at the end.
+
+    Args:
+        base: the checkpoint that the adapter was trained on; its device does the arithmetic.
+        adapter: PEFT's folder.
+        out: a folder that does not exist or is empty.
+        card: text of the model card.
+        dtype: of the weights written.
+        max_shard_bytes: more than this and the weights are written in several files with an index.
+        on_tensor: told tensors written, and of how many.
+
+    Raises:
+        ModelError: base or adapter cannot be used, or do not belong together.
+        ConfigError: ``out`` has something in it.
+        ArtifactError: the disk is too small.
+    """
+    config = check_model(base)
+    source, where = local_folder(base), resolve_device(base.device)
+    merge = Merge(adapter, where)
+    names = list(build(source).state_dict())
+    check_weights(source)
+    with _taking_shape(out) as part, ExitStack() as files:
+        opened = [files.enter_context(safe_open(f, framework="pt")) for f in weight_files(source)]
+        where_is = {name: weights for weights in opened for name in weights.keys()}  # noqa: SIM118 (not a dict)
+        if strangers := sorted(merge.keys - where_is.keys()):
+            raise ModelError(f"adapter: {adapter} adapts {strangers[0]}, which {base.path} does not have")
+        width = getattr(torch, dtype).itemsize
+        sizes = {name: _elements(where_is[name].get_slice(name).get_shape()) * width for name in names}
+        _check_room(part, sum(sizes.values()))
+        shards, done = _shards(sizes, max_shard_bytes), 0
+        for file, members in shards.items():
+            tensors = {}
+            for name in members:
+                tensors[name] = merge(name, where_is[name].get_tensor(name), getattr(torch, dtype))
+                done += 1
+                on_tensor(done, len(names))
+            save_file(tensors, part / file, metadata={"format": "pt"})
+        if len(shards) > 1:
+            index = {name: file for file, members in shards.items() for name in members}
+            _write_json(part / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": index})
+        _write_json(part / "config.json", _config(config, _home(base, config), dtype))
+        _copy_rest(source, part, _home(base, config))
+        (part / CARD).write_text(card, encoding="utf-8")
+        check_weights(part)
+    return out
+
+
+def export_adapter(base: ModelConfig, adapter: Path, out: Path, card: str) -> Path:
+    """Write the adapter alone, in PEFT's format, naming its base as the configuration does.
+
+    Raises:
+        ModelError: the adapter cannot be used.
+        ConfigError: ``out`` has something in it.
+    """
+    settings = read_adapter(adapter)
+    local = Path(base.path).expanduser().is_dir()
+    settings |= {"base_model_name_or_path": base.path, "revision": None if local else base.revision}
+    with _taking_shape(out) as part:
+        shutil.copyfile(adapter / ADAPTER_WEIGHTS, part / ADAPTER_WEIGHTS)
+        _write_json(part / ADAPTER_CONFIG, settings)
+        (part / CARD).write_text(card, encoding="utf-8")
+    return out
+
+
+def read_adapter(folder: Path) -> dict[str, Any]:
+    """The settings of an adapter that can be merged.
+
+    Raises:
+        ModelError: it is none, or it needs more than adding a product of two matrices.
+    """
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelError(f"adapter: {folder} has no {name}; it is not an adapter")
+    settings = cast(dict[str, Any], json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")))
+    for name, plain in _PLAIN_LORA.items():
+        if (settings.get(name, plain) or None) != (plain or None):
+            raise ModelError(
+                f"adapter: {folder} has {name} {settings[name]!r}; only plain LoRA is merged here ({name} {plain!r})"
+            )
+    return settings
+
+
+class Merge:
+    """``W + alpha / r * B A`` in float32, for the weights that have an adapter; the others as they are."""
+
+    def __init__(self, adapter: Path, device: torch.device) -> None:
+        settings = read_adapter(adapter)
+        self._scale = settings["lora_alpha"] / settings["r"]
+        self._device = device
+        self._pairs: dict[str, dict[str, Tensor]] = {}
+        for name, value in load_file(adapter / ADAPTER_WEIGHTS).items():
+            module, kind, _ = name.removeprefix("base_model.model.").rsplit(".", 2)
+            self._pairs.setdefault(f"{module}.weight", {})[kind] = value
+        for name, pair in self._pairs.items():
+            if pair.keys() != {"lora_A", "lora_B"}:
+                raise ModelError(f"adapter: {adapter} is damaged: {name} has {', '.join(sorted(pair))}")
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of the base that are changed."""
+        return set(self._pairs)
+
+    def __call__(self, name: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """The tensor to write under ``name``."""
+        if name not in self._pairs:
+            return weight.to(dtype)
+        a, b = (self._pairs[name][kind].to(self._device, torch.float32) for kind in ("lora_A", "lora_B"))
+        merged = weight.to(self._device, torch.float32) + (b @ a) * self._scale
+        return cast(Tensor, merged.to(dtype).cpu())
+
+
+def push(folder: Path, repo: str, private: bool = True) -> str:
+    """Upload an exported folder to the hub; returns its URL.
+
+    Raises:
+        ModelError: the hub refuses.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=str(folder), commit_message="Add the exported model")
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"--push-to-hub: {repo} was not written ({_first_line(error)}); the folder {folder} is complete, "
+            f"`hf upload {repo} {folder}` tries again"
+        ) from None
+    return f"https://huggingface.co/{repo}"
+
+
+def check_push(repo: str) -> None:
+    """Whether the hub would take it, before hours of work.
+
+    Raises:
+        ConfigError: no network, no token, or no name that the hub accepts.
+    """
+    from huggingface_hub import HfApi, constants
+
+    if not HUB_ID.match(repo):
+        raise ConfigError(f"--push-to-hub: {repo!r} is not the name of a repository; use name/model")
+    if constants.is_offline_mode():
+        raise ConfigError("--push-to-hub: HF_HUB_OFFLINE is set; unset it, or leave the option out")
+    try:
+        HfApi().whoami()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"--push-to-hub: the hub does not know you ({_first_line(error)}); `hf auth login` first"
+        ) from None
+
+
+# --- the folder ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _taking_shape(out: Path) -> Iterator[Path]:
+    """A temporary folder beside ``out`` that becomes it if nothing goes wrong, and goes if something does."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out: {out} has something in it; name a new folder, or empty it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.parent / f".{out.name}.{uuid4().hex[:8]}.part"
+    part.mkdir()
+    try:
+        yield part
+        for file in part.iterdir():
+            sync(file)
+        sync(part)
+        part.replace(out)
+        sync(out.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_room(folder: Path, need: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < need + (64 << 20):
+        raise ArtifactError(
+            f"--out: {folder.parent} has {free / 1e9:.1f} GB free and the weights take {need / 1e9:.1f} GB; "
+            "name a folder on a larger disk"
+        )
+
+
+def _shards(sizes: dict[str, int], most: int) -> dict[str, list[str]]:
+    """File name -> keys, in order; a tensor larger than ``most`` has a file of its own."""
+    groups: list[list[str]] = [[]]
+    filled = 0
+    for name, size in sizes.items():
+        if groups[-1] and filled + size > most:
+            groups.append([])
+            filled = 0
+        groups[-1].append(name)
+        filled += size
+    if len(groups) == 1:
+        return {"model.safetensors": groups[0]}
+    return {f"model-{i:05d}-of-{len(groups):05d}.safetensors": group for i, group in enumerate(groups, 1)}
+
+
+def _home(base: ModelConfig, config: dict[str, Any]) -> str:
+    """The repository whose code ``auto_map`` means: the base's own, or the family's for a local copy."""
+    local = Path(base.path).expanduser().is_dir()
+    return FAMILIES[config["model_type"]].home if local else base.path
+
+
+def _config(config: dict[str, Any], home: str, dtype: DType) -> dict[str, Any]:
+    """The base's own config.json with the dtype of these weights under the name it uses."""
+    config = _pointing_home(config, home)
+    config.pop("_name_or_path", None)
+    config["dtype" if "dtype" in config and "torch_dtype" not in config else "torch_dtype"] = dtype
+    return config
+
+
+def _pointing_home(tree: dict[str, Any], home: str) -> dict[str, Any]:
+    """``module.Class`` becomes ``repo--module.Class``, since the module does not lie beside these weights."""
+
+    def point(value: Any) -> Any:
+        if isinstance(value, list):
+            return [point(v) for v in value]
+        return f"{home}--{value}" if isinstance(value, str) and "--" not in value else value
+
+    if "auto_map" not in tree:
+        return dict(tree)
+    return {**tree, "auto_map": {name: point(value) for name, value in tree["auto_map"].items()}}
+
+
+def _copy_rest(source: Path, target: Path, home: str) -> None:
+    for pattern in _COPIED:
+        for file in source.glob(pattern):
+            if file.name == "tokenizer_config.json":
+                _write_json(
+                    target / file.name, _pointing_home(json.loads(file.read_text(encoding="utf-8")), home)
+                )
+            else:
+                shutil.copyfile(file, target / file.name)
+
+
+def _write_json(path: Path, tree: dict[str, Any]) -> None:
+    path.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _elements(shape: list[int]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

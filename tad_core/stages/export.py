@@ -1,0 +1,152 @@
+"""Export: one distilled model of a run, found in the store, as a folder for the world; runs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from tad_core.artifacts import ArtifactRef, Store
+from tad_core.config import SourceConfig, TADConfig
+from tad_core.errors import ArtifactError, ConfigError
+from tad_core.stages import calibrate as calibrate_stage
+from tad_core.stages import collect as collect_stage
+from tad_core.stages import distill as distill_stage
+from tad_core.stages import evaluate as evaluate_stage
+from tad_core.stages import filter as filter_stage
+from tad_core.stages.distill import Mode
+from tad_core.stages.pipeline import plan_of
+
+
+def export(
+    config: TADConfig,
+    mode: str,
+    out: Path,
+    store: Store,
+    adapter_only: bool = False,
+    dtype: str | None = None,
+    on_tensor: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Write the model that a run distilled; see ``models.export``.
+
+    Args:
+        config: the run.
+        mode: ``quality``, ``speed`` or ``sft``.
+        out: a folder that does not exist or is empty.
+        store: where the run's artifacts are.
+        adapter_only: write the LoRA adapter instead of the merged model.
+        dtype: of the merged weights; default: ``model.dtype``, in which everything was measured.
+        on_tensor: told tensors written, and of how many.
+
+    Raises:
+        ArtifactError: the run has not come to this model.
+        ConfigError, ModelError: wrong input.
+    """
+    if mode not in get_args(Mode):
+        raise ConfigError(
+            f"--model: {mode!r} is not a distilled model; use one of {', '.join(get_args(Mode))}"
+        )
+    kinds = ("float32", "bfloat16", "float16")
+    if dtype is not None and dtype not in kinds:
+        raise ConfigError(f"--dtype: {dtype!r} is not accepted; use one of {', '.join(kinds)}")
+    adapter, facts = _find(config, cast(Mode, mode), store)
+
+    from tad_core.models.card import Facts, model_card
+    from tad_core.models.export import DType, export_adapter, export_merged
+
+    written = "float32" if adapter_only else dtype or config.model.dtype
+    card = model_card(
+        Facts(
+            name=f"{config.name}-{mode}" + ("-adapter" if adapter_only else ""),
+            mode=mode,
+            base=config.model,
+            adapter_only=adapter_only,
+            dtype=written,
+            **facts,
+        )
+    )
+    folder = adapter.local_folder(distill_stage.ADAPTER)
+    if adapter_only:
+        return export_adapter(config.model, folder, out, card)
+    return export_merged(config.model, folder, out, card, cast(DType, written), on_tensor=on_tensor)
+
+
+def _find(config: TADConfig, mode: Mode, store: Store) -> tuple[ArtifactRef, dict[str, Any]]:
+    """The adapter, and what a card says of it; from manifests and small files."""
+    plan = plan_of(config)
+    collection = collect_stage.find_collection(plan, store)
+    if collection is None:
+        raise _missing("collect", mode)
+    filtered = store.find(filter_stage.STAGE, filter_stage.key(config, plan), [collection])
+    if filtered is None:
+        raise _missing("filter", mode)
+    windows = None
+    if mode != "sft":
+        mark = calibrate_stage.key(config, collection, filtered)
+        if (windows := store.find(calibrate_stage.STAGE, mark, [collection, filtered])) is None:
+            raise _missing("calibrate", mode)
+    mark = distill_stage.key(config, mode, collection, filtered, windows)
+    inputs = [collection] if mode == "sft" else [collection, filtered]
+    adapter = store.find(distill_stage.STAGE, mark, inputs)
+    if adapter is None:
+        raise _missing("distill", mode)
+    window_source = ""
+    if windows is not None:
+        curve = json.loads(windows.local("curve.json").read_text(encoding="utf-8"))
+        window_source = str(curve[mode]["source"])
+    return adapter, {
+        "window": adapter.manifest.info["window"],
+        "window_source": window_source,
+        "training": _training(config, adapter),
+        "data": _data(config, mode, collection, filtered),
+        "points": _points(config, mode, adapter, store),
+        "base_points": _points(config, "base", None, store),
+    }
+
+
+def _missing(stage: str, mode: str) -> ArtifactError:
+    return ArtifactError(
+        f"--model {mode}: this run has no finished {stage} in its store; `tad distill` with the same settings makes it"
+    )
+
+
+def _points(config: TADConfig, name: str, adapter: ArtifactRef | None, store: Store) -> list[dict[str, Any]]:
+    inputs = [adapter] if adapter else []
+    ref = store.find(evaluate_stage.STAGE, evaluate_stage.key(config, name, adapter), inputs)
+    return [] if ref is None else list(ref.manifest.info["points"])
+
+
+def _training(config: TADConfig, adapter: ArtifactRef) -> dict[str, Any]:
+    settings, info, lora = config.distill, adapter.manifest.info, config.distill.lora
+    return {
+        "LoRA": f"rank {lora.rank}, alpha {lora.alpha}, dropout {lora.dropout:g}, on {', '.join(lora.roles)}",
+        "optimizer": f"AdamW, learning rate {settings.learning_rate:g} ({settings.schedule}), "
+        f"weight decay {settings.weight_decay:g}, clipping {settings.max_grad_norm:g}",
+        "steps": f"{info['steps']} of {settings.global_batch_size} states",
+        "states": f"{settings.states_per_trajectory} per trajectory",
+        "response": f"{config.rollout.response_length} tokens",
+        "seed": settings.seed,
+        "code version": adapter.manifest.code_version,
+        "artifact": adapter.fingerprint,
+    }
+
+
+def _data(config: TADConfig, mode: Mode, collection: ArtifactRef, filtered: ArtifactRef) -> dict[str, Any]:
+    rows: dict[str, Any] = {source.name: _source(source) for source in config.data}
+    rows["problems"] = collection.manifest.info["problems"]
+    if mode == "sft":
+        return rows
+    summary = filter_stage.read_summary(filtered)
+    rows["trajectories"] = (
+        f"{collection.manifest.info['trajectories']} of the base model itself, which saw the reference answer; "
+        f"{summary['kept']} with a right answer were kept"
+    )
+    return rows
+
+
+def _source(source: SourceConfig) -> str:
+    options = {k: v for k, v in source.options.items() if k != "path"}
+    told = ", ".join(f"{k} {v}" for k, v in options.items())
+    count = "all problems" if source.count is None else f"{source.count} problems"
+    return f"{source.source}, {source.split}, {count}" + (f" ({told})" if told else "")
