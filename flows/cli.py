@@ -119,6 +119,39 @@ def pretrain(
     _guard(lambda: _pretrain(config, force, debug), debug)
 
 
+@app.command(
+    epilog="Examples:\n\ntad export configs/demo.yaml --model quality --out exports/quality\n\n"
+    "tad export configs/demo.yaml --model speed --out exports/speed --adapter-only"
+)
+def export(
+    config: Config,
+    model: Annotated[str, typer.Option("--model", help="quality, speed or sft.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="A new or empty folder.", show_default=False)],
+    adapter_only: Annotated[
+        bool, typer.Option("--adapter-only", help="The LoRA adapter instead of the merged model.")
+    ] = False,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="Of the merged weights; default: the config's model.dtype.")
+    ] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option("--push-to-hub", metavar="REPO", help="Upload it, too; private by default.")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Upload it for everyone to see.")] = False,
+    set_: Overrides = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Write a distilled model of a finished run as a folder that loads wherever the original does."""
+
+    def work() -> None:
+        loaded = _load(config, set_ or [], store)
+        from flows.export import run_export
+
+        run_export(loaded, model, out, adapter_only, dtype, push_to_hub, public)
+
+    _guard(work, debug)
+
+
 @app.command(epilog=_epilog("status"))
 def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug: Debug = False) -> None:
     """Say what is done, missing or broken, stage by stage; runs nothing."""
