@@ -1,0 +1,88 @@
+"""A rollout worker without a model: the real protocol, store and claims around rows made up from the problem's id.
+
+``python -m tests.drills.fake_worker`` takes the place of ``tad_core.rollout.worker``. Each shard it begins is a line
+in ``$DRILL_JOURNAL`` (name, process), so that work that was done twice can be counted; ``$DRILL_SHARD_S`` is how long
+a shard takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+
+def decode(config: Any, plan: Any, shard: Any, model: Any, tokenizer: Any, on_progress: Any) -> list[Any]:
+    """In place of ``tad_core.stages.collect._decode``: the same rows in every process."""
+    from tad_core.progress import Progress
+    from tad_core.trajectory.schema import Trajectory
+
+    note(f"{shard.name} {os.getpid()}")
+    length, problems = config.rollout.response_length, plan.slice(shard)
+    time.sleep(float(os.environ.get("DRILL_SHARD_S", "0.2")))
+    rows = []
+    for problem in problems:
+        for sample in range(config.rollout.samples):
+            digest = hashlib.sha256(f"{problem.id} {sample}".encode()).digest()
+            ids = [digest[i % 32] for i in range(length)]
+            order = sorted(range(length), key=lambda i: (digest[i % 32], i))
+            revealed_at = [order.index(i) + 1 for i in range(length)]
+            rows.append(
+                Trajectory(
+                    problem_id=problem.id,
+                    source=problem.source,
+                    kind=problem.kind,
+                    sample=sample,
+                    condition=shard.condition,
+                    student_prompt_ids=[1, 2],
+                    teacher_prompt_ids=[1, 2, 3],
+                    response_ids=ids,
+                    revealed_at=revealed_at,
+                    confidence=[1.0] * length,
+                    filled_from=length + 1,
+                    mode="exact",
+                    text=f"So the answer is \\boxed{{{problem.answer}}}",
+                )
+            )
+    on_progress(Progress("collect", len(rows), len(rows)))
+    return rows
+
+
+def note(line: str) -> None:
+    """One line in the journal; appended by one write, so that processes do not mix."""
+    if journal := os.environ.get("DRILL_JOURNAL"):
+        handle = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(handle, f"{line}\n".encode())
+        os.close(handle)
+
+
+def without_model() -> None:
+    """Let ``collect_shard`` do its work with rows made up, loading neither torch nor weights."""
+    loading = types.ModuleType("tad_core.models.loading")
+    loading.load_model = loading.load_tokenizer = lambda *_: None  # type: ignore[attr-defined]
+    sys.modules["tad_core.models.loading"] = loading
+    from tad_core.stages import collect
+
+    collect._decode = decode
+
+
+def main() -> None:
+    """Set-up line, then shards, until stdin closes: what the real one does, less torch."""
+    without_model()
+    torch = types.ModuleType("torch")
+    torch.set_num_threads = lambda *_: None  # type: ignore[attr-defined]
+    torch.cuda = types.SimpleNamespace(is_available=lambda: False)  # type: ignore[attr-defined]
+    torch.__version__ = "none"  # type: ignore[attr-defined]
+    from tad_core.rollout import worker
+
+    sys.modules["torch"] = torch
+    worker.main()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    main()

@@ -1,0 +1,12 @@
+"""``python -m tests.drills.run WORDS…``: the ``tad`` command with ``fake_worker`` in the place of real workers."""
+
+from __future__ import annotations
+
+from tad_core.rollout import workers
+
+workers.MODULE = "tests.drills.fake_worker"
+
+if __name__ == "__main__":
+    from flows.cli import main
+
+    main()
