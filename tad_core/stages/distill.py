@@ -42,8 +42,6 @@ def key(
     """Fingerprint of an adapter: settings, data and the window's value, whatever it was read from."""
     settings = config.distill.identity()
     settings["objective"] = _objective(config, mode)
-    if settings["teacher_prompt"] == "rollout":  # what every adapter before this field was made with
-        del settings["teacher_prompt"]
     fields: dict[str, Any] = {"mode": mode, "distill": settings, "dtype": config.model.dtype}
     if mode == "sft":
         for name in _TAD_ONLY:
