@@ -165,6 +165,44 @@ def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug
     _guard(work, debug)
 
 
+@app.command(epilog="Examples:\n\ntad resume\n\ntad resume configs/demo.yaml")
+def resume(
+    config: Annotated[
+        Path | None, typer.Argument(help="YAML file of the run; default: the newest run under runs/.")
+    ] = None,
+    set_: Overrides = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Go on with the newest run that did not come to its end, with the settings it was started with."""
+
+    def work() -> None:
+        from flows.resume import newest_unfinished
+
+        loaded = _load(config, set_ or [], store) if config else None
+        settings, until, told = newest_unfinished(loaded, set_ or [], store)
+        typer.echo(told, err=True)
+        _run(settings, until, [], debug)
+
+    _guard(work, debug)
+
+
+@app.command(
+    "collect-worker",
+    epilog=_epilog("collect-worker", "tad collect-worker configs/demo.yaml --host 1 --hosts 4"),
+)
+def collect_worker(
+    config: Config,
+    host: Annotated[int, typer.Option("--host", min=0, help="Which of the hosts this is.")] = 0,
+    hosts: Annotated[int, typer.Option("--hosts", min=1, help="How many hosts take part.")] = 1,
+    set_: Overrides = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Help with a collection that runs elsewhere on the same store, until no shard is left; closes nothing."""
+    _guard(lambda: _collect_worker(_load(config, set_ or [], store), host, hosts, debug), debug)
+
+
 @app.command(epilog="Example:\n\ntad doctor")
 def doctor(
     store: Annotated[str, typer.Option("--store", help="Folder whose disk is looked at.")] = "runs",
@@ -220,8 +258,11 @@ def _load(path: Path, overrides: list[str], store: str | None) -> TADConfig:
 def _run_until(
     until: Any, path: Path, overrides: list[str], force: list[Any], store: str | None, debug: bool
 ) -> None:
+    _run(_load(path, overrides, store), until, force, debug)
+
+
+def _run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
     """Check everything, then start Prefect, then show what came out."""
-    config = _load(path, overrides, store)
     from flows.environment import settle
 
     settle(loud=debug)
@@ -254,6 +295,21 @@ def _replicate(path: Path, seeds: str, overrides: list[str], store: str | None, 
     from flows.show import show_replicates
 
     show_replicates(ref)
+
+
+def _collect_worker(config: TADConfig, host: int, hosts: int, debug: bool) -> None:
+    from flows.environment import settle
+
+    settle(loud=debug)
+    from tad_core.artifacts import Store
+    from tad_core.stages.pipeline import prepare
+
+    prepare(config, Store(config.store), "collect")
+    with _display() as say, _prefect(say):
+        from flows.worker import collect_worker_flow
+
+        done = collect_worker_flow(config.model_dump(mode="json"), host, hosts)
+    typer.echo(f"{done['shards']} shards were decoded here; none is left to take")
 
 
 def _pretrain(path: Path, force: bool, debug: bool) -> None:

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+import queue
 from collections import deque
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 
-from prefect import flow
 from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.children import Children
 from tad_core.artifacts import ArtifactRef
-from tad_core.config import TADConfig
 from tad_core.errors import TADError
 from tad_core.stages.collect import ShardSpec, find_collection
-from tad_core.stages.pipeline import Outcome, Stage
+from tad_core.stages.pipeline import Outcome
 from tasks import collect as collecting
 from tasks import filter as filtering
-from tasks.progress import Board
-from tasks.records import PrefectSink
 from tasks.work import Work
 
 #: Shards handed out beyond the number of workers, so that none waits for Prefect between two shards.
 _AHEAD = 1
 _JUDGED_AT_ONCE = 1
-
-
-@flow(name="tad-collect", flow_run_name="collect {config.name}", task_runner=ThreadPoolTaskRunner())
-def collect_flow(config: TADConfig, force: list[Stage] = []) -> Outcome:  # noqa: B006 (the UI shows literals)
-    """Collect and filter."""
-    with Work(config, Board([PrefectSink()]), force) as work:
-        return collect_and_filter(work)
+#: Finished shards that are looked at together where nothing is decoded.
+_CHECKED_AT_ONCE = 4
 
 
 def collect_and_filter(work: Work, judge: bool = True) -> Outcome:
@@ -45,17 +36,18 @@ def collect_and_filter(work: Work, judge: bool = True) -> Outcome:
     """
     collection = None if work.forced("collect") else find_collection(work.plan, work.store)
     if collection is not None:
-        with work.row("collect", _samples(work), "samples") as row:
+        with work.row("collect", samples_of(work), "samples") as row:
             collection = collecting.close(work, [])
-            row.ended(_samples(work))
+            row.ended(samples_of(work))
         if not judge:
             return Outcome(collection)
         if not work.forced("filter") and filtering.is_done(work, collection):
-            with work.row("filter", _samples(work), "trajectories") as row:
+            with work.row("filter", samples_of(work), "trajectories") as row:
                 filtered = filtering.close(work, collection, [])
-                row.ended(_samples(work))
+                row.ended(samples_of(work))
             return Outcome(collection, filtered)
-    shards = _FanOut(work, judge).run()
+    with Children(work) as children:
+        shards = FanOut(work, judge, children).run()
     collection = collecting.close(work, [shards.collected[s.name] for s in work.plan.shards])
     if not judge:
         return Outcome(collection)
@@ -64,31 +56,38 @@ def collect_and_filter(work: Work, judge: bool = True) -> Outcome:
 
 
 @dataclass
-class _Shards:
+class Shards:
+    """What became of each shard, by its name."""
+
     collected: dict[str, ArtifactRef] = field(default_factory=dict)
     judged: dict[str, ArtifactRef] = field(default_factory=dict)
     failed: dict[str, Exception] = field(default_factory=dict)
 
 
-class _FanOut:
+class FanOut:
     """Hands out shards to as many tasks as there are workers, and each finished one to a filter task.
 
     Only a few tasks exist at a time, so that thousands of shards neither wait as "running" in the UI nor keep
-    the filter tasks behind all collection tasks.
+    the filter tasks behind all collection tasks. Other hosts take their part of the shards; what they have finished
+    is found in the store, what they lose comes back.
     """
 
-    def __init__(self, work: Work, judge: bool) -> None:
-        self._work, self._judge = work, judge
-        self._to_collect = deque(work.plan.shards)
+    def __init__(
+        self, work: Work, judge: bool, children: Children | None = None, helps: bool = False
+    ) -> None:
+        self._work, self._judge, self._children, self._helps = work, judge, children, helps
+        self._shares = work.shares
         self._to_judge: deque[ShardSpec] = deque()
-        self._ended: SimpleQueue[tuple[str, ShardSpec, PrefectFuture[ArtifactRef]]] = SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[str, ShardSpec, PrefectFuture[ArtifactRef]]] = (
+            queue.SimpleQueue()
+        )
         self._flying = {"collect": 0, "filter": 0}
-        self._shards = _Shards()
+        self._shards = Shards()
         self._kept = self._privileged = 0
 
-    def run(self) -> _Shards:
+    def run(self) -> Shards:
         """Run everything; raise one summary at the end if something failed."""
-        total = _samples(self._work)
+        total = samples_of(self._work)
         with self._work.row("collect", total, "samples"):
             if not self._judge:
                 self._loop()
@@ -100,17 +99,27 @@ class _FanOut:
     def _loop(self) -> None:
         while True:
             self._hand_out()
-            if not any(self._flying.values()):
+            if self._children is not None:
+                self._children.look(self._shares.left)
+            if not any(self._flying.values()) and not self._shares.left:
                 break
-            stage, shard, future = self._ended.get()
+            try:
+                # With shards in others' hands there is something to look for before one of ours ends.
+                stage, shard, future = self._ended.get(
+                    timeout=self._shares.look_s if self._shares.left else None
+                )
+            except queue.Empty:
+                continue
             self._flying[stage] -= 1
             self._take(stage, shard, future.result(raise_on_failure=False))
         if self._shards.failed:
             raise summary(self._shards.failed, len(self._work.plan.shards))
 
     def _hand_out(self) -> None:
-        while self._to_collect and self._flying["collect"] < self._work.pool.size + _AHEAD:
-            shard = self._to_collect.popleft()
+        if self._helps:  # whoever closes the collection looks at what others have finished
+            self._shares.drop_present()
+        at_once = self._work.pool.size + _AHEAD if self._shares.may_claim else _CHECKED_AT_ONCE
+        while self._flying["collect"] < at_once and (shard := self._shares.next()) is not None:
             self._watch("collect", shard, collecting.submit_shard(self._work, shard))
         while self._to_judge and self._flying["filter"] < _JUDGED_AT_ONCE:
             shard = self._to_judge.popleft()
@@ -124,6 +133,8 @@ class _FanOut:
     def _take(self, stage: str, shard: ShardSpec, result: ArtifactRef | Exception) -> None:
         if isinstance(result, Exception):
             self._shards.failed[f"{stage} {shard.name}"] = result
+            if stage == "collect":
+                self._shares.ended(shard)
             return
         units = (shard.stop - shard.start) * self._work.config.rollout.samples
         self._work.rows[stage].ended(units, shard.name)
@@ -133,6 +144,7 @@ class _FanOut:
             self._kept, self._privileged = self._kept + info["kept"], self._privileged + info["privileged"]
             self._work.rows[stage].note(**{"kept %": 100.0 * self._kept / max(self._privileged, 1)})
             return
+        self._shares.ended(shard, result)
         self._shards.collected[shard.name] = result
         if len(self._shards.collected) == len(self._work.plan.shards):
             self._work.rows[stage].finish()
@@ -152,5 +164,6 @@ def summary(failed: dict[str, Exception], total: int) -> Exception:
     )
 
 
-def _samples(work: Work) -> int:
+def samples_of(work: Work) -> int:
+    """Trajectories of the whole collection."""
     return sum(s.stop - s.start for s in work.plan.shards) * work.config.rollout.samples

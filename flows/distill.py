@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
-
-from flows.collect import collect_and_filter
-from tad_core.config import TADConfig
 from tad_core.stages.pipeline import Outcome, Stage, trained_models, wants
 from tasks.calibrate import calibrate
 from tasks.distill import distill
-from tasks.progress import Board
-from tasks.records import PrefectSink
 from tasks.work import Work
-
-
-@flow(name="tad-distill", flow_run_name="distill {config.name}", task_runner=ThreadPoolTaskRunner())
-def distill_flow(config: TADConfig, force: list[Stage] = []) -> Outcome:  # noqa: B006
-    """Collect, filter, calibrate and distil, as far as it is not done."""
-    with Work(config, Board([PrefectSink()]), force) as work:
-        return calibrate_and_distill(work, collect_and_filter(work))
 
 
 def calibrate_and_distill(work: Work, outcome: Outcome, until: Stage = "distill") -> Outcome:

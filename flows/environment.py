@@ -14,6 +14,8 @@ _DEFAULTS = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # A server with the shipped automation then notices a run whose process and worker are gone.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "DO_NOT_TRACK": "1",
 }
 _ANSWER_S = 5.0

@@ -36,10 +36,8 @@ def close(work: Work, shards: Sequence[ArtifactRef]) -> ArtifactRef:
 def _collect_shard(work: Work, key: str, index: int, name: str) -> ArtifactRef:
     """Roll out one shard in a worker process, or take it from the store."""
     del key
-    found = (
-        None if work.forced(stage.STAGE) else stage.find_shard(work.plan, work.plan.shards[index], work.store)
-    )
-    if found is not None:  # no worker process need start for it
+    # Found complete, also by another host while we waited for it: no worker process need start.
+    if (found := work.shares.own(work.plan.shards[index])) is not None:
         return found
     listener = work.rows[stage.STAGE].listener(name)
     return work.pool.run(index, listener, work.forced(stage.STAGE))

@@ -11,8 +11,10 @@ from tad_core.artifacts import Store
 from tad_core.config import TADConfig
 from tad_core.rollout.workers import RolloutPool
 from tad_core.stages.pipeline import plan_of
+from tad_core.stages.sharing import Shares
 from tad_core.verify import Verifier
 from tasks.caching import absolute_store
+from tasks.logs import forward_lines
 from tasks.progress import Board, Row
 from tasks.retrying import STOPPING
 
@@ -24,15 +26,39 @@ class Work:
     task to look for futures, and a plan holds thousands of problems.
     """
 
-    def __init__(self, config: TADConfig, board: Board, force: Collection[str] = ()) -> None:
+    def __init__(
+        self, config: TADConfig, board: Board, force: Collection[str] = (), decode: bool = True
+    ) -> None:
         self.config, self.board = config, board
         self.store: Store = absolute_store(config.store)
         self.plan = plan_of(config)
         self._force = frozenset(force)
         # Neither starts a process before it is used, and each serves all shards.
-        self.pool = RolloutPool(config, self.store)
+        self.pool = RolloutPool(config, self.store, on_line=forward_lines())
         self.verifier = Verifier(config.filter)
         self.rows: dict[str, Row] = {}
+        self._decode, self._first = decode, 0
+        self._shares: Shares | None = None
+
+    @property
+    def shares(self) -> Shares:
+        """The shards that fall to this run, while other hosts do others."""
+        if self._shares is None:
+            force = self.forced("collect")
+            if force and self.config.rollout.hosts > 1:
+                # Others take what they see for finished: it has to go before any of them looks.
+                for shard in self.plan.shards:
+                    self.store.discard("collect", self.plan.fingerprint, f"{shard.name}.json")
+                force = False
+            self._shares = Shares(
+                self.plan,
+                self.store,
+                self.config.rollout.lease_s,
+                force=force,
+                may_claim=self._decode,
+                first=self._first,
+            )
+        return self._shares
 
     def __enter__(self) -> Self:
         STOPPING.clear()
@@ -41,12 +67,20 @@ class Work:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if kind is not None and not issubclass(kind, Exception):
-            # Ctrl-C or a cancellation: the workers are about to be killed, which must not count as a failure
-            # to be tried again.
+        if kind is not None:
+            # Ctrl-C, a cancellation, a time-out: the workers are about to be killed, which must not count as a
+            # failure to be tried again.
             STOPPING.set()
+        if self._shares is not None:
+            self._shares.stop()
         self.pool.close()
         self.verifier.close()
+        if self._shares is not None:
+            self._shares.close()
+
+    def begin_at(self, host: int, hosts: int) -> None:
+        """Let each of several hosts begin at a shard of its own."""
+        self._first = len(self.plan.shards) * host // max(1, hosts)
 
     @contextmanager
     def row(self, name: str, total: int = 0, unit: str = "") -> Iterator[Row]:

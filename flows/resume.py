@@ -1,0 +1,62 @@
+"""``tad resume``: which run to go on with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tad_core.artifacts.runs import RunRecord, unfinished
+from tad_core.config import TADConfig, parse_config
+from tad_core.errors import ConfigError
+
+_RUNS = Path("runs")
+
+
+def newest_unfinished(
+    config: TADConfig | None, overrides: Sequence[str] = (), store: str | None = None
+) -> tuple[TADConfig, Any, str]:
+    """The settings and the last stage of the newest run that did not end well, and a line that says which.
+
+    Args:
+        config: look in its store, for runs of its name; None looks in every store under ``runs/``.
+        overrides: of the command line; a run is resumed as it was started, so there may be none without a file.
+        store: look there instead.
+
+    Raises:
+        ConfigError: there is none, or it is still running.
+    """
+    if overrides:
+        raise ConfigError(
+            "--set: a run goes on with the settings it was started with; to change some, run the stage's own command"
+        )
+    roots = _roots(config, store)
+    found = [(record, root) for root in roots for record in unfinished(root, config.name if config else None)]
+    if not found:
+        raise ConfigError(
+            f"resume: no unfinished run in {', '.join(roots) or 'runs/'}; start one with `tad run CONFIG`, or name "
+            "another store with --store"
+        )
+    record, root = max(found, key=lambda pair: pair[0].started_at)
+    if record.state == "running" and record.alive:
+        raise ConfigError(
+            f"resume: the newest run (to {record.until}, process {record.pid}) is still running; wait for it or stop it"
+        )
+    settings = parse_config({**record.config, "store": root})
+    return settings, record.until, _told(record, root)
+
+
+def _roots(config: TADConfig | None, store: str | None) -> list[str]:
+    if store is not None:
+        return [store if "://" in store else str(Path(store).expanduser().resolve())]
+    if config is not None:
+        return [config.store]
+    return sorted(str(folder.parent.resolve()) for folder in _RUNS.glob("*/.runs"))
+
+
+def _told(record: RunRecord, root: str) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started_at))
+    how = "it was killed" if record.state in ("running", "killed") else f"it was {record.state}"
+    why = f": {record.message}" if record.message else ""
+    return f"going on with {record.config['name']} to {record.until} in {root}, started {when} ({how}{why})"
