@@ -17,7 +17,9 @@ from flows.form import ROOT, Partial, changes, configured, presets
 from flows.pipeline import pipeline as run_pipeline
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig
-from tad_core.stages.pipeline import Outcome, Stage, prepare
+from tad_core.errors import ConfigError
+from tad_core.stages.pipeline import STAGES, Outcome, Stage, prepare
+from tad_core.stages.status import pipeline_status
 
 _COLLECT = ("model", "rollout")
 _FILTER = (*_COLLECT, "filter")
@@ -78,7 +80,7 @@ def filter(
     overrides: list[str] = [],  # noqa: B006
     force: bool = False,
 ) -> Outcome:
-    """Judge the trajectories; collects first what is not collected yet.
+    """Judge the trajectories; they have to be collected.
 
     Args:
         preset: The configuration to start from.
@@ -86,7 +88,7 @@ def filter(
         overrides: Anything else, as section.field=value, e.g. data.0.count=100; they come last.
         force: Judge again though it is done.
     """
-    return _run("filter", preset, changes, overrides, ["filter"] if force else [])
+    return _run("filter", preset, changes, overrides, ["filter"] if force else [], only="filter")
 
 
 @flow(name="tad-distill", **_OPTIONS)
@@ -132,7 +134,7 @@ def report(
     overrides: list[str] = [],  # noqa: B006
     force: bool = False,
 ) -> Outcome:
-    """Write tables and pictures from what is there; does first whatever is missing before.
+    """Write tables and pictures; everything before has to be done.
 
     Args:
         preset: The configuration to start from.
@@ -140,13 +142,40 @@ def report(
         overrides: Anything else, as section.field=value, e.g. data.0.count=100; they come last.
         force: Write it again though it is done.
     """
-    return _run("report", preset, changes, overrides, ["report"] if force else [])
+    return _run("report", preset, changes, overrides, ["report"] if force else [], only="report")
 
 
-def _run(until: Stage, preset: str, changed: Partial, overrides: list[str], force: list[Stage]) -> Outcome:
-    """Check everything first, so that a wrong value is one message at the start; then the pipeline's own flow."""
+def _run(
+    until: Stage,
+    preset: str,
+    changed: Partial,
+    overrides: list[str],
+    force: list[Stage],
+    only: Stage | None = None,
+) -> Outcome:
+    """Check everything first, so that a wrong value is one message at the start; then the pipeline's own flow.
+
+    With ``only`` the stages before it have to be done: it runs on machines that are not made for them.
+    """
     config = configured(preset, changed, overrides)
     # A run has a process of its own, whose folder is the worker's choice; presets speak of files beside them.
     with contextlib.chdir(ROOT):
-        prepare(config, Store(config.store), until)
+        store = Store(config.store)
+        if only is not None:
+            _require_done(config, store, only)
+        prepare(config, store, until)
         return run_pipeline.fn(config, until, force)
+
+
+def _require_done(config: TADConfig, store: Store, stage: Stage) -> None:
+    before = STAGES[: STAGES.index(stage)]
+    entries = [e for e in pipeline_status(config, store) if e.stage in before and not e.is_shard]
+    first = next((entry for entry in entries if entry.state != "done"), None)
+    if first is None:
+        return
+    what = f"{first.stage} {first.name}" if first.stage in ("distill", "evaluate") else first.stage
+    maker = "distill" if first.stage == "calibrate" else first.stage
+    raise ConfigError(
+        f"store: {config.store} has no finished {what} for this configuration ({first.state}); run the deployment "
+        f"tad-{maker}/{maker} or tad/pipeline with the same values first"
+    )

@@ -102,7 +102,7 @@ def _optional(info: FieldInfo, path: tuple[str, ...]) -> Any:
         }
         section = create_model(path[-1].capitalize(), __base__=Partial, **inner)
         return Annotated[section, Field(default=section(), description=_sentence(info))], section()
-    annotation = _without_none(info.annotation)
+    annotation = _plain_type(info.annotation)
     if not _fits_a_field(annotation):
         return None
     description = f"{_sentence(info)} {_preset_values(info, path)}"
@@ -115,8 +115,10 @@ def _is_section(info: FieldInfo) -> bool:
     return isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
 
 
-def _without_none(annotation: Any) -> Any:
-    """``int | None`` is a number field that may be left empty, not a choice of types."""
+def _plain_type(annotation: Any) -> Any:
+    """``int | None`` is a number field that may be left empty, not a choice of types; a tuple is a list."""
+    if get_origin(annotation) is tuple and get_args(annotation)[1:] == (...,):
+        return list[get_args(annotation)[0]]  # type: ignore[misc]
     if get_origin(annotation) not in (Union, types.UnionType):
         return annotation
     members = tuple(member for member in get_args(annotation) if member is not type(None))
@@ -145,6 +147,8 @@ def _as_dropdown(schema: dict[str, Any]) -> None:
 
 def _sentence(info: FieldInfo) -> str:
     text = (info.description or "").strip()
+    if not text and _is_section(info):
+        text = str(info.annotation.__doc__).strip().splitlines()[0]  # type: ignore[union-attr]
     return text if not text or text.endswith((".", "…")) else f"{text}."
 
 
