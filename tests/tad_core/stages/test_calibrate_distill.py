@@ -128,6 +128,14 @@ def test_what_enters_the_fingerprint(config, made, windows):
 
     same, window = key(), read_windows(windows)["quality"]
     assert key(distill={"save_steps": 5, "log_steps": 3, "timeout_s": 9.0}) == same
+    hosts = {
+        "processes": 2,
+        "nodes": 2,
+        "micro_batch_size": config.distill.micro_batch_size,
+        "launcher": "torchrun",
+    }
+    batch = {"global_batch_size": 4 * config.distill.micro_batch_size}
+    assert key(distill={**hosts, **batch, "compile": True, "report_to": ["wandb"]}) == key(distill=batch)
     assert (
         key(calibrate={"quality_window": window}, windows_ref=None) == same
     )  # its value counts, not its origin
@@ -136,10 +144,13 @@ def test_what_enters_the_fingerprint(config, made, windows):
         key("sft"),
         key(distill={"learning_rate": 1e-5}),
         key(distill={"near": "soft"}),
+        key(distill={"teacher_prompt": "system"}),
         key(calibrate={"quality_window": window + 1}, windows_ref=None),
     ]
-    assert len({same, *different}) == 6
-    assert key("sft", distill={"near": "soft", "weight_distant": 3.0}) == key("sft")
+    assert len({same, *different}) == 7
+    assert key("sft", distill={"near": "soft", "weight_distant": 3.0, "teacher_prompt": "system"}) == key(
+        "sft"
+    )
     assert key("sft", windows_ref=None) == key("sft")
 
 
@@ -162,6 +173,9 @@ def test_the_spec_has_privileged_shards_only_and_binds_the_content(config, made,
     assert [Path(p).name.split(".")[0] for p in spec.verdicts] == [Path(p).stem for p in spec.trajectories]
     other = collection.model_copy(update={"digest": "0" * 32})
     assert spec_of(config, "quality", other, filtered, windows, tmp_path, "k" * 32).mark != spec.mark
+    system = changed(config, distill={"teacher_prompt": "system"})
+    assert spec.problems is None
+    assert spec_of(system, "quality", collection, filtered, windows, tmp_path, "k" * 32).problems
     sft = spec_of(config, "sft", collection, filtered, None, tmp_path, "k" * 32)
     assert sft.distill.objective == "sft" and sft.problems and sft.window is None and not sft.trajectories
 

@@ -13,10 +13,18 @@ import pytest
 
 from tad_core.config import Condition
 from tad_core.data.problem import Problem
-from tad_core.errors import ArtifactError, DataError
+from tad_core.data.prompts import training_teacher_prompt
+from tad_core.errors import ArtifactError, DataError, ModelError
 from tad_core.models.loading import load_tokenizer
 from tad_core.objectives import make_objective
-from tad_core.training.dataset import PASSED, PRIVILEGED, StatePlan, load_kept, load_references
+from tad_core.training.dataset import (
+    PASSED,
+    PRIVILEGED,
+    StatePlan,
+    load_kept,
+    load_references,
+    system_prompts,
+)
 from tad_core.verify.verdict import Verdict
 
 
@@ -62,6 +70,27 @@ def test_nothing_kept_is_an_error(world, tmp_path):
     shard, judged = world.make_shard(tmp_path, [world.make_trajectory(0)], ["different"])
     with pytest.raises(DataError, match="none of the trajectories"):
         load_kept([shard], [judged], world.LENGTH)
+
+
+def test_the_teacher_may_read_the_reference_in_the_system_turn(world, checkpoint, tmp_path):
+    rows = [world.make_trajectory(i) for i in range(3)]
+    shard, judged = world.make_shard(tmp_path / "data", rows)
+    problems = [Problem(f"toy/{i}", "toy", "math", "w5 w6", f"w{20 + i}", "1") for i in range(3)]
+    path = tmp_path / "problems.jsonl"
+    path.write_text("".join(json.dumps(p.as_dict()) + "\n" for p in problems))
+    tokenizer = load_tokenizer(checkpoint)
+    teacher_ids = system_prompts(path, tokenizer, "llada")
+    table = load_kept([shard], [judged], world.LENGTH, teacher_ids)
+    plain = load_kept([shard], [judged], world.LENGTH)
+    for i, problem in enumerate(problems):
+        found = table.teacher.ids_RP[i, : table.teacher.length_R[i]].tolist()
+        assert found == training_teacher_prompt(tokenizer, problem, "llada")
+    assert (table.response_RL == plain.response_RL).all()
+    assert (table.student.ids_RP == plain.student.ids_RP).all()
+    with pytest.raises(DataError, match=r"has no problem 'toy/9', of which there is a trajectory"):
+        teacher_ids("toy/9")
+    with pytest.raises(ModelError, match=r"distill.teacher_prompt: the system turn of family 'other'"):
+        system_prompts(path, tokenizer, "other")("toy/0")
 
 
 def test_another_response_length_is_an_error(world, tmp_path):

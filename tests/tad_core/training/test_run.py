@@ -203,6 +203,22 @@ def test_sft_learns_the_references(world, checkpoint, tmp_path):
     assert sum(r["loss"] for r in rows[-5:]) < 0.5 * sum(r["loss"] for r in rows[:5])
 
 
+def test_a_run_with_the_teacher_in_the_system_turn(world, checkpoint, tmp_path):
+    problems = [Problem(f"toy/{i}", "toy", "math", "w5", "w7 w8 w9", "1") for i in range(6)]
+    path = tmp_path / "problems.jsonl"
+    path.write_text("".join(json.dumps(p.as_dict()) + "\n" for p in problems))
+    rollout = world.make_spec(tmp_path / "rollout", checkpoint, max_steps=2)
+    tree = world.make_spec(tmp_path / "system", checkpoint, max_steps=2).model_dump()
+    tree["distill"]["teacher_prompt"] = "system"
+    with pytest.raises(ConfigError, match=r"problems: missing; distill.teacher_prompt system"):
+        parse_spec(tree)
+    system = parse_spec({**tree, "problems": str(path)})
+    assert train(rollout, StopRequest()) and train(system, StopRequest())
+    # The student and the near tokens are the same; only what the teacher says of the distant ones differs.
+    first, other = losses_of(rollout)[0], losses_of(system)[0]
+    assert first["near"] == other["near"] and first["distant"] != other["distant"]
+
+
 # --- the process ------------------------------------------------------------------------------------
 
 
