@@ -61,8 +61,10 @@ def test_two_hosts_share_a_collection_and_one_that_dies_gives_its_shard_back(
     ]
     try:
         wait_until(
-            lambda: len({line.split()[1] for line in journal(tmp_path)}) == 4
-            or any(host.poll() is not None for host in hosts),
+            lambda: (
+                len({line.split()[1] for line in journal(tmp_path)}) == 4
+                or any(host.poll() is not None for host in hosts)
+            ),
             what="four workers at work",
         )
         assert all(host.poll() is None for host in hosts), (tmp_path / "one.log").read_text()[-3000:]

@@ -1,0 +1,139 @@
+"""The pool around workers that are a few lines of Python: which GPU each sees, deaths, time-outs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tad_core.artifacts import Store
+from tad_core.config import TADConfig, parse_config
+from tad_core.errors import SubprocessError
+from tad_core.rollout import devices, workers
+from tad_core.rollout.workers import DEATHS_IN_A_ROW, RolloutPool
+from tests.drills.common import tree_of
+
+#: Answers a shard's number as told by the test: dies, sleeps, or gives an artifact that is there.
+WORKER = """
+import json, os, sys, time
+setup = json.loads(sys.stdin.readline())
+print("loading", setup["slot"], file=sys.stderr, flush=True)
+for line in sys.stdin:
+    index = json.loads(line)["index"]
+    with open(os.environ["SEEN"], "a") as seen:
+        seen.write(f'{index} {setup["slot"]} {os.environ.get("CUDA_VISIBLE_DEVICES", "all")} {os.getpid()}\\n')
+    if index == 66:
+        os._exit(7)
+    if index == 77:
+        time.sleep(60)
+    print(json.dumps({"ref": json.loads(os.environ["REF"])}), flush=True)
+"""
+
+
+@pytest.fixture
+def pool_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "one_worker.py").write_text(WORKER)
+    store = Store(tmp_path / "store")
+    with store.writer("collect", 1, "f" * 32, {}) as writer:
+        ref = writer.commit()
+    monkeypatch.setattr(workers, "MODULE", "one_worker")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("REF", ref.model_dump_json())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def make(**rollout: Any) -> RolloutPool:
+        return RolloutPool(config(**rollout), store)
+
+    return make
+
+
+def config(device: str = "cpu", **rollout: Any) -> TADConfig:
+    tree = tree_of("x", 1, **rollout)
+    tree["model"]["device"] = device
+    return parse_config(tree)
+
+
+def seen(tmp_path: Path) -> list[list[str]]:
+    return [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
+
+
+def test_one_worker_a_gpu_each_sees_its_own(
+    pool_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-abc, 5")
+    with pool_of(device="auto") as pool:
+        assert pool.size == 3
+        assert [index for index, _ in pool.run_all([0, 1, 2])] and len(list(pool.run_all(range(3, 9)))) == 6
+    lines = seen(tmp_path)
+    assert {(slot, gpu) for _, slot, gpu, _ in lines} == {("0", "2"), ("1", "GPU-abc"), ("2", "5")}
+    assert len({pid for *_, pid in lines}) == 3, "a worker stays for many shards"
+
+
+def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_gpu_ids", lambda: ("GPU-1", "GPU-2"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices.workers_of(config(device="auto")) == 2
+    assert devices.environment("cuda", 3)["CUDA_VISIBLE_DEVICES"] == "GPU-2"
+    assert devices.workers_of(config(device="cpu")) == 1
+    assert "CUDA_VISIBLE_DEVICES" not in devices.environment("cpu", 0)
+    assert devices.workers_of(config(device="auto", workers=5)) == 5
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.workers_of(config(device="auto")) == 1 and devices.visible_gpus() == []
+
+
+def test_a_slot_whose_workers_keep_dying_is_given_up_and_others_go_on(pool_of: Any, tmp_path: Path) -> None:
+    with pool_of(workers=2) as pool:
+        for _ in range(2 * DEATHS_IN_A_ROW - 1):
+            with pytest.raises(SubprocessError, match="ended with code 7"):
+                pool.run(66)
+        assert pool.run(1).fingerprint == "f" * 32  # the slot that is left
+        for _ in range(DEATHS_IN_A_ROW):
+            with pytest.raises(SubprocessError, match="ended with code 7"):
+                pool.run(66)
+        for _ in range(2):
+            with pytest.raises(SubprocessError, match=r"every slot died 5 times in a row"):
+                pool.run(1)
+    assert {slot for _, slot, *_ in seen(tmp_path)} == {"0", "1"}
+
+
+def test_a_shard_that_takes_too_long_costs_its_worker(pool_of: Any, tmp_path: Path) -> None:
+    with pool_of(workers=1, shard_timeout_s=0.5) as pool:
+        pool.run(0)
+        started = time.monotonic()
+        with pytest.raises(
+            SubprocessError, match=r"rollout\.shard_timeout_s: shard 77 was not decoded within 0\.5 s"
+        ):
+            pool.run(77)
+        assert time.monotonic() - started < 20
+        pool.run(1)
+    assert not Path(f"/proc/{seen(tmp_path)[1][-1]}").exists()
+
+
+def test_what_a_worker_says_reaches_the_listener(pool_of: Any, tmp_path: Path) -> None:
+    lines: list[str] = []
+    with RolloutPool(config(), Store(tmp_path / "store"), 1, lines.append) as pool:
+        pool.run(0)
+    assert lines == ["loading 0"]
+
+
+def test_indices_are_asked_for_only_when_a_worker_is_free(
+    pool_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_LOOK_S", 0.05)
+    asked: list[int | None] = []
+    ended: list[int] = []
+
+    def source() -> Any:
+        for index in (0, 1, None, 2):
+            assert index is None or len(asked) - len(ended) <= 2
+            asked.append(index)
+            yield index
+
+    with pool_of(workers=1) as pool:
+        for index, _ in pool.run_all(source()):
+            ended.append(index)
+    assert ended == [0, 1, 2]
+    assert asked == [0, 1, None, 2]

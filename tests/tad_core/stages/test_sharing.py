@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tad_core.artifacts import ArtifactRef, Store
+from tad_core.errors import SubprocessError
+from tad_core.stages.collect import STAGE, STAGE_VERSION, CollectionPlan, ShardSpec
+from tad_core.stages.sharing import Shares
+
+PLAN = CollectionPlan("f" * 32, [], [], [ShardSpec(i, "privileged", i, i + 1) for i in range(4)])
+NAMES = [shard.name for shard in PLAN.shards]
+
+
+def make(store: Store, shard: ShardSpec) -> ArtifactRef:
+    with store.writer(
+        STAGE, STAGE_VERSION, PLAN.fingerprint, {}, manifest_name=f"{shard.name}.json"
+    ) as writer:
+        writer.write_text(f"{shard.name}.parquet", shard.name)
+        return writer.commit()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def shares(store: Store, **options: Any) -> Shares:
+    return Shares(PLAN, store, 30, look_s=0.05, **options)
+
+
+def taken(own: Shares) -> list[str]:
+    out = []
+    while (shard := own.next()) is not None:
+        out.append(shard.name)
+    return out
+
+
+def test_two_never_take_the_same_and_what_is_given_back_is_taken_again(store: Store) -> None:
+    with shares(store) as one, shares(store, first=2) as two:
+        a, b, c = one.next(), two.next(), two.next()
+        assert [s.name for s in (a, b, c)] == [NAMES[0], NAMES[2], NAMES[3]]
+        assert taken(one) == [NAMES[1]] and one.left == 2
+        two.ended(b)  # it failed there: others may try
+        two.ended(c, make(store, c))
+        one._looked_at = 0.0
+        assert taken(one) == [NAMES[2], NAMES[3]]  # the last one because it is finished
+        assert one.own(PLAN.shards[2]) is None and one.own(PLAN.shards[3]).manifest_name == f"{NAMES[3]}.json"
+
+
+def test_the_finished_are_taken_as_they_are_unless_forced(store: Store) -> None:
+    ref = make(store, PLAN.shards[1])
+    with shares(store) as own:
+        assert list(own.indices()) == [0, 2, 3] and own.refs == {NAMES[1]: ref}
+    with shares(store, force=True) as own:
+        assert list(own.indices()) == [0, 1, 2, 3]
+
+
+def test_a_helper_leaves_the_finished_to_whoever_closes(store: Store) -> None:
+    make(store, PLAN.shards[0])
+    with shares(store) as own:
+        assert own.drop_present() == 3 and taken(own) == NAMES[1:]
+
+
+def test_a_shard_in_other_hands_is_waited_for(store: Store) -> None:
+    with shares(store) as one, shares(store) as two:
+        assert one.next() == PLAN.shards[0]
+        timer = threading.Timer(0.3, lambda: one.ended(PLAN.shards[0], make(store, PLAN.shards[0])))
+        timer.start()
+        assert two.own(PLAN.shards[0]).manifest_name == f"{NAMES[0]}.json"
+        assert one.next() == PLAN.shards[1]
+        stopped: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                two.own(PLAN.shards[1])
+            except SubprocessError as error:
+                stopped.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        two.stop()
+        thread.join(5)
+        assert len(stopped) == 1
+
+
+def test_who_only_waits_takes_a_damaged_shard_away_so_that_another_makes_it(store: Store) -> None:
+    make(store, PLAN.shards[0])
+    Path(store.url(STAGE, PLAN.fingerprint), f"{NAMES[0]}.parquet").write_text("else")
+    with shares(store, may_claim=False) as waits, shares(store) as works:
+        assert works.present == {NAMES[0]} and waits.next() == PLAN.shards[0] and waits.next() is None
+        found: list[ArtifactRef | None] = []
+        thread = threading.Thread(target=lambda: found.append(waits.own(PLAN.shards[0])))
+        thread.start()
+        while store.manifests(STAGE, PLAN.fingerprint):
+            pass
+        works._looked_at = 0.0
+        shard = works.next()
+        assert works.own(shard) is None
+        works.ended(shard, make(store, shard))
+        thread.join(5)
+        assert found[0] is not None
