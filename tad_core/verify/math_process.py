@@ -54,8 +54,11 @@ class AlgebraProcess:
             raise AlgebraError(f"the algebra process ended ({status}) while it had {job!r}") from error
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # Isolated (-I), and then exactly the folders that this process imports from.
-        paths = [str(Path(__file__).resolve().parents[2]), *(path for path in sys.path if path)]
+        # Isolated (-I), and then exactly the folders that this process imports from, however they came
+        # to be there (PYTHONPATH, pip's --target). Absolute: the process starts in another folder.
+        # As abspath has it and not resolve(): a zip or a link is searched under its own name.
+        found = (os.path.abspath(path) for path in sys.path if path)  # noqa: PTH100
+        paths = [str(Path(__file__).resolve().parents[2]), *found]
         code = f"import sys; sys.path[:] = {paths!r}; from tad_core.verify.math_worker import main; main()"
         # An empty environment: answers come from a model and are read by a large library.
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}

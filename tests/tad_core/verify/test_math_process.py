@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import math_verify
 import pytest
 
 from tad_core.verify import MathVerdict
@@ -64,3 +67,29 @@ def test_the_process_has_no_privilege_and_no_environment(algebra: AlgebraProcess
         pytest.skip("this machine has no seccomp: the algebra process runs with limits only")
     assert "NoNewPrivs:\t1" in status
     algebra.kill()
+
+
+def test_packages_are_found_where_this_process_found_them(tmp_path: Path) -> None:
+    """Installed with pip's --target and named by a relative PYTHONPATH: nothing of it is in an isolated start."""
+    packages = Path(math_verify.__file__).parents[1]
+    (tmp_path / "packages").symlink_to(packages)
+    root = Path(__file__).resolve().parents[3]
+    (tmp_path / "project").symlink_to(root)
+    script = (
+        "import math_verify, sys\n"
+        "assert not any(path.endswith('site-packages') for path in sys.path), sys.path\n"
+        "from tad_core.verify import math_equal\n"
+        f"print(math_equal({PAIR[0]!r}, {PAIR[1]!r}))"
+    )
+    python = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if not python.exists():
+        pytest.skip(f"the interpreter behind this environment is not at {python}")
+    found = subprocess.run(
+        [python, "-S", "-c", script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": "packages:project", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert found.stdout.strip() == "equal", found.stderr

@@ -213,6 +213,11 @@ class Pipes:
     programs: int
 
 
+def warm_up() -> None:
+    """Do once, before the forks, what the interpreter sets up at first use."""
+    exec(compile("def f(x):\n    return [x]\n", "solution.py", "exec"), {})
+
+
 def main(pipes: Pipes, number: int, output_limit: int) -> None:
     """Load the program of job ``number`` and serve until the other end closes."""
     while (job := frames.receive(pipes.programs))["id"] != number:

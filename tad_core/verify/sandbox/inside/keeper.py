@@ -9,6 +9,7 @@ below it ends with it.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import os
@@ -219,8 +220,6 @@ def _keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _above(fd: int, lowest: int) -> int:
-    import fcntl
-
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
 
 
@@ -269,6 +268,8 @@ def main() -> None:
         sys.path[:] = settings["paths"]
         for name in _PRELOADED:
             importlib.import_module(name)
+        examiner.warm_up()
+        candidate.warm_up()
         gc.collect()
         gc.freeze()
         gc.disable()

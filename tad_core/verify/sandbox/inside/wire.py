@@ -14,7 +14,7 @@ import decimal
 import fractions
 import math
 import types
-from typing import Any
+from typing import Any, TypeGuard
 
 _SAFE_INT = 1 << 53
 _FIELDS: dict[type, tuple[str, ...]] = {
@@ -121,7 +121,7 @@ class Codec:
         raise UnsendableError(f"a value tagged {tag!r} cannot be received")
 
 
-def _is_named(fields: Any) -> bool:
+def _is_named(fields: Any) -> TypeGuard[tuple[Any, ...]]:
     return type(fields) is tuple and _TUPLE_METHODS.isdisjoint(fields)
 
 
