@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-services deploy lint format clean clean-env
+.PHONY: help env sandbox demo test test-all test-services deploy lint format clean clean-env
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -21,10 +21,25 @@ env: $(STAMP) ## the environment in .venv, from constraints.txt
 $(STAMP): constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or: make PYTHON=/path/to/python3.11"; exit 2; }
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@$(MAKE) --no-print-directory sandbox
 	@echo "installing the pinned environment into $(VENV): two to four minutes, once"
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-compile -c constraints.txt -e '.[dev]' \
 		2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }
 	@touch $(STAMP)
+
+# Never an error: without bubblewrap the pipeline runs in tier 2. The first attempt needs no network where the
+# package is at hand; without package lists, or with old ones, the second does.
+APT_INSTALL := apt-get -o Acquire::Retries=0 -o Acquire::http::Timeout=15 -o DPkg::Lock::Timeout=60 \
+	install -y --no-install-recommends bubblewrap
+sandbox: ## bubblewrap, which isolates programs under test: installed where that may be done, else named
+	@if command -v bwrap > /dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		mkdir -p $(VENV); export DEBIAN_FRONTEND=noninteractive; \
+		if { $(APT_INSTALL) || { apt-get update && $(APT_INSTALL); }; } > $(VENV)/apt.log 2>&1 < /dev/null; \
+		then echo "installed bubblewrap: programs under test run isolated in tier 1"; \
+		else echo "bubblewrap could not be installed ($(VENV)/apt.log): programs under test run in tier 2;" \
+			"later: apt-get install bubblewrap"; fi; \
+	else echo "no bubblewrap: programs under test run in tier 2; for tier 1: sudo apt-get install bubblewrap"; fi
 
 demo: $(STAMP) ## the whole pipeline on the small model, at most 10 minutes on 2 cores; again: seconds
 	@$(BIN)/tad run $(CONFIG)

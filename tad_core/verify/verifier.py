@@ -148,7 +148,7 @@ class Verifier:
     def _code_judgement(self, result: CodeResult, program: str) -> Judgement:
         if result.verdict is Verdict.PASSED and result.own_classes:
             if self.config.own_classes == "refuse":
-                reason = "the program's own classes decided a comparison (verify.own_classes: refuse)"
+                reason = "the program's own classes decided a comparison (filter.own_classes: refuse)"
                 return Judgement(Verdict.FAILED, reason, program)
             reason = "passed at lower trust: the program's own classes decided a comparison"
             return Judgement(Verdict.PASSED, reason, program)

@@ -40,7 +40,7 @@ def detect_tier(choice: SandboxChoice = "auto") -> TierReport:
     """The tier that ``choice`` gives here, each tried with a hostile program first (a second, cached)."""
     if choice == "none_i_accept_the_risk":
         return TierReport(
-            3, NAMES[3], ["isolation was switched off by the configuration"], "set verify.sandbox to auto"
+            3, NAMES[3], ["isolation was switched off by the configuration"], "set filter.sandbox to auto"
         )
     problems: list[str] = []
     remedy = ""
@@ -53,7 +53,7 @@ def detect_tier(choice: SandboxChoice = "auto") -> TierReport:
     if choice in ("auto", "tier2"):
         found = _probe(2)
         if not found:
-            return TierReport(2, NAMES[2], problems, remedy or "set verify.sandbox to auto for tier 1")
+            return TierReport(2, NAMES[2], problems, remedy or "set filter.sandbox to auto for tier 1")
         problems += [f"tier 2: {problem}" for problem in found]
         remedy = remedy or "use Linux 5.13 or newer with Landlock, and install libseccomp2"
     return TierReport(0, "no isolation available", problems, remedy)
@@ -64,7 +64,7 @@ def require_tier(choice: SandboxChoice) -> TierReport:
     report = detect_tier(choice)
     if report.tier == 0:
         raise VerifierError(
-            f"verify.sandbox: {choice!r} cannot be given on this machine: {'; '.join(report.problems)}. "
+            f"filter.sandbox: {choice!r} cannot be given on this machine: {'; '.join(report.problems)}. "
             f"Remedy: {report.remedy}"
         )
     return report

@@ -50,7 +50,7 @@ def test_without_bubblewrap_tier_2_is_given_and_the_remedy_named(monkeypatch: py
 def test_where_no_tier_works_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiers, "probe", lambda tier: ["self-test: failed: ['fork']"])
     assert detect_tier().tier == 0
-    with pytest.raises(VerifierError, match=r"verify.sandbox: 'auto' cannot be given .* Remedy:"):
+    with pytest.raises(VerifierError, match=r"filter.sandbox: 'auto' cannot be given .* Remedy:"):
         tiers.require_tier("auto")
     with pytest.raises(VerifierError):
         tiers.require_tier("tier1")
