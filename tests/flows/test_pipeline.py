@@ -56,7 +56,7 @@ def written(tree: dict[str, Any]) -> dict[str, int]:
     return {
         str(f.relative_to(store)): f.stat().st_mtime_ns
         for f in store.rglob("*")
-        if f.is_file() and "work" not in f.parts
+        if f.is_file() and not {"work", ".runs"} & set(f.parts)
     }
 
 

@@ -1,0 +1,60 @@
+"""Which run ``tad resume`` goes on with, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.resume import newest_unfinished
+from tad_core.artifacts.runs import RunRecord, begin, end, save
+from tad_core.config import parse_config
+from tad_core.errors import ConfigError
+from tests.drills.common import tree_of
+
+
+def started(folder: Path, **change: Any) -> RunRecord:
+    """A run of a process that is gone."""
+    tree = parse_config(tree_of(str(folder), 1)).model_dump(mode="json")
+    record = begin(str(folder), {**tree, **change}, "filter")
+    dead = record.model_copy(update={"process_started": 1.0})
+    save(str(folder), dead)
+    return dead
+
+
+def test_the_newest_of_all_stores_under_runs_goes_on_as_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"resume: no unfinished run in runs/; start one with `tad run CONFIG`"
+    ):
+        newest_unfinished(None)
+    first, second = tmp_path / "runs" / "one", tmp_path / "runs" / "two"
+    started(first)
+    newest = started(second, name="other")
+    config, until, told = newest_unfinished(None)
+    assert (config.name, config.store, until) == ("other", str(second), "filter")
+    assert "going on with other to filter" in told and "it was killed" in told
+    end(str(second), newest, "done")
+    assert newest_unfinished(None)[0].store == str(first)
+    assert newest_unfinished(None, store="runs/one")[0].store == str(first)
+    with pytest.raises(ConfigError, match="no unfinished run"):
+        newest_unfinished(None, store="runs/two")
+
+
+def test_only_runs_of_the_named_configuration_count(tmp_path: Path) -> None:
+    started(tmp_path)
+    started(tmp_path, name="other")
+    mine = parse_config(tree_of(str(tmp_path), 1))
+    assert newest_unfinished(mine)[0].name == "drill"
+    with pytest.raises(ConfigError, match="a run goes on with the settings it was started with"):
+        newest_unfinished(mine, ["rollout.seed=1"])
+
+
+def test_a_run_that_is_alive_is_left_alone(tmp_path: Path) -> None:
+    tree = parse_config(tree_of(str(tmp_path), 1)).model_dump(mode="json")
+    begin(str(tmp_path), tree, "collect")
+    with pytest.raises(ConfigError, match="is still running; wait for it or stop it"):
+        newest_unfinished(parse_config(tree))
