@@ -203,6 +203,24 @@ def collect_worker(
     _guard(lambda: _collect_worker(_load(config, set_ or [], store), host, hosts, debug), debug)
 
 
+@app.command(
+    "lm-eval",
+    # Everything, --help too, is for lm-eval's own command line.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    epilog="Example:\n\ntad lm-eval --model_args pretrained=assets/tiny-llada,threshold=0.5 --tasks tad_gsm8k "
+    "--apply_chat_template --limit 8",
+)
+def lm_eval(context: typer.Context) -> None:
+    """Evaluate a checkpoint on any task of lm-eval, by lm-eval's own command line."""
+
+    def work() -> None:
+        from tad_core.evaluation.lm_eval_cli import main as lm_eval_main
+
+        lm_eval_main(context.args)
+
+    _guard(work, debug=False)
+
+
 @app.command(epilog="Example:\n\ntad doctor")
 def doctor(
     store: Annotated[str, typer.Option("--store", help="Folder whose disk is looked at.")] = "runs",

@@ -61,15 +61,16 @@ class TadLM(LM):  # type: ignore[misc]
         Raises:
             ConfigError: for an argument that is not known.
         """
-        extra = {k: v for k, v in (additional_config or {}).items() if v is not None}
+        extra = {k: v for k, v in (additional_config or {}).items() if k in ("batch_size", "device") and v is not None}
+        if extra.get("batch_size") in (1, "1", "auto"):  # what lm-eval's command line says where nobody said anything
+            del extra["batch_size"]
         options = {**extra, **arg_dict}
-        options.pop("max_batch_size", None)
         if "pretrained" not in options:
             raise ConfigError("model_args: pretrained is missing; give the folder of a checkpoint")
         model = {"path": options.pop("pretrained")}
         model |= {k: options.pop(k) for k in _MODEL_FIELDS if k in options}
         adapter, workers = options.pop("adapter", None), int(options.pop("workers", 1))
-        batch_size = _batch_size(options.pop("batch_size", None))
+        batch_size = int(options.pop("batch_size", 32))
         known = set(DecodeSpec.__dataclass_fields__)
         if unknown := sorted(set(options) - known):
             raise ConfigError(
@@ -136,11 +137,6 @@ class TadLM(LM):  # type: ignore[misc]
     def tokenizer_name(self) -> str:
         """Part of the name of lm-eval's own request cache."""
         return str(self.generator.tokenizer.name_or_path).replace("/", "__")
-
-
-def _batch_size(given: Any) -> int:
-    """lm-eval hands over 1 where nothing is said; decoding then takes its own default."""
-    return 32 if given in (None, 1, "1", "auto") else int(given)
 
 
 def _until(settings: dict[str, Any]) -> list[str]:

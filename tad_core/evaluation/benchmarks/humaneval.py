@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from tad_core.data.problem import Problem
 from tad_core.evaluation.benchmarks.base import Row, RowError
 from tad_core.evaluation.benchmarks.code import CodeBenchmark
-from tad_core.evaluation.benchmarks.programs import block_of, defines_any, sanitize
+from tad_core.evaluation.benchmarks.programs import block_of, defines_any, program_in, sanitize
 from tad_core.verify.code import helpers_of
 
 
@@ -44,9 +44,8 @@ class HumanEval(CodeBenchmark):
     def program(self, problem: Problem, text: str) -> str:
         """See ``CodeBenchmark.program``; a body alone goes under the head it was asked for."""
         name = problem.meta["entry_point"]
-        block = block_of(text, name)
-        alone = sanitize(block, {name})
-        return alone if defines_any(alone, {name}) else self._under_head(problem, block)
+        whole = program_in(text, {name})
+        return whole if defines_any(whole, {name}) else self._under_head(problem, block_of(text))
 
     def _under_head(self, problem: Problem, body: str) -> str:
         return sanitize(

@@ -26,9 +26,18 @@ def fenced(program: str) -> str:
     return f"{fence}python\n{program}\n{fence}" if program.strip() else ""
 
 
-def block_of(text: str, name: str | None = None) -> str:
+def block_of(text: str) -> str:
     """The fenced code of an answer, as the verifier finds it; the whole text if there is no fence."""
-    return extract_code(text, name) or text
+    return extract_code(text) or text
+
+
+def program_in(text: str, wanted: Collection[str]) -> str:
+    """The sanitized program in a chat's answer: in its fenced code, or in the text where that has what is wanted."""
+    for source in (*(extract_code(text, name) for name in sorted(wanted)), text):
+        program = sanitize(source, wanted)
+        if defines_any(program, wanted):
+            return program
+    return sanitize(block_of(text), wanted)
 
 
 def sanitize(text: str, wanted: Collection[str]) -> str:

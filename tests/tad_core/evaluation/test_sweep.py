@@ -4,18 +4,14 @@ import json
 import socket
 
 import pytest
-from lm_eval.api.instance import Instance
-from lm_eval.api.registry import get_model
 
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import student_prompt
 from tad_core.data.sources import load_source
 from tad_core.decoding import Decoded, DecodeSpec
-from tad_core.errors import ConfigError, VerifierError
-from tad_core.evaluation.answers import cut_before
+from tad_core.errors import VerifierError
 from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.harness import LmEvalEngine
-from tad_core.evaluation.lm import TadLM
 from tad_core.evaluation.records import points
 from tad_core.evaluation.scoring import Scorer
 from tad_core.evaluation.sweep import DirectEngine, make_engine, sweep, ways
@@ -165,45 +161,6 @@ def test_lm_eval_sends_the_very_prompts_of_training(generator):
         outputs = engine.run(DecodeSpec(4, 4, "entropy", 9.0))
     assert sent == [student_prompt(generator.tokenizer, p) for p in problems]
     assert [o.problem for o in outputs] == problems
-
-
-def request(text, doc_id, until=None, task="t"):
-    return Instance("generate_until", {}, (text, {"until": until}), 0, (task, doc_id, 1))
-
-
-def test_generate_until_keeps_the_order_and_counts_each_request(generator):
-    prompts = ["Anna has 3 apples", "b", "How many cards does Dan have ?", "b"]
-    lm = TadLM(generator, DecodeSpec(8, 4))
-    texts = lm.generate_until([request(p, i) for i, p in enumerate(prompts)])
-    for i, prompt in enumerate(prompts):
-        (alone,) = TadLM(generator, DecodeSpec(8, 4)).generate_until([request(prompt, 0)])
-        assert texts[i] == alone
-        assert lm.decoded["t", i, 0].forwards == lm.decoded["t", i, 0].revealed
-    assert texts[1] == texts[3]
-
-
-def test_until_cuts_before_the_first_mark(generator):
-    assert cut_before("a b c", ["c", "b"]) == "a "
-    assert cut_before("a b c", ["", "x"]) == "a b c"
-    lm = TadLM(generator, DecodeSpec(8, 4))
-    (whole,) = lm.generate_until([request("Anna has", 0)])
-    mark = whole.split()[-1]
-    assert lm.generate_until([request("Anna has", 0, until=mark)]) == [whole[: whole.index(mark)]]
-
-
-def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
-    made = get_model("tad").create_from_arg_string(
-        f"pretrained={tiny_checkpoint},response_length=8,block_length=4,method=entropy,threshold=0.7",
-        {"batch_size": 2, "device": "cpu", "max_batch_size": None},
-    )
-    assert made.spec == DecodeSpec(8, 4, "entropy", 0.7)
-    assert made.generator.batch_size == 2
-    with pytest.raises(ConfigError, match="pretrained is missing"):
-        TadLM.create_from_arg_obj({})
-    with pytest.raises(ConfigError, match="thresold is not known"):
-        TadLM.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "thresold": 1})
-    with pytest.raises(NotImplementedError, match="no exact likelihood"):
-        made.loglikelihood([])
 
 
 def test_the_scorer_judges_each_distinct_answer_once():

@@ -1,0 +1,165 @@
+"""The model class ``tad``: requests in, texts out, and how lm-eval makes one from its command line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from lm_eval.api.instance import Instance
+from lm_eval.api.registry import get_model
+from lm_eval.evaluator import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+from tad_core.config import ModelConfig
+from tad_core.decoding import DecodeSpec
+from tad_core.errors import ConfigError
+from tad_core.evaluation.answers import cut_before
+from tad_core.evaluation.benchmarks import BENCHMARKS
+from tad_core.evaluation.generate import Generator
+from tad_core.evaluation.lm import TadLM
+from tad_core.evaluation.lm_eval_cli import completed
+
+
+@pytest.fixture
+def generator(tiny_checkpoint):
+    return Generator.load(ModelConfig(path=str(tiny_checkpoint), device="cpu", threads=1), batch_size=3)
+
+
+def request(text, doc_id, until=None, task="t"):
+    return Instance("generate_until", {}, (text, {"until": until}), 0, (task, doc_id, 1))
+
+
+def test_generate_until_keeps_the_order_and_counts_each_request(generator):
+    prompts = ["Anna has 3 apples", "b", "How many cards does Dan have ?", "b"]
+    lm = TadLM(generator, DecodeSpec(8, 4))
+    texts = lm.generate_until([request(p, i) for i, p in enumerate(prompts)])
+    for i, prompt in enumerate(prompts):
+        (alone,) = TadLM(generator, DecodeSpec(8, 4)).generate_until([request(prompt, 0)])
+        assert texts[i] == alone
+        assert lm.decoded["t", i, 0].forwards == lm.decoded["t", i, 0].revealed
+    assert texts[1] == texts[3]
+
+
+def test_until_cuts_before_the_first_mark(generator):
+    assert cut_before("a b c", ["c", "b"]) == "a "
+    assert cut_before("a b c", ["", "x"]) == "a b c"
+    lm = TadLM(generator, DecodeSpec(8, 4))
+    (whole,) = lm.generate_until([request("Anna has", 0)])
+    mark = whole.split()[-1]
+    assert lm.generate_until([request("Anna has", 0, until=mark)]) == [whole[: whole.index(mark)]]
+
+
+def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
+    extra = {"batch_size": 2, "device": "cpu", "max_batch_size": None}
+    made = get_model("tad").create_from_arg_string(
+        f"pretrained={tiny_checkpoint},response_length=8,block_length=4,threshold=0.7", extra
+    )
+    assert made.spec == DecodeSpec(8, 4, "entropy", 0.7)
+    assert made.generator.batch_size == 2
+    single = get_model("tad").create_from_arg_string(f"pretrained={tiny_checkpoint},batch_size=1", extra)
+    assert single.spec == DecodeSpec(256, 32)
+    assert single.generator.batch_size == 1
+    # 1 is what lm-eval hands over where nobody said anything
+    assert (
+        get_model("tad")
+        .create_from_arg_obj({"pretrained": str(tiny_checkpoint)}, {"batch_size": 1})
+        .generator.batch_size
+        == 32
+    )
+    with pytest.raises(ConfigError, match="pretrained is missing"):
+        TadLM.create_from_arg_obj({})
+    with pytest.raises(ConfigError, match="thresold is not known"):
+        TadLM.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "thresold": 1})
+    with pytest.raises(NotImplementedError, match="no exact likelihood"):
+        made.loglikelihood([])
+    with pytest.raises(ConfigError, match="own template is the only one"):
+        made.chat_template("other")
+
+
+def test_what_is_added_to_lm_evals_arguments():
+    folder = str(BENCHMARKS["gsm8k"].path.parent)
+    ours = ["--model", "tad", "--include_path", folder]
+    assert completed(["--tasks", "tad_mbpp"]) == ["run", *ours, "--tasks", "tad_mbpp"]
+    assert completed(["run", "--apply_chat_template"]) == [
+        "run", *ours, "--fewshot_as_multiturn", "false", "--apply_chat_template",
+    ]  # fmt: skip
+    own = ["run", "--model=hf", "--include_path=x", "--apply_chat_template", "--fewshot_as_multiturn", "true"]
+    assert completed(own) == own
+    assert completed(["ls", "tasks"]) == ["ls", "--include_path", folder, "tasks"]
+    assert completed([]) == ["--help"]
+    assert completed(["-h"]) == ["-h"]
+
+
+@pytest.fixture
+def local_task(tmp_path):
+    """A task of one's own: a benchmark of the project with documents from a local file."""
+    rows = [{"question": f"{n} + {n} ?", "answer": f"#### {2 * n}"} for n in range(3)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = (
+        f"include: {BENCHMARKS['gsm8k'].path}\ntask: mine\ndataset_path: json\ndataset_name: null\n"
+        f"dataset_kwargs: {{data_files: {{test: {tmp_path / 'rows.jsonl'}}}, cache_dir: {tmp_path / 'cache'}}}\n"
+    )
+    (tmp_path / "mine.yaml").write_text(text)
+    return tmp_path / "mine.yaml"
+
+
+def test_lm_evals_own_evaluation_with_a_task_of_ones_own(tiny_checkpoint, local_task):
+    found = simple_evaluate(
+        model="tad",
+        model_args=f"pretrained={tiny_checkpoint},device=cpu,response_length=8,block_length=8,threshold=9.0",
+        tasks=[str(local_task)],
+        task_manager=TaskManager(include_defaults=False),
+        apply_chat_template=True,
+        bootstrap_iters=0,
+        limit=2,
+    )
+    (result,) = found["results"].values()
+    assert result["sample_len"] == 2
+    assert {"exact_match,strict-match", "exact_match,flexible-extract"} <= set(result)
+    sent = found["samples"]["mine"][0]["arguments"][0][0]
+    assert sent == (
+        "<|startoftext|><|start_header_id|>user<|end_header_id|>\n\nQuestion: 0 + 0 ?\nAnswer: Please reason "
+        "step by step, and put your final answer "
+        "within \\boxed{}.<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+    )
+
+
+@pytest.mark.slow
+def test_the_command_line(tiny_checkpoint, local_task, tmp_path):
+    """In a process of its own, without a network; slow for lm-eval's index of its thousands of tasks."""
+    arguments = [
+        "--model_args", f"pretrained={tiny_checkpoint},device=cpu,response_length=8,block_length=8,threshold=9.0",
+        "--tasks", str(local_task), "--apply_chat_template", "--output_path", str(tmp_path / "out"), "--log_samples",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "lm-eval", *arguments],
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "|mine" in done.stdout and "flexible-extract" in done.stdout
+    (written,) = (tmp_path / "out").rglob("results_*.json")
+    result = json.loads(written.read_text())
+    assert result["n-samples"]["mine"]["effective"] == 3
+    assert result["config"]["model_args"]["threshold"] == 9.0
+    wrong = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tad_core.evaluation.lm_eval_cli",
+            "--model_args",
+            "threshold=1",
+            "--tasks",
+            str(local_task),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert wrong.returncode != 0
+    assert wrong.stderr.strip().endswith(
+        "error: model_args: pretrained is missing; give the folder of a checkpoint"
+    )
