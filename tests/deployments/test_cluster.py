@@ -10,6 +10,7 @@ pytestmark = pytest.mark.timeout(1800)
 DEPLOYMENTS = {
     "tad/pipeline",
     "tad-collect/collect",
+    "tad-collect-worker/collect-worker",
     "tad-filter/filter",
     "tad-distill/distill",
     "tad-evaluate/evaluate",
