@@ -2,7 +2,7 @@
 
 ``python -m tests.drills.fake_worker`` takes the place of ``tad_core.rollout.worker``. Each shard it begins is a line
 in ``$DRILL_JOURNAL`` (name, process), so that work that was done twice can be counted; ``$DRILL_SHARD_S`` is how long
-a shard takes.
+a shard takes, and those named in the file ``$DRILL_FAILING`` fail.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from typing import Any
 
 def decode(config: Any, plan: Any, shard: Any, model: Any, tokenizer: Any, on_progress: Any) -> list[Any]:
     """In place of ``tad_core.stages.collect._decode``: the same rows in every process."""
+    from tad_core.errors import DataError
     from tad_core.progress import Progress
     from tad_core.trajectory.schema import Trajectory
 
     note(f"{shard.name} {os.getpid()}")
+    failing = os.environ.get("DRILL_FAILING")
+    if failing and Path(failing).exists() and shard.name in Path(failing).read_text().split():
+        raise DataError(f"{shard.name} was told to fail")
     length, problems = config.rollout.response_length, plan.slice(shard)
     time.sleep(float(os.environ.get("DRILL_SHARD_S", "0.2")))
     rows = []
