@@ -26,7 +26,7 @@ from tad_core.verify import Judgement, Verdict, Verifier
 from tad_core.verify.verdict import NO_PROGRAMS
 
 STAGE = "filter"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 SUMMARY_NAME = "summary.json"
 PASSED = str(Verdict.PASSED)
 
