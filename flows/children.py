@@ -42,8 +42,7 @@ class Children:
     """``rollout.hosts`` less this one, each a run of ``rollout.worker_deployment``.
 
     A child that is lost (crashed, failed, cancelled) while shards are left is started again, at most ``ATTEMPTS``
-    times. A retry of the parent finds the children of its first try by their key; what they have done is in the
-    store either way.
+    times. A parent that is tried again starts its own; children of an earlier try go on until no shard is left.
     """
 
     def __init__(self, work: Work) -> None:

@@ -2,7 +2,8 @@
 
 ``python -m tests.drills.fake_worker`` takes the place of ``tad_core.rollout.worker``. Each shard it begins is a line
 in ``$DRILL_JOURNAL`` (name, process), so that work that was done twice can be counted; ``$DRILL_SHARD_S`` is how long
-a shard takes, and those named in the file ``$DRILL_FAILING`` fail.
+a shard takes, and those named in the file ``$DRILL_FAILING`` fail; ``$DRILL_PROGRAM`` is the
+text of every answer.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def decode(config: Any, plan: Any, shard: Any, model: Any, tokenizer: Any, on_pr
                     confidence=[1.0] * length,
                     filled_from=length + 1,
                     mode="exact",
-                    text=f"So the answer is \\boxed{{{problem.answer}}}",
+                    text=os.environ.get("DRILL_PROGRAM") or f"So the answer is \\boxed{{{problem.answer}}}",
                 )
             )
     on_progress(Progress("collect", len(rows), len(rows)))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -27,26 +25,10 @@ HOST = "tests.drills.hosts"
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.services)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
-        yield str(tmp_path / "store")
-        return
-    endpoint = os.environ.get("TAD_TEST_S3") or pytest.skip(
-        "TAD_TEST_S3 is not set: run with `make test-services`"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
-            patch.setenv(name, value)
-        from tad_core.artifacts.files import open_url
-
-        bucket = f"tad-{uuid4().hex[:8]}"
-        open_url(f"s3://{bucket}/x")[0].mkdir(bucket)
-        yield f"s3://{bucket}/store"
+        return str(tmp_path / "store")
+    return f"{request.getfixturevalue('s3_bucket')}/store"
 
 
 def test_two_hosts_share_a_collection_and_one_that_dies_gives_its_shard_back(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -184,3 +185,39 @@ def test_without_a_server_it_runs_and_leaves_no_process(
     assert seen
     wait_until(lambda: not any(map(alive, seen)))
     assert " | INFO" not in output, "Prefect's own lines stay out of the terminal"
+
+
+@pytest.mark.slow
+def test_stopped_training_saves_a_checkpoint_first_and_goes_on_from_it(
+    make_tree: Callable[[Path], Tree], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """No checkpoint is due before the end, so the one that is there was saved because of the stop."""
+    tree = make_tree(tmp_path / "store")
+    tree["distill"] |= {"max_steps": 200, "save_steps": 1000, "log_steps": 1}
+    run = start(tree, tmp_path, environment, "distill")
+    seen: set[psutil.Process] = set()
+
+    def training() -> bool:
+        seen.update(psutil.Process(run.pid).children(recursive=True) if run.poll() is None else [])
+        logs = list(Path(tree["store"]).glob("distill/*/work/train.log"))
+        return run.poll() is not None or any("step 3/" in log.read_text() for log in logs)
+
+    wait_until(training)
+    assert run.poll() is None, run.communicate()[0]
+    os.killpg(run.pid, signal.SIGTERM)  # what a cancelled deployment gets
+    asked = time.monotonic()
+    output, _ = run.communicate(timeout=DEADLINE_S)
+    assert run.returncode == 130, output
+    wait_until(lambda: not any(map(alive, seen)))
+    took = time.monotonic() - asked
+    assert took < 30 or os.getloadavg()[0] > os.cpu_count(), f"{took:.0f} s on a machine that is not busy"
+    (work,) = Path(tree["store"]).glob("distill/*/work")
+    steps = [int(folder.name.rpartition("-")[2]) for folder in work.glob("checkpoint-*")]
+    assert len(steps) == 1 and 3 <= steps[0] < 200
+
+    output, _ = start(tree, tmp_path, environment, "distill").communicate(timeout=DEADLINE_S)
+    (losses,) = Path(tree["store"]).glob("distill/*/losses.jsonl")
+    assert [json.loads(line)["step"] for line in losses.read_text().splitlines()] == list(range(1, 201)), (
+        output
+    )
+    assert not work.exists()
