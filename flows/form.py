@@ -105,7 +105,7 @@ def _optional(info: FieldInfo, path: tuple[str, ...]) -> Any:
     annotation = _plain_type(info.annotation)
     if not _fits_a_field(annotation):
         return None
-    description = f"{_sentence(info)} {_preset_values(info, path)}"
+    description = _sentence(info) if path == ("name",) else f"{_sentence(info)} {_preset_values(info, path)}"
     extra = _as_dropdown if annotation is bool else _without_default
     field = Field(default=None, description=description, json_schema_extra=extra)
     return Annotated[annotation, *info.metadata, field], None
