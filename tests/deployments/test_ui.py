@@ -94,7 +94,7 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     browser.choose("preset", "smoke")
     browser.field("Samples").locator("input").fill("65")
     assert browser.submit().status == 409
-    page.get_by_text("65 is greater than the maximum of 64").wait_for()
+    page.get_by_text("65 is greater than the maximum of 64").first.wait_for()
     browser.picture("ui-form-refused")
 
     # Put right, and a choice and a number on top of the preset; everything else stays empty.
