@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tad_core.data.problem import Problem
-from tad_core.data.prompts import Message, plain_messages
 from tad_core.evaluation.benchmarks import BENCHMARKS
 from tad_core.evaluation.benchmarks.base import Figures, benchmark_of
 from tad_core.evaluation.scoring import Scorer
 from tad_core.verify.verdict import Judgement
-
-
-def messages_of(problem: Problem) -> list[Message]:
-    """The chat that asks for an answer: a benchmark's own prompt, or the student's of training."""
-    return list(problem.meta["messages"]) if benchmark_of(problem) else plain_messages(problem)
 
 
 def until_of(problem: Problem) -> list[str]:

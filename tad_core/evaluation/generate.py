@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from tad_core.config import ModelConfig
 from tad_core.data.problem import Problem
-from tad_core.data.prompts import Message
+from tad_core.data.prompts import encode_text
 from tad_core.decoding import Decoded, DecodeSpec, decode
-from tad_core.evaluation.answers import messages_of
 from tad_core.evaluation.processes import decode_forked, worker_count
+from tad_core.evaluation.prompting import encode
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.models.lora import base_of, load_adapter
@@ -66,23 +66,6 @@ class Generator:
     def token_strings(self, ids: Sequence[int]) -> list[str]:
         """Each token as the text it stands for."""
         return [str(self.tokenizer.decode([i], skip_special_tokens=False)) for i in ids]
-
-
-def chat_text(tokenizer: Any, messages: Sequence[Message]) -> str:
-    """The text of a chat, ready for the response to follow; a last message of the assistant's is its beginning."""
-    asked = messages[:-1] if messages[-1]["role"] == "assistant" else messages
-    text = str(tokenizer.apply_chat_template(list(asked), tokenize=False, add_generation_prompt=True))
-    return text + "".join(m["content"] for m in messages[len(asked) :])
-
-
-def encode_text(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of a prompt whose chat template is applied already."""
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def encode(tokenizer: Any, problem: Problem) -> list[int]:
-    """Token ids of the prompt that evaluation sends for a problem."""
-    return encode_text(tokenizer, chat_text(tokenizer, messages_of(problem)))
 
 
 def load_for_inference(model: ModelConfig, adapter: Path | None) -> DiffusionLM:

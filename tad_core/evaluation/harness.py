@@ -23,12 +23,13 @@ from lm_eval.evaluator import evaluate
 from tad_core.data.problem import Problem
 from tad_core.decoding import DecodeSpec
 from tad_core.errors import ConfigError
-from tad_core.evaluation.answers import judge, messages_of
+from tad_core.evaluation.answers import figures, judge
 from tad_core.evaluation.benchmarks.base import Figures, benchmark_of
 from tad_core.evaluation.benchmarks.functions import judging
-from tad_core.evaluation.generate import Generator, chat_text
+from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.lm import RequestKey, TadLM, key_of
 from tad_core.evaluation.lm_eval_tasks import SOLVED, load_tasks
+from tad_core.evaluation.prompting import chat_text, messages_of
 from tad_core.evaluation.scoring import Scorer
 from tad_core.evaluation.sweep import Output, Tasks
 from tad_core.progress import OnProgress, silent
@@ -68,8 +69,10 @@ class LmEvalEngine:
 
         def listen(requests: Sequence[Instance], texts: Sequence[str]) -> None:
             answers.update(zip(map(key_of, requests), texts, strict=True))
-            # All at once, over the verifier's pool; lm-eval then asks for one verdict at a time.
-            judge([self._problems[key_of(r)] for r in requests], texts, self._scorer)
+            # All at once, over several processes, and remembered; lm-eval then asks for one answer at a time.
+            problems = [self._problems[key_of(r)] for r in requests]
+            judge(problems, texts, self._scorer)
+            figures(problems, texts, self._scorer)
 
         lm = TadLM(self._generator, spec, on_progress, self._check_prompts, listen)
         with judging(self._scorer):
@@ -77,14 +80,14 @@ class LmEvalEngine:
                 lm, self._loaded.tasks, bootstrap_iters=0, log_samples=True, apply_chat_template=True
             )
         self.results.append(found["results"] | found.get("groups", {}))
-        figures = _figures(found["samples"])
+        counted = _figures(found["samples"])
         by_problem = {
             (self._loaded.entries[name], p.id): (name, i, n) for (name, i, n), p in self._problems.items()
         }
         keys = [by_problem[task, problem.id] for task, problem in self._asked]
         judged = judge([p for _, p in self._asked], [answers[k] for k in keys], self._scorer)
         outputs = [
-            Output(task, problem, lm.decoded[k], answers[k], judgement, figures.get(k, {}))
+            Output(task, problem, lm.decoded[k], answers[k], judgement, counted.get(k, {}))
             for (task, problem), k, judgement in zip(self._asked, keys, judged, strict=True)
         ]
         self._check_counts(outputs)

@@ -15,7 +15,8 @@ from tad_core.config import ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import ConfigError
 from tad_core.evaluation.answers import cut_before
-from tad_core.evaluation.generate import Generator, chat_text
+from tad_core.evaluation.generate import Generator
+from tad_core.evaluation.prompting import chat_text
 from tad_core.progress import OnProgress, silent
 
 #: (task name, number of the document, number of the request for it): what lm-eval calls a request.
@@ -61,8 +62,16 @@ class TadLM(LM):  # type: ignore[misc]
         Raises:
             ConfigError: for an argument that is not known.
         """
-        extra = {k: v for k, v in (additional_config or {}).items() if k in ("batch_size", "device") and v is not None}
-        if extra.get("batch_size") in (1, "1", "auto"):  # what lm-eval's command line says where nobody said anything
+        extra = {
+            k: v
+            for k, v in (additional_config or {}).items()
+            if k in ("batch_size", "device") and v is not None
+        }
+        if extra.get("batch_size") in (
+            1,
+            "1",
+            "auto",
+        ):  # what lm-eval's command line says where nobody said anything
             del extra["batch_size"]
         options = {**extra, **arg_dict}
         if "pretrained" not in options:

@@ -24,8 +24,8 @@ ADAPTER = "adapter"
 
 #: settings of the comparison between models, which the report makes
 _REPORT_ONLY = ("models", "aup_alpha", "bootstrap")
-#: where the families' configs say how long a sequence may be
-_POSITIONS = ("max_sequence_length", "max_position_embeddings")
+#: more than any chat template adds to one turn
+_TEMPLATE_BYTES = 512
 
 
 def key(config: TADConfig, model_name: str, adapter_ref: ArtifactRef | None = None) -> str:
@@ -67,7 +67,6 @@ def evaluate(
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
 
-    check_prompts(config, tasks)
     from tad_core.evaluation.generate import Generator
     from tad_core.evaluation.records import points, write_records
     from tad_core.evaluation.scoring import Scorer
@@ -100,7 +99,8 @@ def load_tasks_and_left_out(config: TADConfig) -> tuple[dict[str, list[Problem]]
 
     Raises:
         ConfigError: unknown source, benchmark or option.
-        DataError: missing file, rows that cannot be used, a task that has the same problem twice.
+        DataError: missing file, rows that cannot be used, a task that has the same problem twice, a prompt that the
+            model has no room for: none is left out silently.
     """
     from tad_core.data.sources import select_from
     from tad_core.evaluation.benchmarks.load import SOURCE, load_benchmark
@@ -111,37 +111,40 @@ def load_tasks_and_left_out(config: TADConfig) -> tuple[dict[str, list[Problem]]
         # A score over the rows that happen to be usable is no score of the task: all are needed.
         found = load_benchmark(source) if source.source == SOURCE else select_from(source, enough=1.0)
         tasks[source.name], left_out[source.name] = found.problems, found.left_out
+    _check_prompts(config, tasks)
     return tasks, left_out
 
 
-def check_prompts(config: TADConfig, tasks: Mapping[str, Sequence[Problem]]) -> None:
-    """Every prompt and its response fit the model.
+def _check_prompts(config: TADConfig, tasks: Mapping[str, Sequence[Problem]]) -> None:
+    """Every prompt leaves room for its response; else one error says for each task how many do not."""
+    from tad_core.checkpoint import load_tokenizer
+    from tad_core.data.lengths import max_positions
+    from tad_core.evaluation.prompting import encode, messages_of
 
-    Raises:
-        DataError: for each task how many do not; no problem is left out silently.
-    """
-    from tad_core.checkpoint import check_model
-    from tad_core.evaluation.generate import encode
-    from tad_core.models.loading import load_tokenizer
-
-    settings = check_model(config.model)
-    longest = next((settings[name] for name in _POSITIONS if isinstance(settings.get(name), int)), None)
-    if longest is None:
+    positions, response = max_positions(config.model), config.rollout.response_length
+    if positions is None:
         return
-    tokenizer = load_tokenizer(config.model)
-    room = longest - config.rollout.response_length
-    wrong = []
+    room, wrong = positions - response, []
     for name, problems in tasks.items():
-        lengths = {problem.id: len(encode(tokenizer, problem)) for problem in problems}
-        if over := {mark: n for mark, n in lengths.items() if n > room}:
+        # No text has more tokens than bytes; the template puts a few dozen around it.
+        long = [p for p in problems if _bytes(messages_of(p)) + _TEMPLATE_BYTES > room]
+        if not long:
+            continue
+        tokenizer = load_tokenizer(config.model)
+        over = {p.id: n for p in long if (n := len(encode(tokenizer, p))) > room}
+        if over:
             mark = max(over, key=over.__getitem__)
             wrong.append(
                 f"evaluate.tasks.{name}: {len(over)} of {len(problems)} prompts are longer than the {room} tokens that "
-                f"the model's {longest} leave beside rollout.response_length {config.rollout.response_length} "
-                f"(longest: {mark}, {over[mark]} tokens); lower num_fewshot or the response length"
+                f"rollout.response_length {response} leaves of the model's {positions} (longest: {mark}, {over[mark]} "
+                "tokens); lower num_fewshot or the response length"
             )
     if wrong:
         raise DataError("\n".join(wrong))
+
+
+def _bytes(messages: Sequence[Mapping[str, str]]) -> int:
+    return sum(len(message["content"].encode("utf-8", "surrogatepass")) for message in messages)
 
 
 def _key(fields: dict[str, Any], adapter_ref: ArtifactRef | None) -> str:

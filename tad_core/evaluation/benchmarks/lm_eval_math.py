@@ -7,6 +7,7 @@ fails or takes too long counts as wrong, as it does under lm-eval.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib.util
 import logging
@@ -15,6 +16,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +39,8 @@ _WRONG = {"exact_match": 0, "math_verify": 0}
 Pair = tuple[str, str]
 #: What was judged in this process; the figures depend on nothing but the two texts.
 _known: dict[Pair, dict[str, int]] = {}
+_lock = threading.Lock()
+_children: tuple[int, list[_Child]] | None = None
 
 
 def judge_all(pairs: Sequence[Pair]) -> list[dict[str, int]]:
@@ -45,22 +49,37 @@ def judge_all(pairs: Sequence[Pair]) -> list[dict[str, int]]:
     Raises:
         VerifierError: when lm-eval's function cannot be loaded.
     """
-    fresh = [pair for pair in dict.fromkeys(pairs) if pair not in _known]
-    workers = min(_WORKERS, -(-len(fresh) // _SHARE))
-    shares = [fresh[i::workers] for i in range(workers)]
-    if shares:
-        with ThreadPoolExecutor(workers) as threads:
-            for share, found in zip(shares, threads.map(_judge, shares), strict=True):
-                _known.update(zip(share, found, strict=True))
-    return [_known[pair] for pair in pairs]
+    with _lock:
+        fresh = [pair for pair in dict.fromkeys(pairs) if pair not in _known]
+        workers = min(_WORKERS, -(-len(fresh) // _SHARE))
+        shares = [fresh[i::workers] for i in range(workers)]
+        if shares:
+            children = _running(workers)
+            with ThreadPoolExecutor(workers) as threads:
+                for share, found in zip(shares, threads.map(_judge, children, shares), strict=True):
+                    _known.update(zip(share, found, strict=True))
+        return [_known[pair] for pair in pairs]
 
 
-def _judge(pairs: Sequence[Pair]) -> list[dict[str, int]]:
-    child = _Child()
-    try:
-        return [child.judge(pair) for pair in pairs]
-    finally:
-        child.end()
+def _judge(child: _Child, pairs: Sequence[Pair]) -> list[dict[str, int]]:
+    return [child.judge(pair) for pair in pairs]
+
+
+def _running(count: int) -> list[_Child]:
+    """Children that stay for the next call: lm-eval asks for one answer at a time."""
+    global _children
+    if (
+        _children is None or _children[0] != os.getpid()
+    ):  # those of the process that forked this one are not ours
+        _children = (os.getpid(), [_Child() for _ in range(_WORKERS)])
+        atexit.register(_end, os.getpid())
+    return _children[1][:count]
+
+
+def _end(owner: int) -> None:
+    if _children is not None and _children[0] == owner == os.getpid():
+        for child in _children[1]:
+            child.end()
 
 
 class _Child:

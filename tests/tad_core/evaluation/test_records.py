@@ -1,5 +1,7 @@
 """Points by hand, and the Parquet file there and back."""
 
+import dataclasses
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -52,3 +54,31 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     path.write_bytes(data)
     with pytest.raises(OSError):
         read_records(path)
+
+
+def test_figures_and_subsets_of_a_benchmark(tmp_path):
+    def answer(problem, subset, correct, **figures):
+        return dataclasses.replace(record(problem, correct, 1, 8, 8, 1.0), subset=subset, figures=figures)
+
+    answers = [
+        answer("a", "algebra", True, math_verify=1.0, exact_match=0.0),
+        answer("b", "algebra", False, math_verify=1.0, exact_match=0.0),
+        answer("c", "geometry", True, math_verify=1.0, exact_match=1.0),
+        answer("d", "algebra", False, math_verify=0.0, exact_match=0.0),
+    ]
+    (point,) = points(answers)
+    assert point["accuracy"] == 50.0
+    assert point["figures"] == {"math_verify": 75.0, "exact_match": 25.0}
+    assert point["subsets"] == {
+        "algebra": {"problems": 3, "accuracy": pytest.approx(100 / 3)},
+        "geometry": {"problems": 1, "accuracy": 100.0},
+    }
+    write_records(tmp_path / "r.parquet", answers)
+    assert read_records(tmp_path / "r.parquet") == answers
+
+
+def test_records_of_an_earlier_release_are_read(tmp_path):
+    write_records(tmp_path / "new.parquet", RECORDS)
+    table = pq.read_table(tmp_path / "new.parquet").drop_columns(["subset", "figures"])
+    pq.write_table(table, tmp_path / "old.parquet", write_page_checksum=True)
+    assert read_records(tmp_path / "old.parquet") == RECORDS

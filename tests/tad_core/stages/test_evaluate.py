@@ -1,5 +1,6 @@
 """The evaluate stage: what it writes, when it is reused, what changes its fingerprint."""
 
+import json
 import sys
 
 import pytest
@@ -155,3 +156,76 @@ def test_the_direct_way_does_not_need_lm_eval(direct, monkeypatch):
     monkeypatch.delitem(sys.modules, "tad_core.evaluation.harness", raising=False)
     config = parse_config(direct)
     assert evaluate(config, "base", None, Store(config.store)).stage == "evaluate"
+
+
+@pytest.fixture
+def benchmarks(direct, tmp_path):
+    """Two benchmarks from local files, one of them with a row that cannot be used."""
+    gsm8k = [{"question": f"{n} + {n} ?", "answer": f"#### {2 * n}"} for n in range(3)]
+    math = [
+        {"problem": "1 + 1 ?", "type": kind, "solution": "\\boxed{2}"}
+        for kind in ("Algebra", "Geometry", "Cooking")
+    ]
+    for name, rows in (("gsm8k", gsm8k), ("math", math)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    direct["evaluate"]["tasks"] = [
+        {
+            "name": "gsm8k",
+            "source": "benchmark",
+            "options": {"task": "gsm8k", "path": str(tmp_path / "gsm8k.jsonl")},
+        },
+        {
+            "name": "math",
+            "source": "benchmark",
+            "min_count": 2,
+            "options": {"task": "minerva_math", "num_fewshot": 0, "path": str(tmp_path / "math.jsonl")},
+        },
+    ]
+    return direct
+
+
+def test_benchmarks_keep_lm_evals_figures_and_say_what_was_left_out(benchmarks):
+    config = parse_config(benchmarks)
+    ref = evaluate(config, "base", None, Store(config.store))
+    records = read_records(ref.local("results.parquet"))
+    assert [(r.task, r.subset) for r in records[:5]] == [("gsm8k", "")] * 3 + [
+        ("math", "algebra"),
+        ("math", "geometry"),
+    ]
+    assert {tuple(r.figures) for r in records if r.task == "math"} == {
+        ("exact_match,none", "math_verify,none")
+    }
+    assert ref.manifest.info["left_out"] == {
+        "gsm8k": {},
+        "math": {"subject 'Cooking' is not one of MATH's seven": 1},
+    }
+    first = next(p for p in ref.read_json("points.json") if p["task"] == "math")
+    assert first["figures"] == {"exact_match,none": 0.0, "math_verify,none": 0.0}
+    assert first["subsets"] == {
+        "algebra": {"problems": 1, "accuracy": 0.0},
+        "geometry": {"problems": 1, "accuracy": 0.0},
+    }
+
+
+def test_a_benchmark_enters_the_fingerprint_by_its_prompts(benchmarks):
+    before = key(parse_config(benchmarks), "base")
+    benchmarks["evaluate"]["tasks"][0]["options"]["task"] = "gsm8k_cot_zeroshot"
+    after = key(parse_config(benchmarks), "base")
+    assert after != before
+    benchmarks["evaluate"]["tasks"][0]["min_count"] = 1
+    assert key(parse_config(benchmarks), "base") == after
+
+
+def test_prompts_without_room_are_one_error_before_any_work(benchmarks, monkeypatch):
+    """The tiny model has 512 positions; MATH's four examples alone are more."""
+    monkeypatch.setattr(
+        "tad_core.evaluation.generate.load_model", lambda *_: pytest.fail("a model was loaded")
+    )
+    for task in benchmarks["evaluate"]["tasks"]:
+        task["options"] |= {"num_fewshot": 4} if task["name"] == "math" else {}
+    config = parse_config(benchmarks)
+    with pytest.raises(DataError) as error:
+        evaluate(config, "base", None, Store(config.store))
+    message = str(error.value)
+    assert "evaluate.tasks.math: 2 of 2 prompts are longer than the 496 tokens" in message
+    assert "lower num_fewshot" in message and "gsm8k" not in message

@@ -8,9 +8,10 @@ import pytest
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import ConfigError
 from tad_core.evaluation import harness
-from tad_core.evaluation.answers import figures, messages_of
-from tad_core.evaluation.generate import Generator, chat_text
+from tad_core.evaluation.answers import figures
+from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.harness import LmEvalEngine
+from tad_core.evaluation.prompting import chat_text, messages_of
 from tad_core.evaluation.scoring import Scorer
 from tad_core.evaluation.sweep import DirectEngine
 from tests.tad_core.evaluation.benchmarks.conftest import load

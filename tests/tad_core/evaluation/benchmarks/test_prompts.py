@@ -2,9 +2,9 @@
 
 import pytest
 
-from tad_core.evaluation.answers import messages_of
+from tad_core.data.prompts import encode_text
 from tad_core.evaluation.benchmarks import BENCHMARKS
-from tad_core.evaluation.generate import chat_text, encode, encode_text
+from tad_core.evaluation.prompting import chat_text, encode, messages_of
 from tests.tad_core.evaluation.benchmarks.conftest import load
 
 #: The templates as the published tokenizers have them.

@@ -1,0 +1,66 @@
+"""lm-eval's own comparisons in a process apart: its verdicts, and what an answer that breaks it costs."""
+
+import os
+import threading
+
+import pytest
+
+from tad_core.errors import VerifierError
+from tad_core.evaluation.benchmarks import lm_eval_math
+from tad_core.evaluation.benchmarks.lm_eval_math import functions_path, judge_all, load_functions
+
+SOLUTION = r"So it is $\boxed{\frac{1}{2}}$."
+FINAL = "Final Answer: The final answer is ${}$. I hope it is correct."
+
+
+@pytest.mark.parametrize(
+    ("text", "exact_match", "math_verify"),
+    [
+        (FINAL.format(r"\frac{1}{2}"), 1, 1),
+        (FINAL.format("0.5"), 1, 1),
+        (r"\boxed{\frac12}", 0, 1),
+        ("The answer is 1/2.", 0, 1),
+        (FINAL.format("2"), 0, 0),
+        ("no idea", 0, 0),
+        ("", 0, 0),
+    ],
+)
+def test_its_verdicts(text, exact_match, math_verify):
+    expected = {"exact_match": exact_match, "math_verify": math_verify}
+    assert judge_all([(SOLUTION, text)]) == [expected]
+    assert lm_eval_math.figures(load_functions(functions_path()), SOLUTION, text) == expected
+
+
+def test_it_works_in_any_thread_and_keeps_its_processes():
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(judge_all([(SOLUTION, FINAL.format("0.50"))])))
+    thread.start()
+    thread.join()
+    assert found == [{"exact_match": 1, "math_verify": 1}]
+    assert lm_eval_math._children is not None
+    pids = [c._process.pid for c in lm_eval_math._children[1] if c._process]
+    judge_all([(SOLUTION, f"again {n}") for n in range(3)])
+    assert [c._process.pid for c in lm_eval_math._children[1] if c._process] == pids
+
+
+def test_an_answer_that_takes_too_long_is_wrong_and_the_next_is_judged(monkeypatch):
+    monkeypatch.setattr(lm_eval_math, "_DEADLINE_S", 0.0)
+    child = lm_eval_math._Child()
+    try:
+        assert child.judge((SOLUTION, "1/2")) == {"exact_match": 0, "math_verify": 0}
+        assert child._process is None  # killed
+        monkeypatch.setattr(lm_eval_math, "_DEADLINE_S", 60.0)
+        assert child.judge((SOLUTION, "1/2")) == {"exact_match": 0, "math_verify": 1}
+        pid = child._process.pid
+    finally:
+        child.end()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_without_lm_evals_functions_it_is_an_error_and_no_verdict(monkeypatch, tmp_path):
+    broken = tmp_path / "utils.py"
+    broken.write_text("import nothing_of_this_name\n")
+    monkeypatch.setattr(lm_eval_math, "functions_path", lambda: broken)
+    with pytest.raises(VerifierError, match="No module named 'nothing_of_this_name'; run `make env`"):
+        lm_eval_math._Child().judge((SOLUTION, "1/2"))
