@@ -84,7 +84,7 @@ def export_merged(
         width = getattr(torch, dtype).itemsize
         sizes = {name: _elements(where_is[name].get_slice(name).get_shape()) * width for name in names}
         _check_room(part, sum(sizes.values()))
-        shards, done = _shards(sizes, max_shard_bytes), 0
+        shards, done = shards_of(sizes, max_shard_bytes), 0
         for file, members in shards.items():
             tensors = {}
             for name in members:
@@ -237,7 +237,7 @@ def _check_room(folder: Path, need: int) -> None:
         )
 
 
-def _shards(sizes: dict[str, int], most: int) -> dict[str, list[str]]:
+def shards_of(sizes: dict[str, int], most: int) -> dict[str, list[str]]:
     """File name -> keys, in order; a tensor larger than ``most`` has a file of its own."""
     groups: list[list[str]] = [[]]
     filled = 0

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig as PeftLoraConfig
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
 from tad_core.models import ROLES, BlockCache, DreamConfig, DreamModel, LLaDAConfig, LLaDAModelLM, right_pad
 from tad_core.models.base import DiffusionLM
-from tad_core.models.loading import build, load_model
+from tad_core.models.loading import build, load_model, load_tokenizer
 from tad_core.models.lora import add_lora
 from tests.tad_core.models import hub
 
@@ -275,6 +276,31 @@ def test_saving_and_loading_again_changes_nothing(model: DiffusionLM, folder: Pa
     ids = torch.randint(7, 600, (1, 9))
     with torch.no_grad():
         assert torch.equal(load_model(ModelConfig(path=str(again)), "cpu")(ids), model(ids))
+
+
+def test_dreams_tokenizer_is_made_of_qwen2s_two_files(tmp_path: Path) -> None:
+    """The hub has vocab.json, merges.txt and a class of its own in code that is not run; no tokenizer.json."""
+    letters = sorted(ByteLevel.alphabet())
+    merges = ["h e", "l l", "he ll", "hell o", "Ġ hello"]
+    words = [*letters, *(merge.replace(" ", "") for merge in merges)]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|beginoftext|>", "<|mask|>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    flags = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
+    settings = {
+        "added_tokens_decoder": {str(len(words) + i): {"content": t, **flags} for i, t in enumerate(special)},
+        "auto_map": {"AutoTokenizer": ["tokenization_dream.DreamTokenizer", None]},
+        "bos_token": "<|beginoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
+        "mask_token": "<|mask|>", "chat_template": "{{ messages[0]['content'] }}", "tokenizer_class": "DreamTokenizer",
+    }  # fmt: skip
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokenizer = load_tokenizer(tmp_path)
+    assert (tokenizer.eos_token_id, tokenizer.mask_token_id) == (len(words), len(words) + 4)
+    text = "<|im_start|>user\nhello hello 12<|im_end|>"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    expected = ["<|im_start|>", *"user", "Ċ", "hello", "Ġhello", "Ġ", "1", "2", "<|im_end|>"]
+    assert tokenizer.convert_ids_to_tokens(ids) == expected
+    assert tokenizer.decode(ids) == text
 
 
 # --- weights that do not fit --------------------------------------------------------------------------

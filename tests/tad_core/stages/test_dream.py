@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from tad_core.artifacts import Store
+from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import ModelConfig, SourceConfig, TADConfig, parse_config
 from tad_core.data.sources import load_source
 from tad_core.decoding import DecodeSpec, decode
@@ -19,7 +19,7 @@ from tad_core.errors import ArtifactError, ConfigError
 from tad_core.models import DreamModel
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.models.lora import base_of, load_adapter
-from tad_core.stages.collect import collect_shard, plan_collection
+from tad_core.stages.collect import collect_shard, finish_collection, plan_collection
 from tad_core.stages.export import export
 from tad_core.stages.pipeline import Outcome, run_pipeline
 from tad_core.trajectory.shards import read_trajectories
@@ -52,21 +52,24 @@ def config(tiny_dream_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
     """Four problems whose answers are what the random Dream says, so that something is kept."""
     folder = tmp_path_factory.mktemp("dream")
     file = folder / "problems.jsonl"
-    drawn = load_source(
-        SourceConfig(name="x", source="arithmetic", count=4, options={"min_steps": 1, "max_steps": 1})
-    )
-    rows = [{"question": p.question, "reference": p.reference, "answer": "0"} for p in drawn]
+    source = SourceConfig(name="x", source="arithmetic", count=4, options={"min_steps": 1, "max_steps": 1})
+    rows = [{"question": p.question, "reference": p.reference, "answer": "0"} for p in load_source(source)]
     file.write_text("\n".join(map(json.dumps, rows)) + "\n")
     config = parse_config(tree(tiny_dream_checkpoint, file))
-    plan = plan_collection(config)
-    loaded = (load_model(config.model), load_tokenizer(config.model))
-    ref = collect_shard(config, plan, 0, Store(folder / "first"), loaded=loaded)
-    for row, trajectory in zip(
-        rows, read_trajectories(ref.local(f"{plan.shards[0].name}.parquet")), strict=True
-    ):
+    first = collected(config, Store(folder / "first"))
+    shard = first.manifest.info["shards"][0]["name"]
+    for row, trajectory in zip(rows, read_trajectories(first.local(f"{shard}.parquet")), strict=True):
         row["answer"] = extract_answer(trajectory.text, config.filter.extract) or "0"
     file.write_text("\n".join(map(json.dumps, rows)) + "\n")
     return config
+
+
+def collected(config: TADConfig, store: Store) -> ArtifactRef:
+    """The collection, decoded in this process: one that starts costs seconds."""
+    plan = plan_collection(config)
+    loaded = (load_model(config.model), load_tokenizer(config.model))
+    refs = [collect_shard(config, plan, shard.index, store, loaded=loaded) for shard in plan.shards]
+    return finish_collection(config, plan, refs, store)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def outcome(config: TADConfig, store: Store) -> Outcome:
-    return run_pipeline(config, store, until="evaluate")
+    collected(config, store)
+    return run_pipeline(config, store, until="evaluate")  # goes on with the collection it finds
 
 
 def test_every_stage_runs_on_dream(outcome: Outcome, config: TADConfig) -> None:

@@ -1,0 +1,74 @@
+"""What only an accelerator can show of the families."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tad_core.config import ModelConfig
+from tad_core.models import BlockCache, right_pad
+from tad_core.models.loading import load_model
+from tad_core.models.transformer import attend
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(params=["tiny_checkpoint", "tiny_dream_checkpoint"])
+def folder(request: pytest.FixtureRequest) -> Path:
+    return Path(request.getfixturevalue(request.param))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_it_is_read_straight_to_the_gpu_and_says_what_the_cpu_says(folder: Path, dtype: str) -> None:
+    here = load_model(ModelConfig(path=str(folder), dtype=dtype, device="cpu"))
+    there = load_model(ModelConfig(path=str(folder), dtype=dtype, device="cuda:0"))
+    assert {p.device.type for p in there.parameters()} == {"cuda"}
+    assert not any(hasattr(m, "_hf_hook") for m in there.modules())  # nothing wraps its forward
+    rows = [[5, 6, 7, 8, 9, 1, 1], [10, 11], [12, 13, 14]]
+    ids, mask = right_pad(rows, here.eos_token_id)
+    with torch.no_grad():
+        ours, theirs = there(ids.cuda(), mask.cuda()).cpu().float(), here(ids, mask).float()
+    real = mask.bool()
+    tolerance = 1e-4 if dtype == "float32" else 0.03 * float(theirs[real].abs().max())
+    torch.testing.assert_close(ours[real], theirs[real], atol=tolerance, rtol=0)
+
+
+def test_padding_and_the_cache_hold_on_the_gpu(folder: Path) -> None:
+    model = load_model(ModelConfig(path=str(folder), device="cuda:0"))
+    rows = [list(range(7, 31)), list(range(40, 49))]
+    ids, mask = right_pad(rows, model.eos_token_id, "cuda:0")
+    at, cache = torch.tensor([[2, 3, 4, 5]] * 2, device="cuda:0"), BlockCache()
+    with torch.no_grad():
+        full = model.hidden(ids, mask, cache)
+        for i, row in enumerate(rows):
+            alone = model.hidden(torch.tensor([row], device="cuda:0"))[0]
+            torch.testing.assert_close(full[i, : len(row)], alone, atol=1e-5, rtol=1e-5)
+        step = model.hidden_at(ids.gather(1, at), at, cache)
+    torch.testing.assert_close(step, full.gather(1, at[..., None].expand_as(step)), atol=1e-5, rtol=1e-5)
+
+
+def test_shared_heads_take_a_fused_kernel_at_dreams_shape() -> None:
+    """28 heads over 4, masked and not: no kernel of the math fallback, which would hold B x H x L x L numbers."""
+    draw = torch.Generator("cuda").manual_seed(0)
+
+    def random(heads: int) -> torch.Tensor:
+        return torch.randn(2, heads, 512, 128, device="cuda", dtype=torch.bfloat16, generator=draw)
+
+    q, k, v = random(28), random(4), random(4)
+    visible = torch.ones(2, 1, 1, 512, dtype=torch.bool, device="cuda")
+    visible[1, ..., 300:] = False
+    fused = [
+        torch.nn.attention.SDPBackend.FLASH_ATTENTION,
+        torch.nn.attention.SDPBackend.EFFICIENT_ATTENTION,
+        torch.nn.attention.SDPBackend.CUDNN_ATTENTION,
+    ]
+    for mask in (None, visible):
+        with torch.nn.attention.sdpa_kernel(fused):  # raises if none of them takes it
+            ours = attend(q, k, v, mask)
+        repeated = torch.nn.functional.scaled_dot_product_attention(
+            q, k.repeat_interleave(7, 1), v.repeat_interleave(7, 1), attn_mask=mask
+        )
+        expected = repeated.transpose(1, 2).flatten(2)
+        torch.testing.assert_close(ours.float(), expected.float(), atol=2e-2, rtol=2e-2)
