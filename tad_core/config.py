@@ -133,6 +133,13 @@ class RolloutConfig(Strict):
         description="A worker that takes longer for a shard is killed, and the shard tried again; default: never.",
         json_schema_extra=RUNTIME,
     )
+    max_prompt_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Problems with a longer prompt are left out; default: what the model's positions leave beside the "
+        "response. The privileged prompt counts.",
+        json_schema_extra=RUNTIME,
+    )
     min_kept: int = Field(
         1,
         ge=1,

@@ -40,7 +40,7 @@ def _collect_shard(work: Work, key: str, index: int, name: str) -> ArtifactRef:
     if (found := work.shares.own(work.plan.shards[index])) is not None:
         return found
     listener = work.rows[stage.STAGE].listener(name)
-    return work.pool.run(index, listener, work.forced(stage.STAGE))
+    return work.pool.run(work.plan.shards[index], listener, work.forced(stage.STAGE))
 
 
 @task(name="collection", task_run_name="collect all shards", cache_key_fn=key_parameter, **CACHED, **RETRIED)

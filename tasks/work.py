@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from tad_core.artifacts import Store
+from tad_core.artifacts import MANIFEST_NAME, Store
 from tad_core.config import TADConfig
 from tad_core.rollout.workers import RolloutPool
 from tad_core.stages.pipeline import plan_of
@@ -31,7 +31,7 @@ class Work:
     ) -> None:
         self.config, self.board = config, board
         self.store: Store = absolute_store(config.store)
-        self.plan = plan_of(config)
+        self.plan = plan_of(config, self.store)
         self._force = frozenset(force)
         # Neither starts a process before it is used, and each serves all shards.
         self.pool = RolloutPool(config, self.store, on_line=forward_lines())
@@ -47,8 +47,10 @@ class Work:
             force = self.forced("collect")
             if force and self.config.rollout.hosts > 1:
                 # Others take what they see for finished: it has to go before any of them looks.
-                for shard in self.plan.shards:
-                    self.store.discard("collect", self.plan.fingerprint, f"{shard.name}.json")
+                # The collection's own manifest stays: it says how all of them cut it.
+                for name in self.store.manifests("collect", self.plan.fingerprint) - {MANIFEST_NAME}:
+                    self.store.discard("collect", self.plan.fingerprint, name)
+                self.plan = plan_of(self.config, self.store)
                 force = False
             self._shares = Shares(
                 self.plan,

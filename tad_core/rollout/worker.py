@@ -31,7 +31,7 @@ def main() -> None:
     from tad_core.models.loading import load_model, load_tokenizer
     from tad_core.progress import Progress
     from tad_core.rollout.workers import threads_per_worker
-    from tad_core.stages.collect import collect_shard, plan_collection
+    from tad_core.stages.collect import ShardSpec, collect_shard, plan_collection
 
     config, store = parse_config(setup["config"]), Store(setup["store"])
     torch.set_num_threads(config.model.threads or threads_per_worker(setup["slots"]))
@@ -53,7 +53,8 @@ def main() -> None:
             if loaded is None:
                 device = _device(config.model.device, setup["slot"])
                 loaded = (load_model(config.model, device), load_tokenizer(config.model))
-            ref = collect_shard(config, plan, job["index"], store, report, job["force"], loaded)
+            shard = job["index"] if isinstance(job["index"], int) else ShardSpec(0, *job["index"])
+            ref = collect_shard(config, plan, shard, store, report, job["force"], loaded)
             say({"ref": ref.model_dump(mode="json")})
         except TADError as error:
             say({"error": type(error).__name__, "message": str(error)})

@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self, TypeVar
 
 from tad_core import errors
 from tad_core.artifacts import ArtifactRef, Store
@@ -36,6 +36,29 @@ _NONE_LEFT = (-1, None)
 _LOOK_S = 0.5
 
 OnLine = Callable[[str], None]
+
+
+class Slice(Protocol):
+    """A shard, as ``stages.collection_plan.ShardSpec`` describes it."""
+
+    @property
+    def condition(self) -> str:
+        """Which problems: all, or those that are compared."""
+
+    @property
+    def start(self) -> int:
+        """The first."""
+
+    @property
+    def stop(self) -> int:
+        """The one behind the last."""
+
+    @property
+    def name(self) -> str:
+        """Name of its files."""
+
+
+AnyShard = TypeVar("AnyShard", bound=int | Slice)
 
 
 class _Worker:
@@ -57,7 +80,7 @@ class _Worker:
         self._waits = True
         self._send(setup)
 
-    def run(self, index: int, force: bool, on_progress: OnProgress) -> ArtifactRef:
+    def run(self, index: int | Slice, force: bool, on_progress: OnProgress) -> ArtifactRef:
         """Decode one shard; raises what the worker raised, or SubprocessError if it died."""
         self._waits = False
         late = threading.Event()
@@ -71,13 +94,15 @@ class _Worker:
             timer.daemon = True
             timer.start()
         try:
-            self._send({"index": index, "force": force})
+            # The slice itself: how this process cuts the collection is nothing that the worker could know.
+            shard = index if isinstance(index, int) else (index.condition, index.start, index.stop)
+            self._send({"index": shard, "force": force})
             return self._answer(index, on_progress, late)
         finally:
             if timer:
                 timer.cancel()
 
-    def _answer(self, index: int, on_progress: OnProgress, late: threading.Event) -> ArtifactRef:
+    def _answer(self, index: int | Slice, on_progress: OnProgress, late: threading.Event) -> ArtifactRef:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             try:
@@ -94,15 +119,15 @@ class _Worker:
         code = self.process.wait()
         if late.is_set():
             raise errors.SubprocessError(
-                f"rollout.shard_timeout_s: shard {index} was not decoded within {self._timeout_s:g} s and its worker "
-                "was killed; raise the limit, or lower rollout.shard_size"
+                f"rollout.shard_timeout_s: shard {_name(index)} was not decoded within {self._timeout_s:g} s and its "
+                "worker was killed; raise the limit, or lower rollout.shard_size"
             )
         self._drain.join(timeout=5)
         tail = "\n".join(self._errors)
         memory = code == -9 or "out of memory" in tail.lower()
         kind = errors.OutOfMemoryError if memory else errors.SubprocessError
         raise kind(
-            f"rollout worker ended with code {code} while decoding shard {index}; its last lines:\n{tail}"
+            f"rollout worker ended with code {code} while decoding shard {_name(index)}; its last lines:\n{tail}"
         )
 
     def close(self) -> None:
@@ -157,8 +182,9 @@ class RolloutPool:
         self._deaths: Counter[int] = Counter()
         self._closed = False
 
-    def run(self, index: int, on_progress: OnProgress = silent, force: bool = False) -> ArtifactRef:
-        """Decode shard ``index`` in a worker, starting one if need be.
+    def run(self, index: int | Slice, on_progress: OnProgress = silent, force: bool = False) -> ArtifactRef:
+        """Decode a shard in a worker, starting one if need be: a slice of the problems, or its place in a plan made
+        without a store.
 
         Raises:
             SubprocessError: the worker died; the next call takes another slot, or starts another worker.
@@ -193,15 +219,15 @@ class RolloutPool:
                 self._free.put(_NONE_LEFT)
 
     def run_all(
-        self, indices: Iterable[int | None], on_progress: OnProgress = silent, force: bool = False
-    ) -> Iterator[tuple[int, ArtifactRef]]:
+        self, indices: Iterable[AnyShard | None], on_progress: OnProgress = silent, force: bool = False
+    ) -> Iterator[tuple[AnyShard, ArtifactRef]]:
         """All shards, yielded as they finish; a failure is raised once its siblings have ended.
 
-        ``indices`` is asked for the next only when a worker is free; None means that there is none now. A caller
-        that stops taking results, by Ctrl-C say, closes the pool.
+        ``indices``, of what ``run`` takes, is asked for the next only when a worker is free; None means that there
+        is none now. A caller that stops taking results, by Ctrl-C say, closes the pool.
         """
         failures: list[BaseException] = []
-        pending: dict[Future[ArtifactRef], int] = {}
+        pending: dict[Future[ArtifactRef], AnyShard] = {}
         source, more = iter(indices), True
         with ThreadPoolExecutor(self.size) as threads:
             try:
@@ -261,6 +287,10 @@ class RolloutPool:
             worker = _Worker(self._config, self._store, slot, self.size, self._on_line)
             self._live.add(worker)
         return worker
+
+
+def _name(index: int | Slice) -> str:
+    return str(index) if isinstance(index, int) else index.name
 
 
 def threads_per_worker(slots: int) -> int:

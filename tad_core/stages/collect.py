@@ -1,99 +1,48 @@
 """Collection: problems -> shards of trajectories, each an atomic, verified piece of one artifact.
 
 Layout of the artifact: ``privileged-00000-00064.parquet`` (problems 0 to 63) with its own manifest
-``privileged-00000-00064.json``; ``problems.jsonl`` and ``manifest.json`` once all shards are there. A shard's name
-is its slice, so a change of ``rollout.shard_size`` never mixes shards up.
+``privileged-00000-00064.json``; ``problems.jsonl`` and ``manifest.json`` once all shards are there.
+``collection_plan`` says what the shards are.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
-from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import Condition, TADConfig, dump_config
 from tad_core.data.problem import Problem, problem_lines, read_problem_lines
 from tad_core.errors import ArtifactError, DataError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
-from tad_core.trajectory.schema import SCHEMA_VERSION, Trajectory
+from tad_core.stages.collection_plan import (
+    STAGE,
+    STAGE_VERSION,
+    CollectionPlan,
+    ShardSpec,
+    find_collection,
+    find_shard,
+    plan_collection,
+)
+from tad_core.trajectory.schema import Trajectory
 
-STAGE = "collect"
-STAGE_VERSION = 1
-
-
-@dataclass(frozen=True)
-class ShardSpec:
-    """A fixed slice of the problems of one condition."""
-
-    index: int
-    condition: Condition
-    start: int
-    stop: int
-
-    @property
-    def name(self) -> str:
-        """Name of its files, without suffix."""
-        return f"{self.condition}-{self.start:05d}-{self.stop:05d}"
-
-
-@dataclass(frozen=True)
-class CollectionPlan:
-    """Everything a collection will do, settled before anything runs."""
-
-    fingerprint: str
-    ordered: list[Problem]
-    compared: list[Problem]
-    shards: list[ShardSpec]
-    problems: dict[str, Problem] = field(default_factory=dict)
-
-    def slice(self, shard: ShardSpec) -> list[Problem]:
-        """The problems of one shard."""
-        pool = self.ordered if shard.condition == "privileged" else self.compared
-        return pool[shard.start : shard.stop]
-
-
-def plan_collection(config: TADConfig) -> CollectionPlan:
-    """Load the problems, check the model's files, cut the shards; weights are hashed, never loaded.
-
-    Raises:
-        ConfigError, DataError, ModelError: whatever is wrong with the input, before any work.
-    """
-    from tad_core.checkpoint import check_model, model_fingerprint
-    from tad_core.data.sources import load_problems
-
-    check_model(config.model)
-    problems = load_problems(config.data)
-    if config.rollout.compare_plain > len(problems):
-        raise DataError(
-            f"rollout.compare_plain: {config.rollout.compare_plain} is more than the {len(problems)} problems; lower it"
-        )
-    compared = [
-        problems[i * len(problems) // max(1, config.rollout.compare_plain)]
-        for i in range(config.rollout.compare_plain)
-    ]
-    shards: list[ShardSpec] = []
-    size = config.rollout.shard_size
-    for condition, pool in (("privileged", problems), ("plain", compared)):
-        for start in range(0, len(pool), size):
-            stop = min(start + size, len(pool))
-            shards.append(ShardSpec(len(shards), condition, start, stop))  # type: ignore[arg-type]
-    fields = {
-        "schema": SCHEMA_VERSION,
-        "rollout": config.rollout.identity(),
-        "dtype": config.model.dtype,
-        "model": model_fingerprint(config.model),
-        # JSON first: a problem's meta may hold anything a source likes, tuples too.
-        "problems": fingerprint(
-            "problems", 1, {"all": json.loads(json.dumps([p.as_dict() for p in problems]))}, []
-        ),
-    }
-    return CollectionPlan(
-        fingerprint(STAGE, STAGE_VERSION, fields, []), problems, compared, shards, {p.id: p for p in problems}
-    )
+__all__ = [
+    "STAGE",
+    "STAGE_VERSION",
+    "CollectionPlan",
+    "ShardSpec",
+    "collect",
+    "collect_shard",
+    "find_collection",
+    "find_shard",
+    "finish_collection",
+    "iter_trajectories",
+    "key",
+    "plan_collection",
+    "read_problems",
+]
 
 
 def key(config: TADConfig) -> str:
@@ -101,27 +50,10 @@ def key(config: TADConfig) -> str:
     return plan_collection(config).fingerprint
 
 
-def find_shard(plan: CollectionPlan, shard: ShardSpec, store: Store) -> ArtifactRef | None:
-    """The finished, verified shard, or None."""
-    ref = store.find(STAGE, plan.fingerprint, manifest_name=f"{shard.name}.json")
-    if ref is None or shard.condition == "privileged":
-        return ref
-    # The plain problems are spread over all, so which they are depends on how many are compared.
-    return ref if ref.manifest.info.get("compared") == len(plan.compared) else None
-
-
-def find_collection(plan: CollectionPlan, store: Store) -> ArtifactRef | None:
-    """The finished, verified collection with exactly the plan's shards, or None."""
-    ref = store.find(STAGE, plan.fingerprint)
-    if ref is None or [s["name"] for s in ref.manifest.info["shards"]] != [s.name for s in plan.shards]:
-        return None
-    return ref
-
-
 def collect_shard(
     config: TADConfig,
     plan: CollectionPlan,
-    index: int,
+    index: int | ShardSpec,
     store: Store,
     on_progress: OnProgress = silent,
     force: bool = False,
@@ -132,13 +64,13 @@ def collect_shard(
     Args:
         config: the run.
         plan: from ``plan_collection``.
-        index: which shard.
+        index: which shard, by its place in the plan or itself.
         store: where it lives.
         on_progress: told the samples done.
         force: decode even if it is there.
         loaded: (model, tokenizer) to reuse; loaded here otherwise.
     """
-    shard = plan.shards[index]
+    shard = plan.shards[index] if isinstance(index, int) else index
     if not force and (ref := find_shard(plan, shard, store)) is not None:
         return ref
     from tad_core.models.loading import load_model, load_tokenizer
@@ -185,7 +117,7 @@ def _decode(
         )
         for problem, sample in jobs
     ]
-    _check_lengths(requests, settings.response_length, getattr(model.config, "max_sequence_length", None))
+    _check_lengths(requests, settings.response_length, model.max_positions)
     started = time.monotonic()
 
     def report(done: int) -> None:
@@ -262,6 +194,8 @@ def finish_collection(
                 ],
                 "problems": len(plan.ordered),
                 "trajectories": sum(rows),
+                "left_out": plan.left_out,
+                "left_out_examples": plan.left_out_examples,
                 # Of one worker, as shards may run side by side; times are kept to the millisecond.
                 "samples_per_s": round(sum(rows) / max(decode_s, 0.001), 3),
             }
@@ -279,14 +213,15 @@ def collect(
     from tad_core.rollout.workers import RolloutPool
     from tad_core.stages.sharing import Shares
 
-    plan = plan_collection(config)
+    plan = plan_collection(config, store)
     if not force and (found := find_collection(plan, store)) is not None:
         return found
     with Shares(plan, store, config.rollout.lease_s, force) as shares:
         todo = sum(1 for s in plan.shards if force or s.name not in shares.present)
         with RolloutPool(config, store, min(workers_of(config), max(1, todo))) as pool:
-            for index, ref in pool.run_all(shares.indices(), on_progress, force):
-                shares.ended(plan.shards[index], ref)
+            todo_here = (None if i is None else plan.shards[i] for i in shares.indices())
+            for shard, ref in pool.run_all(todo_here, on_progress, force):
+                shares.ended(shard, ref)
         refs = [shares.refs[shard.name] for shard in plan.shards]
     return finish_collection(config, plan, refs, store)
 

@@ -74,7 +74,7 @@ def export(
 
 def _find(config: TADConfig, mode: Mode, store: Store) -> tuple[ArtifactRef, dict[str, Any]]:
     """The adapter, and what a card says of it; from manifests and small files."""
-    plan = plan_of(config)
+    plan = plan_of(config, store)
     collection = collect_stage.find_collection(plan, store)
     if collection is None:
         raise _missing("collect", mode)

@@ -6,15 +6,13 @@ stage. Both end with the same artifacts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.checkpoint import local_folder
-from tad_core.config import TADConfig, parse_config
+from tad_core.config import TADConfig
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, silent
 from tad_core.stages import calibrate as calibrate_stage
@@ -44,18 +42,13 @@ class Outcome:
     report: ArtifactRef | None = None
 
 
-def plan_of(config: TADConfig) -> CollectionPlan:
-    """The validated plan of the collection; worked out once a process for equal configurations.
+def plan_of(config: TADConfig, store: Store | None = None) -> CollectionPlan:
+    """The validated plan of the collection, with the shards as they lie in the store.
 
     Raises:
         ConfigError, DataError, ModelError: whatever is wrong with the input.
     """
-    return _plan_of(json.dumps(config.model_dump(mode="json"), sort_keys=True))
-
-
-@lru_cache(maxsize=2)
-def _plan_of(text: str) -> CollectionPlan:
-    return collect_stage.plan_collection(parse_config(json.loads(text)))
+    return collect_stage.plan_collection(config, store)
 
 
 def prepare(config: TADConfig, store: Store, until: Stage = "report") -> CollectionPlan:
@@ -64,7 +57,7 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     Raises:
         TADError: one clear message; nothing was written but a probe file in the store, removed again.
     """
-    plan = plan_of(config)
+    plan = plan_of(config, store)
     problems = [*plan.ordered]
     if wants(until, "evaluate"):
         problems += [p for task in evaluate_stage.load_tasks(config).values() for p in task]

@@ -42,7 +42,7 @@ def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
     Raises:
         ConfigError, DataError, ModelError: the configuration itself is wrong.
     """
-    plan = plan_of(config)
+    plan = plan_of(config, store)
     look = _Look(store)
     mark = filter_stage.key(config, plan)
     for shard in plan.shards:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
+from tad_core.data.rows import Place, stamps
 from tad_core.data.selection import ENOUGH, Check, LeftOut, Loaded, Selection, select
 from tad_core.data.sources import arithmetic, gsm8k, jsonl, kodcode, math, pyfunc, table
 from tad_core.errors import ConfigError, DataError
@@ -74,3 +75,17 @@ def load_all(sources: Sequence[SourceConfig], check: Check | None = None, enough
         loaded.left_out[source.name] = found.left_out
         loaded.examples[source.name] = found.examples
     return loaded
+
+
+def source_stamps(sources: Sequence[SourceConfig]) -> list[tuple[str, int, str]]:
+    """Name, size and time of every local file that is named: while they stay, so do the problems."""
+    found = []
+    for source in sources:
+        for option in ("path", "heldout_path"):
+            value = source.options.get(option, [])
+            paths = tuple(map(str, value if isinstance(value, list) else [value]))
+            try:
+                found += stamps(Place(source.name, paths))
+            except DataError:  # not there: reading says so if it is needed
+                continue
+    return found

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,13 +188,17 @@ def test_a_caller_that_stops_leaves_the_rest_undone(tiny_config: Any) -> None:
     assert stage.find_shard(plan, plan.shards[2], store) is None
 
 
-def test_errors_of_a_worker_arrive_as_they_are(tiny_tree: dict[str, Any]) -> None:
-    tiny_tree["rollout"].update(response_length=480, block_length=8)
-    tiny_tree["evaluate"]["decode"]["block_length"] = 8
+def test_errors_of_a_worker_arrive_as_they_are(
+    tiny_tree: dict[str, Any], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "damaged")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    tiny_tree["model"]["path"] = str(folder)
     config = parse_config(tiny_tree)
     with (
         RolloutPool(config, Store(config.store), 1) as pool,
-        pytest.raises(DataError, match="exceed the model's 512"),
+        pytest.raises(ModelError, match=r"model\.safetensors"),
     ):
         pool.run(0)
 

@@ -1,0 +1,229 @@
+"""What a collection will do, settled before anything runs: its problems, its identity, its shards.
+
+A shard is a fixed slice of the problems, and its name is that slice. Shards that are in the store already keep
+their bounds, whatever ``rollout.shard_size`` is today: only what they leave open is cut anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
+from tad_core.config import Condition, TADConfig, parse_config
+from tad_core.data.problem import Problem
+from tad_core.errors import DataError
+from tad_core.trajectory.schema import SCHEMA_VERSION
+
+STAGE = "collect"
+STAGE_VERSION = 1
+_NAME = re.compile(r"^(privileged|plain)-(\d{5,})-(\d{5,})\.json$")
+
+Bounds = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """A fixed slice of the problems of one condition."""
+
+    index: int
+    condition: Condition
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """Name of its files, without suffix."""
+        return f"{self.condition}-{self.start:05d}-{self.stop:05d}"
+
+
+@dataclass(frozen=True)
+class CollectionPlan:
+    """Everything a collection will do.
+
+    Attributes:
+        fingerprint: of the collection.
+        ordered: every problem.
+        compared: those that are rolled out without the reference, too.
+        shards: the slices, in order; the privileged ones first.
+        problems: every problem by its id.
+        shard_size: what is not in the store yet is cut at multiples of this.
+        left_out: per source, the rows that are not among the problems, by reason.
+        left_out_examples: where the first of them are.
+    """
+
+    fingerprint: str
+    ordered: list[Problem]
+    compared: list[Problem]
+    shards: list[ShardSpec]
+    problems: dict[str, Problem] = field(default_factory=dict)
+    shard_size: int = 1
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    left_out_examples: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    def slice(self, shard: ShardSpec) -> list[Problem]:
+        """The problems of one shard."""
+        return self.pool(shard.condition)[shard.start : shard.stop]
+
+    def pool(self, condition: Condition) -> list[Problem]:
+        """All problems of one condition."""
+        return self.ordered if condition == "privileged" else self.compared
+
+
+def plan_collection(config: TADConfig, store: Store | None = None) -> CollectionPlan:
+    """Load the problems, leave out what does not fit the model, cut the shards; weights are hashed, never loaded.
+
+    Worked out once a process, as long as the settings and the files of data and model stay the same.
+
+    Args:
+        config: the run.
+        store: where shards may already be; without it they are cut by ``rollout.shard_size`` alone.
+
+    Raises:
+        ConfigError, DataError, ModelError: whatever is wrong with the input, before any work.
+    """
+    from tad_core.checkpoint import check_model, model_fingerprint
+    from tad_core.data.sources import source_stamps
+
+    check_model(config.model)
+    parts = config.model_dump(mode="json")
+    text = json.dumps(parts, sort_keys=True)
+    plan = _plan(text, model_fingerprint(config.model), json.dumps(source_stamps(config.data)))
+    return plan if store is None else fit_to_store(plan, store)
+
+
+@lru_cache(maxsize=4)
+def _plan(text: str, model: str, _: str) -> CollectionPlan:
+    from tad_core.data.lengths import LengthCheck
+    from tad_core.data.sources import load_all
+
+    config = parse_config(json.loads(text))
+    loaded = load_all(config.data, LengthCheck(config))
+    problems, compare = loaded.problems, config.rollout.compare_plain
+    if compare > len(problems):
+        raise DataError(
+            f"rollout.compare_plain: {compare} is more than the {len(problems)} problems; lower it"
+        )
+    fields = {
+        "schema": SCHEMA_VERSION,
+        "rollout": config.rollout.identity(),
+        "dtype": config.model.dtype,
+        "model": model,
+        # JSON first: a problem's meta may hold anything a source likes, tuples too.
+        "problems": fingerprint(
+            "problems", 1, {"all": json.loads(json.dumps([p.as_dict() for p in problems]))}, []
+        ),
+    }
+    plan = CollectionPlan(
+        fingerprint=fingerprint(STAGE, STAGE_VERSION, fields, []),
+        ordered=problems,
+        compared=[problems[i * len(problems) // max(1, compare)] for i in range(compare)],
+        shards=[],
+        problems={p.id: p for p in problems},
+        shard_size=config.rollout.shard_size,
+        left_out=loaded.left_out,
+        left_out_examples=loaded.examples,
+    )
+    return _with_cuts(plan, {c: _fill([], len(plan.pool(c)), plan.shard_size) for c in _CONDITIONS})
+
+
+def find_shard(plan: CollectionPlan, shard: ShardSpec, store: Store) -> ArtifactRef | None:
+    """The finished, verified shard, or None."""
+    ref = store.find(STAGE, plan.fingerprint, manifest_name=f"{shard.name}.json")
+    if ref is None or shard.condition == "privileged":
+        return ref
+    # The plain problems are spread over all, so which they are depends on how many are compared.
+    return ref if ref.manifest.info.get("compared") == len(plan.compared) else None
+
+
+def find_collection(plan: CollectionPlan, store: Store) -> ArtifactRef | None:
+    """The finished, verified collection with exactly the plan's shards, or None."""
+    ref = store.find(STAGE, plan.fingerprint)
+    if ref is None or [s["name"] for s in ref.manifest.info["shards"]] != [s.name for s in plan.shards]:
+        return None
+    return ref
+
+
+# --- shards that are there already ------------------------------------------------------------------
+
+_CONDITIONS: tuple[Condition, ...] = ("privileged", "plain")
+
+
+def fit_to_store(plan: CollectionPlan, store: Store) -> CollectionPlan:
+    """The same collection, cut so that the shards in the store are used.
+
+    A finished collection keeps its cut, also where a file of it is damaged. Else the shards that verify stay, and
+    the gaps between them are cut at multiples of ``plan.shard_size``. Whoever does this again later, while shards
+    of the result are being finished, gets the same: a new shard fills a gap or a part of one, and the parts end
+    where they ended before.
+    """
+    names = store.manifests(STAGE, plan.fingerprint)
+    closed = _closed_cuts(plan, store)
+    cuts: dict[Condition, list[Bounds]] = {}
+    for condition in _CONDITIONS:
+        count = len(plan.pool(condition))
+        planned = _fill([], count, plan.shard_size)
+        there = _bounds(names, condition)
+        if condition in closed:
+            cuts[condition] = closed[condition]
+        elif set(there) <= set(planned):  # nothing of another size: no need to look into the files
+            cuts[condition] = planned
+        else:
+            whole = [
+                b for b in there if b[1] <= count and find_shard(plan, ShardSpec(0, condition, *b), store)
+            ]
+            cuts[condition] = _fill(_side_by_side(whole), count, plan.shard_size)
+    return _with_cuts(plan, cuts)
+
+
+def _with_cuts(plan: CollectionPlan, cuts: dict[Condition, list[Bounds]]) -> CollectionPlan:
+    pieces = [(condition, *bounds) for condition in _CONDITIONS for bounds in cuts[condition]]
+    return replace(plan, shards=[ShardSpec(i, *piece) for i, piece in enumerate(pieces)])
+
+
+def _closed_cuts(plan: CollectionPlan, store: Store) -> dict[Condition, list[Bounds]]:
+    """The cut of the finished collection, for each condition of which it holds all that is wanted now."""
+    manifest = read_manifest(store.url(STAGE, plan.fingerprint))
+    if manifest is None or manifest.fingerprint != plan.fingerprint:
+        return {}
+    names = [f"{shard['name']}.json" for shard in manifest.info.get("shards", [])]
+    found: dict[Condition, list[Bounds]] = {}
+    for condition in _CONDITIONS:
+        cut = _bounds(names, condition)
+        ends = [0, *(stop for _, stop in cut)]
+        if [start for start, _ in cut] == ends[:-1] and ends[-1] == len(plan.pool(condition)):
+            found[condition] = cut
+    return found
+
+
+def _bounds(names: Iterable[str], condition: Condition) -> list[Bounds]:
+    """The slices of the manifests that are shards of one condition, in order; of one start the longest first."""
+    found = [match for name in names if (match := _NAME.match(name)) and match[1] == condition]
+    return sorted(((int(m[2]), int(m[3])) for m in found), key=lambda bounds: (bounds[0], -bounds[1]))
+
+
+def _side_by_side(bounds: Sequence[Bounds]) -> list[Bounds]:
+    """Those of the slices that do not overlap with one taken before, from left to right."""
+    taken: list[Bounds] = []
+    for start, stop in bounds:
+        if start >= (taken[-1][1] if taken else 0) and stop > start:
+            taken.append((start, stop))
+    return taken
+
+
+def _fill(taken: Sequence[Bounds], count: int, size: int) -> list[Bounds]:
+    """``taken`` and the gaps between, these cut at every multiple of ``size``."""
+    out: list[Bounds] = []
+    at = 0
+    for start, stop in (*taken, (count, count)):
+        while at < start:
+            end = min((at // size + 1) * size, start)
+            out.append((at, end))
+            at = end
+        if stop > start:
+            out.append((start, stop))
+        at = stop
+    return out
