@@ -5,7 +5,7 @@ model as the teacher, logits of both for every position, cross-entropy and KL ov
 states in random order padded to the longest. Both train the same states of made-up trajectories with the same
 weights; the losses of the first step must agree.
 
-    python benchmarks/distill.py                                     # the small model, a CPU, a minute
+    python benchmarks/distill.py                                     # the small model, on a CPU
     python benchmarks/distill.py --size llada-8b --device cuda       # random weights of the full size, one GPU
 """
 

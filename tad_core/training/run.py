@@ -44,6 +44,8 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
             f"distill.global_batch_size: {config.global_batch_size} is not a multiple of micro_batch_size x devices "
             f"({config.micro_batch_size} x {group.size}); change one of the three"
         )
+    if "tensorboard" in config.report_to:  # its default is inside the folder, which goes when the run is done
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", f"runs/tensorboard/{spec.mark}")
     device = pick_device(spec.model.device)
     if spec.model.threads is not None:
         torch.set_num_threads(spec.model.threads)
