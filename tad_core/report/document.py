@@ -106,7 +106,8 @@ def compose(material: Material) -> Document:
 
 
 def _results(scores: Scores) -> Section:
-    return Section("Results", tables=[tables.headline(scores)], folded=[tables.points(scores)])
+    more = [tables.points(scores), tables.lm_eval_figures(scores)]
+    return Section("Results", tables=[tables.headline(scores)], folded=[t for t in more if t is not None])
 
 
 def _curves(scores: Scores) -> Section:

@@ -34,6 +34,8 @@ class Point(_Record):
     tokens_per_s: float
     counted: bool
     """Whether AUP counts it."""
+    figures: dict[str, float] = {}
+    """lm-eval's own figures of a benchmark by its names, in percent; they do not enter anything above."""
 
 
 class Score(_Record):

@@ -8,6 +8,7 @@ differences and ratios are paired.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tad_core.config import EvaluateConfig
 from tad_core.evaluation.aup import DROP_BELOW, aup
@@ -87,7 +88,7 @@ def _score_task(boot: Bootstrap, records: Sequence[Record], config: EvaluateConf
     )
 
 
-def _point(row: dict[str, float | int | str], *, counted: bool) -> Point:
+def _point(row: dict[str, Any], *, counted: bool) -> Point:
     accuracy, problems = float(row["accuracy"]), int(row["problems"])
     return Point(
         method=str(row["method"]),
@@ -98,6 +99,7 @@ def _point(row: dict[str, float | int | str], *, counted: bool) -> Point:
         tpf_text=float(row["tpf_text"]),
         tokens_per_s=float(row["tokens_per_s"]),
         counted=counted,
+        figures=row.get("figures", {}),
     )
 
 

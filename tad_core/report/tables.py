@@ -134,6 +134,26 @@ def points(scores: Scores) -> Table:
     return Table("Every point", columns, rows, left=3, model_column=1)
 
 
+def lm_eval_figures(scores: Scores) -> Table | None:
+    """What lm-eval itself says of the benchmarks, beside the verdict; None where no task is one."""
+    rows = []
+    for task in scores.tasks:
+        for s in task.scores:
+            shown = [s.token_by_token, s.at(scores.operating_threshold)]
+            for i, p in enumerate(p for p in shown if p is not None and p.figures):
+                how = "token by token" if p.method == "token_by_token" else f"{p.threshold:g}"
+                told = ", ".join(f"{name} {value:.1f}" for name, value in p.figures.items())
+                cells = [task.task, label(s.model), how, f"{p.accuracy:.1f}", told]
+                rows.append(Row([Cell(c) for c in cells], model=s.model, starts_group=i == 0))
+    if not rows:
+        return None
+    notes = [
+        "Metric and filter as lm-eval names them. Accuracy is the verifier's verdict, which all else is made from."
+    ]
+    columns = ["Task", "Model", "Threshold", "Accuracy %", "lm-eval %"]
+    return Table("lm-eval's own figures", columns, rows, left=3, model_column=1, notes=notes)
+
+
 def kept(summary: Mapping[str, Any]) -> Table:
     """Passed and rejected trajectories per source and condition, reasons included."""
     rows = []

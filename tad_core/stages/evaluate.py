@@ -72,6 +72,7 @@ def evaluate(
     from tad_core.evaluation.scoring import Scorer
     from tad_core.evaluation.sweep import make_engine, sweep
     from tad_core.verify import Verifier
+    from tad_core.verify.verdict import NO_PROGRAMS
 
     adapter = adapter_ref.local_folder(ADAPTER) if adapter_ref else None
     generator = Generator.load(config.model, adapter, config.evaluate.batch_size, config.evaluate.workers)
@@ -80,13 +81,15 @@ def evaluate(
         make_engine(config.evaluate.harness, tasks, generator, Scorer(verifier)) as engine,
     ):
         records, example = sweep(config, model_name, engine, generator, on_progress)
+        programs = any(problem.kind == "code" for problems in tasks.values() for problem in problems)
+        tier = verifier.tier.name if programs else NO_PROGRAMS
     with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
         writer.write_text(CONFIG_NAME, dump_config(config))
         write_records(writer.path(RESULTS, rows=len(records)), records)
         measured = points(records)
         writer.write_json(POINTS, measured)
         writer.write_json(EXAMPLE, example)
-        return writer.commit({"model": model_name, "points": measured, "left_out": left_out})
+        return writer.commit({"model": model_name, "points": measured, "left_out": left_out, "tier": tier})
 
 
 def load_tasks(config: TADConfig) -> dict[str, list[Problem]]:

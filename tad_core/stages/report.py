@@ -21,6 +21,7 @@ from tad_core.report.theme import DARK, LIGHT, Theme, label, ordered
 from tad_core.report.trajectory_plot import trajectory
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.filter import read_summary
+from tad_core.verify.verdict import NO_PROGRAMS
 
 STAGE = "report"
 STAGE_VERSION = 1
@@ -177,10 +178,12 @@ def _facts(manifests: list[Manifest]) -> list[tuple[str, str]]:
     def all_of(values: Iterable[str]) -> str:
         return "; ".join(dict.fromkeys(values))
 
+    tiers = [t for m in manifests[1:] if (t := m.info.get("tier", NO_PROGRAMS)) != NO_PROGRAMS]
     return [
         ("Code", all_of(m.code_version for m in manifests)),
         ("Machine of collection", _machine(manifests[0])),
         ("Machine of evaluation", all_of(_machine(m) for m in manifests[1:])),
+        *([("Isolation of programs in evaluation", all_of(tiers))] if tiers else []),
         ("Artifacts", ", ".join(f"{m.stage} {m.fingerprint[:12]}" for m in manifests)),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from types import SimpleNamespace
 
@@ -163,3 +164,17 @@ def test_rich_reads_no_markup_from_names() -> None:
     Console(file=out, width=80).print(tables.to_rich(table))
 
     assert "[red]x[/red]" in out.getvalue()
+
+
+def test_lm_evals_own_figures_stand_beside_the_verdict(fake: SimpleNamespace) -> None:
+    assert tables.lm_eval_figures(make_scores(fake)) is None
+    records = [
+        dataclasses.replace(r, figures={"math_verify,none": float(r.correct), "exact_match,none": 0.25})
+        for r in fake.records("base", fake.curves["base"])
+    ]
+    table = tables.lm_eval_figures(score("hand-made", fake.config(bootstrap=0).evaluate, records))
+    assert table is not None
+    assert texts(table) == [
+        ["sums", "Base", "token by token", "30.0", "math_verify,none 30.0, exact_match,none 25.0"],
+        ["sums", "Base", "0.5", "10.0", "math_verify,none 10.0, exact_match,none 25.0"],
+    ]

@@ -229,3 +229,11 @@ def test_prompts_without_room_are_one_error_before_any_work(benchmarks, monkeypa
     message = str(error.value)
     assert "evaluate.tasks.math: 2 of 2 prompts are longer than the 496 tokens" in message
     assert "lower num_fewshot" in message and "gsm8k" not in message
+
+
+def test_the_isolation_of_programs_is_named(direct):
+    before = evaluate(parse_config(direct), "base", None, Store(direct["store"]))
+    assert before.manifest.info["tier"] == "no programs were run"
+    direct["evaluate"]["tasks"] = [{"name": "funcs", "source": "pyfunc", "split": "heldout", "count": 1}]
+    after = evaluate(parse_config(direct), "base", None, Store(direct["store"]))
+    assert after.manifest.info["tier"].startswith("tier ")
