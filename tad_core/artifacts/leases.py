@@ -108,6 +108,17 @@ class Leases:
                     found[piece] = claim
         return found
 
+    def clear(self) -> None:
+        """Take away claims that nobody counts on any more: of processes that were killed with their work done."""
+        now = time.time()
+        for name in list_names(self.url):
+            piece, generation = _parse(name)
+            if not piece or piece in self._held:
+                continue
+            claim = self._read(piece, generation)
+            if claim is None or not claim.alive(now):
+                remove(f"{self.url}/{name}")
+
     def close(self) -> None:
         """Give everything back."""
         self._over.set()

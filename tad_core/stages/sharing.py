@@ -7,6 +7,7 @@ in its hands. What is left is found by two listings, of the finished shards and 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -126,6 +127,9 @@ class Shares:
         """Give every claim back, once nobody works on them any more."""
         self.stop()
         self._leases.close()
+        if not self._left:
+            with contextlib.suppress(OSError):
+                self._leases.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -18,6 +19,9 @@ from urllib.request import urlopen
 import psutil
 import pytest
 import yaml
+
+from tests.drills import fake_worker
+from tests.drills.common import content, tree_of
 
 Tree = dict[str, Any]
 #: Generous: a busy machine is slower by far, and nothing here is about speed.
@@ -71,20 +75,18 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def slow(make_tree: Callable[[Path], Tree], tmp_path: Path) -> Tree:
-    """Nine shards of a second or more each, in two workers: long enough to be met in the middle."""
-    tree = make_tree(tmp_path / "store")
-    tree["rollout"] |= {"shard_size": 1, "batch_size": 1, "workers": 2, "samples": 6, "response_length": 128}
-    return tree
+def slow(tmp_path: Path) -> Tree:
+    """Nine shards of half a second each, in two workers without a model: what is interrupted is all real."""
+    return tree_of(str(tmp_path / "store"), 9, workers=2)
 
 
 def start(
-    tree: Tree, folder: Path, environment: dict[str, str], word: str = "collect"
+    tree: Tree, folder: Path, environment: dict[str, str], word: str = "collect", module: str = "flows.cli"
 ) -> subprocess.Popen[str]:
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(tree))
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", word, str(file)],
+        [sys.executable, "-m", module, word, str(file)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0,
     )  # fmt: skip
 
@@ -104,9 +106,10 @@ def test_killed_and_stopped_runs_go_on_where_they_were(
     slow: Tree, server: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """kill -9, then Ctrl-C, then to the end: no finished shard is computed twice, the data are the same."""
-    environment = {**environment, "PREFECT_API_URL": server}
+    environment = {**environment, "PREFECT_API_URL": server, "DRILL_SHARD_S": "0.5"}
+    attacked = functools.partial(start, slow, tmp_path, environment, module="tests.drills.run")
 
-    run = start(slow, tmp_path, environment)
+    run = attacked()
     wait_until(lambda: len(shards(slow)) >= 2 or run.poll() is not None)
     children = psutil.Process(run.pid).children(recursive=True)
     run.kill()
@@ -116,7 +119,7 @@ def test_killed_and_stopped_runs_go_on_where_they_were(
     after_kill = shards(slow)
     assert 2 <= len(after_kill) < 9, "killed in the middle"
 
-    run = start(slow, tmp_path, environment)
+    run = attacked()
     wait_until(lambda: len(shards(slow)) > len(after_kill) or run.poll() is not None)
     children = psutil.Process(run.pid).children(recursive=True)
     os.killpg(run.pid, signal.SIGINT)  # what a terminal does: the whole foreground group gets it
@@ -130,37 +133,30 @@ def test_killed_and_stopped_runs_go_on_where_they_were(
     assert len(after_kill) < len(after_stop) < 9
     assert after_stop.items() >= after_kill.items()
 
-    run = start(slow, tmp_path, environment)
+    run = attacked("resume")
     output, _ = run.communicate(timeout=DEADLINE_S)
     assert run.returncode == 0, output
     assert len(shards(slow)) == 9 and shards(slow).items() >= after_stop.items()
-    assert undisturbed(slow, tmp_path) == columns(Path(slow["store"]))
-    # The first run stays Running: nobody was left to say otherwise. Ctrl-C is told to the server.
-    assert run_states(server) == ["Completed", "Crashed", "Running"]
+    assert undisturbed(slow, tmp_path) == content(slow["store"])
+    # Of the first nobody was left to tell the server; the next found its process gone. Ctrl-C is told at once.
+    assert run_states(server) == ["Completed", "Crashed", "Crashed"]
+    assert "going on with drill to collect" in output and "it was stopped" in output
 
 
-def undisturbed(tree: Tree, folder: Path) -> list[Any]:
-    """The same collection by the library alone, in this process, in one shard and other batches."""
+def undisturbed(tree: Tree, folder: Path) -> dict[str, bytes]:
+    """The same collection by the library alone, in this process."""
     from tad_core.artifacts import Store
     from tad_core.config import parse_config
-    from tad_core.models.loading import load_model, load_tokenizer
-    from tad_core.stages.collect import collect_shard, plan_collection
+    from tad_core.stages import collect as stage
 
-    store = folder / "undisturbed"
-    config = parse_config(
-        {**tree, "store": str(store), "rollout": {**tree["rollout"], "shard_size": 9, "batch_size": 8}}
-    )
-    plan = plan_collection(config)
-    loaded = load_model(config.model), load_tokenizer(config.model.path)
-    collect_shard(config, plan, 0, Store(store), loaded=loaded)
-    return columns(store)
-
-
-def columns(store: Path) -> list[Any]:
-    from tad_core.trajectory.shards import read_trajectories
-
-    files = sorted(store.glob("collect/*/privileged-*.parquet"))
-    return [row for file in files for row in read_trajectories(file)]
+    store = str(folder / "undisturbed")
+    config = parse_config({**tree, "store": store})
+    plan = stage.plan_collection(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "_decode", fake_worker.decode)
+        for shard in plan.shards:
+            stage.collect_shard(config, plan, shard.index, Store(store), loaded=(None, None))
+    return content(store)
 
 
 def run_states(url: str) -> list[str]:

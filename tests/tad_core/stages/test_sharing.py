@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts import ArtifactRef, Store, files
 from tad_core.errors import SubprocessError
 from tad_core.stages.collect import STAGE, STAGE_VERSION, CollectionPlan, ShardSpec
 from tad_core.stages.sharing import Shares
@@ -103,3 +105,16 @@ def test_who_only_waits_takes_a_damaged_shard_away_so_that_another_makes_it(stor
         works.ended(shard, make(store, shard))
         thread.join(5)
         assert found[0] is not None
+
+
+def test_at_the_end_claims_of_the_dead_go_and_those_of_the_living_stay(store: Store) -> None:
+    """A run that is killed between a shard's manifest and the end of its claim leaves one that nobody asks for."""
+    folder = f"{store.root}/.leases/{STAGE}/{PLAN.fingerprint}"
+    for shard in PLAN.shards:
+        make(store, shard)
+    for age_s, name in ((60, NAMES[0]), (5, NAMES[1])):
+        fields = {"machine": "other", "pid": 1, "started": 0.0, "beat": time.time() - age_s, "lease_s": 30}
+        files.write_bytes(f"{folder}/{name}.1.json", json.dumps(fields).encode())
+    with shares(store) as own:
+        assert taken(own) == NAMES
+    assert files.list_names(folder) == {f"{NAMES[1]}.1.json"}
