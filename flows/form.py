@@ -60,12 +60,8 @@ def presets() -> dict[str, Path]:
 
 def changes(*sections: str) -> type[Partial]:
     """The model of the form's fields: the settings outside any section, and those of ``sections``."""
-    fields = {
-        name: spec
-        for name, info in TADConfig.model_fields.items()
-        if (name in sections or not _is_section(info)) and (spec := _optional(info, (name,))) is not None
-    }
-    return create_model("Changes", __base__=Partial, __doc__="An empty field is as in the preset.", **fields)
+    wanted = {n: i for n, i in TADConfig.model_fields.items() if n in sections or not _is_section(i)}
+    return _form("Changes", wanted, ())
 
 
 def configured(preset: str, changed: Partial, overrides: Sequence[str]) -> TADConfig:
@@ -92,22 +88,37 @@ def absolute_store(store: str) -> str:
 # --- fields -------------------------------------------------------------------------------------------
 
 
-def _optional(info: FieldInfo, path: tuple[str, ...]) -> Any:
+def _form(title: str, fields: Mapping[str, FieldInfo], path: tuple[str, ...]) -> type[Partial]:
+    """The form's version of a section: all of its settings that a field can hold, in order."""
+    made = {
+        name: field
+        for position, (name, info) in enumerate(fields.items())
+        if (field := _field(info, (*path, name), position)) is not None
+    }
+    return create_model(title, __base__=Partial, __doc__="An empty field is as in the preset.", **made)
+
+
+def _field(info: FieldInfo, path: tuple[str, ...], position: int) -> Any:
     """The form's version of one setting: its type, or the section's own form; None if it has no field."""
+
+    def shown(schema: dict[str, Any]) -> None:
+        # PostgreSQL does not keep the order of fields; the UI goes by this number.
+        schema["position"] = position
+        schema.pop("default", None)
+        if schema.get("type") == "boolean":  # a switch is always on or off; a list of two can be left empty
+            schema["enum"] = [True, False]
+            del schema["type"]
+
     if _is_section(info):
-        inner = {
-            name: spec
-            for name, field in info.annotation.model_fields.items()  # type: ignore[union-attr]
-            if (spec := _optional(field, (*path, name))) is not None
-        }
-        section = create_model(path[-1].capitalize(), __base__=Partial, **inner)
-        return Annotated[section, Field(default=section(), description=_sentence(info))], section()
+        assert info.annotation is not None
+        section = _form(path[-1].capitalize(), info.annotation.model_fields, path)  # type: ignore[attr-defined]
+        field = Field(default=section(), description=_sentence(info), json_schema_extra=shown)
+        return Annotated[section, field], section()
     annotation = _plain_type(info.annotation)
     if not _fits_a_field(annotation):
         return None
     description = _sentence(info) if path == ("name",) else f"{_sentence(info)} {_preset_values(info, path)}"
-    extra = _as_dropdown if annotation is bool else _without_default
-    field = Field(default=None, description=description, json_schema_extra=extra)
+    field = Field(default=None, description=description, json_schema_extra=shown)
     return Annotated[annotation, *info.metadata, field], None
 
 
@@ -132,17 +143,6 @@ def _fits_a_field(annotation: Any) -> bool:
     if origin is list:
         return _fits_a_field(get_args(annotation)[0])
     return origin is Literal or annotation in _SCALARS
-
-
-def _without_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
-
-
-def _as_dropdown(schema: dict[str, Any]) -> None:
-    """A switch is always on or off; a list of two can be left empty."""
-    schema.pop("default", None)
-    schema.pop("type", None)
-    schema["enum"] = [True, False]
 
 
 def _sentence(info: FieldInfo) -> str:

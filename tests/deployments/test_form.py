@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flows.form import ROOT, Partial, absolute_store, changes, configured, presets
-from tad_core.config import TADConfig, load_config
+from tad_core.config import DistillConfig, TADConfig, load_config
 from tad_core.errors import ConfigError
 
 EVERYTHING = changes(*TADConfig.model_fields)
@@ -62,6 +62,9 @@ def test_fields_have_types_choices_bounds_descriptions_and_the_presets_values(sc
     )
     assert all(p.get("description") for p in every)
     assert not [d for d in schema["definitions"].values() if "required" in d]
+    # A database may give the fields back in any order.
+    order = sorted(distill, key=lambda name: distill[name]["position"])
+    assert order == [name for name in DistillConfig.model_fields if name in distill]
 
 
 def test_no_setting_of_one_value_is_missing_from_the_form(schema: dict[str, Any]) -> None:
