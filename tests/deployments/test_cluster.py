@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -57,6 +58,8 @@ def test_on_postgresql_twice_deployed_and_run_to_the_report(postgres_cluster: An
     assert {d["name"] for d in before["deployments"]} == {name.split("/")[1] for name in DEPLOYMENTS}
     assert not any(s["active"] for d in before["deployments"] for s in d["schedules"])
 
+    check_secrets(cluster)
+
     cluster.worker("tad-gpu", "gpu")
     cluster.worker("tad-cpu", "cpu")
 
@@ -82,6 +85,28 @@ def test_on_postgresql_twice_deployed_and_run_to_the_report(postgres_cluster: An
     again = cluster.finished(cluster.start("tad-report/report", preset="smoke").json()["id"])
     assert again["state"]["type"] == "COMPLETED", again["state"]["message"]
     assert {name for names in cluster.tasks(again["id"]).values() for name in names} == {"Cached"}
+
+
+def check_secrets(cluster: Any) -> None:
+    """A secret is a block; pools and deployments hold references, which a worker looks up when a run starts."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.workers.process import ProcessJobConfiguration
+
+    secret = {"TAD_SECRETS": "HF_TOKEN", "HF_TOKEN": "hf_not_to_be_seen"}
+    done = words(cluster.deploy(**secret))
+    assert done["secret tad-hf-token"] == "created" and done["work pool tad-gpu (process)"] == "updated"
+    assert set(words(cluster.deploy(**secret)).values()) == {"unchanged"}
+    assert "hf_not_to_be_seen" not in str(everything(cluster))
+    template = cluster.request("GET", "/work_pools/tad-gpu").json()["base_job_template"]
+
+    async def environment() -> dict[str, str | None]:
+        async with get_client() as client:
+            made = await ProcessJobConfiguration.from_template_and_values(template, {}, client=client)
+            return dict(made.env)
+
+    with temporary_settings({PREFECT_API_URL: f"{cluster.url}/api"}):
+        assert asyncio.run(environment())["HF_TOKEN"] == "hf_not_to_be_seen"
 
 
 def everything(cluster: Any) -> dict[str, list[dict[str, Any]]]:
