@@ -140,3 +140,28 @@ def test_what_was_not_distilled_is_not_exported(
     with pytest.raises(ConfigError, match="--dtype: 'int8' is not accepted"):
         export(config, "quality", out, store, dtype="int8")
     assert not out.exists()
+
+
+def test_the_command_says_where_it_wrote_and_refuses_what_cannot_work(
+    outcome: Outcome, config: TADConfig, store: Store, tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from flows.cli import app
+
+    file, out = tmp_path / "config.yaml", tmp_path / "out"
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+
+    def call(*words: str) -> tuple[int, str]:
+        command = ["export", str(file), "--store", str(store.root), "--out", str(out), *words]
+        result = CliRunner().invoke(app, command)
+        return result.exit_code, result.output
+
+    assert call("--model", "speed")[0] == 2
+    code, output = call("--model", "quality", "--push-to-hub", "me/model")
+    assert code == 2 and "HF_HUB_OFFLINE is set" in output and not out.exists()
+    code, output = call("--model", "quality", "--dtype", "bfloat16")
+    assert code == 0 and f"quality: {out}" in output
+    assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
+    code, output = call("--model", "quality")
+    assert code == 2 and f"--out: {out} has something in it" in output
