@@ -181,8 +181,7 @@ def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
     teacher_ids = None
     if config.teacher_prompt == "system":
         assert spec.problems is not None, "the spec's validator asks for it"
-        family = str(base.config.model_type).lower()
-        teacher_ids = system_prompts(spec.problems, load_tokenizer(spec.model), family)
+        teacher_ids = system_prompts(spec.problems, load_tokenizer(spec.model), base.family)
     return load_kept(spec.trajectories, spec.verdicts, spec.response_length, teacher_ids), 0
 
 

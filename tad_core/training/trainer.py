@@ -60,7 +60,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         """One micro-batch, forward and backward; returns its share of the step's loss."""
         del num_items_in_batch  # the counts of the step travel with the batch
         batch = cast(Batch, self._prepare_inputs(inputs))
-        with torch.autocast(self.args.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+        # DeepSpeed holds the weights in bfloat16 itself, and switches autocast off in its forward.
+        enabled = self.autocast and not self.is_deepspeed_enabled
+        with torch.autocast(self.args.device.type, dtype=torch.bfloat16, enabled=enabled):
             parts = self._loss(model, batch)
         # Data-parallel wrappers average over devices; a share is to be added.
         kwargs = {"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}
