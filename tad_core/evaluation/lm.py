@@ -11,7 +11,7 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
-from tad_core.config import ModelConfig
+from tad_core.config import DecodeConfig, ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import ConfigError
 from tad_core.evaluation.answers import cut_before
@@ -57,7 +57,7 @@ class TadLM(LM):  # type: ignore[misc]
     def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: Any = None) -> Self:
         """Build from plain arguments: ``pretrained``, ``adapter``, and the fields of ``DecodeSpec``.
 
-        With a ``threshold`` the method is ``entropy``, without one token by token.
+        With a ``threshold`` the method is ``entropy``, without one token by token; other defaults are the pipeline's.
 
         Raises:
             ConfigError: for an argument that is not known.
@@ -87,8 +87,8 @@ class TadLM(LM):  # type: ignore[misc]
                 f"{', '.join(_MODEL_FIELDS)}, {', '.join(sorted(known))}"
             )
         if "threshold" in options:
-            options.setdefault("method", "entropy")
-        spec = DecodeSpec(**{"response_length": 256, "block_length": 32, **options})
+            options = {"method": "entropy", **options}
+        spec = DecodeSpec(**{"response_length": 256, **DecodeConfig().model_dump(), **options})
         generator = Generator.load(
             ModelConfig(**model), Path(adapter) if adapter else None, batch_size, workers
         )
