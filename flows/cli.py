@@ -165,6 +165,38 @@ def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug
     _guard(work, debug)
 
 
+@app.command(epilog=_epilog("plan", "tad plan configs/llada-8b.yaml --gpu h200 --gpus 8"))
+def plan(
+    config: Config,
+    gpu: Annotated[
+        str | None, typer.Option("--gpu", help="Plan for this GPU instead of this machine, e.g. h200, h100, a100.")
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", min=1, help="How many a host has; default: as many as the config uses.")
+    ] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Time a few forwards here first.")] = False,
+    no_data: Annotated[
+        bool, typer.Option("--no-data", help="Do not read the data: take the counts from the config.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    set_: Overrides = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Say what a run will take before it runs: samples, steps, hours, memory, disk. Exit code 1: it will not fit."""
+
+    def work() -> None:
+        loaded = _load(config, set_ or [], store)
+        from flows.plan import plan_run, print_plan
+
+        planned = plan_run(loaded, gpu, gpus, measure, not no_data)
+        print_plan(planned, as_json)
+        if planned.problems:
+            raise typer.Exit(FAILED)
+
+    _guard(work, debug)
+
+
 @app.command(epilog="Examples:\n\ntad resume\n\ntad resume configs/demo.yaml")
 def resume(
     config: Annotated[

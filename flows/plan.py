@@ -1,0 +1,74 @@
+"""``tad plan``: what a run will take, before it runs."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from tad_core.artifacts import Store
+from tad_core.config import TADConfig
+from tad_core.planning import Estimate, count, estimate, this_machine
+from tad_core.planning.machines import named_machine
+from tad_core.planning.shapes import shape_of
+from tad_core.planning.speeds import speeds_of, try_out
+
+
+def plan_run(
+    config: TADConfig, gpu: str | None, gpus: int | None, measure: bool, read_data: bool
+) -> Estimate:
+    """Count, look up or try the machine's speed, and estimate.
+
+    Raises:
+        ConfigError, ModelError: nothing can be planned.
+    """
+    shape, read_from = shape_of(config.model)
+    store = Store(config.store)
+    counts = count(config, store, read_data)
+    wanted = max(config.rollout.workers or 1, config.distill.processes)
+    machine = named_machine(gpu, gpus or wanted) if gpu else this_machine(config.store)
+    trial = try_out(config, shape, counts) if measure and not gpu else None
+    return estimate(
+        config, shape, read_from, counts, machine, speeds_of(config, shape, counts, machine, store, trial)
+    )
+
+
+def print_plan(plan: Estimate, as_json: bool) -> None:
+    """A table with what does not fit and what was assumed below it; or all of it as JSON."""
+    if as_json:
+        print(json.dumps(plan.as_dict(), indent=1))
+        return
+    console = Console()
+    table = Table(title=f"{plan.name} on {plan.machine}", title_justify="left")
+    for title in ("stage", "work", "time", "GPU hours", "memory, GiB", "speed from"):
+        table.add_column(title, justify="right" if title in ("time", "GPU hours", "memory, GiB") else "left")
+    for stage in plan.stages:
+        hours = f"{stage.gpu_hours:.1f}" if stage.gpu_hours is not None else ""
+        memory = f"{stage.memory_gib:.1f}" if stage.memory_gib else ""
+        table.add_row(stage.stage, stage.work, duration(stage.wall_s), hours, memory, stage.basis)
+    total = f"{plan.gpu_hours:.1f}" if plan.gpu_hours is not None else ""
+    table.add_row("all", "", duration(plan.wall_s), total, "", "", style="bold")
+    console.print(table)
+    console.print(
+        f"model: {plan.model}, {plan.parameters:,} parameters; disk: {plan.disk_gib:.1f} GiB", highlight=False
+    )
+    out = sum(n for reasons in plan.counts.left_out.values() for n in reasons.values())
+    console.print(
+        f"problems: {plan.counts.problems:,} ({out:,} left out), {plan.counts.kept:,} trajectories to train on, "
+        f"{plan.counts.states:,} states a model",
+        highlight=False,
+    )
+    for note in plan.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    for problem in plan.problems:
+        console.print(f"will not fit: {problem}", style="bold red", highlight=False, markup=False)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds, minutes or hours, as a person would say it."""
+    if seconds is None:
+        return "?"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,170 @@
+"""How much there is to do: problems, samples, states, steps, prompts, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from tad_core.artifacts import Store
+from tad_core.config import SourceConfig, TADConfig
+from tad_core.data.problem import Problem
+from tad_core.errors import ConfigError, TADError
+from tad_core.planning.shapes import PUBLISHED, is_here
+from tad_core.stages import evaluate as evaluate_stage
+from tad_core.stages import filter as filter_stage
+from tad_core.stages.collect import find_collection
+from tad_core.stages.pipeline import plan_of, trained_models
+
+#: Rows of the published data sets, where they are not read.
+_PUBLISHED_ROWS = {"gsm8k": 7473, "math": 7500}
+_PUBLISHED_TASKS = {"gsm8k": 1319, "minerva_math": 5000, "humaneval": 164, "mbpp": 500}
+#: Tokens of a prompt, where none can be made: GSM8K's and MATH's with and without their references.
+_STUDENT_TOKENS, _TEACHER_TOKENS, _TASK_TOKENS = 150.0, 300.0, 600.0
+_SAMPLED = 200
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The work of a run; tokens are means.
+
+    Attributes:
+        problems, compared: problems of the collection, and those also rolled out plainly.
+        left_out: rows that cannot be used, by source and reason.
+        samples, shards: rollouts and the files they go into.
+        programs: share of the problems that are judged by running a program.
+        kept: trajectories that training will see.
+        states, steps: of one training run.
+        models: how many are trained.
+        prompts: of one model's evaluation, once.
+        student, teacher, task: tokens of a prompt.
+        notes: what was assumed rather than counted.
+    """
+
+    problems: int
+    compared: int
+    left_out: dict[str, dict[str, int]]
+    samples: int
+    shards: int
+    programs: float
+    kept: int
+    states: int
+    steps: int
+    models: int
+    prompts: int
+    student: float
+    teacher: float
+    task: float
+    notes: list[str] = field(default_factory=list)
+
+
+def count(config: TADConfig, store: Store, read_data: bool = True) -> Counts:
+    """Count what the configuration asks for; where data or tokenizer are not to be had, say what was assumed.
+
+    Raises:
+        ConfigError: the configuration itself is wrong.
+    """
+    notes: list[str] = []
+    plan: Any = None
+    tasks: dict[str, list[Problem]] | None = None
+    if read_data and config.model.path in PUBLISHED and not is_here(config.model):
+        notes.append("the checkpoint is not on this machine: how many problems it has room for is not known")
+    elif read_data:
+        try:
+            plan = plan_of(config, store)
+            tasks = evaluate_stage.load_tasks(config)
+        except ConfigError:
+            raise
+        except TADError as error:
+            first = str(error).splitlines()[0]
+            notes.append(f"data or checkpoint are not to be had here, sizes are assumed: {first}")
+    problems = len(plan.ordered) if plan else sum(_assumed(source, notes) for source in config.data)
+    compared = min(config.rollout.compare_plain, problems)
+    samples = (problems + compared) * config.rollout.samples
+    size = config.rollout.shard_size
+    shards = len(plan.shards) if plan else -(-problems // size) + -(-compared // size)
+    student, teacher, task = _tokens(config, plan.ordered if plan else None, tasks, notes)
+    kept = _kept(config, store, plan, problems * config.rollout.samples, notes)
+    per_epoch = min(config.distill.states_per_trajectory, config.rollout.response_length) * kept
+    batch = config.distill.global_batch_size
+    steps = config.distill.max_steps or max(1, round(per_epoch * config.distill.epochs / batch))
+    return Counts(
+        problems=problems,
+        compared=compared,
+        left_out=plan.left_out if plan else {},
+        samples=samples,
+        shards=shards,
+        programs=_programs(config, plan),
+        kept=kept,
+        states=steps * batch,
+        steps=steps,
+        models=len(trained_models(config)),
+        prompts=sum(map(len, tasks.values()))
+        if tasks
+        else sum(_assumed_task(t, notes) for t in config.evaluate.tasks),
+        student=student,
+        teacher=teacher,
+        task=task,
+        notes=notes,
+    )
+
+
+def _assumed(source: SourceConfig, notes: list[str]) -> int:
+    known = source.count or _PUBLISHED_ROWS.get(source.source)
+    if known is None:
+        notes.append(f"data {source.name}: its size is not known, 10,000 is assumed")
+    return known or 10_000
+
+
+def _assumed_task(task: SourceConfig, notes: list[str]) -> int:
+    name = str(task.options.get("task", task.source))
+    known = task.count or next((n for key, n in _PUBLISHED_TASKS.items() if name.startswith(key)), None)
+    if known is None:
+        notes.append(f"evaluate.tasks {task.name}: its size is not known, 1,000 is assumed")
+    return known or 1_000
+
+
+def _programs(config: TADConfig, plan: Any) -> float:
+    if plan:
+        return fmean(problem.kind == "code" for problem in plan.ordered)
+    code = [source.source in ("kodcode", "pyfunc") for source in config.data]
+    return fmean(code)
+
+
+def _tokens(
+    config: TADConfig,
+    problems: Sequence[Problem] | None,
+    tasks: dict[str, list[Problem]] | None,
+    notes: list[str],
+) -> tuple[float, float, float]:
+    """Mean tokens of the student's, the teacher's and the evaluation's prompts, over a sample of the problems."""
+    if not problems or tasks is None:
+        notes.append(
+            f"prompts of {_STUDENT_TOKENS:g} (student), {_TEACHER_TOKENS:g} (teacher) and {_TASK_TOKENS:g} "
+            "(evaluation) tokens are assumed"
+        )
+        return _STUDENT_TOKENS, _TEACHER_TOKENS, _TASK_TOKENS
+    from tad_core.checkpoint import load_tokenizer
+    from tad_core.data import prompts
+    from tad_core.evaluation.prompting import encode
+
+    tokenizer = load_tokenizer(config.model)
+    some = [problems[i] for i in range(0, len(problems), max(1, len(problems) // _SAMPLED))]
+    asked = [problem for task in tasks.values() for problem in task[:: max(1, len(task) // _SAMPLED)]]
+    return (
+        fmean(len(prompts.student_prompt(tokenizer, problem)) for problem in some),
+        fmean(len(prompts.teacher_prompt(tokenizer, problem, "privileged")) for problem in some),
+        fmean(len(encode(tokenizer, problem)) for problem in asked),
+    )
+
+
+def _kept(config: TADConfig, store: Store, plan: Any, most: int, notes: list[str]) -> int:
+    """Trajectories that pass: counted where the filter has run, else all of them."""
+    collection = find_collection(plan, store) if plan else None
+    if collection is not None:
+        done = store.find(filter_stage.STAGE, filter_stage.key(config, plan), [collection])
+        if done is not None:
+            return int(done.manifest.info["kept"])
+    notes.append(f"how many trajectories pass is not known before they are judged: all {most:,} are assumed")
+    return most

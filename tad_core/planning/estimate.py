@@ -1,0 +1,249 @@
+"""The plan itself: what each stage does, how long it takes, what it needs, and whether that is there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tad_core.config import TADConfig
+from tad_core.planning.counts import Counts
+from tad_core.planning.machines import Machine
+from tad_core.planning.memory import decoding_gib, too_much, training_gib, weights_gib
+from tad_core.planning.shapes import GIB, Shape
+from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
+
+#: Tokens a forward of multi-block decoding at any threshold, since it is not known before: the paper has 4 to 9.
+ASSUMED_TPF = 4.0
+
+
+@dataclass(frozen=True)
+class StageEstimate:
+    """One stage.
+
+    Attributes:
+        stage: its name.
+        work: what it does, in words.
+        wall_s: seconds; None where the machine's speed is not known.
+        gpu_hours: of all its GPUs together; None without a GPU or a known speed.
+        memory_gib: peak on one device; on a CPU of all processes together.
+        basis: where the speed comes from.
+    """
+
+    stage: str
+    work: str
+    wall_s: float | None
+    gpu_hours: float | None
+    memory_gib: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes:
+        name, machine, model: the set-up, where it would run, and what was read of the model.
+        counts: problems, samples, states, steps.
+        stages: in order.
+        disk_gib: that the store will take.
+        problems: what will not fit, each with what to change.
+        notes: what was assumed.
+    """
+
+    name: str
+    machine: str
+    model: str
+    parameters: int
+    counts: Counts
+    stages: list[StageEstimate]
+    disk_gib: float
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def wall_s(self) -> float | None:
+        """All stages, one after the other; None if one of them is not known."""
+        known = [stage.wall_s for stage in self.stages]
+        return None if any(s is None for s in known) else sum(s for s in known if s is not None)
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """All stages together; None without a GPU or where a speed is not known."""
+        known = [stage.gpu_hours for stage in self.stages if stage.gpu_hours is not None]
+        return sum(known) if known else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "wall_s": self.wall_s, "gpu_hours": self.gpu_hours}
+
+
+def estimate(
+    config: TADConfig, shape: Shape, read_from: str, counts: Counts, machine: Machine, speeds: Speeds
+) -> Estimate:
+    """Put it together; pure arithmetic."""
+    stages = [
+        _collect(config, shape, counts, machine, speeds.rollout),
+        StageEstimate(
+            "filter",
+            f"{counts.samples:,} texts, {counts.programs:.0%} of them programs",
+            counts.samples * speeds.text_s,
+            None,
+            0.0,
+            speeds.judged,
+        ),
+        _calibrate(config, shape, counts, machine, speeds.decode),
+        _distill(config, shape, counts, machine, speeds.train),
+        _evaluate(config, shape, counts, machine, speeds.decode),
+    ]
+    disk = disk_gib(config, shape, counts)
+    notes = [*counts.notes]
+    if config.rollout.finish_early:
+        notes.append("rollouts are counted with every step; those whose text ends early take less")
+    notes.append(
+        f"multi-block decoding is counted at {ASSUMED_TPF:g} tokens a forward, which only the run can tell"
+    )
+    if any(stage.wall_s is None for stage in stages):
+        notes.append(
+            "how fast this machine is at it is not known: --measure tries it, --gpu NAME plans for another"
+        )
+    return Estimate(
+        name=config.name,
+        machine=machine.title,
+        model=f"{config.model.path} ({read_from})",
+        parameters=shape.parameters,
+        counts=counts,
+        stages=stages,
+        disk_gib=disk,
+        problems=_problems(config, shape, counts, machine, stages, disk),
+        notes=notes,
+    )
+
+
+def disk_gib(config: TADConfig, shape: Shape, counts: Counts) -> float:
+    """Trajectories, and of each model its adapter and two checkpoints with optimizer state, all in float32."""
+    lora = 4 * shape.lora(config.distill.lora)
+    trajectories = counts.samples * (12 * config.rollout.response_length + 8192)
+    return ((64 << 20) + trajectories + counts.models * lora + 2 * 3 * lora * bool(counts.models)) / GIB
+
+
+def _collect(
+    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, pace: Pace | None
+) -> StageEstimate:
+    rollout = config.rollout
+    workers = (rollout.workers or max(1, machine.count)) * rollout.hosts
+    forwards = counts.samples / rollout.batch_size * rollout.response_length
+    memory = decoding_gib(config, shape, rollout.batch_size, counts.teacher)
+    return _stage(
+        "collect",
+        f"{counts.samples:,} samples in {counts.shards:,} shards, {workers} worker{'s' * (workers > 1)}",
+        pace,
+        counts.samples * sample_flops(config, shape, counts),
+        forwards,
+        workers,
+        machine,
+        memory * (1 if machine.gpu else (rollout.workers or 1)),
+    )
+
+
+def _calibrate(
+    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, pace: Pace | None
+) -> StageEstimate:
+    settings, length = config.calibrate, config.rollout.response_length
+    work = settings.states * shape.forward(counts.student + length, length / 2)
+    memory = decoding_gib(config, shape, settings.batch_size, counts.student)
+    forwards = settings.states / settings.batch_size
+    return _stage("calibrate", f"{settings.states:,} states", pace, work, forwards, 1, machine, memory)
+
+
+def _distill(
+    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, pace: Pace | None
+) -> StageEstimate:
+    distill = config.distill
+    devices = distill.processes * distill.nodes
+    states = counts.states * counts.models
+    memory = training_gib(config, shape, counts, distill.micro_batch_size, distill.gradient_checkpointing)
+    return _stage(
+        "distill",
+        f"{counts.models} x {counts.steps:,} steps of {distill.global_batch_size} states, {devices} process"
+        + "es" * (devices > 1),
+        pace,
+        states * state_flops(config, shape, counts),
+        4 * states / distill.micro_batch_size,  # a backward pass takes about as long as two forwards
+        devices,
+        machine,
+        memory if counts.models else weights_gib(config, shape),
+    )
+
+
+def _evaluate(
+    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, pace: Pace | None
+) -> StageEstimate:
+    settings, length = config.evaluate, config.rollout.response_length
+    forwards = counts.prompts * len(settings.models) * length * (1 + len(settings.thresholds) / ASSUMED_TPF)
+    one = shape.forward(counts.task + length, settings.decode.block_length)
+    workers = 1 if machine.gpu else settings.workers or _cores()
+    return _stage(
+        "evaluate",
+        f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways",
+        pace,
+        forwards * one,
+        forwards / settings.batch_size,
+        workers,
+        machine,
+        decoding_gib(config, shape, settings.batch_size, counts.task),
+    )
+
+
+def _stage(
+    name: str,
+    work: str,
+    pace: Pace | None,
+    flops: float,
+    forwards: float,
+    devices: int,
+    machine: Machine,
+    memory_gib: float,
+) -> StageEstimate:
+    wall_s = pace.seconds(flops, forwards) / devices if pace else None
+    gpu_hours = wall_s * devices / 3600 if wall_s is not None and machine.gpu else None
+    return StageEstimate(name, work, wall_s, gpu_hours, memory_gib, pace.source if pace else "not known")
+
+
+def _problems(
+    config: TADConfig,
+    shape: Shape,
+    counts: Counts,
+    machine: Machine,
+    stages: list[StageEstimate],
+    disk: float,
+) -> list[str]:
+    found: list[str] = []
+    if machine.gpu:
+        found += too_much(config, shape, counts, machine.memory_gib)
+    else:
+        for stage, field_name in (("collect", "rollout.workers"), ("distill", "distill.micro_batch_size")):
+            need = next(s.memory_gib for s in stages if s.stage == stage)
+            if need > machine.memory_gib:
+                found.append(
+                    f"{stage} needs {need:.0f} GiB of this machine's {machine.memory_gib:.0f}; lower {field_name}, "
+                    "or plan for a GPU with --gpu"
+                )
+    for field_name, wanted in (
+        ("rollout.workers", config.rollout.workers),
+        ("distill.processes", config.distill.processes),
+    ):
+        if machine.gpu and wanted and wanted > machine.count:
+            found.append(
+                f"{field_name} {wanted} needs as many GPUs and there are {machine.count}; set it to {machine.count}"
+            )
+    if machine.free_disk_gib is not None and disk > machine.free_disk_gib:
+        found.append(
+            f"the store takes about {disk:.1f} GiB and {machine.free_disk_gib:.1f} are free; set store to another disk"
+        )
+    return found
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

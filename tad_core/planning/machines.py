@@ -1,0 +1,128 @@
+"""What machines can do: the one this runs on, and some GPUs by name.
+
+A GPU's speed for us is not its peak. What share of the peak is reached was measured on one H200 with LLaDA-8B
+(random weights, bfloat16, prompts of 300 tokens in the rollout and of 150 for the student, response 256, blocks of
+32), and is taken for other GPUs too: it is a guess there, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tad_core.errors import ConfigError
+from tad_core.planning.shapes import GIB, PUBLISHED, read_shape
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One accelerator, from its maker's data sheet.
+
+    Attributes:
+        title: full name.
+        bf16_tflops: dense peak, without sparsity, in TFLOP/s.
+        memory_gib: what a program finds, in GiB.
+        bandwidth_tb_s: of its memory, in TB/s.
+    """
+
+    title: str
+    bf16_tflops: float
+    memory_gib: float
+    bandwidth_tb_s: float
+
+
+#: Data sheets of NVIDIA: H200 and H100 (Tensor Core GPU), A100, L40S, GeForce RTX 4090 (Ada architecture paper), B200.
+GPUS = {
+    "b200": Gpu("NVIDIA B200", 2250, 178, 8.0),
+    "h200": Gpu("NVIDIA H200 SXM", 989, 139, 4.8),
+    "h100": Gpu("NVIDIA H100 SXM 80 GB", 989, 79, 3.35),
+    "a100": Gpu("NVIDIA A100 SXM 80 GB", 312, 79, 2.04),
+    "a100-40": Gpu("NVIDIA A100 SXM 40 GB", 312, 39, 1.56),
+    "l40s": Gpu("NVIDIA L40S", 362, 44, 0.86),
+    "rtx4090": Gpu("NVIDIA GeForce RTX 4090", 165, 23.5, 1.01),
+}
+
+# --- what was measured on the H200, from which the shares of the peak follow -------------------------
+_SHAPE = read_shape(PUBLISHED["GSAI-ML/LLaDA-8B-Instruct"])
+_PEAK = GPUS["h200"].bf16_tflops * 1e12
+_LENGTH, _PROMPT, _STUDENT = 256, 300, 150
+#: samples an hour of a plain loop, batch 32, every step computed, logits for all positions, not compiled
+MEASURED_ROLLOUT_PER_H = 682.0
+#: states a second at 4 a forward, the teacher sharing the student's weights: as it is, and with compiled layers
+MEASURED_STATES_PER_S = {False: 17.8, True: 25.3}
+#: seconds that one bare forward of the 32 layers takes at least, since its kernels are started one by one
+MEASURED_LAUNCH_S = 27.5e-3 / _SHAPE.layers
+
+
+def rollout_share() -> float:
+    """Share of the bf16 peak that token-by-token decoding in batches reached."""
+    sample = _LENGTH * _SHAPE.forward(_PROMPT + _LENGTH, _PROMPT + _LENGTH)
+    return MEASURED_ROLLOUT_PER_H / 3600 * sample / _PEAK
+
+
+def training_share(compiled: bool) -> float:
+    """Share of the bf16 peak that training reached."""
+    state = _SHAPE.trained_state(_STUDENT + _LENGTH, _PROMPT + _LENGTH, _LENGTH, 0)
+    return MEASURED_STATES_PER_S[compiled] * state / _PEAK
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run would run.
+
+    Attributes:
+        title: for the reader.
+        gpu: what its accelerators are; None for CPUs alone.
+        count: accelerators of one host.
+        memory_gib: of one accelerator, or of the host where there is none.
+        free_disk_gib: where the store lies; None where that is not known.
+    """
+
+    title: str
+    gpu: Gpu | None
+    count: int
+    memory_gib: float
+    free_disk_gib: float | None = None
+
+
+def named_machine(name: str, count: int) -> Machine:
+    """A host with ``count`` GPUs of a name.
+
+    Raises:
+        ConfigError: a name that is not in the table.
+    """
+    gpu = GPUS.get(name.lower())
+    if gpu is None:
+        raise ConfigError(f"--gpu: {name!r} is not known; use one of {', '.join(GPUS)}")
+    return Machine(f"{count} x {gpu.title}", gpu, count, gpu.memory_gib)
+
+
+def this_machine(store: str) -> Machine:
+    """The host this runs on. Asks torch for GPUs only where a driver is installed."""
+    free = None if "://" in store else _free_gib(Path(store))
+    if Path("/dev/nvidiactl").exists():
+        import torch
+
+        if torch.cuda.is_available():
+            title, memory = torch.cuda.get_device_name(0), torch.cuda.mem_get_info(0)[1] / GIB
+            known = [gpu for gpu in GPUS.values() if _same(gpu, title, memory)]
+            count = torch.cuda.device_count()
+            gpu = known[0] if known else Gpu(title, 0.0, memory, 0.0)
+            return Machine(f"{count} x {title}", gpu, count, memory, free)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(f"this machine, {cores} CPU cores", None, 0, memory, free)
+
+
+def _same(gpu: Gpu, title: str, memory_gib: float) -> bool:
+    model = gpu.title.split()[1] if "GeForce" not in gpu.title else "4090"
+    return model in title and abs(gpu.memory_gib - memory_gib) < 0.1 * gpu.memory_gib
+
+
+def _free_gib(folder: Path) -> float:
+    folder = folder.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / GIB

@@ -1,0 +1,86 @@
+"""Peak memory of each stage on one device, and what to change where it is too much."""
+
+from __future__ import annotations
+
+from tad_core.config import TADConfig
+from tad_core.planning.counts import Counts
+from tad_core.planning.shapes import GIB, Shape
+
+#: Of the memory there is, what may be planned with: the rest goes to the driver, to fragments and to chance.
+USABLE = 0.94
+#: Copies of a block of logits that sampling holds: float32 logits, their probabilities, the noise.
+_SAMPLER_COPIES = 3
+#: Copies of a row of logits in the loss: both models' and both gradients'.
+_LOSS_COPIES = 4
+
+
+def weights_gib(config: TADConfig, shape: Shape) -> float:
+    """The model itself."""
+    return shape.parameters * _item(config) / GIB
+
+
+def decoding_gib(config: TADConfig, shape: Shape, batch: int, prompt: float) -> float:
+    """Rollout or evaluation of ``batch`` samples together."""
+    tokens = batch * (prompt + config.rollout.response_length)
+    logits = _SAMPLER_COPIES * 4 * batch * config.rollout.block_length * shape.vocabulary
+    return weights_gib(config, shape) + (shape.passing_bytes(tokens, _item(config)) + logits) / GIB
+
+
+def training_gib(config: TADConfig, shape: Shape, counts: Counts, micro: int, recompute: bool) -> float:
+    """One training process: weights shared by student and teacher, adapter, optimizer, activations, logits."""
+    distill, length = config.distill, config.rollout.response_length
+    lora = shape.lora(distill.lora)
+    devices = distill.processes * distill.nodes if distill.deepspeed else 1  # ZeRO-2 shares these out
+    adapter = 4 * lora + (4 + 8) * lora / devices  # float32: parameters; gradients and Adam's two moments
+    item = 2 if distill.bf16 and config.model.dtype == "bfloat16" else 4
+    tokens = micro * (counts.student + length)
+    activations = shape.kept_bytes(tokens, item, distill.lora.dropout > 0, recompute)
+    teacher = shape.passing_bytes(micro * (counts.teacher + length), item)
+    logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
+    return weights_gib(config, shape) + (adapter + activations + teacher + logits) / GIB
+
+
+def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) -> list[str]:
+    """For each stage that needs more than ``limit_gib``: which field to change, to what."""
+    limit = USABLE * limit_gib
+    found: list[str] = []
+    if weights_gib(config, shape) > limit:
+        needs = f"the weights alone take {weights_gib(config, shape):.0f} GiB of {limit_gib:.0f}"
+        remedy = "set model.dtype to bfloat16" if _item(config) == 4 else "use a GPU with more memory"
+        return [f"{needs}; {remedy}"]
+    for field, batch, prompt in (
+        ("rollout.batch_size", config.rollout.batch_size, counts.teacher),
+        ("evaluate.batch_size", config.evaluate.batch_size, counts.task),
+    ):
+        if (need := decoding_gib(config, shape, batch, prompt)) > limit:
+            fits = next(
+                (b for b in range(batch - 1, 0, -1) if decoding_gib(config, shape, b, prompt) <= limit), 0
+            )
+            remedy = f"set it to {fits}" if fits else "even 1 is too much: use a GPU with more memory"
+            found.append(f"{field} {batch} needs {need:.0f} GiB of {limit_gib:.0f}; {remedy}")
+    distill = config.distill
+    micro, recompute = distill.micro_batch_size, distill.gradient_checkpointing
+    need = training_gib(config, shape, counts, micro, recompute)
+    if counts.models and need > limit:
+        smaller = [m for m in range(micro, 0, -1) if micro % m == 0]
+        found.append(
+            f"distill.micro_batch_size {micro} needs {need:.0f} GiB of {limit_gib:.0f}; "
+            + _remedy(config, shape, counts, limit, smaller)
+        )
+    return found
+
+
+def _remedy(config: TADConfig, shape: Shape, counts: Counts, limit: float, sizes: list[int]) -> str:
+    for recompute in {False: (False, True), True: (True,)}[config.distill.gradient_checkpointing]:
+        for micro in sizes:
+            need = training_gib(config, shape, counts, micro, recompute)
+            if need <= limit:
+                also = " and distill.gradient_checkpointing to true" if recompute else ""
+                return f"set it to {micro}{also} ({need:.0f} GiB)"
+    if not config.distill.deepspeed and config.distill.processes > 1:
+        return "set distill.deepspeed to configs/deepspeed/zero2.json, which shares the optimizer out"
+    return "even 1 with gradient checkpointing is too much: use a GPU with more memory"
+
+
+def _item(config: TADConfig) -> int:
+    return 2 if config.model.dtype == "bfloat16" else 4

@@ -1,0 +1,154 @@
+"""Parameters, floating-point operations and bytes of a model, from the dimensions in its config.json.
+
+A multiplication and an addition count as two operations. Sequences are B, tokens of one S, of a response L.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tad_core.checkpoint import INDEX, check_model
+from tad_core.config import LoraConfig, ModelConfig
+from tad_core.errors import ModelError
+
+GIB = 2**30
+#: Dimensions of the published checkpoints, for a plan on a machine that does not have them: their config.json.
+_LLADA_8B = {"model_type": "llada", "d_model": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 32,
+             "mlp_hidden_size": 12288, "embedding_size": 126464}  # fmt: skip
+_DREAM_7B = {"model_type": "Dream", "hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28,
+             "num_key_value_heads": 4, "intermediate_size": 18944, "vocab_size": 152064}  # fmt: skip
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "GSAI-ML/LLaDA-8B-Base": _LLADA_8B,
+    "GSAI-ML/LLaDA-8B-Instruct": _LLADA_8B,
+    "Dream-org/Dream-v0-Base-7B": _DREAM_7B,
+    "Dream-org/Dream-v0-Instruct-7B": _DREAM_7B,
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The dimensions that cost something.
+
+    Attributes:
+        width: of the residual stream.
+        layers: transformer blocks.
+        key_width: of keys and of values, over all their heads.
+        mlp: inner width of the feed-forward part.
+        vocabulary: rows of the embedding and of the head.
+        qkv_bias: whether queries, keys and values have a bias.
+    """
+
+    width: int
+    layers: int
+    key_width: int
+    mlp: int
+    vocabulary: int
+    qkv_bias: bool = False
+
+    @property
+    def layer_weights(self) -> int:
+        """Weights of the matrices of one layer."""
+        attention = 2 * self.width * self.width + 2 * self.width * self.key_width
+        return attention + 3 * self.width * self.mlp
+
+    @property
+    def parameters(self) -> int:
+        """All of them; embedding and head are not tied."""
+        biases = (self.width + 2 * self.key_width) if self.qkv_bias else 0
+        layer = self.layer_weights + 2 * self.width + biases
+        return self.layers * layer + 2 * self.vocabulary * self.width + self.width
+
+    def lora(self, config: LoraConfig) -> int:
+        """Parameters of an adapter: ``rank x (in + out)`` for each matrix that is adapted."""
+        d, kv, m = self.width, self.key_width, self.mlp
+        sizes = {"q": 2 * d, "k": d + kv, "v": d + kv, "o": 2 * d, "gate": d + m, "up": d + m, "down": d + m}
+        return self.layers * config.rank * sum(sizes[role] for role in config.roles)
+
+    def forward(self, tokens: float, rows: float, sequences: float = 1.0) -> float:
+        """Operations of one forward of ``sequences`` of ``tokens`` each, with logits for ``rows`` rows in all."""
+        linear = 2 * self.layers * self.layer_weights * tokens
+        attention = 4 * self.layers * self.width * tokens * tokens
+        return sequences * (linear + attention) + 2 * self.vocabulary * self.width * rows
+
+    def trained_state(
+        self, student: float, teacher: float, response: int, lora: int, recompute: bool = False
+    ) -> float:
+        """Operations of one state in training.
+
+        The student's forward, its backward through frozen weights (activations alone: as much again, attention
+        twice) and through the adapter, and the teacher's forward where there is one (``teacher`` tokens, or 0).
+        A state has half of the response masked on average; logits are taken at masked rows only.
+        """
+        rows = response / 2
+        attention = 4 * self.layers * self.width * student * student
+        total = self.forward(student, rows) * 2 + attention + 6 * lora * student
+        if teacher:
+            total += self.forward(teacher, rows)
+        return total + (self.forward(student, 0) if recompute else 0.0)
+
+    def kept_bytes(self, tokens: float, item: int, dropout: bool, recompute: bool) -> float:
+        """Bytes of activations that the backward pass of ``tokens`` tokens needs, ``item`` bytes a number."""
+        # In and out of two norms, queries, keys, values, the rotated two, attention's output, the residual; gate, up,
+        # its activation, their product. With dropout also each adapter's own input, and which of it was dropped.
+        layer = item * (10 * self.width + 4 * self.mlp)
+        if dropout:
+            layer += (item + 1) * (6 * self.width + self.mlp)
+        if recompute:
+            return tokens * (self.layers * item * self.width + layer)
+        return tokens * self.layers * layer
+
+    def passing_bytes(self, tokens: float, item: int) -> float:
+        """Bytes of the activations that a forward without gradient holds at a time."""
+        return tokens * item * (6 * self.width + 3 * self.mlp)
+
+
+def shape_of(model: ModelConfig) -> tuple[Shape, str]:
+    """The shape of a checkpoint and where it was read; of a published one that is not here, from its table.
+
+    Raises:
+        ModelError: neither here nor known.
+    """
+    if model.path in PUBLISHED and not is_here(model):
+        return read_shape(
+            PUBLISHED[model.path]
+        ), "published dimensions; the checkpoint is not on this machine"
+    return read_shape(check_model(model)), "config.json"
+
+
+def is_here(model: ModelConfig) -> bool:
+    """Whether the checkpoint is on this machine: a plan must not be what downloads it."""
+    if Path(model.path).expanduser().is_dir():
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
+    if not isinstance(found, str):
+        return False
+    folder = Path(found).parent
+    index = folder / INDEX
+    if not index.is_file():
+        return any(folder.glob("*.safetensors"))
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((folder / name).exists() for name in shards)
+
+
+def read_shape(fields: Mapping[str, Any]) -> Shape:
+    """The shape that a config.json describes."""
+    if fields.get("model_type") == "Dream":
+        names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+                 "intermediate_size", "vocab_size")  # fmt: skip
+    else:
+        names = ("d_model", "n_layers", "n_heads", "n_kv_heads", "mlp_hidden_size", "embedding_size")
+    numbers = [fields.get(name) for name in names]
+    width, layers, heads, kv_heads, mlp, vocabulary = numbers
+    vocabulary = vocabulary or fields.get("vocab_size")
+    if not all(isinstance(n, int) for n in (width, layers, heads, mlp, vocabulary)):
+        missing = [name for name, number in zip(names, numbers, strict=True) if not isinstance(number, int)]
+        raise ModelError(f"model.path: config.json does not say {', '.join(missing)}; nothing can be planned")
+    assert width and layers and heads and mlp and vocabulary
+    key_width = (kv_heads or heads) * (width // heads)
+    return Shape(width, layers, key_width, mlp, vocabulary, fields.get("model_type") == "Dream")

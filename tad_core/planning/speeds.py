@@ -1,0 +1,220 @@
+"""How fast a machine is at each kind of work: from earlier runs in the store, from a short trial, or from a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tad_core.artifacts import Manifest, Store, read_manifest
+from tad_core.artifacts.files import list_names, read_bytes
+from tad_core.config import TADConfig, parse_config
+from tad_core.errors import ConfigError
+from tad_core.planning.counts import Counts
+from tad_core.planning.machines import MEASURED_LAUNCH_S, Machine, rollout_share, training_share
+from tad_core.planning.shapes import Shape
+from tad_core.settings import CONFIG_NAME
+
+#: Seconds of one core for a text: docs/results/verify.md (7,000 pairs and about 60 programs a second on two).
+_MATH_S, _CODE_S = 1 / 3500, 1 / 30
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast one device, or one process on a CPU, does one kind of work.
+
+    Attributes:
+        flops_per_s: operations a second, sustained.
+        forward_s: what one forward takes at least, in seconds.
+        source: where the figure comes from.
+    """
+
+    flops_per_s: float
+    source: str
+    forward_s: float = 0.0
+
+    def seconds(self, flops: float, forwards: float) -> float:
+        """Time for some work that takes so many forwards."""
+        return max(flops / self.flops_per_s, forwards * self.forward_s)
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """The pace of each kind of work; None where nothing is known.
+
+    Attributes:
+        rollout, train, decode: of one worker, device or process.
+        text_s: seconds to judge one text, all workers together.
+        judged: where that comes from.
+    """
+
+    rollout: Pace | None
+    train: Pace | None
+    decode: Pace | None
+    text_s: float
+    judged: str
+
+
+def speeds_of(
+    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, store: Store, trial: Pace | None = None
+) -> Speeds:
+    """The best that is known: a trial just made, earlier runs with the same model here, the GPU's data sheet."""
+    cores = max(1, min(config.filter.workers, 64))
+    text_s = (counts.programs * _CODE_S + (1 - counts.programs) * _MATH_S) / cores
+    sheet = _from_sheet(config, shape, machine)
+    if (
+        machine.free_disk_gib is None and machine.gpu is not None
+    ):  # a machine by name: nothing here was run on it
+        return Speeds(*sheet, text_s=text_s, judged="docs/results/verify.md")
+    seen = _from_store(config, shape, counts, machine, store)
+    judged = seen.pop("judge", None)
+    rollout, train, decode = (
+        trial or seen.get(kind) or known for kind, known in zip(_KINDS, sheet, strict=True)
+    )
+    return Speeds(
+        rollout,
+        train,
+        decode,
+        text_s=judged.flops_per_s if judged else text_s,
+        judged=judged.source if judged else "docs/results/verify.md",
+    )
+
+
+_KINDS = ("rollout", "train", "decode")
+
+
+def _from_sheet(
+    config: TADConfig, shape: Shape, machine: Machine
+) -> tuple[Pace | None, Pace | None, Pace | None]:
+    gpu = machine.gpu
+    if gpu is None or not gpu.bf16_tflops:
+        return None, None, None
+    item = 2 if config.model.dtype == "bfloat16" else 4
+    peak = gpu.bf16_tflops * 1e12 * (1 if item == 2 else 0.5)
+    floor = max(shape.layers * MEASURED_LAUNCH_S, shape.parameters * item / (gpu.bandwidth_tb_s * 1e12))
+    compiled = config.distill.compile
+    share, train = rollout_share(), training_share(compiled)
+    guess = "" if gpu.title.startswith("NVIDIA H200") else ", taken over to this GPU"
+    how = "compiled" if compiled else "not compiled"
+    decoding = Pace(
+        share * peak, f"{share:.0%} of peak, as measured on an H200 (batch 32, not compiled){guess}", floor
+    )
+    training = Pace(
+        train * peak, f"{train:.0%} of peak, as measured on an H200 (4 states, {how}){guess}", floor
+    )
+    return decoding, training, decoding
+
+
+# --- earlier runs -----------------------------------------------------------------------------------
+
+
+def _from_store(
+    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, store: Store
+) -> dict[str, Pace]:
+    """The newest finished runs of each stage in the store with this model on a machine like this."""
+    found: dict[str, tuple[str, Pace]] = {}
+    for stage, kind in (
+        ("collect", "rollout"),
+        ("distill", "train"),
+        ("evaluate", "decode"),
+        ("filter", "judge"),
+    ):
+        for manifest, settings in _runs(config, machine, store, stage):
+            pace = _pace(stage, manifest, settings, shape, counts)
+            if pace and manifest.created_at > found.get(kind, ("", None))[0]:
+                found[kind] = (manifest.created_at, pace)
+    return {kind: pace for kind, (_, pace) in found.items()}
+
+
+def _runs(
+    config: TADConfig, machine: Machine, store: Store, stage: str
+) -> Iterator[tuple[Manifest, TADConfig]]:
+    for name in sorted(list_names(f"{store.root}/{stage}")):
+        url = store.url(stage, name)
+        manifest = read_manifest(url)
+        if manifest is None:
+            continue
+        try:
+            settings = parse_config(yaml.safe_load(read_bytes(f"{url}/{CONFIG_NAME}") or b""))
+        except (OSError, ConfigError, yaml.YAMLError, TypeError):
+            continue  # of an earlier version
+        here = bool(manifest.hardware.get("gpus")) == (machine.gpu is not None) or stage in (
+            "filter",
+            "collect",
+        )
+        same = (settings.model.path, settings.model.dtype) == (config.model.path, config.model.dtype)
+        if same and here:
+            yield manifest, settings
+
+
+def _pace(stage: str, manifest: Manifest, settings: TADConfig, shape: Shape, counts: Counts) -> Pace | None:
+    info, source = manifest.info, f"measured here: {stage}/{manifest.fingerprint[:8]}"
+    length = settings.rollout.response_length
+    if stage == "collect" and info.get("samples_per_s"):
+        return Pace(info["samples_per_s"] * sample_flops(settings, shape, counts), source)
+    if stage == "distill" and info.get("states_per_s") and info.get("mode") != "sft":
+        devices = settings.distill.processes * settings.distill.nodes
+        return Pace(info["states_per_s"] * state_flops(settings, shape, counts) / devices, source)
+    if stage == "evaluate" and info.get("points"):
+        points: list[dict[str, Any]] = info["points"]
+        seconds = sum(p["forwards"] * p["tpf"] / p["tokens_per_s"] for p in points if p["tokens_per_s"])
+        forwards = sum(p["forwards"] for p in points)
+        one = shape.forward(counts.task + length, settings.rollout.block_length)
+        return Pace(forwards * one / seconds, source) if seconds else None
+    if stage == "filter" and info.get("judge_s") and info.get("rows"):
+        return Pace(info["judge_s"] / info["rows"], source)
+    return None
+
+
+def sample_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:
+    """Operations of one rollout with every step computed; fewer where the end of the text comes early."""
+    length = config.rollout.response_length
+    return length * shape.forward(counts.teacher + length, config.rollout.block_length)
+
+
+def state_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:
+    """Operations of one state in training."""
+    length, distill = config.rollout.response_length, config.distill
+    return shape.trained_state(
+        counts.student + length,
+        counts.teacher + length,
+        length,
+        shape.lora(distill.lora),
+        distill.gradient_checkpointing,
+    )
+
+
+# --- a short trial ----------------------------------------------------------------------------------
+
+
+def try_out(config: TADConfig, shape: Shape, counts: Counts, forwards: int = 4) -> Pace:
+    """Time a few forwards of one batch on the configured device; loads the model.
+
+    Raises:
+        ModelError: the checkpoint is not here.
+    """
+    import torch
+
+    from tad_core.models.loading import load_model
+
+    model = load_model(config.model)
+    tokens = round(counts.teacher) + config.rollout.response_length
+    batch = config.rollout.batch_size
+    ids_BL = torch.full((batch, tokens), model.mask_token_id, device=model.device)
+    mask_BL = torch.ones_like(ids_BL, dtype=torch.bool)
+    times = []
+    with torch.inference_mode():
+        for _ in range(forwards):
+            started = time.perf_counter()
+            hidden_BLD = model.hidden(ids_BL, mask_BL)
+            model.head(hidden_BLD[:, -config.rollout.block_length :])
+            if ids_BL.is_cuda:
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - started)
+    work = shape.forward(tokens, config.rollout.block_length, batch)
+    return Pace(
+        work / min(times), f"measured now: the fastest of {forwards} forwards of {batch} x {tokens} tokens"
+    )

@@ -1,0 +1,168 @@
+"""The plan as a whole: work counted from the configuration, speed from earlier runs, what does not fit named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tad_core.artifacts import Store
+from tad_core.config import TADConfig, dump_config, load_config
+from tad_core.planning import Estimate, Machine, count, estimate
+from tad_core.planning.machines import GPUS, named_machine
+from tad_core.planning.memory import too_much, training_gib
+from tad_core.planning.shapes import shape_of
+from tad_core.planning.speeds import Speeds, sample_flops, speeds_of, state_flops
+from tad_core.settings import CONFIG_NAME
+from tests.tad_core.planning.common import counts_of, llada_8b
+
+CPU = Machine("a laptop", None, 0, 16.0, 100.0)
+
+
+def demo(*overrides: str) -> TADConfig:
+    return load_config("configs/demo.yaml", overrides)
+
+
+def leave(config: TADConfig, store: Store, stage: str, fingerprint: str, **info: object) -> None:
+    """A finished artifact as a run of ``config`` would have left it."""
+    with store.writer(stage, 1, fingerprint, {}) as writer:
+        writer.write_text(CONFIG_NAME, dump_config(config))
+        writer.commit(dict(info))
+
+
+def planned(config: TADConfig, store: Store, machine: Machine = CPU) -> Estimate:
+    shape, source = shape_of(config.model)
+    counts = count(config, store)
+    return estimate(config, shape, source, counts, machine, speeds_of(config, shape, counts, machine, store))
+
+
+def test_the_work_of_the_demo_is_counted_from_its_configuration(tmp_path: Path) -> None:
+    counts = count(demo(), Store(tmp_path))
+    assert (counts.problems, counts.compared, counts.samples, counts.shards) == (88, 22, 110, 8)
+    assert (counts.steps, counts.states, counts.models, counts.prompts) == (24, 24 * 32, 2, 72)
+    assert counts.programs == pytest.approx(24 / 88)
+    assert 20 < counts.student < counts.teacher < 200
+    assert any("all 88 are assumed" in note for note in counts.notes)
+
+
+def test_steps_follow_from_states_epochs_and_batch(tmp_path: Path) -> None:
+    config = demo("distill.max_steps=null", "distill.epochs=2", "distill.states_per_trajectory=10")
+    assert count(config, Store(tmp_path)).steps == round(88 * 10 * 2 / 32)
+
+
+def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long(tmp_path: Path) -> None:
+    config, store = demo("rollout.workers=1"), Store(tmp_path)
+    leave(config, store, "collect", "a" * 32, samples_per_s=0.5)
+    leave(config, store, "distill", "b" * 32, mode="quality", states_per_s=4.0)
+    point = {"forwards": 1000, "tpf": 2.0, "tokens_per_s": 50.0}
+    leave(config, store, "evaluate", "c" * 32, points=[point])
+    leave(config, store, "filter", "d" * 32, judge_s=5.0, rows=100)
+
+    stages = {s.stage: s for s in planned(config, store).stages}
+
+    assert stages["collect"].wall_s == pytest.approx(110 / 0.5)
+    assert stages["distill"].wall_s == pytest.approx(2 * 24 * 32 / 4.0)
+    assert stages["filter"].wall_s == pytest.approx(110 * 0.05)
+    assert stages["collect"].basis == "measured here: collect/aaaaaaaa"
+    assert stages["evaluate"].wall_s and stages["calibrate"].wall_s
+    longer = {s.stage: s for s in planned(demo("rollout.workers=1", "rollout.samples=2"), store).stages}
+    assert longer["collect"].wall_s == pytest.approx(2 * 110 / 0.5)
+    shared = {s.stage: s for s in planned(demo("rollout.workers=2"), store).stages}
+    assert shared["collect"].wall_s == pytest.approx(110 / 0.5 / 2)
+
+
+def test_runs_of_another_model_say_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    config, store = demo(), Store(tmp_path)
+    leave(demo(f"model.path={tiny_checkpoint}"), store, "collect", "a" * 32, samples_per_s=0.5)
+    plan = planned(config, store)
+    assert plan.stages[0].wall_s is None and plan.wall_s is None and plan.gpu_hours is None
+    assert any("--measure" in note and "--gpu" in note for note in plan.notes)
+
+
+def test_a_named_gpu_gives_hours_and_is_not_mixed_with_what_ran_here(tmp_path: Path) -> None:
+    config, store = llada_8b(), Store(tmp_path)
+    leave(config, store, "collect", "a" * 32, samples_per_s=1e9)
+    shape, source = shape_of(config.model)
+    counts = counts_of()
+    machine = named_machine("h200", 8)
+    plan = estimate(config, shape, source, counts, machine, speeds_of(config, shape, counts, machine, store))
+    collect, distill = plan.stages[0], plan.stages[3]
+    # 682 samples an hour with logits for every position were measured; ours take those of one block
+    assert 1000 / collect.gpu_hours == pytest.approx(682, rel=0.1)
+    assert collect.wall_s == pytest.approx(collect.gpu_hours * 3600 / 8)
+    assert 2 * 256_000 / 3600 / distill.gpu_hours == pytest.approx(25.3, rel=0.1)
+    assert plan.gpu_hours == pytest.approx(sum(s.gpu_hours or 0 for s in plan.stages))
+    assert plan.problems == []
+
+
+@pytest.mark.parametrize("gpu", ["a100", "a100-40", "l40s", "rtx4090"])
+def test_what_does_not_fit_is_named_with_a_value_that_does(gpu: str) -> None:
+    config = llada_8b(micro_batch_size=32)
+    shape, _ = shape_of(config.model)
+    limit = GPUS[gpu].memory_gib
+    counts = counts_of()
+    found = [line for line in too_much(config, shape, counts, limit) if line.startswith("distill.micro")]
+    assert len(found) == 1
+    words = found[0].partition("set it to ")[2]
+    micro, recompute = int(words.split()[0]), "gradient_checkpointing to true" in words
+    assert training_gib(config, shape, counts, micro, recompute) <= 0.94 * limit
+    assert training_gib(config, shape, counts, 32, False) > 0.94 * limit
+
+
+def test_a_model_that_is_too_large_and_gpus_that_are_not_there(tmp_path: Path) -> None:
+    config = llada_8b()
+    shape, source = shape_of(config.model)
+    small = Machine("small", GPUS["rtx4090"], 2, 12.0)
+    nothing = Speeds(None, None, None, 0.0, "")
+    plan = estimate(config, shape, source, counts_of(), small, nothing)
+    assert any("weights alone take 15 GiB of 12" in line for line in plan.problems)
+    assert "rollout.workers 8 needs as many GPUs and there are 2; set it to 2" in plan.problems
+    full = Machine("full", GPUS["h200"], 8, 139.0, 0.001)
+    plan = estimate(config, shape, source, counts_of(), full, nothing)
+    assert len(plan.problems) == 1 and "set store to another disk" in plan.problems[0]
+
+
+def test_work_grows_with_prompts_and_checkpointing() -> None:
+    config = llada_8b()
+    shape, _ = shape_of(config.model)
+    short, long = counts_of(teacher=100.0), counts_of(teacher=500.0)
+    assert sample_flops(config, shape, long) > 1.8 * sample_flops(config, shape, short)
+    again = llada_8b(gradient_checkpointing=True)
+    assert state_flops(again, shape, short) > 1.2 * state_flops(config, shape, short)
+
+
+@pytest.mark.timeout(200)
+def test_the_command_says_it_in_words_and_as_json_and_without_torch(tmp_path: Path) -> None:
+    script = (
+        "import sys; from flows.cli import app\n"
+        "try: app(sys.argv[1:], standalone_mode=False)\n"
+        "finally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    base = [sys.executable, "-c", script, "plan"]
+    done = subprocess.run(
+        [*base, "configs/demo.yaml", "--json", "--store", str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [stage["stage"] for stage in told["stages"]] == [
+        "collect",
+        "filter",
+        "calibrate",
+        "distill",
+        "evaluate",
+    ]
+    assert told["counts"]["samples"] == 110 and told["parameters"] == 3_143_616 and told["problems"] == []
+    assert done.stderr.strip().splitlines()[-1] == "False"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(200)
+def test_the_command_fails_where_it_will_not_fit() -> None:
+    command = [str(Path(sys.executable).parent / "tad"), "plan", "configs/llada-8b.yaml", "--gpu", "rtx4090"]
+    done = subprocess.run([*command, "--gpus", "8"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "will not fit: distill.micro_batch_size 4 needs" in done.stdout
+    assert subprocess.run([*command[:-1], "abacus"], capture_output=True).returncode == 2

@@ -1,0 +1,96 @@
+"""Sizes and operations against published counts and against what was measured on real hardware."""
+
+from __future__ import annotations
+
+import pytest
+
+from tad_core.config import LoraConfig, ModelConfig
+from tad_core.errors import ConfigError
+from tad_core.planning.machines import GPUS, named_machine, rollout_share, training_share
+from tad_core.planning.memory import decoding_gib, training_gib, weights_gib
+from tad_core.planning.shapes import PUBLISHED, Shape, read_shape, shape_of
+from tad_core.planning.speeds import Pace
+from tests.tad_core.planning.common import counts_of, llada_8b
+
+LLADA = read_shape(PUBLISHED["GSAI-ML/LLaDA-8B-Instruct"])
+DREAM = read_shape(PUBLISHED["Dream-org/Dream-v0-Instruct-7B"])
+LENGTH, PROMPT, STUDENT = 256, 300, 150
+
+
+def test_parameters_are_those_of_the_published_checkpoints() -> None:
+    assert LLADA.parameters == 8_015_581_184
+    assert DREAM.parameters == 7_615_616_512
+    assert LLADA.layers * LLADA.layer_weights == pytest.approx(6.98e9, rel=0.001)
+
+
+def test_an_adapter_is_rank_times_in_and_out_of_each_matrix() -> None:
+    config = LoraConfig(rank=2, roles=["q", "k", "down"])
+    shape = Shape(width=10, layers=3, key_width=4, mlp=30, vocabulary=5)
+    assert shape.lora(config) == 3 * 2 * ((10 + 10) + (10 + 4) + (30 + 10))
+
+
+def test_a_forward_counted_by_hand() -> None:
+    shape = Shape(width=2, layers=1, key_width=2, mlp=3, vocabulary=7)
+    # matrices: 4 of 2 x 2 and 3 of 2 x 3 are 34 weights; 5 tokens; scores and values 5 x 5 x 2 each
+    assert shape.forward(5, 4) == 2 * 34 * 5 + 2 * (2 * 5 * 5 * 2) + 2 * 7 * 2 * 4
+
+
+def test_the_floors_worked_out_elsewhere_come_out_here_too() -> None:
+    """About 1,430 exact rollouts an hour, and about 24 TFLOP a state of 500 tokens, both at 790 TFLOP/s."""
+    sample = LENGTH * LLADA.forward(PROMPT + LENGTH, 32)
+    assert 790e12 / sample * 3600 == pytest.approx(1430, rel=0.05)
+    state = LLADA.trained_state(500, 500, LENGTH, LLADA.lora(LoraConfig()))
+    assert state == pytest.approx(24e12, rel=0.1)
+
+
+def test_shares_of_the_peak_are_what_such_shapes_reach() -> None:
+    assert 0.35 < rollout_share() < 0.5
+    assert 0.3 < training_share(False) < training_share(True) < 0.6
+
+
+@pytest.mark.parametrize(("batch", "measured_per_h"), [(1, 544), (1, 486), (8, 663)])
+def test_other_batches_than_the_one_it_was_fitted_to_are_met(batch: int, measured_per_h: float) -> None:
+    """The share comes from batch 32; at batch 1 it is the start of each kernel that counts."""
+    from tad_core.planning.machines import MEASURED_LAUNCH_S
+
+    pace = Pace(rollout_share() * GPUS["h200"].bf16_tflops * 1e12, "", LLADA.layers * MEASURED_LAUNCH_S)
+    work = batch * LENGTH * LLADA.forward(PROMPT + LENGTH, PROMPT + LENGTH)
+    assert 3600 * batch / pace.seconds(work, LENGTH) == pytest.approx(measured_per_h, rel=0.1)
+
+
+def test_training_as_others_wrote_it_is_met() -> None:
+    """16.6 states a second with a teacher of its own; the share comes from a loop that shares the weights."""
+    speed = training_share(False) * GPUS["h200"].bf16_tflops * 1e12
+    state = LLADA.trained_state(STUDENT + LENGTH, PROMPT + LENGTH, LENGTH, 0)
+    assert speed / state == pytest.approx(16.6, rel=0.1)
+
+
+def test_memory_is_near_what_was_measured() -> None:
+    """15.4 GiB for one rollout; 42.1 GiB in training at 4 states with a second copy of the weights for the teacher."""
+    config = llada_8b(deepspeed=None, processes=1)
+    counts = counts_of(student=STUDENT, teacher=PROMPT)
+    assert weights_gib(config, LLADA) == pytest.approx(14.93, abs=0.01)
+    assert decoding_gib(config, LLADA, 1, PROMPT) == pytest.approx(15.4, rel=0.05)
+    two_copies = training_gib(config, LLADA, counts, 4, False) + weights_gib(config, LLADA)
+    assert two_copies == pytest.approx(42.1, rel=0.2)
+
+
+def test_less_is_kept_with_checkpointing_and_less_held_with_zero() -> None:
+    counts = counts_of(student=STUDENT, teacher=PROMPT)
+    one, eight = llada_8b(deepspeed=None, processes=1), llada_8b()
+    assert training_gib(one, LLADA, counts, 4, True) < training_gib(one, LLADA, counts, 4, False) - 5
+    saved = training_gib(one, LLADA, counts, 4, False) - training_gib(eight, LLADA, counts, 4, False)
+    assert saved == pytest.approx(12 * LLADA.lora(LoraConfig()) * 7 / 8 / 2**30)
+
+
+def test_the_small_model_and_a_hub_id_that_is_not_here() -> None:
+    shape, source = shape_of(ModelConfig(path="assets/tiny-llada"))
+    assert (shape.parameters, source) == (3_143_616, "config.json")
+    shape, source = shape_of(ModelConfig(path="GSAI-ML/LLaDA-8B-Instruct", revision="0" * 40))
+    assert shape == LLADA and "not on this machine" in source
+
+
+def test_an_unknown_gpu_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="'tpu' is not known; use one of b200, h200"):
+        named_machine("tpu", 1)
+    assert named_machine("H200", 8).memory_gib == 139
