@@ -102,6 +102,8 @@ def read_problems(
             continue
         try:
             problem = make(row)
+            if problem.kind == "code" and problem.reference.strip() in problem.question:
+                raise BadRowError("the question holds the solution")  # the student would see it
         except BadRowError as bad:
             yield LeftOut(str(bad), row.where)
             continue

@@ -127,6 +127,14 @@ def test_kodcode_refuses_tests_that_can_be_seen_to_test_nothing(tmp_path: Path) 
     }
 
 
+def test_a_question_that_holds_the_solution_is_refused(tmp_path: Path) -> None:
+    given = {**KOD, "question": f"Improve this:\n{KOD['solution']}\n"}
+    found = load("kodcode", [given, KOD], tmp_path)
+    assert len(found.problems) == 1 and reasons(found) == {
+        "the question holds the solution": ["rows.jsonl:1"]
+    }
+
+
 def info(*names: str) -> list[dict[str, str]]:
     return [{"function_name": name} for name in names]
 
