@@ -68,9 +68,14 @@ class Children:
         # the results of those of a run that was stopped.
         self._end(all_of_them=kind is not None)
 
-    def look(self, left: int) -> None:
-        """Start lost children again; at most every ``_LOOK_S``."""
-        if not left or time.monotonic() - self._looked_at < _LOOK_S:
+    @property
+    def gone(self) -> bool:
+        """Whether there is none, or none that is started again."""
+        return all(child.over for child in self._children)
+
+    def look(self, missing: int) -> None:
+        """Start children again that ended while shards are missing; at most every ``_LOOK_S``."""
+        if not missing or time.monotonic() - self._looked_at < _LOOK_S:
             return
         self._looked_at = time.monotonic()
         for child in self._children:
@@ -83,7 +88,7 @@ class Children:
                 continue
             if state is None or not state.is_final():
                 continue
-            if state.is_completed() or child.attempt >= ATTEMPTS:
+            if child.attempt >= ATTEMPTS:
                 child.over = True
                 continue
             say(f"collection on host {child.host} ended as {state.name} and is started again")

@@ -10,11 +10,12 @@ from prefect.futures import PrefectFuture
 
 from flows.children import Children
 from tad_core.artifacts import ArtifactRef
-from tad_core.errors import TADError
+from tad_core.errors import TADError, WorkersLostError
 from tad_core.stages.collect import ShardSpec, find_collection
 from tad_core.stages.pipeline import Outcome
 from tasks import collect as collecting
 from tasks import filter as filtering
+from tasks.progress import say
 from tasks.work import Work
 
 #: Shards handed out beyond the number of workers, so that none waits for Prefect between two shards.
@@ -99,8 +100,7 @@ class FanOut:
     def _loop(self) -> None:
         while True:
             self._hand_out()
-            if self._children is not None:
-                self._children.look(self._shares.left)
+            self._look_after_children()
             if not any(self._flying.values()) and not self._shares.left:
                 break
             try:
@@ -114,6 +114,18 @@ class FanOut:
             self._take(stage, shard, future.result(raise_on_failure=False))
         if self._shards.failed:
             raise summary(self._shards.failed, len(self._work.plan.shards))
+
+    def _look_after_children(self) -> None:
+        """Nobody waits for shards that nobody will make."""
+        if self._children is None:
+            return
+        self._children.look(self._shares.missing)
+        waits = self._shares.missing and not self._shares.may_claim and not self._shares.elsewhere
+        if waits and self._children.gone:
+            self._shards.failed["collection on other hosts"] = WorkersLostError(
+                f"every child run ended and {self._shares.missing} shards are left; look at the child runs"
+            )
+            self._shares.abandon()
 
     def _hand_out(self) -> None:
         if self._helps:  # whoever closes the collection looks at what others have finished
@@ -131,10 +143,17 @@ class FanOut:
         future.add_done_callback(lambda done: self._ended.put((stage, shard, done)))
 
     def _take(self, stage: str, shard: ShardSpec, result: ArtifactRef | Exception) -> None:
+        if isinstance(result, WorkersLostError) and self._children is not None and not self._children.gone:
+            say("no worker can run on this machine any more; the other hosts go on")
+            self._shares.only_wait()
+            self._shares.put_back(shard)
+            return
         if isinstance(result, Exception):
             self._shards.failed[f"{stage} {shard.name}"] = result
             if stage == "collect":
                 self._shares.ended(shard)
+            if isinstance(result, WorkersLostError):
+                self._shares.abandon()
             return
         units = (shard.stop - shard.start) * self._work.config.rollout.samples
         self._work.rows[stage].ended(units, shard.name)

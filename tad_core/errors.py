@@ -45,5 +45,9 @@ class OutOfMemoryError(SubprocessError):
     """A child process ran out of host or device memory."""
 
 
+class WorkersLostError(SubprocessError):
+    """Every worker of this machine kept dying: what is left is not tried again here."""
+
+
 #: Errors that a second try cannot mend.
-PERMANENT_ERRORS: tuple[type[TADError], ...] = (ConfigError, DataError, ModelError)
+PERMANENT_ERRORS: tuple[type[TADError], ...] = (ConfigError, DataError, ModelError, WorkersLostError)

@@ -24,6 +24,7 @@ from tad_core.artifacts.files import (
     open_url,
     remote_errors,
     remove,
+    sweep,
 )
 from tad_core.artifacts.leases import Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME
@@ -109,6 +110,11 @@ class Store:
     def discard(self, stage: str, fingerprint: str, manifest_name: str = MANIFEST_NAME) -> None:
         """Take away a manifest, so that what it describes does not exist any more and is made again."""
         remove(f"{self.url(stage, fingerprint)}/{manifest_name}")
+
+    def sweep(self, stage: str, fingerprint: str) -> None:
+        """Delete what killed processes of this machine had begun to write of an artifact."""
+        fs, path = open_url(self.url(stage, fingerprint))
+        sweep(Path(path) if is_local(fs) else cache_folder("uploads"))
 
     def leases(self, stage: str, fingerprint: str, lease_s: float) -> Leases:
         """The claims of this process on the pieces of one artifact."""

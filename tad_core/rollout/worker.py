@@ -45,7 +45,9 @@ def main() -> None:
         nonlocal last
         if progress.done == progress.total or time.monotonic() - last > _LEAST_S_BETWEEN_REPORTS:
             last = time.monotonic()
-            say({"progress": asdict(progress)})
+            event = asdict(progress)
+            event["figures"] |= _memory(torch)
+            say({"progress": event})
 
     while True:
         job = inbox.get()
@@ -67,6 +69,17 @@ def _device(device: str, slot: int) -> str:
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return f"cuda:{slot % torch.cuda.device_count()}"
     return device
+
+
+def _memory(torch: Any) -> dict[str, float]:
+    """The most that torch has held of this worker's GPU so far."""
+    if not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return {}
+    return {
+        "GPU GiB": round(
+            max(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count()))) / 2**30, 1
+        )
+    }
 
 
 def _listen(inbox: queue.Queue[dict[str, Any]]) -> None:

@@ -180,6 +180,7 @@ class RolloutPool:
         self._lock = threading.Lock()
         self._live: set[_Worker] = set()
         self._deaths: Counter[int] = Counter()
+        self._last_error = ""
         self._closed = False
 
     def run(self, index: int | Slice, on_progress: OnProgress = silent, force: bool = False) -> ArtifactRef:
@@ -188,13 +189,15 @@ class RolloutPool:
 
         Raises:
             SubprocessError: the worker died; the next call takes another slot, or starts another worker.
+            WorkersLostError: no slot is left.
             TADError: what the worker itself reported.
         """
         slot, worker = self._free.get()
         if slot < 0:
             self._free.put(_NONE_LEFT)
-            raise errors.SubprocessError(
-                f"rollout: the workers of every slot died {DEATHS_IN_A_ROW} times in a row; see the errors before"
+            raise errors.WorkersLostError(
+                f"rollout: the workers of every slot died {DEATHS_IN_A_ROW} times in a row, the last with: "
+                f"{self._last_error}"
             )
         try:
             if worker is None or not worker.usable:
@@ -202,6 +205,9 @@ class RolloutPool:
             ref = worker.run(index, force, on_progress)
             self._deaths[slot] = 0
             return ref
+        except errors.SubprocessError as error:
+            self._last_error = str(error)
+            raise
         finally:
             if worker is not None and not worker.usable:
                 worker.close()

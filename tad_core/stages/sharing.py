@@ -59,9 +59,27 @@ class Shares:
         return len(self._left)
 
     @property
+    def missing(self) -> int:
+        """Shards that at the last look were neither finished nor handed out here."""
+        return len(self._left.keys() - self.present)
+
+    @property
     def elsewhere(self) -> set[str]:
         """Those of them that others had in their hands at the last look."""
         return self._elsewhere & self._left.keys()
+
+    def only_wait(self) -> None:
+        """From now on take only what others finish."""
+        self.may_claim = False
+
+    def put_back(self, shard: ShardSpec) -> None:
+        """A shard that was handed out and is not done here."""
+        self._leases.release(shard.name)
+        self._left[shard.name] = shard
+
+    def abandon(self) -> None:
+        """Hand out no more."""
+        self._left.clear()
 
     def next(self) -> ShardSpec | None:
         """A shard that is finished, to be taken as it is, or claimed for this process; None if there is none now."""
@@ -124,9 +142,10 @@ class Shares:
         self._over.set()
 
     def close(self) -> None:
-        """Give every claim back, once nobody works on them any more."""
+        """Give every claim back, once nobody works on them any more, and clear away what was left half done."""
         self.stop()
         self._leases.close()
+        self._store.sweep(STAGE, self.plan.fingerprint)
         if not self._left:
             with contextlib.suppress(OSError):
                 self._leases.clear()

@@ -11,10 +11,12 @@ from flows.pipeline import collect_flow
 from flows.worker import collect_worker_flow
 from tad_core.config import parse_config
 from tad_core.rollout import workers
+from tests.drills.fake_worker import without_tokenizer
 
 __all__ = ["collect", "collect_worker_flow"]
 
 workers.MODULE = "tests.drills.fake_worker"
+without_tokenizer()
 
 
 @flow(name="drill", task_runner=ThreadPoolTaskRunner())

@@ -10,8 +10,10 @@ from tad_core.artifacts import Store
 from tad_core.config import parse_config
 from tad_core.rollout import workers
 from tad_core.stages.collect import collect
+from tests.drills.fake_worker import without_tokenizer
 
 workers.MODULE = "tests.drills.fake_worker"
+without_tokenizer()
 
 if __name__ == "__main__":
     with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tad_core.rollout import workers
+from tests.drills.fake_worker import without_tokenizer
 
 workers.MODULE = "tests.drills.fake_worker"
+without_tokenizer()
 
 if __name__ == "__main__":
     from flows.cli import main

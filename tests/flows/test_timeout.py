@@ -1,4 +1,4 @@
-"""A run with a time limit of its own, as a deployment may have one."""
+"""Runs that cannot go on end soon: out of time, or with workers that cannot live."""
 
 from __future__ import annotations
 
@@ -34,3 +34,21 @@ def test_a_run_that_is_out_of_time_leaves_no_process_and_no_half_file(
     assert workers_below(psutil.Process().pid) == []
     assert leftovers(tmp_path / "store") == []
     assert [record.state for record in records(str(tmp_path / "store"))] == ["failed"]
+
+
+def test_where_no_worker_can_live_the_run_ends_soon(
+    prefect_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five deaths, not three more tries for each of the two hundred shards."""
+    from flows.pipeline import collect_flow
+    from tad_core.config import parse_config
+    from tad_core.errors import WorkersLostError
+    from tad_core.rollout import workers
+
+    monkeypatch.setattr(workers, "MODULE", "no_such_module")
+    config = parse_config(tree_of(str(tmp_path / "store"), 200, workers=1))
+    with pytest.raises(
+        WorkersLostError, match=r"[12] of 200 shards failed(.|\n)*No module named no_such_module"
+    ):
+        collect_flow(config)
+    assert leftovers(tmp_path / "store") == []

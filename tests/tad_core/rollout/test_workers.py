@@ -10,7 +10,7 @@ import pytest
 
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig, parse_config
-from tad_core.errors import SubprocessError
+from tad_core.errors import SubprocessError, WorkersLostError
 from tad_core.rollout import devices, workers
 from tad_core.rollout.workers import DEATHS_IN_A_ROW, RolloutPool
 from tests.drills.common import tree_of
@@ -94,7 +94,7 @@ def test_a_slot_whose_workers_keep_dying_is_given_up_and_others_go_on(pool_of: A
             with pytest.raises(SubprocessError, match="ended with code 7"):
                 pool.run(66)
         for _ in range(2):
-            with pytest.raises(SubprocessError, match=r"every slot died 5 times in a row"):
+            with pytest.raises(WorkersLostError, match=r"every slot died 5 times in a row, .* code 7"):
                 pool.run(1)
     assert {slot for _, slot, *_ in seen(tmp_path)} == {"0", "1"}
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -118,3 +120,15 @@ def test_at_the_end_claims_of_the_dead_go_and_those_of_the_living_stay(store: St
     with shares(store) as own:
         assert taken(own) == NAMES
     assert files.list_names(folder) == {f"{NAMES[1]}.1.json"}
+
+
+def test_what_a_killed_worker_had_begun_to_write_is_cleared_away(store: Store) -> None:
+    code = (
+        "import os, sys\nfrom tad_core.artifacts import Store\n"
+        "writer = Store(sys.argv[1]).writer('collect', 1, 'f' * 32, {})\n"
+        "writer.write_text('half.txt', 'half')\nos.kill(os.getpid(), 9)"
+    )
+    with shares(store):
+        subprocess.run([sys.executable, "-c", code, store.root], check=False)
+        assert list(Path(store.root).rglob("half.txt"))
+    assert not list(Path(store.root).rglob("half.txt"))
