@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.futures import PrefectFuture
 
-from tad_core.artifacts import ArtifactRef
+from tad_core.artifacts import ArtifactRef, Manifest
 from tad_core.stages import collect as stage
 from tasks.caching import CACHED, cache_key, key_parameter
+from tasks.records import record_markdown
 from tasks.retrying import RETRIED
 from tasks.work import Work
 
@@ -49,4 +50,22 @@ def _close_collection(work: Work, key: str, shards: list[ArtifactRef]) -> Artifa
     del key
     if not shards and (found := stage.find_collection(work.plan, work.store)) is not None:
         return found
-    return stage.finish_collection(work.config, work.plan, shards, work.store)
+    ref = stage.finish_collection(work.config, work.plan, shards, work.store)
+    record_markdown("throughput", throughput(shards), "Who decoded how much, and how fast")
+    return ref
+
+
+def throughput(shards: Sequence[ArtifactRef]) -> str:
+    """A table with a line for each kind of machine that decoded shards of this collection."""
+    groups: dict[str, list[Manifest]] = {}
+    for shard in shards:
+        manifest = shard.manifest
+        hardware = manifest.hardware
+        gpus = hardware.get("gpus") or []
+        what = str(gpus[0]) if gpus else f"CPU, {hardware.get('cpus')} cores"
+        groups.setdefault(what, []).append(manifest)
+    lines = ["| decoded on | shards | samples | samples/s of one worker |", "|---|---|---|---|"]
+    for what, made in sorted(groups.items()):
+        rows, seconds = sum(m.rows for m in made), sum(float(m.info["decode_s"]) for m in made)
+        lines.append(f"| {what} | {len(made)} | {rows} | {rows / max(seconds, 0.001):.2f} |")
+    return "\n".join(lines)
