@@ -50,5 +50,5 @@ def test_the_whole_pipeline_in_a_bucket(
     again = run_pipeline(there, away, until="filter")
     assert again.collection == outcome.collection and fs.cat_file(name) == whole
     changed = {n.rpartition("/")[2] for n, when in written().items() if before.get(n) != when}
-    assert changed >= {"privileged-00003-00006.parquet", "privileged-00003-00006.json"}
-    assert not any("00000-00003" in n or "00006-00009" in n for n in changed)
+    # Made again it is what its manifest says, so that one stands.
+    assert changed == {"privileged-00003-00006.parquet"}
