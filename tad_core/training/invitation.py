@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tad_core.config import DistillConfig
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, SubprocessError
 from tad_core.training.checkpoint import write_atomic
 from tad_core.training.command import Seat, free_port
 from tad_core.training.spec import TrainingSpec
@@ -52,7 +52,11 @@ class Invitation:
 
 @contextlib.contextmanager
 def invitation(spec: TrainingSpec, output: Path) -> Iterator[Seat | None]:
-    """The first host's seat, None where it is the only one; others can join until the block ends."""
+    """The first host's seat, None where it is the only one; others can join until the block ends.
+
+    Raises:
+        SubprocessError: the run failed because hosts were missing.
+    """
     config = spec.distill
     if config.nodes == 1:
         yield None
@@ -67,6 +71,14 @@ def invitation(spec: TrainingSpec, output: Path) -> Iterator[Seat | None]:
     write_atomic(output / INVITATION, json.dumps(asdict(text), indent=1))
     try:
         yield seat
+    except SubprocessError as error:
+        here = 1 + len(list(output.glob(f"{_SEATS}{token}-*")))
+        if here < config.nodes:
+            raise SubprocessError(
+                f"distill.nodes: {config.nodes} hosts are wanted and {here} came to {seat.host}:{seat.port}; run "
+                f"`tad join` on the others, on the same store ({output}), then the same command again"
+            ) from error
+        raise
     finally:
         (output / INVITATION).unlink(missing_ok=True)
         for claim in output.glob(f"{_SEATS}*"):

@@ -66,6 +66,8 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
     write_spec(with_absolute_paths(spec), spec_file)
     with _alone(output) as lock, invitation(spec, output) as seat:
         command = command_for(spec, spec_file, seat)
+        if on_line is not None and seat is not None and spec.distill.hostfile is None:
+            on_line(f"waiting for {spec.distill.nodes - 1} more hosts: `tad join` on each, on the same store")
         watch(command, log_file, spec.distill.timeout_s, on_line, keep_open=[lock])
     return output
 

@@ -28,7 +28,7 @@ ZERO2 = str(Path(__file__).resolve().parents[3] / "configs" / "deepspeed" / "zer
 DRY = LoraConfig(rank=4, alpha=4, dropout=0.0)
 WET = LoraConfig(rank=4, alpha=4, dropout=0.1)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 needs_deepspeed = pytest.mark.skipif(
     importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed: pip install 'tad[gpu]'"
 )
@@ -98,7 +98,7 @@ def test_two_processes_give_the_steps_of_one(make, way):
     assert summary["processes"] == 2 and summary["steps"] == 8
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", WAYS[:2])
 def test_after_kill_9_two_processes_end_as_undisturbed(make, way):
     undisturbed = make("undisturbed", lora=WET, **way)
     launch(undisturbed)

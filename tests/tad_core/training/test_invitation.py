@@ -80,6 +80,21 @@ def test_a_host_that_does_not_answer_costs_no_seat(make_spec, first_host):
         assert not list(output.glob(".seat-*"))
 
 
+def test_a_run_that_fails_for_want_of_hosts_says_so(make_spec, first_host):
+    spec, output = make_spec()
+    with (
+        pytest.raises(
+            SubprocessError, match=r"3 hosts are wanted and 2 came to 127.0.0.1:\d+; run `tad join`"
+        ),
+        invitation(spec, output),
+    ):
+        assert accept(output / INVITATION)
+        raise SubprocessError("training ended with status 1")
+    with pytest.raises(SubprocessError, match="status 1"), invitation(spec, output):
+        assert accept(output / INVITATION) and accept(output / INVITATION)
+        raise SubprocessError("training ended with status 1")
+
+
 def test_half_an_invitation_is_none(tmp_path):
     (tmp_path / INVITATION).write_text('{"token": "a"')
     assert accept(tmp_path / INVITATION) is None
