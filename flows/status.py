@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tad_core.artifacts import Store
+from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
-from tad_core.stages.status import StageStatus, pipeline_status
+from tad_core.stages.status import StageStatus, left_out, pipeline_status
 
 _STYLE = {"done": "green", "missing": "yellow", "broken": "red"}
 _NAMED = 3
@@ -20,10 +21,17 @@ def print_status(config: TADConfig) -> None:
     table = Table(title=f"{config.name} in {config.store}", title_justify="left")
     for title in ("stage", "what", "state", "details"):
         table.add_column(title)
-    for stage, entries in groupby(pipeline_status(config, Store(config.store)), key=lambda e: e.stage):
+    with without_fetching():
+        found = pipeline_status(config, Store(config.store))
+    for stage, entries in groupby(found, key=lambda e: e.stage):
         for row in _rows(stage, list(entries)):
             table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for source, reason, rows, examples in left_out(config):
+        console.print(
+            f"left out of {source}: {rows:,} rows, {reason} ({examples})", highlight=False, markup=False
+        )
 
 
 def _rows(stage: str, entries: list[StageStatus]) -> list[tuple[str, str, str, str]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -83,6 +85,7 @@ INDEX = "model.safetensors.index.json"
 
 #: name/model, as the hub has them
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+_MAY_FETCH: ContextVar[bool] = ContextVar("_MAY_FETCH", default=True)
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -113,6 +116,16 @@ def local_folder(model: ModelConfig | str | Path) -> Path:
     return _snapshot(model.path, model.revision)
 
 
+@contextmanager
+def without_fetching() -> Iterator[None]:
+    """Inside, a hub id that is not in the cache is an error rather than gigabytes: for what only looks."""
+    token = _MAY_FETCH.set(False)
+    try:
+        yield
+    finally:
+        _MAY_FETCH.reset(token)
+
+
 @lru_cache(maxsize=16)
 def _snapshot(hub_id: str, revision: str) -> Path:
     from huggingface_hub import constants, snapshot_download
@@ -133,6 +146,11 @@ def _snapshot(hub_id: str, revision: str) -> Path:
             return found
     except OSError:  # not in the cache, or not all of it
         pass
+    if not _MAY_FETCH.get():
+        raise ModelError(
+            f"model.path: {hub_id} at {revision} is not in the local cache yet; the run fetches it, or "
+            f"`hf download {hub_id} --revision {revision}` does now"
+        )
     remedy = f"`hf download {hub_id} --revision {revision}` on a machine with network fills the cache"
     if constants.is_offline_mode():
         raise ModelError(

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from tad_core import checkpoint
-from tad_core.checkpoint import check_model, local_folder, model_fingerprint
+from tad_core.checkpoint import check_model, local_folder, model_fingerprint, without_fetching
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
 
@@ -68,6 +68,27 @@ def test_an_incomplete_snapshot_is_not_taken_offline(cached: Path) -> None:
     (cached / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="not in the local cache"):
         local_folder(ModelConfig(path=HUB_ID, revision=COMMIT))
+
+
+def test_what_only_looks_fetches_nothing(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def note(hub_id: str, *, local_files_only: bool, **_: object) -> str:
+        asked.append(local_files_only)
+        raise FileNotFoundError(hub_id)
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", note)
+    model = ModelConfig(path=HUB_ID, revision=COMMIT)
+    with (
+        without_fetching(),
+        pytest.raises(ModelError, match="is not in the local cache yet; the run fetches it"),
+    ):
+        local_folder(model)
+    assert asked == [True]
+    with pytest.raises(ModelError, match="the hub does not give it"):
+        local_folder(model)
+    assert asked == [True, True, False]
 
 
 def test_a_hub_that_refuses_is_one_error(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:

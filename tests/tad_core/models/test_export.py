@@ -14,6 +14,7 @@ import yaml
 from huggingface_hub import HfApi, constants
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
 from tad_core import checkpoint
 from tad_core.config import LoraConfig, ModelConfig
@@ -188,7 +189,9 @@ def test_auto_map_points_at_the_original_repository(
     copied = json.loads((out / "tokenizer_config.json").read_text())
     assert copied["auto_map"]["AutoTokenizer"] == [f"{repo}--tokenization_dream.DreamTokenizer", None]
     assert (out / "generation_config.json").is_file() and not list(out.glob("*.py"))
-    load_tokenizer(out), load_model(ModelConfig(path=str(out), device="cpu"))  # ours, without any code
+    load_tokenizer(out)
+    ours = load_model(ModelConfig(path=str(out), device="cpu"))
+    assert type(AutoModel.from_pretrained(out)) is type(ours)  # the registered class, without any code
 
 
 def test_the_adapter_alone_loads_with_peft(base: ModelConfig, adapter: Path, tmp_path: Path) -> None:
