@@ -13,6 +13,11 @@ SOLUTION = r"So it is $\boxed{\frac{1}{2}}$."
 FINAL = "Final Answer: The final answer is ${}$. I hope it is correct."
 
 
+@pytest.fixture(scope="module")
+def theirs():
+    return load_functions(functions_path())
+
+
 @pytest.mark.parametrize(
     ("text", "exact_match", "math_verify"),
     [
@@ -25,10 +30,10 @@ FINAL = "Final Answer: The final answer is ${}$. I hope it is correct."
         ("", 0, 0),
     ],
 )
-def test_its_verdicts(text, exact_match, math_verify):
+def test_its_verdicts(text, exact_match, math_verify, theirs):
     expected = {"exact_match": exact_match, "math_verify": math_verify}
     assert judge_all([(SOLUTION, text)]) == [expected]
-    assert lm_eval_math.figures(load_functions(functions_path()), SOLUTION, text) == expected
+    assert theirs.process_results({"solution": SOLUTION, "answer": r"\frac{1}{2}"}, [text]) == expected
 
 
 def test_it_works_in_any_thread_and_keeps_its_processes():
