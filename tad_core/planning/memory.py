@@ -34,7 +34,7 @@ def training_gib(config: TADConfig, shape: Shape, counts: Counts, micro: int, re
     adapter = 4 * lora + (4 + 8) * lora / devices  # float32: parameters; gradients and Adam's two moments
     item = 2 if distill.bf16 and config.model.dtype == "bfloat16" else 4
     tokens = micro * (counts.student + length)
-    activations = shape.kept_bytes(tokens, item, distill.lora.dropout > 0, recompute)
+    activations = shape.kept_bytes(tokens, item, distill.lora, recompute)
     teacher = shape.passing_bytes(micro * (counts.teacher + length), item)
     logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
     return weights_gib(config, shape) + (adapter + activations + teacher + logits) / GIB

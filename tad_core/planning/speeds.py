@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -201,6 +202,8 @@ def try_out(config: TADConfig, shape: Shape, counts: Counts, forwards: int = 4) 
     from tad_core.models.loading import load_model
 
     model = load_model(config.model)
+    if model.device.type == "cpu":  # as one of the processes that share the cores
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // (config.rollout.workers or 1)))
     tokens = round(counts.teacher) + config.rollout.response_length
     batch = config.rollout.batch_size
     ids_BL = torch.full((batch, tokens), model.mask_token_id, device=model.device)

@@ -66,13 +66,16 @@ def test_training_as_others_wrote_it_is_met() -> None:
 
 
 def test_memory_is_near_what_was_measured() -> None:
-    """15.4 GiB for one rollout; 42.1 GiB in training at 4 states with a second copy of the weights for the teacher."""
-    config = llada_8b(deepspeed=None, processes=1)
+    """15.4 GiB for one rollout; 42.1 GiB in training at 4 states with a second copy of the weights for the teacher.
+
+    That loop adapts four of the seven matrices.
+    """
+    config = llada_8b(deepspeed=None, processes=1, **{"lora.roles": "[q, k, v, up]"})
     counts = counts_of(student=STUDENT, teacher=PROMPT)
     assert weights_gib(config, LLADA) == pytest.approx(14.93, abs=0.01)
     assert decoding_gib(config, LLADA, 1, PROMPT) == pytest.approx(15.4, rel=0.05)
     two_copies = training_gib(config, LLADA, counts, 4, False) + weights_gib(config, LLADA)
-    assert two_copies == pytest.approx(42.1, rel=0.2)
+    assert two_copies == pytest.approx(42.1, rel=0.1)
 
 
 def test_less_is_kept_with_checkpointing_and_less_held_with_zero() -> None:

@@ -67,6 +67,44 @@ def test_judgements_come_in_the_order_of_the_texts_with_progress(verifier: Verif
     assert [done for done, _ in seen] == sorted({done for done, _ in seen}) and seen[-1] == (6, 6)
 
 
+def python(source: str) -> str:
+    return f"{FENCE}python\n{source}\n{FENCE}"
+
+
+HOSTILE = "9^{9^{9^{9}}}"
+VERDICTS: dict[Verdict, list[tuple[Problem, str]]] = {
+    Verdict.PASSED: [(math_problem("2"), "so 2"), (code_problem(4), program(4))],
+    Verdict.DIFFERENT: [(math_problem("2"), "so 3"), (math_problem(r"\sin x"), r"\boxed{\cos x}")],
+    Verdict.UNPARSABLE: [
+        (math_problem("18", "gsm8k"), r"\boxed{many}"),
+        (math_problem("2"), r"\boxed{((((}"),
+    ],
+    Verdict.NO_ANSWER: [(math_problem("2"), "who knows")],
+    Verdict.FAILED: [(code_problem(4), program(5)), (code_problem(4), python("def f(x, y): raise OSError"))],
+    Verdict.NO_TESTS: [(Problem("c", "c", "code", "q", "r", tests="x = 1"), python("def f(x): return x"))],
+    Verdict.NO_CODE: [(code_problem(4), "no program")],
+    Verdict.TIMEOUT: [
+        (math_problem("3"), rf"\boxed{{{HOSTILE}}}"),
+        (code_problem(4), python("while True: pass")),
+    ],
+    Verdict.OUT_OF_MEMORY: [(code_problem(4), python("def f(x, y): return [0] * 10 ** 12"))],
+    Verdict.MISSING_PACKAGE: [(code_problem(4), python("import no_such_package_xyz\ndef f(x, y): return 4"))],
+    Verdict.CRASHED: [(code_problem(4), python("import os\nos._exit(0)"))],
+}
+
+
+@pytest.mark.timeout(200)
+def test_every_verdict_is_reached() -> None:
+    """But the verifier's own failure, which is an error and no verdict on a text."""
+    assert set(VERDICTS) == set(Verdict) - {Verdict.INFRASTRUCTURE}
+    cases = [(verdict, *case) for verdict, some in VERDICTS.items() for case in some]
+    with Verifier(VerifyConfig(workers=2, code_timeout_s=2, math_timeout_s=1)) as verifier:
+        judgements = verifier.judge([problem for _, problem, _ in cases], [text for _, _, text in cases])
+    found = [(judgement.verdict, text) for judgement, (_, _, text) in zip(judgements, cases, strict=True)]
+    assert found == [(verdict, text) for verdict, _, text in cases]
+    assert all(judgement.reason for judgement in judgements)
+
+
 def test_nothing_to_judge_is_nothing(verifier: Verifier) -> None:
     assert verifier.judge([], []) == []
     with pytest.raises(ValueError, match="1 problems but 0 texts"):
