@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tad_core.config import TADConfig
+from tad_core.data.selection import LeftOutRow
 from tad_core.report import tables
 from tad_core.report.scores import Scores
 from tad_core.report.summary import Finding, findings
@@ -29,6 +30,7 @@ class Material:
         prompt: that problem.
         timings: (stage, seconds) in order.
         facts: (what, value) about where and from what the run was made.
+        left_out: rows of the data that could not be used.
     """
 
     config: TADConfig
@@ -40,6 +42,7 @@ class Material:
     prompt: str = ""
     timings: Sequence[tuple[str, float]] = ()
     facts: Sequence[tuple[str, str]] = ()
+    left_out: Sequence[LeftOutRow] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,12 @@ class Document:
 def compose(material: Material) -> Document:
     """Put the material in order."""
     scores = material.scores
-    sections = [_results(scores), _curves(scores), _trajectory(material), _kept(material.filtered)]
+    sections = [
+        _results(scores),
+        _curves(scores),
+        _trajectory(material),
+        _kept(material.filtered, material.left_out),
+    ]
     sections += [_windows(material.curve), _losses(material.logs), _reading(scores)]
     facts = [*material.facts, *((f"Time, {stage}", _duration(s)) for stage, s in material.timings)]
     return Document(
@@ -144,7 +152,7 @@ def _trajectory(material: Material) -> Section | None:
     )
 
 
-def _kept(filtered: Mapping[str, Any]) -> Section:
+def _kept(filtered: Mapping[str, Any], left_out: Sequence[LeftOutRow]) -> Section:
     rates = [
         f"{e['source']} {e['condition']} {e['kept']} of {e['total']}"
         for e in filtered["by_source"]
@@ -160,7 +168,7 @@ def _kept(filtered: Mapping[str, Any]) -> Section:
             f"Share of correct trajectories: {', '.join(rates)}.",
             "The thin lines are 95 % intervals.",
         ),
-        tables=[tables.kept(filtered)],
+        tables=[t for t in (tables.kept(filtered), tables.left_out(left_out)) if t is not None],
     )
 
 

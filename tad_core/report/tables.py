@@ -10,11 +10,13 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from tad_core.data.selection import LeftOutRow
 from tad_core.evaluation.bootstrap import Interval
 from tad_core.report.scores import Point, Scores
 from tad_core.report.theme import label
 
 NONE = "–"
+_LEFT_OUT = "Rows of the training data that could not be used: they are in no other number of this report."
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,16 @@ def kept(summary: Mapping[str, Any]) -> Table:
         rows.append(Row([Cell(c) for c in [*cells, reasons or NONE]]))
     columns = ["Source", "Prompt", "Judged", "Passed", "Passed %", "Rejected"]
     return Table("Trajectories", columns, rows, left=2)
+
+
+def left_out(rows: Sequence[LeftOutRow]) -> Table | None:
+    """Rows of the data that are no problems, by source and reason; None where there are none."""
+    if not rows:
+        return None
+    lines = [Row([Cell(c) for c in (r.source, r.reason, r.examples or NONE, f"{r.rows:,}")]) for r in rows]
+    return Table(
+        "Data left out", ["Source", "Reason", "First of them", "Rows"], lines, left=3, notes=[_LEFT_OUT]
+    )
 
 
 def windows(curve: Mapping[str, Any]) -> Table:

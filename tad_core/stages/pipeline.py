@@ -57,7 +57,7 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     Raises:
         TADError: one clear message; nothing was written but a probe file in the store, removed again.
     """
-    plan = plan_of(config, store)
+    plan = plan_of(config)
     problems = [*plan.ordered]
     if wants(until, "evaluate"):
         problems += [p for task in evaluate_stage.load_tasks(config).values() for p in task]
@@ -68,7 +68,7 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     store.check_writable(_needed_bytes(config, plan, until))
     if wants(until, "filter") and any(problem.kind == "code" for problem in problems):
         require_tier(config.filter.sandbox)
-    return plan
+    return plan_of(config, store)
 
 
 def trained_models(config: TADConfig) -> list[Mode]:

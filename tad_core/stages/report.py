@@ -8,6 +8,7 @@ from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Manifest, Store, fingerprint, read_manifest
 from tad_core.config import TADConfig, dump_config
+from tad_core.data.selection import left_out_rows
 from tad_core.evaluation.records import Record, read_records
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.report import plots
@@ -106,6 +107,7 @@ def gather(
         decodings=decoded,
         prompt=prompt,
         timings=_timings(collection, filtered, windows, distilled, records),
+        left_out=left_out_rows(collection.manifest.info),
         facts=_facts([collection.manifest, *(evaluated[m].manifest for m in ordered(evaluated))]),
     )
 

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, cast
 
 from tad_core.artifacts import MANIFEST_NAME, ArtifactRef, Store
 from tad_core.config import TADConfig
+from tad_core.data.selection import LeftOutRow, left_out_rows
 from tad_core.errors import ConfigError
 from tad_core.report.theme import ordered
 from tad_core.stages import calibrate as calibrate_stage
@@ -79,6 +80,12 @@ def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
     ]
     look.at("report", "report", fingerprint, refs)
     return look.seen
+
+
+def left_out(config: TADConfig) -> list[LeftOutRow]:
+    """The rows of the training data that are no problems of this configuration, by source and reason."""
+    plan = plan_of(config)
+    return left_out_rows({"left_out": plan.left_out, "left_out_examples": plan.left_out_examples})
 
 
 def _look_at_adapters(

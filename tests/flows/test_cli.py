@@ -105,7 +105,7 @@ def test_an_empty_data_set_is_told(call: Any, tree: Tree, tmp_path: Path) -> Non
     empty.write_text("")
     tree["data"][0]["options"]["path"] = str(empty)
     code, output = call()
-    assert code == 2 and "has 0 problems" in output
+    assert code == 2 and "solvable: it is empty" in output
 
 
 def test_a_missing_benchmark_file_is_told_before_collecting(call: Any, tree: Tree) -> None:
@@ -166,6 +166,15 @@ def test_status_counts_and_says_what_waits(call: Any, tree: Tree) -> None:
     assert code == 0
     assert "0 of 3 shards" in output and "missing" in output and "done" not in output
     assert not Path(tree["store"]).exists(), "looking leaves nothing behind"
+
+
+def test_status_names_rows_that_are_left_out(call: Any, tree: Tree, tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_text('{"question": "1+1?", "answer": "#### 2"}\nno json\n')
+    options = {"path": str(file)}
+    tree["data"] = [{"name": "own", "source": "jsonl", "min_count": 1, "options": options}]
+    code, output = call(command="status")
+    assert code == 0 and "left out of own: 1 rows, not JSON (own.jsonl:2)" in " ".join(output.split())
 
 
 def test_an_unexpected_error_is_one_line_unless_asked(call: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tad_core.data.selection import LeftOutRow
 from tad_core.report.document import Document, Material, compose
 from tad_core.report.html import render_html
 from tad_core.report.scoring import score
@@ -55,8 +56,16 @@ def make_document(fake: SimpleNamespace, **changes: Any) -> Document:
         "prompt": "How much?",
         "timings": [("collect", 12.34), ("filter", 61.0), ("distil Quality", 7265.0)],
         "facts": [("Code", "0.1.0")],
+        "left_out": [LeftOutRow("math", "empty box", 2, "math.jsonl:7")],
     }
     return compose(Material(**{**parts, **changes}))
+
+
+def test_data_left_out_is_on_the_page_and_no_table_where_there_is_none(fake: SimpleNamespace) -> None:
+    assert "could not be used" in render_html(make_document(fake), PICTURES)
+    assert "could not be used" not in render_html(make_document(fake, left_out=[]), PICTURES)
+    hostile = render_html(make_document(fake, left_out=[LeftOutRow("s", HOSTILE, 1, HOSTILE)]), PICTURES)
+    assert "<script>" not in hostile and "evil" in hostile
 
 
 def test_page_is_well_formed_and_loads_nothing(fake: SimpleNamespace) -> None:

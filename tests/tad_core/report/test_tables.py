@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
+from tad_core.data.selection import left_out_rows
 from tad_core.report import tables
 from tad_core.report.scores import Scores
 from tad_core.report.scoring import score
@@ -80,6 +81,20 @@ def test_a_source_that_was_never_judged_divides_by_nothing() -> None:
     entry = {"source": "s", "condition": "privileged", "total": 0, "kept": 0, "rejected": {}}
 
     assert texts(tables.kept({"by_source": [entry]})) == [["s", "privileged", "0", "0", "0.0", "–"]]
+
+
+def test_data_left_out_is_listed_by_reason() -> None:
+    info = {
+        "left_out": {"math": {"empty box": 2, "not JSON": 1200}},
+        "left_out_examples": {"math": {"empty box": ["m:1", "m:2"]}},
+    }
+    table = tables.left_out(left_out_rows(info))
+    assert table is not None
+    assert texts(table) == [
+        ["math", "not JSON", tables.NONE, "1,200"],
+        ["math", "empty box", "m:1, m:2", "2"],
+    ]
+    assert tables.left_out([]) is None
 
 
 def test_windows_name_their_source(fake: SimpleNamespace) -> None:
