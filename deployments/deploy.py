@@ -230,29 +230,17 @@ def heartbeat_automation() -> AutomationCore:
 
 
 def _put_automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
-    """By name; what the server fills in by itself is not compared."""
-    found = [
-        _Automation(item)
-        for item in client.request("POST", "/automations/filter", json={"limit": 200}).json()
-        if item["name"] == wanted.name
-    ]
+    """By name; whether it is switched on is for people to say."""
+    known = client.request("POST", "/automations/filter", json={"limit": 200}).json()
+    found = next((item for item in known if item["name"] == wanted.name), None)
     body = wanted.model_dump(mode="json")
-    if found and found[0].is_like(body):
-        return f"automation {wanted.name!r}: unchanged"
-    if not found:
+    if found is None:
         client.request("POST", "/automations/", json=body)
         return f"automation {wanted.name!r}: created"
-    client.request("PUT", f"/automations/{found[0].id}", json=body)
+    if all(_same(body[part], found.get(part)) for part in ("description", "trigger", "actions")):
+        return f"automation {wanted.name!r}: unchanged"
+    client.request("PUT", f"/automations/{found['id']}", json={**body, "enabled": found["enabled"]})
     return f"automation {wanted.name!r}: updated"
-
-
-class _Automation:
-    def __init__(self, item: dict[str, Any]) -> None:
-        self.id: str = item["id"]
-        self._item = item
-
-    def is_like(self, body: dict[str, Any]) -> bool:
-        return all(_same(body[name], self._item.get(name)) for name in ("description", "trigger", "actions"))
 
 
 def _same(wanted: Any, found: Any) -> bool:

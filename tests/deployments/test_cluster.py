@@ -93,8 +93,15 @@ def check_secrets(cluster: Any) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.workers.process import ProcessJobConfiguration
 
+    (automation,) = cluster.request("POST", "/automations/filter", json={}).json()
+    edited = {**automation, "trigger": {**automation["trigger"], "within": 5}}
+    assert cluster.request("PUT", f"/automations/{automation['id']}", json=edited).status_code == 204
+
     secret = {"TAD_SECRETS": "HF_TOKEN", "HF_TOKEN": "hf_not_to_be_seen"}
     done = words(cluster.deploy(**secret))
+    assert done[f"automation {automation['name']!r}"] == "updated", "what was edited is put right"
+    (mended,) = cluster.request("POST", "/automations/filter", json={}).json()
+    assert (mended["id"], mended["trigger"]["within"]) == (automation["id"], 90)
     assert done["secret tad-hf-token"] == "created" and done["work pool tad-gpu (process)"] == "updated"
     assert set(words(cluster.deploy(**secret)).values()) == {"unchanged"}
     assert "hf_not_to_be_seen" not in str(everything(cluster))
