@@ -114,7 +114,8 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
 
     # Watched in the UI alone until it says Completed.
     browser.open(f"/runs/flow-run/{run['id']}", "tad")
-    page.get_by_text("collect-progress").first.wait_for(state="attached", timeout=30 * 60_000)
+    page.get_by_text("Running", exact=True).first.wait_for(timeout=30 * 60_000)
+    page.wait_for_timeout(20_000)
     browser.picture("ui-running")
     done = page.get_by_text("Completed", exact=True).or_(page.get_by_text("Failed", exact=True))
     done.first.wait_for(timeout=30 * 60_000)

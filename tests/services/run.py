@@ -51,7 +51,18 @@ def main() -> int:
         for name, value in environment.items():
             print(f"{name}={value}", flush=True)
         command = [sys.executable, "-m", "pytest", "-q", "-m", "services", *options.pytest]
-        return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}).returncode
+        return run_to_the_end(command, environment)
+
+
+def run_to_the_end(command: list[str], environment: dict[str, str]) -> int:
+    """Run pytest; if this process is stopped, let it end what its tests have started."""
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
+    try:
+        return process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
 
 
 # --- installing ---------------------------------------------------------------------------------------
