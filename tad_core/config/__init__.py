@@ -1,0 +1,32 @@
+"""The configuration tree: strict, typed, one YAML per set-up, ``--set a.b=c`` on top.
+
+Every field says what it means and what it accepts, because the same text is the error message, the
+documentation and the run form of the UI. Fields that cannot change a result (devices, batch sizes,
+workers) carry ``RUNTIME`` in their metadata and never enter a fingerprint.
+"""
+
+from __future__ import annotations
+
+from tad_core.config.evaluation import DecodeConfig, EvaluateConfig, ModelName
+from tad_core.config.inputs import ModelConfig, SourceConfig
+from tad_core.config.loading import dump_config, load_config, parse_config
+from tad_core.config.rollout import CalibrateConfig, Condition, RolloutConfig
+from tad_core.config.training import DistillConfig, LoraConfig
+from tad_core.config.tree import TADConfig
+
+__all__ = [
+    "CalibrateConfig",
+    "Condition",
+    "DecodeConfig",
+    "DistillConfig",
+    "EvaluateConfig",
+    "LoraConfig",
+    "ModelConfig",
+    "ModelName",
+    "RolloutConfig",
+    "SourceConfig",
+    "TADConfig",
+    "dump_config",
+    "load_config",
+    "parse_config",
+]

@@ -1,0 +1,68 @@
+"""Decoding and what is compared."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tad_core.config.inputs import SourceConfig
+from tad_core.settings import RUNTIME, Strict
+
+ModelName = Literal["base", "quality", "speed", "sft"]
+
+
+class DecodeConfig(Strict):
+    """Entropy-threshold multi-block decoding (paper, C.2.2)."""
+
+    block_length: int = Field(
+        32, ge=1, description="Block length of decoding; divides rollout.response_length."
+    )
+    block_add_threshold: float = Field(
+        0.1, ge=0, le=1, description="Progress of the last block that adds one."
+    )
+    decoded_threshold: float = Field(0.95, ge=0, le=1, description="Progress that fully activates the next.")
+    early_stop: bool = Field(
+        True, description="Stop once everything before the first end-of-text is revealed."
+    )
+
+
+class EvaluateConfig(Strict):
+    """The sweep: every model, every task, token by token and at every threshold, under one prompt."""
+
+    tasks: list[SourceConfig] = Field(min_length=1, description="Benchmarks.")
+    models: list[ModelName] = Field(
+        ["base", "quality", "speed"], min_length=1, description="Models compared."
+    )
+    thresholds: list[Annotated[float, Field(gt=0)]] = Field(
+        [0.1, 0.3, 0.5], min_length=1, description="Entropy thresholds (nats)."
+    )
+    operating_threshold: float = Field(
+        0.5, gt=0, description="Threshold of the headline row; one of thresholds."
+    )
+    decode: DecodeConfig = Field(DecodeConfig(), description="Decoder settings.")
+    aup_alpha: float = Field(3.0, ge=0, description="Penalty factor of AUP.")
+    bootstrap: int = Field(1000, ge=0, description="Resamples of problems for the 95 % intervals; 0: none.")
+    batch_size: int = Field(32, ge=1, description="Prompts decoded together.", json_schema_extra=RUNTIME)
+    workers: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Processes that decode on a CPU, one thread each; 0: one per core. A GPU needs one.",
+        json_schema_extra=RUNTIME,
+    )
+    harness: Literal["lm-eval", "direct"] = Field(
+        "lm-eval",
+        description="Run under lm-eval, or decode and judge directly; the numbers are the same.",
+        json_schema_extra=RUNTIME,
+    )
+
+    @model_validator(mode="after")
+    def _operating_is_swept(self) -> Self:
+        if self.operating_threshold not in self.thresholds:
+            raise ValueError(
+                f"operating_threshold: {self.operating_threshold} is not in thresholds {self.thresholds}; add it"
+            )
+        if len({t.name for t in self.tasks}) != len(self.tasks):
+            raise ValueError("tasks: two have the same name; rename one")
+        return self

@@ -1,0 +1,114 @@
+"""Collection and calibration."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tad_core.settings import RUNTIME, Strict
+
+Condition = Literal["privileged", "plain"]
+
+
+class RolloutConfig(Strict):
+    """Token-by-token, block-ordered decoding by the privileged teacher (paper, section 3.2)."""
+
+    seed: int = Field(0, ge=0, description="Seed of the sampling noise.")
+    samples: int = Field(1, ge=1, le=64, description="Trajectories per problem.")
+    response_length: int = Field(256, ge=2, le=8192, description="Tokens of the response (L).")
+    block_length: int = Field(32, ge=1, description="Blocks are finished from left to right.")
+    temperature_math: float = Field(0.7, ge=0, le=2, description="Gumbel temperature for math problems.")
+    temperature_code: float = Field(0.0, ge=0, le=2, description="Gumbel temperature for code problems.")
+    finish_early: bool = Field(
+        True,
+        description="Stop once every token before the first end-of-text is revealed; the tail is filled in "
+        "and marked. False computes every step.",
+    )
+    compare_plain: int = Field(
+        0,
+        ge=0,
+        description="Also roll out this many problems without the reference, to compare.",
+        json_schema_extra=RUNTIME,
+    )
+    shard_size: int = Field(
+        64, ge=1, description="Problems per shard, the unit of resume.", json_schema_extra=RUNTIME
+    )
+    batch_size: int = Field(32, ge=1, description="Samples decoded together.", json_schema_extra=RUNTIME)
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Processes that each hold the model; default: one a visible GPU, one on a CPU.",
+        json_schema_extra=RUNTIME,
+    )
+    hosts: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Machines that decode. Above 1, child runs of worker_deployment take shards too.",
+        json_schema_extra=RUNTIME,
+    )
+    decode_here: bool = Field(
+        True,
+        description="This run's machine is one of the hosts. False: it only waits for the child runs.",
+        json_schema_extra=RUNTIME,
+    )
+    worker_deployment: str = Field(
+        "tad-collect-worker/collect-worker",
+        pattern=r"^[^/]+/[^/]+$",
+        description="Deployment of the child runs, as flow/deployment.",
+        json_schema_extra=RUNTIME,
+    )
+    lease_s: float = Field(
+        60.0,
+        ge=0.3,
+        description="A shard whose worker has not been heard of for this long is given to another.",
+        json_schema_extra=RUNTIME,
+    )
+    shard_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="A worker that takes longer for a shard is killed, and the shard tried again; default: never.",
+        json_schema_extra=RUNTIME,
+    )
+    max_prompt_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Problems with a longer prompt are left out; default: what the model's positions leave beside the "
+        "response. The privileged prompt counts.",
+        json_schema_extra=RUNTIME,
+    )
+    min_kept: int = Field(
+        1,
+        ge=1,
+        description="The run stops if fewer trajectories than this are kept.",
+        json_schema_extra=RUNTIME,
+    )
+
+    @model_validator(mode="after")
+    def _block_divides(self) -> Self:
+        if self.response_length % self.block_length:
+            fits = [d for d in (8, 16, 32, 64, 128, 256) if self.response_length % d == 0]
+            raise ValueError(
+                f"block_length: {self.block_length} does not divide response_length "
+                f"{self.response_length}; use one of {', '.join(map(str, fits)) or self.response_length}"
+            )
+        return self
+
+
+class CalibrateConfig(Strict):
+    """Windows from the student's confidence curve (paper, section 3.3)."""
+
+    states: int = Field(512, ge=1, description="States sampled over the kept trajectories.")
+    seed: int = Field(0, ge=0, description="Seed of that sample.")
+    quality_threshold: float = Field(0.5, gt=0, lt=1, description="Confidence where the Quality window ends.")
+    speed_threshold: float = Field(0.2, gt=0, lt=1, description="Confidence where the Speed window ends.")
+    quality_cap: int = Field(8, ge=1, description="Quality window if the curve never crosses.")
+    speed_cap: int = Field(
+        20, ge=1, description="Speed window if the curve never crosses; at least the Quality window."
+    )
+    smoothing: int = Field(3, ge=1, description="Offsets averaged (count-weighted, centred) before reading.")
+    quality_window: int | None = Field(None, ge=1, description="Fixed Quality window; default: calibrated.")
+    speed_window: int | None = Field(None, ge=1, description="Fixed Speed window; default: calibrated.")
+    batch_size: int = Field(32, ge=1, description="States per forward.", json_schema_extra=RUNTIME)

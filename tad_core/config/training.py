@@ -1,0 +1,100 @@
+"""Distillation."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tad_core.settings import ADDED, RUNTIME, Strict
+
+
+class LoraConfig(Strict):
+    """Adapters on the seven projections of every layer."""
+
+    rank: int = Field(128, ge=1, description="Rank.")
+    alpha: int = Field(128, ge=1, description="Scaling numerator: the update is scaled by alpha / rank.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the adapter's input.")
+    roles: list[Literal["q", "k", "v", "o", "gate", "up", "down"]] = Field(
+        ["q", "k", "v", "o", "gate", "up", "down"], min_length=1, description="Projections adapted."
+    )
+
+
+class DistillConfig(Strict):
+    """Temporal-aware distillation (paper, section 3.3 and Table 7)."""
+
+    objective: Literal["tad", "sft"] = Field("tad", description="tad, or plain fine-tuning on references.")
+    near: Literal["hard", "soft"] = Field("hard", description="Loss on tokens revealed within the window.")
+    distant: Literal["soft", "hard", "none"] = Field("soft", description="Loss on tokens revealed later.")
+    weight_distant: float = Field(1.0, ge=0, description="Lambda of the distant loss.")
+    temperature: float = Field(1.0, gt=0, description="Softmax temperature of the KL.")
+    teacher_prompt: Literal["rollout", "system"] = Field(
+        "rollout",
+        description="Where the teacher reads the reference in training: in the prompt of its rollout, or in the "
+        "system turn, as the paper's code does.",
+        json_schema_extra=ADDED,
+    )
+    states_per_trajectory: int = Field(
+        256, ge=1, description="States drawn per trajectory and epoch, without replacement; at most L."
+    )
+    epochs: float = Field(1.0, gt=0, description="Passes over the trajectories.")
+    max_steps: int | None = Field(None, ge=1, description="Optimizer steps; overrides epochs.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate (AdamW).")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="Learning rate schedule."
+    )
+    warmup_steps: int = Field(0, ge=0, description="Linear warm-up.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
+    global_batch_size: int = Field(256, ge=1, description="States per optimizer step over all devices.")
+    micro_batch_size: int = Field(4, ge=1, description="States per forward on one device.")
+    seed: int = Field(42, ge=0, description="Order of states, adapter initialisation, dropout.")
+    lora: LoraConfig = Field(LoraConfig(), description="Adapter shape.")
+    bf16: bool = Field(True, description="bfloat16 autocast.")
+    gradient_checkpointing: bool = Field(False, description="Less memory, slower.", json_schema_extra=RUNTIME)
+    save_steps: int = Field(200, ge=1, description="Steps between checkpoints.", json_schema_extra=RUNTIME)
+    log_steps: int = Field(10, ge=1, description="Steps between log lines.", json_schema_extra=RUNTIME)
+    compile: bool = Field(
+        False, description="torch.compile of every layer: faster on a GPU.", json_schema_extra=RUNTIME
+    )
+    processes: int = Field(1, ge=1, description="Processes (one a GPU) per node.", json_schema_extra=RUNTIME)
+    nodes: int = Field(
+        1, ge=1, description="Hosts of the run; the others run `tad join`.", json_schema_extra=RUNTIME
+    )
+    rendezvous: str | None = Field(
+        None,
+        pattern=r"^[^\s:]+:\d+$",
+        description="HOST:PORT where the first host is reached; default: MASTER_ADDR and MASTER_PORT, else its own "
+        "name and a free port.",
+        json_schema_extra=RUNTIME,
+    )
+    launcher: Literal["python", "torchrun", "deepspeed"] = Field(
+        "python", description="How the training process is started.", json_schema_extra=RUNTIME
+    )
+    hostfile: str | None = Field(
+        None,
+        description="Hosts file of the deepspeed launcher, which starts the others by ssh; not with tad join.",
+        json_schema_extra=RUNTIME,
+    )
+    deepspeed: str | None = Field(
+        None,
+        description="DeepSpeed JSON file, e.g. configs/deepspeed/zero2.json.",
+        json_schema_extra=RUNTIME,
+    )
+    report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
+        [],
+        description="Also report the losses there; the package must be installed.",
+        json_schema_extra=RUNTIME,
+    )
+    timeout_s: float | None = Field(
+        None, gt=0, description="Kill training after this.", json_schema_extra=RUNTIME
+    )
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> Self:
+        if self.global_batch_size % (self.micro_batch_size * self.processes * self.nodes):
+            raise ValueError(
+                f"global_batch_size: {self.global_batch_size} is not a multiple of micro_batch_size x processes x "
+                f"nodes ({self.micro_batch_size} x {self.processes} x {self.nodes}); change one of the four"
+            )
+        return self

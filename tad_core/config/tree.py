@@ -1,0 +1,46 @@
+"""The whole configuration."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from tad_core.config.evaluation import EvaluateConfig
+from tad_core.config.inputs import ModelConfig, SourceConfig
+from tad_core.config.rollout import CalibrateConfig, RolloutConfig
+from tad_core.config.training import DistillConfig
+from tad_core.settings import RUNTIME, Strict
+from tad_core.verify.config import VerifyConfig
+
+
+class TADConfig(Strict):
+    """The whole pipeline."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="Name of the set-up.")
+    store: str = Field("runs/store", description="fsspec URL of the artifacts.", json_schema_extra=RUNTIME)
+    model: ModelConfig
+    data: list[SourceConfig] = Field(min_length=1, description="Training problems.")
+    rollout: RolloutConfig = Field(RolloutConfig(), description="Collection.")
+    filter: VerifyConfig = Field(VerifyConfig(), description="Verification of answers.")
+    calibrate: CalibrateConfig = Field(CalibrateConfig(), description="Windows.")
+    distill: DistillConfig = Field(DistillConfig(), description="Training.")
+    evaluate: EvaluateConfig
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        length, block = self.rollout.response_length, self.evaluate.decode.block_length
+        if length % block:
+            raise ValueError(
+                f"evaluate.decode.block_length: {block} does not divide rollout.response_length {length}; "
+                f"use {self.rollout.block_length}"
+            )
+        if self.distill.states_per_trajectory > length:
+            raise ValueError(
+                f"distill.states_per_trajectory: {self.distill.states_per_trajectory} is more than "
+                f"rollout.response_length {length}; use at most {length}"
+            )
+        names = [s.name for s in self.data]
+        if len(set(names)) != len(names):
+            raise ValueError("data: two sources have the same name; rename one")
+        return self
