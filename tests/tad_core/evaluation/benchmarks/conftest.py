@@ -133,14 +133,26 @@ def small_problems(small_files: dict[str, Path]) -> dict[str, list[Problem]]:
     return {task: load(task, path) for task, path in small_files.items()}
 
 
+def lengthened(checkpoint: Path, folder: Path, field: str) -> ModelConfig:
+    """The checkpoint with room for prompts with examples; its weights do not depend on it."""
+    shutil.copytree(checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    assert field in config
+    (folder / "config.json").write_text(json.dumps(config | {field: 4096}))
+    return ModelConfig(path=str(folder), device="cpu", threads=1)
+
+
 @pytest.fixture(scope="session")
 def long_model(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
-    """The tiny checkpoint with room for prompts with examples; its weights do not depend on it."""
-    folder = tmp_path_factory.mktemp("long") / "llada"
-    shutil.copytree(tiny_checkpoint, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"max_sequence_length": 4096}))
-    return ModelConfig(path=str(folder), device="cpu", threads=1)
+    """A tiny LLaDA."""
+    return lengthened(tiny_checkpoint, tmp_path_factory.mktemp("long") / "llada", "max_sequence_length")
+
+
+@pytest.fixture(scope="session")
+def long_dream(tiny_dream_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
+    """A tiny Dream."""
+    folder = tmp_path_factory.mktemp("long") / "dream"
+    return lengthened(tiny_dream_checkpoint, folder, "max_position_embeddings")
 
 
 @pytest.fixture(scope="session")

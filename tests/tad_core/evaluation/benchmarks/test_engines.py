@@ -69,6 +69,15 @@ def test_a_real_model_under_both_engines(small_problems, generator, verifier, mo
     assert set(small_problems) <= set(results)
 
 
+def test_a_dream_under_both_engines(small_problems, long_dream, verifier):
+    names = ("gsm8k_cot_zeroshot", "humaneval_instruct", "mbpp_instruct")
+    problems = {name: small_problems[name] for name in names}
+    generator = Generator.load(long_dream, batch_size=8)
+    direct, under, _ = run_both(problems, lambda: generator, verifier)
+    assert under == direct
+    assert len({o.text for o in direct}) > 1
+
+
 def right_answer(task, problem):
     if task == "gsm8k":
         return problem.reference + " \nQuestion: and more"
