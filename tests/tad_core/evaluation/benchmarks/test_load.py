@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tad_core.config import SourceConfig
 from tad_core.errors import ConfigError, DataError
 from tad_core.evaluation.benchmarks.load import load_benchmark
+from tad_core.evaluation.benchmarks.minerva_math import SUBSETS
 from tests.tad_core.evaluation.benchmarks.conftest import (
     GSM8K,
     HUMANEVAL,
@@ -168,3 +170,27 @@ def test_without_a_network_the_hub_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     with pytest.raises(DataError, match=r"openai/gsm8k \(main\), split test, cannot be read .*path"):
         load("gsm8k", "")
+
+
+def test_rows_of_the_hub(monkeypatch):
+    """The data sets as lm-eval's own tasks name them; MATH's subsets one after the other."""
+    import datasets
+
+    calls = []
+
+    def load_dataset(path, config, *, split, revision):
+        calls.append((path, config, split, revision))
+        rows = [row for row in MATH if SUBSETS[row["type"]] == config] if "math" in path else GSM8K
+        return datasets.Dataset.from_list(rows or [MATH[0] | {"problem": f"one of {config}"}])
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    options = {"task": "gsm8k", "revision": "abc"}
+    found = load_benchmark(SourceConfig(name="hub", source="benchmark", options=options)).problems
+    assert [(p.id, p.answer) for p in found] == [("hub/1", "12"), ("hub/2", "1,000"), ("hub/3", "-4")]
+    assert calls == [("openai/gsm8k", "main", "test", "abc")]
+    calls.clear()
+    options = {"task": "minerva_math"}
+    found = load_benchmark(SourceConfig(name="hub", source="benchmark", options=options)).problems
+    assert [call[1] for call in calls] == sorted(SUBSETS.values())
+    assert {call[0] for call in calls} == {"EleutherAI/hendrycks_math"}
+    assert [p.id for p in found][:3] == ["hub/algebra/1", "hub/algebra/2", "hub/counting_and_probability/1"]
