@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tad_core.errors import TADError
+from flows import running
+from flows.running import FAILED
 
 if TYPE_CHECKING:
-    from tad_core.config import TADConfig
-    from tad_core.stages.pipeline import Outcome
-
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+    pass
 
 app = typer.Typer(
     name="tad",
@@ -71,7 +62,7 @@ def _add(word: str, until: str, help_: str, more: str = "") -> None:
         store: StoreUrl = None,
         debug: Debug = False,
     ) -> None:
-        _guard(lambda: _run_until(until, config, set_ or [], force or [], store, debug), debug)
+        running.guard(lambda: running.run_until(until, config, set_ or [], force or [], store, debug), debug)
 
     app.command(word, help=help_, epilog=_epilog(word, more))(command)
 
@@ -102,7 +93,7 @@ def replicate(
     debug: Debug = False,
 ) -> None:
     """Train with several seeds and compare over all of them, with intervals over seeds and problems."""
-    _guard(lambda: _replicate(config, seeds, set_ or [], store, debug), debug)
+    running.guard(lambda: running.replicate(config, seeds, set_ or [], store, debug), debug)
 
 
 @app.command(epilog="Example:\n\ntad pretrain configs/pretrain-tiny.yaml")
@@ -116,7 +107,7 @@ def pretrain(
     debug: Debug = False,
 ) -> None:
     """Train the small base model from nothing (minutes on a GPU, hours on a CPU)."""
-    _guard(lambda: _pretrain(config, force, debug), debug)
+    running.guard(lambda: running.pretrain(config, force, debug), debug)
 
 
 @app.command(
@@ -144,12 +135,12 @@ def export(
     """Write a distilled model of a finished run as a folder that loads wherever the original does."""
 
     def work() -> None:
-        loaded = _load(config, set_ or [], store)
+        loaded = running.load(config, set_ or [], store)
         from flows.export import run_export
 
         run_export(loaded, model, out, adapter_only, dtype, push_to_hub, public)
 
-    _guard(work, debug)
+    running.guard(work, debug)
 
 
 @app.command(epilog=_epilog("status"))
@@ -157,22 +148,24 @@ def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug
     """Say what is done, missing or broken, stage by stage; runs nothing."""
 
     def work() -> None:
-        loaded = _load(config, set_ or [], store)
+        loaded = running.load(config, set_ or [], store)
         from flows.status import print_status
 
         print_status(loaded)
 
-    _guard(work, debug)
+    running.guard(work, debug)
 
 
 @app.command(epilog=_epilog("plan", "tad plan configs/llada-8b.yaml --gpu h200 --gpus 8"))
 def plan(
     config: Config,
     gpu: Annotated[
-        str | None, typer.Option("--gpu", help="Plan for this GPU instead of this machine, e.g. h200, h100, a100.")
+        str | None,
+        typer.Option("--gpu", help="Plan for this GPU instead of this machine, e.g. h200, h100, a100."),
     ] = None,
     gpus: Annotated[
-        int | None, typer.Option("--gpus", min=1, help="How many a host has; default: as many as the config uses.")
+        int | None,
+        typer.Option("--gpus", min=1, help="How many a host has; default: as many as the config uses."),
     ] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Time a few forwards here first.")] = False,
     no_data: Annotated[
@@ -186,7 +179,7 @@ def plan(
     """Say what a run will take before it runs: samples, steps, hours, memory, disk. Exit code 1: it will not fit."""
 
     def work() -> None:
-        loaded = _load(config, set_ or [], store)
+        loaded = running.load(config, set_ or [], store)
         from flows.plan import plan_run, print_plan
 
         planned = plan_run(loaded, gpu, gpus, measure, not no_data)
@@ -194,7 +187,7 @@ def plan(
         if planned.problems:
             raise typer.Exit(FAILED)
 
-    _guard(work, debug)
+    running.guard(work, debug)
 
 
 @app.command(epilog="Examples:\n\ntad resume\n\ntad resume configs/demo.yaml")
@@ -211,12 +204,12 @@ def resume(
     def work() -> None:
         from flows.resume import newest_unfinished
 
-        loaded = _load(config, set_ or [], store) if config else None
+        loaded = running.load(config, set_ or [], store) if config else None
         settings, until, told = newest_unfinished(loaded, set_ or [], store)
         typer.echo(told, err=True)
-        _run(settings, until, [], debug)
+        running.run(settings, until, [], debug)
 
-    _guard(work, debug)
+    running.guard(work, debug)
 
 
 @app.command(
@@ -232,7 +225,9 @@ def collect_worker(
     debug: Debug = False,
 ) -> None:
     """Help with a collection that runs elsewhere on the same store, until no shard is left; closes nothing."""
-    _guard(lambda: _collect_worker(_load(config, set_ or [], store), host, hosts, debug), debug)
+    running.guard(
+        lambda: running.collect_worker(running.load(config, set_ or [], store), host, hosts, debug), debug
+    )
 
 
 @app.command(
@@ -250,7 +245,7 @@ def lm_eval(context: typer.Context) -> None:
 
         lm_eval_main(context.args)
 
-    _guard(work, debug=False)
+    running.guard(work, debug=False)
 
 
 @app.command(epilog="Example:\n\ntad doctor")
@@ -266,7 +261,7 @@ def doctor(
         if not print_findings(store):
             raise typer.Exit(FAILED)
 
-    _guard(work, debug)
+    running.guard(work, debug)
 
 
 @app.command(
@@ -290,163 +285,7 @@ def join(
 
         take_part(folder, rank, print, once)
 
-    _guard(work, debug)
-
-
-# --- how a command runs -----------------------------------------------------------------------------
-
-
-def _load(path: Path, overrides: list[str], store: str | None) -> TADConfig:
-    from tad_core.config import load_config
-
-    config = load_config(path, overrides)
-    root = store or config.store
-    absolute = root if "://" in root else str(Path(root).expanduser().resolve())
-    return config.model_copy(update={"store": absolute})
-
-
-def _run_until(
-    until: Any, path: Path, overrides: list[str], force: list[Any], store: str | None, debug: bool
-) -> None:
-    _run(_load(path, overrides, store), until, force, debug)
-
-
-def _run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
-    """Check everything, then start Prefect, then show what came out."""
-    from flows.environment import settle
-
-    settle(loud=debug)
-    from tad_core.artifacts import Store
-    from tad_core.stages.pipeline import check_stages, prepare
-
-    check_stages(force, "--force")
-    prepare(config, Store(config.store), until)
-    outcome = _under_prefect(config, until, force)
-    from flows.show import show_outcome
-
-    show_outcome(config, outcome)
-
-
-def _replicate(path: Path, seeds: str, overrides: list[str], store: str | None, debug: bool) -> None:
-    config = _load(path, overrides, store)
-    from flows.environment import settle
-
-    settle(loud=debug)
-    from tad_core.artifacts import Store
-    from tad_core.stages.pipeline import prepare
-    from tad_core.stages.replicate import read_seeds
-
-    chosen = read_seeds(seeds)
-    prepare(config, Store(config.store), "evaluate")
-    with _display() as say, _prefect(say):
-        from flows.replicate import replicate_flow
-
-        ref = replicate_flow(config, chosen)
-    from flows.show import show_replicates
-
-    show_replicates(ref)
-
-
-def _collect_worker(config: TADConfig, host: int, hosts: int, debug: bool) -> None:
-    from flows.environment import settle
-
-    settle(loud=debug)
-    from tad_core.artifacts import Store
-    from tad_core.stages.pipeline import prepare
-
-    prepare(config, Store(config.store), "collect")
-    with _display() as say, _prefect(say):
-        from flows.worker import collect_worker_flow
-
-        done = collect_worker_flow(config.model_dump(mode="json"), host, hosts)
-    typer.echo(f"{done['shards']} shards were decoded here; none is left to take")
-
-
-def _pretrain(path: Path, force: bool, debug: bool) -> None:
-    from flows.environment import settle
-
-    settle(loud=debug)
-    from tad_core.pretraining import load_pretrain_config
-
-    config = load_pretrain_config(path)
-    if not force and any(Path(config.out).glob("*.safetensors")):
-        typer.echo(f"{config.out} has a checkpoint already; --force trains it again")
-        return
-    with _display() as say, _prefect(say):
-        from flows.pretrain import pretrain_flow
-
-        folder = pretrain_flow(config)
-    typer.echo(f"checkpoint: {folder}")
-
-
-@contextmanager
-def _display() -> Iterator[Callable[[str], None]]:
-    """Bars or lines on stderr while the flow runs; yields how to say something in between."""
-    from tasks.progress import RichSink, terminal_sink, watching
-
-    sink = terminal_sink()
-    with sink if isinstance(sink, RichSink) else nullcontext(), watching(sink):
-        yield sink.say
-
-
-def _under_prefect(config: TADConfig, until: Any, force: list[Any]) -> Outcome:
-    with _display() as say, _prefect(say):
-        from flows.pipeline import pipeline
-
-        return pipeline(config, until, force)
-
-
-@contextmanager
-def _prefect(say: Callable[[str], None]) -> Iterator[None]:
-    """The server that is set, or one of our own."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    from flows.environment import check_server
-    from flows.server import TemporaryServer
-
-    url = check_server()
-    if url is not None:
-        say(f"Prefect: {url}")
-        yield
-        return
-    say("Prefect: no server is set, starting a temporary one")
-    server = TemporaryServer()
-    import flows.pipeline  # noqa: F401 (seconds of imports while the server starts)
-
-    with temporary_settings({PREFECT_API_URL: server.url()}):
-        yield
-
-
-def _guard(work: Callable[[], None], debug: bool) -> None:
-    """Run a command; turn what it raises into one message and an exit code."""
-    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal and a polite kill are Ctrl-C too
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminated)
-    try:
-        work()
-    except TADError as error:
-        _fail(error, str(error), error.exit_code, debug)
-    except KeyboardInterrupt as error:
-        again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        message = f"stopped; everything finished so far is kept. To go on, run the same command:\n  {again}"
-        _fail(error, message, INTERRUPTED, debug)
-    except (typer.Exit, typer.Abort, SystemExit):
-        raise
-    except Exception as error:  # the outermost boundary: a traceback is for --debug
-        message = f"unexpected {type(error).__name__}: {error}\nRun again with --debug for the traceback."
-        _fail(error, message, FAILED, debug)
-
-
-def _fail(error: BaseException, message: str, code: int, debug: bool) -> None:
-    if debug:
-        traceback.print_exception(error)
-    kind = "" if code == INTERRUPTED else "error: "
-    typer.echo(f"{kind}{message}", err=True)
-    raise typer.Exit(code)
-
-
-def _terminated(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    running.guard(work, debug)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def call(tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Callabl
     def refuse(*_: Any) -> None:
         raise AssertionError("Prefect was reached")
 
-    monkeypatch.setattr("flows.cli._under_prefect", refuse)
+    monkeypatch.setattr("flows.running._under_prefect", refuse)
 
     def run(*words: str, command: str = "run") -> tuple[int, str]:
         file = tmp_path / "config.yaml"

@@ -1,0 +1,181 @@
+"""How a command runs: the configuration, Prefect around the flow, progress on the terminal, errors as one message."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tad_core.errors import TADError
+
+if TYPE_CHECKING:
+    from tad_core.config import TADConfig
+    from tad_core.stages.pipeline import Outcome
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+
+def load(path: Path, overrides: list[str], store: str | None) -> TADConfig:
+    """Read a configuration; its store becomes absolute."""
+    from tad_core.config import load_config
+
+    config = load_config(path, overrides)
+    root = store or config.store
+    absolute = root if "://" in root else str(Path(root).expanduser().resolve())
+    return config.model_copy(update={"store": absolute})
+
+
+def run_until(
+    until: Any, path: Path, overrides: list[str], force: list[Any], store: str | None, debug: bool
+) -> None:
+    """Run the pipeline of a file up to a stage."""
+    run(load(path, overrides, store), until, force, debug)
+
+
+def run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
+    """Check everything, then start Prefect, then show what came out."""
+    from flows.environment import settle
+
+    settle(loud=debug)
+    from tad_core.artifacts import Store
+    from tad_core.stages.pipeline import check_stages, prepare
+
+    check_stages(force, "--force")
+    prepare(config, Store(config.store), until)
+    outcome = _under_prefect(config, until, force)
+    from flows.show import show_outcome
+
+    show_outcome(config, outcome)
+
+
+def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, debug: bool) -> None:
+    """Run once for every seed, then show the comparison."""
+    config = load(path, overrides, store)
+    from flows.environment import settle
+
+    settle(loud=debug)
+    from tad_core.artifacts import Store
+    from tad_core.stages.pipeline import prepare
+    from tad_core.stages.replicate import read_seeds
+
+    chosen = read_seeds(seeds)
+    prepare(config, Store(config.store), "evaluate")
+    with display() as say, prefect_around(say):
+        from flows.replicate import replicate_flow
+
+        ref = replicate_flow(config, chosen)
+    from flows.show import show_replicates
+
+    show_replicates(ref)
+
+
+def collect_worker(config: TADConfig, host: int, hosts: int, debug: bool) -> None:
+    """Take part in a collection until no shard is left."""
+    from flows.environment import settle
+
+    settle(loud=debug)
+    from tad_core.artifacts import Store
+    from tad_core.stages.pipeline import prepare
+
+    prepare(config, Store(config.store), "collect")
+    with display() as say, prefect_around(say):
+        from flows.worker import collect_worker_flow
+
+        done = collect_worker_flow(config.model_dump(mode="json"), host, hosts)
+    typer.echo(f"{done['shards']} shards were decoded here; none is left to take")
+
+
+def pretrain(path: Path, force: bool, debug: bool) -> None:
+    """Train a base model, unless its folder has one."""
+    from flows.environment import settle
+
+    settle(loud=debug)
+    from tad_core.pretraining import load_pretrain_config
+
+    config = load_pretrain_config(path)
+    if not force and any(Path(config.out).glob("*.safetensors")):
+        typer.echo(f"{config.out} has a checkpoint already; --force trains it again")
+        return
+    with display() as say, prefect_around(say):
+        from flows.pretrain import pretrain_flow
+
+        folder = pretrain_flow(config)
+    typer.echo(f"checkpoint: {folder}")
+
+
+@contextmanager
+def display() -> Iterator[Callable[[str], None]]:
+    """Bars or lines on stderr while the flow runs; yields how to say something in between."""
+    from tasks.progress import RichSink, terminal_sink, watching
+
+    sink = terminal_sink()
+    with sink if isinstance(sink, RichSink) else nullcontext(), watching(sink):
+        yield sink.say
+
+
+def _under_prefect(config: TADConfig, until: Any, force: list[Any]) -> Outcome:
+    with display() as say, prefect_around(say):
+        from flows.pipeline import pipeline
+
+        return pipeline(config, until, force)
+
+
+@contextmanager
+def prefect_around(say: Callable[[str], None]) -> Iterator[None]:
+    """The server that is set, or one of our own."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.environment import check_server
+    from flows.server import TemporaryServer
+
+    url = check_server()
+    if url is not None:
+        say(f"Prefect: {url}")
+        yield
+        return
+    say("Prefect: no server is set, starting a temporary one")
+    server = TemporaryServer()
+    import flows.pipeline  # noqa: F401 (seconds of imports while the server starts)
+
+    with temporary_settings({PREFECT_API_URL: server.url()}):
+        yield
+
+
+def guard(work: Callable[[], None], debug: bool) -> None:
+    """Run a command; turn what it raises into one message and an exit code."""
+    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal and a polite kill are Ctrl-C too
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminated)
+    try:
+        work()
+    except TADError as error:
+        _fail(error, str(error), error.exit_code, debug)
+    except KeyboardInterrupt as error:
+        again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        message = f"stopped; everything finished so far is kept. To go on, run the same command:\n  {again}"
+        _fail(error, message, INTERRUPTED, debug)
+    except (typer.Exit, typer.Abort, SystemExit):
+        raise
+    except Exception as error:  # the outermost boundary: a traceback is for --debug
+        message = f"unexpected {type(error).__name__}: {error}\nRun again with --debug for the traceback."
+        _fail(error, message, FAILED, debug)
+
+
+def _fail(error: BaseException, message: str, code: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    kind = "" if code == INTERRUPTED else "error: "
+    typer.echo(f"{kind}{message}", err=True)
+    raise typer.Exit(code)
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
