@@ -26,19 +26,19 @@ def join(folder: str | Path, number: int | None, say: Callable[[str], None], onc
         once: return after one run.
 
     Raises:
-        ConfigError: the folder is not there, or no run has such a place.
+        ConfigError: a file in place of the folder, or no run has such a place.
         TADError: with ``once``, what ended the run.
     """
     root = Path(folder)
-    if not root.is_dir():
+    if root.exists() and not root.is_dir():
         raise ConfigError(
-            f"folder: {folder} is not a folder here; give the store of the run, on a file system all hosts share"
+            f"folder: {folder} is not a folder; give the store of the run, on a file system all hosts share"
         )
     if number is None and (text := os.environ.get(RANK_VARIABLE)):
         if not text.isdigit():
             raise ConfigError(f"{RANK_VARIABLE}: {text!r} is not a number; use 1 or more")
         number = int(text)
-    say(f"waiting for training runs in {root}")
+    say(f"waiting for training runs in {root}" + ("" if root.exists() else ", which is not here yet"))
     while taken := wait_for(root, number):
         invitation, seat = taken
         say(f"host {seat.number} of {invitation.nodes} in {invitation.spec}, led by {seat.host}:{seat.port}")

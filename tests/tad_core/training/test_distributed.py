@@ -184,7 +184,6 @@ def test_two_hosts_meet_in_a_shared_folder(make, monkeypatch):
     thread = threading.Thread(target=pipeline)
     thread.start()
     said = []
-    Path(spec.output).mkdir(parents=True, exist_ok=True)
     join(Path(spec.output), None, said.append, once=True)
     thread.join()
     assert not failures and said[-1] == "done" and said[1].startswith("host 1 of 2 in ")

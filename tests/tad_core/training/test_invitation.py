@@ -127,6 +127,15 @@ def test_paths_of_settings_mean_the_same_on_every_host(world, checkpoint, tmp_pa
     assert spec.distill.deepspeed == str(tmp_path / "a" / "z.json") and spec.distill.hostfile is None
 
 
+def test_join_may_come_before_the_store(tmp_path):
+    def told(line):
+        assert line.endswith("store, which is not here yet")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        module.join(tmp_path / "store", None, told)
+
+
 def test_join_runs_its_share_and_goes_on_after_a_failure(make_spec, first_host, tmp_path, monkeypatch):
     spec, output = make_spec()
     calls = []
@@ -149,8 +158,9 @@ def test_join_runs_its_share_and_goes_on_after_a_failure(make_spec, first_host, 
 
 @pytest.mark.parametrize(("text", "message"), [("x", "TAD_NODE_RANK: 'x' is not a number")])
 def test_join_says_what_is_wrong(tmp_path, monkeypatch, text, message):
-    with pytest.raises(ConfigError, match="is not a folder here; give the store"):
-        module.join(tmp_path / "none", None, print)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is not a folder; give the store"):
+        module.join(tmp_path / "file", None, print)
     monkeypatch.setenv(module.RANK_VARIABLE, text)
     with pytest.raises(ConfigError, match=message):
         module.join(tmp_path, None, print)
