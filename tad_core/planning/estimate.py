@@ -93,15 +93,16 @@ def estimate(
         ),
         _calibrate(config, shape, counts, machine, speeds.decode),
         _distill(config, shape, counts, machine, speeds.train),
-        _evaluate(config, shape, counts, machine, speeds.decode),
+        _evaluate(config, shape, counts, machine, speeds),
     ]
     disk = disk_gib(config, shape, counts)
     notes = [*counts.notes]
     if config.rollout.finish_early:
         notes.append("rollouts are counted with every step; those whose text ends early take less")
-    notes.append(
-        f"multi-block decoding is counted at {ASSUMED_TPF:g} tokens a forward, which only the run can tell"
-    )
+    if speeds.ways is None:
+        notes.append(
+            f"multi-block decoding is counted at {ASSUMED_TPF:g} tokens a forward, which only the run can tell"
+        )
     if any(stage.wall_s is None for stage in stages):
         notes.append(
             "how fast this machine is at it is not known: --measure tries it, --gpu NAME plans for another"
@@ -176,16 +177,17 @@ def _distill(
 
 
 def _evaluate(
-    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, pace: Pace | None
+    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, speeds: Speeds
 ) -> StageEstimate:
     settings, length = config.evaluate, config.rollout.response_length
-    forwards = counts.prompts * len(settings.models) * length * (1 + len(settings.thresholds) / ASSUMED_TPF)
+    one_by_one, multi_block = speeds.ways or (length, length / ASSUMED_TPF)
+    forwards = counts.prompts * len(settings.models) * (one_by_one + len(settings.thresholds) * multi_block)
     one = shape.forward(counts.task + length, settings.decode.block_length)
     workers = 1 if machine.gpu else settings.workers or _cores()
     return _stage(
         "evaluate",
         f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways",
-        pace,
+        speeds.decode,
         forwards * one,
         forwards / settings.batch_size,
         workers,

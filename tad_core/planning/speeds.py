@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import yaml
@@ -50,6 +51,7 @@ class Speeds:
         rollout, train, decode: of one worker, device or process.
         text_s: seconds to judge one text, all workers together.
         judged: where that comes from.
+        ways: forwards that a prompt took in evaluation, token by token and at a threshold; None where none ran.
     """
 
     rollout: Pace | None
@@ -57,6 +59,7 @@ class Speeds:
     decode: Pace | None
     text_s: float
     judged: str
+    ways: tuple[float, float] | None = None
 
 
 def speeds_of(
@@ -81,6 +84,7 @@ def speeds_of(
         decode,
         text_s=judged.flops_per_s if judged else text_s,
         judged=judged.source if judged else "docs/results/verify.md",
+        ways=_ways(config, machine, store),
     )
 
 
@@ -128,6 +132,16 @@ def _from_store(
             if pace and manifest.created_at > found.get(kind, ("", None))[0]:
                 found[kind] = (manifest.created_at, pace)
     return {kind: pace for kind, (_, pace) in found.items()}
+
+
+def _ways(config: TADConfig, machine: Machine, store: Store) -> tuple[float, float] | None:
+    """Mean forwards a prompt took, over all finished evaluations of responses as long as these."""
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    for manifest, settings in _runs(config, machine, store, "evaluate"):
+        if settings.rollout.response_length == config.rollout.response_length:
+            for point in manifest.info.get("points", []):
+                taken[point["method"] == "token_by_token"].append(point["forwards"] / point["problems"])
+    return (fmean(taken[True]), fmean(taken[False])) if taken[True] and taken[False] else None
 
 
 def _runs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,8 +58,11 @@ def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long
     config, store = demo("rollout.workers=1"), Store(tmp_path)
     leave(config, store, "collect", "a" * 32, samples_per_s=0.5)
     leave(config, store, "distill", "b" * 32, mode="quality", states_per_s=4.0)
-    point = {"forwards": 1000, "tpf": 2.0, "tokens_per_s": 50.0}
-    leave(config, store, "evaluate", "c" * 32, points=[point])
+    points = [
+        {"method": "token_by_token", "problems": 10, "forwards": 600, "tpf": 1.0, "tokens_per_s": 20.0},
+        {"method": "entropy", "problems": 10, "forwards": 100, "tpf": 6.0, "tokens_per_s": 120.0},
+    ]
+    leave(config, store, "evaluate", "c" * 32, points=points)
     leave(config, store, "filter", "d" * 32, judge_s=5.0, rows=100)
 
     stages = {s.stage: s for s in planned(config, store).stages}
@@ -67,7 +71,10 @@ def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long
     assert stages["distill"].wall_s == pytest.approx(2 * 24 * 32 / 4.0)
     assert stages["filter"].wall_s == pytest.approx(110 * 0.05)
     assert stages["collect"].basis == "measured here: collect/aaaaaaaa"
-    assert stages["evaluate"].wall_s and stages["calibrate"].wall_s
+    # 20 forwards a second of one process; a prompt takes 60 and, at each of two thresholds, 10
+    processes = len(os.sched_getaffinity(0))
+    assert stages["evaluate"].wall_s == pytest.approx(3 * 72 * (60 + 2 * 10) / 20 / processes)
+    assert stages["calibrate"].wall_s
     longer = {s.stage: s for s in planned(demo("rollout.workers=1", "rollout.samples=2"), store).stages}
     assert longer["collect"].wall_s == pytest.approx(2 * 110 / 0.5)
     shared = {s.stage: s for s in planned(demo("rollout.workers=2"), store).stages}
