@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from tad_core.errors import VerifierError
+from tad_core.verify.sandbox.filter import FilterError, compile_filter
 from tad_core.verify.sandbox.inside import frames
+from tad_core.verify.sandbox.inside.lockdown import LockdownError, confine_reader
 
 #: Seconds until a child is killed; lm-eval's function has three alarms of five seconds of its own.
 _DEADLINE_S = 30.0
@@ -70,9 +72,8 @@ def _judge(child: _Child, pairs: Sequence[Pair]) -> list[dict[str, int]]:
 def _running(count: int) -> list[_Child]:
     """Children that stay for the next call: lm-eval asks for one answer at a time."""
     global _children
-    if (
-        _children is None or _children[0] != os.getpid()
-    ):  # those of the process that forked this one are not ours
+    # Those of the process that forked this one are not ours.
+    if _children is None or _children[0] != os.getpid():
         _children = (os.getpid(), [_Child() for _ in range(_WORKERS)])
         atexit.register(_end, os.getpid())
     return _children[1][:count]
@@ -165,6 +166,9 @@ def serve(path: str) -> None:
             frames.send(outbox, {"problem": f"{type(error).__name__}: {error}"})
             return
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        # A second line where the machine knows how: no writing, connecting or starting of processes.
+        with contextlib.suppress(FilterError, LockdownError, OSError, AttributeError):
+            confine_reader(compile_filter(False))
         frames.send(outbox, {"problem": None})
         while True:
             solution, text = frames.receive(inbox)
