@@ -152,7 +152,7 @@ def server(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
         process = psutil.Popen(command, env=env, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}/api"
-        for _ in range(1800):
+        for _ in range(9000):
             try:
                 with urlopen(f"{url}/health", timeout=1):
                     break

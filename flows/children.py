@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -55,7 +54,7 @@ class Children:
     def __enter__(self) -> Self:
         try:
             for child in self._children:
-                self._start(child)
+                self._try_start(child)
         except BaseException:
             self._end()
             raise
@@ -79,7 +78,10 @@ class Children:
             return
         self._looked_at = time.monotonic()
         for child in self._children:
-            if child.over or child.run_id is None:
+            if child.over:
+                continue
+            if child.run_id is None:
+                self._try_start(child)
                 continue
             try:
                 state = self._read(child.run_id).state
@@ -92,11 +94,16 @@ class Children:
                 child.over = True
                 continue
             say(f"collection on host {child.host} ended as {state.name} and is started again")
-            with contextlib.suppress(*_UNREACHABLE):
-                self._start(child)
+            self._try_start(child)
+
+    def _try_start(self, child: _Child) -> None:
+        """Start it, or at the next look if the server has no time now: the shards do not wait for that."""
+        try:
+            self._start(child)
+        except _UNREACHABLE as error:
+            _log.warning("no child run for host %d yet: %s", child.host, str(error).splitlines()[0])
 
     def _start(self, child: _Child) -> None:
-        child.attempt += 1
         context = FlowRunContext.get()
         parent = context.flow_run.id if context and context.flow_run else self._work.plan.fingerprint
         # The parent's own tries count too: a child of an earlier one that ended answers for its key for ever.
@@ -113,7 +120,7 @@ class Children:
                 },
                 timeout=0,
                 as_subflow=True,
-                idempotency_key=f"{parent}-{tries}-{child.host}-{child.attempt}",
+                idempotency_key=f"{parent}-{tries}-{child.host}-{child.attempt + 1}",
                 flow_run_name=f"collect {self._work.config.name} on host {child.host}",
             )
         except ObjectNotFound:
@@ -121,7 +128,7 @@ class Children:
                 f"rollout.worker_deployment: {self._deployment} is not a deployment of this Prefect server; run "
                 "`make deploy`, name another, or set rollout.hosts to 1"
             ) from None
-        child.run_id = run.id
+        child.run_id, child.attempt = run.id, child.attempt + 1
 
     def _end(self, all_of_them: bool = True) -> None:
         for child in self._children:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Crashed, Failed, Running, Scheduled, State
@@ -132,3 +133,23 @@ def test_a_deployment_that_is_not_there_is_told(
         Children(work(tmp_path, hosts=2)),
     ):
         pass
+
+
+def test_a_server_without_time_is_asked_again_later(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(**_: Any) -> Any:
+        raise httpx.HTTPStatusError(
+            "503", request=httpx.Request("POST", "http://x"), response=httpx.Response(503)
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run_deployment", busy)
+        children = Children(work(tmp_path, hosts=2))
+        children.__enter__()
+        children.look(3)
+        assert server.calls == [] and not children.gone
+    children.look(3)
+    children.look(3)
+    assert len(server.calls) == 1 and server.calls[0]["idempotency_key"].endswith("-1-1")
+    children.__exit__(None, None, None)
