@@ -84,8 +84,6 @@ def browser(postgres_cluster: Any, tmp_path: Path) -> Iterator[Browser]:
 def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser) -> None:
     cluster, page = browser.cluster, browser.page
     cluster.deploy()
-    browser.open("/deployments", "pipeline")
-    browser.picture("ui-deployments")
     cluster.worker("tad-gpu")
 
     # A wrong value is refused in the form, before there is a run.
@@ -136,6 +134,8 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     widths = pictures.evaluate_all("all => all.map(image => image.naturalWidth)")
     assert len(widths) >= 4 and min(widths) > 100, "the pictures are inside, and shown"
     browser.picture("ui-report")
+    browser.open("/deployments", "pipeline")
+    browser.picture("ui-deployments")
     assert browser.outside == [], "the UI asked nobody outside"
 
 
