@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -44,6 +45,22 @@ class LeftOut:
 
     reason: str
     where: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row of which only the id is known yet: out of hundreds of thousands, few may be wanted.
+
+    Attributes:
+        id: of the problem it may be.
+        make: what it is; None if it belongs to another split.
+    """
+
+    id: str
+    make: Callable[[], Problem | LeftOut | None]
+
+
+Item = Problem | LeftOut | Candidate
 
 
 @dataclass
@@ -96,7 +113,7 @@ def left_out_rows(info: Mapping[str, Any]) -> list[LeftOutRow]:
 
 def select(
     source: SourceConfig,
-    items: Iterable[Problem | LeftOut],
+    read: Callable[[], Iterable[Item]],
     check: Check | None = None,
     enough: float = ENOUGH,
     seen: set[bytes] | None = None,
@@ -105,7 +122,7 @@ def select(
 
     Args:
         source: how many, which, and how many at least.
-        items: what the source yields, in its order.
+        read: gives what the source yields, in its order; called again only where a random sample has too few.
         check: why a problem cannot be used although its row is right.
         enough: share of what was asked for that must be usable; ``source.min_count`` overrules it.
         seen: contents taken from other sources, which are duplicates here; those of this one are added.
@@ -114,10 +131,8 @@ def select(
         DataError: fewer rows than ``count``, or too few that can be used.
     """
     found = Selection()
-    usable = _distinct(items, found, set() if seen is None else seen)
-    if source.sample == "random":
-        # By a key of their own, not by a shuffle: other rows may come and go, and more are those plus others.
-        usable = iter(sorted(usable, key=lambda p: key("sample", source.seed, p.id)))
+    items = _sampled(read, source) if source.sample == "random" else iter(read())
+    usable = _distinct(_made(items), found, set() if seen is None else seen)
     while source.count is None or len(found.problems) < source.count:
         missing = _BATCH if source.count is None else max(_LEAST_BATCH, source.count - len(found.problems))
         batch = list(islice(usable, missing))
@@ -126,6 +141,43 @@ def select(
         _take(batch, check, source.count, found)
     _require(source, found, enough)
     return found
+
+
+def _sampled(read: Callable[[], Iterable[Item]], source: SourceConfig) -> Iterator[Item]:
+    """The items in an order of their own: by a key, so that other rows may come and go, and more are those plus others.
+
+    With a ``count`` only about twice as many are held at a time.
+    """
+    keep = None if source.count is None else 2 * source.count + _LEAST_BATCH
+    given = 0
+    while True:
+        bad: list[LeftOut] = []
+        keyed = _keyed(read(), source.seed, bad)
+        order = sorted(keyed) if keep is None else nsmallest(keep, keyed)
+        if not given:
+            yield from bad
+        yield from (item for _, _, item in order[given:])
+        if keep is None or len(order) < keep:
+            return
+        given, keep = keep, 4 * keep
+
+
+def _keyed(
+    items: Iterable[Item], seed: int, bad: list[LeftOut]
+) -> Iterator[tuple[int, int, Problem | Candidate]]:
+    """Key, number and item; rows that are none go to ``bad``."""
+    for number, item in enumerate(items):
+        if isinstance(item, LeftOut):
+            bad.append(item)
+        else:
+            yield key("sample", seed, item.id), number, item
+
+
+def _made(items: Iterator[Item]) -> Iterator[Problem | LeftOut]:
+    for item in items:
+        made = item.make() if isinstance(item, Candidate) else item
+        if made is not None:
+            yield made
 
 
 def _distinct(items: Iterable[Problem | LeftOut], found: Selection, seen: set[bytes]) -> Iterator[Problem]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
 from tad_core.data.rows import Place, stamps
-from tad_core.data.selection import ENOUGH, Check, LeftOut, Loaded, Selection, select
+from tad_core.data.selection import ENOUGH, Check, Item, Loaded, Selection, select
 from tad_core.data.sources import arithmetic, gsm8k, jsonl, kodcode, math, pyfunc, table
 from tad_core.errors import ConfigError, DataError
 
-SOURCES: dict[str, Callable[[SourceConfig], Iterable[Problem | LeftOut]]] = {
+SOURCES: dict[str, Callable[[SourceConfig], Iterable[Item]]] = {
     "gsm8k": gsm8k.load,
     "math": math.load,
     "kodcode": kodcode.load,
@@ -46,7 +46,7 @@ def select_from(
         near = difflib.get_close_matches(source.source, SOURCES, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(SOURCES)}"
         raise ConfigError(f"data source {source.name}: source {source.source!r} is not known; {hint}")
-    return select(source, SOURCES[source.source](source), check, enough, seen)
+    return select(source, lambda: SOURCES[source.source](source), check, enough, seen)
 
 
 def load_problems(sources: Sequence[SourceConfig]) -> list[Problem]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
 from tad_core.data.rows import FORMATS, Place, Row, read_rows
-from tad_core.data.selection import LeftOut
+from tad_core.data.selection import Candidate, LeftOut
 from tad_core.data.sources._options import read_options
 from tad_core.errors import ConfigError
 from tad_core.rng import key
@@ -92,23 +93,43 @@ def place_of(
 
 
 def read_problems(
-    source: SourceConfig, options: Mapping[str, Any], place: Place, make: Callable[[Row], Problem]
-) -> Iterator[Problem | LeftOut]:
-    """The problems of a place, made by ``make``; rows it refuses are left out, those of the other split passed over."""
-    share = options["heldout_share"]
+    source: SourceConfig,
+    options: Mapping[str, Any],
+    place: Place,
+    make: Callable[[Row, str], Problem],
+    id_columns: Sequence[str] = (),
+    prefix: str | None = None,
+) -> Iterator[LeftOut | Candidate]:
+    """The rows of a place, each a problem once it is wanted.
+
+    Args:
+        source: the source.
+        options: its options.
+        place: where the rows are.
+        make: makes a problem of a row and its id; a row that it refuses is left out.
+        id_columns: the first of them that a row has makes its id, else its number does.
+        prefix: begins the ids; default: the names of source and split.
+    """
+    before = f"{source.name}/{source.split}/" if prefix is None else prefix
     for row in read_rows(place):
         if isinstance(row, LeftOut):
             yield row
-            continue
-        try:
-            problem = make(row)
-            if problem.kind == "code" and problem.reference.strip() in problem.question:
-                raise BadRowError("the question holds the solution")  # the student would see it
-        except BadRowError as bad:
-            yield LeftOut(str(bad), row.where)
-            continue
-        if not share or split_of(problem.question, share) == source.split:
-            yield problem
+        else:
+            id_ = before + _number(row, id_columns)
+            yield Candidate(id_, partial(_problem, source, options["heldout_share"], make, row, id_))
+
+
+def _problem(
+    source: SourceConfig, share: float, make: Callable[[Row, str], Problem], row: Row, id_: str
+) -> Problem | LeftOut | None:
+    """The problem of a row, why it is none, or None if it is of the other split."""
+    try:
+        problem = make(row, id_)
+        if problem.kind == "code" and problem.reference.strip() in problem.question:
+            raise BadRowError("the question holds the solution")  # the student would see it
+    except BadRowError as bad:
+        return LeftOut(str(bad), row.where)
+    return problem if not share or split_of(problem.question, share) == source.split else None
 
 
 def split_of(question: str, share: float) -> str:
@@ -116,13 +137,13 @@ def split_of(question: str, share: float) -> str:
     return "heldout" if key("split", " ".join(question.split())) < share * 2.0**64 else "train"
 
 
-def id_of(source: SourceConfig, row: Row, *columns: str) -> str:
-    """A stable id: the source, the split, and the first of ``columns`` that the row has, else its number."""
+def _number(row: Row, columns: Sequence[str]) -> str:
+    """What tells the row from the others, and stays: the first of ``columns`` that it has, else its number."""
     for column in columns:
         value = row.values.get(column)
         if isinstance(value, str | int | float) and str(value).strip():
-            return f"{source.name}/{source.split}/{str(value).strip()}"
-    return f"{source.name}/{source.split}/{row.number}"
+            return str(value).strip()
+    return row.number
 
 
 def text_of(row: Row, what: str, *columns: str, numbers: bool = False) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
 from tad_core.data.rows import Row
-from tad_core.data.selection import LeftOut
+from tad_core.data.selection import Candidate, LeftOut
 from tad_core.data.sources._files import (
     BadRowError,
     HubDefault,
-    id_of,
     options_of,
     place_of,
     read_problems,
@@ -23,17 +22,17 @@ HUB = HubDefault("openai/gsm8k", ("main",))
 COLUMNS = ("question", "answer")
 
 
-def load(source: SourceConfig) -> Iterator[Problem | LeftOut]:
+def load(source: SourceConfig) -> Iterator[LeftOut | Candidate]:
     """Options: those of every file-based source; without ``path`` the hub's ``openai/gsm8k``."""
     options = options_of(source, {})
 
-    def make(row: Row) -> Problem:
+    def make(row: Row, id_: str) -> Problem:
         solution = text_of(row, "answer", "answer")
         answer = after_hashes(solution)
         if not answer:
             raise BadRowError("no answer after ####")
         return Problem(
-            id=id_of(source, row),
+            id=id_,
             source=source.name,
             kind="math",
             question=text_of(row, "question", "question"),

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
 from tad_core.data.rows import Row
-from tad_core.data.selection import LeftOut
+from tad_core.data.selection import Candidate, LeftOut
 from tad_core.data.sources._files import (
     BadRowError,
     HubDefault,
-    id_of,
     meta_of,
     options_of,
     place_of,
@@ -35,24 +34,26 @@ COLUMNS = (
 )
 
 
-def load(source: SourceConfig) -> Iterator[Problem | LeftOut]:
+def load(source: SourceConfig) -> Iterator[LeftOut | Candidate]:
     """Options: those of every file-based source; without ``path`` the hub's ``KodCode/KodCode-V1``.
 
     The tests are in the column ``test``, in some revisions ``test_code``.
     """
     options = options_of(source, {})
 
-    def make(row: Row) -> Problem:
+    def make(row: Row, id_: str) -> Problem:
         question, solution = text_of(row, "question", "question"), text_of(row, "solution", "solution")
         tests = text_of(row, "tests", "test", "test_code")
-        check_tests(tests)
+        tree = check_tests(tests)
         meta = meta_of(row, "style", "subset", "gpt_difficulty")
-        if name := entry_point(row.values.get("test_info"), tests, solution):
+        if name := entry_point(row.values.get("test_info"), tree, solution):
             meta["entry_point"] = name
-            if defines(question, name):  # a question that is the head of a program, to be completed
+            if f"def {name}" in question and defines(
+                question, name
+            ):  # a question that is the head of a program, to be completed
                 meta["prompt"] = question
         return Problem(
-            id=id_of(source, row, "question_id"),
+            id=id_,
             source=source.name,
             kind="code",
             question=question,
@@ -61,11 +62,11 @@ def load(source: SourceConfig) -> Iterator[Problem | LeftOut]:
             meta=meta,
         )
 
-    return read_problems(source, options, place_of(source, options, COLUMNS, HUB), make)
+    return read_problems(source, options, place_of(source, options, COLUMNS, HUB), make, ("question_id",))
 
 
-def check_tests(tests: str) -> None:
-    """Refuse what can be seen to test nothing without running it.
+def check_tests(tests: str) -> ast.Module:
+    """The tests, parsed; refuse what can be seen to test nothing without running it.
 
     Raises:
         BadRowError: no Python, or neither a test function, a test class nor an assertion.
@@ -76,15 +77,15 @@ def check_tests(tests: str) -> None:
         raise BadRowError("tests are not Python") from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Assert):
-            return
+            return tree
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
             ("test", "check")
         ):
-            return
+            return tree
     raise BadRowError("tests that test nothing")
 
 
-def entry_point(info: object, tests: str, solution: str) -> str:
+def entry_point(info: object, tests: ast.Module, solution: str) -> str:
     """The one function that is asked for, if the row names just one and the solution defines it; else nothing."""
     named = (
         {str(item.get("function_name")) for item in info if isinstance(item, dict)}
@@ -94,7 +95,7 @@ def entry_point(info: object, tests: str, solution: str) -> str:
     if not named:
         named = {
             alias.name
-            for node in ast.walk(ast.parse(tests))
+            for node in ast.walk(tests)
             if isinstance(node, ast.ImportFrom) and node.module == "solution"
             for alias in node.names
         }

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
 from tad_core.data.rows import Row
-from tad_core.data.selection import LeftOut
+from tad_core.data.selection import Candidate, LeftOut
 from tad_core.data.sources._files import (
     BadRowError,
     HubDefault,
-    id_of,
     meta_of,
     options_of,
     place_of,
@@ -28,7 +27,7 @@ HUB = HubDefault(
 COLUMNS = ("problem", "question", "solution", "level", "type", "subject", "unique_id")
 
 
-def load(source: SourceConfig) -> Iterator[Problem | LeftOut]:
+def load(source: SourceConfig) -> Iterator[LeftOut | Candidate]:
     """Options: those of every file-based source; ``answer``, a column with the answer alone, for data that have one.
 
     The answer is otherwise what the last box of the solution holds, and also where that column is empty.
@@ -36,11 +35,11 @@ def load(source: SourceConfig) -> Iterator[Problem | LeftOut]:
     options = options_of(source, {"answer": ""})
     column = options["answer"]
 
-    def make(row: Row) -> Problem:
+    def make(row: Row, id_: str) -> Problem:
         solution = text_of(row, "solution", "solution")
         given = text_of(row, "answer", column, numbers=True) if column and row.values.get(column) else ""
         return Problem(
-            id=id_of(source, row, "unique_id"),
+            id=id_,
             source=source.name,
             kind="math",
             question=text_of(row, "question", "problem", "question"),
@@ -49,7 +48,9 @@ def load(source: SourceConfig) -> Iterator[Problem | LeftOut]:
             meta={"math_kind": "expression", **meta_of(row, "level", "type", "subject")},
         )
 
-    return read_problems(source, options, place_of(source, options, (*COLUMNS, column), HUB), make)
+    return read_problems(
+        source, options, place_of(source, options, (*COLUMNS, column), HUB), make, ("unique_id",)
+    )
 
 
 def _boxed(solution: str) -> str:

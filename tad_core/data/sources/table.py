@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Kind, Problem
 from tad_core.data.rows import Row
-from tad_core.data.selection import LeftOut
+from tad_core.data.selection import Candidate, LeftOut
 from tad_core.data.sources._files import (
     BadRowError,
-    id_of,
     meta_of,
     options_of,
     place_of,
@@ -37,8 +37,11 @@ MAPPING: dict[str, Any] = {
 _CHOICES = {"kind": ("math", "code"), "math_kind": ("", "number", "expression")}
 
 
-def load(source: SourceConfig) -> Iterator[Problem | LeftOut]:
-    """Options: those of every file-based source, and ``MAPPING``; docs/data.md says what each means."""
+def load(source: SourceConfig, prefix: str | None = None) -> Iterator[LeftOut | Candidate]:
+    """Options: those of every file-based source, and ``MAPPING``; docs/data.md says what each means.
+
+    ``prefix`` begins the ids; default: the names of source and split.
+    """
     options = options_of(source, MAPPING)
     for name, choices in _CHOICES.items():
         if options[name] not in choices:
@@ -48,10 +51,10 @@ def load(source: SourceConfig) -> Iterator[Problem | LeftOut]:
         options[n] for n in ("question", "reference", "answer", "tests", "id", "entry_point", "prompt")
     ]
     place = place_of(source, options, (*columns, *options["meta"]))
-    return read_problems(source, options, place, lambda row: _problem(source, options, row))
+    return read_problems(source, options, place, partial(_problem, source, options), (options["id"],), prefix)
 
 
-def _problem(source: SourceConfig, options: dict[str, Any], row: Row) -> Problem:
+def _problem(source: SourceConfig, options: dict[str, Any], row: Row, id_: str) -> Problem:
     kind = cast(Kind, options["kind"])
     reference = text_of(row, "reference", options["reference"])
     meta = meta_of(row, *options["meta"])
@@ -63,7 +66,7 @@ def _problem(source: SourceConfig, options: dict[str, Any], row: Row) -> Problem
     if options["id"]:
         text_of(row, "id", options["id"], numbers=True)
     return Problem(
-        id=id_of(source, row, options["id"]),
+        id=id_,
         source=source.name,
         kind=kind,
         question=text_of(row, "question", options["question"]),

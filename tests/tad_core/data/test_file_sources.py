@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -153,7 +154,7 @@ def info(*names: str) -> list[dict[str, str]]:
     ],
 )  # fmt: skip
 def test_the_function_that_is_asked_for(test_info: object, tests: str, solution: str, expected: str) -> None:
-    assert entry_point(test_info, tests, solution) == expected
+    assert entry_point(test_info, ast.parse(tests), solution) == expected
 
 
 def test_a_question_that_is_the_head_of_a_program_is_its_prompt(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
-from tad_core.data.selection import LeftOut, left_out_rows, select
+from tad_core.data.selection import Candidate, Item, LeftOut, Selection, left_out_rows, select
 from tad_core.data.sources import load_all
 from tad_core.errors import DataError
 
@@ -21,6 +22,10 @@ def problem(number: int, question: str = "", id_: str = "") -> Problem:
     return Problem(id_ or f"s/{number}", "s", "math", question or f"q{number}", "r", answer="1")
 
 
+def take(config: SourceConfig, items: Iterable[Item], *rest: Any, **fields: Any) -> Selection:
+    return select(config, lambda: items, *rest, **fields)
+
+
 def no_odd(problems: Sequence[Problem]) -> list[str]:
     return ["odd" if int(p.id.partition("/")[2]) % 2 else "" for p in problems]
 
@@ -31,7 +36,7 @@ def test_all_are_taken_and_bad_rows_counted_by_reason_with_the_first_places() ->
         *(LeftOut("missing answer", f"f:{i}") for i in range(2, 10)),
         LeftOut("not JSON", "f:10"),
     ]
-    found = select(source(min_count=1), items)
+    found = take(source(min_count=1), items)
     assert [p.id for p in found.problems] == ["s/0"]
     assert found.left_out == {"missing answer": 8, "not JSON": 1}
     assert found.examples == {"missing answer": ["f:2", "f:3", "f:4", "f:5", "f:6"], "not JSON": ["f:10"]}
@@ -46,13 +51,13 @@ def test_count_takes_the_first_usable_ones_and_looks_no_further() -> None:
             looked.append(i)
             yield problem(i)
 
-    found = select(source(count=3), items(), no_odd)  # type: ignore[arg-type]
+    found = select(source(count=3), items, no_odd)  # type: ignore[arg-type]
     assert [p.id for p in found.problems] == ["s/0", "s/2", "s/4"]
     assert found.left_out == {"odd": 2} and len(looked) < 200
 
 
 def test_what_a_check_refuses_is_replaced_across_batches() -> None:
-    found = select(source(count=150), [problem(i) for i in range(1000)], no_odd)
+    found = take(source(count=150), [problem(i) for i in range(1000)], no_odd)
     assert [p.id for p in found.problems] == [f"s/{2 * i}" for i in range(150)]
 
 
@@ -62,18 +67,44 @@ def test_a_random_sample_is_keyed(rows: int, count: int, seed: int) -> None:
     """More of the same sample begins with less of it, and rows that go take only themselves."""
     count = min(rows, count)
     items = [problem(i) for i in range(rows)]
-    taken = [p.id for p in select(source(count=count, sample="random", seed=seed), items).problems]
-    every = [p.id for p in select(source(sample="random", seed=seed), items).problems]
+    taken = [p.id for p in take(source(count=count, sample="random", seed=seed), items).problems]
+    every = [p.id for p in take(source(sample="random", seed=seed), items).problems]
     assert taken == every[:count] and sorted(every) == sorted(p.id for p in items)
     fewer = [p for p in items if p.id != every[0]]
     if fewer:
-        assert [p.id for p in select(source(sample="random", seed=seed), fewer).problems] == every[1:]
+        assert [p.id for p in take(source(sample="random", seed=seed), fewer).problems] == every[1:]
+
+
+def test_of_a_small_sample_few_rows_are_made_problems_and_more_if_many_are_bad() -> None:
+    made: list[int] = []
+    reads: list[int] = []
+
+    def candidate(i: int, bad: bool) -> Candidate:
+        def make() -> Problem | LeftOut:
+            made.append(i)
+            return LeftOut("bad", f"f:{i}") if bad else problem(i)
+
+        return Candidate(f"s/{i}", make)
+
+    def read(share: int) -> list[Item]:
+        reads.append(1)
+        return [LeftOut("not JSON", "f:0"), *(candidate(i, i % 100 >= share) for i in range(5000))]
+
+    found = select(source(count=20, sample="random"), lambda: read(100))
+    assert len(found.problems) == 20 and len(made) < 200 and len(reads) == 1
+    assert found.left_out == {"not JSON": 1}
+    reads.clear()
+    few = select(source(count=20, sample="random", min_count=1), lambda: read(2))
+    assert len(few.problems) == 20 and len(reads) > 1
+    assert few.left_out["not JSON"] == 1 and few.left_out["bad"] > 200
+    every = take(source(sample="random", min_count=1), read(2)).problems
+    assert [p.id for p in few.problems] == [p.id for p in every[:20]]
 
 
 def test_another_seed_is_another_sample() -> None:
     items = [problem(i) for i in range(100)]
     samples = [
-        {p.id for p in select(source(count=10, sample="random", seed=s), items).problems} for s in (0, 1)
+        {p.id for p in take(source(count=10, sample="random", seed=s), items).problems} for s in (0, 1)
     ]
     assert samples[0] != samples[1] and samples[0] != {p.id for p in items[:10]}
 
@@ -86,7 +117,7 @@ def test_duplicates_are_left_out_by_id_and_by_content() -> None:
         problem(3, question=" q0\n"),
         problem(4),
     ]
-    found = select(source(min_count=1), items)
+    found = take(source(min_count=1), items)
     assert [p.id for p in found.problems] == ["s/0", "s/4"]
     assert found.left_out == {"duplicate id": 1, "duplicate problem": 2}
 
@@ -94,7 +125,7 @@ def test_duplicates_are_left_out_by_id_and_by_content() -> None:
 def test_the_same_question_with_another_solution_is_another_problem() -> None:
     one = Problem("s/0", "s", "math", "q", "one way", answer="1")
     other = Problem("s/1", "s", "math", "q", "another way", answer="1")
-    assert len(select(source(), [one, other]).problems) == 2
+    assert len(take(source(), [one, other]).problems) == 2
 
 
 @pytest.mark.parametrize(
@@ -118,17 +149,17 @@ def test_a_run_starts_only_if_enough_is_left(
 ) -> None:
     items = [LeftOut("no JSON", f"f:{i}") for i in range(bad)] + [problem(i) for i in range(good)]
     if not message:
-        assert len(select(source(**fields), items).problems) == good
+        assert len(take(source(**fields), items).problems) == good
         return
     with pytest.raises(DataError, match=message):
-        select(source(**fields), items)
+        take(source(**fields), items)
 
 
 def test_enough_can_be_all() -> None:
     items = [LeftOut("no JSON", "f:0"), *(problem(i) for i in range(99))]
-    assert len(select(source(), items).problems) == 99
+    assert len(take(source(), items).problems) == 99
     with pytest.raises(DataError, match="at least 100 are needed"):
-        select(source(), items, enough=1.0)
+        take(source(), items, enough=1.0)
 
 
 def test_a_problem_of_an_earlier_source_is_a_duplicate_in_a_later_one() -> None:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tad_core.config import SourceConfig
 from tad_core.data.problem import Problem
-from tad_core.data.sources import arithmetic, load_problems, load_source, pyfunc
+from tad_core.data.sources import SOURCES, arithmetic, load_problems, load_source, pyfunc
 from tad_core.data.sources._generated import HELDOUT_SHARE, split_of
 from tad_core.errors import ConfigError, DataError
 
@@ -116,3 +118,16 @@ def test_problem_validates_itself() -> None:
         Problem("a", "s", "math", "q", "r")
     with pytest.raises(DataError, match="use 'math' or 'code'"):
         Problem("a", "s", "prose", "q", "r", answer="1")  # type: ignore[arg-type]
+
+
+def test_the_guides_example_is_a_configuration() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(data:.*?)```", text, re.DOTALL)
+    sources = [SourceConfig.model_validate(entry) for entry in yaml.safe_load(block)["data"]]
+    assert {source.source for source in sources} <= SOURCES.keys()
+    for source in sources:  # every option is known: what fails is that the files are not there
+        with pytest.raises(DataError, match=r"is not a file|cannot be read"):
+            load_source(source)
+    table = text.partition("## Sources")[2].partition("### Options")[0]
+    named = re.findall(r"^\| `(\w+)`(?:, `(\w+)`)? \|", table, re.MULTILINE)
+    assert {name for pair in named for name in pair if name} == {*SOURCES, "benchmark"}
