@@ -145,6 +145,11 @@ HONEST = {
     ),
     "a function named as a module is": ("def queue(x):\n    return [x]\n", "assert queue(1) == [1]"),
     "a name of the built-ins": ("def sum(a, b):\n    return a + b\n", "from solution import sum\nassert sum(1, 2) == 3"),
+    "copies of objects": (
+        "class Box:\n    def __init__(self):\n        self.items = [1]\n",
+        "import copy\nfrom solution import Box\na = Box()\nb, c = copy.copy(a), copy.deepcopy(a)\nb.n = 5\n"
+        "assert a.items == c.items == [1] and b.n == 5 and not hasattr(a, 'n') and isinstance(c, Box)",
+    ),
     "a deeper stack": (
         "import resource\nresource.setrlimit(resource.RLIMIT_STACK, resource.getrlimit(resource.RLIMIT_STACK))\n"
         "def f():\n    return resource.getrlimit(resource.RLIMIT_CPU)[0] > 0\n",
@@ -168,6 +173,13 @@ def test_a_comparison_by_the_programs_own_class_is_labelled() -> None:
     result = run_tests(solution, "from solution import V\nassert V(1) == V(1)\nassert V(1) != V(2)")
     assert result.verdict is Verdict.PASSED
     assert result.own_classes
+
+
+def test_the_label_is_not_lost_on_a_copy() -> None:
+    solution = "class V:\n    def __eq__(self, o):\n        return True\n    __hash__ = None\n"
+    tests = "import copy\nfrom solution import V\nassert copy.deepcopy([V()]) == [V()]"
+    result = run_tests(solution, tests)
+    assert result.verdict is Verdict.PASSED and result.own_classes
 
 
 def test_files_may_be_written_where_the_tier_has_a_folder_of_its_own() -> None:

@@ -7,6 +7,7 @@ verdict is that this process has never seen an expected value and holds no way t
 from __future__ import annotations
 
 import builtins
+import copy
 import inspect
 import io
 import os
@@ -118,6 +119,8 @@ class Candidate(wire.Codec):
             if method is None:
                 raise TypeError(f"{type(target).__name__!r} object has no {name}")
             return method(target, *args, **kwargs)
+        if op == "copy":
+            return getattr(copy, name)(target)
         if op == "await":
             return _run_to_end(target)
         raise ValueError(f"unknown request {op!r}")

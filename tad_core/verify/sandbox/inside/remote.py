@@ -309,6 +309,17 @@ class Remote:
     def __exit__(self, *exc: object) -> Any:
         return self._special("__exit__", None, None, None)
 
+    def __copy__(self) -> Any:
+        return self._link.request("copy", self._number, "copy")
+
+    def __deepcopy__(
+        self, memo: Any
+    ) -> Any:  # never of the link, whose record of what happened is the only one
+        return self._link.request("copy", self._number, "deepcopy")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(f"{self._title!r} object of the program cannot be pickled by the tests")
+
     def __hash__(self) -> int:
         return hash(self._special("__hash__"))
 
