@@ -204,12 +204,17 @@ def _parquet(place: Place, handle: IO[bytes], name: str, prefix: str) -> Iterato
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(handle)
-    names = [n for n in file.schema_arrow.names if not place.columns or n in place.columns]
+    names = _wanted(place, file.schema_arrow.names)
     number = 0
     for batch in file.iter_batches(_BATCH, columns=names):
         for values in batch.to_pylist():
             number += 1
             yield Row(values, f"{name}:{number}", f"{prefix}{number}")
+
+
+def _wanted(place: Place, names: Sequence[str]) -> list[str]:
+    """The columns to read; all of them where none is wanted, since rows without columns could not be counted."""
+    return [name for name in names if name in place.columns] or list(names)
 
 
 # --- the hub ----------------------------------------------------------------------------------------
@@ -219,9 +224,8 @@ def _data_set(place: Place, path: str, config: str, prefix: str) -> Iterator[Row
     """A hub data set, or a folder with one, through ``datasets``."""
     shown = f"{path}{f' ({config})' if config else ''}"
     data = _load(place, path, config, shown)
-    wanted = [c for c in data.column_names if not place.columns or c in place.columns]
     number = 0
-    for batch in data.select_columns(wanted).with_format("arrow").iter(_BATCH):
+    for batch in data.select_columns(_wanted(place, data.column_names)).with_format("arrow").iter(_BATCH):
         for values in batch.to_pylist():
             number += 1
             yield Row(values, f"{shown} {place.split}:{number}", f"{prefix}{number}")

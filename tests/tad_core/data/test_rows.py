@@ -120,6 +120,14 @@ def test_only_the_wanted_columns_of_a_table_are_read(tmp_path: Path) -> None:
     assert values(read(path, columns=frozenset({"q", "absent"}))) == [{"q": "x"}]
 
 
+def test_a_table_with_none_of_the_columns_has_its_rows_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    path = write(folder / "train.parquet")
+    for place in (path, folder):
+        assert values(read(place, columns=frozenset({"frage"}))) == ROWS
+
+
 def test_a_folder_is_read_as_a_data_set_without_network(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
