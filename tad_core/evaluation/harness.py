@@ -6,16 +6,11 @@ its own metrics. Nothing here ever reaches for a network: the documents are JSON
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-# Read by the libraries when they are imported, so it has to be set before.
-os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from lm_eval.api.instance import Instance
 from lm_eval.evaluator import evaluate

@@ -68,7 +68,7 @@ def load_tasks(tasks: Tasks, solved: Solved, folder: Path) -> LoadedTasks:
     specs: list[dict[str, Any] | Group] = []
     problems: dict[str, list[Problem]] = {}
     entries: dict[str, str] = {}
-    with _no_bars():
+    with _local():
         for i, (name, found) in enumerate(tasks.items()):
             path = folder / str(i)
             benchmark = BENCHMARKS.get(benchmark_of(found[0]) or "")
@@ -201,11 +201,19 @@ def _data_set(documents: Path, columns: Mapping[str, type]) -> dict[str, Any]:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
-    bars = datasets.utils.logging.is_progress_bar_enabled()
+def _local() -> Iterator[None]:
+    """Local files are read without bars, and without a word to the hub, which would like to count them."""
+    settings = datasets.config
+    bars, offline, counts = (
+        datasets.utils.logging.is_progress_bar_enabled(),
+        settings.HF_HUB_OFFLINE,
+        settings.HF_UPDATE_DOWNLOAD_COUNTS,
+    )
     datasets.utils.logging.disable_progress_bar()
+    settings.HF_HUB_OFFLINE, settings.HF_UPDATE_DOWNLOAD_COUNTS = True, False
     try:
         yield
     finally:
+        settings.HF_HUB_OFFLINE, settings.HF_UPDATE_DOWNLOAD_COUNTS = offline, counts
         if bars:
             datasets.utils.logging.enable_progress_bar()

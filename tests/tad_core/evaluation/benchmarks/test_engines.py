@@ -3,6 +3,7 @@
 import dataclasses
 import socket
 
+import datasets
 import pytest
 
 from tad_core.decoding import Decoded, DecodeSpec
@@ -59,14 +60,22 @@ def without_time(outputs):
 def test_a_real_model_under_both_engines(small_problems, generator, verifier, monkeypatch):
     """Nothing reaches for the network; the engine itself compares lm-eval's prompts and sums with its own."""
 
+    asked = []
+
     def refuse(*_):
         raise AssertionError("a connection was opened")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: asked.append(args))
+    # As it is outside the tests: the library is online.
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", True)
     direct, under, results = run_both(small_problems, lambda: generator, verifier)
     assert without_time(under) == without_time(direct)
     assert [o.problem.id for o in direct] == [p.id for found in small_problems.values() for p in found]
     assert set(small_problems) <= set(results)
+    assert asked == []
+    assert (datasets.config.HF_HUB_OFFLINE, datasets.config.HF_UPDATE_DOWNLOAD_COUNTS) == (False, True)
 
 
 def test_a_dream_under_both_engines(small_problems, long_dream, verifier):
