@@ -28,7 +28,7 @@ LEVELS = [
 ]
 #: The tree of settings holds the verifier's, which live beside what they set; the worker process runs the stage.
 EXCEPTIONS = {
-    ("tad_core.config", "tad_core.verify.config"),
+    ("tad_core.config.tree", "tad_core.verify.config"),
     # What counts as a box or as a #### answer is decided in one place, which reads text and nothing else.
     ("tad_core.data.sources.gsm8k", "tad_core.verify.extract"),
     ("tad_core.data.sources.math", "tad_core.verify.extract"),

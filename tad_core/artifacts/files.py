@@ -112,7 +112,7 @@ def list_names(url: str) -> set[str]:
             if is_local(fs):
                 return set(os.listdir(path))  # noqa: PTH208 (a path object for each of thousands is slow)
             return {str(entry).rpartition("/")[2] for entry in fs.ls(path, detail=False)}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return set()
 
 
