@@ -233,7 +233,7 @@ def _put_automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
     """By name; whether it is switched on is for people to say."""
     known = client.request("POST", "/automations/filter", json={"limit": 200}).json()
     found = next((item for item in known if item["name"] == wanted.name), None)
-    body = wanted.model_dump(mode="json")
+    body = wanted.model_dump(mode="json", exclude={"owner_resource"})  # which an update may not name
     if found is None:
         client.request("POST", "/automations/", json=body)
         return f"automation {wanted.name!r}: created"

@@ -119,17 +119,18 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     done.first.wait_for(timeout=30 * 60_000)
     state = cluster.run(run["id"])["state"]
     assert state["type"] == "COMPLETED", (state["message"], cluster.log("worker"))
-    page.wait_for_timeout(3000)
+    browser.open(f"/runs/flow-run/{run['id']}", "Completed")
+    page.wait_for_timeout(4000)  # until the graph has come to rest
     browser.picture("ui-completed")
 
     # The report with its pictures, from the run's artifacts.
-    page.get_by_text("Artifacts", exact=True).last.click()
-    page.get_by_text("kept", exact=True).first.wait_for()
-    page.wait_for_timeout(1000)
+    report = cluster.artifacts(run["id"])["report"]["id"]
+    page.get_by_text("Artifacts", exact=True).first.click()
+    link = page.locator(f"a[href$='{report}']").first
+    link.wait_for()
     browser.picture("ui-artifacts")
-    report = cluster.artifacts(run["id"])["report"]
-    browser.open(f"/artifacts/artifact/{report['id']}", "Results")
-    pictures = page.locator("article img, .markdown-renderer img, img[src^='data:image/png']")
+    link.click()
+    pictures = page.locator("img[src^='data:image/png']")
     pictures.first.wait_for()
     widths = pictures.evaluate_all("all => all.map(image => image.naturalWidth)")
     assert len(widths) >= 4 and min(widths) > 100, "the pictures are inside, and shown"
