@@ -27,6 +27,7 @@ def decode(config: Any, plan: Any, shard: Any, model: Any, tokenizer: Any, on_pr
     failing = os.environ.get("DRILL_FAILING")
     if failing and Path(failing).exists() and shard.name in Path(failing).read_text().split():
         raise DataError(f"{shard.name} was told to fail")
+    wait_for_others()
     length, problems = config.rollout.response_length, plan.slice(shard)
     time.sleep(float(os.environ.get("DRILL_SHARD_S", "0.2")))
     rows = []
@@ -55,6 +56,19 @@ def decode(config: Any, plan: Any, shard: Any, model: Any, tokenizer: Any, on_pr
             )
     on_progress(Progress("collect", len(rows), len(rows)))
     return rows
+
+
+def wait_for_others() -> None:
+    """Until as many workers have begun as the file ``$DRILL_TOGETHER`` says, if it is there; at most ten minutes."""
+    file, journal = (
+        Path(os.environ.get("DRILL_TOGETHER", "/nonexistent")),
+        os.environ.get("DRILL_JOURNAL", ""),
+    )
+    end = time.monotonic() + 600
+    while file.exists() and time.monotonic() < end:
+        if len({line.split()[1] for line in Path(journal).read_text().splitlines()}) >= int(file.read_text()):
+            return
+        time.sleep(0.2)
 
 
 def note(line: str) -> None:

@@ -25,7 +25,7 @@ class Pool:
 
     def __init__(self, folder: Path, server: Server) -> None:
         self.folder, self.server = folder, server
-        self.failing = folder / "failing"
+        self.failing, self.together = folder / "failing", folder / "together"
         self.workers: list[subprocess.Popen[bytes]] = []
         with server.client() as client:
             template = {"name": "drill", "type": "process"}
@@ -51,6 +51,7 @@ class Pool:
                 PREFECT_WORKER_QUERY_SECONDS="1",
                 PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30",
                 DRILL_FAILING=str(self.failing),
+                DRILL_TOGETHER=str(self.together),
             )
             command = ["-m", "prefect", "worker", "start", "--pool", "drill", "--name", host, "--limit", "1"]
             with (self.folder / f"{host}.log").open("ab") as out:
@@ -120,8 +121,10 @@ def tree(pool: Pool, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 def test_a_child_run_on_another_host_takes_its_share(pool: Pool, tree: Any) -> None:
     before = set(pool.states())
+    pool.together.write_text("2")  # the first to begin waits for the other, however slow the machine is
     run = pool.trigger(tree(60, workers=1, hosts=2))
     assert pool.wait_for_end(run) == "COMPLETED", pool.logs()
+    pool.together.unlink()
     count = begun(pool.folder)
     assert len(count) == sum(count.values()) == 60, "every shard once"
     processes = {line.split()[1] for line in (pool.folder / "journal").read_text().splitlines()}
