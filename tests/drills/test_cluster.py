@@ -152,6 +152,7 @@ def test_retry_of_a_failed_run_decodes_only_what_is_missing(pool: Pool, tree: An
 
 
 def test_cancel_ends_every_process_of_both_hosts(pool: Pool, tree: Any, tmp_path: Path) -> None:
+    pool.together.write_text("4")
     run = pool.trigger(tree(400, workers=2, hosts=2))
     journal = pool.folder / "journal"
 
@@ -160,6 +161,7 @@ def test_cancel_ends_every_process_of_both_hosts(pool: Pool, tree: Any, tmp_path
         return len({line.split()[1] for line in lines})
 
     wait_until(lambda: at_work() == 4 or pool.states()[run] in FINAL, 600, "both hosts at work")
+    pool.together.unlink()
     assert pool.states()[run] == "RUNNING", pool.logs()
     processes = pool.runs()
     assert len(processes) >= 6, "a run and two workers on each host"
