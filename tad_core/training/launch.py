@@ -38,7 +38,7 @@ from tad_core.training.spec import TrainingSpec, write_spec
 __all__ = ["command_for", "explain", "guarded", "launch", "stop", "watch"]
 
 #: between the polite request and the kill: a step ends and a checkpoint is written; Prefect waits as long
-GRACE_S = 30.0
+GRACE_S = 20.0
 #: how long a run waits for an earlier one in the same folder, which may be saving its last checkpoint
 LOCK_WAIT_S = 60.0
 _TAIL_LINES = 20
