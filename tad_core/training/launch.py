@@ -37,7 +37,8 @@ from tad_core.training.spec import TrainingSpec, write_spec
 
 __all__ = ["command_for", "explain", "guarded", "launch", "stop", "watch"]
 
-#: between the polite request and the kill: a step ends and a checkpoint is written; Prefect waits as long
+#: seconds between the polite request and the kill, for a step to end and a checkpoint to be written; Prefect kills a
+#: cancelled run after 30
 GRACE_S = 20.0
 #: how long a run waits for an earlier one in the same folder, which may be saving its last checkpoint
 LOCK_WAIT_S = 60.0

@@ -187,7 +187,8 @@ def test_distil_trains_in_a_child_and_keeps_the_adapter(config, made, windows, t
         config, "quality", collection, filtered, windows, store, on_progress=told.append, on_line=lines.append
     )
     assert set(ref.manifest.files) == {
-        "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "config.yaml", "losses.jsonl", "summary.json",
+        "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "config.yaml", "losses.jsonl",
+        "summary.json",
     }  # fmt: skip
     rows = [json.loads(line) for line in ref.local("losses.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
