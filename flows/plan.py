@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tad_core.artifacts import Store
+from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
 from tad_core.planning import Estimate, count, estimate, this_machine
 from tad_core.planning.machines import named_machine
@@ -23,9 +24,10 @@ def plan_run(
     Raises:
         ConfigError, ModelError: nothing can be planned.
     """
-    shape, read_from = shape_of(config.model)
     store = Store(config.store)
-    counts = count(config, store, read_data)
+    with without_fetching():  # a plan says what a download would cost, it does not pay for it
+        shape, read_from = shape_of(config.model)
+        counts = count(config, store, read_data)
     wanted = max(config.rollout.workers or 1, config.distill.processes)
     machine = named_machine(gpu, gpus or wanted) if gpu else this_machine(config.store)
     trial = try_out(config, shape, counts) if measure and not gpu else None
