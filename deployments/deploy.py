@@ -144,8 +144,10 @@ def base_job_template(
         # The engine's API takes the profile itself, not the name of a file.
         profile = json.loads((ROOT / "docker" / "seccomp.json").read_text(encoding="utf-8"))
         variables["seccomp"]["default"] = json.dumps(profile, separators=(",", ":"))
-    for name in secrets:
-        fixed[name] = f"{{{{ prefect.blocks.secret.{_block_name(name)} }}}}"
+    # As defaults of a variable: the server refuses references in the configuration itself. A run's own variables
+    # are merged with them.
+    references = {name: f"{{{{ prefect.blocks.secret.{_block_name(name)} }}}}" for name in secrets}
+    variables["env"]["default"] = {**variables["env"]["default"], **references}
     return template
 
 

@@ -73,9 +73,9 @@ def test_wrong_settings_are_one_message(
 def test_secrets_are_references_and_the_seccomp_profile_is_inside(deploy: ModuleType) -> None:
     settings = {"TAD_GPU_IMAGE": "registry/tad:1", "HF_TOKEN": "hf_secret"}
     template = deploy.base_job_template("docker", "gpu", settings, ("HF_TOKEN",))
-    assert template["job_configuration"]["env"]["HF_TOKEN"] == "{{ prefect.blocks.secret.tad-hf-token }}"
     assert "hf_secret" not in json.dumps(template)
     variables = template["variables"]["properties"]
+    assert variables["env"]["default"] == {"HF_TOKEN": "{{ prefect.blocks.secret.tad-hf-token }}"}
     assert variables["image"]["default"] == "registry/tad:1"
     profile = json.loads(variables["seccomp"]["default"])
     assert profile == json.loads((ROOT / "docker" / "seccomp.json").read_text())
