@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from fnmatch import fnmatch
 from pathlib import Path
@@ -192,7 +193,7 @@ REFUSED = (
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
-def test_tier_1_of_the_sandbox_works_under_the_profile_and_not_under_a_narrower_one(tmp_path: Path) -> None:
+def test_tier_1_of_the_sandbox_works_under_the_profile_and_not_under_a_narrower_one() -> None:
     """As in a container: another user, no capabilities, no new privileges, the filter of the profile."""
     before = unprivileged(["-c", TIER_1])
     if before.stdout.strip() != "1":
@@ -201,11 +202,11 @@ def test_tier_1_of_the_sandbox_works_under_the_profile_and_not_under_a_narrower_
     assert unprivileged([str(CONFINED), str(profile), PYTHON, "-c", TIER_1]).stdout.strip() == "1"
     narrower = json.loads(profile.read_text())
     narrower["syscalls"][0]["names"].remove("mount")
-    (tmp_path / "narrower.json").write_text(json.dumps(narrower))
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    denied = unprivileged([str(CONFINED), str(tmp_path / "narrower.json"), PYTHON, "-c", TIER_1])
+    with tempfile.TemporaryDirectory() as folder:  # the test's own folder is closed to other users
+        Path(folder).chmod(0o755)
+        file = Path(folder) / "narrower.json"
+        file.write_text(json.dumps(narrower))
+        denied = unprivileged([str(CONFINED), str(file), PYTHON, "-c", TIER_1])
     assert denied.stdout.strip() == "0", denied.stderr
     if os.uname().machine == "x86_64":  # bpf is number 321 there
         bpf = unprivileged([str(CONFINED), str(profile), PYTHON, "-c", REFUSED])
