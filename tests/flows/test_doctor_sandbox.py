@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from flows import doctor
@@ -10,8 +12,10 @@ from tests.tad_core.verify.conftest import require
 
 
 @pytest.fixture(autouse=True)
-def fresh_probes() -> None:
+def fresh_probes() -> Iterator[None]:
     tiers._probe.cache_clear()
+    yield
+    tiers._probe.cache_clear()  # what was pretended here must not be believed elsewhere
 
 
 def test_tier_1_is_fine() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from tests.tad_core.verify.conftest import require
 
 
 @pytest.fixture(autouse=True)
-def fresh_probes() -> None:
+def fresh_probes() -> Iterator[None]:
     tiers._probe.cache_clear()
+    yield
+    tiers._probe.cache_clear()  # what was pretended here must not be believed elsewhere
 
 
 @pytest.mark.parametrize("number", [1, 2])
