@@ -24,7 +24,9 @@ pytestmark = pytest.mark.timeout(900)
 HOST = "tests.drills.hosts"
 
 
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.services)])
+@pytest.fixture(
+    params=[pytest.param("folder", marks=pytest.mark.slow), pytest.param("s3", marks=pytest.mark.services)]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
         return str(tmp_path / "store")

@@ -303,6 +303,7 @@ def test_compiled_layers_change_nothing_but_speed(world, checkpoint, tmp_path):
     assert_same_run(plain, again)
 
 
+@pytest.mark.slow
 def test_every_layer_is_compiled_and_no_name_changes(checkpoint):
     model = add_lora(load_model(ModelConfig(path=str(checkpoint), device="cpu")), DRY, 0)
     names = list(model.state_dict())
