@@ -124,7 +124,9 @@ def child(what: str, file: Path) -> None:
     config = parse_config(yaml.safe_load(file.read_text()))
     store = Store(config.store)
 
-    def run(self: RolloutPool, index: int | stage.ShardSpec, on_progress: Any, force: bool = False) -> ArtifactRef:
+    def run(
+        self: RolloutPool, index: int | stage.ShardSpec, on_progress: Any, force: bool = False
+    ) -> ArtifactRef:
         return stage.collect_shard(config, plan_of(config), index, store, on_progress, force, (None, None))
 
     RolloutPool.run = run  # type: ignore[method-assign]
