@@ -34,7 +34,9 @@ class PretrainTrainer(Trainer):  # type: ignore[misc]
             len(ids_BL), recipe.response_length, recipe.block_length, recipe.block_share, self._noise
         )
         attention_BL = inputs.get("attention_mask")
-        return diffusion_loss(model, ids_BL, attention_BL, inputs["prompt_length"], masked_BR, t_BR)
+        # The trainer leaves autocast to the model's forward, which this loss does not call.
+        with torch.autocast(ids_BL.device.type, torch.bfloat16, enabled=self.args.bf16):
+            return diffusion_loss(model, ids_BL, attention_BL, inputs["prompt_length"], masked_BR, t_BR)
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)
@@ -86,6 +88,7 @@ def pretrain(
         max_grad_norm=config.max_grad_norm,
         bf16=torch.cuda.is_available(),
         logging_steps=max(1, config.steps // 50),
+        logging_nan_inf_filter=False,  # it would wait for the device in every step
         save_strategy="no",
         report_to=[],
         remove_unused_columns=False,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import TrainingArguments
 
 from tad_core.config import ModelConfig
 from tad_core.data.sources import arithmetic
@@ -26,6 +27,7 @@ from tad_core.pretraining import (
     load_pretrain_config,
     pretrain,
 )
+from tad_core.pretraining.train import PretrainTrainer
 
 SMALL: dict[str, Any] = {
     "d_model": 32, "n_layers": 1, "n_heads": 2, "mlp_hidden_size": 48, "workers": 1, "batch_size": 8,
@@ -179,3 +181,17 @@ def test_the_shipped_checkpoint_is_small_and_loads() -> None:
     model = load_model(ModelConfig(path=str(folder)), "cpu")
     assert 3_000_000 <= sum(p.numel() for p in model.parameters()) <= 6_000_000
     assert load_tokenizer(folder).get_vocab() == build_tokenizer().get_vocab()
+
+
+@pytest.mark.parametrize(("bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_the_layers_run_in_bfloat16_where_the_trainer_is_told_so(
+    tiny_checkpoint: Path, tmp_path: Path, bf16: bool, dtype: torch.dtype
+) -> None:
+    model = load_model(ModelConfig(path=str(tiny_checkpoint)))
+    seen: list[torch.dtype] = []
+    model.blocks[0].ff_out.register_forward_hook(lambda module, args, out: seen.append(out.dtype))
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, bf16=bf16, report_to=[])
+    recipe = PretrainConfig(out=str(tmp_path), response_length=8, block_length=8)
+    trainer = PretrainTrainer(model=model, args=arguments, recipe=recipe)
+    loss = trainer.compute_loss(model, Corpus.of([([7, 8], [9] * 8)]).batch(np.array([0]), pad_id=0))
+    assert seen == [dtype] and loss.dtype == torch.float32
