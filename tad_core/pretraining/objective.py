@@ -72,5 +72,7 @@ def diffusion_loss(
     rows_BRD = hidden_BLD.gather(1, at_BR[..., None].expand(-1, -1, hidden_BLD.shape[-1]))
     logits_BRV = model.head(rows_BRD).float()
     # Flat: a softmax over the last dimension is several times faster on a GPU than one over a middle dimension.
-    ce_BR = F.cross_entropy(logits_BRV.flatten(0, 1), labels_BR.flatten(), reduction="none").view_as(labels_BR)
+    ce_BR = F.cross_entropy(logits_BRV.flatten(0, 1), labels_BR.flatten(), reduction="none").view_as(
+        labels_BR
+    )
     return (ce_BR * masked_BR / t_BR).mean()

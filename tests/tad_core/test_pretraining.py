@@ -175,12 +175,23 @@ def test_faults_of_the_config_are_named(tmp_path: Path) -> None:
         load_pretrain_config(tmp_path / "bad.yaml")
 
 
-def test_the_shipped_checkpoint_is_small_and_loads() -> None:
-    folder = Path(__file__).resolve().parents[2] / "assets" / "tiny-llada"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", ["tiny-llada", "tiny-llada-5m"])
+def test_the_shipped_checkpoints_are_small_and_load(name: str) -> None:
+    folder = ROOT / "assets" / name
     assert sum(p.stat().st_size for p in folder.iterdir()) < 12_000_000
     model = load_model(ModelConfig(path=str(folder)), "cpu")
     assert 3_000_000 <= sum(p.numel() for p in model.parameters()) <= 6_000_000
     assert load_tokenizer(folder).get_vocab() == build_tokenizer().get_vocab()
+
+
+def test_the_shipped_recipe_gives_the_shape_of_the_shipped_model() -> None:
+    recipe = load_pretrain_config(ROOT / "configs" / "pretrain-tiny.yaml")
+    shipped = load_model(ModelConfig(path=str(ROOT / "assets" / Path(recipe.out).name)), "cpu").config
+    for name in ("d_model", "n_layers", "n_heads", "mlp_hidden_size", "rope_theta"):
+        assert getattr(shipped, name) == getattr(recipe, name), name
 
 
 @pytest.mark.parametrize(("bf16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])

@@ -65,6 +65,21 @@ def llada():
     return model
 
 
+@pytest.fixture(scope="module")
+def decided(llada):
+    """The same with large weights in every layer: noise of 1e-3 on the logits changes no choice.
+
+    Fresh layers give all masks nearly the same hidden state, and a GPU's rounding then decides which comes first.
+    """
+    model = copy.deepcopy(llada)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.div_(100)
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(10)
+    return model
+
+
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_equals_the_plain_loops_on_a_transformer(llada, spec):
     prompts = prompts_of(6, vocab=23)
@@ -100,9 +115,9 @@ def test_mixed_lengths_in_one_padded_batch_give_the_same(family, llada, monkeypa
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_a_gpu_gives_what_the_cpu_gives(llada, spec):
+def test_a_gpu_gives_what_the_cpu_gives(decided, spec):
     prompts = prompts_of(9, vocab=23)
-    assert decode(copy.deepcopy(llada).cuda(), prompts, spec, 4) == decode(llada, prompts, spec)
+    assert decode(copy.deepcopy(decided).cuda(), prompts, spec, 4) == decode(decided, prompts, spec)
 
 
 def row(token, margin, vocab=6):
