@@ -13,10 +13,12 @@ again to go on, or name steps with --only.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
@@ -237,6 +239,7 @@ def distil(setup: Setup) -> dict[str, Any]:
     return {
         "steps": len(losses), "killed_at": killed_at[0], "checkpoints_then": saved, "resumed": resumed[0],
         "until_killed_s": first["s"], "resumed_s": second["s"], "states_per_s": summary["states_per_s"],
+        "states_per_s_of_the_median_step": setup.global_batch / median_step(losses),
         "trainable_parameters": summary["trainable_parameters"], "processes": summary["processes"],
         "first_loss": losses[0]["loss"], "last_loss": losses[-1]["loss"],
         "peak_memory_mib": summary.get("peak_memory_mib"), "device_used_mib": memory["peak_mib"],
@@ -317,6 +320,11 @@ def training_spec(setup: Setup, output: Path) -> Any:
         window=4 if setup.tiny else 8,
         output=str(output),
     )
+
+
+def median_step(losses: list[dict[str, Any]]) -> float:
+    """Seconds of a step when nothing is warmed up, saved or started."""
+    return max(1e-9, statistics.median(b["wall_s"] - a["wall_s"] for a, b in itertools.pairwise(losses)))
 
 
 def kill_children() -> None:

@@ -108,6 +108,12 @@ def test_the_library_never_loads_prefect() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_a_deployed_run_starts_without_what_only_single_stages_need() -> None:
+    code = "import sys, flows.deployed\nsys.exit(', '.join({'matplotlib', 'torch', 'lm_eval'} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_supported_families_are_the_loadable_ones() -> None:
     from tad_core import checkpoint
     from tad_core.models.loading import FAMILIES

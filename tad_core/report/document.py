@@ -11,11 +11,11 @@ import yaml
 from tad_core.config import TADConfig
 from tad_core.data.selection import LeftOutRow
 from tad_core.report import tables
+from tad_core.report.example import Decoding
 from tad_core.report.scores import Scores
 from tad_core.report.summary import Finding, findings
 from tad_core.report.tables import Table
 from tad_core.report.theme import label
-from tad_core.report.trajectory_plot import Decoding
 
 
 @dataclass(frozen=True)

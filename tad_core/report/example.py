@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tad_core.report.scores import TOKEN_BY_TOKEN
-from tad_core.report.trajectory_plot import Decoding
+from tad_core.report.theme import label
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """One decoded answer.
+
+    Attributes:
+        model: whose it is.
+        how: how it was decoded, in words.
+        tokens: the response as strings, end-of-text tokens included.
+        revealed_at: for each token the forward (from 1) that revealed it; 0 where it was filled in.
+        text_tokens: tokens before the first end-of-text.
+        forwards: forward passes it took.
+        correct: whether the answer is right; None if not known.
+    """
+
+    model: str
+    how: str
+    tokens: Sequence[str]
+    revealed_at: Sequence[int]
+    text_tokens: int
+    forwards: int
+    correct: bool | None
+
+    @property
+    def caption(self) -> str:
+        """One line: who, how, how fast, right or wrong."""
+        verdict = {True: ", right", False: ", wrong", None: ""}[self.correct]
+        passes = f"{self.forwards} forward pass{'es' if self.forwards != 1 else ''}"
+        return f"{label(self.model)}, {self.how}: {self.text_tokens} tokens of text in {passes}{verdict}"
 
 
 def decodings(examples: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[Decoding]]:

@@ -21,7 +21,8 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
 from tad_core.report.canvas import DPI, WIDTH, png, themed
-from tad_core.report.theme import LIGHT, Theme, label
+from tad_core.report.example import Decoding
+from tad_core.report.theme import LIGHT, Theme
 
 _FONT = 10.0
 _CHAR = 0.602 * _FONT  # advance of DejaVu Sans Mono
@@ -30,36 +31,6 @@ _TITLE, _BETWEEN, _AXIS = 20.0, 16.0, 30.0
 _CHART_LEFT, _CHART_WIDTH, _TEXT_LEFT, _RIGHT = 42.0, 160.0, 222.0, 10.0
 _MIN_CHART = 92.0
 _MAX_LINES = 14
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """One decoded answer.
-
-    Attributes:
-        model: whose it is.
-        how: how it was decoded, in words.
-        tokens: the response as strings, end-of-text tokens included.
-        revealed_at: for each token the forward (from 1) that revealed it; 0 where it was filled in.
-        text_tokens: tokens before the first end-of-text.
-        forwards: forward passes it took.
-        correct: whether the answer is right; None if not known.
-    """
-
-    model: str
-    how: str
-    tokens: Sequence[str]
-    revealed_at: Sequence[int]
-    text_tokens: int
-    forwards: int
-    correct: bool | None
-
-    @property
-    def caption(self) -> str:
-        """One line: who, how, how fast, right or wrong."""
-        verdict = {True: ", right", False: ", wrong", None: ""}[self.correct]
-        passes = f"{self.forwards} forward pass{'es' if self.forwards != 1 else ''}"
-        return f"{label(self.model)}, {self.how}: {self.text_tokens} tokens of text in {passes}{verdict}"
 
 
 def trajectory(decodings: Sequence[Decoding], theme: Theme = LIGHT) -> bytes:

@@ -11,7 +11,6 @@ from tad_core.config import TADConfig, dump_config
 from tad_core.data.selection import left_out_rows
 from tad_core.evaluation.records import Record, read_records
 from tad_core.progress import OnProgress, Progress, silent
-from tad_core.report import plots
 from tad_core.report.document import Document, Material, compose
 from tad_core.report.example import decodings
 from tad_core.report.html import render_html
@@ -19,7 +18,6 @@ from tad_core.report.markdown import REPORT_NAME, render_markdown
 from tad_core.report.scores import SCORES_NAME, Scores
 from tad_core.report.scoring import score
 from tad_core.report.theme import DARK, LIGHT, Theme, label, ordered
-from tad_core.report.trajectory_plot import trajectory
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.filter import read_summary
 from tad_core.verify.verdict import NO_PROGRAMS
@@ -114,6 +112,9 @@ def gather(
 
 def draw(name: str, material: Material, theme: Theme) -> bytes:
     """One picture of the report as PNG."""
+    from tad_core.report import plots  # matplotlib takes a second to load, which no other stage needs
+    from tad_core.report.trajectory_plot import trajectory
+
     if name == "curves":
         return plots.curves(material.scores, theme)
     if name == "trajectory":

@@ -11,9 +11,9 @@ import pytest
 
 from tad_core.data.selection import LeftOutRow
 from tad_core.report.document import Document, Material, compose
+from tad_core.report.example import Decoding
 from tad_core.report.html import render_html
 from tad_core.report.scoring import score
-from tad_core.report.trajectory_plot import Decoding
 
 HOSTILE = "<script>alert(1)</script><img src=http://evil/x onerror=alert(1)>\"'&{{ 7*7 }}"
 VOID = {"meta", "img", "source", "br", "hr", "link", "input"}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from tad_core.report.example import Decoding
 from tad_core.report.theme import DARK
-from tad_core.report.trajectory_plot import Decoding, _flow, _visible, readable, trajectory
+from tad_core.report.trajectory_plot import _flow, _visible, readable, trajectory
 
 ONE = Decoding(
     "base",
