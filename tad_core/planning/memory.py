@@ -8,8 +8,8 @@ from tad_core.planning.shapes import GIB, Shape
 
 #: Of the memory there is, what may be planned with: the rest goes to the driver, to fragments and to chance.
 USABLE = 0.94
-#: Copies of a block of logits that sampling holds: float32 logits, their probabilities, the noise.
-_SAMPLER_COPIES = 3
+#: Copies of a block of logits that sampling holds, in float64: logits, noise, their sum and what odds are made of.
+_SAMPLER_COPIES, _SAMPLER_BYTES = 5, 8
 #: Copies of a row of logits in the loss: both models' and both gradients'.
 _LOSS_COPIES = 4
 
@@ -22,7 +22,7 @@ def weights_gib(config: TADConfig, shape: Shape) -> float:
 def decoding_gib(config: TADConfig, shape: Shape, batch: int, prompt: float) -> float:
     """Rollout or evaluation of ``batch`` samples together."""
     tokens = batch * (prompt + config.rollout.response_length)
-    logits = _SAMPLER_COPIES * 4 * batch * config.rollout.block_length * shape.vocabulary
+    logits = _SAMPLER_COPIES * _SAMPLER_BYTES * batch * config.rollout.block_length * shape.vocabulary
     return weights_gib(config, shape) + (shape.passing_bytes(tokens, _item(config)) + logits) / GIB
 
 

@@ -78,6 +78,16 @@ def test_memory_is_near_what_was_measured() -> None:
     assert two_copies == pytest.approx(42.1, rel=0.1)
 
 
+def test_an_h100_is_met_that_nothing_was_fitted_to() -> None:
+    """docs/results/full-size.md: 32 rollouts together 1,222 an hour in 20.75 GiB, training 4 states in 31.73 GiB."""
+    config = llada_8b(deepspeed=None, processes=1)
+    counts = counts_of(student=36.3, teacher=56.3)
+    sample = LENGTH * LLADA.forward(66 + LENGTH, 66 + LENGTH)  # all are padded to the longest prompt
+    assert rollout_share() * GPUS["h100"].bf16_tflops * 1e12 / sample * 3600 == pytest.approx(1222, rel=0.05)
+    assert decoding_gib(config, LLADA, 32, 66) == pytest.approx(20.75, rel=0.05)
+    assert training_gib(config, LLADA, counts, 4, False) == pytest.approx(31.73, rel=0.05)
+
+
 def test_less_is_kept_with_checkpointing_and_less_held_with_zero() -> None:
     counts = counts_of(student=STUDENT, teacher=PROMPT)
     one, eight = llada_8b(deepspeed=None, processes=1), llada_8b()
