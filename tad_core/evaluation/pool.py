@@ -82,7 +82,7 @@ class GpuPool:
         """
         self._children: dict[Connection, _Child] = {}
         #: ends the processes; called also when the interpreter ends or nobody holds the pool any more
-        self.close = weakref.finalize(self, _close, self._children)
+        self.close = weakref.finalize(self, _close, self._children, os.getpid())
         setup = {
             "model": {**model.model_dump(mode="json"), "device": DEVICE},
             "adapter": str(adapter) if adapter else None,
@@ -137,7 +137,9 @@ class GpuPool:
             raise
 
 
-def _close(children: dict[Connection, _Child]) -> None:
+def _close(children: dict[Connection, _Child], owner: int) -> None:
+    if os.getpid() != owner:  # a fork of the owner that ends must not take them with it
+        return
     for child in children.values():
         child.process.kill()
     for child in children.values():

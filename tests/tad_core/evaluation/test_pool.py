@@ -241,6 +241,32 @@ def test_a_generator_over_two_processes_decodes_as_one_does(tiny_checkpoint: Pat
     assert not any(map(exists, started))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_real_gpus_give_bit_for_bit_what_one_gives(tiny_checkpoint: Path, dtype: Any) -> None:
+    model = ModelConfig(path=str(tiny_checkpoint), device="auto", dtype=dtype)
+    with (
+        Generator.load(model, batch_size=4, workers=0) as shared,
+        Generator.load(model, batch_size=4, workers=1) as alone,
+    ):
+        assert shared.workers == torch.cuda.device_count() and not isinstance(alone.model, GpuPool)
+        prompts = [[5 + (i * k) % 90 for k in range(1, 4 + i % 9)] for i in range(40)]
+        for spec in (DecodeSpec(16, 8), DecodeSpec(16, 8, "entropy", 2.0, 0.5, 0.95)):
+            assert shared.decode(prompts, spec) == alone.decode(prompts, spec)
+
+
+def test_a_fork_that_ends_leaves_the_processes_alone(pretend: Callable[..., GpuPool]) -> None:
+    made = pretend("0,1")
+    fork = os.fork()
+    if fork == 0:
+        made.close()
+        os._exit(0)
+    os.waitpid(fork, 0)
+    assert len(made.decode(PROMPTS, SPEC, 3)) == 10
+    made.close()
+
+
 def test_one_process_holds_the_model_itself(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GpuPool, "__init__", lambda *_: pytest.fail("a process was started"))
     model = ModelConfig(path=str(tiny_checkpoint), device="auto", threads=1)
