@@ -28,7 +28,7 @@ def plan_run(
     with without_fetching():  # a plan says what a download would cost, it does not pay for it
         shape, read_from = shape_of(config.model)
         counts = count(config, store, read_data)
-    wanted = max(config.rollout.workers or 1, config.distill.processes)
+    wanted = max(config.rollout.workers or 1, config.distill.processes, config.evaluate.workers)
     machine = named_machine(gpu, gpus or wanted) if gpu else this_machine(config.store)
     trial = try_out(config, shape, counts) if measure and not gpu else None
     return estimate(

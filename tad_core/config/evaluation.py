@@ -48,7 +48,8 @@ class EvaluateConfig(Strict):
         0,
         ge=0,
         le=256,
-        description="Processes that decode on a CPU, one thread each; 0: one per core. A GPU needs one.",
+        description="Processes that decode: one a GPU, at most as many as there are; on a CPU of one thread each. "
+        "0: one for each visible GPU, or one per core.",
         json_schema_extra=RUNTIME,
     )
     harness: Literal["lm-eval", "direct"] = Field(

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 
 from tad_core.config import ModelConfig
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import encode_text
 from tad_core.decoding import Decoded, DecodeSpec, decode
+from tad_core.evaluation.pool import GpuPool
 from tad_core.evaluation.processes import decode_forked, worker_count
 from tad_core.evaluation.prompting import encode
 from tad_core.models.base import DiffusionLM
-from tad_core.models.loading import load_model, load_tokenizer
+from tad_core.models.loading import load_model, load_tokenizer, resolve_device
 from tad_core.models.lora import base_of, load_adapter
 from tad_core.progress import OnProgress, silent
+from tad_core.rollout.devices import gpus_for_evaluation
 
 
 class Generator:
-    """A model with its tokenizer; decoding and the way back to text are the same for every caller."""
+    """A model with its tokenizer; decoding and the way back to text are the same for every caller.
 
-    def __init__(self, model: DiffusionLM, tokenizer: Any, batch_size: int = 32, workers: int = 1) -> None:
+    The model is held here, or by the processes of several GPUs: ``close`` ends them, as leaving a ``with`` block does.
+    """
+
+    def __init__(
+        self, model: DiffusionLM | GpuPool, tokenizer: Any, batch_size: int = 32, workers: int = 1
+    ) -> None:
         self.model, self.tokenizer, self.batch_size, self.workers = model, tokenizer, batch_size, workers
 
     @classmethod
@@ -34,11 +42,16 @@ class Generator:
             model: the checkpoint.
             adapter: folder of an adapter.
             batch_size: most samples in one forward.
-            workers: processes that decode on a CPU; 0 is one per core.
+            workers: processes that decode: on a CPU 0 is one per core, with GPUs one for each that is visible.
 
         Raises:
+            ConfigError: more workers than GPUs.
             ModelError: when the checkpoint or the adapter cannot be used.
+            SubprocessError: when the process of a GPU died.
         """
+        gpus = gpus_for_evaluation(model.device, workers)
+        if gpus > 1 and resolve_device(model.device).type == "cuda":
+            return cls(GpuPool(model, adapter, gpus), load_tokenizer(model), batch_size, gpus)
         loaded = load_for_inference(model, adapter)
         count = worker_count(workers, model.threads, loaded.device)
         return cls(loaded, load_tokenizer(model), batch_size, count)
@@ -55,9 +68,24 @@ class Generator:
         self, prompts: Sequence[Sequence[int]], spec: DecodeSpec, on_progress: OnProgress = silent
     ) -> list[Decoded]:
         """Decode the prompts, in their order."""
+        if isinstance(self.model, GpuPool):
+            return self.model.decode(prompts, spec, self.batch_size, on_progress)
         if self.workers > 1:
             return decode_forked(self.model, prompts, spec, self.batch_size, self.workers, on_progress)
         return decode(self.model, prompts, spec, self.batch_size, on_progress)
+
+    def close(self) -> None:
+        """End the processes that hold the model, if there are any."""
+        if isinstance(self.model, GpuPool):
+            self.model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
 
     def text(self, decoded: Decoded) -> str:
         """The response up to the first end-of-text, without special tokens."""

@@ -4,7 +4,7 @@ Matrix products of one sample are too small to split well: two processes of one 
 as one process of two threads, and far more on a machine that is busy with something else, where threads wait
 for each other at every product. A fork costs milliseconds and needs no second model; the children live for one
 call and decode with one thread, which is what makes a fork after threads were used safe. Results do not depend
-on the number of processes.
+on the number of processes. How batches are given out and answered is shared with the processes of GPUs (``pool.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, cast
 
@@ -33,7 +33,8 @@ _ORPHAN_CHECK_S = 1.0
 def worker_count(wanted: int, threads: int | None, device: torch.device) -> int:
     """How many processes decode: ``wanted``, or one per core (or per configured thread) if that is 0.
 
-    A GPU is always driven by this process alone; so is a CPU of a system where forking is not safe.
+    A GPU is never shared: several are driven by the processes of ``pool.py``, one by this process alone; so is a CPU
+    of a system where forking is not safe.
     """
     if device.type != "cpu" or sys.platform != "linux":
         return 1
@@ -66,8 +67,16 @@ def decode_forked(
         for _ in range(workers):
             ours, process = _start(model, prompts, spec, batches)
             children[ours] = process
-        for done in _serve(children, batches, results):
-            on_progress(Progress("decode", done, len(prompts)))
+        for index, decoded in serve(
+            list(children),
+            len(batches),
+            lambda i: i,
+            lambda c: _death(children[c]),
+            len(prompts),
+            on_progress,
+        ):
+            for i, one in zip(batches[index], decoded, strict=True):
+                results[i] = one
     finally:
         for connection, process in children.items():
             process.kill()
@@ -89,37 +98,84 @@ def _start(
     return ours, process
 
 
-def _serve(
-    children: dict[Connection, Any], batches: list[list[int]], results: list[Decoded | None]
-) -> Iterator[int]:
-    """Hand out batches and take results until all are there; yields how many samples are done."""
-    waiting = list(range(len(batches)))[::-1]
+def serve(
+    children: Sequence[Connection],
+    batches: int,
+    job: Callable[[int], Any],
+    death: Callable[[Connection], BaseException],
+    samples: int,
+    on_progress: OnProgress = silent,
+) -> Iterator[tuple[int, Any]]:
+    """Give out batches in their order, the next to whoever is free, until all are answered.
+
+    A child says ``("finished", n)`` of its samples, at last ``("answer", (index, anything))``, or
+    ``("error", (name, message))``.
+
+    Args:
+        children: of idle processes.
+        batches: how many there are.
+        job: what a process is sent for a batch's index.
+        death: the error to raise once a process is gone.
+        samples: of all batches together.
+        on_progress: told how many of them are done.
+
+    Yields:
+        Index of a batch and its answer, as they come.
+    """
+    waiting = list(range(batches))[::-1]
+    busy: list[Connection] = []
     done = 0
-    busy = list(children)
-    for connection in busy:
-        connection.send(waiting.pop())
+
+    def employ(child: Connection) -> None:
+        try:
+            child.send(job(waiting.pop()))
+        except ConnectionError:
+            raise death(child) from None
+        busy.append(child)
+
+    for child in children[:batches]:
+        employ(child)
     while busy:
         for ready in wait(busy):
-            connection = cast(Connection, ready)
+            child = cast(Connection, ready)
             try:
-                kind, payload = connection.recv()
-                if kind == "batch":
-                    following = waiting.pop() if waiting else None
-                    connection.send(following)
-                    if following is None:  # it ends now, which is no failure
-                        busy.remove(connection)
+                kind, payload = child.recv()
             except (EOFError, ConnectionError):
-                raise _death(children[connection]) from None
+                raise death(child) from None
             if kind == "finished":
                 done += payload
-                yield done
+                on_progress(Progress("decode", done, samples))
             elif kind == "error":
                 name, message = payload
                 raise getattr(errors, name, errors.SubprocessError)(message)
             else:
-                index, decoded = payload
-                for i, one in zip(batches[index], decoded, strict=True):
-                    results[i] = one
+                busy.remove(child)
+                if waiting:
+                    employ(child)
+                yield payload
+
+
+def decode_batch(
+    child: Connection, model: DiffusionLM, prompts: Sequence[Sequence[int]], spec: DecodeSpec
+) -> list[Decoded]:
+    """Decode one batch, as it was planned, telling the parent of samples as they finish."""
+    finished = 0
+
+    def tell(progress: Progress) -> None:
+        nonlocal finished
+        child.send(("finished", progress.done - finished))
+        finished = progress.done
+
+    return decode(model, prompts, spec, len(prompts), tell)
+
+
+def tell_failure(child: Connection, error: Exception) -> None:
+    """Report what ``serve`` is to raise."""
+    if isinstance(error, errors.TADError):
+        child.send(("error", (type(error).__name__, str(error))))
+        return
+    trace = "".join(traceback.format_exception(error))
+    child.send(("error", ("SubprocessError", f"evaluate: decoding failed:\n{trace}")))
 
 
 def _death(process: Any) -> BaseException:
@@ -142,36 +198,24 @@ def _work(
     spec: DecodeSpec,
     batches: list[list[int]],
 ) -> None:
-    """The child: decode the batches it is told, until it is told None or its parent is gone."""
+    """The child: decode the batches it is told, until it is killed or its parent is gone."""
     # Ctrl-C reaches every process of the terminal: dying of it tells a parent that waits in another thread.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
-    finished = 0
-
-    def tell(progress: Progress) -> None:
-        nonlocal finished
-        connection.send(("finished", progress.done - finished))
-        finished = progress.done
-
     try:
         while (index := _next(connection, parent)) is not None:
-            finished = 0
-            chosen = [prompts[i] for i in batches[index]]
-            connection.send(("batch", (index, decode(model, chosen, spec, len(chosen), tell))))
-    except errors.TADError as error:
-        connection.send(("error", (type(error).__name__, str(error))))
+            decoded = decode_batch(connection, model, [prompts[i] for i in batches[index]], spec)
+            connection.send(("answer", (index, decoded)))
     except (BrokenPipeError, EOFError):
         return
-    except Exception:
-        connection.send(
-            ("error", ("SubprocessError", f"evaluate: decoding failed:\n{traceback.format_exc()}"))
-        )
+    except Exception as error:
+        tell_failure(connection, error)
 
 
 def _next(connection: Connection, parent: int) -> int | None:
-    """The next batch; None at the end, also when the parent was killed."""
+    """The next batch; None once the parent is gone."""
     while not connection.poll(_ORPHAN_CHECK_S):
         if os.getppid() != parent:
             return None
-    index: int | None = connection.recv()
+    index: int = connection.recv()
     return index

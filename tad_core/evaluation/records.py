@@ -82,7 +82,8 @@ def points(records: Iterable[Record]) -> list[dict[str, Any]]:
     """One point for each task, model, method and threshold, in the order they first appear.
 
     ``accuracy`` is in percent; ``tpf`` counts every revealed token, ``tpf_text`` those before the first
-    end-of-text, both over all forwards; ``tokens_per_s`` is revealed tokens per second of one decoding process.
+    end-of-text, both over all forwards; ``tokens_per_s`` is revealed tokens per second of one device (a GPU, or one
+    process on a CPU), however many decoded beside it.
     """
     groups: dict[Way, list[Record]] = {}
     for record in records:

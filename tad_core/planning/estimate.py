@@ -183,17 +183,33 @@ def _evaluate(
     one_by_one, multi_block = speeds.ways or (length, length / ASSUMED_TPF)
     forwards = counts.prompts * len(settings.models) * (one_by_one + len(settings.thresholds) * multi_block)
     one = shape.forward(counts.task + length, settings.decode.block_length)
-    workers = 1 if machine.gpu else settings.workers or _cores()
+    processes, at_once = _decoding(config, counts.prompts, machine)
     return _stage(
         "evaluate",
-        f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways",
+        f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways, "
+        f"{processes} process{'es' * (processes > 1)}",
         speeds.decode,
         forwards * one,
         forwards / settings.batch_size,
-        workers,
+        at_once,
         machine,
         decoding_gib(config, shape, settings.batch_size, counts.task),
     )
+
+
+def _decoding(config: TADConfig, prompts: int, machine: Machine) -> tuple[int, float]:
+    """Processes that decode in evaluation, and how many of them are at work on average.
+
+    On GPUs ``b`` whole batches go to ``n`` processes in ``ceil(b / n)`` rounds, of which the last may leave some idle;
+    on a CPU batches are made small enough that all end together.
+    """
+    settings = config.evaluate
+    if not machine.gpu:
+        processes = settings.workers or _cores()
+        return processes, processes
+    processes = 1 if config.model.device.startswith("cuda:") else settings.workers or max(1, machine.count)
+    batches = max(1, -(-prompts // settings.batch_size))
+    return processes, batches / -(-batches // processes)
 
 
 def _stage(
@@ -202,7 +218,7 @@ def _stage(
     pace: Pace | None,
     flops: float,
     forwards: float,
-    devices: int,
+    devices: float,
     machine: Machine,
     memory_gib: float,
 ) -> StageEstimate:
@@ -233,6 +249,7 @@ def _problems(
     for field_name, wanted in (
         ("rollout.workers", config.rollout.workers),
         ("distill.processes", config.distill.processes),
+        ("evaluate.workers", config.evaluate.workers),
     ):
         if machine.gpu and wanted and wanted > machine.count:
             found.append(

@@ -220,7 +220,7 @@ def _reading(scores: Scores) -> Section:
                 if scores.bootstrap
                 else "."
             ),
-            "Tokens per second are of one process on the machine named below.",
+            "Tokens per second are of one device (a GPU, or one process on a CPU) of the machine named below.",
         ],
     )
 

@@ -7,6 +7,7 @@ import subprocess
 from functools import cache
 
 from tad_core.config import TADConfig
+from tad_core.errors import ConfigError
 
 
 def workers_of(config: TADConfig) -> int:
@@ -14,6 +15,28 @@ def workers_of(config: TADConfig) -> int:
     if config.rollout.workers is not None:
         return config.rollout.workers
     return max(1, len(visible_gpus())) if config.model.device in ("auto", "cuda") else 1
+
+
+def gpus_for_evaluation(device: str, wanted: int) -> int:
+    """How many GPUs decode in evaluation: ``evaluate.workers``, or all that are visible if that is 0.
+
+    A GPU that is named is one; without a GPU, or for the CPU, it is 0 and ``wanted`` may be anything.
+
+    Raises:
+        ConfigError: more are wanted than there are: two processes on one GPU would share its speed, which is measured.
+    """
+    if device.startswith("cuda:"):
+        gpus, which = 1, f"model.device {device} is"
+    elif device in ("auto", "cuda"):
+        gpus = len(visible_gpus())
+        which = "there is" if gpus == 1 else "there are"
+    else:
+        gpus = 0
+    if gpus and wanted > gpus:
+        raise ConfigError(
+            f"evaluate.workers {wanted} needs as many GPUs and {which} {gpus}; set it to {gpus}, or to 0 for every GPU"
+        )
+    return wanted or gpus if gpus else 0
 
 
 def visible_gpus() -> list[str]:

@@ -58,6 +58,7 @@ def evaluate(
 
     Raises:
         ConfigError, DataError, ModelError: wrong input, before any decoding.
+        SubprocessError: when a process that decodes died.
         VerifierError: when the verifier itself failed.
     """
     inputs = [adapter_ref] if adapter_ref else []
@@ -75,8 +76,10 @@ def evaluate(
     from tad_core.verify.verdict import NO_PROGRAMS
 
     adapter = adapter_ref.local_folder(ADAPTER) if adapter_ref else None
-    generator = Generator.load(config.model, adapter, config.evaluate.batch_size, config.evaluate.workers)
     with (
+        Generator.load(
+            config.model, adapter, config.evaluate.batch_size, config.evaluate.workers
+        ) as generator,
         Verifier(config.filter) as verifier,
         make_engine(config.evaluate.harness, tasks, generator, Scorer(verifier)) as engine,
     ):
@@ -90,6 +93,13 @@ def evaluate(
         writer.write_json(POINTS, measured)
         writer.write_json(EXAMPLE, example)
         return writer.commit({"model": model_name, "points": measured, "left_out": left_out, "tier": tier})
+
+
+def check_workers(config: TADConfig) -> None:
+    """Raise ``ConfigError`` if this machine has fewer GPUs than ``evaluate.workers`` says."""
+    from tad_core.rollout.devices import gpus_for_evaluation
+
+    gpus_for_evaluation(config.model.device, config.evaluate.workers)
 
 
 def load_tasks(config: TADConfig) -> dict[str, list[Problem]]:

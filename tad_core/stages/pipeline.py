@@ -60,6 +60,7 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     plan = plan_of(config)
     problems = [*plan.ordered]
     if wants(until, "evaluate"):
+        evaluate_stage.check_workers(config)
         problems += [p for task in evaluate_stage.load_tasks(config).values() for p in task]
     if wants(until, "distill"):
         check_settings(config.distill)

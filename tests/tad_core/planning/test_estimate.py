@@ -105,6 +105,34 @@ def test_a_named_gpu_gives_hours_and_is_not_mixed_with_what_ran_here(tmp_path: P
     assert plan.problems == []
 
 
+@pytest.mark.parametrize(
+    ("gpus", "device", "workers", "prompts", "processes", "faster"),
+    [
+        (1, "auto", 0, 6983, 1, 1.0),
+        (8, "auto", 0, 320, 8, 10 / 2),  # 10 batches of 32: eight, then two
+        (8, "auto", 0, 6983, 8, 219 / 28),
+        (8, "auto", 0, 100, 8, 4.0),  # 4 batches
+        (8, "auto", 3, 320, 3, 10 / 4),
+        (8, "cuda:2", 0, 320, 1, 1.0),
+    ],
+)
+def test_evaluation_is_spread_over_the_gpus_in_whole_batches(
+    gpus: int, device: str, workers: int, prompts: int, processes: int, faster: float, tmp_path: Path
+) -> None:
+    config = load_config("configs/llada-8b.yaml", [f"model.device={device}", f"evaluate.workers={workers}"])
+    shape, source = shape_of(config.model)
+    counts, machine = counts_of(prompts=prompts), named_machine("h200", gpus)
+    speeds = speeds_of(config, shape, counts, machine, Store(tmp_path))
+    stage = estimate(config, shape, source, counts, machine, speeds).stages[-1]
+    # three models; 256 forwards token by token and a quarter of that at each of four thresholds
+    flops = 3 * prompts * (256 + 4 * 64) * shape.forward(counts.task + 256, 32)
+    assert speeds.decode is not None
+    alone = flops / speeds.decode.flops_per_s
+    assert stage.gpu_hours == pytest.approx(alone / 3600)
+    assert stage.wall_s == pytest.approx(alone / faster)
+    assert stage.work.endswith(f"5 ways, {processes} process{'es' * (processes > 1)}")
+
+
 @pytest.mark.parametrize("gpu", ["a100", "a100-40", "l40s", "rtx4090"])
 def test_what_does_not_fit_is_named_with_a_value_that_does(gpu: str) -> None:
     config = llada_8b(micro_batch_size=32)
@@ -127,6 +155,9 @@ def test_a_model_that_is_too_large_and_gpus_that_are_not_there(tmp_path: Path) -
     plan = estimate(config, shape, source, counts_of(), small, nothing)
     assert any("weights alone take 15 GiB of 12" in line for line in plan.problems)
     assert "rollout.workers 8 needs as many GPUs and there are 2; set it to 2" in plan.problems
+    many = load_config("configs/llada-8b.yaml", ["evaluate.workers=16"])
+    plan = estimate(many, shape, source, counts_of(), Machine("host", GPUS["h200"], 8, 139.0), nothing)
+    assert plan.problems == ["evaluate.workers 16 needs as many GPUs and there are 8; set it to 8"]
     full = Machine("full", GPUS["h200"], 8, 139.0, 0.001)
     plan = estimate(config, shape, source, counts_of(), full, nothing)
     assert len(plan.problems) == 1 and "set store to another disk" in plan.problems[0]

@@ -10,7 +10,7 @@ import pytest
 
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig, parse_config
-from tad_core.errors import SubprocessError, WorkersLostError
+from tad_core.errors import ConfigError, SubprocessError, WorkersLostError
 from tad_core.rollout import devices, workers
 from tad_core.rollout.workers import DEATHS_IN_A_ROW, RolloutPool
 from tests.drills.common import tree_of
@@ -82,6 +82,41 @@ def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.workers_of(config(device="auto", workers=5)) == 5
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert devices.workers_of(config(device="auto")) == 1 and devices.visible_gpus() == []
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "wanted", "used"),
+    [
+        ("auto", "0,1,2", 0, 3),
+        ("cuda", "0,1,2", 2, 2),
+        ("auto", "0,1,2", 3, 3),
+        ("cuda:1", "0,1,2", 0, 1),
+        ("cuda:1", "0,1,2", 1, 1),
+        ("cpu", "0,1,2", 16, 0),
+        ("auto", "", 16, 0),
+    ],
+)
+def test_how_many_gpus_evaluation_takes(
+    device: str, visible: str, wanted: int, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert devices.gpus_for_evaluation(device, wanted) == used
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "message"),
+    [
+        ("auto", "0,1,2", r"evaluate\.workers 4 needs as many GPUs and there are 3; set it to 3, or to 0"),
+        ("cuda", "5", "and there is 1; set it to 1"),
+        ("cuda:1", "0,1,2,3", r"and model\.device cuda:1 is 1; set it to 1"),
+    ],
+)
+def test_more_processes_than_gpus_are_refused(
+    device: str, visible: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(ConfigError, match=message):
+        devices.gpus_for_evaluation(device, 4)
 
 
 def test_a_slot_whose_workers_keep_dying_is_given_up_and_others_go_on(pool_of: Any, tmp_path: Path) -> None:

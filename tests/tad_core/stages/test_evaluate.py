@@ -9,11 +9,12 @@ import torch
 from tad_core.artifacts import Store
 from tad_core.config import LoraConfig, parse_config
 from tad_core.errors import ConfigError, DataError, ModelError
-from tad_core.evaluation.generate import load_for_inference
+from tad_core.evaluation.generate import Generator, load_for_inference
 from tad_core.evaluation.records import points, read_records
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of, save_adapter
 from tad_core.stages.evaluate import evaluate, key
+from tad_core.stages.pipeline import prepare
 
 
 @pytest.fixture
@@ -35,10 +36,13 @@ def adapter_of(config, store, seed=1, mark="a" * 32):
         return writer.commit()
 
 
-def test_what_it_writes_and_that_it_is_reused(direct):
+def test_what_it_writes_and_that_it_is_reused(direct, monkeypatch):
     config = parse_config(direct)
     store = Store(config.store)
+    closed = []
+    monkeypatch.setattr(Generator, "close", lambda generator: closed.append(generator))
     ref = evaluate(config, "base", None, store)
+    assert len(closed) == 1, "processes of GPUs would stay"
     assert ref.fingerprint == key(config, "base")
     records = read_records(ref.local("results.parquet"))
     assert len(records) == ref.manifest.files["results.parquet"].rows == 6
@@ -49,6 +53,16 @@ def test_what_it_writes_and_that_it_is_reused(direct):
     assert ref.local("manifest.json").read_bytes() == before
     evaluate(config, "base", None, store, force=True)
     assert ref.local("manifest.json").read_bytes() != before
+
+
+def test_more_workers_than_gpus_are_found_before_any_work(direct, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    direct["model"]["device"] = "auto"
+    direct["evaluate"]["workers"] = 3
+    config = parse_config(direct)
+    with pytest.raises(ConfigError, match=r"evaluate\.workers 3 needs as many GPUs and there are 2"):
+        prepare(config, Store(config.store))
+    prepare(config, Store(config.store), "distill")
 
 
 def test_a_damaged_result_is_made_again(direct):
