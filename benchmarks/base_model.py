@@ -1,8 +1,8 @@
 """What a small base model can do: the table of its card, as Markdown.
 
-For each difficulty of the generated problems, held out: rollouts with and without the reference at temperature 0.7 (those
-that collection would keep), then greedy decoding token by token and at entropy thresholds with several blocks open, or one
-(``--sequential``). Minutes on a GPU; on a CPU take few problems.
+For each difficulty of the generated problems, held out: rollouts with and without the reference at temperature 0.7
+(those that collection would keep), then greedy decoding token by token and at entropy thresholds with several blocks
+open, or one (``--sequential``). Minutes on a GPU; on a CPU take few problems.
 
     python benchmarks/base_model.py --model assets/tiny-llada-5m --steps 3-4 4-5 5-6 --problems 400
     python benchmarks/base_model.py --model assets/tiny-llada --source pyfunc --steps 2-3 --problems 20
