@@ -19,6 +19,7 @@ from prefect.states import Cancelled, Cancelling
 
 from tad_core.errors import ConfigError
 from tasks.progress import say
+from tasks.retrying import requests_retried
 from tasks.work import Work
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,8 @@ class Children:
                 self._try_start(child)
                 continue
             try:
-                state = self._read(child.run_id).state
+                with requests_retried(0):
+                    state = self._read(child.run_id).state
             except _UNREACHABLE as error:  # the server is away for a while: the shards do not need it
                 _log.debug("child run %s could not be looked at: %s", child.run_id, error)
                 continue
@@ -99,7 +101,8 @@ class Children:
     def _try_start(self, child: _Child) -> None:
         """Start it, or at the next look if the server has no time now: the shards do not wait for that."""
         try:
-            self._start(child)
+            with requests_retried(0):
+                self._start(child)
         except _UNREACHABLE as error:
             _log.warning("no child run for host %d yet: %s", child.host, str(error).splitlines()[0])
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, ServerError
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Defaults only: whatever the user has set stays. The logs still go to the server in full; only the terminal is
 #: quiet, since it shows its own progress and one message for an error.
@@ -16,6 +22,9 @@ _DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # A server with the shipped automation then notices a run whose process and worker are gone.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    # A server on SQLite that still writes down the events of thousands of task runs answers 503 for minutes. The client
+    # waits 2, 4, 8 … s between its tries: with Prefect's 5 retries the last comes after 1 minute, with 7 after 4.
+    "PREFECT_CLIENT_MAX_RETRIES": "7",
     "DO_NOT_TRACK": "1",
 }
 _ANSWER_S = 5.0
@@ -51,4 +60,52 @@ def check_server() -> str | None:
     raise ConfigError(
         f"PREFECT_API_URL: {url} does not answer ({why}); start it with `prefect server start`, or unset the "
         "variable to run without a server"
+    )
+
+
+@contextmanager
+def server_errors(url: str) -> Iterator[None]:
+    """Let a server that stays away or refuses end as one message that names it.
+
+    Raises:
+        ServerError: a request to the server at ``url`` failed for good; Prefect's client has tried again by then.
+    """
+    import httpx
+
+    try:
+        yield
+    except (httpx.HTTPError, RuntimeError) as error:
+        # What a client says whose first look at its server failed is a RuntimeError.
+        cause = error.__cause__ if isinstance(error, RuntimeError) else error
+        if not isinstance(cause, httpx.HTTPError) or not _is_request_to(url, cause):
+            raise
+        raise ServerError(_told(url, cause)) from error
+
+
+def _is_request_to(url: str, error: httpx.HTTPError) -> bool:
+    """Whether it is this server's fault: model hubs are asked by the same library."""
+    try:
+        return str(error.request.url).startswith(url.rstrip("/"))
+    except RuntimeError:  # there was no request
+        return False
+
+
+def _told(url: str, error: httpx.HTTPError) -> str:
+    import httpx
+
+    remedy = "see that it runs and can be reached"
+    if not isinstance(error, httpx.HTTPStatusError):
+        why = f"does not answer ({str(error) or type(error).__name__})"
+    else:
+        code = error.response.status_code
+        why = f"answered HTTP {code} {error.response.reason_phrase}"
+        if code in (401, 403):
+            remedy = "set PREFECT_API_AUTH_STRING or PREFECT_API_KEY to what it wants"
+        elif code == 503:
+            remedy = "wait until it is less busy (SQLite serves a handful of runs, PostgreSQL a team)"
+        else:
+            remedy = "look at its log"
+    return (
+        f"PREFECT_API_URL: {url} {why}; what is finished is in the store: {remedy}, then run the same command "
+        "again"
     )

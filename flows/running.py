@@ -133,19 +133,21 @@ def prefect_around(say: Callable[[str], None]) -> Iterator[None]:
     """The server that is set, or one of our own."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.environment import check_server
+    from flows.environment import check_server, server_errors
     from flows.server import TemporaryServer
 
     url = check_server()
     if url is not None:
         say(f"Prefect: {url}")
-        yield
+        with server_errors(url):
+            yield
         return
     say("Prefect: no server is set, starting a temporary one")
     server = TemporaryServer()
     import flows.pipeline  # noqa: F401 (seconds of imports while the server starts)
 
-    with temporary_settings({PREFECT_API_URL: server.url()}):
+    url = server.url()
+    with temporary_settings({PREFECT_API_URL: url}), server_errors(url):
         yield
 
 

@@ -49,5 +49,9 @@ class WorkersLostError(SubprocessError):
     """Every worker of this machine kept dying: what is left is not tried again here."""
 
 
+class ServerError(TADError):
+    """The Prefect server refuses, or stays away: what is finished is in the store, nobody keeps the books."""
+
+
 #: Errors that a second try cannot mend.
 PERMANENT_ERRORS: tuple[type[TADError], ...] = (ConfigError, DataError, ModelError, WorkersLostError)

@@ -16,36 +16,49 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 
 from tasks.progress import Snapshot
+from tasks.retrying import requests_retried
 
 _log = logging.getLogger(__name__)
 
 #: A picture or a table is never worth losing a run for.
 _UNREACHABLE = (httpx.HTTPError, PrefectException, OSError)
+#: After a request that failed no progress is sent for so long: each may take as long as a request's time-out.
+_PAUSE_S = 60.0
+#: Tables and pictures come once, and are worth a minute.
+_RETRIES = 5
 
 
 class PrefectSink:
-    """Progress artifacts of the running flow, one a stage, written at most every ``every_s`` seconds."""
+    """Progress artifacts of the running flow, one a stage, written at most every ``every_s`` seconds.
+
+    Whoever reports progress waits for the request, so it is not tried again: the next one says more.
+    """
 
     def __init__(self, every_s: float = 3.0) -> None:
         self._every_s = every_s
         self._ids: dict[str, UUID] = {}
         self._last: dict[str, float] = {}
+        self._away_until = 0.0
 
     def show(self, snapshot: Snapshot) -> None:
         """Create or update the stage's artifact, if it is time to."""
         now = time.monotonic()
         if not snapshot.finished and now - self._last.get(snapshot.stage, -self._every_s) < self._every_s:
             return
+        if now < self._away_until:
+            return
         self._last[snapshot.stage] = now
         percent = min(max(snapshot.percent, 0.0), 100.0)
         try:
-            if snapshot.stage in self._ids:
-                update_progress_artifact(self._ids[snapshot.stage], percent, snapshot.line())
-            elif FlowRunContext.get() is not None:
-                key = artifact_key(f"{snapshot.stage}-progress")
-                made = create_progress_artifact(percent, key=key, description=snapshot.line())
-                self._ids[snapshot.stage] = cast(UUID, made)
+            with requests_retried(0):
+                if snapshot.stage in self._ids:
+                    update_progress_artifact(self._ids[snapshot.stage], percent, snapshot.line())
+                elif FlowRunContext.get() is not None:
+                    key = artifact_key(f"{snapshot.stage}-progress")
+                    made = create_progress_artifact(percent, key=key, description=snapshot.line())
+                    self._ids[snapshot.stage] = cast(UUID, made)
         except _UNREACHABLE as error:
+            self._away_until = time.monotonic() + _PAUSE_S
             _log.debug("progress of %s could not be recorded: %s", snapshot.stage, error)
 
 
@@ -54,7 +67,8 @@ def record_markdown(key: str, markdown: str, description: str) -> None:
     if FlowRunContext.get() is None:
         return
     try:
-        create_markdown_artifact(markdown, key=artifact_key(key), description=description)
+        with requests_retried(_RETRIES):
+            create_markdown_artifact(markdown, key=artifact_key(key), description=description)
     except _UNREACHABLE as error:
         _log.warning("%s could not be recorded in Prefect: %s", key, error)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.tasks import Task, exponential_backoff
 
 from tad_core.errors import PERMANENT_ERRORS, SubprocessError, VerifierError
@@ -41,3 +44,14 @@ RETRIED: dict[str, Any] = {
     "retry_jitter_factor": 0.3,
     "retry_condition_fn": may_pass,
 }
+
+
+@contextmanager
+def requests_retried(most: int) -> Iterator[None]:
+    """Inside, requests to the Prefect server are tried again at most so often, even where more is set.
+
+    A run waits for minutes for a server that is busy or away before it gives up; shards that could be decoded in
+    the meantime do not wait for what is only shown.
+    """
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: min(most, PREFECT_CLIENT_MAX_RETRIES.value())}):
+        yield

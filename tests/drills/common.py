@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -57,7 +58,18 @@ def start(module: str, words: list[str], env: dict[str, str], log: Path) -> subp
         return subprocess.Popen(
             [sys.executable, "-m", module, *words],
             env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0,
+            preexec_fn=as_from_a_terminal,
         )  # fmt: skip
+
+
+def as_from_a_terminal() -> None:
+    """``preexec_fn``: signals do what they do to a command that a user typed.
+
+    A shell that is not interactive starts what it puts into the background with SIGINT ignored, and whatever is
+    ignored is inherited by every child: of Ctrl-C a run would then never hear.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def write(tree: Tree, folder: Path) -> str:

@@ -162,6 +162,12 @@ def test_cancel_ends_every_process_of_both_hosts(pool: Pool, tree: Any, tmp_path
 
     wait_until(lambda: at_work() == 4 or pool.states()[run] in FINAL, 600, "both hosts at work")
     pool.together.unlink()
+
+    def done() -> int:
+        return len(list((tmp_path / "store").glob("collect/*/privileged-*.json")))
+
+    # In the middle of the work: some shards are finished, and each worker has gone on to another.
+    wait_until(lambda: done() >= 8 or pool.states()[run] in FINAL, 300, "the first shards")
     assert pool.states()[run] == "RUNNING", pool.logs()
     processes = pool.runs()
     assert len(processes) >= 6, "a run and two workers on each host"
@@ -176,5 +182,4 @@ def test_cancel_ends_every_process_of_both_hosts(pool: Pool, tree: Any, tmp_path
     wait_until(lambda: set(pool.states().values()) <= FINAL, 60, "the states")
     assert pool.states()[run] == "CANCELLED"
     assert [f for f in leftovers(tmp_path / "store") if not f.startswith(".leases")] == []
-    done = len(list((tmp_path / "store").glob("collect/*/privileged-*.json")))
-    assert 0 < done < 400
+    assert 0 < done() < 400

@@ -158,6 +158,30 @@ def test_twenty_rounds_of_kill_minus_nine(tmp_path: Path) -> None:
         assert states["Crashed"] == killed.count("flow") and states["Completed"] == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_shards_do_not_wait_for_a_server_that_is_away(tmp_path: Path) -> None:
+    """Killed for as long as the shards take, which is 15 s; then it is back, and the run tells it how it ended."""
+    with Server(tmp_path) as server:
+        drill = Drill(tmp_path, server, shards=60, workers=2, shard_s=0.5)
+        try:
+            drill.go_on()
+            drill.wait_for_work()
+            server.kill()
+            before, killed = len(drill.finished()), time.monotonic()
+            wait_until(lambda: len(drill.finished()) == 60, 120, "the other shards")
+            took = time.monotonic() - killed
+            server.start()
+            assert drill.run.wait(timeout=600) == 0, (tmp_path / "flow.log").read_text()[-4000:]
+        finally:
+            if drill.run.poll() is None:
+                os.killpg(drill.run.pid, signal.SIGKILL)
+                drill.run.wait()
+        print(f"{60 - before} shards without a server in {took:.1f} s")
+        drill.check()
+        assert server.flow_states() == {"Completed": 1}
+
+
 def automate(server: Server) -> None:
     """The shipped automation, as `make deploy` puts it."""
     import importlib.util

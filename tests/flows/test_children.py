@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Running, Scheduled, State
 
 from flows import children as module
@@ -26,6 +27,7 @@ class Server:
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
         self.states: dict[UUID, State] = {}
+        self.tries: list[int] = []
 
     def run_deployment(self, **call: Any) -> Any:
         self.calls.append(call)
@@ -39,6 +41,7 @@ class Server:
     def __exit__(self, *_: object) -> None: ...
 
     def read_flow_run(self, run: UUID) -> Any:
+        self.tries.append(PREFECT_CLIENT_MAX_RETRIES.value())
         return SimpleNamespace(state=self.states[run])
 
     def set_flow_run_state(self, run: UUID, state: State) -> None:
@@ -97,6 +100,14 @@ def test_a_lost_child_is_started_again_while_shards_are_left_and_not_for_ever(
         server.states[list(server.states)[-1]] = Completed()
         children.look(0)  # nothing is missing: it ended because of that
     assert server.calls == []
+
+
+def test_shards_do_not_wait_until_a_child_can_be_looked_at(server: Server, tmp_path: Path) -> None:
+    """Only who ends the children tries for minutes."""
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 7}), Children(work(tmp_path, hosts=2)) as children:
+        children.look(3)
+        assert server.tries == [0]
+    assert server.tries == [0, 7]
 
 
 def test_who_has_ended_for_good_is_known(server: Server, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from tests.drills import fake_worker
-from tests.drills.common import content, tree_of
+from tests.drills.common import as_from_a_terminal, content, tree_of
 
 Tree = dict[str, Any]
 #: Generous: a busy machine is slower by far, and nothing here is about speed.
@@ -88,6 +88,7 @@ def start(
     return subprocess.Popen(
         [sys.executable, "-m", module, word, str(file)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0,
+        preexec_fn=as_from_a_terminal,
     )  # fmt: skip
 
 

@@ -39,6 +39,8 @@ def main() -> int:
     options = parser.parse_args()
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _stopped)
+    # Started in the background of a script it is ignored, also by pytest, which ends its tests by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     install_programs(allowed=not options.no_install)
     install_modules(allowed=not options.no_install)
     with ExitStack() as stack:

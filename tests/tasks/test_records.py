@@ -3,7 +3,13 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import httpx
+import pytest
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from tasks import records
 from tasks.progress import Board
 from tasks.records import PrefectSink, artifact_key, record_markdown, with_pictures
 
@@ -45,3 +51,25 @@ def test_a_run_leaves_progress_and_tables(prefect_here: None) -> None:
     assert found["collect-progress"].data == 100
     assert "8/8 samples" in str(found["collect-progress"].description)
     assert found["kept"].data == "| a |\n|---|\n| 1 |"
+
+
+def test_progress_does_not_wait_for_a_server_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request, tried once, and then none for a while; the run's own requests keep their retries."""
+    tries: list[int] = []
+    now = [1000.0]
+
+    def away(*_: Any) -> None:
+        tries.append(PREFECT_CLIENT_MAX_RETRIES.value())
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr(records, "update_progress_artifact", away)
+    monkeypatch.setattr(records.time, "monotonic", lambda: now[0])
+    sink = PrefectSink(every_s=3)
+    sink._ids["collect"] = uuid4()
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 7}), Board().row("collect", 8) as row:
+        for _ in range(100):
+            sink.show(row.snapshot())
+            sink.show(row.snapshot(finished=True))
+            now[0] += 1
+        assert PREFECT_CLIENT_MAX_RETRIES.value() == 7
+    assert tries == [0, 0]
