@@ -209,7 +209,7 @@ def page(shards: int, phases: list[Phase]) -> str:
         [
             "# What the orchestration costs",
             "",
-            f"`nice -n 5 python benchmarks/orchestration.py --shards {shards}`, {time.strftime('%Y-%m-%d')}, "
+            f"`python benchmarks/orchestration.py --shards {shards}`, {time.strftime('%Y-%m-%d')}, "
             f"{os.cpu_count()} cores ({platform.machine()}, load {os.getloadavg()[1]:.1f} from other work beside it), "
             f"Prefect {version('prefect')} with its server on SQLite. The shards are made up and take no time.",
             "",
