@@ -144,7 +144,7 @@ def watch(
         timer.start()
     try:
         assert process.stdout is not None, "it was asked for"
-        with log_file.open("a", encoding="utf-8") as log:
+        with log_file.open("a", buffering=1, encoding="utf-8") as log:  # whole lines, at once
             _tee(process.stdout, log_file, log.write, tail, reported, on_line)
         status = process.wait()
     finally:

@@ -31,6 +31,13 @@ def test_lines_go_to_the_log_and_to_the_listener(tmp_path):
     assert (tmp_path / "log").read_text() == "one\ntwo\nTRAINING_ERROR {}\n"
 
 
+def test_a_line_is_in_the_log_as_soon_as_it_is_heard(tmp_path):
+    # A launching process that is killed takes along what it has not written; and a log is followed while it grows.
+    log, seen = tmp_path / "log", []
+    watch(script("print('one'); print('two')"), log, None, lambda line: seen.append(log.read_text()))
+    assert seen == ["one\n", "one\ntwo\n"]
+
+
 @pytest.mark.parametrize(
     ("status", "reported", "kind", "message"),
     [
