@@ -4,7 +4,7 @@ For each difficulty of the generated problems, held out: rollouts with and witho
 (those that collection would keep), then greedy decoding token by token and at entropy thresholds with several blocks
 open, or one (``--sequential``). Minutes on a GPU; on a CPU take few problems.
 
-    python benchmarks/base_model.py --model assets/tiny-llada-5m --steps 3-4 4-5 5-6 --problems 400
+    python benchmarks/base_model.py --model assets/tiny-llada --steps 3-4 4-5 5-6 --problems 400
     python benchmarks/base_model.py --model assets/tiny-llada --source pyfunc --steps 2-3 --problems 20
 """
 
@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="assets/tiny-llada-5m", help="folder of the checkpoint")
+    parser.add_argument("--model", default="assets/tiny-llada", help="folder of the checkpoint")
     parser.add_argument("--source", choices=["arithmetic", "pyfunc"], default="arithmetic")
     parser.add_argument("--steps", nargs="+", default=["4-5", "6-6"], help="difficulties, as fewest-most")
     parser.add_argument("--problems", type=int, default=100, help="of each difficulty")

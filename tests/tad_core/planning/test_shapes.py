@@ -98,7 +98,7 @@ def test_less_is_kept_with_checkpointing_and_less_held_with_zero() -> None:
 
 def test_the_small_model_and_a_hub_id_that_is_not_here() -> None:
     shape, source = shape_of(ModelConfig(path="assets/tiny-llada"))
-    assert (shape.parameters, source) == (3_143_616, "config.json")
+    assert (shape.parameters, source) == (5_469_440, "config.json")
     shape, source = shape_of(ModelConfig(path="GSAI-ML/LLaDA-8B-Instruct", revision="0" * 40))
     assert shape == LLADA and "not on this machine" in source
 
