@@ -52,7 +52,7 @@ def test_fields_have_types_choices_bounds_descriptions_and_the_presets_values(sc
     distill = schema["definitions"]["Distill"]["properties"]
     assert distill["schedule"]["enum"] == ["constant", "cosine", "linear"]
     assert distill["learning_rate"]["exclusiveMinimum"] == 0
-    assert "24 (demo" in distill["max_steps"]["description"]
+    assert "44 (demo" in distill["max_steps"]["description"]
     assert distill["max_steps"]["type"] == "integer", (
         "optional in the configuration, a plain number in the form"
     )
