@@ -66,7 +66,7 @@ def main() -> None:
     )
     parser.add_argument("--model", default="assets/tiny-llada", help="folder of the checkpoint")
     parser.add_argument("--source", choices=["arithmetic", "pyfunc"], default="arithmetic")
-    parser.add_argument("--steps", nargs="+", default=["4-5", "6-6"], help="difficulties, as fewest-most")
+    parser.add_argument("--steps", nargs="+", default=["3-3", "4-4"], help="difficulties, as fewest-most")
     parser.add_argument("--problems", type=int, default=100, help="of each difficulty")
     parser.add_argument("--thresholds", nargs="+", type=float, default=[0.05, 0.2, 0.5, 1.0])
     parser.add_argument("--sequential", action="store_true", help="one block open at a time")
