@@ -19,6 +19,7 @@ import torch
 from tad_core.config import Condition, ModelConfig, SourceConfig
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import student_prompt, teacher_prompt
+from tad_core.data.responses import end_ids, response_text
 from tad_core.data.sources import load_source
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.models.loading import load_model, load_tokenizer
@@ -52,9 +53,8 @@ class Base:
         return f"{self._right(problems, [d.tokens for d in results]):.1f} % at {tpf:.2f}"
 
     def _right(self, problems: Sequence[Problem], answers: Sequence[list[int]]) -> float:
-        end = self.model.eos_token_id
-        cut = [ids[: ids.index(end)] if end in ids else ids for ids in answers]
-        texts = [self.tokenizer.decode(ids, skip_special_tokens=False) for ids in cut]
+        ends = end_ids(self.tokenizer)
+        texts = [response_text(self.tokenizer, ids, ends) for ids in answers]
         judged = self.verifier.judge(problems, texts)
         return 100 * sum(bool(j.correct) for j in judged) / len(judged)
 

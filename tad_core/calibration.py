@@ -10,7 +10,7 @@ W sequence width, N masked positions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -79,6 +79,7 @@ def measure(
     states: int,
     seed: int,
     batch_size: int,
+    ends: Collection[int],
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Curve:
     """The curve of ``model`` (the base, no adapter) on sampled states, with the student's prompt."""
@@ -89,7 +90,7 @@ def measure(
     sums_2L, counts_2L = np.zeros((2, length)), np.zeros((2, length), dtype=np.int64)
     for start in range(0, len(order_S), batch_size):
         part_B = order_S[start : start + batch_size]
-        offsets_N, in_text_N, confidence_N = _confidences(model, table, row_S[part_B], step_S[part_B])
+        offsets_N, in_text_N, confidence_N = _confidences(model, table, row_S[part_B], step_S[part_B], ends)
         for which, chosen_N in enumerate((np.ones_like(in_text_N), in_text_N)):
             at_N = offsets_N[chosen_N] - 1
             sums_2L[which] += np.bincount(at_N, confidence_N[chosen_N], minlength=length)
@@ -101,14 +102,14 @@ def measure(
 
 @torch.no_grad()
 def _confidences(
-    model: DiffusionLM, table: TrainingTable, row_B: IntArray, step_B: IntArray
+    model: DiffusionLM, table: TrainingTable, row_B: IntArray, step_B: IntArray, ends: Collection[int]
 ) -> tuple[IntArray, NDArray[np.bool_], FloatArray]:
-    """Offset, whether the token is text (up to the first end-of-text), and confidence of every masked position."""
+    """Offset, whether the token is text (up to the first of ``ends``), and confidence of every masked position."""
     response_BL = table.response_RL[row_B].astype(np.int64)
     offset_BL = table.revealed_at_RL[row_B].astype(np.int64) - step_B[:, None]
     masked_BL = offset_BL > 0
-    is_end_BL = response_BL == model.eos_token_id
-    in_text_BL = np.cumsum(is_end_BL, axis=1) - is_end_BL == 0
+    is_end_BL = np.isin(response_BL, list(ends))
+    in_text_BL: NDArray[np.bool_] = np.cumsum(is_end_BL, axis=1) - is_end_BL == 0
     state_BL = np.where(masked_BL, model.mask_token_id, response_BL)
     ids_BW, mask_BW = join(table.student, row_B, state_BL, model.eos_token_id)
     index_N = flat_rows(masked_BL, np.arange(len(row_B)) * ids_BW.shape[1] + table.student.length_R[row_B])

@@ -82,7 +82,6 @@ class Decoded:
         forwards: forward passes that served this sample.
         revealed_at: for each position the forward, from 1, that revealed it; 0 where early stop filled it in.
         stopped_early: whether early stop filled anything in.
-        text_tokens: tokens before the first end-of-text.
         wall_s: this sample's share of the time of its forwards.
     """
 
@@ -90,7 +89,6 @@ class Decoded:
     forwards: int
     revealed_at: list[int]
     stopped_early: bool
-    text_tokens: int
     wall_s: float = field(default=0.0, compare=False)
 
     @property
@@ -234,10 +232,9 @@ class _Batch:
     def results(self) -> list[Decoded]:
         """The decoded samples, in the order the batch was given."""
         columns = (self._tokens_GL, self._forwards_G, self._revealed_at_GL, self._filled_G, self._wall_s_G)
-        eos, out = self.model.eos_token_id, []
+        out = []
         for tokens, forwards, revealed_at, filled, wall_s in zip(*(c.tolist() for c in columns), strict=True):
-            text_tokens = tokens.index(eos) if eos in tokens else len(tokens)
-            out.append(Decoded(tokens, forwards, revealed_at, filled, text_tokens, wall_s))
+            out.append(Decoded(tokens, forwards, revealed_at, filled, wall_s))
         return out
 
     def _reveal(self) -> None:

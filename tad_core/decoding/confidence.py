@@ -5,6 +5,8 @@ Shapes: ... any, V vocabulary, S positions.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,17 @@ def log_odds(logits_V: Tensor, token: Tensor) -> Tensor:
     """
     chosen = logits_V.gather(-1, token[..., None])[..., 0]
     return chosen - logits_V.scatter(-1, token[..., None], -torch.inf).logsumexp(-1)
+
+
+def probability(odds: float) -> float:
+    """The probability of which ``odds`` are the log-odds.
+
+    One number at a time: torch's vectorised sigmoid rounds a number otherwise alone than in company (AVX2), and what
+    is stored of a sample must not depend on its batch.
+    """
+    if odds >= 0:
+        return 1 / (1 + math.exp(-odds))
+    return math.exp(odds) / (1 + math.exp(odds))
 
 
 def leftmost_argmax(score_S: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 from tad_core.config import ModelConfig
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import encode_text
+from tad_core.data.responses import end_ids, response_text, text_length
 from tad_core.decoding import Decoded, DecodeSpec, decode
 from tad_core.evaluation.pool import GpuPool
 from tad_core.evaluation.processes import decode_forked, worker_count
@@ -31,6 +32,7 @@ class Generator:
         self, model: DiffusionLM | GpuPool, tokenizer: Any, batch_size: int = 32, workers: int = 1
     ) -> None:
         self.model, self.tokenizer, self.batch_size, self.workers = model, tokenizer, batch_size, workers
+        self._ends = end_ids(tokenizer)
 
     @classmethod
     def load(
@@ -88,8 +90,12 @@ class Generator:
         self.close()
 
     def text(self, decoded: Decoded) -> str:
-        """The response up to the first end-of-text, without special tokens."""
-        return str(self.tokenizer.decode(decoded.tokens[: decoded.text_tokens], skip_special_tokens=True))
+        """The response up to the end of its turn or text, without special tokens."""
+        return response_text(self.tokenizer, decoded.tokens, self._ends)
+
+    def text_tokens(self, decoded: Decoded) -> int:
+        """Tokens of ``text``."""
+        return text_length(decoded.tokens, self._ends)
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
         """Each token as the text it stands for."""

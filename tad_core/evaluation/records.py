@@ -47,9 +47,9 @@ class Record:
         verdict: the verifier's word.
         forwards: forward passes that served this problem.
         tokens: tokens revealed by forwards, end-of-text included, filled-in ones not.
-        tokens_text: tokens before the first end-of-text.
+        tokens_text: tokens before the first that ends the turn or the text.
         wall_s: this problem's share of the time of its forwards.
-        text: the response up to the first end-of-text and to the mark that ends an answer of its benchmark.
+        text: the response up to the end of its turn or text and to the mark that ends an answer of its benchmark.
         subset: part of the benchmark, e.g. ``algebra``; empty where there are none.
         figures: lm-eval's own values by its names, e.g. ``exact_match,strict-match``; empty without a benchmark.
     """
@@ -81,8 +81,8 @@ def way_of(record: Record) -> Way:
 def points(records: Iterable[Record]) -> list[dict[str, Any]]:
     """One point for each task, model, method and threshold, in the order they first appear.
 
-    ``accuracy`` is in percent; ``tpf`` counts every revealed token, ``tpf_text`` those before the first
-    end-of-text, both over all forwards; ``tokens_per_s`` is revealed tokens per second of one device (a GPU, or one
+    ``accuracy`` is in percent; ``tpf`` counts every revealed token, ``tpf_text`` those of
+    the text, both over all forwards; ``tokens_per_s`` is revealed tokens per second of one device (a GPU, or one
     process on a CPU), however many decoded beside it.
     """
     groups: dict[Way, list[Record]] = {}

@@ -109,13 +109,13 @@ def sweep(
     shown: list[tuple[DecodeSpec, Output]] = []
     for i, spec in enumerate(specs):
         outputs = engine.run(spec, _told(on_progress, model_name, spec, i, len(specs)))
-        records += [_record(model_name, spec, output) for output in outputs]
+        records += [_record(model_name, spec, output, generator) for output in outputs]
         if spec.method == "token_by_token" or spec.threshold == config.evaluate.operating_threshold:
             shown.append((spec, outputs[0]))
     return records, _example(model_name, generator, shown)
 
 
-def _record(model_name: str, spec: DecodeSpec, output: Output) -> Record:
+def _record(model_name: str, spec: DecodeSpec, output: Output, generator: Generator) -> Record:
     decoded, judgement = output.decoded, output.judgement
     return Record(
         task=output.task,
@@ -127,7 +127,7 @@ def _record(model_name: str, spec: DecodeSpec, output: Output) -> Record:
         verdict=str(judgement.verdict),
         forwards=decoded.forwards,
         tokens=decoded.revealed,
-        tokens_text=decoded.text_tokens,
+        tokens_text=generator.text_tokens(decoded),
         wall_s=decoded.wall_s,
         text=output.text,
         subset=output.problem.meta.get("subset", ""),
@@ -150,7 +150,7 @@ def _example(
                 "threshold": spec.threshold,
                 "tokens": generator.token_strings(output.decoded.tokens),
                 "revealed_at": output.decoded.revealed_at,
-                "tokens_text": output.decoded.text_tokens,
+                "tokens_text": generator.text_tokens(output.decoded),
                 "forwards": output.decoded.forwards,
                 "correct": output.judgement.correct,
                 "text": output.text,

@@ -19,7 +19,7 @@ class Decoding:
         how: how it was decoded, in words.
         tokens: the response as strings, end-of-text tokens included.
         revealed_at: for each token the forward (from 1) that revealed it; 0 where it was filled in.
-        text_tokens: tokens before the first end-of-text.
+        text_tokens: tokens before the first that ends the turn or the text.
         forwards: forward passes it took.
         correct: whether the answer is right; None if not known.
     """

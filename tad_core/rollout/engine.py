@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tad_core.decoding.confidence import leftmost_argmax, log_odds
+from tad_core.decoding.confidence import leftmost_argmax, log_odds, probability
 from tad_core.models.base import DiffusionLM
 from tad_core.models.batching import logits_at
 from tad_core.rollout.noise import gumbel, step_key
@@ -125,13 +125,13 @@ def _advance(model: DiffusionLM, rows: list[_Row], spec: RolloutSpec) -> None:
     pick_B = leftmost_argmax(margin_BN)
     chosen = torch.stack((token_BN, pick_B[:, None].expand_as(token_BN)))
     tokens, picks = chosen.tolist()
-    margins = margin_BN.gather(1, pick_B[:, None])[:, 0].sigmoid().tolist()
+    margins = margin_BN.gather(1, pick_B[:, None])[:, 0].tolist()
     for b, row in enumerate(rows):
         row.step += 1
         at = first_B[b] + picks[b][0]
         row.tokens[at] = tokens[b][picks[b][0]]
         row.revealed_at[at] = row.step
-        row.confidence[at] = margins[b]
+        row.confidence[at] = probability(margins[b])
 
 
 def _sample(logits_BNV: Tensor, rows: list[_Row], first_B: list[int], spec: RolloutSpec) -> Tensor:

@@ -59,7 +59,8 @@ def curve_of(
 ) -> dict[str, Any]:
     """The content of ``curve.json`` for these trajectory files."""
     from tad_core.calibration import measure
-    from tad_core.models.loading import load_model
+    from tad_core.data.responses import end_ids
+    from tad_core.models.loading import load_model, load_tokenizer
     from tad_core.training.dataset import load_kept
 
     settings = config.calibrate
@@ -69,7 +70,8 @@ def curve_of(
 
     table = load_kept(shards, verdicts, config.rollout.response_length)
     model = load_model(config.model)
-    curve = measure(model, table, settings.states, settings.seed, settings.batch_size, tell)
+    ends = end_ids(load_tokenizer(config.model))
+    curve = measure(model, table, settings.states, settings.seed, settings.batch_size, ends, tell)
     return _content(curve, settings)
 
 

@@ -104,6 +104,7 @@ def _decode(
     on_progress: OnProgress,
 ) -> list[Trajectory]:
     from tad_core.data import prompts
+    from tad_core.data.responses import end_ids, response_text
     from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
 
     settings = config.rollout
@@ -126,7 +127,7 @@ def _decode(
 
     spec = RolloutSpec(settings.response_length, settings.block_length, settings.seed, settings.finish_early)
     results = rollout(model, requests, spec, settings.batch_size, report)
-    eos = model.eos_token_id
+    ends = end_ids(tokenizer)
     rows = []
     for (problem, sample), request, result in zip(jobs, requests, results, strict=True):
         ids = result.response_ids
@@ -144,9 +145,7 @@ def _decode(
                 confidence=result.confidence,
                 filled_from=result.filled_from,
                 mode="exact",
-                text=tokenizer.decode(
-                    ids[: ids.index(eos)] if eos in ids else ids, skip_special_tokens=False
-                ),
+                text=response_text(tokenizer, ids, ends),
             )
         )
     return rows

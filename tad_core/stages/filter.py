@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
 from tad_core.config import TADConfig, dump_config
 from tad_core.data.problem import Problem
+from tad_core.data.responses import cut_at_end
 from tad_core.errors import ArtifactError, DataError, VerifierError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
@@ -26,7 +27,7 @@ from tad_core.verify import Judgement, Verdict, Verifier
 from tad_core.verify.verdict import NO_PROGRAMS
 
 STAGE = "filter"
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 SUMMARY_NAME = "summary.json"
 PASSED = str(Verdict.PASSED)
 
@@ -177,7 +178,7 @@ def _judge(
         on_progress(Progress(STAGE, done, total, "trajectories"))
 
     problems = [plan.problems[row.problem_id] for row in rows]
-    judgements = verifier.judge(problems, [row.text for row in rows], tell)
+    judgements = verifier.judge(problems, [cut_at_end(row.text) for row in rows], tell)
     assert len(judgements) == len(rows), "the verifier answers every text"
     failed = [
         (row, j) for row, j in zip(rows, judgements, strict=True) if j.verdict is Verdict.INFRASTRUCTURE

@@ -60,7 +60,7 @@ class Trajectory:
         confidence: the teacher's probability of the token when it was revealed; NaN-free, 0 where filled in.
         filled_from: first step that was filled in rather than computed; L + 1 if none.
         mode: how it was decoded, e.g. ``"exact"``.
-        text: the response up to the first end-of-text, decoded.
+        text: the response up to the first token that ends its turn or text, without special tokens.
     """
 
     problem_id: str

@@ -54,7 +54,7 @@ def table(*prompts, response=(3,) * LENGTH):
 
 def test_the_curve_by_hand():
     # All states of one trajectory; state t shows 2 + t tokens, its masked tokens have offsets 1 to L - t.
-    curve = measure(Known(), table(2), states=LENGTH, seed=0, batch_size=4)
+    curve = measure(Known(), table(2), states=LENGTH, seed=0, batch_size=4, ends=[EOS])
     assert curve.states == LENGTH
     for offset in range(1, LENGTH + 1):
         steps = range(LENGTH - offset + 1)
@@ -67,16 +67,16 @@ def test_the_curve_by_hand():
 def test_the_student_prompt_is_used_and_padding_does_not_show():
     mixed = table(1, 4)
     model = Known()
-    together = measure(model, mixed, states=99, seed=0, batch_size=50)
+    together = measure(model, mixed, states=99, seed=0, batch_size=50, ends=[EOS])
     assert model.widths == [16]  # 4 + 6, aligned: the student's prompts, not the teacher's
-    one_by_one = measure(Known(), mixed, states=99, seed=0, batch_size=1)
+    one_by_one = measure(Known(), mixed, states=99, seed=0, batch_size=1, ends=[EOS])
     np.testing.assert_allclose(together.confidence_L, one_by_one.confidence_L, rtol=1e-6)
     assert (together.count_L == one_by_one.count_L).all() and together.states == 2 * LENGTH
 
 
 def test_text_leaves_out_what_comes_after_the_first_end():
     ended = table(2, response=(3, 3, EOS, EOS, EOS, EOS))
-    curve = measure(Known(), ended, states=LENGTH, seed=0, batch_size=9)
+    curve = measure(Known(), ended, states=LENGTH, seed=0, batch_size=9, ends=[EOS])
     assert curve.count_L.tolist() == [6, 5, 4, 3, 2, 1]
     assert curve.text_count_L.tolist() == [3, 2, 1, 0, 0, 0]  # positions 0 to 2, the end itself included
     assert curve.text_L[3:].tolist() == [0, 0, 0]

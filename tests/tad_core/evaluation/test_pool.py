@@ -58,7 +58,7 @@ while True:
         time.sleep(0.01)
     pipe.send(("finished", len(job["prompts"])))
     together = sum(job["prompts"], [])
-    row = dict(forwards=1, revealed_at=together, stopped_early=False, text_tokens=0)
+    row = dict(forwards=1, revealed_at=together, stopped_early=False)
     rows = [dict(row, tokens=prompt) for prompt in job["prompts"]]
     pipe.send(("answer", (index, rows)))
 """

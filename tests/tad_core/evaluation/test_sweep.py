@@ -115,10 +115,7 @@ def test_reference_answers_pass_the_real_verifier(tasks, generator, harness):
 
     def recite(prompts, spec, on_progress=None):
         rows = [generator.encode_text(answers[tuple(prompt)]) for prompt in prompts]
-        return [
-            Decoded([*row, generator.model.eos_token_id], 2, [1] * (len(row) + 1), False, len(row))
-            for row in rows
-        ]
+        return [Decoded([*row, generator.model.eos_token_id], 2, [1] * (len(row) + 1), False) for row in rows]
 
     generator.decode = recite
     with (

@@ -35,7 +35,7 @@ class Says:
         return self.encode_text(chat_text(self.tokenizer, messages_of(problem)))
 
     def decode(self, prompts, spec, on_progress=None):
-        return [Decoded(list(p), 1, [1], stopped_early=False, text_tokens=1) for p in prompts]
+        return [Decoded(list(p), 1, [1], stopped_early=False) for p in prompts]
 
     def text(self, decoded):
         return self._answers[self._texts[decoded.tokens[0]]]

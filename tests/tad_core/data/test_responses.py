@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
+
+from tad_core.data.responses import cut_at_end, end_ids, response_text, text_length
+from tad_core.data.tokenizer import build_tokenizer
+
+
+def dream_like() -> PreTrainedTokenizerFast:
+    """Dream's special tokens over a few words."""
+    inner = Tokenizer(WordLevel({"it": 0, "is": 1, "4": 2, "?": 3}, unk_token="?"))
+    inner.pre_tokenizer = WhitespaceSplit()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|beginoftext|>", "<|mask|>"]
+    inner.add_special_tokens([AddedToken(t, special=True) for t in special])
+    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>")
+
+
+TOKENIZERS = {"llada": (build_tokenizer(), "<|eot_id|>"), "dream": (dream_like(), "<|im_end|>")}
+
+
+@pytest.fixture(params=TOKENIZERS)
+def family(request):
+    return TOKENIZERS[request.param]
+
+
+def ids_of(tokenizer, text):
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def test_each_family_ends_its_turn_in_its_own_way(family):
+    tokenizer, turn = family
+    names = set(tokenizer.convert_ids_to_tokens(sorted(end_ids(tokenizer))))
+    assert names == {turn, "<|endoftext|>"}
+
+
+def test_text_stops_at_the_first_end_whichever_it_is(family):
+    tokenizer, turn = family
+    ends, said = end_ids(tokenizer), ids_of(tokenizer, "it is 4")
+    for tail in (f"{turn}<|endoftext|>", f"<|endoftext|>{turn}", f"{turn} it", "<|endoftext|> it is", ""):
+        response = said + ids_of(tokenizer, tail)
+        assert text_length(response, ends) == len(said)
+        assert response_text(tokenizer, response, ends) == tokenizer.decode(said)
+    assert text_length(ids_of(tokenizer, turn), ends) == 0
+
+
+def test_other_special_tokens_are_no_text(family):
+    tokenizer, turn = family
+    start = "<|start_header_id|>" if turn == "<|eot_id|>" else "<|im_start|>"
+    response = ids_of(tokenizer, f"it {start} is 4{turn}")
+    assert response_text(tokenizer, response, end_ids(tokenizer)) == tokenizer.decode(
+        ids_of(tokenizer, "it is 4")
+    )
+
+
+@pytest.mark.parametrize("end", ["<|eot_id|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|><|im_end|>"])
+def test_written_out_ends_of_older_collections_are_cut(end):
+    assert cut_at_end(f"#### 12{end}") == "#### 12"
+    assert cut_at_end("#### 12") == "#### 12"
