@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-END_TOKENS = ("<|endoftext|>", "<|eot_id|>", "<|im_end|>")
-"""How the families spell the end of a turn or of a text; a tokenizer has those of its family."""
+TURN_END_TOKENS = ("<|eot_id|>", "<|im_end|>")
+"""How the families spell the end of a turn; a tokenizer has that of its family."""
+END_TOKENS = ("<|endoftext|>", *TURN_END_TOKENS)
+"""How they spell the end of a turn or of a text."""
 
 
 def end_ids(tokenizer: Any) -> frozenset[int]:
@@ -29,6 +31,18 @@ def response_text(tokenizer: Any, response_ids: Sequence[int], ends: Collection[
     """The text of a response ``[L]``, without special tokens."""
     ids = response_ids[: text_length(response_ids, ends)]
     return str(tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def closed_response(tokenizer: Any, text: str, length: int) -> list[int] | None:
+    """A text as a model of this family would write it: its tokens, the end of the turn, end-of-text up to ``length``.
+
+    A tokenizer without a token for the end of a turn has end-of-text alone. None if the text and what ends it do not
+    fit: a model that never sees an end never learns to stop.
+    """
+    added = tokenizer.get_added_vocab()
+    end = next((added[name] for name in TURN_END_TOKENS if name in added), tokenizer.eos_token_id)
+    ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
+    return None if len(ids) > length else ids + [tokenizer.eos_token_id] * (length - len(ids))
 
 
 def cut_at_end(text: str) -> str:

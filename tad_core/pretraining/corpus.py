@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 
 from tad_core.data import prompts
 from tad_core.data.problem import Problem
+from tad_core.data.responses import closed_response
 from tad_core.data.sources import arithmetic, pyfunc
 from tad_core.data.sources._generated import split_of
 from tad_core.data.tokenizer import build_tokenizer
@@ -79,9 +80,9 @@ def _encode_range(job: tuple[CorpusConfig, int, int, int]) -> list[tuple[list[in
     for index in range(start, stop):
         problem, privileged, response = draw_sample(corpus, index)
         prompt = prompts.teacher_prompt(tokenizer, problem, "privileged" if privileged else "plain")
-        ids = tokenizer(response, add_special_tokens=False)["input_ids"]
-        if len(ids) < length:
-            out.append((prompt, ids + [tokenizer.eos_token_id] * (length - len(ids))))
+        ids = closed_response(tokenizer, response, length)
+        if ids is not None:
+            out.append((prompt, ids))
     return out
 
 
@@ -119,7 +120,7 @@ class Corpus:
 
 
 def encode_corpus(config: PretrainConfig) -> Corpus:
-    """Every sample whose response fits with an end-of-text."""
+    """Every sample whose response fits with the tokens that end it."""
     workers, total = config.workers or os.cpu_count() or 1, config.corpus.samples
     size = max(1, min(5_000, total // workers))
     jobs = [(config.corpus, i, min(i + size, total), config.response_length) for i in range(0, total, size)]

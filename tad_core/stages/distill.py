@@ -23,6 +23,8 @@ STAGE = "distill"
 STAGE_VERSION = 1
 FILES = ("losses.jsonl", "summary.json")
 ADAPTER = "adapter"
+#: How references are made responses: 2 ends them as the family ends its turn, 1 with end-of-text alone.
+REFERENCES_VERSION = 2
 
 Mode = Literal["quality", "speed", "sft"]
 OnLine = Callable[[str], None]
@@ -47,6 +49,7 @@ def key(
         for name in _TAD_ONLY:
             settings.pop(name, None)
         fields["response_length"] = config.rollout.response_length
+        fields["references"] = REFERENCES_VERSION
     else:
         fields["window"] = window_of(config, mode, windows_ref)
     return fingerprint(

@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from tad_core.config import DistillConfig
 from tad_core.data.problem import read_problem_lines
 from tad_core.data.prompts import Family, student_prompt, training_teacher_prompt
+from tad_core.data.responses import closed_response
 from tad_core.errors import ArtifactError, DataError
 from tad_core.objectives.base import IntArray, Objective
 from tad_core.rng import generator
@@ -119,10 +120,8 @@ def system_prompts(path: str | Path, tokenizer: Any, family: str) -> Callable[[s
     return prompt
 
 
-def load_references(
-    path: str | Path, tokenizer: Any, eos_token_id: int, length: int
-) -> tuple[TrainingTable, int]:
-    """The problems' references as responses, padded with end-of-text; and how many were too long for one.
+def load_references(path: str | Path, tokenizer: Any, length: int) -> tuple[TrainingTable, int]:
+    """The problems' references as responses, ended as the family ends its turn; and how many were too long for one.
 
     Raises:
         DataError: the file is not a problems.jsonl, or no reference fits.
@@ -130,12 +129,12 @@ def load_references(
     problems = read_problem_lines(path)
     names, prompts, responses = [], [], []
     for problem in problems:
-        target = tokenizer(problem.reference, add_special_tokens=False)["input_ids"]
-        if len(target) >= length:  # one end-of-text must fit, or the model never learns to stop
+        response = closed_response(tokenizer, problem.reference, length)
+        if response is None:
             continue
         names.append(problem.id)
         prompts.append(student_prompt(tokenizer, problem))
-        responses.append(target + [eos_token_id] * (length - len(target)))
+        responses.append(response)
     if not names:
         raise DataError(
             f"problems: none of the {len(problems)} references in {path} fits into {length - 1} tokens; "

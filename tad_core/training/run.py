@@ -177,7 +177,7 @@ def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
     if config.objective == "sft":
         assert spec.problems is not None, "the spec's validator asks for it"
         tokenizer = load_tokenizer(spec.model)
-        return load_references(spec.problems, tokenizer, base.eos_token_id, spec.response_length)
+        return load_references(spec.problems, tokenizer, spec.response_length)
     teacher_ids = None
     if config.teacher_prompt == "system":
         assert spec.problems is not None, "the spec's validator asks for it"

@@ -63,6 +63,16 @@ def test_plain_prompts_are_mostly_easy_and_privileged_ones_of_every_length() -> 
     assert 0.85 < easy < 0.95 and set(lengths[True]) == {1, 2, 3, 4, 5}
 
 
+def test_every_answer_ends_as_a_llada_ends_its_turn() -> None:
+    config = PretrainConfig(out="unused", **SMALL)
+    tokenizer = build_tokenizer()
+    turn_end, end = tokenizer.convert_tokens_to_ids("<|eot_id|>"), tokenizer.eos_token_id
+    response_SR = encode_corpus(config).response_SR
+    at_S = (response_SR == turn_end).argmax(1)
+    assert at_S.min() > 0 and ((response_SR == turn_end).sum(1) == 1).all()
+    assert all((row[at + 1 :] == end).all() for row, at in zip(response_SR, at_S, strict=True))
+
+
 CORPUS = Corpus.of([([7, 8], [1, 2, 0]), ([7], [3, 0, 0]), ([7, 8, 9, 9], [4, 5, 6])])
 
 

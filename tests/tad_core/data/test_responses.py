@@ -6,7 +6,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
-from tad_core.data.responses import cut_at_end, end_ids, response_text, text_length
+from tad_core.data.responses import closed_response, cut_at_end, end_ids, response_text, text_length
 from tad_core.data.tokenizer import build_tokenizer
 
 
@@ -60,3 +60,20 @@ def test_other_special_tokens_are_no_text(family):
 def test_written_out_ends_of_older_collections_are_cut(end):
     assert cut_at_end(f"#### 12{end}") == "#### 12"
     assert cut_at_end("#### 12") == "#### 12"
+
+
+def test_a_closed_response_ends_the_turn_and_fills_with_end_of_text(family):
+    tokenizer, turn = family
+    said = ids_of(tokenizer, "it is 4")
+    closed = closed_response(tokenizer, "it is 4", len(said) + 3)
+    assert closed == said + ids_of(tokenizer, turn) + [tokenizer.eos_token_id] * 2
+    assert closed_response(tokenizer, "it is 4", len(said) + 1) == closed[:-2]
+    assert closed_response(tokenizer, "it is 4", len(said)) is None  # no room for its end
+    assert text_length(closed, end_ids(tokenizer)) == len(said)
+
+
+def test_a_tokenizer_without_turns_ends_the_text_alone():
+    inner = Tokenizer(WordLevel({"it": 0, "?": 1}, unk_token="?"))
+    inner.add_special_tokens([AddedToken("</s>", special=True)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>")
+    assert closed_response(tokenizer, "it", 3) == [0, tokenizer.eos_token_id, tokenizer.eos_token_id]

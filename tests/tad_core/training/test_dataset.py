@@ -179,7 +179,7 @@ def test_references_are_padded_with_end_of_text(world, checkpoint, tmp_path):
     path = write_problems(
         tmp_path / "problems.jsonl", ["w7 w8 w9", " ".join(["w7"] * 12), " ".join(["w7"] * 11)]
     )
-    table, too_long = load_references(path, tokenizer, world.EOS, world.LENGTH)
+    table, too_long = load_references(path, tokenizer, world.LENGTH)
     assert table.names == ["p/0", "p/2"] and too_long == 1  # 12 words leave no room for the end
     assert table.response_RL[0].tolist() == [7, 8, 9] + [world.EOS] * 9
     assert table.student.ids_RP[0].tolist()[0] == 1 and table.student is table.teacher
@@ -188,11 +188,11 @@ def test_references_are_padded_with_end_of_text(world, checkpoint, tmp_path):
 def test_no_reference_fits(world, checkpoint, tmp_path):
     path = write_problems(tmp_path / "problems.jsonl", [" ".join(["w7"] * 40)])
     with pytest.raises(DataError, match=r"none of the 1 references .* fits into 11 tokens"):
-        load_references(path, load_tokenizer(checkpoint), world.EOS, world.LENGTH)
+        load_references(path, load_tokenizer(checkpoint), world.LENGTH)
 
 
 def test_damaged_problems(world, checkpoint, tmp_path):
     path = tmp_path / "problems.jsonl"
     path.write_text('{"id": "a"}\n')
     with pytest.raises(DataError, match="cannot be read as problems"):
-        load_references(path, load_tokenizer(checkpoint), world.EOS, world.LENGTH)
+        load_references(path, load_tokenizer(checkpoint), world.LENGTH)
