@@ -56,6 +56,7 @@ def made_up_table(rows: int, length: int, vocabulary: int, shortest: int, longes
         teacher=prompts(rng.integers(shortest, longest + 1, size=rows)),
         response_RL=rng.integers(0, vocabulary, size=(rows, length)).astype(np.int32),
         revealed_at_RL=order_RL.astype(np.int16),
+        filled_from_R=np.full(rows, length + 1, dtype=np.int16),
     )
 
 

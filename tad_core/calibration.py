@@ -1,8 +1,10 @@
 """How far ahead the student can see: its confidence in the teacher's tokens against the distance to their reveal.
 
 A sampled state t of a trajectory shows the student everything revealed by step t; each masked position i then has
-offset ``revealed_at[i] - t`` and the student's probability of the token that the teacher put there. The mean over
-all of them, per offset, is the curve from which the windows are read (paper, section 3.3).
+offset ``revealed_at[i] - t`` and the student's probability of the token that the teacher put there. The mean per
+offset, over the positions of the text, is the curve from which the windows are read (paper, section 3.3). Left out is
+what was filled in or comes after the end of the text: end-of-text after an end is certain at any distance, and with it
+the curve says how long the answers are, not how far the student sees.
 
 Shapes: R trajectories, S states, L response positions (offsets 1 to L are columns 0 to L - 1), B states of a batch,
 W sequence width, N masked positions.
@@ -30,16 +32,26 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean confidence per offset; NaN-free, 0 where ``count_L`` is 0.
+    """Mean confidence per offset; NaN-free, 0 where the count is 0.
 
-    ``text_L`` and ``text_count_L`` leave out the end-of-text tail, which is easy at any distance.
+    Attributes:
+        confidence_L: over the positions of the text, the token that ends it included.
+        count_L: how many those were.
+        all_L: over every masked position.
+        all_count_L: how many those were.
+        states: states measured.
     """
 
     confidence_L: FloatArray
     count_L: IntArray
-    text_L: FloatArray
-    text_count_L: IntArray
+    all_L: FloatArray
+    all_count_L: IntArray
     states: int
+
+    @property
+    def left_out(self) -> float:
+        """Share of the masked positions that is not text, 0 to 1."""
+        return 1 - float(self.count_L.sum() / self.all_count_L.sum())
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,7 @@ def measure(
     for start in range(0, len(order_S), batch_size):
         part_B = order_S[start : start + batch_size]
         offsets_N, in_text_N, confidence_N = _confidences(model, table, row_S[part_B], step_S[part_B], ends)
-        for which, chosen_N in enumerate((np.ones_like(in_text_N), in_text_N)):
+        for which, chosen_N in enumerate((in_text_N, np.ones_like(in_text_N))):
             at_N = offsets_N[chosen_N] - 1
             sums_2L[which] += np.bincount(at_N, confidence_N[chosen_N], minlength=length)
             counts_2L[which] += np.bincount(at_N, minlength=length)
@@ -104,12 +116,13 @@ def measure(
 def _confidences(
     model: DiffusionLM, table: TrainingTable, row_B: IntArray, step_B: IntArray, ends: Collection[int]
 ) -> tuple[IntArray, NDArray[np.bool_], FloatArray]:
-    """Offset, whether the token is text (up to the first of ``ends``), and confidence of every masked position."""
+    """Offset, whether it is text (revealed, and up to the first of ``ends``), confidence of every masked position."""
     response_BL = table.response_RL[row_B].astype(np.int64)
     offset_BL = table.revealed_at_RL[row_B].astype(np.int64) - step_B[:, None]
     masked_BL = offset_BL > 0
     is_end_BL = np.isin(response_BL, list(ends))
     in_text_BL: NDArray[np.bool_] = np.cumsum(is_end_BL, axis=1) - is_end_BL == 0
+    in_text_BL &= table.revealed_at_RL[row_B] < table.filled_from_R[row_B, None]
     state_BL = np.where(masked_BL, model.mask_token_id, response_BL)
     ids_BW, mask_BW = join(table.student, row_B, state_BL, model.eos_token_id)
     index_N = flat_rows(masked_BL, np.arange(len(row_B)) * ids_BW.shape[1] + table.student.length_R[row_B])

@@ -37,6 +37,12 @@ class DistillConfig(Strict):
     states_per_trajectory: int = Field(
         256, ge=1, description="States drawn per trajectory and epoch, without replacement; at most L."
     )
+    filled_states: Literal["all", "one", "skip"] = Field(
+        "all",
+        description="States whose next reveals were all filled in with end-of-text: train on all of them (the "
+        "paper), on one a trajectory, or skip them.",
+        json_schema_extra=ADDED,
+    )
     epochs: float = Field(1.0, gt=0, description="Passes over the trajectories.")
     max_steps: int | None = Field(None, ge=1, description="Optimizer steps; overrides epochs.")
     learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate (AdamW).")

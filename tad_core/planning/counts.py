@@ -87,6 +87,10 @@ def count(config: TADConfig, store: Store, read_data: bool = True) -> Counts:
     student, teacher, task = _tokens(config, plan.ordered if plan else None, tasks, notes)
     kept = _kept(config, store, plan, problems * config.rollout.samples, notes)
     per_epoch = min(config.distill.states_per_trajectory, config.rollout.response_length) * kept
+    if config.distill.filled_states != "all" and config.distill.max_steps is None:
+        notes.append(
+            "states that were filled in are known after collection alone: distillation is counted with all"
+        )
     batch = config.distill.global_batch_size
     steps = config.distill.max_steps or max(1, round(per_epoch * config.distill.epochs / batch))
     return Counts(

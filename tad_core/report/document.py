@@ -181,7 +181,9 @@ def _windows(curve: Mapping[str, Any] | None) -> Section | None:
         text=[
             "How probable the undistilled student finds the teacher's token, against the number of steps until "
             "the teacher reveals it. Tokens inside the window get hard labels, those beyond it the teacher's "
-            "distribution."
+            "distribution. The curve that windows are read from is of the text alone: "
+            f"{100 * curve['left_out']:.0f} % of the masked positions are left out, since they were filled in or "
+            "come after the end of the text."
         ],
         picture=Picture("calibration", f"Confidence against steps to reveal; windows: {windows}.", ""),
         tables=[tables.windows(curve)],

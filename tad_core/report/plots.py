@@ -148,10 +148,9 @@ def calibration(curve: Mapping[str, Any], theme: Theme = LIGHT) -> bytes:
             offsets, confidence, "o", markersize=4, color=theme.muted, alpha=0.55, label="mean", zorder=2
         )
         top.plot(offsets, smoothed, color=theme.ink, linewidth=2.2, label="smoothed", zorder=3)
-        if "confidence_text" in curve:
-            text = _where_counted(curve, "confidence_text", "count_text")
-            top.plot(offsets, text, color=theme.muted, linewidth=1.4, linestyle=(0, (1, 1.5)), label="text only",
-                     zorder=2)  # fmt: skip
+        every = _where_counted(curve, "confidence_all", "count_all")
+        top.plot(offsets, every, color=theme.muted, linewidth=1.4, linestyle=(0, (1, 1.5)), zorder=2,
+                 label="with end-of-text")  # fmt: skip
         windows = {mode: curve[mode] for mode in ("quality", "speed")}
         busy = [(x, y) for line in top.lines for x, y in line.get_xydata() if not np.isnan(y)]
         for mode, window in windows.items():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # torch is loaded only where something is measured, not to sa
     from tad_core.calibration import Curve, Window
 
 STAGE = "calibrate"
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 CURVE = "curve.json"
 
 WindowMode = Literal["quality", "speed"]
@@ -51,7 +51,7 @@ def calibrate(
         writer.write_text(CONFIG_NAME, dump_config(config))
         content = curve_of(config, shards, verdicts, on_progress)
         writer.write_json(CURVE, content)
-        return writer.commit({name: content[name] for name in ("quality", "speed", "states")})
+        return writer.commit({name: content[name] for name in ("quality", "speed", "states", "left_out")})
 
 
 def curve_of(
@@ -96,8 +96,9 @@ def _content(curve: Curve, settings: CalibrateConfig) -> dict[str, Any]:
         "confidence": curve.confidence_L.tolist(),
         "smoothed": smoothed_L.tolist(),
         "count": curve.count_L.tolist(),
-        "confidence_text": curve.text_L.tolist(),
-        "count_text": curve.text_count_L.tolist(),
+        "confidence_all": curve.all_L.tolist(),
+        "count_all": curve.all_count_L.tolist(),
+        "left_out": curve.left_out,
         "states": curve.states,
         "quality": _entry(quality),
         "speed": _entry(at_least_quality(speed, quality)),

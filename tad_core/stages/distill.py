@@ -30,7 +30,7 @@ Mode = Literal["quality", "speed", "sft"]
 OnLine = Callable[[str], None]
 
 #: settings of the distillation loss, which fine-tuning on references does not have
-_TAD_ONLY = ("near", "distant", "weight_distant", "temperature", "teacher_prompt")
+_TAD_ONLY = ("near", "distant", "weight_distant", "temperature", "teacher_prompt", "filled_states")
 _STEP = re.compile(r"^step (\d+)/(\d+)((?: \S+ \S+)*)$")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,7 @@ from tad_core.trajectory.shards import read_table
 
 PASSED = "passed"
 _COLUMNS = ["problem_id", "sample", "condition", "student_prompt_ids", "teacher_prompt_ids", "response_ids",
-            "revealed_at"]  # fmt: skip
+            "revealed_at", "filled_from"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,17 @@ class Prompts:
 
 @dataclass(frozen=True)
 class TrainingTable:
-    """Every row to train on. ``names`` are the keys of its randomness: ``problem_id/sample``."""
+    """Every row to train on. ``names`` are the keys of its randomness: ``problem_id/sample``.
+
+    ``filled_from_R`` is the first step that was filled in with end-of-text rather than computed, L + 1 if none was.
+    """
 
     names: list[str]
     student: Prompts
     teacher: Prompts
     response_RL: NDArray[np.int32]
     revealed_at_RL: NDArray[np.int16]
+    filled_from_R: NDArray[np.int16]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -98,6 +102,7 @@ def load_kept(
         else _prompts_of([teacher_ids(problem_id) for problem_id in table["problem_id"].to_pylist()]),
         response_RL=_square(table["response_ids"], length, "response_ids").astype(np.int32),
         revealed_at_RL=_square(table["revealed_at"], length, "revealed_at").astype(np.int16),
+        filled_from_R=table["filled_from"].to_numpy().astype(np.int16),
     )
 
 
@@ -142,28 +147,35 @@ def load_references(path: str | Path, tokenizer: Any, length: int) -> tuple[Trai
         )
     plain = _prompts_of(prompts)
     order_RL = np.zeros((len(names), length), dtype=np.int16)  # references have no reveal order
-    return TrainingTable(names, plain, plain, np.array(responses, dtype=np.int32), order_RL), len(
-        problems
-    ) - len(names)
+    filled_R = np.full(len(names), length + 1, dtype=np.int16)
+    table = TrainingTable(names, plain, plain, np.array(responses, dtype=np.int32), order_RL, filled_R)
+    return table, len(problems) - len(names)
 
 
 class StatePlan(Dataset[int]):
     """The states of the whole run, in order; item i is ``(row_S[i], draw_S[i])``.
 
-    An epoch draws ``states_per_trajectory`` states of every row and shuffles them globally. A run of more steps
+    An epoch draws ``states_per_trajectory`` states of every row, or all that ``filled_states`` leaves of a row that has
+    fewer, and shuffles them globally. A run of more steps
     than one epoch gives goes on with the next epoch's draws. Inside one optimizer step the order does not matter
     to the result, so the states of a step are sorted by prompt length there: less padding.
     """
 
     def __init__(self, table: TrainingTable, objective: Objective, config: DistillConfig) -> None:
-        per_row = min(config.states_per_trajectory, table.response_RL.shape[1])
-        per_epoch = per_row * len(table)
+        states_R = trained_states(table, config.filled_states)
+        count_R = np.minimum(config.states_per_trajectory, states_R)
+        per_epoch = int(count_R.sum())
+        if per_epoch == 0:
+            raise DataError(
+                f"distill.filled_states: {config.filled_states!r} leaves no state of the {len(table)} trajectories, "
+                "whose responses are all empty; look at the collection"
+            )
         self.batch = config.global_batch_size
         self.steps = config.max_steps or max(1, round(per_epoch * config.epochs / self.batch))
         self.epoch_states = per_epoch
         rows, draws = [], []
         for epoch in range(-(-self.steps * self.batch // per_epoch)):
-            row_S, draw_S = _epoch(table, objective, config.seed, epoch, per_row)
+            row_S, draw_S = _epoch(table, objective, config.seed, epoch, states_R, count_R)
             rows.append(row_S)
             draws.append(draw_S)
         row_S = np.concatenate(rows)[: self.steps * self.batch]
@@ -184,14 +196,30 @@ class StatePlan(Dataset[int]):
         return indices
 
 
-def _epoch(
-    table: TrainingTable, objective: Objective, seed: int, epoch: int, per_row: int
-) -> tuple[NDArray[np.int32], IntArray]:
+def trained_states(table: TrainingTable, filled_states: Literal["all", "one", "skip"]) -> IntArray:
+    """How many states of each row, from the first on, may be drawn, ``[R]``; at most L.
+
+    State t is followed by the reveal of step t + 1, so from state ``filled_from - 1`` on only end-of-text is filled in.
+    """
     length = table.response_RL.shape[1]
-    draw_RK = np.stack([objective.draws(name, length, per_row, epoch) for name in table.names])
-    row_RK = np.repeat(np.arange(len(table), dtype=np.int32)[:, None], draw_RK.shape[1], axis=1)
-    order = generator("order", seed, epoch).permutation(draw_RK.size)
-    return row_RK.ravel()[order], draw_RK.ravel()[order]
+    if filled_states == "all":
+        return np.full(len(table), length, dtype=np.int64)
+    computed_R = table.filled_from_R.astype(np.int64) - 1
+    return np.minimum(computed_R + (filled_states == "one"), length)
+
+
+def _epoch(
+    table: TrainingTable, objective: Objective, seed: int, epoch: int, states_R: IntArray, count_R: IntArray
+) -> tuple[NDArray[np.int32], IntArray]:
+    draw_S = np.concatenate(
+        [
+            objective.draws(name, int(states), int(count), epoch)
+            for name, states, count in zip(table.names, states_R, count_R, strict=True)
+        ]
+    )
+    row_S = np.repeat(np.arange(len(table), dtype=np.int32), count_R)
+    order_S = generator("order", seed, epoch).permutation(len(draw_S))
+    return row_S[order_S], draw_S[order_S]
 
 
 # --- Arrow to NumPy ---------------------------------------------------------------------------------

@@ -41,15 +41,15 @@ def sure(seen):
     return np.exp(seen) / (np.exp(seen) + VOCAB - 1)
 
 
-def table(*prompts, response=(3,) * LENGTH):
+def table(*prompts, response=(3,) * LENGTH, filled_from=LENGTH + 1):
     """Trajectories with prompts of these lengths, revealed from left to right; the teacher's prompts are longer."""
     rows, lengths = len(prompts), np.array(prompts)
     student = Prompts(np.ones((rows, lengths.max()), dtype=np.int32), lengths)
     teacher = Prompts(np.ones((rows, lengths.max() + 5), dtype=np.int32), lengths + 5)
     order_RL = np.tile(np.arange(1, LENGTH + 1, dtype=np.int16), (rows, 1))
-    return TrainingTable(
-        [str(i) for i in range(rows)], student, teacher, np.tile(np.int32(response), (rows, 1)), order_RL
-    )
+    response_RL = np.tile(np.int32(response), (rows, 1))
+    filled_R = np.full(rows, filled_from, dtype=np.int16)
+    return TrainingTable([str(i) for i in range(rows)], student, teacher, response_RL, order_RL, filled_R)
 
 
 def test_the_curve_by_hand():
@@ -74,12 +74,38 @@ def test_the_student_prompt_is_used_and_padding_does_not_show():
     assert (together.count_L == one_by_one.count_L).all() and together.states == 2 * LENGTH
 
 
-def test_text_leaves_out_what_comes_after_the_first_end():
+def test_the_curve_leaves_out_what_comes_after_the_first_end():
     ended = table(2, response=(3, 3, EOS, EOS, EOS, EOS))
     curve = measure(Known(), ended, states=LENGTH, seed=0, batch_size=9, ends=[EOS])
-    assert curve.count_L.tolist() == [6, 5, 4, 3, 2, 1]
-    assert curve.text_count_L.tolist() == [3, 2, 1, 0, 0, 0]  # positions 0 to 2, the end itself included
-    assert curve.text_L[3:].tolist() == [0, 0, 0]
+    assert curve.all_count_L.tolist() == [6, 5, 4, 3, 2, 1]
+    assert curve.count_L.tolist() == [3, 2, 1, 0, 0, 0]  # positions 0 to 2, the end itself included
+    assert curve.confidence_L[3:].tolist() == [0, 0, 0]
+    assert curve.left_out == pytest.approx(15 / 21)
+
+
+def test_the_curve_leaves_out_what_was_filled_in():
+    # Steps 3 to 6 were filled in; without looking at tokens these positions are no text.
+    filled = table(2, response=(3,) * LENGTH, filled_from=3)
+    curve = measure(Known(), filled, states=LENGTH, seed=0, batch_size=9, ends=[EOS])
+    assert curve.count_L.tolist() == [2, 1, 0, 0, 0, 0] and curve.all_count_L.tolist() == [6, 5, 4, 3, 2, 1]
+
+
+def test_an_easy_tail_does_not_hide_a_crossing():
+    """Sure of end-of-text at any distance, of text only from near: the window is the text's."""
+
+    class Tail(Known):
+        def head(self, hidden_ND):
+            logits_NV = super().head(hidden_ND) - 4
+            logits_NV[..., EOS] = 9
+            return logits_NV
+
+        def hidden(self, input_ids_BL, attention_mask_BL=None):
+            return super().hidden(input_ids_BL, attention_mask_BL)
+
+    ended = table(2, response=(3, 3, 3, EOS, EOS, EOS))
+    curve = measure(Tail(), ended, states=LENGTH, seed=0, batch_size=9, ends=[EOS])
+    read = read_window(curve.confidence_L, curve.count_L, 0.5, cap=17)
+    assert (read.window, read.source) == (1, "calibrated")
 
 
 @given(st.integers(1, 5), st.integers(1, 60), st.integers(0, 99))

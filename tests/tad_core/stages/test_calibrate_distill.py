@@ -77,8 +77,10 @@ def changed(config: TADConfig, **sections):
 def test_curve_and_windows(config, made, windows):
     curve = windows.read_json("curve.json")
     assert curve["offsets"] == list(range(1, 49)) and curve["states"] == 12
-    assert sum(curve["count"]) > 12 and curve["count"][0] == 12  # every state has a token one step away
-    assert sum(curve["count_text"]) <= sum(curve["count"])
+    assert (
+        sum(curve["count_all"]) > 12 and curve["count_all"][0] == 12
+    )  # every state has a token one step away
+    assert curve["left_out"] == pytest.approx(1 - sum(curve["count"]) / sum(curve["count_all"]))
     for mode, cap in (("quality", 8), ("speed", 20)):
         assert curve[mode]["source"] in ("calibrated", "cap")
         assert curve[mode]["window"] == cap or curve[mode]["crossed"]
@@ -145,12 +147,11 @@ def test_what_enters_the_fingerprint(config, made, windows):
         key(distill={"learning_rate": 1e-5}),
         key(distill={"near": "soft"}),
         key(distill={"teacher_prompt": "system"}),
+        key(distill={"filled_states": "skip"}),
         key(calibrate={"quality_window": window + 1}, windows_ref=None),
     ]
-    assert len({same, *different}) == 7
-    assert key("sft", distill={"near": "soft", "weight_distant": 3.0, "teacher_prompt": "system"}) == key(
-        "sft"
-    )
+    assert len({same, *different}) == 8
+    assert key("sft", distill={"near": "soft", "weight_distant": 3.0, "filled_states": "one"}) == key("sft")
     assert key("sft", windows_ref=None) == key("sft")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -59,6 +60,60 @@ def test_arrays_are_the_trajectories(kept):
             assert prompts.ids_RP[r, : len(ids)].tolist() == ids
         assert table.response_RL[r].tolist() == row.response_ids
         assert table.revealed_at_RL[r].tolist() == row.revealed_at
+
+
+FILLED_FROM = [13, 5, 1, 12]
+"""Nothing filled in; from step 5 on; an empty response; the last position alone. L is 12."""
+
+
+@pytest.mark.parametrize(
+    ("filled_states", "states"),
+    [
+        ("all", [range(12), range(12), range(12), range(12)]),
+        (
+            "one",
+            [range(12), range(5), range(1), range(12)],
+        ),  # state 4 is followed by step 5, the first filled in
+        ("skip", [range(12), range(4), range(0), range(11)]),
+    ],
+)
+def test_states_that_were_filled_in(world, tmp_path, filled_states, states):
+    rows = [
+        dataclasses.replace(world.make_trajectory(i), filled_from=step) for i, step in enumerate(FILLED_FROM)
+    ]
+    shard, judged = world.make_shard(tmp_path, rows)
+    table = load_kept([shard], [judged], world.LENGTH)
+    assert table.filled_from_R.tolist() == FILLED_FROM
+    total = sum(len(steps) for steps in states)
+    settings = world.make_config(
+        filled_states=filled_states,
+        states_per_trajectory=12,
+        max_steps=None,
+        global_batch_size=1,
+        micro_batch_size=1,
+    )
+    plan = StatePlan(table, make_objective(settings, 3), settings)
+    assert plan.steps == plan.epoch_states == total  # one pass over what is left
+    seen = sorted(zip(plan.row_S.tolist(), plan.draw_S.tolist(), strict=True))
+    assert seen == [(r, t) for r, steps in enumerate(states) for t in steps]
+
+
+def test_fewer_states_than_a_row_has_are_drawn_from_those_left(world, tmp_path):
+    rows = [dataclasses.replace(world.make_trajectory(i), filled_from=5) for i in range(3)]
+    shard, judged = world.make_shard(tmp_path, rows)
+    settings = world.make_config(
+        filled_states="skip", states_per_trajectory=3, max_steps=None, global_batch_size=1, micro_batch_size=1
+    )
+    plan = StatePlan(load_kept([shard], [judged], world.LENGTH), make_objective(settings, 3), settings)
+    assert plan.epoch_states == 9 and max(plan.draw_S) <= 3
+    assert Counter(plan.row_S.tolist()) == {0: 3, 1: 3, 2: 3}
+
+
+def test_nothing_but_filled_in_states_is_an_error(world, tmp_path):
+    shard, judged = world.make_shard(tmp_path, [dataclasses.replace(world.make_trajectory(0), filled_from=1)])
+    settings = world.make_config(filled_states="skip")
+    with pytest.raises(DataError, match=r"distill\.filled_states: 'skip' leaves no state of the 1 traj"):
+        StatePlan(load_kept([shard], [judged], world.LENGTH), make_objective(settings, 3), settings)
 
 
 def test_the_words_are_those_of_collection_and_verification():
