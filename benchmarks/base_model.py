@@ -72,10 +72,10 @@ def main() -> None:
     parser.add_argument("--sequential", action="store_true", help="one block open at a time")
     parser.add_argument("--batch", type=int, default=512)
     options = parser.parse_args()
-    add, done = (1.0, 1.0) if options.sequential else (0.1, 0.95)
+    add = 1.0 if options.sequential else 0.1
     ways = [
         DecodeSpec(LENGTH, BLOCK),
-        *(DecodeSpec(LENGTH, BLOCK, "entropy", t, add, done) for t in options.thresholds),
+        *(DecodeSpec(LENGTH, BLOCK, "entropy", t, add) for t in options.thresholds),
     ]
     heads = ["steps", "privileged", "plain", "token by token", *map(str, options.thresholds), "s"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")

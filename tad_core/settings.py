@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 
 CONFIG_NAME = "config.yaml"
 """The resolved configuration of the run that made an artifact, written into it; no part of its content."""
@@ -18,9 +18,23 @@ a fingerprint, so that artifacts made before the field existed stay good."""
 
 
 class Strict(BaseModel):
-    """Base of every section: unknown keys are refused, instances are immutable."""
+    """Base of every section: unknown keys are refused, instances are immutable.
+
+    Attributes:
+        GONE: names of former fields that never changed a result. They are read over, so that configurations written
+            before stay good, those inside artifacts and behind saved deployments too.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    GONE: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_gone(cls, given: Any) -> Any:
+        if cls.GONE and isinstance(given, dict):
+            return {name: value for name, value in given.items() if name not in cls.GONE}
+        return given
 
     def identity(self) -> dict[str, Any]:
         """The fields that change a result, as plain JSON types: what a fingerprint is made of."""

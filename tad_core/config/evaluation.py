@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,15 +15,21 @@ ModelName = Literal["base", "quality", "speed", "sft"]
 class DecodeConfig(Strict):
     """Entropy-threshold multi-block decoding (paper, C.2.2)."""
 
+    GONE: ClassVar[frozenset[str]] = frozenset({"decoded_threshold"})  # it never changed a result
+
     block_length: int = Field(
         32, ge=1, description="Block length of decoding; divides rollout.response_length."
     )
     block_add_threshold: float = Field(
         0.1, ge=0, le=1, description="Progress of the last block that adds one."
     )
-    decoded_threshold: float = Field(0.95, ge=0, le=1, description="Progress that fully activates the next.")
     early_stop: bool = Field(
         True, description="Stop once everything before the first end-of-text is revealed."
+    )
+    mask_in_entropy: bool = Field(
+        True,
+        description="Whether the mask token's own probability counts in the entropy, as in the paper's code; it is "
+        "never revealed.",
     )
 
 

@@ -41,8 +41,9 @@ class DecodeSpec:
         method: ``"token_by_token"`` (one reveal a forward) or ``"entropy"`` (all below the threshold).
         threshold: entropy in nats below which (strictly) a position is revealed; not used token by token.
         block_add_threshold: progress of the last added block, 0 to 1, at which the next one is added.
-        decoded_threshold: progress of a block, 0 to 1, at which the next one is fully activated.
         early_stop: stop once every position before the first end-of-text is revealed.
+        mask_in_entropy: whether the entropy is that of all logits, the mask token's among them, as in the paper's code;
+            a mask is never revealed either way.
     """
 
     response_length: int
@@ -50,8 +51,8 @@ class DecodeSpec:
     method: Method = "token_by_token"
     threshold: float = 0.0
     block_add_threshold: float = 1.0
-    decoded_threshold: float = 1.0
     early_stop: bool = True
+    mask_in_entropy: bool = True
 
     def __post_init__(self) -> None:
         if self.block_length < 1 or self.response_length < 1 or self.response_length % self.block_length:
@@ -63,9 +64,10 @@ class DecodeSpec:
             raise ConfigError(f"method: {self.method!r} is not known; use 'token_by_token' or 'entropy'")
         if not self.threshold >= 0:
             raise ConfigError(f"threshold: {self.threshold} is not an entropy; use 0 or more (nats)")
-        for name in ("block_add_threshold", "decoded_threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not a progress; use 0 to 1")
+        if not 0 <= self.block_add_threshold <= 1:
+            raise ConfigError(
+                f"block_add_threshold: {self.block_add_threshold} is not a progress; use 0 to 1"
+            )
 
     @property
     def blocks(self) -> int:
@@ -100,6 +102,9 @@ class Decoded:
 class Policy(Protocol):
     """What a decoding method decides; its tensors hold one row per running sample."""
 
+    scores_mask: bool
+    """Whether ``score`` sees the mask token's own logit; if not, it is -inf there."""
+
     def window(self, masked_BL: Tensor) -> tuple[Tensor, Tensor]:
         """Start and end ``[B]`` of the positions that may be revealed in the coming forward.
 
@@ -109,7 +114,7 @@ class Policy(Protocol):
         ...
 
     def score(self, logits_NV: Tensor) -> Tensor:
-        """Float64 score of each row of logits; the mask token's logit is -inf already."""
+        """Float64 score of each row of logits."""
         ...
 
     def choose(self, scores_BS: Tensor, open_BS: Tensor, position_BS: Tensor, start_B: Tensor) -> Tensor:
@@ -265,9 +270,12 @@ class _Batch:
             if rows < MIN_HEAD_ROWS:
                 part_ND = torch.cat((part_ND, part_ND.new_zeros(MIN_HEAD_ROWS - rows, part_ND.shape[1])))
             logits_NV = self.model.head(part_ND)[:rows].double()
+            if self.policy.scores_mask:
+                scores.append(self.policy.score(logits_NV))
             logits_NV[:, self.model.mask_token_id] = -torch.inf  # a mask is never an answer
+            if not self.policy.scores_mask:
+                scores.append(self.policy.score(logits_NV))
             tokens.append(logits_NV.argmax(-1))
-            scores.append(self.policy.score(logits_NV))
         shape = hidden_BSD.shape[:2]
         return torch.cat(tokens).view(shape), torch.cat(scores).view(shape)
 

@@ -1,12 +1,15 @@
 """Entropy-threshold multi-block decoding (paper, section C.2.2; the strategy of D2F and d3LLM).
 
-A block is inactive (not decoded), then semi-activated (positions of low entropy are revealed), then fully
-activated. Before each forward one block is added when the last added one has progressed to
-``block_add_threshold``, and a block is fully activated when its predecessor has progressed to
-``decoded_threshold``. The forward reveals every masked position of the added blocks whose entropy is strictly
-below the threshold; if the first unfinished fully activated block got nothing, its position of lowest entropy
-is revealed all the same. That block always is the first unfinished one: its predecessors are complete, hence
-at progress 1, which activates it whatever ``decoded_threshold`` is.
+Before each forward one block is added when the last added one has progressed to ``block_add_threshold``. The forward
+reveals, in this order:
+
+1. every masked position of the added blocks whose entropy is strictly below the threshold;
+2. if there is none, the one of lowest entropy over all added blocks;
+3. if the first unfinished block got nothing from either, its own position of lowest entropy, too.
+
+The paper also has a threshold from which a block counts as decoded and its successor as fully activated, and rule 3 is
+for the first unfinished block that is fully activated. That is the first unfinished one whatever this threshold is: all
+before it are complete. So there is no such setting here.
 
 Shapes: B samples, L response positions, K blocks, S scored positions, N rows, V vocabulary.
 """
@@ -31,11 +34,18 @@ def reveals_needed(progress: float, block_length: int) -> int:
     return next(n for n in range(block_length + 1) if n / block_length >= progress)
 
 
+def _lowest(entropy_BS: Tensor, where_B1: Tensor) -> Tensor:
+    """The leftmost position of lowest entropy of each sample that ``where_B1`` names, ``[B, S]`` bool."""
+    lowest_B1 = leftmost_argmax(-entropy_BS)[:, None]
+    return torch.zeros_like(entropy_BS, dtype=torch.bool).scatter(1, lowest_B1, where_B1)
+
+
 class EntropyMultiBlock:
     """The blocks of each sample and which of their positions a forward reveals."""
 
     def __init__(self, spec: DecodeSpec, size: int, device: torch.device) -> None:
         self._spec = spec
+        self.scores_mask = spec.mask_in_entropy
         self._needed = reveals_needed(spec.block_add_threshold, spec.block_length)
         self._added_B = torch.ones(size, dtype=torch.long, device=device)
 
@@ -53,13 +63,13 @@ class EntropyMultiBlock:
         return entropy(logits_NV)
 
     def choose(self, scores_BS: Tensor, open_BS: Tensor, position_BS: Tensor, start_B: Tensor) -> Tensor:
-        """All below the threshold, and the lowest of the first unfinished block if that one got none."""
+        """What the three rules reveal."""
         entropy_BS = scores_BS.masked_fill(~open_BS, torch.inf)
-        passed_BS = entropy_BS < self._spec.threshold
+        chosen_BS = entropy_BS < self._spec.threshold
+        chosen_BS |= _lowest(entropy_BS, where_B1=~chosen_BS.any(1, keepdim=True))
         first_BS = open_BS & (position_BS < start_B[:, None] + self._spec.block_length)
-        lowest_B1 = leftmost_argmax(-entropy_BS.masked_fill(~first_BS, torch.inf))[:, None]
-        stuck_B1 = ~(passed_BS & first_BS).any(1, keepdim=True)
-        return passed_BS | torch.zeros_like(open_BS).scatter(1, lowest_B1, stuck_B1)
+        stuck_B1 = ~(chosen_BS & first_BS).any(1, keepdim=True)
+        return chosen_BS | _lowest(entropy_BS.masked_fill(~first_BS, torch.inf), where_B1=stuck_B1)
 
     def keep(self, rows_B: Tensor) -> None:
         """Drop the blocks of the samples that left."""

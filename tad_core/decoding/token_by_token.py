@@ -15,6 +15,8 @@ from tad_core.decoding.confidence import leftmost_argmax, log_odds
 class TokenByToken:
     """Blocks from left to right, each finished before the next; ties go to the leftmost position."""
 
+    scores_mask = False
+
     def __init__(self, spec: DecodeSpec) -> None:
         self._block_length = spec.block_length
 

@@ -73,7 +73,7 @@ class TadLM(LM):  # type: ignore[misc]
             "auto",
         ):  # what lm-eval's command line says where nobody said anything
             del extra["batch_size"]
-        options = {**extra, **arg_dict}
+        options = {k: v for k, v in {**extra, **arg_dict}.items() if k not in DecodeConfig.GONE}
         if "pretrained" not in options:
             raise ConfigError("model_args: pretrained is missing; give the folder of a checkpoint")
         model = {"path": options.pop("pretrained")}

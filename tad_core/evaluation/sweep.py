@@ -83,8 +83,8 @@ def ways(config: TADConfig) -> list[DecodeSpec]:
             "entropy",
             threshold,
             decode.block_add_threshold,
-            decode.decoded_threshold,
             decode.early_stop,
+            decode.mask_in_entropy,
         )
         for threshold in sorted(set(config.evaluate.thresholds))
     ]

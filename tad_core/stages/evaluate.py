@@ -18,7 +18,7 @@ from tad_core.progress import OnProgress, silent
 from tad_core.settings import CONFIG_NAME
 
 STAGE = "evaluate"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 RESULTS, POINTS, EXAMPLE = "results.parquet", "points.json", "example.json"
 ADAPTER = "adapter"
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,18 @@ def test_a_config_that_is_not_text(tmp_path: Path) -> None:
     path.write_bytes(b"name: \xff\n")
     with pytest.raises(ConfigError, match=r"bad\.yaml cannot be read as UTF-8 text"):
         load_config(path)
+
+
+def test_a_setting_that_is_gone_is_read_over_and_enters_nothing(tiny_tree: dict[str, Any]) -> None:
+    """Configurations inside artifacts and behind saved deployments still hold it."""
+    tree = tiny_tree
+    before = parse_config(tree)
+    decode = {**tree["evaluate"].get("decode", {}), "decoded_threshold": 0.5}
+    tree["evaluate"] = {**tree["evaluate"], "decode": decode}
+    after = parse_config(tree)
+    assert after.evaluate.decode.identity() == before.evaluate.decode.identity()
+    assert "decoded_threshold" not in dump_config(after)
+    assert "decoded_threshold" not in json.dumps(TADConfig.model_json_schema())
+    tree["evaluate"]["decode"] = {"decoded_treshold": 0.5}
+    with pytest.raises(ConfigError, match="decoded_treshold"):
+        parse_config(tree)

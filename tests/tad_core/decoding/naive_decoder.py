@@ -70,13 +70,13 @@ class Trace:
     states: list[list[str]] = field(default_factory=list)
 
 
-def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec) -> Trace:
-    """The definition, read aloud."""
+def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec, decoded_threshold=0.95) -> Trace:
+    """The definition, read aloud; ``decoded_threshold`` is the paper's, of which the result does not depend."""
     mask, eos, length, size = model.mask_token_id, model.eos_token_id, spec.response_length, spec.block_length
     blocks = [range(b * size, (b + 1) * size) for b in range(length // size)]
     trace = Trace([mask] * length, [0] * length)
     masked = [True] * length
-    states = ["semi"] + ["inactive"] * (len(blocks) - 1)
+    states = ["semi"] + ["inactive"] * (len(blocks) - 1)  # all three of the paper
 
     def progress(b):
         return sum(not masked[i] for i in blocks[b]) / size
@@ -87,13 +87,13 @@ def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec) -> Tra
             if added[-1] + 1 < len(blocks) and progress(added[-1]) >= spec.block_add_threshold:
                 states[added[-1] + 1] = "semi"
             for b, state in enumerate(states):
-                if state == "semi" and (b == 0 or progress(b - 1) >= spec.decoded_threshold):
+                if state == "semi" and (b == 0 or progress(b - 1) >= decoded_threshold):
                     states[b] = "full"
         trace.states.append(list(states))
         trace.forwards += 1
         with torch.no_grad():
             logits = model(torch.tensor([prompt + trace.tokens]))[0, len(prompt) :].double().tolist()
-        rows = [_row(logits[i], mask) for i in range(length)]
+        rows = [_row(logits[i], mask, spec.mask_in_entropy) for i in range(length)]
         if spec.method == "entropy":
             chosen = _by_entropy(rows, masked, blocks, states, spec.threshold)
         else:
@@ -112,6 +112,8 @@ def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec) -> Tra
 def _by_entropy(rows, masked, blocks, states, threshold):
     active = [i for b, state in zip(blocks, states, strict=True) if state != "inactive" for i in b]
     chosen = [i for i in active if masked[i] and rows[i][2] < threshold]
+    if not chosen:
+        chosen = [min((i for i in active if masked[i]), key=lambda i: (rows[i][2], i))]
     for block, state in zip(blocks, states, strict=True):
         left = [i for i in block if masked[i]]
         if state == "full" and left:
@@ -121,12 +123,15 @@ def _by_entropy(rows, masked, blocks, states, threshold):
     return chosen
 
 
-def _row(logits, mask):
-    """Greedy token, log-odds and entropy of one row, the mask token excluded."""
+def _row(logits, mask, mask_in_entropy):
+    """Greedy token and its log-odds, the mask token excluded, and the entropy of one row."""
     kept = {v: z for v, z in enumerate(logits) if v != mask}
     token = max(kept, key=lambda v: (kept[v], -v))
-    top = kept[token]
-    others = math.fsum(math.exp(z - top) for v, z in kept.items() if v != token)
-    total = 1 + others
-    spread = math.fsum(-math.exp(z - top) / total * (z - top - math.log(total)) for z in kept.values())
-    return token, -math.log(others), spread
+    others = math.fsum(math.exp(z - kept[token]) for v, z in kept.items() if v != token)
+    return token, -math.log(others), _entropy(logits if mask_in_entropy else kept.values())
+
+
+def _entropy(logits):
+    top = max(logits)
+    total = math.fsum(math.exp(z - top) for z in logits)
+    return math.fsum(-math.exp(z - top) / total * (z - top - math.log(total)) for z in logits)

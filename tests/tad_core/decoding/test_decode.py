@@ -2,17 +2,22 @@
 
 import copy
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tad_core.config import ModelConfig, SourceConfig
+from tad_core.data.prompts import student_prompt
+from tad_core.data.sources import load_source
 from tad_core.decoding import DecodeSpec, decode, plan_batches
 from tad_core.decoding.confidence import log_odds
 from tad_core.decoding.entropy import entropy, reveals_needed
 from tad_core.errors import ConfigError, DataError
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+from tad_core.models.loading import load_model, load_tokenizer
 from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
 
 torch.set_num_threads(1)
@@ -21,12 +26,12 @@ SPECS = [
     DecodeSpec(16, 4, early_stop=False),
     DecodeSpec(16, 4, early_stop=True),
     DecodeSpec(16, 16, early_stop=True),
-    DecodeSpec(16, 4, "entropy", 0.0, 0.1, 0.95, early_stop=False),
-    DecodeSpec(16, 4, "entropy", 0.6, 0.1, 0.95, early_stop=False),
-    DecodeSpec(16, 4, "entropy", 0.6, 0.5, 0.5, early_stop=True),
-    DecodeSpec(16, 4, "entropy", 0.6, 1.0, 1.0, early_stop=True),
-    DecodeSpec(16, 4, "entropy", 1.2, 0.0, 0.0, early_stop=True),
-    DecodeSpec(16, 2, "entropy", math.inf, 0.5, 0.95, early_stop=False),
+    DecodeSpec(16, 4, "entropy", 0.0, 0.1, early_stop=False),
+    DecodeSpec(16, 4, "entropy", 0.6, 0.1, early_stop=False, mask_in_entropy=False),
+    DecodeSpec(16, 4, "entropy", 0.6, 0.5, early_stop=True),
+    DecodeSpec(16, 4, "entropy", 0.6, 1.0, early_stop=True),
+    DecodeSpec(16, 4, "entropy", 1.2, 0.0, early_stop=True, mask_in_entropy=False),
+    DecodeSpec(16, 2, "entropy", math.inf, 0.5, early_stop=False),
 ]
 
 
@@ -150,16 +155,86 @@ def test_multi_block_by_hand():
         < float(entropy(torch.tensor([row(2, unsure)]).double()))
     )
     model = TableModel([row(2, m) for m in margins])
-    (out,) = decode(model, [[2]], DecodeSpec(6, 2, "entropy", 0.5, 0.5, 1.0))
+    (out,) = decode(model, [[2]], DecodeSpec(6, 2, "entropy", 0.5, 0.5, mask_in_entropy=False))
     # 1: block 0 alone gives position 0. 2: that is half, block 1 joins and gives 2; block 0 is forced to 1.
     # 3: block 1 is half done, block 2 joins and gives 4 and 5; block 1, now first unfinished, is forced to 3.
     assert out.revealed_at == [1, 2, 2, 3, 3, 3]
     assert out.forwards == 3
 
 
+def test_where_nothing_passes_the_lowest_of_all_blocks_and_that_of_the_first_are_revealed():
+    """Nothing is below the threshold; two blocks are open from the start, the surest position is in the second."""
+    model = TableModel([row(2, 1.0), row(3, 1.5), row(4, 3.0), row(5, 2.0)])
+    (out,) = decode(model, [[2]], DecodeSpec(4, 2, "entropy", 0.01, 0.0))
+    # 1: position 2 is the lowest of both blocks; block 0 got nothing, so 1 is forced, too. 2: of 0 and 3, 3 is lower.
+    assert out.revealed_at == [2, 1, 1, 2]
+    # where one passes, the lowest of all is not revealed on top: it passed itself, or it is no lower
+    sure = TableModel([row(2, 1.0), row(3, 1.5), row(4, 9.0), row(5, 2.0)])
+    (out,) = decode(sure, [[2]], DecodeSpec(4, 2, "entropy", 0.1, 0.0))
+    assert out.revealed_at == [2, 1, 1, 2]
+    # and where the lowest of all is in the first block, as in forward 1 here, nothing is forced
+    first = TableModel([row(2, 3.0), row(3, 1.5), row(4, 2.0), row(5, 1.0)])
+    (out,) = decode(first, [[2]], DecodeSpec(4, 2, "entropy", 0.01, 0.0))
+    assert out.revealed_at == [1, 2, 2, 3]
+
+
+def test_the_mask_token_counts_in_the_entropy_unless_told_otherwise():
+    """A row that would put a mask there is unsure with the mask and sure without it."""
+    likes_mask = [0.0, 9.0, 9.0, 0.0, 0.0, 0.0]  # the mask token is 1
+    model = TableModel([likes_mask, likes_mask])
+    with_mask, without = (
+        decode(model, [[3]], DecodeSpec(2, 2, "entropy", 0.5, mask_in_entropy=counts))[0]
+        for counts in (True, False)
+    )
+    assert (with_mask.revealed_at, without.revealed_at) == ([1, 2], [1, 1])
+    assert with_mask.tokens == without.tokens == [2, 2]
+
+
+@given(decoded=st.floats(0, 1), seed=st.integers(0, 9), threshold=st.sampled_from([0.05, 0.6, 1.5]))
+@settings(max_examples=15, deadline=None)
+def test_the_threshold_of_full_activation_decides_nothing(decoded, seed, threshold):
+    model, spec = FormulaModel(seed), DecodeSpec(16, 4, "entropy", threshold, 0.25)
+    trace = naive_decode(model, [2, 3], spec, decoded_threshold=decoded)
+    assert_equal(decode(model, [[2, 3]], spec)[0], trace)
+
+
+SHIPPED = Path(__file__).parents[3] / "assets" / "tiny-llada"
+EVERY_SETTING = [
+    DecodeSpec(16, block, method, threshold, add, early_stop, mask)
+    for method, thresholds in (("token_by_token", [0.0]), ("entropy", [0.0, 0.2, 1.0]))
+    for threshold in thresholds
+    for block in (4, 8)
+    for add in ((1.0,) if method == "token_by_token" else (0.0, 0.1, 1.0))
+    for early_stop in (True, False)
+    for mask in ((True,) if method == "token_by_token" else (True, False))
+]
+
+
+@pytest.mark.parametrize("spec", EVERY_SETTING, ids=str)
+def test_equals_the_plain_loops_on_the_shipped_model(shipped, spec):
+    model, prompts = shipped
+    for prompt, decoded in zip(prompts, decode(model, prompts, spec), strict=True):
+        assert_equal(decoded, naive_decode(model, prompt, spec))
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The model of assets/ and two prompts of different length, three steps each."""
+    config = ModelConfig(path=str(SHIPPED))
+    source = SourceConfig(
+        name="arithmetic",
+        source="arithmetic",
+        count=2,
+        split="heldout",
+        options={"min_steps": 3, "max_steps": 3},
+    )
+    tokenizer = load_tokenizer(config)
+    return load_model(config, "cpu"), [student_prompt(tokenizer, problem) for problem in load_source(source)]
+
+
 def test_threshold_is_strict_and_zero_means_one_at_a_time():
     exact = row(2, 2.0)
-    bound = float(entropy(torch.tensor([[*exact[:1], -torch.inf, *exact[2:]]]).double()))
+    bound = float(entropy(torch.tensor([exact]).double()))
     model = TableModel([exact] * 4)
     assert decode(model, [[2]], DecodeSpec(4, 4, "entropy", bound))[0].forwards == 4
     assert decode(model, [[2]], DecodeSpec(4, 4, "entropy", math.nextafter(bound, 9)))[0].forwards == 1
@@ -201,14 +276,14 @@ def test_end_of_text_in_the_last_position_is_no_early_stop():
     block=st.sampled_from([2, 4, 8, 16]),
     threshold=st.floats(0, 3),
     add=st.floats(0, 1),
-    decoded=st.floats(0, 1),
+    mask=st.booleans(),
     method=st.sampled_from(["token_by_token", "entropy"]),
     early=st.booleans(),
 )
 @settings(max_examples=25, deadline=None)
-def test_invariants(seed, block, threshold, add, decoded, method, early):
+def test_invariants(seed, block, threshold, add, mask, method, early):
     model = FormulaModel(seed, eos_bonus=1.0)
-    spec = DecodeSpec(16, block, method, threshold, add, decoded, early)
+    spec = DecodeSpec(16, block, method, threshold, add, early, mask)
     for out in decode(model, prompts_of(4, seed=seed), spec, batch_size=3):
         assert model.mask_token_id not in out.tokens
         assert 1 <= out.forwards <= out.revealed <= 16
@@ -221,7 +296,7 @@ def test_invariants(seed, block, threshold, add, decoded, method, early):
 
 def test_thresholds_of_one_decode_the_blocks_one_after_the_other():
     model = FormulaModel(2)
-    for out in decode(model, prompts_of(6), DecodeSpec(16, 4, "entropy", 0.8, 1.0, 1.0, False)):
+    for out in decode(model, prompts_of(6), DecodeSpec(16, 4, "entropy", 0.8, 1.0, False)):
         last = [max(out.revealed_at[b : b + 4]) for b in range(0, 16, 4)]
         first = [min(out.revealed_at[b : b + 4]) for b in range(0, 16, 4)]
         assert all(after == before + 1 for before, after in zip(last, first[1:], strict=False))
@@ -229,7 +304,7 @@ def test_thresholds_of_one_decode_the_blocks_one_after_the_other():
 
 def test_forwards_are_those_the_model_served():
     model = FormulaModel(3, eos_bonus=2.0)
-    outs = decode(model, [[2, 3]] * 3 + [[4, 5]] * 2 + [[6]], DecodeSpec(16, 4, "entropy", 0.6, 0.5, 0.95))
+    outs = decode(model, [[2, 3]] * 3 + [[4, 5]] * 2 + [[6]], DecodeSpec(16, 4, "entropy", 0.6, 0.5))
     assert model.rows == sum(o.forwards for o in outs)  # finished samples left their batch
     assert all(o.wall_s > 0 for o in outs)
 

@@ -55,7 +55,7 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
     made = get_model("tad").create_from_arg_string(
         f"pretrained={tiny_checkpoint},response_length=8,block_length=4,threshold=0.7", extra
     )
-    assert made.spec == DecodeSpec(8, 4, "entropy", 0.7, block_add_threshold=0.1, decoded_threshold=0.95)
+    assert made.spec == DecodeSpec(8, 4, "entropy", 0.7, block_add_threshold=0.1)
     assert made.generator.batch_size == 2
     single = get_model("tad").create_from_arg_string(f"pretrained={tiny_checkpoint},batch_size=1", extra)
     assert (single.spec.method, single.spec.response_length, single.spec.block_length) == (

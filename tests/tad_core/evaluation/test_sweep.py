@@ -70,7 +70,7 @@ def test_ways(config):
         ("entropy", 7.2),
     ]
     assert {(s.response_length, s.block_length, s.early_stop) for s in specs} == {(16, 8, True)}
-    assert (specs[1].block_add_threshold, specs[1].decoded_threshold) == (0.1, 0.95)
+    assert (specs[1].block_add_threshold, specs[1].mask_in_entropy) == (0.1, True)
 
 
 def test_a_sweep_by_both_engines(config, tasks, generator, monkeypatch):
