@@ -278,7 +278,7 @@ def decode(setup: Setup) -> dict[str, Any]:
     tokenizer = load_tokenizer(setup.at("export"))
     prompts = [student_prompt(tokenizer, p) for p in load_source(config.evaluate.tasks[0])]
     length, block = config.rollout.response_length, config.rollout.block_length
-    spec = DecodeSpec(length, block, "entropy", 0.5, 0.1, 0.95, early_stop=False)
+    spec = DecodeSpec(length, block, "entropy", 0.5, 0.1, early_stop=False)
     with timed() as decoding:
         decoded = run(model, prompts, spec)
     ids = torch.tensor([prompts[0]], device=model.device)

@@ -12,37 +12,30 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from uuid import uuid4
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
 from tad_core.artifacts.durable import sync
 from tad_core.checkpoint import FAMILIES, HUB_ID, INDEX, check_model, local_folder
 from tad_core.config import ModelConfig
 from tad_core.errors import ArtifactError, ConfigError, ModelError
 from tad_core.models.loading import build, check_weights, resolve_device, weight_files
+from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, read_adapter
 
 DType = Literal["float32", "bfloat16", "float16"]
 #: Shards as large as the hub's usual ones.
 MAX_SHARD_BYTES = 5_000_000_000
 CARD = "README.md"
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 #: What else of the base goes along; weights, code and card do not.
 _COPIED = (
     "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "merges.txt", "*.jinja", "LICENSE*",
 )  # fmt: skip
-#: Fields of an adapter that change what merging means, with the only values that are merged here.
-_PLAIN_LORA = {
-    "peft_type": "LORA", "bias": "none", "use_dora": False, "use_rslora": False, "fan_in_fan_out": False,
-    "rank_pattern": {}, "alpha_pattern": {}, "modules_to_save": None, "lora_bias": False,
-}  # fmt: skip
-
 OnTensor = Callable[[int, int], None]
 
 
@@ -88,7 +81,7 @@ def export_merged(
         for file, members in shards.items():
             tensors = {}
             for name in members:
-                tensors[name] = merge(name, where_is[name].get_tensor(name), getattr(torch, dtype))
+                tensors[name] = merge(name, where_is[name].get_tensor(name), getattr(torch, dtype)).cpu()
                 done += 1
                 on_tensor(done, len(names))
             save_file(tensors, part / file, metadata={"format": "pt"})
@@ -117,53 +110,6 @@ def export_adapter(base: ModelConfig, adapter: Path, out: Path, card: str) -> Pa
         _write_json(part / ADAPTER_CONFIG, settings)
         (part / CARD).write_text(card, encoding="utf-8")
     return out
-
-
-def read_adapter(folder: Path) -> dict[str, Any]:
-    """The settings of an adapter that can be merged.
-
-    Raises:
-        ModelError: it is none, or it needs more than adding a product of two matrices.
-    """
-    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
-        if not (folder / name).is_file():
-            raise ModelError(f"adapter: {folder} has no {name}; it is not an adapter")
-    settings = cast(dict[str, Any], json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")))
-    for name, plain in _PLAIN_LORA.items():
-        if (settings.get(name, plain) or None) != (plain or None):
-            raise ModelError(
-                f"adapter: {folder} has {name} {settings[name]!r}; only plain LoRA is merged here ({name} {plain!r})"
-            )
-    return settings
-
-
-class Merge:
-    """``W + alpha / r * B A`` in float32, for the weights that have an adapter; the others as they are."""
-
-    def __init__(self, adapter: Path, device: torch.device) -> None:
-        settings = read_adapter(adapter)
-        self._scale = settings["lora_alpha"] / settings["r"]
-        self._device = device
-        self._pairs: dict[str, dict[str, Tensor]] = {}
-        for name, value in load_file(adapter / ADAPTER_WEIGHTS).items():
-            module, kind, _ = name.removeprefix("base_model.model.").rsplit(".", 2)
-            self._pairs.setdefault(f"{module}.weight", {})[kind] = value
-        for name, pair in self._pairs.items():
-            if pair.keys() != {"lora_A", "lora_B"}:
-                raise ModelError(f"adapter: {adapter} is damaged: {name} has {', '.join(sorted(pair))}")
-
-    @property
-    def keys(self) -> set[str]:
-        """Keys of the base that are changed."""
-        return set(self._pairs)
-
-    def __call__(self, name: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        """The tensor to write under ``name``."""
-        if name not in self._pairs:
-            return weight.to(dtype)
-        a, b = (self._pairs[name][kind].to(self._device, torch.float32) for kind in ("lora_A", "lora_B"))
-        merged = weight.to(self._device, torch.float32) + (b @ a) * self._scale
-        return cast(Tensor, merged.to(dtype).cpu())
 
 
 def push(folder: Path, repo: str, private: bool = True) -> str:

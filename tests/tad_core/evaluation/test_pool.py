@@ -25,7 +25,7 @@ from tad_core.evaluation.pool import GpuPool
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, save_adapter
 
-SPEC = DecodeSpec(8, 4, "entropy", 2.0, 0.5, 0.95)
+SPEC = DecodeSpec(8, 4, "entropy", 2.0, 0.5)
 #: Ten prompts of lengths 1 to 4, longest first once they are planned.
 PROMPTS = [[10 + i] * (1 + i % 4) for i in range(10)]
 
@@ -252,7 +252,7 @@ def test_real_gpus_give_bit_for_bit_what_one_gives(tiny_checkpoint: Path, dtype:
     ):
         assert shared.workers == torch.cuda.device_count() and not isinstance(alone.model, GpuPool)
         prompts = [[5 + (i * k) % 90 for k in range(1, 4 + i % 9)] for i in range(40)]
-        for spec in (DecodeSpec(16, 8), DecodeSpec(16, 8, "entropy", 2.0, 0.5, 0.95)):
+        for spec in (DecodeSpec(16, 8), DecodeSpec(16, 8, "entropy", 2.0, 0.5)):
             assert shared.decode(prompts, spec) == alone.decode(prompts, spec)
 
 

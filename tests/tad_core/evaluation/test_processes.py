@@ -16,7 +16,7 @@ from tad_core.errors import DataError, OutOfMemoryError, SubprocessError
 from tad_core.evaluation.processes import decode_forked, worker_count
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 
-SPEC = DecodeSpec(16, 8, "entropy", 2.0, 0.5, 0.95)
+SPEC = DecodeSpec(16, 8, "entropy", 2.0, 0.5)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from tad_core import checkpoint
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.errors import ArtifactError, ConfigError, ModelError
+from tad_core.evaluation.generate import load_for_inference
 from tad_core.models import export as exporting
 from tad_core.models.base import DiffusionLM
 from tad_core.models.card import Facts, model_card
@@ -30,7 +31,7 @@ from tests.tad_core.models import hub
 
 COMMIT = "08b83a6feb34df1a6011b80c3c00c7563e963b07"
 PROMPTS = [[2, 30, 41, 52], [2, 9, 10, 11, 12, 60], [2, 77]]
-SPEC = DecodeSpec(16, 8, "entropy", 1.0, 0.5, 0.95, early_stop=False)
+SPEC = DecodeSpec(16, 8, "entropy", 1.0, 0.5, early_stop=False)
 
 
 @pytest.fixture(params=["tiny_checkpoint", "tiny_dream_checkpoint"])
@@ -120,6 +121,11 @@ def test_a_bfloat16_base_is_merged_in_float32_and_rounded_once(
     assert {w.dtype for w in written.values()} == {torch.bfloat16}
     a_name = min(name for name in lora if "lora_A" in name)
     name = a_name.removeprefix("base_model.model.").replace("lora_A.", "")
+    evaluated = load_for_inference(
+        base, adapter
+    ).state_dict()  # what was measured is what is exported, to the bit
+    assert written.keys() == evaluated.keys()
+    assert all(torch.equal(value, evaluated[key]) for key, value in written.items())
     delta = 2 * lora[a_name.replace("lora_A", "lora_B")] @ lora[a_name]  # alpha / r is 8 / 4
     assert torch.equal(written[name], (weights[name].float() + delta).bfloat16())
     exported = json.loads((out / "config.json").read_text())

@@ -106,7 +106,7 @@ def test_what_it_distilled_is_exported_and_decodes_the_same(
     assert isinstance(exported, DreamModel)
     adapter = outcome.distilled["quality"].local_folder("adapter")
     together = base_of(load_adapter(load_model(config.model), adapter))
-    prompts, spec = [[2, 9, 30, 31], [2, 40]], DecodeSpec(16, 8, "entropy", 0.5, 0.1, 0.95)
+    prompts, spec = [[2, 9, 30, 31], [2, 40]], DecodeSpec(16, 8, "entropy", 0.5, 0.1)
     found, wanted = decode(exported, prompts, spec), decode(together, prompts, spec)
     assert [replace(d, wall_s=0) for d in found] == [replace(d, wall_s=0) for d in wanted]
     ids = torch.tensor([prompts[0]])
