@@ -17,7 +17,7 @@ def distill(
     work: Work, mode: Mode, collection: ArtifactRef, filtered: ArtifactRef, windows: ArtifactRef | None
 ) -> ArtifactRef:
     """One trained adapter: ``quality``, ``speed`` or ``sft``."""
-    fingerprint = stage.key(work.config, mode, collection, filtered, windows)
+    fingerprint = stage.key_in(work.store, work.config, mode, collection, filtered, windows)
     key = cache_key(work.store, stage.STAGE, fingerprint, [collection, filtered], mode)
     run = _distill.with_options(refresh_cache=work.forced(stage.STAGE))
     return run(work, key, mode, collection, filtered, windows)

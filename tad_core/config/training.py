@@ -53,7 +53,9 @@ class DistillConfig(Strict):
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     global_batch_size: int = Field(256, ge=1, description="States per optimizer step over all devices.")
-    micro_batch_size: int = Field(4, ge=1, description="States per forward on one device.")
+    micro_batch_size: int = Field(
+        4, ge=1, description="States per forward on one device.", json_schema_extra=RUNTIME
+    )
     seed: int = Field(42, ge=0, description="Order of states, adapter initialisation, dropout.")
     lora: LoraConfig = Field(LoraConfig(), description="Adapter shape.")
     bf16: bool = Field(True, description="bfloat16 autocast.")

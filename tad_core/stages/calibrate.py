@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.artifacts.components import component_fields
 from tad_core.config import CalibrateConfig, TADConfig, dump_config
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, Progress, silent
@@ -24,7 +25,11 @@ WindowMode = Literal["quality", "speed"]
 
 def key(config: TADConfig, collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> str:
     """Fingerprint of the curve and its windows; the model is part of the collection's."""
-    fields = {"calibrate": config.calibrate.identity(), "dtype": config.model.dtype}
+    fields = {
+        "calibrate": config.calibrate.identity(),
+        "dtype": config.model.dtype,
+        **component_fields(STAGE),
+    }
     return fingerprint(STAGE, STAGE_VERSION, fields, [collection_ref.fingerprint, filtered_ref.fingerprint])
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
+from tad_core.artifacts.components import component_fields
 from tad_core.config import Condition, TADConfig, parse_config
 from tad_core.data.problem import Problem
 from tad_core.errors import DataError
@@ -112,6 +113,7 @@ def _plan(text: str, model: str, _: str) -> CollectionPlan:
         "rollout": config.rollout.identity(),
         "dtype": config.model.dtype,
         "model": model,
+        **component_fields(STAGE),
         # JSON first: a problem's meta may hold anything a source likes, tuples too.
         "problems": fingerprint(
             "problems", 1, {"all": json.loads(json.dumps([p.as_dict() for p in problems]))}, []

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.artifacts.components import component_fields
 from tad_core.config import TADConfig, dump_config
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.calibrate import read_windows
 from tad_core.stages.kept import kept_files
+from tad_core.training.command import half_precision
 from tad_core.training.launch import launch
 from tad_core.training.spec import TrainingSpec
 
 STAGE = "distill"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 FILES = ("losses.jsonl", "summary.json")
 ADAPTER = "adapter"
-#: How references are made responses: 2 ends them as the family ends its turn, 1 with end-of-text alone.
-REFERENCES_VERSION = 2
 
 Mode = Literal["quality", "speed", "sft"]
 OnLine = Callable[[str], None]
@@ -42,6 +42,42 @@ def key(
     windows_ref: ArtifactRef | None,
 ) -> str:
     """Fingerprint of an adapter: settings, data and the window's value, whatever it was read from."""
+    fields = _fields(config, mode, windows_ref)
+    split, halves = config.distill.processes * config.distill.nodes, half_precision(config.distill)
+    if config.distill.lora.dropout > 0 and split > 1:
+        fields["processes"] = split  # dropout is drawn by step and device
+    if halves is not None:
+        fields["adapter_dtype"] = halves  # DeepSpeed holds the adapters themselves in it
+    how = "sft" if mode == "sft" else config.distill.teacher_prompt
+    fields |= component_fields({"sft": "distill sft", "system": "distill system"}.get(how, "distill"))
+    return _mark(STAGE_VERSION, fields, mode, collection_ref, filtered_ref)
+
+
+def key_in(
+    store: Store,
+    config: TADConfig,
+    mode: Mode,
+    collection_ref: ArtifactRef,
+    filtered_ref: ArtifactRef,
+    windows_ref: ArtifactRef | None,
+) -> str:
+    """The key under which the adapter is in this store, or will be.
+
+    Version 1 had ``micro_batch_size`` in it, which changes the speed alone, and not what the key says now of processes
+    and dtype. An adapter finished then is taken as it is. Not one of ``sft``, whose references ended otherwise.
+    """
+    new = key(config, mode, collection_ref, filtered_ref, windows_ref)
+    if mode == "sft":
+        return new
+    fields = _fields(config, mode, windows_ref)
+    fields["distill"]["micro_batch_size"] = config.distill.micro_batch_size
+    old = _mark(1, fields, mode, collection_ref, filtered_ref)
+    inputs = _inputs(mode, collection_ref, filtered_ref)
+    found_old = store.find(STAGE, new, inputs) is None and store.find(STAGE, old, inputs) is not None
+    return old if found_old else new
+
+
+def _fields(config: TADConfig, mode: Mode, windows_ref: ArtifactRef | None) -> dict[str, Any]:
     settings = config.distill.identity()
     settings["objective"] = _objective(config, mode)
     fields: dict[str, Any] = {"mode": mode, "distill": settings, "dtype": config.model.dtype}
@@ -49,12 +85,16 @@ def key(
         for name in _TAD_ONLY:
             settings.pop(name, None)
         fields["response_length"] = config.rollout.response_length
-        fields["references"] = REFERENCES_VERSION
     else:
         fields["window"] = window_of(config, mode, windows_ref)
-    return fingerprint(
-        STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in _inputs(mode, collection_ref, filtered_ref)]
-    )
+    return fields
+
+
+def _mark(
+    version: int, fields: dict[str, Any], mode: Mode, collection: ArtifactRef, filtered: ArtifactRef
+) -> str:
+    inputs = [ref.fingerprint for ref in _inputs(mode, collection, filtered)]
+    return fingerprint(STAGE, version, fields, inputs)
 
 
 def distill(
@@ -80,8 +120,10 @@ def distill(
     """
     mark = key(config, mode, collection_ref, filtered_ref, windows_ref)
     inputs = _inputs(mode, collection_ref, filtered_ref)
-    if not force and (found := store.find(STAGE, mark, inputs)):
-        return found
+    if not force:
+        there = key_in(store, config, mode, collection_ref, filtered_ref, windows_ref)
+        if found := store.find(STAGE, there, inputs):
+            return found
     work = store.scratch(STAGE, mark)
     if force:
         shutil.rmtree(work)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.artifacts.components import component_fields
 from tad_core.config import TADConfig, dump_config
 from tad_core.data.problem import Problem
 from tad_core.errors import ConfigError, DataError
@@ -18,7 +19,7 @@ from tad_core.progress import OnProgress, silent
 from tad_core.settings import CONFIG_NAME
 
 STAGE = "evaluate"
-STAGE_VERSION = 2
+STAGE_VERSION = 1
 RESULTS, POINTS, EXAMPLE = "results.parquet", "points.json", "example.json"
 ADAPTER = "adapter"
 
@@ -182,6 +183,7 @@ def _fields(
         "response_length": config.rollout.response_length,
         "verify": config.filter.identity(),
         "problems": fingerprint("problems", 1, problems, []),
+        **component_fields(STAGE),
     }
 
 

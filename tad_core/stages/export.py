@@ -86,7 +86,7 @@ def _find(config: TADConfig, mode: Mode, store: Store) -> tuple[ArtifactRef, dic
         mark = calibrate_stage.key(config, collection, filtered)
         if (windows := store.find(calibrate_stage.STAGE, mark, [collection, filtered])) is None:
             raise _missing("calibrate", mode)
-    mark = distill_stage.key(config, mode, collection, filtered, windows)
+    mark = distill_stage.key_in(store, config, mode, collection, filtered, windows)
     inputs = [collection] if mode == "sft" else [collection, filtered]
     adapter = store.find(distill_stage.STAGE, mark, inputs)
     if adapter is None:

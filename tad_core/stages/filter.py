@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
+from tad_core.artifacts.components import component_fields
 from tad_core.config import TADConfig, dump_config
 from tad_core.data.problem import Problem
 from tad_core.data.responses import cut_at_end
@@ -27,7 +28,7 @@ from tad_core.verify import Judgement, Verdict, Verifier
 from tad_core.verify.verdict import NO_PROGRAMS
 
 STAGE = "filter"
-STAGE_VERSION = 3
+STAGE_VERSION = 2
 SUMMARY_NAME = "summary.json"
 PASSED = str(Verdict.PASSED)
 
@@ -50,7 +51,8 @@ class Plan(Fingerprinted, Protocol):
 
 def key(config: TADConfig, collection: Fingerprinted) -> str:
     """Fingerprint of the verdicts: the verifier's settings and the trajectories judged."""
-    return fingerprint(STAGE, STAGE_VERSION, {"filter": config.filter.identity()}, [collection.fingerprint])
+    fields = {"filter": config.filter.identity(), **component_fields(STAGE)}
+    return fingerprint(STAGE, STAGE_VERSION, fields, [collection.fingerprint])
 
 
 def filter_shard(

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.artifacts.components import component_fields
 from tad_core.config import TADConfig, dump_config, parse_config
 from tad_core.errors import ConfigError
 from tad_core.evaluation.bootstrap import bootstrap_aup
@@ -131,6 +132,7 @@ def _fields(config: TADConfig, seeds: Sequence[int], runs: Sequence[Evaluated]) 
         "aup_alpha": evaluate.aup_alpha,
         "bootstrap": evaluate.bootstrap,
         "runs": [{model: ref.fingerprint for model, ref in run.items()} for run in runs],
+        **component_fields(STAGE),
     }
 
 

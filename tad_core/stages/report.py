@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Manifest, Store, fingerprint, read_manifest
+from tad_core.artifacts.components import component_fields
 from tad_core.config import TADConfig, dump_config
 from tad_core.data.selection import left_out_rows
 from tad_core.evaluation.records import Record, read_records
@@ -38,7 +39,8 @@ def key(
 ) -> str:
     """Fingerprint of a report: the settings it prints and everything it is made from."""
     inputs = _inputs(collection, filtered, windows, distilled, evaluated)
-    return fingerprint(STAGE, STAGE_VERSION, config.identity(), [ref.fingerprint for ref in inputs])
+    fields = {**config.identity(), **component_fields(STAGE)}
+    return fingerprint(STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in inputs])
 
 
 def report(

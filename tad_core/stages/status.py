@@ -94,7 +94,7 @@ def _look_at_adapters(
     adapters: dict[str, ArtifactRef] = {}
     for mode in trained_models(config):
         try:
-            fingerprint = distill_stage.key(config, mode, collected, kept, windows)
+            fingerprint = distill_stage.key_in(look.store, config, mode, collected, kept, windows)
         except ConfigError:
             # Without a calibration only a fixed window is known.
             look.waits("distill", mode, "waits for calibrate")
@@ -109,7 +109,7 @@ class _Look:
     """Looks at artifacts and notes how it found them."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self.seen: list[StageStatus] = []
 
     def at(
@@ -121,14 +121,14 @@ class _Look:
         manifest_name: str = MANIFEST_NAME,
     ) -> ArtifactRef | None:
         """One artifact; returned if it is whole and made from these inputs."""
-        url = self._store.url(stage, fingerprint)
+        url = self.store.url(stage, fingerprint)
         real = [ref for ref in inputs if ref is not None]
         is_shard = manifest_name != MANIFEST_NAME
-        ref = self._store.find(stage, fingerprint, real, manifest_name) if len(real) == len(inputs) else None
+        ref = self.store.find(stage, fingerprint, real, manifest_name) if len(real) == len(inputs) else None
         if ref is not None:
             self.seen.append(StageStatus(stage, name, "done", url=url, is_shard=is_shard))
             return ref
-        state, why = self._store.state(stage, fingerprint, manifest_name)
+        state, why = self.store.state(stage, fingerprint, manifest_name)
         if state == "done":
             state, why = "missing", "what it was made from is missing or has changed"
         self.seen.append(StageStatus(stage, name, cast(State, state), why, url, is_shard))

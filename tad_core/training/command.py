@@ -126,6 +126,23 @@ def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
+def half_precision(config: DistillConfig) -> str | None:
+    """The dtype in which DeepSpeed holds the adapters: ``bfloat16``, ``float16``, or None for float32 or without it.
+
+    A file that cannot be read counts as none; ``check_settings`` refuses it before any work.
+    """
+    if config.deepspeed is None:
+        return None
+    try:
+        found = json.loads(Path(config.deepspeed).read_text(encoding="utf-8"))
+        enabled = {name: found.get(name, {}).get("enabled", False) for name in ("bf16", "fp16")}
+    except (OSError, ValueError, AttributeError):
+        return None
+    if enabled["bf16"] is True or (enabled["bf16"] == "auto" and config.bf16):
+        return "bfloat16"
+    return "float16" if enabled["fp16"] is True else None
+
+
 def _check_deepspeed(config: DistillConfig) -> None:
     path = Path(str(config.deepspeed))
     where = f"distill.deepspeed: {path}"

@@ -1,0 +1,57 @@
+"""Versions of what several stages share: a component that gives other output makes every key that depends on it new.
+
+A stage's own ``STAGE_VERSION`` speaks for what the stage alone does. What it shares with others has its version here,
+and ``component_fields`` says which of them enter the key of a stage. Version 1 enters nothing: it is what there was
+before the component had a number, so that artifacts made then stay good.
+
+``tests/tad_core/test_components.py`` holds the output of each component, and fails when one changes while its version
+does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Component = Literal[
+    "prompts", "responses", "references", "rollout", "decoder", "verifier", "records", "scores"
+]
+
+VERSIONS: dict[Component, int] = {
+    # the text and the tokens of every prompt: student's, privileged, system turn, benchmarks'
+    "prompts": 1,
+    # what of a response is its text: 2 cuts at the end of a turn too
+    "responses": 2,
+    # references as responses: 2 ends them as the family ends its turn
+    "references": 2,
+    # the teacher's reveals and their noise
+    "rollout": 1,
+    # token by token and entropy multi-block: 2 reveals the lowest of all blocks where nothing passes, and counts the
+    # mask token in the entropy
+    "decoder": 2,
+    # the verdict on an answer: 2 reads mathematics without a lossy normalisation, and more kinds of tests
+    "verifier": 2,
+    # the columns and figures of an evaluation
+    "records": 1,
+    # AUP, intervals, comparisons
+    "scores": 1,
+}
+
+USED: dict[str, tuple[Component, ...]] = {
+    # The text in a trajectory is cut when it is judged, so that a new cut does not cost a collection.
+    "collect": ("prompts", "rollout"),
+    "filter": ("responses", "verifier"),
+    "calibrate": ("responses",),
+    "distill": (),
+    "distill system": ("prompts",),
+    "distill sft": ("prompts", "references"),
+    "evaluate": ("prompts", "responses", "decoder", "verifier", "records"),
+    "report": ("scores",),
+    "replicate": ("scores",),
+}
+"""Components of each key. ``distill sft`` fine-tunes on references; the teacher of ``distill system`` reads them."""
+
+
+def component_fields(stage: str) -> dict[str, Any]:
+    """What the components add to the fields of a stage's fingerprint: nothing while all are at version 1."""
+    raised = {name: VERSIONS[name] for name in USED[stage] if VERSIONS[name] > 1}
+    return {"components": raised} if raised else {}

@@ -1,0 +1,185 @@
+"""What each component gives on fixed input, in discrete numbers and text that no machine rounds otherwise.
+
+python -m tests.tad_core.golden.outputs      # writes outputs.json anew, after a version was raised
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tad_core.artifacts.components import VERSIONS, Component
+from tad_core.data.problem import Problem
+from tad_core.data.prompts import student_prompt, teacher_prompt, training_teacher_prompt
+from tad_core.data.responses import closed_response, cut_at_end, end_ids, response_text, text_length
+from tad_core.data.tokenizer import build_tokenizer
+from tad_core.decoding import DecodeSpec, decode
+from tad_core.evaluation.aup import aup
+from tad_core.evaluation.bootstrap import bootstrap_aup
+from tad_core.evaluation.records import RESULT_SCHEMA, Record, points
+from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
+from tad_core.verify import Verifier
+from tests.tad_core.data import chat_tokenizers
+from tests.tad_core.decoding.naive_decoder import FormulaModel
+
+HERE = Path(__file__).parent
+STORED = HERE / "outputs.json"
+BENCHMARKS = Path(__file__).parents[3] / "tad_core" / "evaluation" / "benchmarks"
+
+MATH = Problem("m/0", "toy", "math", "What is 2 + 4?", "2 + 4 = 6\n#### 6", "6")
+CODE = Problem(
+    "c/0",
+    "toy",
+    "code",
+    "Write f that adds one.",
+    "def f(x):\n    return x + 1",
+    tests="def test_f():\n    assert f(1) == 2",
+)
+
+#: reference, then answers to it
+ANSWERS = {
+    "6": ["6", "6.0", "12/2", "7", "", "six", "5 or 6", "6 apples", "x = 6"],
+    "1/2": [r"\frac12", "0.5", "0.50", r"50\%", "2/4", "0.51"],
+    "(1, 2]": ["(1,2]", "[1,2)", r"1 < x \le 2"],
+    "x^2-1": ["(x-1)(x+1)", "(x+1)^2-2x-2", "x^2+1"],
+    r"\sqrt{2}": [r"\frac{2}{\sqrt2}", "1.41421356", "2^{1/2}"],
+    r"\{1,2,3\}": ["3,2,1", "1,2", r"\{3, 1, 2\}"],
+    r"\text{Tuesday}": ["tuesday", r"\text{Monday}"],
+}
+WHOLE = ["The answer is 6.", "#### 6", r"so \boxed{6} and \boxed{7}", r"\boxed{6", "2 + 4 = 6\n6"]
+PROGRAMS = [
+    "def f(x):\n    return x + 1",
+    "Here it is:\n```python\ndef f(x):\n    return x + 2\n```",
+    "def f(x):\n    return (",
+    "def f(x):\n    raise SystemExit",
+    "def g(x):\n    return x",
+    "no program at all",
+]
+
+
+def prompts() -> Any:
+    texts = [MATH.question, MATH.reference, CODE.question, CODE.reference, "Question: Answer: Reference"]
+    out: dict[str, Any] = {}
+    for family, tokenizer in (
+        ("llada", chat_tokenizers.llada(texts)),
+        ("dream", chat_tokenizers.dream(texts)),
+    ):
+        for problem in (MATH, CODE):
+            out[f"{family} {problem.kind}"] = {
+                "student": _shown(tokenizer, student_prompt(tokenizer, problem)),
+                "privileged": _shown(tokenizer, teacher_prompt(tokenizer, problem, "privileged")),
+                "system": _shown(tokenizer, training_teacher_prompt(tokenizer, problem, family)),  # type: ignore[arg-type]
+            }
+    files = sorted(BENCHMARKS.glob("*.yaml"))
+    return out | {f.name: hashlib.sha256(f.read_bytes()).hexdigest()[:16] for f in files}
+
+
+def _shown(tokenizer: Any, ids: list[int]) -> str:
+    return " ".join(tokenizer.convert_ids_to_tokens(ids)).replace("\n", "\\n")
+
+
+def responses() -> Any:
+    tokenizer = build_tokenizer()
+    ends = end_ids(tokenizer)
+    written = ["4 + 2 = 6", "6<|eot_id|><|endoftext|>", "6<|endoftext|>7", "<|eot_id|>6", "6<|im_end|>"]
+    out = []
+    for text in written:
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        out.append([text, text_length(ids, ends), response_text(tokenizer, ids, ends), cut_at_end(text)])
+    return out
+
+
+def references() -> Any:
+    tokenizer = build_tokenizer()
+    return [closed_response(tokenizer, text, 8) for text in ("4 + 2", "4 + 2 = 6", "1 + 1 + 1 + 1 + 1")]
+
+
+def rollouts() -> Any:
+    requests = [
+        RolloutRequest(f"p/{i}", s, [2, 3 + i], t) for i in range(2) for s in range(2) for t in (0.0, 0.7)
+    ]
+    results = rollout(FormulaModel(5, eos_bonus=1.0), requests, RolloutSpec(16, 4, 11, True), 3)
+    return [[r.response_ids, r.revealed_at, r.filled_from, r.forwards] for r in results]
+
+
+def decoder() -> Any:
+    specs = [DecodeSpec(16, 4)] + [
+        DecodeSpec(16, 4, "entropy", threshold, add, mask_in_entropy=mask)
+        for threshold in (0.2, 1.0)
+        for add in (0.1, 1.0)
+        for mask in (True, False)
+    ]
+    model = FormulaModel(4, eos_bonus=1.0)
+    return [[[d.tokens, d.revealed_at, d.forwards] for d in decode(model, [[2], [3, 4]], s)] for s in specs]
+
+
+def verifier() -> Any:
+    asked = [
+        (Problem("m", "toy", "math", "?", "?", ref), said) for ref, all_ in ANSWERS.items() for said in all_
+    ]
+    asked += [(CODE, program) for program in PROGRAMS]
+    with Verifier() as judge:
+        judged = judge.judge([p for p, _ in asked], [said for _, said in asked])
+    return [
+        [p.answer if p.kind == "math" else "program", said, str(j.verdict)]
+        for (p, said), j in zip(asked, judged, strict=True)
+    ]
+
+
+def _records() -> list[Record]:
+    return [
+        Record(
+            task="t", model=model, method=method, threshold=threshold, problem_id=f"p/{i}", correct=(i * step) % 3 > 0,
+            verdict="passed", forwards=16 // step, tokens=16, tokens_text=12, wall_s=0.5, text="x",
+        )
+        for model, step in (("base", 1), ("quality", 4))
+        for method, threshold in (("token_by_token", 0.0), ("entropy", 0.5))
+        for i in range(8)
+    ]  # fmt: skip
+
+
+def records() -> Any:
+    return {"columns": {f.name: str(f.type) for f in RESULT_SCHEMA}, "points": points(_records())}
+
+
+def scores() -> Any:
+    found = bootstrap_aup(_records(), 50)
+    return {
+        "aup": round(aup([(1, 80.0), (3, 78.0), (6, 60.0)], 90.0), 6),
+        "bootstrap": {model: _rounded(asdict(found.aup_of(model))) for model in ("base", "quality")},
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    return round(value, 6) if isinstance(value, float) else value
+
+
+OUTPUTS: dict[Component, Callable[[], Any]] = {
+    "prompts": prompts,
+    "responses": responses,
+    "references": references,
+    "rollout": rollouts,
+    "decoder": decoder,
+    "verifier": verifier,
+    "records": records,
+    "scores": scores,
+}
+
+
+def current(component: Component) -> dict[str, Any]:
+    """Version and output of a component, as JSON has them."""
+    out: dict[str, Any] = json.loads(
+        json.dumps({"version": VERSIONS[component], "output": OUTPUTS[component]()})
+    )
+    return out
+
+
+if __name__ == "__main__":
+    lines = [f"{json.dumps(name)}: {json.dumps(current(name))}" for name in OUTPUTS]
+    STORED.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
