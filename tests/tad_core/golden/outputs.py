@@ -119,8 +119,11 @@ def decoder() -> Any:
 
 def verifier() -> Any:
     asked = [
-        (Problem("m", "toy", "math", "?", "?", ref), said) for ref, all_ in ANSWERS.items() for said in all_
+        (Problem("m", "toy", "math", "?", "?", reference), rf"\boxed{{{said}}}")
+        for reference, answers in ANSWERS.items()
+        for said in answers
     ]
+    asked += [(MATH, said) for said in WHOLE]
     asked += [(CODE, program) for program in PROGRAMS]
     with Verifier() as judge:
         judged = judge.judge([p for p, _ in asked], [said for _, said in asked])
