@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tad_core.artifacts import Store
+from tad_core.artifacts import Store, fingerprint
 from tad_core.calibration import Curve
 from tad_core.config import TADConfig, parse_config
 from tad_core.errors import ConfigError, SubprocessError
@@ -130,13 +130,9 @@ def test_what_enters_the_fingerprint(config, made, windows):
 
     same, window = key(), read_windows(windows)["quality"]
     assert key(distill={"save_steps": 5, "log_steps": 3, "timeout_s": 9.0}) == same
-    hosts = {
-        "processes": 2,
-        "nodes": 2,
-        "micro_batch_size": config.distill.micro_batch_size,
-        "launcher": "torchrun",
-    }
-    batch = {"global_batch_size": 4 * config.distill.micro_batch_size}
+    no_dropout = {"lora": {**config.distill.lora.model_dump(mode="json"), "dropout": 0.0}}
+    hosts = {"processes": 2, "nodes": 2, "micro_batch_size": 1, "launcher": "torchrun"}
+    batch = {"global_batch_size": 4 * config.distill.micro_batch_size, **no_dropout}
     assert key(distill={**hosts, **batch, "compile": True, "report_to": ["wandb"]}) == key(distill=batch)
     assert (
         key(calibrate={"quality_window": window}, windows_ref=None) == same
@@ -153,6 +149,52 @@ def test_what_enters_the_fingerprint(config, made, windows):
     assert len({same, *different}) == 8
     assert key("sft", distill={"near": "soft", "weight_distant": 3.0, "filled_states": "one"}) == key("sft")
     assert key("sft", windows_ref=None) == key("sft")
+
+
+def test_what_only_changes_the_speed_changes_no_key_and_what_changes_the_result_does(
+    config, made, windows, tmp_path
+):
+    _, collection, filtered = made
+
+    def key(**distill):
+        lora = {**config.distill.lora.model_dump(mode="json"), "dropout": distill.pop("dropout", 0.05)}
+        return distill_stage.key(
+            changed(config, distill={"lora": lora, "global_batch_size": 8, **distill}),
+            "quality", collection, filtered, windows,
+        )  # fmt: skip
+
+    several = {"processes": 2, "launcher": "torchrun", "micro_batch_size": 2}
+    assert key(micro_batch_size=8) == key(micro_batch_size=1) == key()
+    assert key(**several) != key()  # dropout is drawn by device
+    assert key(**several, dropout=0.0) == key(dropout=0.0)
+    zero = {name: tmp_path / f"{name}.json" for name in ("half", "auto", "float")}
+    zero["half"].write_text('{"bf16": {"enabled": true}}')
+    zero["auto"].write_text('{"bf16": {"enabled": "auto"}}')
+    zero["float"].write_text('{"zero_optimization": {"stage": 2}}')
+    keys = {name: key(deepspeed=str(path), launcher="deepspeed") for name, path in zero.items()}
+    assert keys["float"] == key() != keys["half"] == keys["auto"]
+
+
+@pytest.mark.parametrize("micro", [1, 2, 4])
+def test_an_adapter_finished_under_the_key_of_version_1_is_found(config, made, windows, micro, tmp_path):
+    """There the key held ``micro_batch_size``, whatever it was."""
+    _, collection, filtered = made
+    store = Store(str(tmp_path))
+    now = changed(config, distill={"micro_batch_size": micro, "global_batch_size": 4})
+    fields = {
+        "mode": "quality",
+        "distill": {**now.distill.identity(), "micro_batch_size": micro},
+        "dtype": now.model.dtype,
+        "window": read_windows(windows)["quality"],
+    }
+    inputs = [collection, filtered]
+    old = fingerprint("distill", 1, fields, [ref.fingerprint for ref in inputs])
+    with store.writer("distill", 1, old, {}, inputs) as writer:
+        writer.write_text("adapter/adapter_config.json", "{}")
+        finished = writer.commit({})
+    assert distill_stage.key(now, "quality", collection, filtered, windows) != old
+    assert distill(now, "quality", collection, filtered, windows, store) == finished
+    assert distill_stage.key_in(store, now, "speed", collection, filtered, windows) != old
 
 
 def test_the_wrong_settings_are_refused(config, made, windows):
