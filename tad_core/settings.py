@@ -12,6 +12,15 @@ CONFIG_NAME = "config.yaml"
 RUNTIME: dict[str, JsonValue] = {"runtime": True}
 """``json_schema_extra`` of fields that change how fast a result comes, never the result."""
 
+REPORT: dict[str, JsonValue] = {"report": True}
+"""``json_schema_extra`` of fields of evaluation that the report alone reads: a change decodes nothing again."""
+
+
+def runtime_but(when: str) -> dict[str, JsonValue]:
+    """``RUNTIME`` but for what the stage's key adds itself: ``when`` says in which case the field decides a result."""
+    return {**RUNTIME, "keyed": when}
+
+
 ADDED: dict[str, JsonValue] = {"added": True}
 """``json_schema_extra`` of fields added later, whose default is what was done before: at the default they do not enter
 a fingerprint, so that artifacts made before the field existed stay good."""
@@ -53,6 +62,15 @@ class Strict(BaseModel):
                 continue
             out[name] = _plain(value)
         return out
+
+
+def marked(section: type[Strict], mark: str) -> frozenset[str]:
+    """The fields of a section that carry a mark."""
+    return frozenset(
+        name
+        for name, info in section.model_fields.items()
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(mark)
+    )
 
 
 def _plain(value: Any) -> Any:

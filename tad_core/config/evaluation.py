@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from tad_core.config.inputs import SourceConfig
-from tad_core.settings import RUNTIME, Strict
+from tad_core.settings import REPORT, RUNTIME, Strict
 
 ModelName = Literal["base", "quality", "speed", "sft"]
 
@@ -38,7 +38,7 @@ class EvaluateConfig(Strict):
 
     tasks: list[SourceConfig] = Field(min_length=1, description="Benchmarks.")
     models: list[ModelName] = Field(
-        ["base", "quality", "speed"], min_length=1, description="Models compared."
+        ["base", "quality", "speed"], min_length=1, description="Models compared.", json_schema_extra=REPORT
     )
     thresholds: list[Annotated[float, Field(gt=0)]] = Field(
         [0.1, 0.3, 0.5], min_length=1, description="Entropy thresholds (nats)."
@@ -47,8 +47,13 @@ class EvaluateConfig(Strict):
         0.5, gt=0, description="Threshold of the headline row; one of thresholds."
     )
     decode: DecodeConfig = Field(DecodeConfig(), description="Decoder settings.")
-    aup_alpha: float = Field(3.0, ge=0, description="Penalty factor of AUP.")
-    bootstrap: int = Field(1000, ge=0, description="Resamples of problems for the 95 % intervals; 0: none.")
+    aup_alpha: float = Field(3.0, ge=0, description="Penalty factor of AUP.", json_schema_extra=REPORT)
+    bootstrap: int = Field(
+        1000,
+        ge=0,
+        description="Resamples of problems for the 95 % intervals; 0: none.",
+        json_schema_extra=REPORT,
+    )
     batch_size: int = Field(32, ge=1, description="Prompts decoded together.", json_schema_extra=RUNTIME)
     workers: int = Field(
         0,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from tad_core.settings import RUNTIME, Strict
+from tad_core.settings import RUNTIME, Strict, runtime_but
 
 
 class ModelConfig(Strict):
@@ -44,7 +44,7 @@ class SourceConfig(Strict):
     sample: Literal["first", "random"] = Field(
         "first",
         description="Which of more problems than count are taken: the first, or a random sample by seed.",
-        json_schema_extra=RUNTIME,
+        json_schema_extra=runtime_but("for the problems that are then taken"),
     )
     min_count: int | None = Field(
         None,

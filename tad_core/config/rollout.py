@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tad_core.settings import RUNTIME, Strict
+from tad_core.settings import RUNTIME, Strict, runtime_but
 
 Condition = Literal["privileged", "plain"]
 
@@ -29,7 +29,7 @@ class RolloutConfig(Strict):
         0,
         ge=0,
         description="Also roll out this many problems without the reference, to compare.",
-        json_schema_extra=RUNTIME,
+        json_schema_extra=runtime_but("for the plain rollouts themselves"),
     )
     shard_size: int = Field(
         64, ge=1, description="Problems per shard, the unit of resume.", json_schema_extra=RUNTIME
@@ -77,7 +77,7 @@ class RolloutConfig(Strict):
         ge=1,
         description="Problems with a longer prompt are left out; default: what the model's positions leave beside the "
         "response. The privileged prompt counts.",
-        json_schema_extra=RUNTIME,
+        json_schema_extra=runtime_but("for the problems that are then left out"),
     )
     min_kept: int = Field(
         1,

@@ -6,7 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tad_core.settings import ADDED, RUNTIME, Strict
+from tad_core.settings import ADDED, RUNTIME, Strict, runtime_but
+
+_BY_DEVICE = "with `lora.dropout` above 0, which is drawn by device, for their number"
 
 
 class LoraConfig(Strict):
@@ -65,9 +67,14 @@ class DistillConfig(Strict):
     compile: bool = Field(
         False, description="torch.compile of every layer: faster on a GPU.", json_schema_extra=RUNTIME
     )
-    processes: int = Field(1, ge=1, description="Processes (one a GPU) per node.", json_schema_extra=RUNTIME)
+    processes: int = Field(
+        1, ge=1, description="Processes (one a GPU) per node.", json_schema_extra=runtime_but(_BY_DEVICE)
+    )
     nodes: int = Field(
-        1, ge=1, description="Hosts of the run; the others run `tad join`.", json_schema_extra=RUNTIME
+        1,
+        ge=1,
+        description="Hosts of the run; the others run `tad join`.",
+        json_schema_extra=runtime_but(_BY_DEVICE),
     )
     rendezvous: str | None = Field(
         None,
@@ -87,7 +94,7 @@ class DistillConfig(Strict):
     deepspeed: str | None = Field(
         None,
         description="DeepSpeed JSON file, e.g. configs/deepspeed/zero2.json.",
-        json_schema_extra=RUNTIME,
+        json_schema_extra=runtime_but("for whether it holds the adapters in bfloat16 or float16"),
     )
     report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
         [],

@@ -12,19 +12,17 @@ from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
-from tad_core.config import TADConfig, dump_config
+from tad_core.config import EvaluateConfig, TADConfig, dump_config
 from tad_core.data.problem import Problem
 from tad_core.errors import ConfigError, DataError
 from tad_core.progress import OnProgress, silent
-from tad_core.settings import CONFIG_NAME
+from tad_core.settings import CONFIG_NAME, marked
 
 STAGE = "evaluate"
 STAGE_VERSION = 1
 RESULTS, POINTS, EXAMPLE = "results.parquet", "points.json", "example.json"
 ADAPTER = "adapter"
 
-#: settings of the comparison between models, which the report makes
-_REPORT_ONLY = ("models", "aup_alpha", "bootstrap")
 #: more than any chat template adds to one turn
 _TEMPLATE_BYTES = 512
 
@@ -172,7 +170,8 @@ def _fields(
 
     _check_name(model_name, adapter_ref)
     check_model(config.model)
-    settings = {k: v for k, v in config.evaluate.identity().items() if k not in _REPORT_ONLY}
+    report_only = marked(EvaluateConfig, "report")
+    settings = {k: v for k, v in config.evaluate.identity().items() if k not in report_only}
     # JSON first: a problem's meta may hold anything a source likes, tuples too.
     problems = json.loads(json.dumps({name: [p.as_dict() for p in found] for name, found in tasks.items()}))
     return {

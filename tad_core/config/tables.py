@@ -1,0 +1,129 @@
+"""The page of all settings, made from the fields themselves and their marks.
+
+python -m tad_core.config.tables      # writes docs/settings.md anew
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from tad_core.config.tree import TADConfig
+from tad_core.settings import Strict
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+#: section -> the first stage whose result one of its settings changes
+FIRST_STAGE = {
+    "name": "report",
+    "store": "",
+    "model": "collect",
+    "data": "collect",
+    "rollout": "collect",
+    "filter": "filter",
+    "calibrate": "calibrate",
+    "distill": "distill",
+    "evaluate": "evaluate",
+}
+_AFTER = {
+    "collect": "collect and all after it",
+    "filter": "filter and all after it",
+    "calibrate": "calibrate; and what follows where a window changes",
+    "distill": "distil and all after it",
+    "evaluate": "evaluate and report",
+    "report": "report",
+}
+_HEAD = """# Settings
+
+Every field of a configuration, with its default and with what is computed again when it changes: the stage named and those after it.
+What says *nothing* changes how fast a result comes, never which, and may be changed at any time, also in the middle of a run.
+This page is made from the code (`python -m tad_core.config.tables`); a test compares the two.
+"""
+
+
+def page() -> str:
+    """The page, as Markdown."""
+    parts = [_HEAD]
+    for name, info in TADConfig.model_fields.items():
+        section = _section(info.annotation)
+        if section is None:
+            continue
+        title = f"`{name}`" if section is not _listed(info.annotation) else f"`{name}`, a list of"
+        about = info.description or (section.__doc__ or "").strip().splitlines()[0]
+        lines = [
+            f"## {title}",
+            "",
+            about,
+            "",
+            "| field | default | a change recomputes | what it is |",
+            "|---|---|---|---|",
+        ]
+        lines += [_row(*entry) for entry in _fields(section, name, "")]
+        parts.append("\n".join(lines) + "\n")
+    plain = [(n, i) for n, i in TADConfig.model_fields.items() if _section(i.annotation) is None]
+    lines = [
+        "## Beside the sections",
+        "",
+        "| field | default | a change recomputes | what it is |",
+        "|---|---|---|---|",
+    ]
+    lines += [_row(name, info, recomputes(name, TADConfig, name, info)) for name, info in plain]
+    parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def recomputes(section: str, owner: type[Strict], name: str, info: FieldInfo) -> str:
+    """What a change of a field computes again, by its marks."""
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    if "keyed" in extra:
+        return f"nothing, but {extra['keyed']}: {_AFTER[FIRST_STAGE[section]]}"
+    runtime: frozenset[str] = getattr(owner, "RUNTIME_FIELDS", frozenset())
+    if name in runtime or extra.get("runtime"):
+        return "nothing"
+    return _AFTER["report" if extra.get("report") else FIRST_STAGE[section]]
+
+
+def _fields(owner: type[Strict], section: str, prefix: str) -> Iterator[tuple[str, FieldInfo, str]]:
+    for name, info in owner.model_fields.items():
+        inner = _section(info.annotation)
+        if inner is not None and _listed(info.annotation) is None:
+            yield from _fields(inner, section, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info, recomputes(section, owner, name, info)
+
+
+def _section(annotation: Any) -> type[Strict] | None:
+    """The section a field holds, also inside a list."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        return annotation
+    return _listed(annotation)
+
+
+def _listed(annotation: Any) -> type[Strict] | None:
+    return next((a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Strict)), None)
+
+
+def _row(name: str, info: FieldInfo, again: str) -> str:
+    return (
+        f"| `{name}` | {_default(info)} | {again} | {(info.description or '').replace('|', chr(92) + '|')} |"
+    )
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    value = info.get_default(call_default_factory=True)
+    if value is PydanticUndefined or value is None:
+        return "–"
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Strict) for v in value):
+        return "see code"
+    return f"`{json.dumps(value)}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
