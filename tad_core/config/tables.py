@@ -40,10 +40,11 @@ _AFTER = {
 }
 _HEAD = """# Settings
 
-Every field of a configuration, with its default and with what is computed again when it changes: the stage named and those after it.
-What says *nothing* changes how fast a result comes, never which, and may be changed at any time, also in the middle of a run.
-This page is made from the code (`python -m tad_core.config.tables`); a test compares the two.
+Every field of a configuration, with its default and with what is computed again when it changes. What says *nothing*
+changes how fast a result comes, never which, and may be changed at any time, also in the middle of a run. This page is
+made from the code (`python -m tad_core.config.tables`); a test compares the two.
 """
+_COLUMNS = ["| field | default | a change recomputes | what it is |", "|---|---|---|---|"]
 
 
 def page() -> str:
@@ -55,23 +56,11 @@ def page() -> str:
             continue
         title = f"`{name}`" if section is not _listed(info.annotation) else f"`{name}`, a list of"
         about = info.description or (section.__doc__ or "").strip().splitlines()[0]
-        lines = [
-            f"## {title}",
-            "",
-            about,
-            "",
-            "| field | default | a change recomputes | what it is |",
-            "|---|---|---|---|",
-        ]
+        lines = [f"## {title}", "", about, "", *_COLUMNS]
         lines += [_row(*entry) for entry in _fields(section, name, "")]
         parts.append("\n".join(lines) + "\n")
     plain = [(n, i) for n, i in TADConfig.model_fields.items() if _section(i.annotation) is None]
-    lines = [
-        "## Beside the sections",
-        "",
-        "| field | default | a change recomputes | what it is |",
-        "|---|---|---|---|",
-    ]
+    lines = ["## Beside the sections", "", *_COLUMNS]
     lines += [_row(name, info, recomputes(name, TADConfig, name, info)) for name, info in plain]
     parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
