@@ -37,7 +37,11 @@ def run_until(
     until: Any, path: Path, overrides: list[str], force: list[Any], store: str | None, debug: bool
 ) -> None:
     """Run the pipeline of a file up to a stage."""
-    run(load(path, overrides, store), until, force, debug)
+    config = load(path, overrides, store)
+    from tad_core.config import naming_lines
+
+    with naming_lines(path, overrides):
+        run(config, until, force, debug)
 
 
 def run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
@@ -63,11 +67,13 @@ def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, d
 
     settle(loud=debug)
     from tad_core.artifacts import Store
+    from tad_core.config import naming_lines
     from tad_core.stages.pipeline import prepare
     from tad_core.stages.replicate import read_seeds
 
     chosen = read_seeds(seeds)
-    prepare(config, Store(config.store), "evaluate")
+    with naming_lines(path, overrides):
+        prepare(config, Store(config.store), "evaluate")
     with display() as say, prefect_around(say):
         from flows.replicate import replicate_flow
 
