@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from flows.signals import stop_politely
 from tad_core.errors import TADError
 
 if TYPE_CHECKING:
@@ -159,9 +158,7 @@ def prefect_around(say: Callable[[str], None]) -> Iterator[None]:
 
 def guard(work: Callable[[], None], debug: bool) -> None:
     """Run a command; turn what it raises into one message and an exit code."""
-    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal and a polite kill are Ctrl-C too
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminated)
+    stop_politely()
     try:
         work()
     except TADError as error:
@@ -183,7 +180,3 @@ def _fail(error: BaseException, message: str, code: int, debug: bool) -> None:
     kind = "" if code == INTERRUPTED else "error: "
     typer.echo(f"{kind}{message}", err=True)
     raise typer.Exit(code)
-
-
-def _terminated(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
