@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from flows.environment import spare_loopback
 from flows.signals import stop_politely
 from tad_core.errors import TADError
 
@@ -159,6 +160,7 @@ def prefect_around(say: Callable[[str], None]) -> Iterator[None]:
 def guard(work: Callable[[], None], debug: bool) -> None:
     """Run a command; turn what it raises into one message and an exit code."""
     stop_politely()
+    spare_loopback()
     try:
         work()
     except TADError as error:
