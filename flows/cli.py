@@ -150,8 +150,10 @@ def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug
     def work() -> None:
         loaded = running.load(config, set_ or [], store)
         from flows.status import print_status
+        from tad_core.config import naming_lines
 
-        print_status(loaded)
+        with naming_lines(config, set_ or []):
+            print_status(loaded)
 
     running.guard(work, debug)
 
@@ -181,8 +183,10 @@ def plan(
     def work() -> None:
         loaded = running.load(config, set_ or [], store)
         from flows.plan import plan_run, print_plan
+        from tad_core.config import naming_lines
 
-        planned = plan_run(loaded, gpu, gpus, measure, not no_data)
+        with naming_lines(config, set_ or []):
+            planned = plan_run(loaded, gpu, gpus, measure, not no_data)
         print_plan(planned, as_json)
         if planned.problems:
             raise typer.Exit(FAILED)

@@ -28,6 +28,49 @@ _DEFAULTS = {
     "DO_NOT_TRACK": "1",
 }
 _ANSWER_S = 5.0
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def spare_loopback() -> None:
+    """Where a proxy is set, leave this machine's own addresses out of it, here and in every child.
+
+    No proxy can reach what listens on the loopback of this machine: Prefect's server, by default. What the user has in
+    ``NO_PROXY`` stays; libraries differ in which spelling of it they prefer, so every one that is there is completed.
+    """
+    if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES):
+        return
+    names = [name for name in ("NO_PROXY", "no_proxy") if name in os.environ] or ["NO_PROXY", "no_proxy"]
+    for name in names:
+        there = [host.strip() for host in os.environ.get(name, "").split(",") if host.strip()]
+        if "*" not in there:
+            os.environ[name] = ",".join([*there, *(host for host in _LOOPBACK if host not in there)])
+
+
+def check_proxies() -> None:
+    """See that Prefect's HTTP client takes the proxies that are set; it refuses to start otherwise, also without need.
+
+    Raises:
+        ConfigError: it does not, with the variables.
+    """
+    import httpx
+
+    try:
+        httpx.Client().close()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        known = {name: os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES}
+        shown = ", ".join(
+            f"{name.upper()}={_without_password(value)}" for name, value in known.items() if value
+        )
+        why = "SOCKS needs the package socksio" if isinstance(error, ImportError) else str(error)
+        raise ConfigError(
+            f"{shown}: not accepted ({why}); give http://HOST:PORT, install socksio for socks5://HOST:PORT, or unset it"
+        ) from None
+
+
+def _without_password(proxy: str) -> str:
+    head, at, host = proxy.rpartition("@")
+    return f"{head.partition('://')[0]}://…@{host}" if at and "://" in head else f"…@{host}" if at else host
 
 
 def settle(loud: bool = False) -> None:
@@ -41,8 +84,10 @@ def check_server() -> str | None:
     """The URL of the server in use, None without one.
 
     Raises:
-        ConfigError: a server is configured and does not answer; found here in seconds, not after the work.
+        ConfigError: a server is configured and does not answer, or no server can be asked through the proxies that
+            are set; found here in seconds, not after the work.
     """
+    check_proxies()
     from prefect.settings import get_current_settings
 
     url = get_current_settings().api.url

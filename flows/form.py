@@ -182,6 +182,7 @@ def _at(tree: Mapping[str, Any], path: tuple[str, ...], default: Any) -> Any:
 @lru_cache(maxsize=64)
 def _tree(file: Path) -> dict[str, Any]:
     try:
+        # Not the strict reader: a file with a key given twice is offered, and refused with its lines when it is chosen.
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}

@@ -12,6 +12,7 @@ from flows.collect import collect_and_filter
 from flows.distill import calibrate_and_distill
 from flows.evaluate import evaluate_and_report
 from flows.journal import recorded
+from flows.signals import keep_ignored
 from tad_core.config import TADConfig
 from tad_core.stages.pipeline import Outcome, Stage, wants
 from tasks.progress import Board
@@ -70,6 +71,7 @@ def report_flow(config: TADConfig, force: list[Stage] = []) -> Outcome:  # noqa:
 
 
 def _run(config: TADConfig, until: Stage, force: Collection[Stage]) -> Outcome:
+    keep_ignored()
     decodes = config.rollout.decode_here
     with (
         Work(config, Board([PrefectSink()]), force, decode=decodes) as work,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.pipeline import pipeline
+from flows.signals import keep_ignored
 from tad_core.artifacts import ArtifactRef
 from tad_core.config import TADConfig
 from tad_core.stages.replicate import check_seeds, seeded
@@ -19,6 +20,7 @@ def replicate_flow(config: TADConfig, seeds: list[int] = [0, 1, 2]) -> ArtifactR
         config: the set-up; its own ``distill.seed`` is not used.
         seeds: two or more.
     """
+    keep_ignored()
     check_seeds(seeds)
     runs = [pipeline(seeded(config, seed), "evaluate").evaluated for seed in seeds]
     return compare(config, seeds, runs)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from flows.environment import spare_loopback
+from flows.signals import stop_politely
 from tad_core.errors import TADError
 
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ def run_until(
     until: Any, path: Path, overrides: list[str], force: list[Any], store: str | None, debug: bool
 ) -> None:
     """Run the pipeline of a file up to a stage."""
-    run(load(path, overrides, store), until, force, debug)
+    config = load(path, overrides, store)
+    from tad_core.config import naming_lines
+
+    with naming_lines(path, overrides):
+        run(config, until, force, debug)
 
 
 def run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
@@ -63,11 +67,13 @@ def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, d
 
     settle(loud=debug)
     from tad_core.artifacts import Store
+    from tad_core.config import naming_lines
     from tad_core.stages.pipeline import prepare
     from tad_core.stages.replicate import read_seeds
 
     chosen = read_seeds(seeds)
-    prepare(config, Store(config.store), "evaluate")
+    with naming_lines(path, overrides):
+        prepare(config, Store(config.store), "evaluate")
     with display() as say, prefect_around(say):
         from flows.replicate import replicate_flow
 
@@ -153,9 +159,8 @@ def prefect_around(say: Callable[[str], None]) -> Iterator[None]:
 
 def guard(work: Callable[[], None], debug: bool) -> None:
     """Run a command; turn what it raises into one message and an exit code."""
-    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal and a polite kill are Ctrl-C too
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminated)
+    stop_politely()
+    spare_loopback()
     try:
         work()
     except TADError as error:
@@ -177,7 +182,3 @@ def _fail(error: BaseException, message: str, code: int, debug: bool) -> None:
     kind = "" if code == INTERRUPTED else "error: "
     typer.echo(f"{kind}{message}", err=True)
     raise typer.Exit(code)
-
-
-def _terminated(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -3,7 +3,7 @@
 Prefect can start one by itself, but that one gets the terminal's Ctrl-C together with the run, which then cannot
 say how it ended, and it stays for ever when the run is killed. This one is a child in a process group of its own
 that ends when its stdin closes, so with its parent however that ends. Database and records are Prefect's usual ones
-in ``PREFECT_HOME``.
+in ``PREFECT_HOME``. One that does not start says why (``server_faults``).
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import sys
 import tempfile
 import threading
 import time
-from typing import IO
+from collections.abc import Awaitable, Callable
+from typing import IO, Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
-from tad_core.errors import SubprocessError
+from flows.server_faults import explain, report
+from tad_core.errors import ServerError
 
 _START_S = 180.0
 _STOP_S = 5.0
@@ -37,19 +39,20 @@ class TemporaryServer:
     """The server's process as its parent sees it; starts at once, ``url`` waits until it answers."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        # A file, not a pipe: nobody reads it unless the start fails.
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.server", str(self.port)],
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=self._log,
-            env={**os.environ, **_TEMPORARY},
-            process_group=0,
-        )
+        self._log = _memory_file()
+        # The child gets the bound socket, not its number: nobody else can take the port in between.
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.port = int(listener.getsockname()[1])
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "flows.server", str(listener.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                env={**os.environ, **_TEMPORARY},
+                pass_fds=[listener.fileno()],
+                process_group=0,
+            )
         # Registered before Prefect is imported, so called after Prefect has sent its last events.
         atexit.register(self.stop)
 
@@ -57,24 +60,20 @@ class TemporaryServer:
         """The API's URL, once it answers.
 
         Raises:
-            SubprocessError: it ended, or did not answer in time; with its last lines.
+            ServerError: it ended, or did not answer in time; with its own reason and the folder it uses.
         """
         url = f"http://127.0.0.1:{self.port}/api"
+        loopback = build_opener(ProxyHandler({}))
         deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
+        while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                with urlopen(f"{url}/health", timeout=1):
+                with loopback.open(f"{url}/health", timeout=1):
                     return url
             except (URLError, OSError):
                 time.sleep(0.1)
         self._log.seek(0)
-        tail = self._log.read().decode("utf-8", "replace")[-2000:]
-        raise SubprocessError(
-            f"Prefect's temporary server did not start (exit code {self._process.poll()}); run `tad doctor`, or start "
-            f"one with `prefect server start` and set PREFECT_API_URL. Its last lines:\n{tail}"
-        )
+        said = self._log.read().decode("utf-8", "replace")
+        raise ServerError(explain(self._process.poll(), said))
 
     def stop(self) -> None:
         """Close its stdin and wait; kill it if it takes long."""
@@ -88,25 +87,53 @@ class TemporaryServer:
         self._log.close()
 
 
-def main(port: int) -> None:
-    """The child: serve until stdin closes."""
-    import uvicorn
-    from prefect.server.api.server import create_app
+def _memory_file() -> IO[bytes]:
+    """What the server prints. No pipe, since nobody reads it unless the start fails; no disk, which may be full."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("server"), "w+b")
+    return tempfile.TemporaryFile()
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on"
-        )
-    )
+
+def main(listener: int) -> None:
+    """The child: serve on a bound socket until stdin closes; exits with 1 if it does not come to that."""
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(_app, factory=True, log_level="error", lifespan="on"))
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1024):  # not sys.stdin, whose lock would be held when the interpreter ends
+            pass
         server.should_exit = True
         time.sleep(_STOP_S)
         os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
-    server.run()
+    try:
+        server.run(sockets=[socket.socket(fileno=listener)])
+    except Exception as error:
+        report(error)
+        raise
+    if not server.started:
+        sys.exit(1)
+
+
+def _app() -> Callable[..., Awaitable[None]]:
+    """Prefect's server, which reports what its start fails of: Prefect and uvicorn log that, and are quiet here."""
+    from prefect.server.api.server import create_app
+
+    app = create_app()
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            report(error)
+            raise
+
+    return served
 
 
 if __name__ == "__main__":

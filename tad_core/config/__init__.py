@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tad_core.config.evaluation import DecodeConfig, EvaluateConfig, ModelName
 from tad_core.config.inputs import ModelConfig, SourceConfig
-from tad_core.config.loading import dump_config, load_config, parse_config
+from tad_core.config.loading import dump_config, load_config, naming_lines, parse_config
 from tad_core.config.rollout import CalibrateConfig, Condition, RolloutConfig
 from tad_core.config.training import DistillConfig, LoraConfig
 from tad_core.config.tree import TADConfig
@@ -28,5 +28,6 @@ __all__ = [
     "TADConfig",
     "dump_config",
     "load_config",
+    "naming_lines",
     "parse_config",
 ]

@@ -3,48 +3,69 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tad_core.config.document import Document, parse_document, read_document
 from tad_core.config.tree import TADConfig
 from tad_core.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> TADConfig:
     """Read a YAML file, apply ``section.field=value`` overrides, validate.
 
     Raises:
-        ConfigError: with every problem found, one line each.
+        ConfigError: with every problem found, one line each, and where in the file it is.
     """
-    file = Path(path)
-    if not file.is_file():
+    if not Path(path).is_file():
         shipped = ", ".join(sorted(str(p) for p in Path("configs").glob("*.yaml"))) or "none here"
         raise ConfigError(f"config: {path} does not exist; shipped ones: {shipped}")
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"config: {path} is not YAML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config: {path} cannot be read as UTF-8 text ({error})") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(
-            f"config: {path} holds no mapping; it needs at least name, model, data and evaluate"
-        )
-    for item in overrides:
-        _override(tree, item)
-    return parse_config(tree)
+    document = _overridden(path, overrides)
+    return validated(TADConfig, document.tree, document)
 
 
 def parse_config(tree: Mapping[str, Any]) -> TADConfig:
-    """Validate a plain tree (from YAML, the run form or a test)."""
+    """Validate a plain tree (from the run form, a manifest or a test)."""
+    return validated(TADConfig, tree)
+
+
+def validated(model: type[Model], tree: Any, document: Document | None = None) -> Model:
+    """Validate a plain tree against any tree of settings.
+
+    Raises:
+        ConfigError: with every problem found, one line each; with its line where the tree is that of ``document``.
+    """
     try:
-        return TADConfig.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(e) for e in error.errors())) from None
+        found = [line for e in error.errors() for line in _explain(model, e, document)]
+        raise ConfigError("\n".join(found)) from None
+
+
+@contextmanager
+def naming_lines(path: str | Path, overrides: Iterable[str] = ()) -> Iterator[None]:
+    """Let a ``ConfigError`` about a field of this file, found after it was read, say the field's line too."""
+    try:
+        yield
+    except ConfigError as error:
+        document = _overridden(path, overrides)
+        found = [line + document.where(_path_of(line, document.tree)) for line in str(error).split("\n")]
+        raise ConfigError("\n".join(found)) from error.__cause__
+
+
+def _overridden(path: str | Path, overrides: Iterable[str]) -> Document:
+    document = read_document(path, "name, model, data and evaluate")
+    for item in overrides:
+        document.replaced.append(_override(document.tree, item))
+    return document
 
 
 def dump_config(config: BaseModel) -> str:
@@ -52,14 +73,15 @@ def dump_config(config: BaseModel) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _override(tree: dict[str, Any], item: str) -> None:
+def _override(tree: dict[str, Any], item: str) -> tuple[str, ...]:
+    """Change the tree; returns the path that was changed."""
     key, equals, raw = item.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set: {item!r} is not of the form section.field=value, e.g. rollout.seed=3")
     try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {key}: {raw!r} is not a YAML value") from None
+        value = parse_document(raw, "the value").tree
+    except ConfigError as error:
+        raise ConfigError(f"--set {key}: {raw!r} is not a YAML value ({error})") from None
     if isinstance(value, str):
         value = _number(value)
     node: Any = tree
@@ -76,6 +98,7 @@ def _override(tree: dict[str, Any], item: str) -> None:
         node[int(leaf)] = value
     else:
         node[leaf] = value
+    return (*parents, leaf)
 
 
 def _number(text: str) -> Any:
@@ -92,24 +115,41 @@ def _item(node: list[Any], part: str, key: str) -> Any:
     return node[int(part)]
 
 
-def _explain(error: Any) -> str:
+def _explain(model: type[BaseModel], error: Any, document: Document | None) -> Iterator[str]:
+    """One line for each problem that a validation error tells of."""
     where = ".".join(str(part) for part in error["loc"])
     message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        names = _fields_at(error["loc"][:-1])
+    if error["type"] == "value_error":
+        told = [f"{where}.{line}" if where else line for line in message.split("\n")]
+    elif error["type"] == "extra_forbidden":
+        names = _fields_at(model, error["loc"][:-1])
         near = difflib.get_close_matches(str(error["loc"][-1]), names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
-        return f"{where}: unknown key; {hint}"
-    if error["type"] == "missing":
-        return f"{where}: missing; add it to the config"
-    if error["type"] == "value_error":
-        return f"{where}.{message}" if where else message
-    return f"{where}: {error['input']!r} is not accepted: {message}"
+        told = [f"{where}: unknown key; {hint}"]
+    elif error["type"] == "missing":
+        told = [f"{where}: missing; add it to the config"]
+    else:
+        told = [f"{where}: {error['input']!r} is not accepted: {message}"]
+    for line in told:
+        yield line + (document.where(line.partition(":")[0].split(".")) if document else "")
 
 
-def _fields_at(loc: tuple[Any, ...]) -> list[str]:
+def _path_of(message: str, tree: Any) -> list[str]:
+    """The path of the field that a message begins with; empty where it is about none of the tree."""
+    source = re.match(r"(?:data source|task) (.+?): (?:options? (\w+))?", message)
+    if source is None:
+        return message.partition(":")[0].split(" ")[0].split(".")
+    for path in (["data"], ["evaluate", "tasks"]):
+        entries = tree.get(path[0]) if len(path) == 1 else (tree.get(path[0]) or {}).get(path[1])
+        for number, entry in enumerate(entries or []):
+            if entry.get("name") == source[1]:
+                option = source[2]
+                return [*path, str(number), *(["options", option] if option else [])]
+    return []
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """Names of the fields of the section at ``loc``, walking the tree of models."""
-    model: type[BaseModel] = TADConfig
     for part in loc:
         if isinstance(part, int):
             continue

@@ -43,4 +43,16 @@ class TADConfig(Strict):
         names = [s.name for s in self.data]
         if len(set(names)) != len(names):
             raise ValueError("data: two sources have the same name; rename one")
+        self._rules_are_for_known_sources([*names, *(task.name for task in self.evaluate.tasks)])
         return self
+
+    def _rules_are_for_known_sources(self, names: list[str]) -> None:
+        known = ", ".join(dict.fromkeys(names))
+        wrong = [
+            f"filter.extract_by_source.{name}: {name!r} is not the name of a source of data or of a task of evaluate; "
+            f"use one of {known}"
+            for name in self.filter.extract_by_source
+            if name not in names
+        ]
+        if wrong:
+            raise ValueError("\n".join(wrong))

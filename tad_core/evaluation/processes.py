@@ -24,6 +24,7 @@ from tad_core import errors
 from tad_core.decoding import Decoded, DecodeSpec, decode, plan_batches
 from tad_core.models.base import DiffusionLM
 from tad_core.progress import OnProgress, Progress, silent
+from tad_core.signals import take_over
 
 #: Batches for each process, at least, so that all end at about the same time.
 _BATCHES_EACH = 4
@@ -200,7 +201,7 @@ def _work(
 ) -> None:
     """The child: decode the batches it is told, until it is killed or its parent is gone."""
     # Ctrl-C reaches every process of the terminal: dying of it tells a parent that waits in another thread.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    take_over(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     try:
         while (index := _next(connection, parent)) is not None:

@@ -12,13 +12,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tad_core.signals import take_over
+
 _ORPHAN_CHECK_S = 1.0
 
 
 def main() -> None:
     """Load the model once, then decode batch after batch until the parent is gone."""
     # Ctrl-C reaches every process of the terminal: dying of it tells a parent that waits in another thread.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    take_over(signal.SIGINT, signal.SIG_DFL)
     connection = Connection(int(sys.argv[1]))
     inbox: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
     threading.Thread(target=_listen, args=(connection, inbox, int(sys.argv[2])), daemon=True).start()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from tad_core.errors import ConfigError
+from tad_core.config.document import read_document
+from tad_core.config.loading import validated
 from tad_core.settings import RUNTIME, Strict
 
 
@@ -71,12 +71,7 @@ def load_pretrain_config(path: str | Path) -> PretrainConfig:
     """Read and validate a pretraining YAML.
 
     Raises:
-        ConfigError: with every problem, one line each.
+        ConfigError: with every problem, one line each, and where in the file it is.
     """
-    try:
-        return PretrainConfig.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise ConfigError(f"config: {path} does not exist") from None
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
+    document = read_document(path, "out")
+    return validated(PretrainConfig, document.tree, document)

@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     )  # the deepspeed launcher adds it
     path = parser.parse_args(arguments).spec
     if tag := os.environ.get(CHILD_VARIABLE):
+        # SIGTERM is what the parent asks with, whatever was ignored when the parent was started.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if not _die_with_parent():
             return 1
         when_gone(tag, lambda: os.kill(os.getpid(), signal.SIGTERM))

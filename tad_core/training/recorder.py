@@ -25,6 +25,7 @@ from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
 from tad_core.objectives.base import LossParts
 from tad_core.rng import key
+from tad_core.signals import take_over
 from tad_core.training.checkpoint import write_atomic
 from tad_core.training.exits import EXIT_INTERRUPTED, say
 
@@ -51,9 +52,9 @@ class StopRequest:
         self.running = False
 
     def install(self) -> None:
-        """Take over both signals."""
+        """Take over both signals, but for one that was ignored at the start."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+            take_over(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self.running:  # nothing to save yet

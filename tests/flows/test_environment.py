@@ -124,3 +124,77 @@ def test_what_the_user_has_set_stays() -> None:
     with mock.patch.dict(os.environ, PREFECT_CLIENT_MAX_RETRIES="2"):
         settle()
         assert os.environ["PREFECT_CLIENT_MAX_RETRIES"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"HTTP_PROXY": "http://p:1"}, {"NO_PROXY": "127.0.0.1,localhost,::1", "no_proxy": "127.0.0.1,localhost,::1"}),
+        ({"ALL_PROXY": "socks5://p:1", "NO_PROXY": "corp.example, ::1"},
+         {"NO_PROXY": "corp.example,::1,127.0.0.1,localhost"}),
+        ({"https_proxy": "p:1", "no_proxy": "a", "NO_PROXY": "b"},
+         {"no_proxy": "a,127.0.0.1,localhost,::1", "NO_PROXY": "b,127.0.0.1,localhost,::1"}),
+        ({"HTTP_PROXY": "http://p:1", "no_proxy": "*"}, {"no_proxy": "*"}),
+        ({"NO_PROXY": "a"}, {"NO_PROXY": "a"}),
+        ({"HTTP_PROXY": ""}, {}),
+    ],
+)  # fmt: skip
+def test_loopback_is_spared_and_what_the_user_has_set_stays(
+    given: dict[str, str], wanted: dict[str, str]
+) -> None:
+    from urllib.request import proxy_bypass_environment
+
+    import httpx
+
+    from flows.environment import spare_loopback
+
+    with mock.patch.dict(os.environ):
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            del os.environ[name]
+        os.environ.update(given)
+        spare_loopback()
+        spare_loopback()  # once is enough
+        assert {name: value for name, value in os.environ.items() if name.lower() == "no_proxy"} == wanted
+        if "127.0.0.1" in str(wanted):
+            assert all(map(proxy_bypass_environment, ("127.0.0.1:4200", "localhost", "::1")))
+            assert not proxy_bypass_environment("hub.example.org")
+            del os.environ[next(name for name in given if not name.lower().startswith("no"))]
+            os.environ["HTTP_PROXY"] = "http://p:1"
+            with httpx.Client() as client:
+                chosen = [client._transport_for_url(httpx.URL(f"http://{host}:4200")) for host in
+                          ("127.0.0.1", "localhost", "[::1]", "hub.example.org")]  # fmt: skip
+            assert [transport is client._transport for transport in chosen] == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "missing", "told"),
+    [
+        ("socks5://me:secret@p:1080", True,
+         "ALL_PROXY=socks5://…@p:1080: not accepted (SOCKS needs the package socksio)"),
+        ("ftp://p:1", False, "ALL_PROXY=ftp://p:1: not accepted (Unknown scheme for proxy URL"),
+    ],
+)  # fmt: skip
+def test_a_proxy_that_the_client_does_not_take_is_one_clear_error(
+    proxy: str, missing: bool, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.environment import check_server
+    from tad_core.errors import ConfigError
+
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    if missing:
+        import httpcore  # noqa: F401 (which looks for socksio once, when it is imported)
+
+        monkeypatch.setitem(sys.modules, "socksio", None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError) as caught:
+        check_server()
+    assert str(caught.value).startswith(told) and "secret" not in str(caught.value)
+
+
+def test_a_socks_proxy_does_not_stop_what_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("socksio")
+    from flows.environment import check_proxies
+
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    check_proxies()

@@ -113,6 +113,13 @@ def test_a_child_that_fails(model, prompts, act, kind, message):
     assert children() == []
 
 
+def test_a_child_goes_on_where_interrupts_are_ignored(model, prompts):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    failing = Failing(model.config, lambda: os.kill(os.getpid(), signal.SIGINT)).eval()
+    failing.load_state_dict(model.state_dict())
+    assert decode_forked(failing, prompts, SPEC, 4, 2) == decode(model, prompts, SPEC)
+
+
 def test_an_interrupt_ends_the_children(model, prompts):
     def interrupt(_):
         raise KeyboardInterrupt

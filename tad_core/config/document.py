@@ -1,0 +1,157 @@
+"""A YAML file as it stands: its plain tree, and on which line each field of it is.
+
+YAML forbids a key given twice and PyYAML takes the last one without a word, so that a setting further up has no
+effect; here it is an error. Anchors and merge keys (``<<``) work as they do in PyYAML: a key beside ``<<`` is meant to
+replace the merged one, and is no second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tad_core.errors import ConfigError
+
+#: Keys that are signs of YAML itself: ``<<`` and ``=``.
+_SIGNS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
+
+
+@dataclass
+class Document:
+    """What a YAML text holds.
+
+    Attributes:
+        name: where the text comes from, for people.
+        tree: the plain value.
+        replaced: paths whose values do not come from the text; they have no line in it.
+    """
+
+    name: str
+    tree: Any
+    root: yaml.Node | None
+    replaced: list[tuple[str, ...]] = field(default_factory=list)
+
+    def line_of(self, path: Sequence[str | int]) -> int | None:
+        """Line of the field at ``path``, or of the innermost section around it; counted from 1, None without one."""
+        parts = tuple(str(part) for part in path)
+        if any(parts[: len(ours)] == ours or ours[: len(parts)] == parts for ours in self.replaced):
+            return None
+        node, line = self.root, None
+        while parts and node is not None:
+            node, found, taken = _step(node, parts)
+            line, parts = found or line, parts[taken:]
+        return line
+
+    def where(self, path: Sequence[str | int]) -> str:
+        """`` (line 3 of config.yaml)`` for the field at ``path``; empty where there is no such line."""
+        line = self.line_of(path)
+        return "" if line is None else f" (line {line} of {self.name})"
+
+
+def read_document(path: str | Path, needs: str) -> Document:
+    """Read a YAML file that holds a mapping with at least what ``needs`` names.
+
+    Raises:
+        ConfigError: it is not there, no UTF-8 text, no YAML, has a key twice in one mapping, or holds no mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"config: {path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config: {path} cannot be read as UTF-8 text ({error})") from None
+    document = parse_document(text, str(path))
+    if not isinstance(document.tree, dict):
+        raise ConfigError(f"config: {path} holds no mapping; it needs at least {needs}")
+    return document
+
+
+def parse_document(text: str, name: str) -> Document:
+    """Read a YAML text.
+
+    Raises:
+        ConfigError: it is no YAML, or a mapping in it has a key twice; with the line.
+    """
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return Document(name, None, None)
+        twice = [
+            f"config: {path} is given twice, on line {first} and on line {second} of {name}; keep one of them"
+            for path, first, second in _twice(loader, root)
+        ]
+        if twice:
+            raise ConfigError("\n".join(twice))
+        return Document(name, loader.construct_document(root), root)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config: {name} is not YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"config: {name} is nested too deeply to be read; use fewer levels") from None
+    finally:
+        loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values; one that looks like a date or a number and is none is an error with its line."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:
+            shown = f"{getattr(node, 'value', '')!r} cannot be read ({error}); quote it if it is a text"
+            raise yaml.constructor.ConstructorError(None, None, shown, node.start_mark) from None
+
+
+def _twice(loader: _Loader, root: yaml.Node) -> Iterator[tuple[str, int, int]]:
+    """Path and both lines of every key that a mapping has twice, in the order of the text."""
+    waiting: list[tuple[yaml.Node, str]] = [(root, "")]
+    seen = set()
+    while waiting:
+        node, path = waiting.pop()
+        if id(node) in seen:  # an alias: looked at where its anchor stands
+            continue
+        seen.add(id(node))
+        below: list[tuple[yaml.Node, str]] = []
+        if isinstance(node, yaml.SequenceNode):
+            below = [(value, f"{path}{number}.") for number, value in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode):
+            first: dict[Hashable, int] = {}
+            for key, value in node.value:
+                below.append((value, f"{path}{key.value}."))
+                if not isinstance(key, yaml.ScalarNode):  # cannot be a key: constructing it says so
+                    continue
+                # Compared as they are read: 1 and 0x1 are one key. << and = have no value of their own.
+                known = key.tag if key.tag in _SIGNS else loader.construct_object(key)
+                line = key.start_mark.line + 1
+                if known in first:
+                    yield f"{path}{key.value}", first[known], line
+                first.setdefault(known, line)
+        waiting += reversed(below)
+
+
+def _step(node: yaml.Node, parts: tuple[str, ...]) -> tuple[yaml.Node | None, int | None, int]:
+    """The node below, its line, and how many of ``parts`` lead there; no node if none does."""
+    if isinstance(node, yaml.SequenceNode):
+        if parts[0].isdigit() and int(parts[0]) < len(node.value):
+            below = node.value[int(parts[0])]
+            return below, below.start_mark.line + 1, 1
+    elif isinstance(node, yaml.MappingNode):
+        # A key may have dots of its own, as the name of a source has: the longest that fits.
+        for taken in range(len(parts), 0, -1):
+            found = _entry(node, ".".join(parts[:taken]))
+            if found is not None:
+                return found[1], found[0].start_mark.line + 1, taken
+    return None, None, len(parts)
+
+
+def _entry(node: yaml.MappingNode, name: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """Key and value of a mapping. Reading it has put what is merged into it before its own, which count."""
+    for key, value in reversed(node.value):
+        if isinstance(key, yaml.ScalarNode) and key.value == name:
+            return key, value
+    return None

@@ -1,0 +1,62 @@
+"""A signal that whoever started the command had ignored stays ignored, in the command and in what it starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.drills.common import ROOT, environment, tree_of, wait_until, write
+
+SHARDS = 6
+ALL = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+def started(folder: Path, ignored: tuple[signal.Signals, ...]) -> subprocess.Popen[bytes]:
+    def preexec() -> None:
+        for number in ALL:
+            signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
+    config = write(tree_of(str(folder / "store"), SHARDS, workers=1), folder)
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.drills.run", "collect", config],
+            env=environment(folder, "one", 0.5), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            process_group=0, preexec_fn=preexec,
+        )  # fmt: skip
+
+
+def shards(folder: Path) -> int:
+    return len(list((folder / "store").glob("collect/*/privileged-*.json")))
+
+
+@pytest.mark.parametrize(
+    ("ignored", "sent", "code"),
+    [
+        ((signal.SIGHUP,), (signal.SIGHUP,), 0),  # nohup
+        (ALL, ALL, 0),
+        ((signal.SIGINT,), (signal.SIGINT, signal.SIGHUP), 130),  # a background shell; then the terminal is closed
+    ],
+    ids=["nohup", "all", "background"],
+)  # fmt: skip
+def test_what_was_ignored_at_the_start_stays_ignored(
+    ignored: tuple[signal.Signals, ...], sent: tuple[signal.Signals, ...], code: int, tmp_path: Path
+) -> None:
+    run = started(tmp_path, ignored)
+    try:
+        wait_until(lambda: shards(tmp_path) >= 1 or run.poll() is not None, 120, "the first shard")
+        for number in sent:
+            assert run.poll() is None, (tmp_path / "log").read_text()[-3000:]
+            os.killpg(run.pid, number)
+            time.sleep(0.3)
+        assert run.wait(timeout=120) == code, (tmp_path / "log").read_text()[-3000:]
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+    assert (shards(tmp_path) == SHARDS) is (code == 0)
