@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tad_core.verify import MathVerdict, math_equal
 from tad_core.verify.math import MathKind, Unsure, quick_equal
-from tad_core.verify.math_text import plain_number, split_unit
+from tad_core.verify.math_text import plain_number
+from tad_core.verify.math_units import split_unit
 from tad_core.verify.math_value import clearly_differ, values_of
 
 EQUAL, DIFFERENT, UNPARSABLE = MathVerdict.EQUAL, MathVerdict.DIFFERENT, MathVerdict.UNPARSABLE
