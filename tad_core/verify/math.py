@@ -58,6 +58,8 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
     """Compare two answers, leaving scalars that are no plain numbers to ``scalar_equal``."""
     if not readable(prediction) or not readable(reference):
         return MathVerdict.UNPARSABLE
+    # One space each: a pattern with two runs of space side by side would try every way to part a long one.
+    prediction, reference = " ".join(prediction.split()), " ".join(reference.split())
     numbers = simple_number(prediction), simple_number(reference)
     if numbers[0] is not None and numbers[1] is not None:
         return MathVerdict.EQUAL if numbers[0] == numbers[1] else MathVerdict.DIFFERENT

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from tad_core.verify.math_text import clean, plain_number, unwrap, without_name
 from tad_core.verify.math_units import TRIGONOMETRIC, split_unit
+from tad_core.verify.math_value import values_of
 
 
 class Form(StrEnum):
@@ -105,6 +106,9 @@ def _shape(text: str) -> Shape:
 
 def _composed(text: str) -> Shape | None:
     """The shape of a text with parts; None if it has none."""
+    parts = split_top(text, r"\approx")
+    if len(parts) == 2 and _rounds(parts[0], parts[1]):
+        return _shape(parts[0])
     parts = split_top(text, r"\cup")
     if len(parts) > 1:
         return Shape(Form.UNION, text, tuple(_shape(part) for part in parts))
@@ -126,7 +130,15 @@ def _composed(text: str) -> Shape | None:
             return Shape(
                 Form.BRACKETED, text, tuple(_shape(part) for part in parts), label=text[0] + text[-1]
             )
+        if relation := _relation(parts[0]):
+            return relation
     return _relation(text)
+
+
+def _rounds(exact: str, rounded: str) -> bool:
+    """Whether ``rounded`` is about ``exact``, within one per cent: then it adds nothing to it."""
+    value, other = values_of(exact), values_of(rounded.replace(r"\$", ""))
+    return value is not None and other is not None and abs(value[0] - other[0]) <= 0.01 * abs(value[0])
 
 
 def _members(parts: list[str]) -> tuple[Shape, ...]:
@@ -139,9 +151,11 @@ def _with_both_signs(text: str) -> tuple[str, ...]:
     signs = [match[1] for match in _EITHER_SIGN.finditer(text)]
     if sorted(signs) not in (["pm"], ["mp", "pm"], ["mp"]):
         return ()
-    readings = ({"pm": "+", "mp": "-"}, {"pm": "-", "mp": "+"})
-    filled = (_EITHER_SIGN.sub(lambda match, to=reading: to[match[1]], text) for reading in readings)
-    return tuple(re.sub(r"(^|[(\[{,=])\+", r"\1", part) for part in filled)
+    upper, lower = (
+        _EITHER_SIGN.sub(lambda match: "+" if match[1] == "pm" else "-", text),
+        _EITHER_SIGN.sub(lambda match: "-" if match[1] == "pm" else "+", text),
+    )
+    return tuple(re.sub(r"(^|[(\[{,=])\+", r"\1", part) for part in (upper, lower))
 
 
 def _relation(text: str) -> Shape | None:

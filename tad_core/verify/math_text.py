@@ -31,7 +31,8 @@ _THOUSANDS = re.compile(
 _SPACED_NUMBERS = re.compile(r"\s*\d[\d.]*(?:(?:\\[,;: ]|\\q?quad|~|\s)+\d[\d.]*)+\s*")
 _SPACED_THOUSANDS = re.compile(r"\s*\d{1,3}(?:(?:\\[,;: ]|~|\s)+\d{3})+(?:\.\d+)?\s*")
 _BETWEEN_NUMBERS = re.compile(r"(?:\\[,;: ]|\\q?quad|~|\s)+(?=\d)")
-_SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\\pi|\{[^{}]*\})\s*(\d|[a-z]|\\pi|\{[^{}]*\})")
+_FRACTION = re.compile(r"\\frac(?![A-Za-z])")
+_SHORT_ARGUMENT = re.compile(r"\d|[a-zA-Z]|\\(?:alpha|beta|gamma|theta|pi|phi)(?![A-Za-z])")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z](?![a-zA-Z]))")
 #: never at the end: what is left open (``5 or``) is not what stands before it
 _WORD_SEPARATOR = re.compile(
@@ -136,7 +137,7 @@ def clean(text: str) -> str:
     text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"(?<![\w\\}\]^_|])\{(\w)\}", r"\1", text)
     text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
-    text = _SHORT_FRACTION.sub(lambda m: rf"\frac{_braced(m[1])}{_braced(m[2])}", text)
+    text = _with_braced_fractions(text)
     text = text.replace(r"\infin", r"\inf").replace(r"\inf", r"\infty").replace(r"\inftyty", r"\infty")
     text = text.replace(r"+\infty", r"\infty")
     text = _RELATIONS.sub(lambda match: _RELATION_NAMES[match[1]], text)
@@ -162,8 +163,27 @@ def _without_commas(match: re.Match[str]) -> str:
     return re.sub(r"[^\d]", "", match.group())
 
 
-def _braced(text: str) -> str:
-    return text if text.startswith("{") else "{" + text + "}"
+def _with_braced_fractions(text: str) -> str:
+    r"""``\frac12`` and ``\frac{\sqrt{6}}2`` with both parts in braces."""
+    first, *rest = _FRACTION.split(text)
+    for i in range(
+        len(rest) - 1, -1, -1
+    ):  # from behind: an inner fraction is part of what follows an outer one
+        tail = "".join(rest[i:])
+        above, tail = _argument(tail)
+        below, tail = _argument(tail)
+        rest[i:] = [rf"\frac{above}{below}{tail}"]
+    return first + "".join(rest)
+
+
+def _argument(text: str) -> tuple[str, str]:
+    """The first argument of a command in braces, and what follows it."""
+    text = text.lstrip()
+    if text.startswith("{"):
+        end = closing_brace(text) + 1
+        return (text[:end], text[end:]) if end else ("", text)
+    token = _SHORT_ARGUMENT.match(text)
+    return (f"{{{token.group()}}}", text[token.end() :]) if token else ("", text)
 
 
 def _mentions(value: str, name: str) -> bool:
