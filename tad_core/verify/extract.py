@@ -83,7 +83,9 @@ def after_the_answer_is(text: str) -> str:
     if not matches:
         return ""
     line = text[matches[-1].end() :].split("\n", 1)[0].strip()
-    math = re.match(r"\$\$?(?!\d)([^$]+)\$|\\\((.+?)\\\)|\*\*(.+?)\*\*", line)
+    math = re.match(
+        r"\$\$?(?:(?!\d)|(?=[^$]*\\[A-Za-z]))((?:\\.|[^$\\])+)\$|\\\((.+?)\\\)|\*\*(.+?)\*\*", line
+    )
     if math:
         return next(group for group in math.groups() if group is not None).strip()
     sentence_end = _CLAUSE_END.search(line)

@@ -6,6 +6,7 @@ algebra (math-verify and sympy), which runs in a killable process and not here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Literal
@@ -18,6 +19,8 @@ from tad_core.verify.verdict import MathVerdict
 #: ``number``: the answer is one number (GSM8K). ``expression``: anything (MATH).
 MathKind = Literal["number", "expression"]
 
+_FUNCTION = re.compile(r"[a-zA-Z]\([a-z]\)")
+
 
 class Unsure(Enum):
     """The one thing a quick comparison can say beside a verdict."""
@@ -26,7 +29,7 @@ class Unsure(Enum):
 
 
 Outcome = MathVerdict | Unsure
-#: compares two scalars, given as cleaned text; ``"a=b"`` is an equation
+#: compares two scalars, or two relations of two sides (``"a=b"``, ``"a<b"``), given as cleaned text
 ScalarEqual = Callable[[str, str], Outcome]
 
 
@@ -55,6 +58,8 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
     """Compare two answers, leaving scalars that are no plain numbers to ``scalar_equal``."""
     if not readable(prediction) or not readable(reference):
         return MathVerdict.UNPARSABLE
+    # One space each: a pattern with two runs of space side by side would try every way to part a long one.
+    prediction, reference = " ".join(prediction.split()), " ".join(reference.split())
     numbers = simple_number(prediction), simple_number(reference)
     if numbers[0] is not None and numbers[1] is not None:
         return MathVerdict.EQUAL if numbers[0] == numbers[1] else MathVerdict.DIFFERENT
@@ -80,6 +85,11 @@ def _same_text(got: str, want: str) -> bool:
 def _compare(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
     if units_differ(got.unit, want.unit):
         return MathVerdict.DIFFERENT
+    scalars = (Form.NUMBER, Form.SCALAR)
+    related = [shape for shape in (got, want) if shape.form is Form.RELATION]
+    named = [shape for shape in (got, want) if shape.form in scalars and shape.name]
+    if len(related) + len(named) == 2 and (related or names_differ(got.name, want.name)):
+        return _compare_parts(_as_relation(got), _as_relation(want), scalar_equal)
     if got.form is Form.NUMBER and want.form is Form.NUMBER:
         return MathVerdict.EQUAL if got.value == want.value else MathVerdict.DIFFERENT
     if got.text == want.text and got.form is want.form and got.label == want.label:
@@ -87,7 +97,6 @@ def _compare(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
     if Form.WORDS in (got.form, want.form):
         same = got.text.casefold() == want.text.casefold()
         return MathVerdict.EQUAL if same else MathVerdict.DIFFERENT
-    scalars = (Form.NUMBER, Form.SCALAR)
     if got.form in scalars and want.form in scalars:
         if clearly_differ(got.text, want.text):
             return MathVerdict.DIFFERENT
@@ -97,10 +106,23 @@ def _compare(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
     return _compare_parts(got, want, scalar_equal)
 
 
+def names_differ(got: str, want: str) -> bool:
+    """A name that is not written is not wrong; two must agree, but for ``y`` and a function (``f(x)``)."""
+    if not (got and want) or got == want:
+        return False
+    return not ({got, want} & {"y"} and (_FUNCTION.fullmatch(got) or _FUNCTION.fullmatch(want)))
+
+
+def _as_relation(shape: Shape) -> Shape:
+    """``y`` named ``2x+3`` as ``y=2x+3``."""
+    if shape.form is Form.RELATION:
+        return shape
+    text = f"{shape.name}={shape.text}"
+    return Shape(Form.RELATION, text, (Shape(Form.SCALAR, text),))
+
+
 def _compare_parts(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
     """Compare two of the same form."""
-    if got.form is Form.EQUATION:
-        return scalar_equal(got.text, want.text)
     if got.form is Form.BASED:
         same = got.text == want.text and got.label == want.label
         return MathVerdict.EQUAL if same else MathVerdict.DIFFERENT

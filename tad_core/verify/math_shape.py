@@ -7,12 +7,14 @@ scalars inside them are compared as mathematics.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 
-from tad_core.verify.math_text import clean, plain_number, split_unit, unwrap, without_name
+from tad_core.verify.math_text import clean, plain_number, unwrap, without_name
+from tad_core.verify.math_units import TRIGONOMETRIC, split_unit
+from tad_core.verify.math_value import values_of
 
 
 class Form(StrEnum):
@@ -26,7 +28,8 @@ class Form(StrEnum):
     COLLECTION = "collection"
     UNION = "union"
     MATRIX = "matrix"
-    EQUATION = "equation"
+    #: ``a = b``, ``a < b \\le c``: what it says of neighbours, each of them read from left to right
+    RELATION = "relation"
     BASED = "based"
     WORDS = "words"
 
@@ -42,6 +45,7 @@ class Shape:
         label: what must match beside the parts: brackets, rows x columns, the base.
         value: the exact number, for a number.
         unit: the unit as one name; empty where none is written.
+        name: what the answer is called (the ``x`` of ``x = 5``); empty where it has no name.
     """
 
     form: Form
@@ -50,12 +54,17 @@ class Shape:
     label: str = ""
     value: Fraction | None = None
     unit: str = ""
+    name: str = ""
 
 
 _MATRIX = re.compile(r"^\\begin\{([pb]?matrix|array)\}(?:\{[^}]*\})?(.*)\\end\{\1\}$", re.DOTALL)
-_BASED = re.compile(r"^([+-]?\{?[0-9A-Za-z.]+\}?)_(?:\{(\d{1,3})\}|(\d{1,3}))$")
+_BASED = re.compile(r"^([+-]?(?:\{?[0-9A-Za-z.]+\}?|\([0-9A-Za-z.]+\)))_(?:\{(\d{1,3})\}|(\d{1,3}))$")
 _CHOICE = re.compile(r"^\(?([A-Z])\)?$")
 _DEGREES = re.compile(r"\^(?:\\circ|\{\\circ\})$")
+_WORD = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm)\s*\{\s*([A-Za-z]{2,})\s*\}")
+_EITHER_SIGN = re.compile(r"\\(pm|mp)(?![a-z]) ?")
+_RELATION = re.compile(r"=|<|>|\\le |\\ge |\\ne ")
+_TURNED = {"=": "=", "<": ">", ">": "<", r"\le ": r"\ge ", r"\ge ": r"\le ", r"\ne ": r"\ne "}
 _CLOCK = re.compile(r"^\d{1,6}(?::\d{1,6})+$")
 _EMPTY_SET = frozenset({r"\emptyset", r"\varnothing", r"\lbrace \rbrace", "∅"})
 
@@ -66,12 +75,14 @@ def shape_of(answer: str) -> Shape:
     matrix = _matrix(unwrap(answer))
     if matrix:
         return matrix
-    value_text, unit = split_unit(answer)
-    text = clean(value_text)
-    shape = _shape(text)
+    if word := _WORD.fullmatch(unwrap(answer)):  # one word, though its letters could be a product
+        return Shape(Form.WORDS, word[1].casefold())
+    name, written = without_name(unwrap(answer))
+    value_text, unit = split_unit(written)
+    shape = _shape(clean(value_text))
     if shape.form is Form.WORDS and unit and ":" not in shape.text:  # words behind words are no unit
-        return _shape(clean(answer))
-    return Shape(shape.form, shape.text, shape.items, shape.label, shape.value, unit)
+        shape, unit = _shape(clean(written)), ""
+    return replace(shape, unit=unit or shape.unit, name=re.sub(r"\s", "", name))
 
 
 def _shape(text: str) -> Shape:
@@ -79,25 +90,25 @@ def _shape(text: str) -> Shape:
     if number is not None:
         return Shape(Form.NUMBER, text, value=number)
     degrees = _DEGREES.search(text)
-    if degrees and degrees.start() > 0 and degrees.end() == len(text):
+    if degrees and degrees.start() > 0 and not TRIGONOMETRIC.search(text):
         bare = _shape(text[: degrees.start()])
         return Shape(bare.form, bare.text, bare.items, bare.label, bare.value, "degree")
     if text in _EMPTY_SET:
         return Shape(Form.COLLECTION, r"\emptyset", label="set")
     if based := _BASED.match(text.replace("\\_", "_")):
-        return Shape(Form.BASED, based[1].strip("{}").upper(), label=based[2] or based[3])
+        return Shape(Form.BASED, re.sub(r"[{}()]", "", based[1]).upper(), label=based[2] or based[3])
     if choice := _CHOICE.match(text):
         return Shape(Form.SCALAR if text == choice[1] else Form.WORDS, choice[1])
     if _CLOCK.match(text):
         return Shape(Form.WORDS, ":".join(part.lstrip("0") or "0" for part in text.split(":")))
-    if re.search(r"\\pm(?![a-z])", text) and text.count(r"\pm") == 1:
-        both = (re.sub(r"^\+", "", text.replace(r"\pm", sign)) for sign in "+-")
-        return Shape(Form.COLLECTION, text, tuple(_shape(part) for part in both), label="list")
     return _composed(text) or _leaf(text)
 
 
 def _composed(text: str) -> Shape | None:
     """The shape of a text with parts; None if it has none."""
+    parts = split_top(text, r"\approx")
+    if len(parts) == 2 and _rounds(parts[0], parts[1]):
+        return _shape(parts[0])
     parts = split_top(text, r"\cup")
     if len(parts) > 1:
         return Shape(Form.UNION, text, tuple(_shape(part) for part in parts))
@@ -106,28 +117,65 @@ def _composed(text: str) -> Shape | None:
         named = [without_name(part) for part in parts if part]
         if len({name for name, _ in named}) == 1:  # x=1, x=2; but x=1, y=2 keep their names
             parts = [value for _, value in named]
-        return Shape(Form.COLLECTION, text, tuple(_shape(part) for part in parts if part), label="list")
+        return Shape(Form.COLLECTION, text, _members(parts), label="list")
     if text.startswith(r"\lbrace ") and text.endswith(r"\rbrace"):
         inner = text[len(r"\lbrace ") : -len(r"\rbrace")].strip()
         if "|" not in inner and ":" not in inner and r"\mid" not in inner:
-            items = tuple(_shape(part) for part in split_top(inner, ",") if part)
-            return Shape(Form.COLLECTION, text, items, label="set")
+            return Shape(Form.COLLECTION, text, _members(split_top(inner, ",")), label="set")
+    if both := _with_both_signs(text):
+        return Shape(Form.COLLECTION, text, tuple(_shape(part) for part in both), label="list")
     if text[:1] in ("(", "[") and text[-1:] in (")", "]") and _encloses(text):
         parts = split_top(text[1:-1], ",")
         if len(parts) > 1:
             return Shape(
                 Form.BRACKETED, text, tuple(_shape(part) for part in parts), label=text[0] + text[-1]
             )
-    sides = split_top(text, "=")
-    if len(sides) == 2 and all(sides):
-        return Shape(Form.EQUATION, text, tuple(Shape(Form.SCALAR, side) for side in sides))
-    return None
+        if relation := _relation(parts[0]):
+            return relation
+    return _relation(text)
+
+
+def _rounds(exact: str, rounded: str) -> bool:
+    """Whether ``rounded`` is about ``exact``, within one per cent: then it adds nothing to it."""
+    value, other = values_of(exact), values_of(rounded.replace(r"\$", ""))
+    return value is not None and other is not None and abs(value[0] - other[0]) <= 0.01 * abs(value[0])
+
+
+def _members(parts: list[str]) -> tuple[Shape, ...]:
+    """The members that the parts of a list stand for: ``1 \\pm x`` is two of them."""
+    return tuple(_shape(member) for part in parts if part for member in _with_both_signs(part) or (part,))
+
+
+def _with_both_signs(text: str) -> tuple[str, ...]:
+    """``a+b`` and ``a-b`` of ``a \\pm b``; empty where no sign, or more than one pair of signs, is open."""
+    signs = [match[1] for match in _EITHER_SIGN.finditer(text)]
+    if sorted(signs) not in (["pm"], ["mp", "pm"], ["mp"]):
+        return ()
+    upper, lower = (
+        _EITHER_SIGN.sub(lambda match: "+" if match[1] == "pm" else "-", text),
+        _EITHER_SIGN.sub(lambda match: "-" if match[1] == "pm" else "+", text),
+    )
+    return tuple(re.sub(r"(^|[(\[{,=])\+", r"\1", part) for part in (upper, lower))
+
+
+def _relation(text: str) -> Shape | None:
+    """``a < b = c`` as the pairs ``a<b`` and ``b=c``, with every sign turned so that none is a ``>``."""
+    found = _at_top(text, _RELATION)
+    signs = [match.group() for match in found]
+    starts, ends = [0, *(match.end() for match in found)], [*(match.start() for match in found), len(text)]
+    sides = [text[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+    if not signs or not all(sides):
+        return None
+    pairs = []
+    for sign, left, right in zip(signs, sides, sides[1:], strict=False):
+        turn = sign in (">", r"\ge ")
+        pairs.append(f"{right}{_TURNED[sign]}{left}" if turn else f"{left}{sign}{right}")
+    return Shape(Form.RELATION, text, tuple(Shape(Form.SCALAR, pair) for pair in pairs))
 
 
 def _leaf(text: str) -> Shape:
-    """A scalar, or words: two letters in a row that are no LaTeX command are a word if nothing else is left."""
-    bare = re.sub(r"\\[A-Za-z]+", "", text)
-    if re.fullmatch(r"[A-Za-z'’.\-&;:!?]{3,}", bare) and bare == text:
+    """A scalar, or words: letters and their punctuation, where three letters or a dot make a word of them."""
+    if re.fullmatch(r"[A-Za-z'’.\-&;:!?]{3,}", text) and re.search(r"[A-Za-z]{3}|[A-Za-z]\.", text):
         return Shape(Form.WORDS, text.casefold())
     return Shape(Form.SCALAR, text)
 
@@ -147,18 +195,24 @@ def _matrix(text: str) -> Shape | None:
 
 def split_top(text: str, separator: str) -> list[str]:
     """Split at separators that stand in no bracket. ``[a, b)`` closes as well as ``[a, b]`` does."""
-    parts, depth, start, i = [], 0, 0, 0
+    found = _at_top(text, re.compile(re.escape(separator)))
+    starts, ends = [0, *(match.end() for match in found)], [*(match.start() for match in found), len(text)]
+    return [text[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+
+
+def _at_top(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+    """Where the pattern stands in no bracket."""
+    found, depth, i = [], 0, 0
     while i < len(text):
-        if text.startswith(separator, i) and depth == 0:
-            parts.append(text[start:i])
-            i += len(separator)
-            start = i
+        match = pattern.match(text, i) if depth == 0 else None
+        if match:
+            found.append(match)
+            i = match.end()
             continue
         step, change = _bracket(text, i)
         depth = max(0, depth + change)
         i += step
-    parts.append(text[start:])
-    return [part.strip() for part in parts]
+    return found
 
 
 def _bracket(text: str, i: int) -> tuple[int, int]:

@@ -20,17 +20,36 @@ _MAX_EXPONENT = 1_000
 _WRAPPERS = ("boxed", "fbox", "displaystyle", "mathbf", "bm", "boldsymbol", "ensuremath")
 _SPACES = re.compile(r"\\[,;:! ]|\\q?quad(?![A-Za-z])|~|\\(?:left|right|[bB]igg?[lr]?)(?![A-Za-z])\.?|\s+")
 _COMMAND_THEN_LETTER = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
-_DEGREES = re.compile(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])|°|\\textdegree")
-_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname|hbox|rm)\s*\{([^{}]*)\}")
+TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname|hbox|rm)\s*\{([^{}]*)\}")
 _PLAIN = re.compile(
     r"\s*\\?\$?\s*([+-]?)\s*\\?\$?\s*(\d{1,3}(?:,\d{3})+|\d{1,300})(\.\d{1,99})?\s*\.?\s*\$?\s*"
 )
-_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:\{,\}|\\,|(?:\\!)*,(?:\\!)*)\d{3})+(?![\d,]|\{,\})")
-_SHORT_FRACTION = re.compile(r"\\frac\s*(\d|\\pi|\{[^{}]*\})\s*(\d|[a-z]|\\pi|\{[^{}]*\})")
+_THOUSANDS = re.compile(
+    r"(?<![\d.,])\d{1,3}(?:(?:\{,\}|\\,|(?:\\!\s*)*,(?:\s*\\!)+\s*|(?:\\!\s*)*,)\d{3})+(?![\d,]|\{,\})"
+)
+#: numbers with nothing but space between them: one number if the space parts thousands, else several
+_SPACED_NUMBERS = re.compile(r"\s*\d[\d.]*(?:(?:\\[,;: ]|\\q?quad|~|\s)+\d[\d.]*)+\s*")
+_SPACED_THOUSANDS = re.compile(r"\s*\d{1,3}(?:(?:\\[,;: ]|~|\s)+\d{3})+(?:\.\d+)?\s*")
+_BETWEEN_NUMBERS = re.compile(r"(?:\\[,;: ]|\\q?quad|~|\s)+(?=\d)")
+_FRACTION = re.compile(r"\\frac(?![A-Za-z])")
+_SHORT_ARGUMENT = re.compile(r"\d|[a-zA-Z]|\\(?:alpha|beta|gamma|theta|pi|phi)(?![A-Za-z])")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z](?![a-zA-Z]))")
-_WORD_SEPARATOR = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|(?<![\w\\])(?:and|or)(?!\w))\s*")
-#: ``x =``, ``f(x) =``, ``x \in`` before the value itself
-_NAMED = re.compile(r"^(?:[a-zA-Z]|\\[a-z]+)(?:_\{?\w+\}?)?'?(?:\([a-z]\))?(?:=|\\in(?![a-z]))")
+#: never at the end: what is left open (``5 or``) is not what stands before it
+_WORD_SEPARATOR = re.compile(
+    r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\\(?:lor|vee)(?![A-Za-z])|(?<![\w\\])(?:and|or)(?!\w))\s*(?=[^\s}])"
+)
+_NAME = r"(?:[a-zA-Z]|[A-Z]{2,3}|\\[a-z]+)(?:_\{?\w+\}?)?'*(?:\([a-z]\))?"
+#: ``x =``, ``f(x) =``, ``AB =``, ``x \in`` before the value itself
+_NAMED = re.compile(rf"({_NAME})\s*(?:=|\\in(?![a-z]))\s*")
+_CONSTANTS = frozenset({"e", "i", r"\pi"})
+_NAMED_BEHIND = re.compile(rf"([^=<>]*[^=<>\s!:])\s*=\s*({_NAME})")
+
+_RELATION_NAMES = {
+    r"\leqslant": r"\le ", r"\leq": r"\le ", r"\le": r"\le ", "≤": r"\le ",
+    r"\geqslant": r"\ge ", r"\geq": r"\ge ", r"\ge": r"\ge ", "≥": r"\ge ",
+    r"\neq": r"\ne ", r"\ne": r"\ne ", "≠": r"\ne ", r"\lt": "<", r"\gt": ">",
+}  # fmt: skip
+_RELATIONS = re.compile(r"(\\(?:leqslant|leq|le|geqslant|geq|ge|neq|ne|lt|gt)(?![A-Za-z])|[≤≥≠]) ?")
 
 _REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\(?:overline|bar)\{(\d+)\}")
 _INTEGER = re.compile(r"[+-]?\d+")
@@ -108,7 +127,9 @@ def clean(text: str) -> str:
     text = text.replace(r"\lvert", "|").replace(r"\rvert", "|").replace(r"\vert", "|")
     text = _WORD_SEPARATOR.sub(",", text)
     text = _THOUSANDS.sub(_without_commas, text)
-    text = _TEXT.sub(lambda match: match[1], text)
+    if _SPACED_NUMBERS.fullmatch(text) and not _SPACED_THOUSANDS.fullmatch(text):
+        text = _BETWEEN_NUMBERS.sub(",", text)
+    text = TEXT.sub(lambda match: match[1], text)
     text = _COMMAND_THEN_LETTER.sub("\\1\x00", text)  # the one space that means something
     text = _SPACES.sub("", text).replace("\x00", " ")
     text = re.sub(r"\\(lbrace|rbrace) ?", r"\\\1 ", text).strip()
@@ -116,19 +137,21 @@ def clean(text: str) -> str:
     text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"(?<![\w\\}\]^_|])\{(\w)\}", r"\1", text)
     text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
-    text = _SHORT_FRACTION.sub(lambda m: rf"\frac{_braced(m[1])}{_braced(m[2])}", text)
+    text = _with_braced_fractions(text)
     text = text.replace(r"\infin", r"\inf").replace(r"\inf", r"\infty").replace(r"\inftyty", r"\infty")
     text = text.replace(r"+\infty", r"\infty")
-    text = text.replace(r"\leq", r"\le").replace(r"\geq", r"\ge").replace("≤", r"\le").replace("≥", r"\ge")
-    text = without_name(text)[1]
+    text = _RELATIONS.sub(lambda match: _RELATION_NAMES[match[1]], text)
     return text[:-1] if text.endswith((".", ",")) and len(text) > 1 else text
 
 
 def without_name(text: str) -> tuple[str, str]:
-    """``("x=", "5")`` of ``x=5``; no name where the rest is an equation or uses it."""
+    """``("x", "5")`` of ``x = 5`` and of ``5 = x``; no name where the rest is a relation or uses it."""
     named = _NAMED.match(text)
-    if named and not _mentions(text[named.end() :], text[: named.end()]):
-        return named.group(), text[named.end() :]
+    if named and not _mentions(text[named.end() :], named[1]):
+        return named[1], text[named.end() :]
+    behind = _NAMED_BEHIND.fullmatch(text)
+    if behind and behind[2] not in _CONSTANTS and not _mentions(behind[1], behind[2]):
+        return behind[2], behind[1]
     return "", text
 
 
@@ -140,88 +163,33 @@ def _without_commas(match: re.Match[str]) -> str:
     return re.sub(r"[^\d]", "", match.group())
 
 
-def _braced(text: str) -> str:
-    return text if text.startswith("{") else "{" + text + "}"
+def _with_braced_fractions(text: str) -> str:
+    r"""``\frac12`` and ``\frac{\sqrt{6}}2`` with both parts in braces."""
+    first, *rest = _FRACTION.split(text)
+    for i in range(
+        len(rest) - 1, -1, -1
+    ):  # from behind: an inner fraction is part of what follows an outer one
+        tail = "".join(rest[i:])
+        above, tail = _argument(tail)
+        below, tail = _argument(tail)
+        rest[i:] = [rf"\frac{above}{below}{tail}"]
+    return first + "".join(rest)
+
+
+def _argument(text: str) -> tuple[str, str]:
+    """The first argument of a command in braces, and what follows it."""
+    text = text.lstrip()
+    if text.startswith("{"):
+        end = closing_brace(text) + 1
+        return (text[:end], text[end:]) if end else ("", text)
+    token = _SHORT_ARGUMENT.match(text)
+    return (f"{{{token.group()}}}", text[token.end() :]) if token else ("", text)
 
 
 def _mentions(value: str, name: str) -> bool:
-    """Whether the value side still holds the name, or another relation: then it is an equation."""
-    name = re.split(r"=|\\in|\(|_|'", name)[0]
-    return "=" in value or re.search(rf"(?<![a-zA-Z]){re.escape(name)}(?![a-zA-Z])", value) is not None
-
-
-def split_unit(text: str) -> tuple[str, str]:
-    r"""``(value, unit)`` of an answer as written; the unit is ``""`` where none is written.
-
-    A unit is a leading currency sign, a trailing percent or degree sign, a trailing ``\text{…}``, or
-    trailing words behind a number (``12 square inches``).
-    """
-    text = unwrap(text)
-    currency = re.match(r"^([+-]?)\s*(?:\\?\$|€|£|\\pounds|\\euro)\s*([+-]?)\s*(?=[\d.\\])", text)
-    if currency:
-        sign = "-" if "-" in (currency[1] + currency[2]) else ""
-        symbol = "€" if "€" in currency.group() or "euro" in currency.group() else "$"
-        symbol = "£" if "£" in currency.group() or "pounds" in currency.group() else symbol
-        return sign + text[currency.end() :], symbol
-    percent = re.search(
-        r"\s*(?:\\?%|(?<![a-z])percent|per\s?cent|\\text\s*\{\s*(?:\\?%|percent)\s*\})$", text
-    )
-    if percent and percent.start() > 0:
-        return text[: percent.start()], "%"
-    degrees = _DEGREES.search(text)
-    if degrees and degrees.end() == len(text) and degrees.start() > 0:
-        return text[: degrees.start()], "degree"
-    trailing = re.search(
-        r"(?:\\[,;: ]|~|\s)*\\(?:text|mbox|mathrm|textrm|hbox|rm)\s*\{([^{}]*)\}(?:\^\{?([23])\}?)?$", text
-    )
-    if (
-        trailing
-        and trailing.start() > 0
-        and re.search(r"[A-Za-z]", trailing[1])
-        and not _reckons(trailing[1])
-    ):
-        return text[: trailing.start()], unit_name(trailing[1], trailing[2])
-    words = re.match(r"^([^A-Za-z]*\d[\d.,/]*)(\s*)([A-Za-z][A-Za-z. /]*?)(?:\s*\^\{?([23])\}?)?$", text)
-    if words and (words[2] or words[3].lower() in _UNITS) and _is_unit(words[3]):
-        return words[1], unit_name(words[3], words[4])
-    return text, ""
-
-
-_UNITS = {
-    "cm": "centimeter", "centimetre": "centimeter", "mm": "millimeter", "km": "kilometer",
-    "metre": "meter", "kilometre": "kilometer", "millimetre": "millimeter", "ft": "foot", "feet": "foot",
-    "in": "inch", "inche": "inch", "yd": "yard", "mi": "mile", "kg": "kilogram", "lb": "pound",
-    "oz": "ounce", "ml": "milliliter", "litre": "liter", "hr": "hour", "min": "minute", "sec": "second",
-    "mph": "mile per hour", "deg": "degree", "dollar": "$", "usd": "$", "euro": "€", "buck": "$",
-    "sq": "square", "penny": "cent", "pennie": "cent", "people": "person", "men": "man", "women": "woman",
-    "children": "child",
-}  # fmt: skip
-#: words behind a number that are mathematics or prose, not a unit
-_NOT_UNITS = frozenset({
-    "pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "mod", "and", "or", "to", "hundred", "thousand",
-    "million", "billion", "trillion", "dozen", "half", "squared", "cubed", "factorial", "plus", "minus",
-    "times", "over", "divided", "by", "less", "more", "than", "not", "is",
-})  # fmt: skip
-
-
-def _is_unit(words: str) -> bool:
-    found = re.findall(r"[A-Za-z]+", words)
-    return all(len(word) > 1 for word in found) and not _reckons(words) and len(found) <= 5
-
-
-def _reckons(words: str) -> bool:
-    """Whether words change a number (``5 million``, ``12 squared``) rather than name its unit."""
-    return not _NOT_UNITS.isdisjoint(re.findall(r"[a-z]+", words.lower()))
-
-
-def unit_name(words: str, power: str | None = None) -> str:
-    """One name for the spellings of a unit: singular, written out, the power in words."""
-    names = []
-    for word in re.findall(r"[A-Za-z$€%]+", words.lower()):
-        singular = word[:-1] if len(word) > 2 and word.endswith("s") and not word.endswith("ss") else word
-        names.append(_UNITS.get(singular, _UNITS.get(word, singular)))
-    prefix = {"2": "square ", "3": "cubic "}.get(power or "", "")
-    return (prefix + " ".join(name for name in names if name not in ("unit", "of"))).strip()
+    """Whether the value side still holds the name, or another relation: then it is a relation."""
+    name = re.split(r"\(|_|'", name)[0]
+    return bool(re.search(rf"[=<>]|(?<![a-zA-Z]){re.escape(name)}(?![a-zA-Z])", value))
 
 
 def simple_number(text: str) -> Fraction | None:

@@ -16,6 +16,8 @@ _MAX_LENGTH = 200
 _MAX_DEPTH = 30
 #: Two values this far apart (relative) belong to different answers.
 _APART = 1e-6
+#: A sum this much smaller than a part of it (relative) has lost the digits that ``_APART`` looks at.
+_CANCELLED = 1e-8
 #: Values of the letters at the two points: a seed for each, spread by the letter.
 _POINTS = (0.61803398875, 0.41421356237)
 _STARTS = frozenset({"(", "{", r"\frac", r"\sqrt", r"\pi", "|"})
@@ -79,9 +81,14 @@ class _Reader:
         if self._peek() in ("+", "-"):
             self._at += 1
         total = sign * self._product()
+        largest = abs(total)
         while self._peek() in ("+", "-"):
             sign = -1 if self._take() == "-" else 1
-            total += sign * self._product()
+            part = sign * self._product()
+            total += part
+            largest = max(largest, abs(part), abs(total))
+        if abs(total) < _CANCELLED * largest:
+            raise _NoValueError  # too few digits are left to tell anything apart
         self._depth -= 1
         return total
 

@@ -1,30 +1,36 @@
-"""Algebra on scalars: math-verify reads the LaTeX, exact and high-precision arithmetic compare it.
+"""Algebra on scalars: latex2sympy (math-verify's parser) reads the LaTeX, exact arithmetic and 50 digits compare.
 
 Imported in the worker process only: sympy is slow to load and its time cannot be bounded from within.
-Equality is decided by evaluation to 50 digits, at several points where there are variables, and never
-by rounding: 1e-7 is not 2e-7. By Schwartz and Zippel two expressions that agree at random points to
-that many digits are the same but for a chance far below that of a hardware fault.
+Equality is decided by values, at several points where there are variables: exactly where they are rational,
+else to 30 significant digits, however small they are. By Schwartz and Zippel two expressions that agree at
+random points to that many digits are the same but for a chance far below that of a hardware fault.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import permutations
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
-from math_verify import LatexExtractionConfig, parse
-from math_verify import verify as math_verify_verify
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
+from sympy.core.function import AppliedUndef  # type: ignore[import-untyped]
 
+from tad_core.verify.exact import exact_value
+from tad_core.verify.math_latex import grammar_text
 from tad_core.verify.verdict import MathVerdict
 
-_POWER_OF_FUNCTION = re.compile(
-    r"(\\(?:sin|cos|tan|cot|sec|csc|log|ln))\^\{?(\d)\}?\s*(\\?[A-Za-z]+|\([^()]*\)|\{[^{}]*\})"
-)
+#: ``R`` is not ``r``
+_CONVERSION = ConversionConfig(lowercase_symbols=False)
+_RELATION = re.compile(r"=|<|\\le |\\ne ")
+_DOUBLE_FACTORIAL = re.compile(r"(\d+)!!")
 _DIGITS = 50
 #: Two values are the same if they agree to this many significant digits.
 _AGREE = sympy.Float("1e-30", _DIGITS)
-_ZERO = sympy.Float("1e-42", _DIGITS)
+#: Members of a set are tried in every order; a set with more of them is compared as it is written.
+_MAX_MEMBERS = 6
 #: Values for variables. Two points have negative values, so that |x| is not taken for x.
 _POINTS = tuple(
     tuple(sympy.Rational(n, d) for n, d in row)
@@ -42,101 +48,148 @@ def warm_up() -> bool:
 
 
 def scalar_equal(got: str, want: str) -> MathVerdict:
-    """Compare two scalars, or two equations, given as cleaned text."""
+    """Compare two scalars, or two relations of two sides each, given as cleaned text."""
     if got == want:
         return MathVerdict.EQUAL
-    if "=" in got and "=" in want:
-        return _equations_equal(got, want)
+    signs = _RELATION.search(got), _RELATION.search(want)
+    if signs[0] and signs[1]:
+        return _relations_equal(got, want, signs[0], signs[1])
     left, right = read(got), read(want)
     if left is None or right is None:
         return MathVerdict.UNPARSABLE
     return MathVerdict.EQUAL if same(left, right) else MathVerdict.DIFFERENT
 
 
-def _equations_equal(got: str, want: str) -> MathVerdict:
-    """``a = b`` is ``c = d`` if ``a - b`` is a constant times ``c - d``."""
-    sides = [read(side) for text in (got, want) for side in text.split("=", 1)]
-    if any(side is None or not isinstance(side, sympy.Expr) for side in sides):
+def _relations_equal(got: str, want: str, got_sign: re.Match[str], want_sign: re.Match[str]) -> MathVerdict:
+    """``a = b`` is ``c = d`` if ``a - b`` is a constant times ``c - d``; for ``a < b`` a positive one."""
+    if got_sign.group() != want_sign.group():
+        return MathVerdict.DIFFERENT
+    texts = (
+        got[: got_sign.start()],
+        got[got_sign.end() :],
+        want[: want_sign.start()],
+        want[want_sign.end() :],
+    )
+    sides = [read(side) for side in texts]
+    if not all(isinstance(side, sympy.Expr) for side in sides):
         return MathVerdict.UNPARSABLE
     a, b, c, d = sides
-    ratios = _values((a - b) / (c - d))
-    if not ratios or any(ratio is None for ratio in ratios):
-        return MathVerdict.DIFFERENT
-    constant = all(_close(ratio, ratios[0]) for ratio in ratios) and abs(ratios[0]) > _ZERO
-    return MathVerdict.EQUAL if constant else MathVerdict.DIFFERENT
+    symbols = set().union(*(side.free_symbols for side in sides))
+    if not symbols:  # 1 = 2 is 2 = 4 only as written
+        return MathVerdict.EQUAL if same(a, c) and same(b, d) else MathVerdict.DIFFERENT
+    ours, theirs = (
+        _values(sympy.Add(a, -b, evaluate=False), symbols),
+        _values(sympy.Add(c, -d, evaluate=False), symbols),
+    )
+    directed = got_sign.group() in ("<", r"\le ")
+    return MathVerdict.EQUAL if _proportional(ours, theirs, directed) else MathVerdict.DIFFERENT
+
+
+def _proportional(ours: Sequence[Any], theirs: Sequence[Any], directed: bool) -> bool:
+    """Whether one list of values is a constant, which is positive if ``directed``, times the other."""
+    if not ours or any(value is None for value in (*ours, *theirs)):
+        return False
+    anchor = next((i for i, value in enumerate(theirs) if not _is_zero(value)), None)
+    if anchor is None or _is_zero(ours[anchor]):
+        return False
+    factor = ours[anchor] / theirs[anchor]
+    if directed and not (factor.is_real and factor > 0):
+        return False
+    return all(_close(a * theirs[anchor], b * ours[anchor]) for a, b in zip(ours, theirs, strict=True))
 
 
 @lru_cache(maxsize=2048)  # a reference is compared with many predictions
 def read(text: str) -> Any:
     """The sympy object a cleaned text means, with its decimals exact; None if it means nothing."""
-    found = parse(
-        "$" + _readable(text) + "$",
-        extraction_config=[LatexExtractionConfig(boxed_match_priority=-1)],
-        fallback_mode="no_fallback",
-        extraction_mode="first_match",
-        parsing_timeout=None,
-        raise_on_error=False,
-    )
-    if not found or isinstance(found[0], str):
+    prepared = grammar_text(text)
+    if prepared is None:
         return None
-    return _exact(found[0])
-
-
-def _readable(text: str) -> str:
-    """Undo what cleaning did for comparison and a LaTeX grammar would miss."""
-    text = _POWER_OF_FUNCTION.sub(r"(\1 \3)^{\2}", text)
-    return text.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}")
+    try:
+        # No assumption about any symbol: those of two texts must be the same symbols.
+        found = latex2sympy(prepared, is_real=None, normalization_config=None, conversion_config=_CONVERSION)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # the parser raises it, and whatever sympy raises, on what it cannot read
+        return None
+    return _exact(found) if isinstance(found, sympy.Basic | sympy.MatrixBase) else None
 
 
 def _exact(value: Any) -> Any:
-    if isinstance(value, sympy.Basic):
-        floats = {number: sympy.Rational(str(number)) for number in value.atoms(sympy.Float)}
-        # In an answer, i is the imaginary unit; the parser takes it for a variable.
-        units = {symbol: sympy.I for symbol in value.free_symbols if symbol.name == "i"}
-        return value.xreplace(floats | units) if floats or units else value
-    return value
+    """Decimals as fractions, ``i`` as the imaginary unit, ``n!!`` and applied functions as they are meant."""
+    meant: dict[Any, Any] = {number: sympy.Rational(str(number)) for number in value.atoms(sympy.Float)}
+    meant |= {call: sympy.Symbol(str(call)) for call in value.atoms(AppliedUndef)}
+    for symbol in value.free_symbols:
+        if symbol.name == "i":
+            meant[symbol] = sympy.I
+        elif double := _DOUBLE_FACTORIAL.fullmatch(symbol.name):
+            meant[symbol] = sympy.factorial2(int(double[1]))
+    return value.xreplace(meant) if meant else value
 
 
 def same(left: Any, right: Any) -> bool:
     """Whether two sympy objects are the same mathematics."""
     if left == right:
         return True
+    if isinstance(left, sympy.MatrixExpr | sympy.MatrixBase):
+        return _same_matrices(left, right)
     if isinstance(left, sympy.Expr) and isinstance(right, sympy.Expr):
         if left.is_infinite or right.is_infinite:
-            return bool(left.is_infinite and right.is_infinite and left == right)
+            return False
         return _same_values(left, right)
-    relational = sympy.core.relational.Relational
-    if isinstance(left, relational) and isinstance(right, relational):
-        return bool(left.canonical == right.canonical)
-    if type(left) is type(right):
-        return bool(math_verify_verify(right, left, strict=True, timeout_seconds=None))
-    return False
+    if type(left) is not type(right) or len(left.args) != len(right.args) or not left.args:
+        return False
+    ordered = not isinstance(left, sympy.FiniteSet | sympy.Union | sympy.Intersection)
+    if ordered or len(right.args) > _MAX_MEMBERS:
+        return all(same(a, b) for a, b in zip(left.args, right.args, strict=True))
+    return any(
+        all(same(a, b) for a, b in zip(left.args, row, strict=True)) for row in permutations(right.args)
+    )
+
+
+def _same_matrices(left: Any, right: Any) -> bool:
+    if not isinstance(right, sympy.MatrixExpr | sympy.MatrixBase):
+        return False
+    left, right = sympy.Matrix(left.doit()), sympy.Matrix(right.doit())
+    return left.shape == right.shape and all(same(a, b) for a, b in zip(left, right, strict=True))
 
 
 def _same_values(left: sympy.Expr, right: sympy.Expr) -> bool:
-    ours, theirs = _values(left, right.free_symbols), _values(right, left.free_symbols)
+    symbols = left.free_symbols | right.free_symbols
+    ours, theirs = _values(left, symbols), _values(right, symbols)
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None or b is not None]
     return bool(pairs) and all(a is not None and b is not None and _close(a, b) for a, b in pairs)
 
 
-def _values(expression: sympy.Expr, others: set[sympy.Symbol] | None = None) -> list[Any]:
-    """The expression at each point, to 50 digits; None where it has no finite value."""
-    symbols = sorted(expression.free_symbols | (others or set()), key=str)
+def _values(expression: sympy.Expr, symbols: set[sympy.Symbol]) -> list[Any]:
+    """The expression at each point, exact or to 50 digits; None where it has no finite value."""
     if len(symbols) > len(_POINTS[0]):
         return []
-    values = []
-    for point in _POINTS if symbols else _POINTS[:1]:
-        value = expression.evalf(_DIGITS, subs=dict(zip(symbols, point, strict=False)))
-        known = value.is_number and value.is_finite and _is_numeric(value)
-        values.append(value if known else None)
-    return values
+    names = sorted(symbols, key=str)
+    points = _POINTS if names else _POINTS[:1]
+    return [_value(expression, dict(zip(names, point, strict=False))) for point in points]
+
+
+def _value(expression: sympy.Expr, point: Mapping[sympy.Symbol, sympy.Rational]) -> Any:
+    exact = exact_value(expression, point)
+    if exact is not None:
+        return exact
+    value = expression.evalf(_DIGITS, subs=point)
+    return value if value.is_number and value.is_finite and _is_numeric(value) else None
 
 
 def _is_numeric(value: sympy.Expr) -> bool:
-    real, imaginary = value.as_real_imag()
-    return bool(real.is_Float or real.is_Rational) and bool(imaginary.is_Float or imaginary.is_Rational)
+    return all(part.is_Float or part.is_Rational for part in value.as_real_imag())
 
 
 def _close(a: sympy.Expr, b: sympy.Expr) -> bool:
-    size = max(abs(a), abs(b))
-    return bool(size < _ZERO or abs(a - b) <= _AGREE * size)
+    """Whether two values are the same: exactly if both are exact, else to 30 significant digits."""
+    if a.is_Rational and b.is_Rational:
+        return bool(a == b)
+    if _is_zero(a) or _is_zero(b):
+        return _is_zero(a) and _is_zero(b)
+    return bool(abs(a - b) <= _AGREE * max(abs(a), abs(b)))
+
+
+def _is_zero(value: sympy.Expr) -> bool:
+    """Zero, or what is left where a hundred digits cancel: sympy marks it by a precision of one bit."""
+    return all(part == 0 or (part.is_Float and part._prec == 1) for part in value.as_real_imag())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tad_core.verify import MathVerdict, math_equal
 from tad_core.verify.math import MathKind, Unsure, quick_equal
-from tad_core.verify.math_text import plain_number, split_unit
+from tad_core.verify.math_text import plain_number
 from tad_core.verify.math_value import clearly_differ, values_of
 
 EQUAL, DIFFERENT, UNPARSABLE = MathVerdict.EQUAL, MathVerdict.DIFFERENT, MathVerdict.UNPARSABLE
@@ -216,19 +216,11 @@ def test_plain_numbers_are_exact(text: str, value: Fraction | None) -> None:
     assert plain_number(text) == value
 
 
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [(r"5\text{ cm}", ("5", "centimeter")), ("$5", ("5", "$")), ("-$5", ("-5", "$")), ("12 square feet", ("12", "square foot")),
-     ("5x", ("5x", "")), ("3 pi", ("3 pi", "")), (r"\text{north}", (r"\text{north}", "")), ("5cm", ("5", "centimeter")), ("5ab", ("5ab", ""))],
-)  # fmt: skip
-def test_units_are_split_off(text: str, parts: tuple[str, str]) -> None:
-    assert split_unit(text) == parts
-
-
 def test_approximate_values_only_ever_tell_apart() -> None:
     assert clearly_differ("x", "y") and clearly_differ(r"\sqrt{2}", r"\sqrt{3}") and clearly_differ("2i", "2")
     assert not clearly_differ(r"\frac{\sqrt{8}}{2}", r"\sqrt{2}")
     assert not clearly_differ("(x+1)(x-1)", "x^2-1")
+    assert not clearly_differ("(10^8+1)^2-10^{16}-2*10^8", "1")  # no digits are left
     for unclear in (
         "1/2x",
         r"\sin x",
@@ -244,7 +236,7 @@ def test_approximate_values_only_ever_tell_apart() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["(1," * 300 + "1" + ")" * 300, "{" * 499 + "}" * 499, "(" * 900, "9" * 5000, "\\frac{" * 100, "\\sqrt" * 150, "\\text{" * 100],
+    ["5" + " " * 900 + "x", " " * 900 + "-x", "x=" + "\t" * 900 + "5 or", "(1," * 300 + "1" + ")" * 300, "{" * 499 + "}" * 499, "(" * 900, "9" * 5000, "\\frac{" * 100, "\\sqrt" * 150, "\\text{" * 100],
 )  # fmt: skip
 def test_what_is_nested_or_long_without_end_is_refused_at_once(answer: str) -> None:
     used = time.process_time()
@@ -252,12 +244,3 @@ def test_what_is_nested_or_long_without_end_is_refused_at_once(answer: str) -> N
         outcome = quick_equal(answer, reference)
         assert outcome is not MathVerdict.EQUAL or reference == answer
     assert time.process_time() - used < 1
-
-
-@pytest.mark.parametrize(
-    "answer",
-    ["5 million", r"5\text{ million}", "5 squared", r"5\text{ dozen}", "5 minus", r"5\text{ and a half}"],
-)
-def test_words_that_change_a_number_are_no_units(answer: str) -> None:
-    assert quick_equal(answer, "5") is not MathVerdict.EQUAL
-    assert quick_equal(answer, answer) is MathVerdict.EQUAL
