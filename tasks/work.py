@@ -34,7 +34,8 @@ class Work:
         self.plan = plan_of(config, self.store)
         self._force = frozenset(force)
         # Neither starts a process before it is used, and each serves all shards.
-        self.pool = RolloutPool(config, self.store, on_line=forward_lines())
+        # A machine that only waits may have fewer GPUs than those that decode.
+        self.pool = RolloutPool(config, self.store, None if decode else 1, on_line=forward_lines())
         self.verifier = Verifier(config.filter)
         self.rows: dict[str, Row] = {}
         self._decode, self._first = decode, 0

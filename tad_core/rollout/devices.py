@@ -11,19 +11,46 @@ from tad_core.errors import ConfigError
 
 
 def workers_of(config: TADConfig) -> int:
-    """``rollout.workers``; by default one a visible GPU, and one where there is none or the CPU is asked for."""
-    if config.rollout.workers is not None:
-        return config.rollout.workers
-    return max(1, len(visible_gpus())) if config.model.device in ("auto", "cuda") else 1
+    """``rollout.workers``; by default one a visible GPU, and one where there is none or the CPU is asked for.
+
+    Raises:
+        ConfigError: more than there are GPUs.
+    """
+    if config.rollout.workers is None:
+        return max(1, len(visible_gpus())) if config.model.device in ("auto", "cuda") else 1
+    _gpus_for(
+        "rollout.workers", config.model.device, config.rollout.workers, ", or leave it out for every GPU"
+    )
+    return config.rollout.workers
 
 
 def gpus_for_evaluation(device: str, wanted: int) -> int:
     """How many GPUs decode in evaluation: ``evaluate.workers``, or all that are visible if that is 0.
 
-    A GPU that is named is one; without a GPU, or for the CPU, it is 0 and ``wanted`` may be anything.
+    Raises:
+        ConfigError: more are wanted than there are.
+    """
+    gpus = _gpus_for("evaluate.workers", device, wanted, ", or to 0 for every GPU")
+    return wanted or gpus if gpus else 0
+
+
+def check_processes(config: TADConfig) -> None:
+    """Whether each of ``distill.processes`` finds a GPU; under a launcher they take them in turn.
 
     Raises:
-        ConfigError: more are wanted than there are: two processes on one GPU would share its speed, which is measured.
+        ConfigError: more than there are GPUs.
+    """
+    if config.distill.hostfile is None:  # with one, this machine need not be among the hosts
+        device = config.model.device.partition(":")[0]
+        _gpus_for("distill.processes", device, config.distill.processes)
+
+
+def _gpus_for(field: str, device: str, wanted: int, otherwise: str = "") -> int:
+    """GPUs that ``device`` means on this machine: one that is named is one, and without any ``wanted`` may be anything.
+
+    Raises:
+        ConfigError: more are wanted than there are: two processes on one GPU would share its speed, which is
+            measured, and its memory, of which each may take all.
     """
     if device.startswith("cuda:"):
         gpus, which = 1, f"model.device {device} is"
@@ -34,9 +61,9 @@ def gpus_for_evaluation(device: str, wanted: int) -> int:
         gpus = 0
     if gpus and wanted > gpus:
         raise ConfigError(
-            f"evaluate.workers {wanted} needs as many GPUs and {which} {gpus}; set it to {gpus}, or to 0 for every GPU"
+            f"{field} {wanted} needs as many GPUs and {which} {gpus}; set it to {gpus}{otherwise}"
         )
-    return wanted or gpus if gpus else 0
+    return gpus
 
 
 def visible_gpus() -> list[str]:

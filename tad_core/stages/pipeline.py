@@ -15,6 +15,7 @@ from tad_core.checkpoint import local_folder
 from tad_core.config import TADConfig
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, silent
+from tad_core.rollout.devices import check_processes, workers_of
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
@@ -57,6 +58,8 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     Raises:
         TADError: one clear message; nothing was written but a probe file in the store, removed again.
     """
+    if config.rollout.decode_here:
+        workers_of(config)
     plan = plan_of(config)
     problems = [*plan.ordered]
     if wants(until, "evaluate"):
@@ -64,6 +67,7 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
         problems += [p for task in evaluate_stage.load_tasks(config).values() for p in task]
     if wants(until, "distill"):
         check_settings(config.distill)
+        check_processes(config)
         for mode in trained_models(config):
             _check_mode(config, mode)
     store.check_writable(_needed_bytes(config, plan, until))

@@ -79,7 +79,7 @@ def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.environment("cuda", 3)["CUDA_VISIBLE_DEVICES"] == "GPU-2"
     assert devices.workers_of(config(device="cpu")) == 1
     assert "CUDA_VISIBLE_DEVICES" not in devices.environment("cpu", 0)
-    assert devices.workers_of(config(device="auto", workers=5)) == 5
+    assert devices.workers_of(config(device="auto", workers=2)) == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert devices.workers_of(config(device="auto")) == 1 and devices.visible_gpus() == []
 
@@ -117,6 +117,35 @@ def test_more_processes_than_gpus_are_refused(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     with pytest.raises(ConfigError, match=message):
         devices.gpus_for_evaluation(device, 4)
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "message"),
+    [
+        (
+            "auto",
+            "0,1,2",
+            r"rollout\.workers 4 needs as many GPUs and there are 3; set it to 3, or leave it out",
+        ),
+        ("cuda", "5", "and there is 1; set it to 1"),
+        ("cuda:1", "0,1,2,3,4", r"and model\.device cuda:1 is 1; set it to 1"),
+    ],
+)
+def test_more_rollout_workers_than_gpus_are_refused(
+    device: str, visible: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(ConfigError, match=message):
+        devices.workers_of(config(device=device, workers=4))
+    with pytest.raises(ConfigError, match=message):
+        RolloutPool(config(device=device, workers=4), Store(str(tmp_path)))
+
+
+def test_without_a_gpu_any_number_of_workers_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert devices.workers_of(config(device="cpu", workers=4)) == 4
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.workers_of(config(device="auto", workers=4)) == 4
 
 
 def test_a_slot_whose_workers_keep_dying_is_given_up_and_others_go_on(pool_of: Any, tmp_path: Path) -> None:

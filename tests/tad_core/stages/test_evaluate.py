@@ -1,5 +1,6 @@
 """The evaluate stage: what it writes, when it is reused, what changes its fingerprint."""
 
+import contextlib
 import json
 import sys
 
@@ -62,6 +63,34 @@ def test_more_workers_than_gpus_are_found_before_any_work(direct, monkeypatch):
     config = parse_config(direct)
     with pytest.raises(ConfigError, match=r"evaluate\.workers 3 needs as many GPUs and there are 2"):
         prepare(config, Store(config.store))
+    prepare(config, Store(config.store), "distill")
+
+
+@pytest.mark.parametrize(("decode_here", "refused"), [(True, True), (False, False)])
+def test_more_rollout_workers_than_gpus_are_found_before_any_work(direct, monkeypatch, decode_here, refused):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    direct["model"]["device"] = "auto"
+    direct["rollout"] |= {"workers": 3, "decode_here": decode_here}
+    config = parse_config(direct)
+    expected = (
+        pytest.raises(ConfigError, match=r"rollout\.workers 3 needs as many GPUs and there are 2")
+        if refused
+        else contextlib.nullcontext()
+    )
+    with expected:
+        prepare(config, Store(config.store), "collect")
+
+
+def test_more_training_processes_than_gpus_are_found_before_any_work(direct, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    direct["model"]["device"] = "auto"
+    direct["distill"] |= {"launcher": "torchrun", "processes": 2}
+    config = parse_config(direct)
+    with pytest.raises(
+        ConfigError, match=r"distill\.processes 2 needs as many GPUs and there is 1; set it to 1$"
+    ):
+        prepare(config, Store(config.store), "distill")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     prepare(config, Store(config.store), "distill")
 
 
