@@ -8,8 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tad_core.calibration import Window, at_least_quality, measure, read_window, sample_states, smooth
+from tad_core.calibration import (
+    Window,
+    _confidences,
+    at_least_quality,
+    measure,
+    read_window,
+    sample_states,
+    smooth,
+)
+from tad_core.config import ModelConfig
 from tad_core.models import DiffusionLM, LLaDAConfig
+from tad_core.models.loading import load_model
 from tad_core.training.dataset import Prompts, TrainingTable
 
 MASK, EOS, VOCAB, LENGTH = 8, 9, 10, 6
@@ -65,13 +75,31 @@ def test_the_curve_by_hand():
 
 
 def test_the_student_prompt_is_used_and_padding_does_not_show():
-    mixed = table(1, 4)
-    model = Known()
-    together = measure(model, mixed, states=99, seed=0, batch_size=50, ends=[EOS])
+    mixed, model = table(1, 4), Known()
+    row_S, step_S = sample_states(2, 99, LENGTH, seed=0)
+    together = _confidences(model, mixed, row_S, step_S, [EOS])
     assert model.widths == [16]  # 4 + 6, aligned: the student's prompts, not the teacher's
-    one_by_one = measure(Known(), mixed, states=99, seed=0, batch_size=1, ends=[EOS])
-    np.testing.assert_allclose(together.confidence_L, one_by_one.confidence_L, rtol=1e-6)
-    assert (together.count_L == one_by_one.count_L).all() and together.states == 2 * LENGTH
+    alone = [
+        _confidences(Known(), mixed, row_S[i : i + 1], step_S[i : i + 1], [EOS]) for i in range(len(row_S))
+    ]
+    for shared, single in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_allclose(shared, np.concatenate(single), rtol=1e-6)
+
+
+@pytest.mark.determinism
+def test_on_a_cpu_the_curve_does_not_depend_on_the_batch(tiny_checkpoint):
+    model = load_model(ModelConfig(path=str(tiny_checkpoint)), "cpu")
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(2, 9, size=7)
+    prompts = Prompts(rng.integers(3, 60, size=(7, 8)).astype(np.int32), lengths)
+    response_RL = rng.integers(3, 60, size=(7, 24)).astype(np.int32)
+    order_RL = np.stack([rng.permutation(24) + 1 for _ in range(7)]).astype(np.int16)
+    mixed = TrainingTable(
+        [str(i) for i in range(7)], prompts, prompts, response_RL, order_RL, np.full(7, 25, np.int16)
+    )
+    first, *others = [measure(model, mixed, 40, 0, size, ends=[2]) for size in (1, 3, 40)]
+    for other in others:
+        assert (other.confidence_L == first.confidence_L).all() and (other.all_L == first.all_L).all()
 
 
 def test_the_curve_leaves_out_what_comes_after_the_first_end():

@@ -14,6 +14,7 @@ from tests.tad_core.golden.outputs import OUTPUTS, STORED, current
 HOW = "python -m tests.tad_core.golden.outputs"
 
 
+@pytest.mark.determinism
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_an_output_changes_with_its_version_alone(name: Component) -> None:
     stored: dict[str, Any] = json.loads(STORED.read_text(encoding="utf-8"))[name]

@@ -89,6 +89,7 @@ REQUESTS = [
 ]
 
 
+@pytest.mark.determinism
 def test_same_result_for_any_batch_order_and_company(model) -> None:
     spec = RolloutSpec(16, 8, 3, True)
     alone = [rollout(model, [r], spec, 1)[0] for r in REQUESTS]
@@ -98,6 +99,7 @@ def test_same_result_for_any_batch_order_and_company(model) -> None:
     assert rollout(model, REQUESTS[::-1], spec, 4)[::-1] == alone
 
 
+@pytest.mark.determinism
 def test_same_result_for_any_number_of_threads(model) -> None:
     spec = RolloutSpec(16, 8, 3, False)
     torch.set_num_threads(2)
