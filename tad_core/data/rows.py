@@ -1,32 +1,25 @@
 """Rows of a data set, from local files or from the hub, one at a time.
 
-JSON lines and CSV are read row by row here, so that a row of another type costs that row alone (a reader that
-infers one type a column fails on the whole file); Parquet by pyarrow; hub data sets, and folders that are laid out
-like one, by ``datasets``. Local files need no network.
+JSON lines and CSV are read row by row (``formats.py``), so that a row of another type costs that row alone (a reader
+that infers one type a column fails on the whole file); Parquet by pyarrow. The files of hub data sets, and of folders
+that are laid out like one, are read the same way (``folders.py``). Local files need no network.
 """
 
 from __future__ import annotations
 
 import csv
-import io
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import PurePosixPath
+from typing import Any
 
 import fsspec
 
+from tad_core.data.folders import read_data_set
+from tad_core.data.formats import FORMATS, NoRow, format_of, read_values
 from tad_core.data.selection import LeftOut
 from tad_core.errors import DataError
-
-FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-_PACKED = (".gz", ".bz2", ".xz")
-#: what ``save_to_disk`` writes beside the tables
-_SAVED = ("state.json", "dataset_dict.json")
-_BATCH = 512
-_LONGEST_CELL = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -133,128 +126,48 @@ def _short_names(files: Sequence[tuple[Any, str]]) -> list[str]:
 
 
 def _file(place: Place, fs: Any, path: str, name: str, prefix: str) -> Iterator[Row | LeftOut]:
-    suffixes = [s.lower() for s in PurePosixPath(path).suffixes]
-    packed = bool(suffixes) and suffixes[-1] in _PACKED
-    suffix = place.format or (suffixes[: -1 if packed else None] or [""])[-1]
+    suffix, packed = format_of(path)
+    suffix = place.format or suffix
     if suffix not in FORMATS:
         raise DataError(
             f"data source {place.label}: {path} has the suffix {suffix!r}; use one of {', '.join(FORMATS)}, or name "
             "one of them as option format"
         )
-    if suffix == ".parquet":
-        with fs.open(path, "rb") as handle:
-            yield from _parquet(place, handle, name, prefix)
-        return
-    with fs.open(path, "rb", compression="infer" if packed else None) as handle:
-        if suffix in (".csv", ".tsv"):
-            values: Iterator[Any] = _csv(handle, "\t" if suffix == ".tsv" else ",")
-        elif suffix == ".json" and _first_sign(handle) == b"[":
-            values = iter(json.load(handle))
+    yield from _rows(read_values(fs, path, suffix, packed, place.columns), name, prefix)
+
+
+def _rows(values: Iterator[Any], shown: str, prefix: str) -> Iterator[Row | LeftOut]:
+    for number, value in enumerate(values, 1):
+        where = f"{shown}:{number}"
+        if isinstance(value, NoRow):
+            if value:
+                yield LeftOut(value, where)
+        elif isinstance(value, dict):
+            yield Row(value, where, f"{prefix}{number}")
         else:
-            values = _json_lines(handle)
-        for number, row in enumerate(values, 1):
-            where = f"{name}:{number}"
-            if isinstance(row, _NoRow):
-                if row:
-                    yield LeftOut(row, where)
-            elif isinstance(row, dict):
-                yield Row(row, where, f"{prefix}{number}")
-            else:
-                yield LeftOut(f"not an object but a {type(row).__name__}", where)
+            yield LeftOut(f"not an object but a {type(value).__name__}", where)
 
 
-class _NoRow(str):
-    """Why there is no row here; empty for an empty line, which is nobody's loss."""
-
-
-def _json_lines(handle: IO[bytes]) -> Iterator[Any]:
-    """One value a line, of whatever type."""
-    for number, line in enumerate(handle):
-        if number == 0:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if not line.strip():
-            yield _NoRow()
-            continue
-        try:
-            value = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError:
-            yield _NoRow("not UTF-8 text")
-        except (ValueError, RecursionError):
-            yield _NoRow("not JSON")
-        else:
-            yield value
-
-
-def _csv(handle: IO[bytes], delimiter: str) -> Iterator[Any]:
-    """One record each; every cell stays the text it is."""
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    text = io.TextIOWrapper(handle, encoding="utf-8-sig", newline="")
-    for record in csv.DictReader(text, delimiter=delimiter):
-        yield _NoRow("more cells than columns") if None in record else record
-
-
-def _first_sign(handle: IO[bytes]) -> bytes:
-    """The first byte that is no white space; the file is where it was."""
-    start = handle.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    handle.seek(0)
-    return start
-
-
-def _parquet(place: Place, handle: IO[bytes], name: str, prefix: str) -> Iterator[Row]:
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(handle)
-    names = _wanted(place, file.schema_arrow.names)
-    number = 0
-    for batch in file.iter_batches(_BATCH, columns=names):
-        for values in batch.to_pylist():
-            number += 1
-            yield Row(values, f"{name}:{number}", f"{prefix}{number}")
-
-
-def _wanted(place: Place, names: Sequence[str]) -> list[str]:
-    """The columns to read; all of them where none is wanted, since rows without columns could not be counted."""
-    return [name for name in names if name in place.columns] or list(names)
-
-
-# --- the hub ----------------------------------------------------------------------------------------
-
-
-def _data_set(place: Place, path: str, config: str, prefix: str) -> Iterator[Row]:
-    """A hub data set, or a folder with one, through ``datasets``."""
-    shown = f"{path}{f' ({config})' if config else ''}"
-    data = _load(place, path, config, shown)
-    number = 0
-    for batch in data.select_columns(_wanted(place, data.column_names)).with_format("arrow").iter(_BATCH):
-        for values in batch.to_pylist():
-            number += 1
-            yield Row(values, f"{shown} {place.split}:{number}", f"{prefix}{number}")
-
-
-def _load(place: Place, path: str, config: str, shown: str) -> Any:
+def _data_set(place: Place, path: str, config: str, prefix: str) -> Iterator[Row | LeftOut]:
+    """A hub data set, or a folder with one."""
     import datasets
 
-    quiet = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
+    shown = f"{path}{f' ({config})' if config else ''}"
+    is_hub = bool(place.hub)
+    values = read_data_set(path, config, place.split, place.revision, place.columns, is_hub)
     try:
-        if not place.hub and any(Path(path, name).is_file() for name in _SAVED):
-            saved = datasets.load_from_disk(path)
-            return saved[place.split] if isinstance(saved, datasets.DatasetDict) else saved
-        return datasets.load_dataset(path, config or None, split=place.split, revision=place.revision)
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        yield from _rows(values, f"{shown} {place.split}", prefix)
+    except (OSError, EOFError, ValueError, KeyError, csv.Error, datasets.exceptions.DatasetsError) as error:
         remedy = (
             "check id, config, split, revision and network (HF_DATASETS_OFFLINE keeps to the local cache), or give "
             "option path"
-            if place.hub
+            if is_hub
             else "give files, or a folder with the files of one data set"
         )
         raise DataError(
             f"data source {place.label}: the data set {shown}, split {place.split}, cannot be read "
             f"({_first_line(error)}); {remedy}"
         ) from None
-    finally:
-        if not quiet:
-            datasets.enable_progress_bars()
 
 
 def _first_line(error: BaseException) -> str:

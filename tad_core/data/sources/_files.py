@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from tad_core.config import SourceConfig
+from tad_core.data.formats import FORMATS
 from tad_core.data.problem import Problem
-from tad_core.data.rows import FORMATS, Place, Row, read_rows
+from tad_core.data.rows import Place, Row, read_rows
 from tad_core.data.selection import Candidate, LeftOut
 from tad_core.data.sources._options import read_options
 from tad_core.errors import ConfigError

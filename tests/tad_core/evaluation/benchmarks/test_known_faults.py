@@ -22,7 +22,7 @@ task = ConfigurableTask(config={
     "test_split": "test", "doc_to_text": "{{question}}", "doc_to_target": "{{answer}}",
     "output_type": "generate_until", "num_fewshot": 0,
 })
-task.build_all_requests(cache_requests=True)
+task.build_all_requests(cache_requests=True, rewrite_requests_cache=sys.argv[2] == "refresh")
 print(json.dumps([instance.args[0] for instance in task.instances]))
 """
 
@@ -55,10 +55,14 @@ def test_request_cache_of_lm_eval_gives_the_old_prompts_for_changed_rows(tmp_pat
     cache = {"LM_HARNESS_CACHE_PATH": str(tmp_path / "requests"), "HF_DATASETS_CACHE": str(tmp_path / "data")}
     env = {**os.environ, **cache, "HF_HUB_OFFLINE": "1"}
     prompts = []
-    for question in ("old", "new"):
+    for question, how in (("old", ""), ("new", ""), ("new", "refresh")):
         rows.write_text(json.dumps({"question": question, "answer": "1"}) + "\n")
         done = subprocess.run(
-            [sys.executable, "-c", _CACHED, str(rows)], env=env, capture_output=True, text=True, check=True
+            [sys.executable, "-c", _CACHED, str(rows), how],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         prompts.append(json.loads(done.stdout.splitlines()[-1]))
-    assert prompts == [["old"], ["old"]]
+    assert prompts == [["old"], ["old"], ["new"]]
