@@ -1,6 +1,6 @@
 """Collection: problems -> shards of trajectories, each an atomic, verified piece of one artifact.
 
-Layout of the artifact: ``privileged-00000-00064.parquet`` (problems 0 to 63) with its own manifest
+Layout of the artifact: ``privileged-00000-00064.<content>.parquet`` (problems 0 to 63) with its own manifest
 ``privileged-00000-00064.json``; ``problems.jsonl`` and ``manifest.json`` once all shards are there.
 ``collection_plan`` says what the shards are.
 """
@@ -91,7 +91,7 @@ def collect_shard(
         STAGE, STAGE_VERSION, plan.fingerprint, config.model_dump(mode="json"), manifest_name=f"{name}.json"
     ) as writer:
         rows = _decode(config, plan, shard, model, tokenizer, on_progress, fitting)
-        write_trajectories(writer.path(f"{name}.parquet", rows=len(rows)), rows)
+        write_trajectories(writer.path(f"{name}.parquet", rows=len(rows), by_content=True), rows)
         return writer.commit(
             {
                 "condition": shard.condition,
