@@ -42,7 +42,21 @@ class SubprocessError(TADError):
 
 
 class OutOfMemoryError(SubprocessError):
-    """A child process ran out of host or device memory."""
+    """Memory does not hold what was asked for, however small the batch: a second try finds the same."""
+
+
+class BatchMemoryError(OutOfMemoryError):
+    """Memory ran out with a batch of this size; a smaller one may fit."""
+
+
+class KilledError(SubprocessError):
+    """A child process was killed from outside, as the system does for want of memory: later there may be more."""
+
+
+class TrainingError(TADError):
+    """Training cannot go on from where it is: a second try computes the same."""
+
+    exit_code = 2
 
 
 class WorkersLostError(SubprocessError):
@@ -54,4 +68,11 @@ class ServerError(TADError):
 
 
 #: Errors that a second try cannot mend.
-PERMANENT_ERRORS: tuple[type[TADError], ...] = (ConfigError, DataError, ModelError, WorkersLostError)
+PERMANENT_ERRORS: tuple[type[TADError], ...] = (
+    ConfigError,
+    DataError,
+    ModelError,
+    OutOfMemoryError,
+    TrainingError,
+    WorkersLostError,
+)

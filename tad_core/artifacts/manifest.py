@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +20,11 @@ from tad_core.settings import CONFIG_NAME
 MANIFEST_NAME = "manifest.json"
 
 
+#: Hex digits of a file's sha256 in its name, where it is named by its content.
+_MARK_DIGITS = 16
+_MARKED = re.compile(rf"^(?P<stem>.+)\.(?P<mark>[0-9a-f]{{{_MARK_DIGITS}}})(?P<suffix>\.[^./]+)$")
+
+
 class FileEntry(BaseModel):
     """One file of an artifact: its sha256, size in bytes and, for tables, its rows."""
 
@@ -26,6 +32,20 @@ class FileEntry(BaseModel):
     sha256: str
     bytes: int
     rows: int | None = None
+
+
+def name_by_content(name: str, sha256: str) -> str:
+    """``a.parquet`` as ``a.<16 digits of its sha256>.parquet``: what two write of one thing never takes one place."""
+    path = PurePosixPath(name)
+    return str(path.with_name(f"{path.stem}.{sha256[:_MARK_DIGITS]}{path.suffix}"))
+
+
+def plain_name(name: str, sha256: str) -> str:
+    """The name without its content's mark, if it has one; that by which readers ask for it."""
+    found = _MARKED.match(name)
+    if found is None or not sha256.startswith(found["mark"]):
+        return name
+    return found["stem"] + found["suffix"]
 
 
 class InputEntry(BaseModel):
@@ -78,7 +98,7 @@ class Manifest(BaseModel):
 
 def content_digest(files: dict[str, FileEntry]) -> str:
     """32 hex digits over names and hashes; equal for byte-equal artifacts, whenever and on what they were made."""
-    hashes = {name: entry.sha256 for name, entry in files.items() if name != CONFIG_NAME}
+    hashes = {plain_name(name, e.sha256): e.sha256 for name, e in files.items() if name != CONFIG_NAME}
     return fingerprint("content", 1, hashes, [])
 
 

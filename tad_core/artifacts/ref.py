@@ -10,11 +10,11 @@ import threading
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
 from tad_core.artifacts.files import cache_folder, is_local, open_url, read_bytes, remote_errors
 from tad_core.artifacts.fingerprint import file_sha256
-from tad_core.artifacts.manifest import MANIFEST_NAME, FileEntry, InputEntry, Manifest
+from tad_core.artifacts.manifest import MANIFEST_NAME, FileEntry, InputEntry, Manifest, plain_name
 from tad_core.errors import ArtifactError
 
 
@@ -30,6 +30,8 @@ class ArtifactRef(BaseModel):
     url: str
     manifest_name: str = MANIFEST_NAME
     digest: str
+    #: where a file has its content in its name: the name by which it is asked for -> the name that it has
+    _names: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _verified(self) -> Self:
@@ -44,6 +46,7 @@ class ArtifactRef(BaseModel):
             raise ValueError(f"{self.url}/{self.manifest_name} is of another artifact")
         if broken := damaged_files(self.url, manifest):
             raise ValueError(f"{self.url}: {', '.join(broken)} missing or different from the manifest")
+        self._names.update((plain_name(name, entry.sha256), name) for name, entry in manifest.files.items())
         return self
 
     @property
@@ -59,7 +62,11 @@ class ArtifactRef(BaseModel):
         return InputEntry(stage=self.stage, fingerprint=self.fingerprint, digest=self.digest)
 
     def local(self, name: str) -> Path:
-        """A local path of one file: the file itself, or a verified copy of a remote one."""
+        """A local path of one file: the file itself, or a verified copy of a remote one.
+
+        A file that is named by its content is asked for by the name without it, ``privileged-00000-00064.parquet`` say.
+        """
+        name = self._names.get(name, name)
         fs, root = open_url(self.url)
         if is_local(fs):
             return Path(root) / name

@@ -21,11 +21,20 @@ from tad_core.artifacts.files import (
     is_local,
     open_url,
     remote_errors,
+    remove,
     staging_prefix,
     sweep,
 )
 from tad_core.artifacts.fingerprint import file_sha256
-from tad_core.artifacts.manifest import FileEntry, Manifest, code_version, content_digest, hardware
+from tad_core.artifacts.manifest import (
+    FileEntry,
+    Manifest,
+    code_version,
+    content_digest,
+    hardware,
+    name_by_content,
+    plain_name,
+)
 from tad_core.artifacts.ref import ArtifactRef
 from tad_core.errors import ArtifactError
 
@@ -50,6 +59,7 @@ class ArtifactWriter:
         self._head = {"stage": stage, "stage_version": version, "fingerprint": fingerprint, "config": config}
         self._inputs = [ref.as_input() for ref in inputs]
         self._rows: dict[str, int] = {}
+        self._by_content: set[str] = set()
         self._kept: dict[str, FileEntry] = {}
         self._started = time.monotonic()
         self._fs, self._root = open_url(url)
@@ -59,8 +69,15 @@ class ArtifactWriter:
             sweep(folder)
             self._staging = Path(tempfile.mkdtemp(prefix=staging_prefix(), dir=folder))
 
-    def path(self, name: str, rows: int | None = None) -> Path:
-        """Local path under which to write the file that will be called ``name``."""
+    def path(self, name: str, rows: int | None = None, by_content: bool = False) -> Path:
+        """Local path under which to write the file that will be called ``name``.
+
+        ``by_content`` puts a part of its sha256 into the name that it has in the folder (``ArtifactRef.local`` finds it
+        by ``name`` all the same): for what several may write at once, and not bit for bit alike. A manifest then never
+        lies beside a file of another's.
+        """
+        if by_content:
+            self._by_content.add(name)
         if rows is not None:
             self._rows[name] = rows
         target = self._staging / name
@@ -99,13 +116,15 @@ class ArtifactWriter:
             self.close()
             return other
         with _disk_errors(self.url):
-            names = sorted(str(p.relative_to(self._staging)) for p in self._staging.rglob("*") if p.is_file())
-            files = dict(self._kept)
-            for name in names:
+            files, own = dict(self._kept), {}
+            for name in sorted(
+                str(p.relative_to(self._staging)) for p in self._staging.rglob("*") if p.is_file()
+            ):
                 local = self._staging / name
-                files[name] = FileEntry(
-                    sha256=file_sha256(local), bytes=local.stat().st_size, rows=self._rows.get(name)
-                )
+                digest = file_sha256(local)
+                shown = name_by_content(name, digest) if name in self._by_content else name
+                own[shown] = local
+                files[shown] = FileEntry(sha256=digest, bytes=local.stat().st_size, rows=self._rows.get(name))
             manifest = Manifest(
                 **self._head,
                 inputs=self._inputs,
@@ -116,13 +135,14 @@ class ArtifactWriter:
                 wall_s=round(time.monotonic() - self._started, 3),
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             ).sealed()
-            for name in names:
-                self._publish(self._staging / name, name)
+            for name, local in own.items():
+                self._publish(local, name)
             text = manifest.model_dump_json(indent=1)
             if unless is not None and not create_bytes(
                 f"{self.url}/{self.manifest_name}", text.encode(), durable=True
             ):
                 if (other := unless()) is not None:
+                    self._withdraw({name: files[name] for name in own.keys() - other.manifest.files.keys()})
                     self.close()
                     return other
                 unless = None  # what is there is broken or of something else: this one takes its place
@@ -152,6 +172,12 @@ class ArtifactWriter:
         self.close()
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise _unwritable(self.url, error) from error
+
+    def _withdraw(self, files: dict[str, FileEntry]) -> None:
+        """Take away what another's manifest does not list; not what has a name that may by now be another's file."""
+        for name, entry in files.items():
+            if plain_name(name, entry.sha256) != name:
+                remove(f"{self.url}/{name}")
 
     def _publish(self, local: Path, name: str) -> None:
         target = f"{self._root}/{name}"

@@ -12,14 +12,17 @@ positions scored in this step, D hidden size, V vocabulary, N rows of logits, G 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from tad_core.errors import ConfigError, DataError
+from tad_core.fitting import Fitting, tell
 from tad_core.models.base import DiffusionLM, right_pad
 from tad_core.progress import OnProgress, Progress, silent
 
@@ -132,6 +135,7 @@ def decode(
     spec: DecodeSpec,
     batch_size: int = 32,
     on_progress: OnProgress = silent,
+    fitting: Fitting | None = None,
 ) -> list[Decoded]:
     """Decode every prompt greedily; results in the order of ``prompts``.
 
@@ -141,25 +145,56 @@ def decode(
         spec: how to decode.
         batch_size: most samples in one forward; changes the speed only.
         on_progress: told the samples finished so far.
+        fitting: what is known of the model's memory from before.
 
     Raises:
         DataError: when a prompt is empty, or too long for the model together with the response.
+        OutOfMemoryError: not even one prompt fits.
     """
     _check_lengths(model, prompts, spec)
+    fitting = fitting or new_fitting()
     results: list[Decoded | None] = [None] * len(prompts)
-    done = 0
-    for indices in plan_batches(
-        [len(p) for p in prompts], batch_size, equal_lengths=model.device.type == "cpu"
-    ):
-        batch = _Batch(model, [list(prompts[i]) for i in indices], spec)
-        while batch.running:
-            finished = batch.step()
-            if finished:
-                done += finished
-                on_progress(Progress("decode", done, len(prompts)))
-        for i, decoded in zip(indices, batch.results(), strict=True):
-            results[i] = decoded
+    done = told = 0
+
+    def report(finished: int) -> None:
+        nonlocal told
+        if done + finished > told:  # a batch that is begun again tells nothing twice
+            told = done + finished
+            on_progress(Progress("decode", told, len(prompts)))
+
+    waiting = deque(
+        plan_batches([len(p) for p in prompts], batch_size, equal_lengths=model.device.type == "cpu")
+    )
+    while waiting:
+        indices = waiting.popleft()
+        most = fitting.of(len(indices))
+        waiting.extendleft(indices[i : i + most] for i in reversed(range(most, len(indices), most)))
+        part = [list(prompts[i]) for i in indices[:most]]
+        what = f"a prompt of {len(part[0])} tokens and a response of {spec.response_length} with {type(model).__name__}"
+        decoded = fitting.attempt(len(part), what, partial(_decode_batch, model, part, spec, report))
+        if decoded is None:
+            waiting.appendleft(indices[:most])
+            continue
+        done += len(part)
+        for i, one in zip(indices[:most], decoded, strict=True):
+            results[i] = one
     return [r for r in results if r is not None]
+
+
+def new_fitting(say: Callable[[str], None] = tell) -> Fitting:
+    """For all that is decoded with a model."""
+    return Fitting("evaluate.batch_size", "or shorten rollout.response_length", say)
+
+
+def _decode_batch(
+    model: DiffusionLM, prompts: list[list[int]], spec: DecodeSpec, tell: Callable[[int], None]
+) -> list[Decoded]:
+    """One batch, as it is; ``tell`` is called with how many of it are finished."""
+    batch = _Batch(model, prompts, spec)
+    while batch.running:
+        if batch.step():
+            tell(len(prompts) - batch.running)
+    return batch.results()
 
 
 def plan_batches(lengths: Sequence[int], batch_size: int, *, equal_lengths: bool) -> list[list[int]]:

@@ -11,7 +11,7 @@ from tad_core.config import ModelConfig
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import encode_text
 from tad_core.data.responses import end_ids, response_text, text_length
-from tad_core.decoding import Decoded, DecodeSpec, decode
+from tad_core.decoding import Decoded, DecodeSpec, decode, new_fitting
 from tad_core.evaluation.pool import GpuPool
 from tad_core.evaluation.processes import decode_forked, worker_count
 from tad_core.evaluation.prompting import encode
@@ -33,6 +33,7 @@ class Generator:
     ) -> None:
         self.model, self.tokenizer, self.batch_size, self.workers = model, tokenizer, batch_size, workers
         self._ends = end_ids(tokenizer)
+        self._fitting = new_fitting()
 
     @classmethod
     def load(
@@ -74,7 +75,7 @@ class Generator:
             return self.model.decode(prompts, spec, self.batch_size, on_progress)
         if self.workers > 1:
             return decode_forked(self.model, prompts, spec, self.batch_size, self.workers, on_progress)
-        return decode(self.model, prompts, spec, self.batch_size, on_progress)
+        return decode(self.model, prompts, spec, self.batch_size, on_progress, self._fitting)
 
     def close(self) -> None:
         """End the processes that hold the model, if there are any."""

@@ -57,7 +57,7 @@ class _Child:
             return KeyboardInterrupt()
         where = f"evaluate: the decoding process of GPU {self.gpu}"
         if code == -signal.SIGKILL:
-            return errors.OutOfMemoryError(
+            return errors.KilledError(
                 f"{where} was killed, most likely for want of the host's memory; lower evaluate.workers"
             )
         self._printed.seek(0)
@@ -78,7 +78,8 @@ class GpuPool:
 
         Raises:
             ModelError: when the checkpoint or the adapter cannot be used.
-            OutOfMemoryError, SubprocessError, KeyboardInterrupt: see ``decode``.
+            KilledError, SubprocessError, KeyboardInterrupt: see ``decode``.
+            OutOfMemoryError: the model does not fit on its GPU.
         """
         self._children: dict[Connection, _Child] = {}
         #: ends the processes; called also when the interpreter ends or nobody holds the pool any more
@@ -105,7 +106,8 @@ class GpuPool:
         """As ``decoding.decode`` on one GPU, batch by batch; results in the order of ``prompts``.
 
         Raises:
-            OutOfMemoryError: a batch does not fit on its GPU, or a process was killed.
+            OutOfMemoryError: not even one prompt fits on its GPU.
+            KilledError: a process was killed.
             SubprocessError: a process died or failed for a reason of its own.
             KeyboardInterrupt: a process was interrupted.
             TADError: whatever ``decode`` raises.

@@ -22,6 +22,7 @@ import torch
 
 from tad_core import errors
 from tad_core.decoding import Decoded, DecodeSpec, decode, plan_batches
+from tad_core.fitting import Fitting, tell
 from tad_core.models.base import DiffusionLM
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.signals import take_over
@@ -109,8 +110,8 @@ def serve(
 ) -> Iterator[tuple[int, Any]]:
     """Give out batches in their order, the next to whoever is free, until all are answered.
 
-    A child says ``("finished", n)`` of its samples, at last ``("answer", (index, anything))``, or
-    ``("error", (name, message))``.
+    A child says ``("finished", n)`` of its samples, ``("warning", text)`` of what the user should know, at last
+    ``("answer", (index, anything))``, or ``("error", (name, message))``.
 
     Args:
         children: of idle processes.
@@ -146,6 +147,8 @@ def serve(
             if kind == "finished":
                 done += payload
                 on_progress(Progress("decode", done, samples))
+            elif kind == "warning":
+                tell(payload)
             elif kind == "error":
                 name, message = payload
                 raise getattr(errors, name, errors.SubprocessError)(message)
@@ -157,17 +160,21 @@ def serve(
 
 
 def decode_batch(
-    child: Connection, model: DiffusionLM, prompts: Sequence[Sequence[int]], spec: DecodeSpec
+    child: Connection,
+    model: DiffusionLM,
+    prompts: Sequence[Sequence[int]],
+    spec: DecodeSpec,
+    fitting: Fitting | None = None,
 ) -> list[Decoded]:
-    """Decode one batch, as it was planned, telling the parent of samples as they finish."""
+    """Decode one batch, as it was planned if it fits, telling the parent of samples as they finish."""
     finished = 0
 
-    def tell(progress: Progress) -> None:
+    def report(progress: Progress) -> None:
         nonlocal finished
         child.send(("finished", progress.done - finished))
         finished = progress.done
 
-    return decode(model, prompts, spec, len(prompts), tell)
+    return decode(model, prompts, spec, len(prompts), report, fitting)
 
 
 def tell_failure(child: Connection, error: Exception) -> None:
@@ -184,7 +191,7 @@ def _death(process: Any) -> BaseException:
     if process.exitcode == -signal.SIGINT:
         return KeyboardInterrupt()
     if process.exitcode == -signal.SIGKILL:
-        return errors.OutOfMemoryError(
+        return errors.KilledError(
             "evaluate: a decoding process was killed, most likely for want of memory; lower "
             "evaluate.batch_size or evaluate.workers"
         )

@@ -29,28 +29,27 @@ def main() -> None:
     import torch
 
     from tad_core.config import ModelConfig
-    from tad_core.decoding import DecodeSpec
+    from tad_core.decoding import DecodeSpec, new_fitting
     from tad_core.errors import OutOfMemoryError
     from tad_core.evaluation.generate import load_for_inference
     from tad_core.evaluation.processes import decode_batch, tell_failure
 
-    doing, remedy = "loading the model", "free it, or use a GPU with more"
+    fitting = new_fitting(lambda message: connection.send(("warning", message)))
     try:
         torch.set_num_threads(setup["threads"])
         adapter = Path(setup["adapter"]) if setup["adapter"] else None
         model = load_for_inference(ModelConfig(**setup["model"]), adapter)
         connection.send(("answer", (slot, model.device.type)))
-        remedy = "lower evaluate.batch_size"
         while True:
             index, job = inbox.get()
-            doing = f"decoding {len(job['prompts'])} prompts at once"
-            decoded = decode_batch(connection, model, job["prompts"], DecodeSpec(**job["spec"]))
+            decoded = decode_batch(connection, model, job["prompts"], DecodeSpec(**job["spec"]), fitting)
             connection.send(("answer", (index, [asdict(one) for one in decoded])))
     except torch.OutOfMemoryError as error:
         said = str(error).splitlines()[0]
-        tell_failure(
-            connection, OutOfMemoryError(f"evaluate: {doing} ran out of GPU memory ({said}); {remedy}")
+        message = (
+            f"evaluate: loading the model ran out of GPU memory ({said}); free it, or use a GPU with more"
         )
+        tell_failure(connection, OutOfMemoryError(message))
     except Exception as error:
         tell_failure(connection, error)
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from tad_core.checkpoint import INDEX, check_model, load_tokenizer, local_folder, model_fingerprint
 from tad_core.config import ModelConfig
-from tad_core.errors import ModelError
+from tad_core.errors import ModelError, OutOfMemoryError
 from tad_core.models.base import DiffusionLM, no_progress_bars
 from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
@@ -66,21 +66,28 @@ def load_model(model: ModelConfig, device: str | None = None) -> DiffusionLM:
 
     Raises:
         ModelError: see ``check_model``; also when weights are missing, left over, of another shape or damaged.
+        OutOfMemoryError: the device is too small.
     """
     check_model(model)
     if model.threads is not None:
         torch.set_num_threads(model.threads)
     where = resolve_device(device or model.device)
     family = check_weights(local_folder(model))
-    with no_progress_bars():
-        loaded = family.from_pretrained(
-            local_folder(model),
-            dtype=getattr(torch, model.dtype),
-            local_files_only=True,
-            trust_remote_code=False,
-            device_map={"": where} if where.type == "cuda" else None,
-        )
-    return cast(DiffusionLM, loaded.to(where).eval())
+    try:
+        with no_progress_bars():
+            loaded = family.from_pretrained(
+                local_folder(model),
+                dtype=getattr(torch, model.dtype),
+                local_files_only=True,
+                trust_remote_code=False,
+                device_map={"": where} if where.type == "cuda" else None,
+            )
+        return cast(DiffusionLM, loaded.to(where).eval())
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(
+            f"model.path: {model.path} in {model.dtype} does not fit into the memory of {where} "
+            f"({str(error).splitlines()[0]}); end what else is on it, use a GPU with more, or model.dtype bfloat16"
+        ) from None
 
 
 def build(folder: Path) -> DiffusionLM:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from tad_core.decoding.confidence import leftmost_argmax, log_odds, probability
+from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
 from tad_core.models.batching import logits_at
 from tad_core.rollout.noise import gumbel, step_key
@@ -69,6 +71,7 @@ def rollout(
     spec: RolloutSpec,
     batch_size: int,
     on_done: Callable[[int], None] | None = None,
+    fitting: Fitting | None = None,
 ) -> list[RolloutResult]:
     """Decode every request; results in the order of the requests, each independent of the others.
 
@@ -78,17 +81,31 @@ def rollout(
         spec: lengths, seed, early finish.
         batch_size: rows decoded together; does not change a float32 CPU result.
         on_done: called with the number of finished requests.
+        fitting: what is known of the model's memory from before.
+
+    Raises:
+        OutOfMemoryError: not even one request fits.
     """
+    fitting = fitting or new_fitting()
     # Longest prompts first: rows that share a batch then have similar lengths, and little is padded.
     waiting = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids))
     results: dict[int, RolloutResult] = {}
     rows: list[_Row] = []
-    while waiting or rows:
-        while waiting and len(rows) < batch_size:
-            index = waiting.pop()
-            rows.append(_start(index, requests[index], spec, model.mask_token_id))
-        _advance(model, rows, spec)
-        finished = [row for row in rows if _is_finished(row, spec, model.eos_token_id)]
+    put_back: list[_Row] = []
+    while waiting or put_back or rows:
+        while (waiting or put_back) and len(rows) < fitting.of(batch_size):
+            if put_back:
+                rows.append(put_back.pop())
+            else:
+                index = waiting.pop()
+                rows.append(_start(index, requests[index], spec, model.mask_token_id))
+        finished = fitting.attempt(
+            len(rows), _described(model, rows, spec), partial(_advance, model, rows, spec)
+        )
+        if finished is None:
+            most = fitting.of(batch_size)
+            rows, put_back = rows[:most], rows[most:] + put_back
+            continue
         for row in finished:
             results[row.index] = _result(row, spec, model.eos_token_id)
         if finished:
@@ -98,13 +115,31 @@ def rollout(
     return [results[i] for i in range(len(requests))]
 
 
+def new_fitting() -> Fitting:
+    """For all rollouts of a model."""
+    return Fitting(
+        "rollout.batch_size",
+        "shorten rollout.response_length, or leave out long problems with rollout.max_prompt_tokens",
+    )
+
+
+def _described(model: DiffusionLM, rows: list[_Row], spec: RolloutSpec) -> str:
+    longest = max(len(row.request.prompt_ids) for row in rows)
+    return (
+        f"a prompt of {longest} tokens and a response of {spec.response_length} with {type(model).__name__}"
+    )
+
+
 def _start(index: int, request: RolloutRequest, spec: RolloutSpec, mask_id: int) -> _Row:
     length = spec.response_length
     return _Row(index, request, 0, [mask_id] * length, [0] * length, [0.0] * length)
 
 
-def _advance(model: DiffusionLM, rows: list[_Row], spec: RolloutSpec) -> None:
-    """One forward: each row reveals one token of its current block."""
+def _advance(model: DiffusionLM, rows: list[_Row], spec: RolloutSpec) -> list[_Row]:
+    """One forward: each row reveals one token of its current block; returns those that are finished.
+
+    The rows change only once nothing is left to compute on the device.
+    """
     device, block = next(model.parameters()).device, spec.block_length
     length_B = [len(r.request.prompt_ids) + spec.response_length for r in rows]
     ids_BL = torch.full((len(rows), max(length_B)), model.eos_token_id, dtype=torch.long)
@@ -132,6 +167,7 @@ def _advance(model: DiffusionLM, rows: list[_Row], spec: RolloutSpec) -> None:
         row.tokens[at] = tokens[b][picks[b][0]]
         row.revealed_at[at] = row.step
         row.confidence[at] = probability(margins[b])
+    return [row for row in rows if _is_finished(row, spec, model.eos_token_id)]
 
 
 def _sample(logits_BNV: Tensor, rows: list[_Row], first_B: list[int], spec: RolloutSpec) -> Tensor:

@@ -30,12 +30,13 @@ def main() -> None:
     from tad_core.errors import TADError
     from tad_core.models.loading import load_model, load_tokenizer
     from tad_core.progress import Progress
+    from tad_core.rollout.engine import new_fitting
     from tad_core.rollout.workers import threads_per_worker
     from tad_core.stages.collect import ShardSpec, collect_shard, plan_collection
 
     config, store = parse_config(setup["config"]), Store(setup["store"])
     torch.set_num_threads(config.model.threads or threads_per_worker(setup["slots"]))
-    plan, loaded, last = plan_collection(config), None, 0.0
+    plan, loaded, fitting, last = plan_collection(config), None, new_fitting(), 0.0
 
     def say(message: dict[str, Any]) -> None:
         out.write(json.dumps(message) + "\n")
@@ -56,7 +57,7 @@ def main() -> None:
                 device = _device(config.model.device, setup["slot"])
                 loaded = (load_model(config.model, device), load_tokenizer(config.model))
             shard = job["index"] if isinstance(job["index"], int) else ShardSpec(0, *job["index"])
-            ref = collect_shard(config, plan, shard, store, report, job["force"], loaded)
+            ref = collect_shard(config, plan, shard, store, report, job["force"], loaded, fitting)
             say({"ref": ref.model_dump(mode="json")})
         except TADError as error:
             say({"error": type(error).__name__, "message": str(error)})

@@ -124,8 +124,9 @@ class _Worker:
             )
         self._drain.join(timeout=5)
         tail = "\n".join(self._errors)
-        memory = code == -9 or "out of memory" in tail.lower()
-        kind = errors.OutOfMemoryError if memory else errors.SubprocessError
+        kind = errors.KilledError if code == -9 else errors.SubprocessError
+        if code > 0 and "out of memory" in tail.lower():
+            kind = errors.OutOfMemoryError
         raise kind(
             f"rollout worker ended with code {code} while decoding shard {_name(index)}; its last lines:\n{tail}"
         )

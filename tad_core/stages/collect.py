@@ -1,6 +1,6 @@
 """Collection: problems -> shards of trajectories, each an atomic, verified piece of one artifact.
 
-Layout of the artifact: ``privileged-00000-00064.parquet`` (problems 0 to 63) with its own manifest
+Layout of the artifact: ``privileged-00000-00064.<content>.parquet`` (problems 0 to 63) with its own manifest
 ``privileged-00000-00064.json``; ``problems.jsonl`` and ``manifest.json`` once all shards are there.
 ``collection_plan`` says what the shards are.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import Condition, TADConfig, dump_config
@@ -27,6 +27,9 @@ from tad_core.stages.collection_plan import (
     plan_collection,
 )
 from tad_core.trajectory.schema import Trajectory
+
+if TYPE_CHECKING:  # it loads torch
+    from tad_core.fitting import Fitting
 
 __all__ = [
     "STAGE",
@@ -58,6 +61,7 @@ def collect_shard(
     on_progress: OnProgress = silent,
     force: bool = False,
     loaded: tuple[Any, Any] | None = None,
+    fitting: Fitting | None = None,
 ) -> ArtifactRef:
     """One shard: found complete, or decoded and written.
 
@@ -69,6 +73,10 @@ def collect_shard(
         on_progress: told the samples done.
         force: decode even if it is there.
         loaded: (model, tokenizer) to reuse; loaded here otherwise.
+        fitting: what is known of that model's memory.
+
+    Raises:
+        OutOfMemoryError: not even one sample fits.
     """
     shard = plan.shards[index] if isinstance(index, int) else index
     if not force and (ref := find_shard(plan, shard, store)) is not None:
@@ -82,8 +90,8 @@ def collect_shard(
     with store.writer(
         STAGE, STAGE_VERSION, plan.fingerprint, config.model_dump(mode="json"), manifest_name=f"{name}.json"
     ) as writer:
-        rows = _decode(config, plan, shard, model, tokenizer, on_progress)
-        write_trajectories(writer.path(f"{name}.parquet", rows=len(rows)), rows)
+        rows = _decode(config, plan, shard, model, tokenizer, on_progress, fitting)
+        write_trajectories(writer.path(f"{name}.parquet", rows=len(rows), by_content=True), rows)
         return writer.commit(
             {
                 "condition": shard.condition,
@@ -102,6 +110,7 @@ def _decode(
     model: Any,
     tokenizer: Any,
     on_progress: OnProgress,
+    fitting: Fitting | None,
 ) -> list[Trajectory]:
     from tad_core.data import prompts
     from tad_core.data.responses import end_ids, response_text
@@ -126,7 +135,7 @@ def _decode(
         on_progress(Progress(STAGE, done, len(jobs), figures={"samples/s": round(speed, 2)}))
 
     spec = RolloutSpec(settings.response_length, settings.block_length, settings.seed, settings.finish_early)
-    results = rollout(model, requests, spec, settings.batch_size, report)
+    results = rollout(model, requests, spec, settings.batch_size, report, fitting)
     ends = end_ids(tokenizer)
     rows = []
     for (problem, sample), request, result in zip(jobs, requests, results, strict=True):

@@ -228,7 +228,7 @@ def _write(
     with store.writer(
         STAGE, STAGE_VERSION, mark, _fields(config), [shard_ref], shard_ref.manifest_name
     ) as writer:
-        write_verdicts(writer.path(f"{name}.verdicts.parquet", rows=len(table)), table)
+        write_verdicts(writer.path(f"{name}.verdicts.parquet", rows=len(table), by_content=True), table)
         return writer.commit(info)
 
 

@@ -64,12 +64,12 @@ def main(arguments: list[str] | None = None) -> int:
         _report(type(error).__name__, str(error))
         return error.exit_code
     except MemoryError:
-        _report("OutOfMemoryError", "host memory is exhausted")
+        _report("BatchMemoryError", "host memory is exhausted")
         return EXIT_OUT_OF_MEMORY
     except (RuntimeError, OSError, SafetensorError) as error:
         traceback.print_exc()
         if out_of_memory(error):
-            _report("OutOfMemoryError", str(error).splitlines()[0])
+            _report("BatchMemoryError", str(error).splitlines()[0])
             return EXIT_OUT_OF_MEMORY
         if cannot_write(error):
             _report("ArtifactError", f"output: {spec.output} cannot be written ({error}); {_WRITE_REMEDY}")

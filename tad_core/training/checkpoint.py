@@ -45,6 +45,11 @@ def newest(output: Path, mark: str) -> Path | None:
     return next((folder for folder in reversed(_folders(output)) if is_intact(folder, mark)), None)
 
 
+def last_step(output: Path) -> int | None:
+    """The step of the newest sealed checkpoint; None if there is none."""
+    return next((step_of(f) for f in reversed(_folders(output)) if (f / MARKER).exists()), None)
+
+
 def is_complete(folder: Path, mark: str) -> bool:
     """Whether the marker is there, is of run ``mark``, and every file has the size it says."""
     try:

@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from tad_core import errors
-from tad_core.errors import OutOfMemoryError, SubprocessError, TADError
+from tad_core.errors import BatchMemoryError, KilledError, OutOfMemoryError, SubprocessError, TADError
 from tad_core.training.command import check_settings, command_for, guarded
 from tad_core.training.exits import (
     CHILD_VARIABLE,
@@ -52,11 +52,16 @@ OnLine = Callable[[str], None]
 def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
     """Run a spec to its end; returns its output folder.
 
+    Where memory runs out, the micro-batch is halved and the run goes on from its newest checkpoint: the global batch
+    stays, and with it the result but for rounding and the draws of dropout.
+
     The whole output of the child goes to ``train.log`` in that folder, and line by line to ``on_line``.
 
     Raises:
         ConfigError: the settings or the input are wrong; a second try gives the same.
-        OutOfMemoryError: device or host memory ran out.
+        OutOfMemoryError: device or host memory holds the model, but not a single state beside it.
+        KilledError: a process was killed from outside.
+        TrainingError: a gradient or the loss is not finite.
         SubprocessError: anything else, with the last lines of the log; also a timeout, and a child that was told
             to stop. Checkpoints stay, so the next call goes on from the newest.
     """
@@ -66,11 +71,46 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
     check_settings(spec.distill)
     write_spec(with_absolute_paths(spec), spec_file)
     with _alone(output) as lock, invitation(spec, output) as seat:
-        command = command_for(spec, spec_file, seat)
         if on_line is not None and seat is not None and spec.distill.hostfile is None:
             on_line(f"waiting for {spec.distill.nodes - 1} more hosts: `tad join` on each, on the same store")
-        watch(command, log_file, spec.distill.timeout_s, on_line, keep_open=[lock])
-    return output
+        while True:
+            command = command_for(spec, spec_file, seat)
+            try:
+                watch(command, log_file, spec.distill.timeout_s, on_line, keep_open=[lock])
+                return output
+            except BatchMemoryError as error:
+                spec = _with_smaller_batches(spec, str(error))
+                write_spec(with_absolute_paths(spec), spec_file)
+                if on_line is not None:
+                    on_line(
+                        f"warning: {error}; going on with distill.micro_batch_size {spec.distill.micro_batch_size}, "
+                        "with the same global batch"
+                    )
+
+
+def _with_smaller_batches(spec: TrainingSpec, said: str) -> TrainingSpec:
+    """The same run with half the states a forward, or fewer where half does not divide the global batch.
+
+    Raises:
+        OutOfMemoryError: there is one already, or other hosts have the spec, too.
+    """
+    config = spec.distill
+    tried, share = config.micro_batch_size, config.global_batch_size // (config.processes * config.nodes)
+    if tried == 1:
+        raise OutOfMemoryError(
+            f"{said} with distill.micro_batch_size 1 and responses of {spec.response_length} tokens on "
+            f"{spec.model.path}; set distill.gradient_checkpointing, shorten rollout.response_length, or use a GPU "
+            "with more memory"
+        )
+    if config.nodes > 1:
+        raise OutOfMemoryError(
+            f"{said}; lower distill.micro_batch_size {tried}, or set distill.gradient_checkpointing, and start every "
+            "host again: on several it is not lowered by itself"
+        )
+    size = next(n for n in range(tried // 2, 0, -1) if share % n == 0)
+    # The identity of the run is what was asked for: its checkpoints are good for every micro-batch.
+    smaller = config.model_copy(update={"micro_batch_size": size})
+    return spec.model_copy(update={"run_id": spec.mark, "distill": smaller})
 
 
 def with_absolute_paths(spec: TrainingSpec) -> TrainingSpec:
@@ -184,14 +224,12 @@ def explain(status: int, tail: Iterable[str], reported: list[str], log_file: Pat
     if told := _told(reported, log_file):
         return told
     if status == EXIT_OUT_OF_MEMORY:
-        return OutOfMemoryError(
-            f"training ran out of memory; lower distill.micro_batch_size (log: {log_file})"
-        )
+        return BatchMemoryError(f"training ran out of memory (log: {log_file})")
     if status == EXIT_INTERRUPTED:
         return SubprocessError(STOPPED)
     last = "\n".join(tail)
     if status in (-9, 137) or _RANK_KILLED.search(last):  # nobody here sends SIGKILL before the timer does
-        return OutOfMemoryError(
+        return KilledError(
             "training was killed (SIGKILL), which is what the system does when host memory runs out; lower "
             f"distill.micro_batch_size or rollout sizes (log: {log_file}), last lines:\n{last}"
         )
@@ -205,11 +243,8 @@ def _told(reported: list[str], log_file: Path) -> TADError | None:
         with contextlib.suppress(ValueError, KeyError):
             report = json.loads(text)
             message = report["message"]
-            if report["kind"] == "OutOfMemoryError":
-                message = (
-                    f"training ran out of memory ({message}); lower distill.micro_batch_size, or set "
-                    f"distill.gradient_checkpointing (log: {log_file})"
-                )
+            if report["kind"] == "BatchMemoryError":
+                message = f"training ran out of memory ({message}; log: {log_file})"
             kind = getattr(errors, report["kind"], SubprocessError)
             found.append(kind(message) if issubclass(kind, TADError) else SubprocessError(message))
     plain = [error for error in found if type(error) is SubprocessError]

@@ -22,11 +22,15 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tad_core.config import DistillConfig
-from tad_core.errors import ConfigError
+from tad_core.errors import TrainingError
 from tad_core.objectives.base import LossParts
 from tad_core.rng import key
+<<<<<<< HEAD
 from tad_core.signals import take_over
 from tad_core.training.checkpoint import write_atomic
+=======
+from tad_core.training.checkpoint import last_step, write_atomic
+>>>>>>> train
 from tad_core.training.exits import EXIT_INTERRUPTED, say
 
 LOSSES = "losses.jsonl"
@@ -94,9 +98,37 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         else:
             self._now_4[:2] += sums_2
 
-    def add_norm(self, norm: Tensor | float | None) -> None:
-        """Note the step's gradient norm before clipping, the same on every device."""
+    def check_sums(self, step: int) -> None:
+        """Look at the losses of the step's micro-batches so far; the host waits for the device.
+
+        Raises:
+            TrainingError: one is not finite.
+        """
+        if self._now_4 is not None and not math.isfinite(total := float(self._now_4[:2].sum())):
+            raise self.broken(step, f"its loss is {total}")
+
+    def add_norm(self, step: int, norm: Tensor | float | None) -> None:
+        """Note the step's gradient norm before clipping, the same on every device; the host waits for it.
+
+        Raises:
+            TrainingError: it is not finite. The caller has not changed the weights yet.
+        """
         self._norm = 0.0 if norm is None else norm
+        if not math.isfinite(value := float(self._norm)):
+            raise self.broken(step, f"the norm of its gradient is {value}")
+
+    def broken(self, step: int, what: str) -> TrainingError:
+        """The error of a step that must reach no checkpoint."""
+        kept = last_step(self.path.parent)
+        before = (
+            "no checkpoint was due before it"
+            if kept is None
+            else f"the checkpoint of step {kept}, from before it, is good"
+        )
+        return TrainingError(
+            f"training: step {step} failed: {what}, and nothing of it is saved ({before}); lower "
+            f"distill.learning_rate {self.config.learning_rate:g}, or add distill.warmup_steps"
+        )
 
     # --- called by the trainer ----------------------------------------------------------------------
 
@@ -158,10 +190,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             self._tell(rows)
         for row in rows:
             if not math.isfinite(row["loss"]):
-                raise ConfigError(
-                    f"distill.learning_rate: {self.config.learning_rate} made the loss {row['loss']} at step "
-                    f"{row['step']}; lower it, or add distill.warmup_steps"
-                )
+                raise self.broken(row["step"], f"its loss is {row['loss']}")
 
     def _line(
         self, step: _Step, norm: float, near: float, distant: float, near_count: float, distant_count: float

@@ -60,6 +60,7 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
     trainer.train(resume_from_checkpoint=resumed)
     if trainer.recorder.granted:
         return False
+    trainer.check_weights()
     if group.first:
         _finish(trainer, spec, rows, str(device))
     return True

@@ -66,8 +66,11 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             parts = self._loss(model, batch)
         # Data-parallel wrappers average over devices; a share is to be added.
         kwargs = {"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}
-        self.accelerator.backward(parts.loss * self.args.world_size, **kwargs)
         self.recorder.add(parts, batch["totals_2"])
+        if self.is_deepspeed_enabled and self.accelerator.sync_gradients:
+            # DeepSpeed changes the weights inside of backward, before anybody sees the gradient.
+            self.recorder.check_sums(self.state.global_step + 1)
+        self.accelerator.backward(parts.loss * self.args.world_size, **kwargs)
         return parts.loss.detach()
 
     def _loss(self, model: nn.Module, batch: Batch) -> LossParts:
@@ -124,10 +127,20 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         return {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in data.items()}
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        """Clip, and note the norm."""
+        """Clip, and note the norm; a step whose gradient is not finite ends here, before the optimizer's."""
         norm = super()._clip_grad_norm(model)
-        self.recorder.add_norm(norm)
+        self.recorder.add_norm(self.state.global_step + 1, norm)
         return norm
+
+    def check_weights(self) -> None:
+        """Look at what is about to be written.
+
+        Raises:
+            TrainingError: a weight of the adapter is not finite.
+        """
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad and not bool(weight.isfinite().all()):
+                raise self.recorder.broken(self.state.global_step, f"{name} has weights that are not finite")
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: it would walk all parameters every micro-batch."""
@@ -135,6 +148,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save as usual, then seal; older ones go only after that."""
+        self.check_weights()
         super()._save_checkpoint(model, trial)
         if dist.is_available() and dist.is_initialized():
             dist.barrier()

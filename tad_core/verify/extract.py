@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,8 @@ _FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([\w+-]*+)[^\n]*+\n", re.MUL
 _PYTHON_NAMES = frozenset({"python", "python3", "py", "py3"})
 #: Longer texts than any answer: what lies further from the end than this is not looked at.
 _MAX_TEXT = 1_000_000
+#: Fences tried as the end of one block.
+_MAX_FENCES = 16
 
 
 def extract_answer(text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER) -> str:
@@ -133,9 +136,10 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
 
     The first fenced Python block that parses and, where ``entry_point`` is given, defines it; else
     the first fenced block that parses; else the first fenced block; else the whole text if it is
-    Python by itself. A fence that is never closed runs to the end of the text.
+    Python by itself. A fence that is never closed runs to the end of the text. One inside a docstring closes nothing:
+    a block of Python ends at the first fence that leaves Python before it.
     """
-    text = text[:_MAX_TEXT]
+    text = text[:_MAX_TEXT].replace("\r\n", "\n")
     blocks = _fenced_blocks(text)
     if not blocks:
         return text.strip("\n") if defines_something(text) else ""
@@ -154,7 +158,7 @@ def _fenced_blocks(text: str) -> list[tuple[str, str]]:
     position = 0
     while opening := _FENCE.search(text, position):
         fence = re.escape(opening[1][0]) + "{" + str(len(opening[1])) + ",}"
-        closing = re.compile(rf"^[ \t]*{fence}[ \t]*$", re.MULTILINE).search(text, opening.end())
+        closing = _closing(text, opening, re.compile(rf"^[ \t]*{fence}[ \t]*$", re.MULTILINE))
         end = closing.start() if closing else len(text)
         body = text[opening.end() : end].strip("\n")
         if body.strip():
@@ -163,6 +167,17 @@ def _fenced_blocks(text: str) -> list[tuple[str, str]]:
             break
         position = closing.end()
     return blocks
+
+
+def _closing(text: str, opening: re.Match[str], fence: re.Pattern[str]) -> re.Match[str] | None:
+    """The fence that closes a block: of Python the first before which there is Python, else the first of all."""
+    first = fence.search(text, opening.end())
+    if first is None or (opening[2] and opening[2].lower() not in _PYTHON_NAMES):
+        return first
+    for closing in itertools.islice(fence.finditer(text, opening.end()), _MAX_FENCES):
+        if parses(text[opening.end() : closing.start()].strip("\n")):
+            return closing
+    return first
 
 
 def parses(source: str) -> bool:

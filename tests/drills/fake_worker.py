@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 
-def decode(config: Any, plan: Any, shard: Any, model: Any, tokenizer: Any, on_progress: Any) -> list[Any]:
+def decode(
+    config: Any, plan: Any, shard: Any, model: Any, tokenizer: Any, on_progress: Any, *_: Any
+) -> list[Any]:
     """In place of ``tad_core.stages.collect._decode``: the same rows in every process."""
     from tad_core.errors import DataError
     from tad_core.progress import Progress

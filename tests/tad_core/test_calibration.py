@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+<<<<<<< HEAD
 from tad_core.calibration import (
     Window,
     _confidences,
@@ -18,6 +19,10 @@ from tad_core.calibration import (
     smooth,
 )
 from tad_core.config import ModelConfig
+=======
+from tad_core.calibration import Window, at_least_quality, measure, read_window, sample_states, smooth
+from tad_core.errors import OutOfMemoryError
+>>>>>>> train
 from tad_core.models import DiffusionLM, LLaDAConfig
 from tad_core.models.loading import load_model
 from tad_core.training.dataset import Prompts, TrainingTable
@@ -209,3 +214,32 @@ def test_a_lower_threshold_never_gives_a_shorter_window(curve, high, low):
     long, short = (read_window(curve_L, count_L, t, cap=31) for t in (low, high))
     assert long.window >= short.window
     assert 1 <= short.window <= 31
+
+
+class Small(Known):
+    """Runs out of memory above ``most`` rows."""
+
+    most = 3
+
+    def hidden(self, input_ids_BL, attention_mask_BL=None):
+        if len(input_ids_BL) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().hidden(input_ids_BL, attention_mask_BL)
+
+
+def test_a_batch_that_does_not_fit_is_halved():
+    rows, told = table(2, 5, 3, 3), []
+    expected = measure(Known(), rows, states=20, seed=0, batch_size=3, ends=[EOS])
+    found = measure(Small(), rows, 20, 0, 13, [EOS], lambda done, total: told.append((done, total)))
+    np.testing.assert_allclose(found.confidence_L, expected.confidence_L, rtol=1e-12)
+    assert (found.count_L == expected.count_L).all()
+    assert told == [(min(3 * i, 20), 20) for i in range(1, 8)]
+
+
+def test_one_state_that_does_not_fit_is_an_error():
+    model = Small()
+    model.most = 0
+    with pytest.raises(
+        OutOfMemoryError, match=r"calibrate\.batch_size.*prompt of 5 tokens and a response of 6"
+    ):
+        measure(model, table(5), states=4, seed=0, batch_size=2, ends=[EOS])

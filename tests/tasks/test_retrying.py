@@ -9,14 +9,14 @@ from tad_core.errors import (
     PERMANENT_ERRORS,
     ArtifactError,
     ConfigError,
-    OutOfMemoryError,
+    KilledError,
     SubprocessError,
     VerifierError,
 )
 from tasks import progress
 from tasks.retrying import RETRIED, STOPPING, may_pass
 
-PASS = [SubprocessError("died"), OutOfMemoryError("memory"), VerifierError("broke"), OSError(5, "disk")]
+PASS = [SubprocessError("died"), KilledError("killed"), VerifierError("broke"), OSError(5, "disk")]
 STAY = [*(kind("wrong") for kind in PERMANENT_ERRORS), ArtifactError("full"), TypeError("a bug")]
 
 

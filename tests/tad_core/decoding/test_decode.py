@@ -15,7 +15,8 @@ from tad_core.data.sources import load_source
 from tad_core.decoding import DecodeSpec, decode, plan_batches
 from tad_core.decoding.confidence import log_odds
 from tad_core.decoding.entropy import entropy, reveals_needed
-from tad_core.errors import ConfigError, DataError
+from tad_core.errors import ConfigError, DataError, OutOfMemoryError
+from tad_core.fitting import Fitting
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 from tad_core.models.loading import load_model, load_tokenizer
 from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
@@ -352,3 +353,44 @@ def test_a_prompt_too_long_for_the_model_is_refused(llada):
     spec = DecodeSpec(16, 4)
     with pytest.raises(DataError, match="prompt 0: 4090 tokens"):
         decode(llada, [[2] * 4090], spec)
+
+
+class Small(FormulaModel):
+    """Runs out of memory above ``most`` rows of forwards from number ``after`` on."""
+
+    most, after = 3, 0
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.batches = []
+
+    def hidden(self, input_ids_BL, *rest):
+        self.batches.append(len(input_ids_BL))
+        if len(input_ids_BL) > self.most and len(self.batches) > self.after:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().hidden(input_ids_BL, *rest)
+
+
+@pytest.mark.parametrize("spec", SPECS[:5], ids=str)
+@pytest.mark.parametrize("after", [0, 2, 9])
+def test_a_batch_that_does_not_fit_is_halved_and_changes_nothing(spec, after):
+    prompts = [[2, 3, 4]] * 5 + [[5, 6]] * 8
+    expected = decode(FormulaModel(1, eos_bonus=1.5), prompts, spec, batch_size=8)
+    model, said, told = Small(1, eos_bonus=1.5), [], []
+    model.after = after
+    most = Fitting("evaluate.batch_size", "less", said.append)
+    decoded = decode(model, prompts, spec, 8, lambda p: told.append(p.done), most)
+    assert decoded == expected
+    assert told == sorted(set(told)) and told[-1] == len(prompts)
+    failures = sum(rows > model.most for rows in model.batches[after:])
+    assert len(said) == failures <= 2 and (failures or after)
+    assert max(model.batches[-4:]) <= model.most
+
+
+def test_one_prompt_that_does_not_fit_is_an_error():
+    model = Small(1)
+    model.most = 0
+    with pytest.raises(
+        OutOfMemoryError, match=r"evaluate\.batch_size.*prompt of 2 tokens and a response of 16 "
+    ):
+        decode(model, [[2, 3], [4, 5]], SPECS[0])

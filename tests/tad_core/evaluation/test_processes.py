@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tad_core.decoding import DecodeSpec, decode
-from tad_core.errors import DataError, OutOfMemoryError, SubprocessError
+from tad_core.errors import DataError, KilledError, SubprocessError
 from tad_core.evaluation.processes import decode_forked, worker_count
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 
@@ -99,7 +99,7 @@ class Failing(LLaDAModelLM):
 @pytest.mark.parametrize(
     ("act", "kind", "message"),
     [
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), OutOfMemoryError, "lower evaluate.batch_size"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), KilledError, "lower evaluate.batch_size"),
         (lambda: os.kill(os.getpid(), signal.SIGINT), KeyboardInterrupt, "^$"),
         (lambda: os._exit(3), SubprocessError, "ended with code 3"),
         (lambda: 1 / 0, SubprocessError, "ZeroDivisionError"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor, nn
 
 from tad_core.config import ModelConfig
 from tad_core.decoding.confidence import leftmost_argmax, log_odds
+from tad_core.errors import OutOfMemoryError
+from tad_core.fitting import Fitting
 from tad_core.models.loading import load_model
+from tad_core.rollout import engine
 from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
 from tad_core.rollout.noise import gumbel, step_key
 
@@ -146,3 +150,48 @@ def test_noise_of_a_cell_does_not_depend_on_the_window_asked_for(first: int, cou
     wide = gumbel([(5, 9)], [first], count + skip, 7, device)
     part = gumbel([(5, 9)], [first + skip], count, 7, device)
     assert torch.equal(wide[:, skip:], part)
+
+
+def runs_out(monkeypatch: pytest.MonkeyPatch, most: int, after: int) -> list[int]:
+    """Memory for ``most`` rows, from forward number ``after`` on; gives the rows of every forward."""
+    rows: list[int] = []
+    original = engine.logits_at
+
+    def logits_at(model: nn.Module, ids_BL: Tensor, *rest: object) -> Tensor:
+        rows.append(len(ids_BL))
+        if len(ids_BL) > most and len(rows) > after:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return original(model, ids_BL, *rest)
+
+    monkeypatch.setattr(engine, "logits_at", logits_at)
+    return rows
+
+
+@pytest.mark.parametrize("after", [0, 3, 7])
+def test_a_batch_that_does_not_fit_is_halved_and_changes_nothing(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    model = load_model(ModelConfig(path=str(tiny_checkpoint), device="cpu", threads=1))
+    requests = [RolloutRequest(f"p{i}", 0, [5 + i] * (2 + i % 3), 0.7) for i in range(9)]
+    spec = RolloutSpec(8, 4, 3, True)
+    expected = rollout(model, requests, spec, 7)
+    rows = runs_out(monkeypatch, 2, after)
+    said: list[str] = []
+    done: list[int] = []
+    most = Fitting("rollout.batch_size", "less", said.append)
+    assert rollout(model, requests, spec, 7, done.append, most) == expected
+    assert [n for n in rows[after:] if n > 2] == [7, 3] and len(said) == 2
+    assert done[-1] == 9 and done == sorted(done)
+    rows.clear()
+    assert rollout(model, requests[:4], spec, 7, fitting=most) == expected[:4]
+    assert max(rows) == 1, "what did not fit is not tried again"
+
+
+def test_one_request_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs_out(monkeypatch, 0, 0)
+    requests = [RolloutRequest(f"p{i}", 0, [2, 2], 0.0) for i in range(4)]
+    with pytest.raises(
+        OutOfMemoryError,
+        match=r"rollout\.batch_size.*prompt of 2 tokens and a response of 1 with Scripted.*max_prompt",
+    ):
+        rollout(Scripted([peak(2, 1.0)], 2), requests, RolloutSpec(1, 1, 0, False), 4)

@@ -210,10 +210,10 @@ def test_the_wrong_settings_are_refused(config, made, windows):
 def test_the_spec_has_privileged_shards_only_and_binds_the_content(config, made, windows, tmp_path):
     _, collection, filtered = made
     spec = spec_of(config, "quality", collection, filtered, windows, tmp_path, "k" * 32)
-    assert [Path(p).name for p in spec.trajectories] == [
-        "privileged-00000-00003.parquet", "privileged-00003-00004.parquet",
-    ]  # fmt: skip
-    assert [Path(p).name.split(".")[0] for p in spec.verdicts] == [Path(p).stem for p in spec.trajectories]
+    names = ["privileged-00000-00003", "privileged-00003-00004"]
+    assert spec.trajectories == [str(collection.local(f"{name}.parquet")) for name in names]
+    assert spec.verdicts == [str(filtered.local(f"{name}.verdicts.parquet")) for name in names]
+    assert all(Path(p).is_file() for p in (*spec.trajectories, *spec.verdicts))
     other = collection.model_copy(update={"digest": "0" * 32})
     assert spec_of(config, "quality", other, filtered, windows, tmp_path, "k" * 32).mark != spec.mark
     system = changed(config, distill={"teacher_prompt": "system"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,12 +12,24 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
-from tad_core.errors import ConfigError, DataError, OutOfMemoryError, SubprocessError
+from tad_core.config import LoraConfig
+from tad_core.errors import (
+    PERMANENT_ERRORS,
+    BatchMemoryError,
+    ConfigError,
+    DataError,
+    KilledError,
+    OutOfMemoryError,
+    SubprocessError,
+)
 from tad_core.training import launch as module
 from tad_core.training.command import guarded
 from tad_core.training.exits import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
-from tad_core.training.launch import explain, watch
+from tad_core.training.launch import explain, launch, watch
+from tad_core.training.recorder import StopRequest, read_losses
+from tad_core.training.run import train
 
 
 def script(text):
@@ -43,12 +56,13 @@ def test_a_line_is_in_the_log_as_soon_as_it_is_heard(tmp_path):
     [
         (2, '{"kind": "ConfigError", "message": "distill.x: wrong"}', ConfigError, "distill.x: wrong"),
         (1, '{"kind": "DataError", "message": "none kept"}', DataError, "none kept"),
-        (1, '{"kind": "OutOfMemoryError", "message": "2 GiB"}', OutOfMemoryError, "2 GiB.*micro_batch_size"),
+        (1, '{"kind": "BatchMemoryError", "message": "2 GiB"}', BatchMemoryError, "memory.*2 GiB"),
+        (1, '{"kind": "OutOfMemoryError", "message": "no room"}', OutOfMemoryError, "^no room$"),
         (1, '{"kind": "Surprise", "message": "odd"}', SubprocessError, "odd"),
         (1, "not json", SubprocessError, "status 1"),
-        (EXIT_OUT_OF_MEMORY, None, OutOfMemoryError, "micro_batch_size"),
-        (-9, None, OutOfMemoryError, "SIGKILL"),
-        (137, None, OutOfMemoryError, "SIGKILL"),
+        (EXIT_OUT_OF_MEMORY, None, BatchMemoryError, "memory"),
+        (-9, None, KilledError, "SIGKILL"),
+        (137, None, KilledError, "SIGKILL"),
         (EXIT_INTERRUPTED, None, SubprocessError, "saved a checkpoint"),
         (-11, None, SubprocessError, "status -11"),
     ],
@@ -65,13 +79,13 @@ TORCHRUN = "Root Cause (first observed failure):\n  rank      : 1\n  exitcode  :
 @pytest.mark.parametrize(
     ("tail", "kind"),
     [
-        (TORCHRUN.format(-9), OutOfMemoryError),
+        (TORCHRUN.format(-9), KilledError),
         (TORCHRUN.format(-11), SubprocessError),
         (
             "Failures:\n  exitcode  : -9 (pid: 3)\n" + TORCHRUN.format(1),
             SubprocessError,
         ),  # killed for another's sake
-        ("Killing subprocess 3\n['python'] exits with return code = -9", OutOfMemoryError),
+        ("Killing subprocess 3\n['python'] exits with return code = -9", KilledError),
     ],
 )
 def test_a_launcher_tells_of_a_killed_process(tail, kind):
@@ -209,3 +223,82 @@ def test_a_child_that_is_still_saving_keeps_the_folder(world, checkpoint, tmp_pa
         module.launch(spec)
     monkeypatch.setattr(module, "LOCK_WAIT_S", 20.0)
     assert module.launch(spec) == tmp_path / "out"
+
+
+#: The training process with memory for two states a forward, from step 5 on.
+_SMALL = """
+import sys, torch
+from tad_core.training.trainer import DistillTrainer
+original = DistillTrainer.training_step
+def training_step(self, model, inputs, *rest):
+    if len(inputs["student_ids_BW"]) > {most} and self.state.global_step >= 4:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    return original(self, model, inputs, *rest)
+DistillTrainer.training_step = training_step
+from tad_core.training.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def with_memory_for(monkeypatch, most):
+    """Every training process has it; gives the micro-batches with which one was started."""
+    tried = []
+
+    def command_for(spec, spec_file, seat=None):
+        tried.append(json.loads(spec_file.read_text())["distill"]["micro_batch_size"])
+        return [sys.executable, "-c", _SMALL.format(most=most), str(spec_file)]
+
+    monkeypatch.setattr(module, "command_for", command_for)
+    return tried
+
+
+def test_a_micro_batch_that_does_not_fit_is_halved_and_the_run_goes_on(
+    world, checkpoint, tmp_path, monkeypatch
+):
+    options = {"save_steps": 3, "lora": LoraConfig(rank=4, alpha=4, dropout=0.0), "global_batch_size": 12}
+    whole = world.make_spec(tmp_path / "whole", checkpoint, micro_batch_size=6, **options)
+    assert train(whole, StopRequest())
+    spec = world.make_spec(tmp_path / "small", checkpoint, micro_batch_size=6, **options)
+    tried, lines = with_memory_for(monkeypatch, 2), []
+    output = launch(spec, lines.append)
+    assert tried == [6, 3, 1]
+    told = [line for line in lines if line.startswith("warning")]
+    assert len(told) == 2 and "Tried to allocate 2 GiB" in told[0]
+    assert "going on with distill.micro_batch_size 3" in told[0]
+    assert sum(line.startswith("resuming from step 3") for line in lines) == 2, (
+        "from the checkpoint, not anew"
+    )
+    expected, found = (read_losses(folder / "losses.jsonl") for folder in (Path(whole.output), output))
+    assert [row["step"] for row in found] == list(range(1, 9))
+    for name in ("loss", "grad_norm"):
+        torch.testing.assert_close(
+            torch.tensor([row[name] for row in found]),
+            torch.tensor([row[name] for row in expected]),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+    assert json.loads((output / "summary.json").read_text())["mark"] == spec.mark
+
+
+def test_one_state_that_does_not_fit_is_an_error(world, checkpoint, tmp_path, monkeypatch):
+    spec = world.make_spec(tmp_path, checkpoint, micro_batch_size=1)
+    tried = with_memory_for(monkeypatch, 0)
+    with pytest.raises(
+        OutOfMemoryError, match=r"Tried to allocate 2 GiB.*micro_batch_size 1 and responses of 12"
+    ) as caught:
+        launch(spec)
+    assert (
+        tried == [1]
+        and isinstance(caught.value, PERMANENT_ERRORS)
+        and "gradient_checkpointing" in str(caught.value)
+    )
+
+
+def test_half_of_a_micro_batch_divides_the_share_of_every_process(world, checkpoint, tmp_path):
+    spec = world.make_spec(
+        tmp_path, checkpoint, launcher="torchrun", processes=2, micro_batch_size=7, global_batch_size=42
+    )
+    assert module._with_smaller_batches(spec, "full").distill.micro_batch_size == 3
+    hosts = world.make_spec(tmp_path, checkpoint, launcher="torchrun", nodes=2)
+    with pytest.raises(OutOfMemoryError, match="start every host again"):
+        module._with_smaller_batches(hosts, "full")

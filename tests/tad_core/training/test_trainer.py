@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from tad_core.config import LoraConfig, ModelConfig
+from tad_core.errors import TrainingError
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of
 from tad_core.objectives import make_objective
@@ -353,3 +355,21 @@ def test_the_learning_rate_logged_is_the_one_of_the_step(
 ):
     losses, _ = run(world, checkpoint, tmp_path, schedule=schedule, warmup_steps=warmup, learning_rate=1.0e-4)
     assert [row["lr"] / 1e-4 for row in losses] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("boundary", [True, False])
+def test_under_deepspeed_a_loss_that_is_not_finite_stops_before_the_weights_change(
+    make_trainer, monkeypatch, boundary
+):
+    trainer, collator = make_trainer()
+    with torch.no_grad():
+        next(p for n, p in trainer.model.named_parameters() if "lora_B" in n)[0] = torch.nan
+    trainer.is_deepspeed_enabled = True
+    trainer.accelerator.gradient_state._set_sync_gradients(boundary)
+    changed = []
+    monkeypatch.setattr(trainer.accelerator, "backward", lambda *_, **__: changed.append(1))
+    # DeepSpeed's engine takes its step inside of backward.
+    with pytest.raises(TrainingError, match="step 1 failed: its loss is nan") if boundary else nullcontext():
+        trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
+    assert changed == ([] if boundary else [1])
+    trainer.accelerator.gradient_state._set_sync_gradients(True)

@@ -105,6 +105,17 @@ def test_every_integer_is_found_again(n: int) -> None:
 
 
 FENCE = "```"
+IN_DOCSTRING = f"""{FENCE}python
+def f(x):
+    '''An example:
+
+    {FENCE}
+    f(1)
+    {FENCE}
+    '''
+    return x
+{FENCE}
+It adds nothing."""
 
 
 @pytest.mark.parametrize(
@@ -121,6 +132,17 @@ FENCE = "```"
         ("I cannot do that.", ""),
         ("", ""),
         ("~~~python\nf = 4\n~~~", "f = 4"),
+        (f"{FENCE}python\r\ndef f():\r\n    return 1\r\n{FENCE}\r\nDone.\r\n", "def f():\n    return 1"),
+        (f"{FENCE}\r\nf = 5\r\n{FENCE}", "f = 5"),
+        (
+            f'{FENCE}python\ndef f():\n    """{FENCE}"""\n    return 2\n{FENCE}',
+            f'def f():\n    """{FENCE}"""\n    return 2',
+        ),
+        (IN_DOCSTRING, IN_DOCSTRING.removeprefix(f"{FENCE}python\n").rpartition(f"\n{FENCE}\n")[0]),
+        (
+            IN_DOCSTRING.replace("python", "", 1),
+            IN_DOCSTRING.removeprefix(f"{FENCE}python\n").rpartition(f"\n{FENCE}\n")[0],
+        ),
     ],
 )
 def test_the_program_in_a_text(text: str, code: str) -> None:
