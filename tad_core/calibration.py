@@ -98,25 +98,32 @@ def measure(
 ) -> Curve:
     """The curve of ``model`` (the base, no adapter) on sampled states, with the student's prompt.
 
-<<<<<<< HEAD
     ``batch_size`` is how many states an accelerator takes at once. On a CPU each runs alone and unpadded, as fast, and
     all are added up in one order: what is stored does not depend on it there.
-=======
+
     Raises:
         OutOfMemoryError: not even one state fits into the device's memory.
->>>>>>> train
     """
     length = table.response_RL.shape[1]
     row_S, step_S = sample_states(len(table), states, length, seed)
     # Neighbours in length share a batch: less padding.
     order_S = np.argsort(table.student.length_R[row_S], kind="stable")
-<<<<<<< HEAD
-    size = 1 if model.device.type == "cpu" else batch_size
+    wanted = _at_once(model, batch_size)
+    fitting = Fitting("calibrate.batch_size", "or shorten rollout.response_length")
     parts: list[tuple[IntArray, NDArray[np.bool_], FloatArray]] = []
-    for start in range(0, len(order_S), size):
-        part_B = order_S[start : start + size]
-        parts.append(_confidences(model, table, row_S[part_B], step_S[part_B], ends))
-        on_batch(start + len(part_B), len(order_S))
+    done = 0
+    while done < len(order_S):
+        part_B = order_S[done : done + fitting.of(wanted)]
+        row_B = row_S[part_B]
+        what = f"a prompt of {table.student.length_R[row_B].max()} tokens and a response of {length}"
+        found = fitting.attempt(
+            len(part_B), what, partial(_confidences, model, table, row_B, step_S[part_B], ends)
+        )
+        if found is None:
+            continue
+        parts.append(found)
+        done += len(part_B)
+        on_batch(done, len(order_S))
     offset_N, in_text_N, confidence_N = (np.concatenate(column) for column in zip(*parts, strict=True))
     text, everything = (
         _means(offset_N[chosen_N], confidence_N[chosen_N], length)
@@ -125,34 +132,15 @@ def measure(
     return Curve(*text, *everything, len(order_S))
 
 
+def _at_once(model: DiffusionLM, batch_size: int) -> int:
+    return 1 if model.device.type == "cpu" else batch_size
+
+
 def _means(offset_N: IntArray, confidence_N: FloatArray, length: int) -> tuple[FloatArray, IntArray]:
     """Mean per offset, and of how many."""
     count_L = np.bincount(offset_N - 1, minlength=length)
     sum_L = np.bincount(offset_N - 1, confidence_N, minlength=length)
     return np.divide(sum_L, count_L, out=np.zeros_like(sum_L), where=count_L > 0), count_L
-=======
-    sums_2L, counts_2L = np.zeros((2, length)), np.zeros((2, length), dtype=np.int64)
-    fitting = Fitting("calibrate.batch_size", "or shorten rollout.response_length")
-    done = 0
-    while done < len(order_S):
-        part_B = order_S[done : done + fitting.of(batch_size)]
-        row_B = row_S[part_B]
-        what = f"a prompt of {table.student.length_R[row_B].max()} tokens and a response of {length}"
-        found = fitting.attempt(
-            len(part_B), what, partial(_confidences, model, table, row_B, step_S[part_B], ends)
-        )
-        if found is None:
-            continue
-        offsets_N, in_text_N, confidence_N = found
-        for which, chosen_N in enumerate((in_text_N, np.ones_like(in_text_N))):
-            at_N = offsets_N[chosen_N] - 1
-            sums_2L[which] += np.bincount(at_N, confidence_N[chosen_N], minlength=length)
-            counts_2L[which] += np.bincount(at_N, minlength=length)
-        done += len(part_B)
-        on_batch(done, len(order_S))
-    means_2L = np.divide(sums_2L, counts_2L, out=np.zeros_like(sums_2L), where=counts_2L > 0)
-    return Curve(means_2L[0], counts_2L[0], means_2L[1], counts_2L[1], len(order_S))
->>>>>>> train
 
 
 @torch.no_grad()

@@ -25,12 +25,8 @@ from tad_core.config import DistillConfig
 from tad_core.errors import TrainingError
 from tad_core.objectives.base import LossParts
 from tad_core.rng import key
-<<<<<<< HEAD
 from tad_core.signals import take_over
-from tad_core.training.checkpoint import write_atomic
-=======
 from tad_core.training.checkpoint import last_step, write_atomic
->>>>>>> train
 from tad_core.training.exits import EXIT_INTERRUPTED, say
 
 LOSSES = "losses.jsonl"
