@@ -13,7 +13,7 @@ from typing import Any
 
 _CLONE_THREAD = 0x00010000
 _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE = 1, 1, 0xF
-_RLIMIT_CPU = 0
+_RLIMIT_CPU, _RLIMITS = 0, 16
 _PR_SET_NAME = 15
 #: is it a terminal, its size, close-on-exec on and off, bytes that wait, non-blocking
 _IOCTLS = (0x5401, 0x5413, 0x5451, 0x5450, 0x541B, 0x5421)
@@ -72,9 +72,13 @@ def compile_filter(with_scratch: bool) -> bytes:
     _allow(pyseccomp, syscalls, "socketpair", pyseccomp.Arg(0, pyseccomp.EQ, _AF_UNIX), stream)
     _allow(pyseccomp, syscalls, "sendto", pyseccomp.Arg(4, pyseccomp.EQ, 0))  # no address
     _allow(pyseccomp, syscalls, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, _PR_SET_NAME))
-    # A program that lowers its own CPU limit would be killed as if the host had run out of memory.
+    # A program that lowers its own CPU limit would be killed as if the host had run out of memory. Which limit is meant
+    # the kernel reads from the lower half of the argument, so that half is what is compared.
     own = pyseccomp.Arg(0, pyseccomp.EQ, 0)
-    _allow(pyseccomp, syscalls, "prlimit64", own, pyseccomp.Arg(1, pyseccomp.NE, _RLIMIT_CPU))
+    for limit in range(_RLIMITS):
+        if limit != _RLIMIT_CPU:
+            which = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, 0xFFFFFFFF, limit)
+            _allow(pyseccomp, syscalls, "prlimit64", own, which)
     _allow(pyseccomp, syscalls, "prlimit64", own, pyseccomp.Arg(2, pyseccomp.EQ, 0))  # asks, sets nothing
     for request in _IOCTLS:
         _allow(pyseccomp, syscalls, "ioctl", pyseccomp.Arg(1, pyseccomp.EQ, request))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import builtins
 import copy
+import importlib
 import inspect
 import io
+import operator
 import os
 import sys
 import types
@@ -17,6 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import frames, wire
+
+#: Characters of an exception's text that the tests see.
+_MESSAGE = 10_000
 
 
 class CappedText(io.StringIO):
@@ -52,6 +57,31 @@ class ExaminerFunction:
         return self._peer.call_back(self._number, args, kwargs)
 
 
+class ExaminerObject:
+    """An object of the tests that was passed to the program: what it does happens there."""
+
+    _peer: Candidate
+    _number: int
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return self._peer.call_back(self._number, (), {}, "get", name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._peer.call_back(self._number, (value,), {}, "set", name)
+
+
+def _examiner_object(peer: Candidate, number: int, title: str, specials: list[str]) -> ExaminerObject:
+    def special(name: str) -> Any:
+        return lambda self, *args: peer.call_back(number, args, {}, "special", name)
+
+    made: ExaminerObject = type(title, (ExaminerObject,), {name: special(name) for name in specials})()
+    object.__setattr__(made, "_peer", peer)
+    object.__setattr__(made, "_number", number)
+    return made
+
+
 class Candidate(wire.Codec):
     """The serving side of the program under test."""
 
@@ -60,6 +90,7 @@ class Candidate(wire.Codec):
         self._module = types.ModuleType("solution")
         self._objects: list[Any] = [self._module]
         self._numbers: dict[int, int] = {}
+        self._theirs: dict[int, ExaminerObject] = {}
         self._printed = CappedText(output_limit)
 
     def load(self, source: str) -> None:
@@ -112,6 +143,8 @@ class Candidate(wire.Codec):
             return getattr(target, name)
         if op == "set":
             return setattr(target, name, args[0])
+        if op == "put":  # what the tests changed in a container that is an attribute
+            return wire.overwrite(getattr(target, name), args[0])
         if op == "call":
             return (target if name is None else getattr(target, name))(*args, **kwargs)
         if op == "special":  # an operator: looked up on the type, as Python does
@@ -125,13 +158,17 @@ class Candidate(wire.Codec):
             return _run_to_end(target)
         raise ValueError(f"unknown request {op!r}")
 
-    def call_back(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a function of the tests."""
-        request = {
+    def call_back(
+        self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any], op: str = "", name: str = ""
+    ) -> Any:
+        """Call a function of the tests, or have an object of theirs do something."""
+        request: dict[str, Any] = {
             "callback": number,
             "args": [self.encode(arg) for arg in args],
-            "kwargs": {name: self.encode(value) for name, value in kwargs.items()},
+            "kwargs": {key: self.encode(value) for key, value in kwargs.items()},
         }
+        if op:
+            request |= {"op": op, "name": name}
         frames.send(self._outbox, request)
         reply = self.serve(until_reply=True)
         if "error" in reply:
@@ -143,12 +180,16 @@ class Candidate(wire.Codec):
         """A handle: the object stays here, the tests get its number and the names of its classes."""
         if isinstance(value, ExaminerFunction):
             return {"t": "examiner", "v": value._number}
+        if isinstance(value, ExaminerObject):
+            return {"t": "own", "v": object.__getattribute__(value, "_number")}
         number = self._number(value)
         kind = value if isinstance(value, type) else type(value)
         classes = [self._number(base) for base in kind.__mro__ if base is not object]
         info: dict[str, Any] = {"id": number, "name": kind.__name__, "classes": classes}
         if isinstance(value, type):
             info["bases"] = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"]
+            if issubclass(kind, BaseException):
+                info["tree"] = self._tree(kind)
         elif inspect.iscoroutine(value):
             info["coroutine"] = True
         return {"t": "handle", "v": info}
@@ -167,19 +208,58 @@ class Candidate(wire.Codec):
             return self._objects[body]
         if tag == "examiner":
             return ExaminerFunction(self, body)
+        if tag == "own":
+            number, title, specials = body
+            if number not in self._theirs:
+                self._theirs[number] = _examiner_object(self, number, title, specials)
+            return self._theirs[number]
+        if tag == "standard":
+            module, name = body
+            return operator.attrgetter(name)(importlib.import_module(module))
+        if tag == "iterator":
+            return iter([self.decode(item) for item in body])
+        if tag == "error":
+            return getattr(builtins, body[0])(*self.decode(body[1]))
         return super().decode_opaque(tag, body)
+
+    def _tree(self, kind: type) -> dict[str, Any]:
+        """Of an exception class and those above it that are not built in: number, name, bases."""
+        tree: dict[str, Any] = {}
+        for above in kind.__mro__:
+            if above.__module__ == "builtins":
+                continue
+            bases: list[Any] = []
+            for base in above.__bases__:
+                if base.__module__ == "builtins":
+                    bases += [base.__name__] if issubclass(base, BaseException) else []
+                elif issubclass(base, BaseException):
+                    bases.append(self._number(base))
+            if above.__module__ != "solution":
+                plain = [base.__name__ for base in above.__mro__ if base.__module__ == "builtins"]
+                bases = [[above.__module__, above.__qualname__, *plain], *bases]
+            tree[str(self._number(above))] = [above.__name__, bases]
+        return tree
 
     def _error(self, problem: BaseException) -> dict[str, Any]:
         kind = type(problem)
         try:
             args = [self.encode(arg) for arg in problem.args]
-            text = str(problem)[:500]
+            text = str(problem)[:_MESSAGE]
         except BaseException:  # the program's own exceptions may do anything, even here
             args, text = [], "its message could not be read"
         bases = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"]
         error: dict[str, Any] = {"type": kind.__name__, "bases": bases, "args": args, "text": text}
-        if kind.__module__ != "builtins":
-            error["class"] = self._number(kind)
+        try:
+            if kind.__module__ != "builtins":
+                error |= {
+                    "class": self._number(kind),
+                    "tree": self._tree(kind),
+                    "object": self._number(problem),
+                }
+            elif vars(problem):
+                error["attributes"] = {str(k): self.encode(v) for k, v in vars(problem).items()}
+        except BaseException:  # as above
+            return {"type": "Exception", "bases": bases, "args": [], "text": text}
         return error
 
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import frames, pytest_shim
-from .remote import GoneError, Link, Remote, RemoteClass, RemoteModule
+from .remote import GoneError, Link, NotCarriedError, Remote, RemoteClass, RemoteModule
 
 _COUNT = "__tad_count__"
 _CHECKERS = ("check", "check_solution")
@@ -162,6 +162,7 @@ class Examiner:
         self.expected = int(plan.body_asserts)
         self._attempt("the tests' top level", lambda: exec(_compile(plan.tree), self._globals))
         self.ran += int(plan.body_asserts)
+        self._attempt("the module's setup", lambda: self._module_hook("setup_module", "setUpModule"))
         units: list[tuple[str, Callable[[], Any]]] = []
         self._attempt("the test classes", lambda: units.extend(self._units()))
         self.expected += len(units)
@@ -201,10 +202,12 @@ class Examiner:
     def _attempt(self, title: str, unit: Callable[[], Any]) -> None:
         try:
             unit()
-        except GoneError:
+        except (GoneError, NoTestsError):
             raise
-        except NoTestsError:
-            raise
+        except NotCarriedError as error:
+            raise NoTestsError(
+                f"{title}: what it hands to the program stays with the tests: {error}"
+            ) from error
         except (pytest_shim.SkippedError, pytest_shim.UnsupportedError) as error:
             raise NoTestsError(f"{title}: {type(error).__name__}: {error}") from error
         except ModuleNotFoundError as error:
@@ -212,6 +215,11 @@ class Examiner:
                 raise FailedError(f"{title}: {self._where(error)}") from error
             raise MissingPackageError(f"the tests: {error}") from error
         except BaseException as error:
+            if self._link.handed_objects:
+                # It saw a stand-in of that object, no instance of any class it knows: nobody can say whose fault.
+                raise NoTestsError(
+                    f"{title}: with an object of the tests it came to {self._where(error)}"
+                ) from error
             raise FailedError(f"{title}: {self._where(error)}") from error
 
     def _where(self, error: BaseException) -> str:
@@ -255,14 +263,24 @@ class Examiner:
                 inner = getattr(function, "__func__", function)
                 if not isinstance(inner, types.FunctionType):
                     raise pytest_shim.UnsupportedError(f"{name} is no function")
+                if inner is function:
+                    self._module_hook("setup_function", argument=function)
                 for fixture in fixtures.values():
                     if fixture.autouse:
                         fixture.make(fixtures)
                 outcome = function(**pytest_shim.arguments(inner, fixtures, given))
                 if inspect.iscoroutine(outcome):
                     importlib.import_module("asyncio").run(outcome)  # costly to import, rarely needed
+                if inner is function:
+                    self._module_hook("teardown_function", argument=function)
 
             yield name, unit
+
+    def _module_hook(self, *names: str, argument: Any = None) -> None:
+        """What pytest and unittest call around the functions of a module, where the tests have it."""
+        for name in names:
+            if isinstance(found := self._globals.get(name), types.FunctionType):
+                _call_with(found, argument)
 
     def _class_units(
         self, name: str, fixtures: dict[str, pytest_shim.Fixture]
@@ -273,24 +291,30 @@ class Examiner:
             for method in methods:
                 yield f"{name}.{method}", self._unittest(kind, method)
             return
-        for method in methods:
+        for i, method in enumerate(methods):
             instance = kind()
+            own = {
+                title: pytest_shim.Fixture(types.MethodType(item.function, instance), item.autouse, title)
+                for title in dir(kind)
+                if isinstance(item := inspect.getattr_static(kind, title), pytest_shim.Fixture)
+            }
 
-            def prepare(instance: Any = instance) -> None:
-                for setup in ("setup_method", "setUp"):
-                    if hasattr(instance, setup):
-                        function = getattr(instance, setup)
-                        function(*[None] * (function.__code__.co_argcount - 1))
+            def prepare(instance: Any = instance, method: str = method, first: bool = i == 0) -> None:
+                hooks = [*(["setup_class"] if first else []), "setup_method", "setUp"]
+                for hook in hooks:
+                    if hasattr(instance, hook):
+                        _call_with(getattr(instance, hook), getattr(instance, method))
 
-            for title, unit in self._calls(f"{name}.{method}", getattr(instance, method), fixtures):
+            for title, unit in self._calls(
+                f"{name}.{method}", getattr(instance, method), {**fixtures, **own}
+            ):
                 yield title, _both(prepare, unit)
 
     def _unittest(self, kind: type[unittest.TestCase], method: str) -> Callable[[], Any]:
         def unit() -> None:
             result = unittest.TestResult()
             result.failfast = True
-            case = kind(method)
-            case.run(result)
+            unittest.TestSuite([kind(method)]).run(result)  # with what its class sets up
             for _, text in result.errors + result.failures:
                 raise AssertionError(text.strip().rpartition("\n")[2])
             if result.skipped or result.testsRun != 1 or not result.wasSuccessful():
@@ -305,6 +329,12 @@ def _compile(tree: ast.Module) -> Any:
 
 def _bind(function: Any, argument: Any) -> Callable[[], Any]:
     return lambda: function(argument)
+
+
+def _call_with(function: Any, argument: Any) -> None:
+    """Call a hook, with what it is set up for where it takes that."""
+    takes = function.__code__.co_argcount - isinstance(function, types.MethodType)
+    function(*[argument] * min(takes, 1))
 
 
 def _both(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], None]:

@@ -87,10 +87,10 @@ class Approx:
 class Fixture:
     """A function marked as a fixture."""
 
-    def __init__(self, function: Callable[..., Any], autouse: bool = False) -> None:
+    def __init__(self, function: Callable[..., Any], autouse: bool = False, name: str = "") -> None:
         self.function = function
         self.autouse = autouse
-        self.__name__ = function.__name__
+        self.__name__ = name or function.__name__
 
     def make(self, fixtures: dict[str, Fixture]) -> Any:
         """Its value, with the fixtures that it asks for."""

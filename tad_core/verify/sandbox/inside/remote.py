@@ -12,18 +12,26 @@ import builtins
 import io
 import itertools
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from typing import Any
 
 from . import frames, wire
 
-_LAZY = (map, filter, zip, enumerate, reversed, itertools.chain, types.GeneratorType)
-#: Methods of text, lists and sets that are told the expected value and answer about it. Where a plain value
-#: is due, an object with its own ``startswith`` could agree with anything.
+#: Methods of plain values that are told the expected value and answer about it, or answer what the value is. Where a
+#: plain value is due, an object with its own ``startswith`` could agree with anything.
 _QUESTIONS = frozenset({
-    "count", "endswith", "find", "index", "isdisjoint", "issubset", "issuperset", "rfind", "rindex", "startswith",
-})  # fmt: skip
+    "compare", "compare_signal", "compare_total", "compare_total_mag", "count", "difference", "endswith", "find",
+    "index", "intersection", "isdisjoint", "issubset", "issuperset", "join", "lstrip", "max", "max_mag", "min",
+    "min_mag", "next_toward", "partition", "remainder_near", "removeprefix", "removesuffix", "replace", "rfind",
+    "rindex", "rpartition", "rsplit", "rstrip", "same_quantum", "split", "startswith", "strip",
+    "symmetric_difference", "translate", "union",
+}) | {name for name in wire.PLAIN_METHODS if name.startswith("is")}  # fmt: skip
+#: Where the tests' own classes say they are from.
+_TESTS = "test_solution"
+#: Containers of attributes that are watched for changes on either side, beside the newest.
+_BORROWED = 15
 #: Items looked through for a member, before a stand-in is taken for endless.
 _MEMBERS = 1_000_000
 
@@ -36,14 +44,28 @@ class RemoteError(Exception):
     """An exception of the program that has no built-in type."""
 
 
+class NotCarriedError(BaseException):
+    """A value of the tests that cannot be handed to the program. No fault of the program, and no test can catch it."""
+
+
 class Link(wire.Codec):
     """The connection to the program, and the record of what happened on it."""
 
     def __init__(self, inbox: int, outbox: int) -> None:
         self._inbox, self._outbox = inbox, outbox
+        self._lock = threading.RLock()  # tests may have threads, the connection has one voice
+        self._depth = 0
         self._functions: list[Any] = []
+        self._numbers: dict[int, int] = {}
+        #: classes that the tests asked for by a name
+        self._named: set[int] = set()
+        #: containers that the tests got as an attribute, and as they were: (object, attribute, value, its JSON)
+        self._borrowed: list[tuple[int, str, Any, Any]] = []
         self._stand_ins: dict[int, Any] = {}
         self._error_classes: dict[int, type[BaseException]] = {}
+        self._error_numbers: dict[type, int] = {}
+        #: whether the program was given an object of the tests, of which it sees a stand-in
+        self.handed_objects = False
         self.names: frozenset[str] = frozenset()
         self.load_error: dict[str, Any] | None = None
         #: times that the program was used: called, or asked for a value
@@ -71,13 +93,59 @@ class Link(wire.Codec):
         self, op: str, number: int, name: str | None = None, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Have the program do something and bring back the value, the exception and changed arguments."""
+        with self._lock:
+            self._depth += 1
+            try:
+                self._give_back()
+                value = self._ask(op, number, name, args, kwargs)
+                if op != "get":
+                    self._bring_back()
+                elif name is not None:
+                    self._remember(number, name, value)
+                return value
+            finally:
+                self._depth -= 1
+
+    def _give_back(self) -> None:
+        """Make what the tests changed in an attribute's container true of the program's own."""
+        for i, (number, name, value, before) in enumerate(self._borrowed):
+            now = self.encode(value)
+            if now != before:
+                self._borrowed[i] = (number, name, value, now)
+                self._ask("put", number, name, (value,), None)
+        # What nobody but this list holds (and the call that counts) the tests have let go.
+        self._borrowed = [entry for entry in self._borrowed if sys.getrefcount(entry[2]) > 2]
+
+    def _bring_back(self) -> None:
+        """Make what the program changed in such a container true of what the tests hold."""
+        for i, (number, name, value, before) in enumerate(self._borrowed):
+            there = self._ask("get", number, name, (), None)
+            now = self.encode(there)
+            if now != before and type(there) is type(value):
+                wire.overwrite(value, there)
+                self._borrowed[i] = (number, name, value, now)
+
+    def _remember(self, number: int, name: str, value: Any) -> None:
+        if number and wire.has_mutable([value]):
+            self._borrowed = [*self._borrowed[-_BORROWED:], (number, name, value, self.encode(value))]
+        if type(value) is RemoteClass and (number == 0 or number in self._named):
+            self._named.add(type.__getattribute__(value, "_number"))
+
+    def _ask(self, op: str, number: int, name: str | None, args: Any, kwargs: Any) -> Any:
         if self.gone:
             raise GoneError(self.gone)
-        message: dict[str, Any] = {"op": op, "id": number, "args": [self.encode(arg) for arg in args]}
-        if name is not None:
-            message["name"] = name
-        if kwargs:
-            message["kwargs"] = {key: self.encode(value) for key, value in kwargs.items()}
+        try:
+            message: dict[str, Any] = {"op": op, "id": number, "args": [self.encode(arg) for arg in args]}
+            if name is not None:
+                message["name"] = name
+            if kwargs:
+                message["kwargs"] = {key: self.encode(value) for key, value in kwargs.items()}
+        except wire.UnsendableError as error:
+            raise NotCarriedError(str(error)) from error
+        except RecursionError as error:
+            if self._depth > 1:
+                raise  # calls that call back without an end
+            raise NotCarriedError("a value that holds itself, or is nested too deeply") from error
         self._send(message)
         reply = self._wait_for_reply()
         try:
@@ -110,7 +178,7 @@ class Link(wire.Codec):
     def _call_own(self, message: dict[str, Any]) -> dict[str, Any]:
         """Run a function of the tests that was handed to the program. It gets plain data or stand-ins."""
         try:
-            function = self._functions[message["callback"]]
+            function = _way_into(self._functions[message["callback"]], message.get("op"), message.get("name"))
             args = [self.decode(arg) for arg in message["args"]]
             kwargs = {str(key): self.decode(value) for key, value in message["kwargs"].items()}
         except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
@@ -150,18 +218,43 @@ class Link(wire.Codec):
             self.missing = str(error["text"])[:200]
         if "MemoryError" in bases:
             self.out_of_memory = True
-        kind = self._error_class(error["class"], name, bases) if "class" in error else _builtin_error([name])
-        try:
-            problem = kind(*[self.decode(arg) for arg in error["args"]])
-        except TypeError:  # UnicodeDecodeError and the like want arguments of their own
-            problem = RemoteError(f"{name}: {str(error['text'])[:500]}")
+        args = [self.decode(arg) for arg in error["args"]]
+        if "class" in error:
+            kind = self._error_class(int(error["class"]), error["tree"])
+            problem = kind.__new__(kind, *args)  # its own __init__ may want other arguments
+            problem.args = tuple(args)
+            problem.__dict__.update(
+                _tad_link=self, _tad_number=int(error["object"]), _tad_text=str(error["text"])
+            )
+        else:
+            try:
+                problem = _builtin_error([name])(*args)
+            except TypeError:  # UnicodeDecodeError and the like want arguments of their own
+                problem = RemoteError(f"{name}: {str(error['text'])[:500]}")
+            for key, value in error.get("attributes", {}).items():
+                problem.__dict__[str(key)] = self.decode(value)
         problem.from_program = True  # type: ignore[attr-defined]
         return problem
 
-    def _error_class(self, number: int, name: str, bases: list[str]) -> type[BaseException]:
-        """The stand-in for an exception class of the program: always the same one."""
+    def _error_class(self, number: int, tree: dict[str, Any]) -> type[BaseException]:
+        """The stand-in for an exception class of the program: always the same one, below those of its parents.
+
+        ``tree`` has for the number of every class of the program its name and its bases: numbers of others, names of
+        built-in classes, or module and name of one of the standard library that the tests know, too.
+        """
         if number not in self._error_classes:
-            self._error_classes[number] = type(name, (_builtin_error(bases),), {})
+            name, bases = tree[str(number)]
+            parents = [
+                self._error_class(base, tree) if isinstance(base, int) else _known_error(base)
+                for base in bases
+            ]
+            above = tuple(dict.fromkeys(parents)) or (Exception,)
+            try:
+                made = type(str(name), _below_problem(above), {})
+            except TypeError:  # bases that do not go together here
+                made = type(str(name), _below_problem(above[:1]), {})
+            self._error_classes[number] = made
+            self._error_numbers[made] = number
         return self._error_classes[number]
 
     def encode_opaque(self, value: Any) -> Any:
@@ -170,18 +263,39 @@ class Link(wire.Codec):
             return {"t": "handle", "v": object.__getattribute__(value, "_number")}
         if isinstance(value, RemoteClass):
             return {"t": "handle", "v": type.__getattribute__(value, "_number")}
-        if wire.is_plain_function(value):
-            self._functions.append(value)
-            return {"t": "examiner", "v": len(self._functions) - 1}
-        if isinstance(value, _LAZY):
-            return self.encode(list(itertools.islice(value, _MEMBERS)))
+        if isinstance(value, type) and (number := self._error_numbers.get(value)) is not None:
+            return {"t": "handle", "v": number}
+        if (where := _standard(value)) is not None:
+            return {"t": "standard", "v": where}
+        if wire.is_function(value) or (isinstance(value, type) and value.__module__ == _TESTS):
+            return {"t": "examiner", "v": self._handed(value)}
         if isinstance(value, io.StringIO):
             return self.encode(value.getvalue())
+        if isinstance(value, Iterator) and not isinstance(value, io.IOBase):
+            return {"t": "iterator", "v": [self.encode(item) for item in itertools.islice(value, _MEMBERS)]}
+        if isinstance(value, BaseException):
+            return {"t": "error", "v": [_builtin_class(type(value)).__name__, self.encode(list(value.args))]}
+        if type(value) is object or type(value).__module__ == _TESTS:
+            self.handed_objects = True
+            specials = [name for name in wire.SPECIALS if _defines(type(value), name)]
+            return {"t": "own", "v": [self._handed(value), type(value).__name__, specials]}
         return super().encode_opaque(value)
+
+    def told(self, error: Exception) -> tuple[Any, Any]:
+        """Class and instance of an error for the program's ``__exit__``; what it says is the tests' own."""
+        kind = type(error) if type(error) in self._error_numbers else _builtin_class(type(error))
+        return kind, _builtin_class(type(error))()
+
+    def _handed(self, value: Any) -> int:
+        """The number by which the program may use something of the tests; the same for the same thing."""
+        if id(value) not in self._numbers:
+            self._numbers[id(value)] = len(self._functions)
+            self._functions.append(value)  # which keeps it alive, so that its id stays its own
+        return self._numbers[id(value)]
 
     def decode_opaque(self, tag: str, body: Any) -> Any:
         """Stand-ins for the program's objects; the tests' own functions when they come back."""
-        if tag == "examiner":
+        if tag in ("examiner", "own"):
             return self._functions[body]
         if tag != "handle":
             return super().decode_opaque(tag, body)
@@ -196,16 +310,88 @@ class Link(wire.Codec):
         return self.request("await", number)
 
     def knows(self, classes: tuple[int, ...]) -> bool:
-        """Whether the tests were ever given one of these classes."""
-        return any(type(self._stand_ins.get(number)) is RemoteClass for number in classes)
+        """Whether the tests asked for one of these classes by its name.
+
+        One that the program gave them unasked, as a value or in a list of theirs, is none that they know.
+        """
+        return not self._named.isdisjoint(classes)
 
     def _stand_in(self, number: int, info: dict[str, Any]) -> Any:
         classes = tuple(int(n) for n in info["classes"])
         if "bases" not in info:
             return Remote(self, number, str(info["name"]), classes)
         if "BaseException" in info["bases"]:
-            return self._error_class(number, str(info["name"]), [str(base) for base in info["bases"]])
+            return self._error_class(number, info["tree"])
         return RemoteClass(str(info["name"]), (), {"_link": self, "_number": number})
+
+
+class _Problem:
+    """What the stand-ins of the program's exceptions have: their text, and their attributes where they are."""
+
+    def __getattr__(self, name: str) -> Any:
+        if (name.startswith("__") and name.endswith("__")) or "_tad_link" not in self.__dict__:
+            raise AttributeError(name)
+        return self.__dict__["_tad_link"].request("get", self.__dict__["_tad_number"], name)
+
+    def __str__(self) -> str:
+        return str(self.__dict__.get("_tad_text", ""))
+
+
+def _below_problem(above: tuple[type, ...]) -> tuple[type, ...]:
+    return above if any(issubclass(parent, _Problem) for parent in above) else (_Problem, *above)
+
+
+def _known_error(base: Any) -> type[BaseException]:
+    """A base by name, or by module and name where the tests have that module of the standard library."""
+    if isinstance(base, str):
+        return _builtin_error([base])
+    module, name, *fallback = (str(part) for part in base)
+    found = getattr(sys.modules.get(module), name, None) if _is_standard(module) else None
+    if isinstance(found, type) and issubclass(found, BaseException):
+        return found
+    return _builtin_error(fallback)
+
+
+def _builtin_class(kind: type) -> Any:
+    """The nearest built-in class of an exception."""
+    return next((base for base in kind.__mro__ if base.__module__ == "builtins"), Exception)
+
+
+def _is_standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+def _standard(value: Any) -> list[str] | None:
+    """Module and name of a class or function of the standard library, which the program has as well."""
+    module, name = str(getattr(value, "__module__", "")), getattr(value, "__qualname__", None)
+    if not (_is_standard(module) and isinstance(name, str) and callable(value)):
+        return None
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return [module, name] if found is value and type(value) is not Remote else None
+
+
+def _way_into(mine: Any, op: Any, name: Any) -> Any:
+    """What a call from the program means: a function of the tests, or something of an object of theirs.
+
+    Of an object it may use what has a public name and the operators that its class defines: the way to what the tests
+    know goes over names with underscores.
+    """
+    if op is None:
+        return mine
+    if op == "special":
+        if name not in wire.SPECIALS or not _defines(type(mine), name):
+            raise NotCarriedError(f"{name} of an object of the tests")
+        return getattr(mine, name)
+    if not isinstance(name, str) or name.startswith("_") or type(mine).__module__ != _TESTS:
+        raise NotCarriedError(f"{name} of an object of the tests")
+    return {"get": lambda: getattr(mine, name), "set": lambda value: setattr(mine, name, value)}[op]
+
+
+def _defines(kind: type, name: str) -> bool:
+    """Whether a class of the tests has an operator of its own."""
+    return any(name in vars(base) for base in kind.__mro__ if base.__module__ == _TESTS)
 
 
 def _builtin_error(names: list[str]) -> type[BaseException]:
@@ -306,8 +492,15 @@ class Remote:
     def __enter__(self) -> Any:
         return self._special("__enter__")
 
-    def __exit__(self, *exc: object) -> Any:
-        return self._special("__exit__", None, None, None)
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        # What a failed assertion says is not told to the program, and it cannot wave one away.
+        failed = kind is not None and (not issubclass(kind, Exception) or issubclass(kind, AssertionError))
+        told = (None, None) if kind is None or failed else self._link.told(error)
+        swallow = bool(self._special("__exit__", *told, None))
+        if kind is None or failed or not swallow:
+            return False
+        self._link.own_classes = True  # the program's own class decided that this error is none
+        return True
 
     def __copy__(self) -> Any:
         return self._link.request("copy", self._number, "copy")

@@ -13,6 +13,7 @@ import datetime
 import decimal
 import fractions
 import math
+import sys
 import types
 from typing import Any, TypeGuard
 
@@ -46,9 +47,12 @@ class Codec:
             return [self.encode(item) for item in value]
         if kind in (tuple, set, frozenset, collections.deque):
             return {"t": kind.__name__, "v": [self.encode(item) for item in value]}
-        if kind in (dict, collections.OrderedDict, collections.defaultdict, collections.Counter):
+        if kind in (dict, collections.OrderedDict, collections.Counter):
             name = {"OrderedDict": "odict", "Counter": "counter"}.get(kind.__name__, "dict")
             return {"t": name, "v": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
+        if kind is collections.defaultdict:
+            items = [[self.encode(k), self.encode(v)] for k, v in value.items()]
+            return {"t": "ddict", "v": [self.encode_factory(value.default_factory), items]}
         return self._encode_rare(kind, value)
 
     def _encode_rare(self, kind: Any, value: Any) -> Any:
@@ -70,8 +74,14 @@ class Codec:
             return [self.encode(item) for item in value]
         if issubclass(kind, tuple) and _is_named(fields := getattr(kind, "_fields", None)):
             items = [self.encode(item) for item in tuple.__iter__(value)]
-            return {"t": "namedtuple", "v": [kind.__name__, list(fields), items]}
+            if _fields_are_plain(fields, items):
+                return {"t": "namedtuple", "v": [kind.__name__, list(fields), items]}
         return self.encode_opaque(value)
+
+    def encode_factory(self, factory: Any) -> Any:
+        """What a defaultdict makes of a missing key: a built-in type, or None where it is anything else."""
+        name = _builtin_name(factory) if type(factory) is type else ""
+        return name if name in _FACTORIES else None
 
     def encode_opaque(self, value: Any) -> Any:
         """What to send for a value that is not plain."""
@@ -92,7 +102,16 @@ class Codec:
             return _COLLECTIONS[tag](self.decode(item) for item in body)
         if tag in ("dict", "odict", "counter"):
             return _MAPPINGS[tag]({self.decode(k): self.decode(v) for k, v in body})
+        if tag == "ddict":
+            factory, items = body
+            made: Any = collections.defaultdict(self.decode_factory(factory))
+            made.update((self.decode(k), self.decode(v)) for k, v in items)
+            return made
         return self._decode_rare(tag, body)
+
+    def decode_factory(self, factory: Any) -> Any:
+        """What makes the values of missing keys here."""
+        return _FACTORIES.get(factory) if isinstance(factory, str) else None
 
     def _decode_rare(self, tag: str, body: Any) -> Any:
         if tag in ("bytes", "bytearray"):
@@ -110,8 +129,8 @@ class Codec:
             return Ellipsis if body == "Ellipsis" else NotImplemented
         if tag == "namedtuple":
             name, fields, items = body
-            if not _TUPLE_METHODS.isdisjoint(fields):
-                raise UnsendableError("a named tuple whose fields hide the methods of a tuple")
+            if not _TUPLE_METHODS.isdisjoint(fields) or not _fields_are_plain(fields, items):
+                raise UnsendableError("a named tuple whose fields pose as the methods of a plain value")
             kind: Any = collections.namedtuple(name, fields)  # type: ignore[misc]
             return kind(*(self.decode(item) for item in items))
         return self.decode_opaque(tag, body)
@@ -136,6 +155,36 @@ def _builtin_type(name: str) -> type:
     return kind
 
 
+def _fields_are_plain(fields: Any, items: list[Any]) -> bool:
+    """Whether no field of a named tuple could be called in place of a method of text, lists, sets or numbers."""
+    return all(name not in PLAIN_METHODS or _is_data(item) for name, item in zip(fields, items, strict=False))
+
+
+def _is_data(item: Any) -> bool:
+    """Whether an encoded value is data that cannot be called."""
+    return not isinstance(item, dict) or item["t"] in _DATA
+
+
+#: tags of values that are no functions, classes or objects of either side
+_DATA = frozenset({
+    "int", "float", "tuple", "set", "frozenset", "deque", "dict", "odict", "counter", "ddict", "bytes", "bytearray",
+    "complex", "range", "Decimal", "Fraction", "singleton", "namedtuple", *_BY_NAME,
+})  # fmt: skip
+PLAIN_METHODS = frozenset(
+    name
+    for kind in (
+        str, bytes, bytearray, list, tuple, dict, set, frozenset, int, float, complex, range, decimal.Decimal,
+        fractions.Fraction, collections.deque, collections.Counter, *_FIELDS,
+    )
+    for name in dir(kind)
+    if not name.startswith("_")
+)  # fmt: skip
+"""Names of the methods of every type that crosses as data."""
+#: by the name that crosses
+_FACTORIES: dict[str, type] = {
+    kind.__name__: kind for kind in (list, dict, set, tuple, int, float, str, bool)
+}
+
 _COLLECTIONS: dict[str, Any] = {
     "tuple": tuple,
     "set": set,
@@ -150,6 +199,13 @@ _MAPPINGS: dict[str, Any] = {
 _NOTHING: dict[Any, Any] = {}
 _TUPLE_METHODS = frozenset({"count", "index"})
 _VIEWS = (type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))
+
+#: Operators of an object of the tests that the program may use, where its class defines them.
+SPECIALS = (
+    "__call__", "__len__", "__iter__", "__next__", "__getitem__", "__setitem__", "__delitem__", "__contains__",
+    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__bool__", "__str__", "__repr__",
+    "__add__", "__radd__", "__sub__", "__mul__", "__int__", "__float__", "__index__", "__enter__", "__exit__",
+)  # fmt: skip
 
 _MUTABLE = (list, dict, set, bytearray, collections.deque)
 
@@ -191,8 +247,17 @@ def overwrite(target: Any, source: Any) -> None:
         target.extend(source)
 
 
-def is_plain_function(value: Any) -> bool:
-    """Whether a value is a function or method that can be handed to the other side by number."""
-    return isinstance(
+def is_function(value: Any) -> bool:
+    """Whether a value can be handed to the other side by number, to be called.
+
+    That is a function, or an object of the standard library that is made to be called, such as ``str.upper``,
+    ``functools.partial`` or ``operator.itemgetter``.
+    """
+    if isinstance(
         value, types.FunctionType | types.MethodType | types.BuiltinFunctionType | types.BuiltinMethodType
+    ):
+        return True
+    kind = type(value)
+    return (
+        callable(value) and kind is not type and kind.__module__.partition(".")[0] in sys.stdlib_module_names
     )
