@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -14,6 +15,7 @@ from tad_core.verify.extract import extract_answer
 from tad_core.verify.math import MathKind, quick_equal
 from tad_core.verify.math_text import clean, plain_number
 from tad_core.verify.pool import Pool, RetryError, Slot
+from tad_core.verify.sandbox.launch import KeeperError
 from tad_core.verify.sandbox.tiers import TierReport, require_tier
 from tad_core.verify.verdict import CodeResult, Judgement, MathVerdict, Verdict
 
@@ -137,11 +139,21 @@ class Verifier:
         prelude = _text_of(problem, "prelude") or helpers_of(prompt, entry_point)
         job = CodeJob(program, problem.tests, limits, entry_point, prelude)
 
+        failures = itertools.count(1)
+
         def work(slot: Slot) -> Judgement:
-            result = job.run(slot.keeper)
-            if result.verdict is Verdict.INFRASTRUCTURE:
-                raise RetryError(result.reason)
-            return self._code_judgement(result, program)
+            try:
+                result = job.run(slot.keeper)
+                problem = result.reason if result.verdict is Verdict.INFRASTRUCTURE else ""
+            except KeeperError as error:
+                problem = str(error)
+            if not problem:
+                return self._code_judgement(result, program)
+            if next(failures) > config.retries and _holds_others(slot):
+                # Whatever it does to its sandbox, it does it each time and to its own alone: no program ends a run.
+                reason = f"its sandbox failed {config.retries + 1} times, and holds other programs: {problem}"
+                return Judgement(Verdict.CRASHED, reason[:1000], program)
+            raise RetryError(problem)
 
         return work
 
@@ -165,6 +177,19 @@ def kind_of(problem: Problem) -> MathKind:
     if problem.source.startswith("gsm8k") and plain_number(clean(problem.answer)) is not None:
         return "number"
     return "expression"
+
+
+def _holds_others(slot: Slot) -> bool:
+    """Whether fresh sandboxes judge a program that is known to be right: the fault then is not the machine's."""
+    job = CodeJob("def f(x):\n    return x + 1\n", "assert f(1) == 2\n", Limits(cpu_s=5.0))
+    for _ in range(2):
+        slot.reset()
+        try:
+            if job.run(slot.keeper).verdict is not Verdict.PASSED:
+                return False
+        except KeeperError:
+            return False
+    return True
 
 
 def _math_judgement(verdict: MathVerdict, answer: str, reference: str) -> Judgement:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -20,6 +21,8 @@ from pydantic import ValidationError
 from tad_core.data.problem import Problem
 from tad_core.errors import VerifierError
 from tad_core.verify import Judgement, Verdict, Verifier, VerifyConfig
+from tad_core.verify.code import CodeJob
+from tad_core.verify.verdict import CodeResult
 from tad_core.verify.verifier import kind_of
 from tests.tad_core.verify.conftest import require
 from tests.tad_core.verify.test_attacks import processes
@@ -142,6 +145,36 @@ def test_the_kind_of_a_math_problem() -> None:
     assert kind_of(math_problem("18", "gsm8k")) == "number"
     assert kind_of(math_problem("18")) == "expression"
     assert kind_of(math_problem(r"\sqrt{2}", "gsm8k")) == "expression"
+
+
+def infrastructure(*broken: str) -> Any:
+    """Stands for running a program: the sandbox of one that holds a word of ``broken`` fails."""
+
+    def run(job: CodeJob, keeper: object) -> CodeResult:
+        if any(word in job.solution for word in broken):
+            return CodeResult(Verdict.INFRASTRUCTURE, "killed from outside", 0, 1)
+        return CodeResult(Verdict.PASSED, "", 1, 1)
+
+    return run
+
+
+def test_no_program_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose sandbox fails each time, while others are held, is judged; the others keep their verdicts."""
+    monkeypatch.setattr(CodeJob, "run", infrastructure("hostile"))
+    texts = [program(4), program(4).replace("def", "# hostile\ndef"), program(4)]
+    with Verifier(VerifyConfig(workers=2, retries=1)) as verifier:
+        judged = verifier.judge([code_problem(4)] * 3, texts)
+    assert [j.verdict for j in judged] == [Verdict.PASSED, Verdict.CRASHED, Verdict.PASSED]
+    assert "failed 2 times, and holds other programs: killed from outside" in judged[1].reason
+
+
+def test_a_machine_that_holds_no_program_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CodeJob, "run", infrastructure("return"))
+    with (
+        Verifier(VerifyConfig(workers=1, retries=1)) as verifier,
+        pytest.raises(VerifierError, match="killed from outside"),
+    ):
+        verifier.judge([code_problem(4)], [program(4)])
 
 
 def kill_now_and_then(verifier: Verifier, stop: threading.Event, every_s: float) -> None:

@@ -6,6 +6,12 @@ from __future__ import annotations
 from tests.tad_core.verify.attacks import reach
 
 ATTACKS = [
+    # The kernel reads the lower 32 bits of which limit is meant. It would set the very limit that there is.
+    reach("a limit of CPU time, named by more bits than count",
+          "import resource\nfrom ctypes import c_long, c_ulong\n"
+          "limits = (c_ulong * 2)(*[n % 2 ** 64 for n in resource.getrlimit(resource.RLIMIT_CPU)])\n"
+          "number = 302 if os.uname().machine == 'x86_64' else 261\n"
+          "return libc.syscall(c_long(number), c_long(0), c_long(1 << 32), limits, None) == 0"),
     # files
     reach("a file of the host", "return open('{host}/secret').read()"),
     reach("a file of the host for writing", "open('{host}/written', 'w').write('x')\nreturn True"),
