@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from tad_core.artifacts import folder_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
+from tad_core.tokens import check_tokens, check_vocabulary
+from tad_core.weights import check_weights, missing_files, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -81,7 +83,11 @@ FAMILIES: dict[str, Family] = {
 }
 #: What is fetched of a hub repository: weights, settings, tokenizer, card. Never code: ours loads the weights.
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt", "README.md", "LICENSE*")
-INDEX = "model.safetensors.index.json"
+
+#: What a training run may leave beside the weights: nothing of it is read.
+_OF_TRAINING = ("adapter_config.json", "trainer_state.json", "*_results.json")
+#: name, size and time of each file of a folder
+Stamps = tuple[tuple[str, int, int], ...]
 
 #: name/model, as the hub has them
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
@@ -170,23 +176,17 @@ def _snapshot(hub_id: str, revision: str) -> Path:
 def _absent(folder: Path) -> list[str]:
     """Names of files that a complete checkpoint has and this folder does not."""
     absent = [name for name in ("config.json",) if not (folder / name).is_file()]
-    if (folder / INDEX).is_file():
-        try:
-            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-            shards = sorted(set(index["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError):
-            return [*absent, f"a readable {INDEX}"]
-        absent += [name for name in shards if not (folder / name).is_file()]
-    elif not any(folder.glob("*.safetensors")):
-        absent.append("*.safetensors")
-    return absent
+    return absent + missing_files(folder)
 
 
 def check_model(model: ModelConfig) -> dict[str, Any]:
-    """Read config.json and look for the weights and the tokenizer; cheap, nothing large is opened.
+    """Read config.json, the headers of the weights and the token ids; cheap, and no tensor is read.
+
+    Loading and export go by the very same files: those that the index names, else ``model.safetensors``.
 
     Raises:
-        ModelError: missing folder or file, unsupported type, no mask token.
+        ModelError: missing folder or file, unsupported type, no mask token; weights that are not the architecture's by
+            name, number or shape; tokens beyond the vocabulary.
     """
     folder = local_folder(model)
     try:
@@ -201,13 +201,12 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
         )
     check_fields(config["model_type"], config)
     for name in ("mask_token_id", "eos_token_id"):
-        if not isinstance(config.get(name), int):
+        if not isinstance(config.get(name), int) or isinstance(config[name], bool):
             raise ModelError(
                 f"model.path: {model.path}/config.json has no {name}; a masked diffusion model needs one"
             )
+    weight_files(folder)  # says what is wrong where neither an index nor the one file is there
     if absent := _absent(folder):
-        if absent == ["*.safetensors"]:
-            raise ModelError(f"model.path: {model.path} has no *.safetensors file; convert the weights first")
         raise ModelError(
             f"model.path: {model.path} lacks {absent[0]} ({len(absent)} missing); copy or download it again"
         )
@@ -216,7 +215,17 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
             f"model.path: {model.path} has no tokenizer.json (nor vocab.json and merges.txt); put the tokenizer "
             "beside the weights"
         )
+    _check_content(str(folder), _stamps(folder))
     return config
+
+
+@lru_cache(maxsize=16)
+def _check_content(path: str, _: Stamps) -> None:
+    """What takes longer, once a process while size and time of the files stay."""
+    folder = Path(path)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    check_weights(folder, config)
+    check_tokens(folder, config)
 
 
 def check_fields(model_type: str, fields: Mapping[str, Any]) -> None:
@@ -264,16 +273,29 @@ def load_tokenizer(model: ModelConfig | str | Path) -> PreTrainedTokenizerFast:
     )
     if not tokenizer.chat_template:
         raise ModelError(f"model.path: the tokenizer in {path} has no chat template; add chat_template.jinja")
+    check_vocabulary(path, tokenizer.get_vocab())
     return tokenizer
 
 
 def model_fingerprint(model: ModelConfig | str | Path) -> str:
-    """Identity of a checkpoint: the hashes of its files, read once a process while size and time stay."""
+    """Identity of a checkpoint: the hashes of its files, read once a process while size and time stay.
+
+    Adapters, optimizers and other files of a training run that lie beside the weights are no part of it.
+    """
     folder = local_folder(model)
-    files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.iterdir() if f.is_file())
-    return _fingerprint(str(folder), tuple(files))
+    return _fingerprint(str(folder), _stamps(folder))
+
+
+def _stamps(folder: Path) -> Stamps:
+    return tuple(
+        sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.iterdir() if f.is_file())
+    )
 
 
 @lru_cache(maxsize=16)
-def _fingerprint(path: str, _: tuple[tuple[str, int, int], ...]) -> str:
-    return folder_fingerprint(path, (".safetensors", ".json", ".jinja", ".txt"))
+def _fingerprint(path: str, _: Stamps) -> str:
+    folder = Path(path)
+    weights = {file.name for file in weight_files(folder)}
+    beside = {f.name for f in folder.glob("*.safetensors")} - weights
+    beside |= {f.name for pattern in _OF_TRAINING for f in folder.glob(pattern)}
+    return folder_fingerprint(path, (".safetensors", ".json", ".jinja", ".txt"), beside)

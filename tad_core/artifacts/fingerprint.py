@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,15 @@ def file_sha256(path: str | Path) -> str:
 
 
 def folder_fingerprint(
-    folder: str | Path, suffixes: tuple[str, ...] = (".safetensors", ".json", ".jinja")
+    folder: str | Path,
+    suffixes: tuple[str, ...] = (".safetensors", ".json", ".jinja"),
+    leave_out: Collection[str] = (),
 ) -> str:
-    """Identity of a checkpoint: the hashes of its files, not its path."""
+    """Identity of a checkpoint: the hashes of its files but those of some names, not its path."""
     root = Path(folder)
-    files = sorted(p for p in root.iterdir() if p.is_file() and p.suffix in suffixes)
+    files = sorted(
+        p for p in root.iterdir() if p.is_file() and p.suffix in suffixes and p.name not in leave_out
+    )
     return fingerprint("files", 1, {p.name: file_sha256(p) for p in files}, [])
 
 

@@ -20,11 +20,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tad_core.artifacts.durable import sync
-from tad_core.checkpoint import FAMILIES, HUB_ID, INDEX, check_model, local_folder
+from tad_core.checkpoint import FAMILIES, HUB_ID, check_model, local_folder
 from tad_core.config import ModelConfig
 from tad_core.errors import ArtifactError, ConfigError, ModelError
-from tad_core.models.loading import build, check_weights, resolve_device, weight_files
+from tad_core.models.loading import resolve_device
 from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, read_adapter
+from tad_core.weights import INDEX, check_weights, shapes_of, weight_files
 
 DType = Literal["float32", "bfloat16", "float16"]
 #: Shards as large as the hub's usual ones.
@@ -67,8 +68,7 @@ def export_merged(
     config = check_model(base)
     source, where = local_folder(base), resolve_device(base.device)
     merge = Merge(adapter, where)
-    names = list(build(source).state_dict())
-    check_weights(source)
+    names = list(shapes_of(config))
     with _taking_shape(out) as part, ExitStack() as files:
         opened = [files.enter_context(safe_open(f, framework="pt")) for f in weight_files(source)]
         where_is = {name: weights for weights in opened for name in weights.keys()}  # noqa: SIM118 (not a dict)
@@ -91,7 +91,7 @@ def export_merged(
         _write_json(part / "config.json", _config(config, _home(base, config), dtype))
         _copy_rest(source, part, _home(base, config))
         (part / CARD).write_text(card, encoding="utf-8")
-        check_weights(part)
+        check_weights(part, config)
     return out
 
 

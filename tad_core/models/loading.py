@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-from tad_core.checkpoint import INDEX, check_model, load_tokenizer, local_folder, model_fingerprint
+from tad_core.checkpoint import check_model, load_tokenizer, local_folder, model_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError, OutOfMemoryError
 from tad_core.models.base import DiffusionLM, no_progress_bars
 from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+from tad_core.weights import INDEX, weight_files
 
 __all__ = [
     "FAMILIES",
     "build",
     "check_model",
-    "check_weights",
     "load_model",
     "load_tokenizer",
     "model_fingerprint",
     "resolve_device",
-    "weight_files",
 ]
 
 #: model_type in config.json -> (config class, model class); the names are those of ``checkpoint.FAMILIES``
@@ -68,20 +69,23 @@ def load_model(model: ModelConfig, device: str | None = None) -> DiffusionLM:
         ModelError: see ``check_model``; also when weights are missing, left over, of another shape or damaged.
         OutOfMemoryError: the device is too small.
     """
-    check_model(model)
+    config = check_model(model)
     if model.threads is not None:
         torch.set_num_threads(model.threads)
     where = resolve_device(device or model.device)
-    family = check_weights(local_folder(model))
+    folder = local_folder(model)
+    family = FAMILIES[config["model_type"]][1]
     try:
-        with no_progress_bars():
+        with no_progress_bars(), _weights_alone(folder) as view:
             loaded = family.from_pretrained(
-                local_folder(model),
+                view,
                 dtype=getattr(torch, model.dtype),
                 local_files_only=True,
                 trust_remote_code=False,
                 device_map={"": where} if where.type == "cuda" else None,
             )
+        # What an adapter is said to belong to.
+        loaded.name_or_path = loaded.config.name_or_path = str(folder)
         return cast(DiffusionLM, loaded.to(where).eval())
     except torch.OutOfMemoryError as error:
         raise OutOfMemoryError(
@@ -98,40 +102,13 @@ def build(folder: Path) -> DiffusionLM:
         return model_class(config_class.from_dict(config))
 
 
-def check_weights(folder: Path) -> type[DiffusionLM]:
-    """Compare the keys and shapes in the files' headers with the architecture; returns its class.
-
-    Raises:
-        ModelError: naming the first key at fault.
-    """
-    model = build(folder)
-    wanted = {name: list(value.shape) for name, value in model.state_dict().items()}
-    found: dict[str, list[int]] = {}
-    for file in weight_files(folder):
-        try:
-            with safe_open(file, framework="pt") as weights:
-                found.update({name: weights.get_slice(name).get_shape() for name in weights.keys()})  # noqa: SIM118 (not a dict)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(
-                f"model.path: {file} cannot be read as safetensors ({error}); copy or download it again"
-            ) from None
-    for fault, names in (("lacks", wanted.keys() - found.keys()), ("has also", found.keys() - wanted.keys())):
-        if names:
-            raise ModelError(
-                f"model.path: {folder} does not fit its config.json: it {fault} {min(names)} "
-                f"({len(names)} such keys); use the config.json of these weights"
-            )
-    if other := [name for name in wanted if wanted[name] != found[name]]:
-        raise ModelError(
-            f"model.path: {folder} does not fit its config.json: {other[0]} is {found[other[0]]} in the file and "
-            f"{wanted[other[0]]} by the config; use the config.json of these weights"
-        )
-    return type(model)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files: those of the index if there is one."""
-    if not (folder / INDEX).is_file():
-        return sorted(folder.glob("*.safetensors"))
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return [folder / name for name in sorted(set(index["weight_map"].values()))]
+@contextlib.contextmanager
+def _weights_alone(folder: Path) -> Iterator[Path]:
+    """A folder of links to config.json and the weights: beside them transformers finds others to read."""
+    files = [folder / "config.json", *weight_files(folder)]
+    if (folder / INDEX).is_file():
+        files.append(folder / INDEX)
+    with tempfile.TemporaryDirectory(prefix="tad-model-") as view:
+        for file in files:
+            (Path(view) / file.name).symlink_to(file.resolve())
+        yield Path(view)

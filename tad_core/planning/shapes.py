@@ -5,15 +5,15 @@ A multiplication and an addition count as two operations. Sequences are B, token
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tad_core.checkpoint import INDEX, check_model
+from tad_core.checkpoint import check_model
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
+from tad_core.weights import missing_files
 
 GIB = 2**30
 #: Dimensions of the published checkpoints, for a plan on a machine that does not have them: their config.json.
@@ -128,12 +128,7 @@ def is_here(model: ModelConfig) -> bool:
     found = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
     if not isinstance(found, str):
         return False
-    folder = Path(found).parent
-    index = folder / INDEX
-    if not index.is_file():
-        return any(folder.glob("*.safetensors"))
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all((folder / name).exists() for name in shards)
+    return not missing_files(Path(found).parent)
 
 
 def read_shape(fields: Mapping[str, Any]) -> Shape:

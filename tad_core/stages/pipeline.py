@@ -26,6 +26,7 @@ from tad_core.stages.collect import CollectionPlan
 from tad_core.stages.distill import Mode
 from tad_core.training.command import check_settings
 from tad_core.verify.sandbox.tiers import require_tier
+from tad_core.weights import weight_files
 
 Stage = Literal["collect", "filter", "calibrate", "distill", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = ("collect", "filter", "calibrate", "distill", "evaluate", "report")
@@ -177,6 +178,6 @@ def _needed_bytes(config: TADConfig, plan: CollectionPlan, until: Stage) -> int:
     need = (64 << 20) + samples * (12 * config.rollout.response_length + 8192)
     if not wants(until, "distill"):
         return need
-    weights = sum(file.stat().st_size for file in local_folder(config.model).glob("*.safetensors"))
+    weights = sum(file.stat().st_size for file in weight_files(local_folder(config.model)))
     # An adapter of rank r on a matrix of width d is 2r/d of it; 0.1 covers rank 128 at width 4096 and more.
     return need + len(trained_models(config)) * int(0.1 * weights) * 6

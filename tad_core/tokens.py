@@ -1,0 +1,84 @@
+"""Whether every token id that a checkpoint's files speak of has a row in the embedding; read without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tad_core.errors import ModelError
+from tad_core.weights import vocabulary_of
+
+_SPECIAL = ("mask_token_id", "eos_token_id", "pad_token_id", "bos_token_id")
+
+
+def check_tokens(folder: Path, config: Mapping[str, Any]) -> None:
+    """Hold the ids in config.json and in the tokenizer's files against the rows of the embedding.
+
+    Raises:
+        ModelError: naming the first token beyond them, or a file that is no tokenizer's.
+    """
+    rows = vocabulary_of(config)
+    for name in _SPECIAL:
+        value = config.get(name)
+        if value is not None and not (isinstance(value, int) and 0 <= value < rows):
+            raise ModelError(
+                f"model.path: {folder}/config.json has {name} {value!r}; the vocabulary has the ids 0 to {rows - 1}"
+            )
+    one = (folder / "tokenizer.json").is_file()  # the others are not read beside it
+    for file in (
+        *(("tokenizer.json",) if one else ("vocab.json", "added_tokens.json")),
+        "tokenizer_config.json",
+    ):
+        if (folder / file).is_file():
+            _check_ids(folder / file, dict(_ids(folder / file)), rows)
+
+
+def check_vocabulary(folder: Path, ids: Mapping[str, int]) -> None:
+    """The same of a tokenizer that is loaded: it may have given ids to special tokens that its files only name.
+
+    Raises:
+        ModelError: naming the token furthest beyond the embedding.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:  # a tokenizer alone
+        return
+    _check_ids(folder, ids, vocabulary_of(config))
+
+
+def _check_ids(where: Path, ids: Mapping[str, int], rows: int) -> None:
+    beyond = {token: number for token, number in ids.items() if not 0 <= number < rows}
+    if beyond:
+        token = max(beyond, key=lambda t: abs(beyond[t]))
+        raise ModelError(
+            f"model.path: {where} has the token {token!r} with id {beyond[token]} ({len(beyond)} such), and the "
+            f"vocabulary has the ids 0 to {rows - 1}; take tokenizer and weights of one model, or widen the embedding"
+        )
+
+
+def _ids(file: Path) -> Iterator[tuple[str, int]]:
+    """Every token of a file with its id."""
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+        if file.name == "tokenizer.json":
+            vocabulary = tree["model"]["vocab"]
+            if isinstance(vocabulary, list):  # Unigram: token and score, by id
+                vocabulary = {entry[0]: number for number, entry in enumerate(vocabulary)}
+            yield from _numbers(vocabulary)
+            yield from ((str(t["content"]), int(t["id"])) for t in tree.get("added_tokens") or ())
+        elif file.name == "tokenizer_config.json":
+            for number, token in (tree.get("added_tokens_decoder") or {}).items():
+                yield str(token["content"]), int(number)
+        else:
+            yield from _numbers(tree)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"model.path: {file} cannot be read as a tokenizer's ({type(error).__name__}: {error}); copy or "
+            "download it again"
+        ) from None
+
+
+def _numbers(tree: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    yield from ((token, int(number)) for token, number in tree.items())
