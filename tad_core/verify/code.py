@@ -53,6 +53,7 @@ class CodeJob:
         limits: what each side may use.
         entry_point: the function that ``check`` gets.
         prelude: trusted source that both sides run first (helpers of the question).
+        copies: functions of the tests that stand for the program's own, see ``copies_in``.
     """
 
     solution: str
@@ -60,6 +61,7 @@ class CodeJob:
     limits: Limits
     entry_point: str | None = None
     prelude: str = ""
+    copies: tuple[str, ...] = ()
 
     def run(self, keeper: Keeper) -> CodeResult:
         """Run in a sandbox; ``KeeperError`` if that failed."""
@@ -70,7 +72,12 @@ class CodeJob:
             "output_limit": self.limits.output_kb * 1024,
         }
         program = {"solution": f"{self.prelude}\n\n{self.solution}" if self.prelude else self.solution}
-        exam = {"tests": self.tests, "prelude": self.prelude, "entry_point": self.entry_point}
+        exam = {
+            "tests": self.tests,
+            "prelude": self.prelude,
+            "entry_point": self.entry_point,
+            "copies": list(self.copies),
+        }
         return read_report(keeper.run(limits, program, exam))
 
 
@@ -113,6 +120,25 @@ def helpers_of(prompt: str, entry_point: str | None) -> str:
         return ""
     kept = [node for node in tree.body if getattr(node, "name", None) != entry_point]
     return ast.unparse(ast.Module(body=kept, type_ignores=[]))
+
+
+def copies_in(tests: str, reference: str) -> tuple[str, ...]:
+    """Functions of the reference that the tests bring a copy of, where they import nothing from the program.
+
+    Such tests (some rows of KodCode) would prove their own copy right. Which functions they are says the reference,
+    never the program, which could else put its own in the place of a helper that judges it.
+    """
+    try:
+        brought, asked = ast.parse(tests), ast.parse(reference)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    imports = (node for node in ast.walk(brought) if isinstance(node, ast.Import | ast.ImportFrom))
+    if any("solution" in (getattr(node, "module", None), *(a.name for a in node.names)) for node in imports):
+        return ()
+    both = [
+        {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} for tree in (brought, asked)
+    ]
+    return tuple(sorted(name for name in both[0] & both[1] if not name.startswith("test")))
 
 
 class SharedSandbox:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from tad_core.data.problem import Problem
-from tad_core.verify.code import CodeJob, Limits, assemble, helpers_of
+from tad_core.verify.code import CodeJob, Limits, assemble, copies_in, helpers_of
 from tad_core.verify.config import VerifyConfig
 from tad_core.verify.extract import extract_answer
 from tad_core.verify.math import MathKind, quick_equal
@@ -137,7 +137,8 @@ class Verifier:
         config = self.config
         limits = Limits(config.code_timeout_s, config.memory_mb, config.output_kb)
         prelude = _text_of(problem, "prelude") or helpers_of(prompt, entry_point)
-        job = CodeJob(program, problem.tests, limits, entry_point, prelude)
+        copies = copies_in(problem.tests, problem.reference)
+        job = CodeJob(program, problem.tests, limits, entry_point, prelude, copies)
 
         failures = itertools.count(1)
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tad_core.verify import Limits, Verdict, run_tests
-from tad_core.verify.code import assemble, helpers_of
+from tad_core.verify.code import CodeJob, SharedSandbox, assemble, copies_in, helpers_of
 from tests.tad_core.verify.conftest import require
 
 SQUARE = "def f(x):\n    return x * x\n"
@@ -280,3 +282,18 @@ def test_a_program_is_put_together_with_its_prompt_where_it_only_continues_it() 
     assert assemble("```python\n    return x * x\n```", "f", prompt).endswith("return x * x")
     assert assemble(f"```python\n{SQUARE}```", "f", prompt) == SQUARE.strip("\n")
     assert assemble("I do not know.", "f", prompt) == ""
+
+
+COPY = "def f(x):\n    return x * x\ndef is_square(n):\n    return n in (1, 4, 9)\ndef test_f():\n    assert is_square(f(3))\n"
+
+
+def test_a_copy_of_what_is_asked_for_stands_for_the_programs() -> None:
+    assert copies_in(COPY, "def f(x):\n    return x ** 2\n") == ("f",)
+    assert copies_in("from solution import g\n" + COPY, SQUARE) == copies_in(COPY, "no python (") == ()
+    job = CodeJob(SQUARE, COPY, Limits(cpu_s=5), copies=copies_in(COPY, SQUARE))
+    sandbox = SharedSandbox("auto")
+    assert sandbox.run(job).verdict is Verdict.PASSED
+    # A helper of the tests stays theirs, whatever the program calls its own.
+    wrong = "def f(x):\n    return 7\ndef is_square(n):\n    return True\n"
+    assert sandbox.run(replace(job, solution=wrong)).verdict is Verdict.FAILED
+    sandbox.close()

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import ast
 import random
 
 import pytest
 
 from tad_core.data.problem import Problem
 from tad_core.verify import Judgement, MathVerdict, Verdict, Verifier, VerifyConfig, extract_answer
+from tad_core.verify.code import copies_in
 from tad_core.verify.math import quick_equal
 from tests.tad_core.verify.conftest import read_data, require
 
@@ -138,10 +140,25 @@ def test_humaneval_canonical_solutions_pass_and_constant_ones_fail(number: int) 
 @pytest.mark.timeout(900)
 def test_kodcode_solutions_pass_but_for_those_that_cannot_be_judged() -> None:
     rows = read_data("kodcode_demo.jsonl")
-    problems = [Problem(row["question_id"], "kodcode", "code", "q", "r", tests=row["test"]) for row in rows]
+    problems = [
+        Problem(row["question_id"], "kodcode", "code", "q", row["solution"], tests=row["test"])
+        for row in rows
+    ]
     with Verifier(VerifyConfig(workers=2)) as verifier:
         judgements = verifier.judge(problems, [f"```python\n{row['solution']}\n```" for row in rows])
+        copied = [p for p in problems if copies_in(p.tests, p.reference)]
+        wrong = verifier.judge(copied, [_doing_nothing(p.reference) for p in copied])
     others = {p.id: (j.verdict, j.reason) for p, j in zip(problems, judgements, strict=True) if not j.correct}
-    # Two need numpy; four bring their own copy of the function and so test nothing of the program.
-    assert len(others) <= 6, others
-    assert {verdict for verdict, _ in others.values()} == {Verdict.NO_TESTS, Verdict.MISSING_PACKAGE}
+    assert len(others) == 2 and {verdict for verdict, _ in others.values()} == {Verdict.MISSING_PACKAGE}, (
+        others
+    )
+    assert len(copied) == 4 and {j.verdict for j in wrong} <= {Verdict.FAILED, Verdict.NO_TESTS}
+
+
+def _doing_nothing(program: str) -> str:
+    """The program with functions of the same names that return nothing."""
+    tree = ast.parse(program)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            node.body = [ast.Pass()]
+    return f"```python\n{ast.unparse(tree)}\n```"

@@ -45,13 +45,15 @@ class MissingPackageError(Exception):
 class Plan:
     """What the source of the tests holds, known before any of it runs."""
 
-    def __init__(self, source: str, prelude: str, entry_point: str | None) -> None:
+    def __init__(self, source: str, prelude: str, entry_point: str | None, copies: frozenset[str]) -> None:
         try:
             self.tree = ast.parse(source)
             self.prelude = ast.parse(prelude)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise NoTestsError(f"the tests are not Python: {error}") from error
         body = [node for node in self.tree.body if not _is_main_guard(node)]
+        # Tests that bring a copy of the very function that is asked for mean the program's.
+        body = [node for node in body if not (isinstance(node, _FUNCTIONS) and node.name in copies)]
         self.tree.body = body
         self.functions = [n.name for n in body if isinstance(n, _FUNCTIONS) and n.name.startswith("test")]
         self.classes = [n.name for n in body if isinstance(n, ast.ClassDef) and _looks_like_tests(n)]
@@ -132,10 +134,12 @@ class _Rewrite(ast.NodeTransformer):
 class Examiner:
     """One run of the tests of one program."""
 
-    def __init__(self, link: Link, source: str, prelude: str, entry_point: str | None) -> None:
+    def __init__(
+        self, link: Link, source: str, prelude: str, entry_point: str | None, copies: frozenset[str]
+    ) -> None:
         self._link = link
         self._source = source
-        self._plan = Plan(source, prelude, entry_point)
+        self._plan = Plan(source, prelude, entry_point, copies)
         self._entry_point = entry_point
         self.ran = 0
         self.expected = 0
@@ -389,7 +393,9 @@ class Pipes:
 
 def warm_up() -> None:
     """Do once, before the forks, what the interpreter sets up at first use: its syntax trees above all."""
-    plan = Plan("def check(c):\n    assert c(1) == [2]\ndef test_f(x=1):\n    pass", "import math", "f")
+    plan = Plan(
+        "def check(c):\n    assert c(1) == [2]\ndef test_f(x=1):\n    pass", "import math", "f", frozenset()
+    )
     names: dict[str, Any] = {_COUNT: lambda: None}
     exec(_compile(plan.tree), names)
     exec(_compile(plan.prelude), names)
@@ -409,7 +415,9 @@ def main(pipes: Pipes, number: int) -> None:
     examiner: Examiner | None = None
     verdict, reason = "passed", ""
     try:
-        examiner = Examiner(link, job["tests"], job["prelude"], job["entry_point"])
+        examiner = Examiner(
+            link, job["tests"], job["prelude"], job["entry_point"], frozenset(job.get("copies", ()))
+        )
         link.greet()
         examiner.run()
     except FailedError as error:
