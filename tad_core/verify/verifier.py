@@ -181,9 +181,13 @@ def kind_of(problem: Problem) -> MathKind:
 
 
 def _holds_others(slot: Slot) -> bool:
-    """Whether fresh sandboxes judge a program that is known to be right: the fault then is not the machine's."""
-    job = CodeJob("def f(x):\n    return x + 1\n", "assert f(1) == 2\n", Limits(cpu_s=5.0))
-    for _ in range(2):
+    """Whether fresh sandboxes judge a program that is known to be right: the fault then is not the machine's.
+
+    It takes a second, five times over: a machine on which something is killed now and then does not pass for a sound one.
+    """
+    program = "import time\ndef f(x):\n    time.sleep(1)\n    return x + 1\n"
+    job = CodeJob(program, "assert f(1) == 2\n", Limits(cpu_s=10.0))
+    for _ in range(5):
         slot.reset()
         try:
             if job.run(slot.keeper).verdict is not Verdict.PASSED:

@@ -41,7 +41,7 @@ def task_states(flow_run_id: Any) -> dict[str, str]:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
     with get_client(sync_client=True) as client:
-        for _ in range(100):  # the server takes states in with a delay
+        for _ in range(600):  # the server takes states in with a delay
             only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
             runs = client.read_task_runs(flow_run_filter=only)
             if runs and all(r.state is not None and r.state.is_final() for r in runs):

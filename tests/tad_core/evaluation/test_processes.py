@@ -15,6 +15,7 @@ from tad_core.decoding import DecodeSpec, decode
 from tad_core.errors import DataError, KilledError, SubprocessError
 from tad_core.evaluation.processes import decode_forked, worker_count
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+from tests.waiting import until
 
 SPEC = DecodeSpec(16, 8, "entropy", 2.0, 0.5)
 
@@ -152,10 +153,7 @@ def test_no_child_outlives_a_killed_parent(model, prompts):
         pids += os.read(reader, 100).decode().split()
     os.kill(middle, signal.SIGKILL)
     os.waitpid(middle, 0)
-    deadline = time.monotonic() + 20
-    while any(_runs(int(p)) for p in pids) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(_runs(int(p)) for p in pids)
+    until(lambda: not any(_runs(int(p)) for p in pids), "the children end after their parent")
 
 
 def _runs(pid):

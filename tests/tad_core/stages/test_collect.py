@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.rollout.workers import RolloutPool
 from tad_core.stages import collect as stage
 from tad_core.trajectory.shards import read_trajectories
+from tests.waiting import until
 
 
 def rows(ref: Any) -> list[Any]:
@@ -245,10 +245,10 @@ def test_kill_minus_nine_then_the_same_command(tiny_tree: dict[str, Any], tmp_pa
 
     child = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert child.stdout is not None and child.stdout.readline()
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("privileged-*.json"))) < 3:
-        assert time.monotonic() < deadline and child.poll() is None
-        time.sleep(0.02)
+    until(
+        lambda: len(list(folder.glob("privileged-*.json"))) >= 3 or child.poll() is not None, "three shards"
+    )
+    assert child.poll() is None
     workers = _children(child.pid)
     child.send_signal(signal.SIGKILL)
     child.wait()
@@ -257,7 +257,7 @@ def test_kill_minus_nine_then_the_same_command(tiny_tree: dict[str, Any], tmp_pa
     finished = {p.name: p.stat().st_mtime_ns for p in folder.glob("privileged-*.json")}
     assert 3 <= len(finished) < len(plan.shards) and not (folder / "manifest.json").exists()
 
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    subprocess.run(command, check=True, capture_output=True, timeout=280)
     ref = stage.find_collection(plan, store)
     assert ref is not None and rows(ref) == undisturbed
     assert {name: (folder / name).stat().st_mtime_ns for name in finished} == finished
@@ -274,10 +274,11 @@ def _children(pid: int) -> list[int]:
 
 
 def _wait_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 10
-    while any(
-        Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
-        for pid in pids
-    ):
-        assert time.monotonic() < deadline, "a worker outlived its parent"
-        time.sleep(0.05)
+    until(lambda: not any(map(_runs, pids)), "the workers end after their parent")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -24,6 +23,7 @@ from tad_core.training.join import join
 from tad_core.training.launch import launch
 from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import train
+from tests.waiting import CEILING_S, until
 
 ZERO2 = str(Path(__file__).resolve().parents[3] / "configs" / "deepspeed" / "zero2.json")
 DRY = LoraConfig(rank=4, alpha=4, dropout=0.0)
@@ -152,15 +152,12 @@ def test_bad_input_of_all_is_told_once_and_plainly(make, tmp_path):
 def test_all_processes_die_with_the_one_that_launched_them(world, make, way):
     spec = make("orphaned", max_steps=4000, **way)
     parent = world.fork(lambda: launch(spec) and 0)
-    for _ in range(9000):
-        if checkpoints.newest(Path(spec.output), spec.mark):
-            break
-        time.sleep(0.1)
+    until(lambda: checkpoints.newest(Path(spec.output), spec.mark), "the first checkpoint is there")
     family = psutil.Process(parent).children(recursive=True)
     assert len(family) >= 3  # the launcher and two ranks
     os.kill(parent, signal.SIGKILL)
     world.wait(parent)
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=CEILING_S)
     assert not alive
     assert checkpoints.newest(Path(spec.output), spec.mark)  # what it left is whole
 

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -30,6 +29,7 @@ from tad_core.training.exits import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
 from tad_core.training.launch import explain, launch, watch
 from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import train
+from tests.waiting import until
 
 
 def script(text):
@@ -115,10 +115,9 @@ def test_a_report_behind_a_launcher_is_understood(tmp_path):
 
 
 def test_a_timeout_ends_a_child_that_obeys(tmp_path):
-    started = time.monotonic()
+    # A child that is left alone ends by itself and is no error.
     with pytest.raises(SubprocessError, match=r"distill.timeout_s: .* 0.5 s"):
-        watch(script("import time; time.sleep(60)"), tmp_path / "log", 0.5)
-    assert time.monotonic() - started < 10
+        watch(script("import time; time.sleep(250)"), tmp_path / "log", 0.5)
 
 
 def test_a_timeout_kills_a_child_and_grandchild_that_do_not(tmp_path, monkeypatch):
@@ -141,22 +140,22 @@ def test_a_listener_that_raises_ends_the_child(tmp_path):
     assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
 
 
-def gone(pid, within_s=10.0):
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+def gone(pid):
+    def ended():
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
             return True
-        time.sleep(0.05)
-    return False
+
+    until(ended, f"process {pid} ends")
+    return True
 
 
 def orphaned(world, tmp_path, run):
     """Process id of a child whose parent was killed with SIGKILL."""
     note = tmp_path / "pid"
     parent = world.fork(lambda: run(note))
-    deadline = time.monotonic() + 20
-    while not (note.exists() and note.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: note.exists() and note.read_text(), "the child says who it is")
     child = int(note.read_text())
     assert psutil.pid_exists(child)
     os.kill(parent, signal.SIGKILL)

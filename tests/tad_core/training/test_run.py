@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from tad_core.training.recorder import Recorder, StopRequest, read_losses
 from tad_core.training.run import hide_other_gpus, train
 from tad_core.training.spec import parse_spec, write_spec
 from tad_core.training.trainer import DistillTrainer
+from tests.waiting import until
 
 
 def losses_of(spec):
@@ -131,9 +131,7 @@ def test_sigterm_saves_and_the_next_call_goes_on(world, checkpoint, tmp_path, li
 
     pid = world.fork(work)
     losses = Path(spec.output) / "losses.jsonl"
-    deadline = time.monotonic() + 60
-    while not (losses.exists() and losses.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: losses.exists() and losses.stat().st_size, "the first step is logged")
     os.kill(pid, signal.SIGTERM)
     assert world.wait(pid) == EXIT_INTERRUPTED
     done = checkpoints.step_of(checkpoints.newest(Path(spec.output), spec.mark))

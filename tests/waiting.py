@@ -1,0 +1,17 @@
+"""Waiting for something to happen, however long a busy machine takes for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+#: Many times what a loaded machine needs: only what never happens runs into it.
+CEILING_S = 180.0
+
+
+def until(happened: Callable[[], object], what: str) -> None:
+    """Return once ``happened`` is true; an AssertionError that says ``what`` if it never becomes so."""
+    end = time.monotonic() + CEILING_S
+    while not happened():
+        assert time.monotonic() < end, f"not within {CEILING_S:g} s: {what}"
+        time.sleep(0.02)
