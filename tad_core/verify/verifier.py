@@ -183,7 +183,7 @@ def kind_of(problem: Problem) -> MathKind:
 def _holds_others(slot: Slot) -> bool:
     """Whether fresh sandboxes judge a program that is known to be right: the fault then is not the machine's.
 
-    It takes a second, five times over: a machine on which something is killed now and then does not pass for a sound one.
+    It takes a second, five times over: where things are killed now and then, that is seen.
     """
     program = "import time\ndef f(x):\n    time.sleep(1)\n    return x + 1\n"
     job = CodeJob(program, "assert f(1) == 2\n", Limits(cpu_s=10.0))
