@@ -36,7 +36,7 @@ def main() -> None:
 
     config, store = parse_config(setup["config"]), Store(setup["store"])
     torch.set_num_threads(config.model.threads or threads_per_worker(setup["slots"]))
-    plan, loaded, fitting, last = plan_collection(config), None, new_fitting(), 0.0
+    plan, loaded, fitting, last = None, None, new_fitting(), 0.0
 
     def say(message: dict[str, Any]) -> None:
         out.write(json.dumps(message) + "\n")
@@ -53,6 +53,7 @@ def main() -> None:
     while True:
         job = inbox.get()
         try:
+            plan = plan or plan_collection(config)
             if loaded is None:
                 device = _device(config.model.device, setup["slot"])
                 loaded = (load_model(config.model, device), load_tokenizer(config.model))
