@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,17 @@ def test_a_model_that_does_not_fit_is_told_as_such(
         OutOfMemoryError, match=r"model\.path: .* in float32 does not fit into the memory of cpu"
     ):
         loading.load_model(ModelConfig(path=str(tiny_checkpoint), device="cpu", dtype="float32"))
+
+
+def test_nothing_of_the_failed_attempt_is_held_when_the_next_begins() -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def work() -> None:
+        batch = torch.zeros(8)  # what a forward has computed so far
+        held.append(weakref.ref(batch))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    alive: list[bool] = []
+    most = Fitting("f", "r", lambda _: alive.append(held[0]() is not None))
+    assert most.attempt(2, "w", work) is None
+    assert alive == [False]
