@@ -42,16 +42,16 @@ def planned(config: TADConfig, store: Store, machine: Machine = CPU) -> Estimate
 
 def test_the_work_of_the_demo_is_counted_from_its_configuration(tmp_path: Path) -> None:
     counts = count(demo(), Store(tmp_path))
-    assert (counts.problems, counts.compared, counts.samples, counts.shards) == (80, 12, 92, 6)
-    assert (counts.steps, counts.states, counts.models, counts.prompts) == (44, 44 * 32, 2, 36)
-    assert counts.programs == pytest.approx(16 / 80)
+    assert (counts.problems, counts.compared, counts.samples, counts.shards) == (76, 12, 88, 6)
+    assert (counts.steps, counts.states, counts.models, counts.prompts) == (144, 144 * 16, 2, 52)
+    assert counts.programs == pytest.approx(12 / 76)
     assert 20 < counts.student < counts.teacher < 200
-    assert any("all 80 are assumed" in note for note in counts.notes)
+    assert any("all 76 are assumed" in note for note in counts.notes)
 
 
 def test_steps_follow_from_states_epochs_and_batch(tmp_path: Path) -> None:
     config = demo("distill.max_steps=null", "distill.epochs=2", "distill.states_per_trajectory=10")
-    assert count(config, Store(tmp_path)).steps == round(80 * 10 * 2 / 32)
+    assert count(config, Store(tmp_path)).steps == round(76 * 10 * 2 / 16)
 
 
 def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long(tmp_path: Path) -> None:
@@ -67,18 +67,18 @@ def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long
 
     stages = {s.stage: s for s in planned(config, store).stages}
 
-    assert stages["collect"].wall_s == pytest.approx(92 / 0.5)
-    assert stages["distill"].wall_s == pytest.approx(2 * 44 * 32 / 4.0)
-    assert stages["filter"].wall_s == pytest.approx(92 * 0.05)
+    assert stages["collect"].wall_s == pytest.approx(88 / 0.5)
+    assert stages["distill"].wall_s == pytest.approx(2 * 144 * 16 / 4.0)
+    assert stages["filter"].wall_s == pytest.approx(88 * 0.05)
     assert stages["collect"].basis == "measured here: collect/aaaaaaaa"
     # 20 forwards a second of one process; a prompt takes 60 and, at each of two thresholds, 10
     processes = len(os.sched_getaffinity(0))
-    assert stages["evaluate"].wall_s == pytest.approx(3 * 36 * (60 + 2 * 10) / 20 / processes)
+    assert stages["evaluate"].wall_s == pytest.approx(3 * 52 * (60 + 2 * 10) / 20 / processes)
     assert stages["calibrate"].wall_s
     longer = {s.stage: s for s in planned(demo("rollout.workers=1", "rollout.samples=2"), store).stages}
-    assert longer["collect"].wall_s == pytest.approx(2 * 92 / 0.5)
+    assert longer["collect"].wall_s == pytest.approx(2 * 88 / 0.5)
     shared = {s.stage: s for s in planned(demo("rollout.workers=2"), store).stages}
-    assert shared["collect"].wall_s == pytest.approx(92 / 0.5 / 2)
+    assert shared["collect"].wall_s == pytest.approx(88 / 0.5 / 2)
 
 
 def test_runs_of_another_model_say_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:
@@ -192,7 +192,7 @@ def test_the_command_says_it_in_words_and_as_json_and_without_torch(tmp_path: Pa
         "distill",
         "evaluate",
     ]
-    assert told["counts"]["samples"] == 92 and told["parameters"] == 5_469_440 and told["problems"] == []
+    assert told["counts"]["samples"] == 88 and told["parameters"] == 5_469_440 and told["problems"] == []
     assert done.stderr.strip().splitlines()[-1] == "False"
     assert list(tmp_path.iterdir()) == []
 
