@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("TAD_CACHE", str(Path(tempfile.gettempdir()) / f"tad-tests-{os.getuid()}"))
 
 import pytest
+
+# A shell that starts the tests in the background has SIGINT ignored, nohup SIGHUP, and every child would inherit that.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
