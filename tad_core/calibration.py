@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
+from tad_core.models.batching import at_once
 from tad_core.objectives.base import LOGITS_AT_ONCE
 from tad_core.rng import generator
 from tad_core.training.collate import flat_rows, join
@@ -108,7 +109,7 @@ def measure(
     row_S, step_S = sample_states(len(table), states, length, seed)
     # Neighbours in length share a batch: less padding.
     order_S = np.argsort(table.student.length_R[row_S], kind="stable")
-    wanted = _at_once(model, batch_size)
+    wanted = at_once(model.device.type, batch_size)
     fitting = Fitting("calibrate.batch_size", "or shorten rollout.response_length")
     parts: list[tuple[IntArray, NDArray[np.bool_], FloatArray]] = []
     done = 0
@@ -130,10 +131,6 @@ def measure(
         for chosen_N in (in_text_N, np.ones_like(in_text_N))
     )
     return Curve(*text, *everything, len(order_S))
-
-
-def _at_once(model: DiffusionLM, batch_size: int) -> int:
-    return 1 if model.device.type == "cpu" else batch_size
 
 
 def _means(offset_N: IntArray, confidence_N: FloatArray, length: int) -> tuple[FloatArray, IntArray]:

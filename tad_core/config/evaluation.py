@@ -54,7 +54,9 @@ class EvaluateConfig(Strict):
         description="Resamples of problems for the 95 % intervals; 0: none.",
         json_schema_extra=REPORT,
     )
-    batch_size: int = Field(32, ge=1, description="Prompts decoded together.", json_schema_extra=RUNTIME)
+    batch_size: int = Field(
+        32, ge=1, description="Prompts decoded together on a GPU.", json_schema_extra=RUNTIME
+    )
     workers: int = Field(
         0,
         ge=0,

@@ -34,7 +34,9 @@ class RolloutConfig(Strict):
     shard_size: int = Field(
         64, ge=1, description="Problems per shard, the unit of resume.", json_schema_extra=RUNTIME
     )
-    batch_size: int = Field(32, ge=1, description="Samples decoded together.", json_schema_extra=RUNTIME)
+    batch_size: int = Field(
+        32, ge=1, description="Samples decoded together on a GPU.", json_schema_extra=RUNTIME
+    )
     workers: int | None = Field(
         None,
         ge=1,
@@ -111,4 +113,4 @@ class CalibrateConfig(Strict):
     smoothing: int = Field(3, ge=1, description="Offsets averaged (count-weighted, centred) before reading.")
     quality_window: int | None = Field(None, ge=1, description="Fixed Quality window; default: calibrated.")
     speed_window: int | None = Field(None, ge=1, description="Fixed Speed window; default: calibrated.")
-    batch_size: int = Field(32, ge=1, description="States per forward.", json_schema_extra=RUNTIME)
+    batch_size: int = Field(32, ge=1, description="States per forward on a GPU.", json_schema_extra=RUNTIME)

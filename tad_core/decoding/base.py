@@ -2,8 +2,8 @@
 
 A sample is its prompt followed by L response positions, all masks at first. Every forward runs over the
 prompt and all L positions, later masks included, exactly as in the states of training. What a prompt decodes
-to does not depend on its batch: on a CPU only rows of equal length run together (such rows are bitwise
-independent), on an accelerator rows are padded on the right and the padding is masked.
+to does not depend on its batch: on a CPU each runs alone (``at_once``), on an accelerator rows are padded on the right
+and the padding is masked.
 
 Shapes: B samples still running, T prompt + response positions of the widest, L response positions, S
 positions scored in this step, D hidden size, V vocabulary, N rows of logits, G samples of a batch at first.
@@ -24,11 +24,13 @@ from torch import Tensor
 from tad_core.errors import ConfigError, DataError
 from tad_core.fitting import Fitting, tell
 from tad_core.models.base import DiffusionLM, right_pad
+from tad_core.models.batching import at_once
 from tad_core.progress import OnProgress, Progress, silent
 
 Method = Literal["token_by_token", "entropy"]
 
-#: Fewer rows take another GEMM kernel on CPUs, which rounds differently: the head gets at least these.
+#: Fewer rows take another GEMM kernel on CPUs, which rounds differently: the head gets at least these, so that a
+#: position's logits do not depend on how many are scored with it.
 MIN_HEAD_ROWS = 32
 #: Logits scored at once in float64: 2**25 are 256 MiB.
 MAX_SCORED_ELEMENTS = 1 << 25
@@ -143,7 +145,7 @@ def decode(
         model: in evaluation mode, on its device.
         prompts: token ids, at least one each.
         spec: how to decode.
-        batch_size: most samples in one forward; changes the speed only.
+        batch_size: most samples in one forward on an accelerator; changes the speed only.
         on_progress: told the samples finished so far.
         fitting: what is known of the model's memory from before.
 
@@ -162,9 +164,7 @@ def decode(
             told = done + finished
             on_progress(Progress("decode", told, len(prompts)))
 
-    waiting = deque(
-        plan_batches([len(p) for p in prompts], batch_size, equal_lengths=model.device.type == "cpu")
-    )
+    waiting = deque(plan_batches([len(p) for p in prompts], at_once(model.device.type, batch_size)))
     while waiting:
         indices = waiting.popleft()
         most = fitting.of(len(indices))
@@ -197,22 +197,15 @@ def _decode_batch(
     return batch.results()
 
 
-def plan_batches(lengths: Sequence[int], batch_size: int, *, equal_lengths: bool) -> list[list[int]]:
+def plan_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     """Indices of the samples of each batch: longest prompts first, so that memory peaks at the start.
 
     Args:
         lengths: tokens of each prompt.
         batch_size: most samples in a batch.
-        equal_lengths: never mix lengths in a batch.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    batches: list[list[int]] = []
-    for i in order:
-        last = batches[-1] if batches else []
-        if not last or len(last) == batch_size or (equal_lengths and lengths[last[0]] != lengths[i]):
-            batches.append(last := [])
-        last.append(i)
-    return batches
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def _check_lengths(model: DiffusionLM, prompts: Sequence[Sequence[int]], spec: DecodeSpec) -> None:

@@ -74,7 +74,7 @@ class Generator:
         if isinstance(self.model, GpuPool):
             return self.model.decode(prompts, spec, self.batch_size, on_progress)
         if self.workers > 1:
-            return decode_forked(self.model, prompts, spec, self.batch_size, self.workers, on_progress)
+            return decode_forked(self.model, prompts, spec, self.workers, on_progress)
         return decode(self.model, prompts, spec, self.batch_size, on_progress, self._fitting)
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from tad_core import errors
 from tad_core.config import ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec, plan_batches
 from tad_core.evaluation.processes import serve
+from tad_core.models.batching import at_once
 from tad_core.progress import OnProgress, silent
 from tad_core.rollout.devices import environment
 from tad_core.rollout.workers import threads_per_worker
@@ -94,7 +95,7 @@ class GpuPool:
                 child = _Child(model.device, slot)
                 self._children[child.connection] = child
             device_types = dict(serve(list(self._children), size, lambda i: (i, setup), self._death, size))
-        self._equal_lengths = "cpu" in device_types.values()
+        self._device_type = "cpu" if "cpu" in device_types.values() else "cuda"
 
     def decode(
         self,
@@ -113,7 +114,7 @@ class GpuPool:
             TADError: whatever ``decode`` raises.
         """
         assert self.close.alive, "the pool is closed"
-        batches = plan_batches([len(p) for p in prompts], batch_size, equal_lengths=self._equal_lengths)
+        batches = plan_batches([len(p) for p in prompts], at_once(self._device_type, batch_size))
         results: list[Decoded | None] = [None] * len(prompts)
 
         def job(index: int) -> tuple[int, Any]:

@@ -24,11 +24,10 @@ from tad_core import errors
 from tad_core.decoding import Decoded, DecodeSpec, decode, plan_batches
 from tad_core.fitting import Fitting, tell
 from tad_core.models.base import DiffusionLM
+from tad_core.models.batching import at_once
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.signals import take_over
 
-#: Batches for each process, at least, so that all end at about the same time.
-_BATCHES_EACH = 4
 _ORPHAN_CHECK_S = 1.0
 
 
@@ -47,22 +46,20 @@ def decode_forked(
     model: DiffusionLM,
     prompts: Sequence[Sequence[int]],
     spec: DecodeSpec,
-    batch_size: int,
     workers: int,
     on_progress: OnProgress = silent,
 ) -> list[Decoded]:
-    """As ``decode``, on ``workers`` processes; must not be used once a GPU was.
+    """As ``decode``, on ``workers`` processes, to which prompts are given one by one; not to be used once a GPU was.
 
     Raises:
         SubprocessError: a process died or failed for a reason of its own.
         KeyboardInterrupt: a process was interrupted.
         TADError: whatever ``decode`` raises.
     """
-    share = -(-len(prompts) // (workers * _BATCHES_EACH))
-    batches = plan_batches([len(p) for p in prompts], max(1, min(batch_size, share)), equal_lengths=True)
+    batches = plan_batches([len(p) for p in prompts], at_once("cpu", len(prompts)))
     workers = min(workers, len(batches))
     if workers <= 1:
-        return decode(model, prompts, spec, batch_size, on_progress)
+        return decode(model, prompts, spec, on_progress=on_progress)
     children: dict[Connection, Any] = {}
     results: list[Decoded | None] = [None] * len(prompts)
     try:
@@ -192,8 +189,7 @@ def _death(process: Any) -> BaseException:
         return KeyboardInterrupt()
     if process.exitcode == -signal.SIGKILL:
         return errors.KilledError(
-            "evaluate: a decoding process was killed, most likely for want of memory; lower "
-            "evaluate.batch_size or evaluate.workers"
+            "evaluate: a decoding process was killed, most likely for want of memory; lower evaluate.workers"
         )
     return errors.SubprocessError(f"evaluate: a decoding process ended with code {process.exitcode}")
 

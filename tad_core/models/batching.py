@@ -1,4 +1,4 @@
-"""Logits at chosen positions of rows of different length, the same for a row whatever its batch.
+"""What a row gives does not depend on its batch: how many run at once, and logits at chosen positions of each.
 
 Shapes: B rows, L padded length, N positions a row, D hidden size, V vocabulary.
 """
@@ -9,6 +9,17 @@ import torch
 from torch import Tensor
 
 from tad_core.models.base import DiffusionLM
+
+
+def at_once(device_type: str, wanted: int) -> int:
+    """How many samples run together where ``wanted`` may: one on a CPU, all on an accelerator.
+
+    A vectorised function takes the elements that fill no whole vector another way than the others (``silu`` and
+    ``sigmoid`` of torch round them otherwise), sums and matrix products take other kernels for other shapes: what a
+    sample gives in company differs in its last bits. Alone it has nothing to depend on, and on a CPU that is as fast,
+    since the matrix products of one sample are compute-bound there.
+    """
+    return 1 if device_type == "cpu" else wanted
 
 
 def logits_at(model: DiffusionLM, ids_BL: Tensor, length_B: list[int], at_BN: Tensor) -> Tensor:

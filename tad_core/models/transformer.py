@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from tad_core.models.base import DiffusionLM
 from tad_core.models.cache import BlockCache, LayerCache
 
+#: Positions whose rotation is computed at once.
+ROPE_PIECE = 256
+
 
 class RMSNorm(nn.Module):
     """RMSNorm with float32 statistics; the weight is applied after the cast back, as both originals do."""
@@ -36,11 +39,18 @@ class RMSNorm(nn.Module):
 
 
 def rope_tables(length: int, head_size: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine tables ``[L, E]`` in float32, half-split layout."""
+    """Cosine and sine tables ``[L, E]`` in float32, half-split layout.
+
+    Computed in pieces of one shape, so that a position's row does not depend on how long the table is.
+    """
     inverse = 1.0 / (theta ** (torch.arange(0, head_size, 2, device=device, dtype=torch.float32) / head_size))
-    angles = torch.outer(torch.arange(length, device=device, dtype=torch.float32), inverse)
-    both = torch.cat((angles, angles), dim=-1)
-    return both.cos(), both.sin()
+    whole = -(-length // ROPE_PIECE) * ROPE_PIECE
+    angles = torch.outer(torch.arange(whole, device=device, dtype=torch.float32), inverse)
+    pieces = torch.cat((angles, angles), dim=-1).split(ROPE_PIECE)
+    cos, sin = (
+        torch.cat([function(piece) for piece in pieces])[:length] for function in (torch.cos, torch.sin)
+    )
+    return cos, sin
 
 
 def apply_rope(x_BHSE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -215,7 +225,7 @@ class TransformerLM(DiffusionLM):
         # A plain attribute, not a buffer: the checkpoint has no such key, and float32 must survive .bfloat16().
         if self._rope is None or self._rope[0].shape[0] < length or self._rope[0].device != device:
             head_size, theta = self.rope_settings()
-            self._rope = rope_tables(max(length, 256), head_size, theta, device)
+            self._rope = rope_tables(max(length, ROPE_PIECE), head_size, theta, device)
         return self._rope[0][:length], self._rope[1][:length]
 
     # --- what transformers and PEFT ask for -----------------------------------------------------------

@@ -201,7 +201,7 @@ def _decoding(config: TADConfig, prompts: int, machine: Machine) -> tuple[int, f
     """Processes that decode in evaluation, and how many of them are at work on average.
 
     On GPUs ``b`` whole batches go to ``n`` processes in ``ceil(b / n)`` rounds, of which the last may leave some idle;
-    on a CPU batches are made small enough that all end together.
+    on a CPU prompts go to them one by one, and all end together.
     """
     settings = config.evaluate
     if not machine.gpu:

@@ -19,7 +19,7 @@ from torch import Tensor
 from tad_core.decoding.confidence import leftmost_argmax, log_odds, probability
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
-from tad_core.models.batching import logits_at
+from tad_core.models.batching import at_once, logits_at
 from tad_core.rollout.noise import gumbel, step_key
 
 
@@ -79,7 +79,7 @@ def rollout(
         model: the teacher, in eval mode.
         requests: what to decode.
         spec: lengths, seed, early finish.
-        batch_size: rows decoded together; does not change a float32 CPU result.
+        batch_size: rows decoded together on an accelerator; on a CPU each runs alone, and nothing depends on it.
         on_done: called with the number of finished requests.
         fitting: what is known of the model's memory from before.
 
@@ -87,6 +87,7 @@ def rollout(
         OutOfMemoryError: not even one request fits.
     """
     fitting = fitting or new_fitting()
+    batch_size = at_once(next(model.parameters()).device.type, batch_size)
     # Longest prompts first: rows that share a batch then have similar lengths, and little is padded.
     waiting = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids))
     results: dict[int, RolloutResult] = {}

@@ -225,7 +225,7 @@ class Small(Known):
 
 def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
     monkeypatch.setattr(
-        "tad_core.calibration._at_once", lambda model, batch_size: batch_size
+        "tad_core.calibration.at_once", lambda device_type, wanted: wanted
     )  # an accelerator's
     rows, told = table(2, 5, 3, 3), []
     expected = measure(Known(), rows, states=20, seed=0, batch_size=3, ends=[EOS])

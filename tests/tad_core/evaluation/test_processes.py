@@ -42,13 +42,14 @@ def children():
     return multiprocessing.active_children()
 
 
+@pytest.mark.determinism
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_same_as_in_one_process_also_after_threads_were_used(model, prompts, workers):
     torch.set_num_threads(2)
     alone = decode(model, prompts, SPEC)
     torch.set_num_threads(1)
     seen = []
-    assert decode_forked(model, prompts, SPEC, 8, workers, seen.append) == alone
+    assert decode_forked(model, prompts, SPEC, workers, seen.append) == alone
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert (seen[-1].done, seen[-1].total) == (30, 30)
     assert children() == []
@@ -65,21 +66,21 @@ def test_from_a_thread_among_threads(model, prompts):
     with ThreadPoolExecutor(3) as threads:
         others = [threads.submit(busy) for _ in range(2)]
         try:
-            found = threads.submit(decode_forked, model, prompts, SPEC, 4, 2).result(timeout=60)
+            found = threads.submit(decode_forked, model, prompts, SPEC, 2).result(timeout=60)
         finally:
             stop.set()
     assert [o.exception() for o in others] == [None, None]
     assert found == decode(model, prompts, SPEC)
 
 
-def test_one_batch_stays_in_this_process(model, monkeypatch):
+def test_one_prompt_stays_in_this_process(model, monkeypatch):
     monkeypatch.setattr(os, "fork", lambda: pytest.fail("it forked"))
-    assert decode_forked(model, [[2, 3]], SPEC, 8, 4) == decode(model, [[2, 3]], SPEC)
+    assert decode_forked(model, [[2, 3]], SPEC, 4) == decode(model, [[2, 3]], SPEC)
 
 
 def test_the_childs_error_is_raised_here(model, prompts):
     with pytest.raises(DataError, match="more than the model's 64 positions"):
-        decode_forked(model, [*prompts, [2] * 60], SPEC, 8, 2)
+        decode_forked(model, [*prompts, [2] * 60], SPEC, 2)
     assert children() == []
 
 
@@ -100,7 +101,7 @@ class Failing(LLaDAModelLM):
 @pytest.mark.parametrize(
     ("act", "kind", "message"),
     [
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), KilledError, "lower evaluate.batch_size"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), KilledError, "lower evaluate.workers"),
         (lambda: os.kill(os.getpid(), signal.SIGINT), KeyboardInterrupt, "^$"),
         (lambda: os._exit(3), SubprocessError, "ended with code 3"),
         (lambda: 1 / 0, SubprocessError, "ZeroDivisionError"),
@@ -110,7 +111,7 @@ class Failing(LLaDAModelLM):
 def test_a_child_that_fails(model, prompts, act, kind, message):
     failing = Failing(model.config, act).eval()
     with pytest.raises(kind, match=message):
-        decode_forked(failing, prompts, SPEC, 4, 2)
+        decode_forked(failing, prompts, SPEC, 2)
     assert children() == []
 
 
@@ -118,7 +119,7 @@ def test_a_child_goes_on_where_interrupts_are_ignored(model, prompts):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     failing = Failing(model.config, lambda: os.kill(os.getpid(), signal.SIGINT)).eval()
     failing.load_state_dict(model.state_dict())
-    assert decode_forked(failing, prompts, SPEC, 4, 2) == decode(model, prompts, SPEC)
+    assert decode_forked(failing, prompts, SPEC, 2) == decode(model, prompts, SPEC)
 
 
 def test_an_interrupt_ends_the_children(model, prompts):
@@ -126,7 +127,7 @@ def test_an_interrupt_ends_the_children(model, prompts):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        decode_forked(model, prompts, SPEC, 4, 2, interrupt)
+        decode_forked(model, prompts, SPEC, 2, interrupt)
     assert children() == []
 
 
@@ -144,7 +145,7 @@ def test_no_child_outlives_a_killed_parent(model, prompts):
 
         signal.signal = report  # the first thing a child does
         try:
-            decode_forked(slow, prompts, SPEC, 4, 2)
+            decode_forked(slow, prompts, SPEC, 2)
         finally:
             os._exit(0)
     os.close(writer)

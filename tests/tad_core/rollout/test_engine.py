@@ -103,6 +103,23 @@ def test_same_result_for_any_batch_order_and_company(model) -> None:
     assert rollout(model, REQUESTS[::-1], spec, 4)[::-1] == alone
 
 
+def test_noise_and_odds_of_a_request_are_computed_alone_on_a_cpu(
+    model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    noise, odds = engine.gumbel, engine.log_odds
+    monkeypatch.setattr(
+        engine, "gumbel", lambda keys_B, *rest: rows.append(len(keys_B)) or noise(keys_B, *rest)
+    )
+    monkeypatch.setattr(
+        engine,
+        "log_odds",
+        lambda logits_BNV, token_BN: rows.append(len(token_BN)) or odds(logits_BNV, token_BN),
+    )
+    rollout(model, REQUESTS, RolloutSpec(16, 8, 3, True), 5)
+    assert len(rows) > 2 * 16 and set(rows) == {1}
+
+
 @pytest.mark.determinism
 def test_same_result_for_any_number_of_threads(model) -> None:
     spec = RolloutSpec(16, 8, 3, False)
@@ -153,7 +170,8 @@ def test_noise_of_a_cell_does_not_depend_on_the_window_asked_for(first: int, cou
 
 
 def runs_out(monkeypatch: pytest.MonkeyPatch, most: int, after: int) -> list[int]:
-    """Memory for ``most`` rows, from forward number ``after`` on; gives the rows of every forward."""
+    """An accelerator's memory for ``most`` rows, from forward number ``after`` on; gives the rows of every forward."""
+    monkeypatch.setattr(engine, "at_once", lambda device_type, wanted: wanted)
     rows: list[int] = []
     original = engine.logits_at
 
