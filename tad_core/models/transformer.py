@@ -46,7 +46,7 @@ def rope_tables(length: int, head_size: int, theta: float, device: torch.device)
     inverse = 1.0 / (theta ** (torch.arange(0, head_size, 2, device=device, dtype=torch.float32) / head_size))
     whole = -(-length // ROPE_PIECE) * ROPE_PIECE
     angles = torch.outer(torch.arange(whole, device=device, dtype=torch.float32), inverse)
-    pieces = torch.cat((angles, angles), dim=-1).split(ROPE_PIECE)
+    pieces = torch.split(torch.cat((angles, angles), dim=-1), ROPE_PIECE)
     cos, sin = (
         torch.cat([function(piece) for piece in pieces])[:length] for function in (torch.cos, torch.sin)
     )
