@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tad_core.checkpoint import check_model
 from tad_core.config import ModelConfig
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import encode_text
@@ -17,9 +18,10 @@ from tad_core.evaluation.processes import decode_forked, worker_count
 from tad_core.evaluation.prompting import encode
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_model, load_tokenizer, resolve_device
-from tad_core.models.merge import merge_into
+from tad_core.models.merge import Merge, merge_into
 from tad_core.progress import OnProgress, silent
 from tad_core.rollout.devices import gpus_for_evaluation
+from tad_core.weights import shapes_of
 
 
 class Generator:
@@ -108,6 +110,12 @@ def load_for_inference(model: ModelConfig, adapter: Path | None) -> DiffusionLM:
 
     An adapter beside the weights would be computed in its own dtype, float32, and triple the matrix products: the
     distilled models would seem slower than the base.
+
+    Raises:
+        ModelError: checkpoint or adapter cannot be used, or do not belong together; before any weight is read.
     """
-    base = load_model(model)
-    return base if adapter is None else merge_into(base, adapter)
+    if adapter is None:
+        return load_model(model)
+    merge = Merge(adapter, resolve_device(model.device))
+    merge.check(shapes_of(check_model(model)), model.path)
+    return merge_into(load_model(model), merge)

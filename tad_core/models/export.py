@@ -1,8 +1,9 @@
 """A distilled model as a folder that loads wherever the original does.
 
 The adapter is merged into the weights in float32, one tensor at a time straight from the base's files to the new
-ones, so that an 8B model needs the memory of one shard. The folder has the original's key names, config, tokenizer
-and generation settings. Its code is not ours to ship: ``auto_map`` points at the original repository.
+ones, so that an 8B model needs the memory of one shard. The base's weights are those of the run, in ``model.dtype``: on
+them the adapter was trained and evaluated. The folder has the original's key names, config, tokenizer and generation
+settings. Its code is not ours to ship: ``auto_map`` points at the original repository.
 """
 
 from __future__ import annotations
@@ -68,12 +69,12 @@ def export_merged(
     config = check_model(base)
     source, where = local_folder(base), resolve_device(base.device)
     merge = Merge(adapter, where)
-    names = list(shapes_of(config))
+    shapes, as_run = shapes_of(config), getattr(torch, base.dtype)
+    merge.check(shapes, base.path)
+    names = list(shapes)
     with _taking_shape(out) as part, ExitStack() as files:
         opened = [files.enter_context(safe_open(f, framework="pt")) for f in weight_files(source)]
         where_is = {name: weights for weights in opened for name in weights.keys()}  # noqa: SIM118 (not a dict)
-        if strangers := sorted(merge.keys - where_is.keys()):
-            raise ModelError(f"adapter: {adapter} adapts {strangers[0]}, which {base.path} does not have")
         width = getattr(torch, dtype).itemsize
         sizes = {name: _elements(where_is[name].get_slice(name).get_shape()) * width for name in names}
         _check_room(part, sum(sizes.values()))
@@ -81,7 +82,8 @@ def export_merged(
         for file, members in shards.items():
             tensors = {}
             for name in members:
-                tensors[name] = merge(name, where_is[name].get_tensor(name), getattr(torch, dtype)).cpu()
+                weight = where_is[name].get_tensor(name).to(as_run)
+                tensors[name] = merge(name, weight, getattr(torch, dtype)).cpu()
                 done += 1
                 on_tensor(done, len(names))
             save_file(tensors, part / file, metadata={"format": "pt"})

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tad_core.errors import ModelError
 from tad_core.models.base import DiffusionLM
+from tad_core.weights import Shapes
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+#: The two matrices of an adapted weight, as PEFT's keys end.
+_FACTORS = ("A.weight", "B.weight")
 
 #: Fields of an adapter that change what merging means, with the only values that are merged here.
 _PLAIN_LORA = {
@@ -26,12 +31,25 @@ def read_adapter(folder: Path) -> dict[str, Any]:
     """The settings of an adapter that can be merged.
 
     Raises:
-        ModelError: it is none, or it needs more than adding a product of two matrices.
+        ModelError: it is none, it is damaged, or it needs more than adding a product of two matrices.
     """
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if not (folder / name).is_file():
             raise ModelError(f"adapter: {folder} has no {name}; it is not an adapter")
-    settings = cast(dict[str, Any], json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")))
+    try:
+        settings = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"adapter: {folder}/{ADAPTER_CONFIG} cannot be read ({error}); copy it again"
+        ) from None
+    if not isinstance(settings, dict):
+        raise ModelError(f"adapter: {folder}/{ADAPTER_CONFIG} holds no mapping; copy it again")
+    for name in ("r", "lora_alpha"):
+        value = settings.get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            raise ModelError(
+                f"adapter: {folder}/{ADAPTER_CONFIG} has {name} {value!r}; it is a number above 0"
+            )
     for name, plain in _PLAIN_LORA.items():
         if (settings.get(name, plain) or None) != (plain or None):
             raise ModelError(
@@ -44,45 +62,80 @@ class Merge:
     """``W + alpha / r * B A`` in float32, for the weights that have an adapter; the others as they are."""
 
     def __init__(self, adapter: Path, device: torch.device) -> None:
+        """Read the adapter, not the base.
+
+        Args:
+            adapter: PEFT's folder.
+            device: does the arithmetic.
+
+        Raises:
+            ModelError: the adapter cannot be used.
+        """
         settings = read_adapter(adapter)
         self._scale = settings["lora_alpha"] / settings["r"]
-        self._device = device
+        self._adapter, self._device = adapter, device
         self._pairs: dict[str, dict[str, Tensor]] = {}
-        for name, value in load_file(adapter / ADAPTER_WEIGHTS).items():
-            module, kind, _ = name.removeprefix("base_model.model.").rsplit(".", 2)
-            self._pairs.setdefault(f"{module}.weight", {})[kind] = value
+        for name, value in _read(adapter / ADAPTER_WEIGHTS).items():
+            module, _, factor = name.removeprefix("base_model.model.").rpartition(".lora_")
+            self._pairs.setdefault(f"{module or name}.weight", {})[factor] = value
         for name, pair in self._pairs.items():
-            if pair.keys() != {"lora_A", "lora_B"}:
-                raise ModelError(f"adapter: {adapter} is damaged: {name} has {', '.join(sorted(pair))}")
+            if pair.keys() != set(_FACTORS) or any(factor.ndim != 2 for factor in pair.values()):
+                raise ModelError(
+                    f"adapter: {adapter} is damaged: {name} does not have lora_A and lora_B alone, two matrices"
+                )
 
     @property
     def keys(self) -> set[str]:
         """Keys of the base that are changed."""
         return set(self._pairs)
 
+    def check(self, shapes: Shapes, base: str) -> None:
+        """Hold the adapter against the names and shapes of a base, before any of its weights is read.
+
+        Raises:
+            ModelError: the adapter was trained on another base.
+        """
+        if strangers := sorted(self.keys - shapes.keys()):
+            raise ModelError(
+                f"adapter: {self._adapter} adapts {strangers[0]}, which {base} does not have; use the base it was "
+                "trained on"
+            )
+        for name, pair in self._pairs.items():
+            a, b = (tuple(pair[factor].shape) for factor in _FACTORS)
+            if (b[0], a[1]) != shapes[name] or a[0] != b[1]:
+                raise ModelError(
+                    f"adapter: {self._adapter} has {list(b)} x {list(a)} for {name}, which is {list(shapes[name])} in "
+                    f"{base}; use the base it was trained on"
+                )
+
     def __call__(self, name: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
         """What takes the place of the base's ``weight`` called ``name``."""
         if name not in self._pairs:
             return weight.to(dtype)
-        a, b = (self._pairs[name][kind].to(self._device, torch.float32) for kind in ("lora_A", "lora_B"))
+        a, b = (self._pairs[name][factor].to(self._device, torch.float32) for factor in _FACTORS)
         merged = weight.to(self._device, torch.float32) + (b @ a) * self._scale
         return cast(Tensor, merged.to(dtype))
 
 
 @torch.no_grad()
-def merge_into(model: DiffusionLM, adapter: Path) -> DiffusionLM:
+def merge_into(model: DiffusionLM, merge: Merge) -> DiffusionLM:
     """Add the adapter to the model's own weights, in place; each is rounded once, to the dtype that the weight has.
 
     The result has the base's matrix products and no other, and is bit for bit what an export in this dtype gives. In
     bfloat16 the rounding drops a part of a small update, there as here.
 
     Raises:
-        ModelError: the adapter cannot be used, or was trained on another base.
+        ModelError: the adapter was trained on another base; the model is as it was.
     """
     weights = dict(model.named_parameters())
-    merge = Merge(adapter, next(iter(weights.values())).device)
-    if strangers := sorted(merge.keys - weights.keys()):
-        raise ModelError(f"adapter: {adapter} adapts {strangers[0]}, which this model does not have")
+    merge.check({name: tuple(weight.shape) for name, weight in weights.items()}, type(model).__name__)
     for name in merge.keys:
         weights[name].copy_(merge(name, weights[name], weights[name].dtype))
     return model
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        return cast(dict[str, Tensor], load_file(file))
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"adapter: {file} cannot be read as safetensors ({error}); copy it again") from None

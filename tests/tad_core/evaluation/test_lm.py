@@ -71,6 +71,11 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
         .generator.batch_size
         == 32
     )
+    # a former field that never changed a result is read over, as in a configuration
+    gone = get_model("tad").create_from_arg_string(
+        f"pretrained={tiny_checkpoint},threshold=0.7,decoded_threshold=0.95,mask_in_entropy=False", extra
+    )
+    assert gone.spec == DecodeSpec(256, 32, "entropy", 0.7, 0.1, mask_in_entropy=False)
     with pytest.raises(ConfigError, match="pretrained is missing"):
         TadLM.create_from_arg_obj({})
     with pytest.raises(ConfigError, match="thresold is not known"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
+from tad_core.evaluation import generate
 from tad_core.evaluation.generate import load_for_inference
+from tad_core.models.export import export_merged
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of, load_adapter, save_adapter
-from tad_core.models.merge import ADAPTER_WEIGHTS, merge_into
+from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, merge_into
 
 IDS = torch.tensor([[2, 30, 1, 1, 41, 52, 9, 11]])
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default}
@@ -84,9 +88,85 @@ def test_it_answers_as_the_adapter_beside_the_weights(
     assert (merged - beside).norm() / beside.norm() < bound < away / beside.norm()
 
 
-def test_an_adapter_of_another_base_is_refused(base: ModelConfig, adapter: Path) -> None:
+def test_what_is_evaluated_is_what_is_exported_and_the_files_stay_as_they_are(
+    base: ModelConfig, adapter: Path, tmp_path: Path
+) -> None:
+    """The files are float32 here: an export that rounded once where the run rounds twice would differ in last bits."""
+    files = {file: file.read_bytes() for folder in (Path(base.path), adapter) for file in folder.iterdir()}
+    evaluated = load_for_inference(base, adapter).state_dict()
+    exported = load_file(
+        export_merged(base, adapter, tmp_path / "out", "card", "bfloat16") / "model.safetensors"
+    )
+    assert evaluated.keys() == exported.keys()
+    assert [name for name, value in exported.items() if not torch.equal(value, evaluated[name])] == []
+    assert {file: file.read_bytes() for file in files} == files
+
+
+def renamed(adapter: Path) -> None:
     weights = load_file(adapter / ADAPTER_WEIGHTS)
-    strange = {name.replace(".0.", ".7."): value for name, value in weights.items()}
-    save_file(strange, adapter / ADAPTER_WEIGHTS)
-    with pytest.raises(ModelError, match=r"adapts .*\.7\..*, which this model does not have"):
-        merge_into(load_model(base), adapter)
+    save_file(
+        {name.replace(".0.", ".7."): value for name, value in weights.items()}, adapter / ADAPTER_WEIGHTS
+    )
+
+
+def cut(factor: str, dim: int) -> Callable[[Path], None]:
+    def change(adapter: Path) -> None:
+        weights = load_file(adapter / ADAPTER_WEIGHTS)
+        shorter = {name: value.narrow(dim, 0, 3).contiguous() if factor in name else value
+                   for name, value in weights.items()}  # fmt: skip
+        save_file(shorter, adapter / ADAPTER_WEIGHTS)
+
+    return change
+
+
+def without(part: str) -> Callable[[Path], None]:
+    def change(adapter: Path) -> None:
+        weights = load_file(adapter / ADAPTER_WEIGHTS)
+        save_file(
+            {name: value for name, value in weights.items() if part not in name}, adapter / ADAPTER_WEIGHTS
+        )
+
+    return change
+
+
+def settings(**changes: Any) -> Callable[[Path], None]:
+    def change(adapter: Path) -> None:
+        file = adapter / ADAPTER_CONFIG
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (renamed, r"adapts .*\.7\..*, which .* does not have; use the base it was trained on"),
+        (cut("lora_B", 0), r"has \[3, 4\] x \[4, \d+\] for .*, which is \[\d+, \d+\] in .*; use the base"),
+        (cut("lora_A", 1), r"has \[\d+, 4\] x \[4, 3\] for .*, which is \[\d+, \d+\] in"),
+        (cut("lora_A", 0), r"has \[\d+, 4\] x \[3, \d+\] for"),
+        (without("lora_B"), "is damaged: .* does not have lora_A and lora_B alone"),
+        (lambda a: (a / ADAPTER_WEIGHTS).write_bytes(b"no weights"), "cannot be read as safetensors"),
+        (lambda a: (a / ADAPTER_CONFIG).write_text("{"), r"adapter_config\.json cannot be read"),
+        (lambda a: (a / ADAPTER_CONFIG).write_text("[]"), "holds no mapping"),
+        (settings(r=0), "has r 0; it is a number above 0"),
+        (settings(lora_alpha=None), "has lora_alpha None"),
+    ],
+)
+def test_an_adapter_that_is_damaged_or_of_another_base_is_refused_before_any_weight_is_read(
+    base: ModelConfig, adapter: Path, fault: Callable[[Path], Any], message: str, monkeypatch, tmp_path: Path
+) -> None:
+    fault(adapter)
+    monkeypatch.setattr(generate, "load_model", lambda model: pytest.fail("the base was loaded"))
+    with pytest.raises(ModelError, match=message):
+        load_for_inference(base, adapter)
+    with pytest.raises(ModelError, match=message):
+        export_merged(base, adapter, tmp_path / "out", "card", "bfloat16")
+
+
+def test_a_merge_that_is_refused_leaves_the_model_as_it_was(base: ModelConfig, adapter: Path) -> None:
+    model = load_model(base)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    cut("lora_B", 0)(adapter)
+    with pytest.raises(ModelError, match=f"in {type(model).__name__}"):
+        merge_into(model, Merge(adapter, torch.device("cpu")))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
