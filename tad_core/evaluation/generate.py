@@ -116,6 +116,6 @@ def load_for_inference(model: ModelConfig, adapter: Path | None) -> DiffusionLM:
     """
     if adapter is None:
         return load_model(model)
-    merge = Merge(adapter, resolve_device(model.device))
+    merge = Merge(adapter)
     merge.check(shapes_of(check_model(model)), model.path)
     return merge_into(load_model(model), merge)

@@ -68,7 +68,7 @@ def export_merged(
     """
     config = check_model(base)
     source, where = local_folder(base), resolve_device(base.device)
-    merge = Merge(adapter, where)
+    merge = Merge(adapter)
     shapes, as_run = shapes_of(config), getattr(torch, base.dtype)
     merge.check(shapes, base.path)
     names = list(shapes)
@@ -82,7 +82,7 @@ def export_merged(
         for file, members in shards.items():
             tensors = {}
             for name in members:
-                weight = where_is[name].get_tensor(name).to(as_run)
+                weight = where_is[name].get_tensor(name).to(where, as_run)
                 tensors[name] = merge(name, weight, getattr(torch, dtype)).cpu()
                 done += 1
                 on_tensor(done, len(names))

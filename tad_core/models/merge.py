@@ -61,19 +61,18 @@ def read_adapter(folder: Path) -> dict[str, Any]:
 class Merge:
     """``W + alpha / r * B A`` in float32, for the weights that have an adapter; the others as they are."""
 
-    def __init__(self, adapter: Path, device: torch.device) -> None:
+    def __init__(self, adapter: Path) -> None:
         """Read the adapter, not the base.
 
         Args:
             adapter: PEFT's folder.
-            device: does the arithmetic.
 
         Raises:
             ModelError: the adapter cannot be used.
         """
         settings = read_adapter(adapter)
         self._scale = settings["lora_alpha"] / settings["r"]
-        self._adapter, self._device = adapter, device
+        self._adapter = adapter
         self._pairs: dict[str, dict[str, Tensor]] = {}
         for name, value in _read(adapter / ADAPTER_WEIGHTS).items():
             module, _, factor = name.removeprefix("base_model.model.").rpartition(".lora_")
@@ -109,11 +108,11 @@ class Merge:
                 )
 
     def __call__(self, name: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        """What takes the place of the base's ``weight`` called ``name``."""
+        """What takes the place of the base's ``weight`` called ``name``; computed where that is."""
         if name not in self._pairs:
             return weight.to(dtype)
-        a, b = (self._pairs[name][factor].to(self._device, torch.float32) for factor in _FACTORS)
-        merged = weight.to(self._device, torch.float32) + (b @ a) * self._scale
+        a, b = (self._pairs[name][factor].to(weight.device, torch.float32) for factor in _FACTORS)
+        merged = weight.float() + (b @ a) * self._scale
         return cast(Tensor, merged.to(dtype))
 
 

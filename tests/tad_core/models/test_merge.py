@@ -168,5 +168,5 @@ def test_a_merge_that_is_refused_leaves_the_model_as_it_was(base: ModelConfig, a
     before = {name: value.clone() for name, value in model.state_dict().items()}
     cut("lora_B", 0)(adapter)
     with pytest.raises(ModelError, match=f"in {type(model).__name__}"):
-        merge_into(model, Merge(adapter, torch.device("cpu")))
+        merge_into(model, Merge(adapter))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
