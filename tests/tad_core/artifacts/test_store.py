@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts import writer as writer_module
 from tad_core.errors import ArtifactError
+from tests.waiting import CEILING_S
 
 FP = "f" * 32
 
@@ -197,7 +198,7 @@ def test_the_machine_is_looked_at_again_once_torch_is_loaded() -> None:
         "from tad_core.artifacts.manifest import hardware\n"
         "assert 'torch' not in hardware()\nimport torch\nassert 'torch' in hardware()"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=CEILING_S)
 
 
 def test_a_remote_store_behaves_the_same() -> None:
