@@ -105,6 +105,9 @@ def without_model() -> None:
     loading = types.ModuleType("tad_core.models.loading")
     loading.load_model = loading.load_tokenizer = lambda *_: None  # type: ignore[attr-defined]
     sys.modules["tad_core.models.loading"] = loading
+    engine = types.ModuleType("tad_core.rollout.engine")
+    engine.new_fitting = lambda: None  # type: ignore[attr-defined]
+    sys.modules["tad_core.rollout.engine"] = engine
     from tad_core.stages import collect
 
     collect._decode = decode
