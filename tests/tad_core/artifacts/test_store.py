@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts import writer as writer_module
 from tad_core.errors import ArtifactError
-from tests.waiting import CEILING_S
+from tests.waiting import CEILING_S, until
 
 FP = "f" * 32
 
@@ -128,6 +128,8 @@ def test_kill_minus_nine_while_writing_leaves_nothing_broken(tmp_path: Path) -> 
             [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)], stdout=subprocess.PIPE
         )
         assert child.stdout is not None and child.stdout.readline()
+        if round == 0:
+            until(lambda: store.find("stage", FP) is not None, "the first artifact is whole")
         time.sleep(0.01 + 0.003 * round)
         child.send_signal(signal.SIGKILL)
         child.wait()
