@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import CEILING_S
+
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = shutil.which("make")
 pytestmark = pytest.mark.skipif(MAKE is None, reason="make is not installed")
@@ -102,5 +104,5 @@ def test_whoever_may_not_install_is_told_the_command(machine: Machine, user: str
 def test_the_environment_asks_for_it() -> None:
     assert MAKE is not None
     command = [MAKE, "-n", "-W", "pyproject.toml", "env", "PYTHON=python3"]
-    plan = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    plan = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=CEILING_S)
     assert "sandbox" in plan.stdout

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 #: Many times what a loaded machine needs: only what never happens runs into it.
-CEILING_S = 180.0
+CEILING_S = 600.0
 
 
 def until(happened: Callable[[], object], what: str) -> None:

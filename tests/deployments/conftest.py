@@ -17,6 +17,8 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
+from tests.waiting import CEILING_S
+
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = Path(__file__).parent / "presets"
 #: Generous: a busy machine is slower by far, and nothing here is about speed.
@@ -93,7 +95,7 @@ class Cluster:
         """The server's API, as anybody calls it; the answer, whatever its status."""
         import httpx
 
-        return httpx.request(method, f"{self.url}/api{path}", timeout=60, **options)
+        return httpx.request(method, f"{self.url}/api{path}", timeout=CEILING_S, **options)
 
     def deployment(self, name: str) -> dict[str, Any]:
         """A deployment by ``flow/deployment``."""

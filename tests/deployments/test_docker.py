@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.waiting import CEILING_S
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 CONFINED = Path(__file__).with_name("confined.py")
@@ -227,4 +229,4 @@ def unprivileged(arguments: list[str]) -> subprocess.CompletedProcess[str]:
             pytest.skip("as root this needs /usr/bin/python3 of the same version")
         rights = ["--reuid", "10001", "--regid", "10001", "--clear-groups"]
         command = ["setpriv", *rights, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", *command]
-    return subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=CEILING_S)

@@ -2,8 +2,8 @@
 
 ``python -m tests.drills.fake_worker`` takes the place of ``tad_core.rollout.worker``. Each shard it begins is a line
 in ``$DRILL_JOURNAL`` (name, process), so that work that was done twice can be counted; ``$DRILL_SHARD_S`` is how long
-a shard takes, and those named in the file ``$DRILL_FAILING`` fail; ``$DRILL_PROGRAM`` is the
-text of every answer.
+a shard takes, and those named in the file ``$DRILL_FAILING`` fail; while the file ``$DRILL_HOLD`` is there, no more
+shards than it says get done; ``$DRILL_PROGRAM`` is the text of every answer.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def decode(
     if failing and Path(failing).exists() and shard.name in Path(failing).read_text().split():
         raise DataError(f"{shard.name} was told to fail")
     wait_for_others()
+    hold()
     length, problems = config.rollout.response_length, plan.slice(shard)
     time.sleep(float(os.environ.get("DRILL_SHARD_S", "0.2")))
     rows = []
@@ -73,6 +74,16 @@ def wait_for_others() -> None:
         time.sleep(0.2)
 
 
+def hold() -> None:
+    """While the file ``$DRILL_HOLD`` is there and more shards were begun than it says; at most ten minutes."""
+    file, journal = Path(os.environ.get("DRILL_HOLD", "/nonexistent")), os.environ.get("DRILL_JOURNAL", "")
+    end = time.monotonic() + 600
+    while file.exists() and time.monotonic() < end:
+        if len(Path(journal).read_text().splitlines()) <= int(file.read_text()):
+            return
+        time.sleep(0.1)
+
+
 def note(line: str) -> None:
     """One line in the journal; appended by one write, so that processes do not mix."""
     if journal := os.environ.get("DRILL_JOURNAL"):
@@ -94,6 +105,9 @@ def without_model() -> None:
     loading = types.ModuleType("tad_core.models.loading")
     loading.load_model = loading.load_tokenizer = lambda *_: None  # type: ignore[attr-defined]
     sys.modules["tad_core.models.loading"] = loading
+    engine = types.ModuleType("tad_core.rollout.engine")
+    engine.new_fitting = lambda: None  # type: ignore[attr-defined]
+    sys.modules["tad_core.rollout.engine"] = engine
     from tad_core.stages import collect
 
     collect._decode = decode

@@ -76,7 +76,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Tree:
-    """Nine shards of half a second each, in two workers without a model: what is interrupted is all real."""
+    """Nine shards in two workers without a model: what is interrupted is all real."""
     return tree_of(str(tmp_path / "store"), 9, workers=2)
 
 
@@ -107,9 +107,12 @@ def test_killed_and_stopped_runs_go_on_where_they_were(
     slow: Tree, server: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """kill -9, then Ctrl-C, then to the end: no finished shard is computed twice, the data are the same."""
-    environment = {**environment, "PREFECT_API_URL": server, "DRILL_SHARD_S": "0.5"}
+    hold, journal = tmp_path / "hold", tmp_path / "journal"  # so that none is over before it is stopped
+    held = {"DRILL_JOURNAL": str(journal), "DRILL_HOLD": str(hold)}
+    environment = {**environment, **held, "PREFECT_API_URL": server}
     attacked = functools.partial(start, slow, tmp_path, environment, module="tests.drills.run")
 
+    hold.write_text("3")
     run = attacked()
     wait_until(lambda: len(shards(slow)) >= 2 or run.poll() is not None)
     children = psutil.Process(run.pid).children(recursive=True)
@@ -120,6 +123,7 @@ def test_killed_and_stopped_runs_go_on_where_they_were(
     after_kill = shards(slow)
     assert 2 <= len(after_kill) < 9, "killed in the middle"
 
+    hold.write_text(f"{len(journal.read_text().splitlines()) + 2}")
     run = attacked()
     wait_until(lambda: len(shards(slow)) > len(after_kill) or run.poll() is not None)
     children = psutil.Process(run.pid).children(recursive=True)
@@ -134,6 +138,7 @@ def test_killed_and_stopped_runs_go_on_where_they_were(
     assert len(after_kill) < len(after_stop) < 9
     assert after_stop.items() >= after_kill.items()
 
+    hold.unlink()
     run = attacked("resume")
     output, _ = run.communicate(timeout=DEADLINE_S)
     assert run.returncode == 0, output

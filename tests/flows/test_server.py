@@ -14,6 +14,7 @@ import pytest
 
 from flows.server_faults import explain, report
 from tests.drills.common import ROOT, environment, tree_of, write
+from tests.waiting import CEILING_S
 
 _START = """
 import sys
@@ -61,7 +62,7 @@ def test_a_server_that_does_not_start_says_why(fault, why: str, remedy: str, tmp
     env = environment(tmp_path, "one", PREFECT_HOME=str(home))
     config = write(tree_of(str(tmp_path / "store"), 2, workers=1), tmp_path)
     command = [sys.executable, "-m", "tests.drills.run", "collect", config]
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=CEILING_S)
     assert done.returncode == 1
     (told,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert why in told and f"{home} (PREFECT_HOME)" in told and remedy in told
@@ -95,7 +96,7 @@ def test_a_place_that_cannot_be_written(
         del env["PREFECT_HOME"]
     script = f'{mounted} && {fill.format(place=place)}exec "$0" -c "$1"'
     command = [unshare, "-m", "sh", "-c", script, sys.executable, _START]
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=150)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=CEILING_S)
     assert done.returncode == 1
     assert why in done.stderr and remedy.format(place=place) in done.stderr
     assert (f"{place}/.prefect" if variable == "HOME" else env["PREFECT_HOME"]) in done.stderr
@@ -110,7 +111,7 @@ def test_a_proxy_does_not_stand_before_the_local_server(variable: str, tmp_path:
         env.pop(name, None)
     config = write(tree_of(str(tmp_path / "store"), 2, workers=1), tmp_path)
     command = [sys.executable, "-m", "tests.drills.run", "collect", config]
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=250)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=CEILING_S)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "store").glob("collect/*/privileged-*.json"))) == 2
 

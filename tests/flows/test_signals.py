@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.drills.common import ROOT, environment, tree_of, wait_until, write
+from tests.waiting import CEILING_S
 
 SHARDS = 6
 ALL = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -22,11 +23,12 @@ def started(folder: Path, ignored: tuple[signal.Signals, ...]) -> subprocess.Pop
         for number in ALL:
             signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
 
+    env = {**environment(folder, "one", 0), "DRILL_HOLD": str(folder / "hold")}
     config = write(tree_of(str(folder / "store"), SHARDS, workers=1), folder)
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.drills.run", "collect", config],
-            env=environment(folder, "one", 0.5), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             process_group=0, preexec_fn=preexec,
         )  # fmt: skip
 
@@ -47,14 +49,17 @@ def shards(folder: Path) -> int:
 def test_what_was_ignored_at_the_start_stays_ignored(
     ignored: tuple[signal.Signals, ...], sent: tuple[signal.Signals, ...], code: int, tmp_path: Path
 ) -> None:
+    hold = tmp_path / "hold"  # so that the run is not over before the signals are sent
+    hold.write_text("2")
     run = started(tmp_path, ignored)
     try:
-        wait_until(lambda: shards(tmp_path) >= 1 or run.poll() is not None, 120, "the first shard")
+        wait_until(lambda: shards(tmp_path) >= 1 or run.poll() is not None, what="the first shard")
         for number in sent:
             assert run.poll() is None, (tmp_path / "log").read_text()[-3000:]
             os.killpg(run.pid, number)
             time.sleep(0.3)
-        assert run.wait(timeout=120) == code, (tmp_path / "log").read_text()[-3000:]
+        hold.unlink()
+        assert run.wait(timeout=CEILING_S) == code, (tmp_path / "log").read_text()[-3000:]
     finally:
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)

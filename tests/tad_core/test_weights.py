@@ -22,6 +22,7 @@ from tad_core.models.loading import build, load_model
 from tad_core.models.lora import add_lora, save_adapter
 from tad_core.weights import INDEX, WHOLE, missing_files, shapes_of, weight_files
 from tests.tad_core.models import hub
+from tests.waiting import CEILING_S
 
 FIRST, HEAD = "model.transformer.wte.weight", "model.transformer.ff_out.weight"
 A, B = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
@@ -337,7 +338,7 @@ def test_the_check_needs_no_torch_and_reads_no_tensor(whole: Path) -> None:
         "import sys; from tad_core.checkpoint import check_model; from tad_core.config import ModelConfig\n"
         f"check_model(ModelConfig(path={str(whole)!r})); sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=CEILING_S, check=False).returncode == 0
 
 
 def test_a_file_changed_in_place_is_looked_at_again(whole: Path) -> None:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts import writer as writer_module
 from tad_core.errors import ArtifactError
+from tests.waiting import CEILING_S, until
 
 FP = "f" * 32
 
@@ -127,6 +128,8 @@ def test_kill_minus_nine_while_writing_leaves_nothing_broken(tmp_path: Path) -> 
             [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)], stdout=subprocess.PIPE
         )
         assert child.stdout is not None and child.stdout.readline()
+        if round == 0:
+            until(lambda: store.find("stage", FP) is not None, "the first artifact is whole")
         time.sleep(0.01 + 0.003 * round)
         child.send_signal(signal.SIGKILL)
         child.wait()
@@ -197,7 +200,7 @@ def test_the_machine_is_looked_at_again_once_torch_is_loaded() -> None:
         "from tad_core.artifacts.manifest import hardware\n"
         "assert 'torch' not in hardware()\nimport torch\nassert 'torch' in hardware()"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=CEILING_S)
 
 
 def test_a_remote_store_behaves_the_same() -> None:

@@ -324,7 +324,7 @@ def test_no_process_outlives_its_parent(socket_stays_open: bool) -> None:
         "import os, subprocess, sys, time\n"
         f"command = [sys.executable, '-m', 'tad_core.evaluation.worker', '{fd}', str(os.getpid())]\n"
         f"child = subprocess.Popen(command, pass_fds=[{fd}], stdout=subprocess.DEVNULL)\n"
-        "print(child.pid, flush=True); time.sleep(60)"
+        "print(child.pid, flush=True); time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], pass_fds=[fd], stdout=subprocess.PIPE, text=True)
     theirs.close()

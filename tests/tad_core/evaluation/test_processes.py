@@ -15,7 +15,7 @@ from tad_core.decoding import DecodeSpec, decode
 from tad_core.errors import DataError, KilledError, SubprocessError
 from tad_core.evaluation.processes import decode_forked, worker_count
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
-from tests.waiting import until
+from tests.waiting import CEILING_S, until
 
 SPEC = DecodeSpec(16, 8, "entropy", 2.0, 0.5)
 
@@ -66,7 +66,7 @@ def test_from_a_thread_among_threads(model, prompts):
     with ThreadPoolExecutor(3) as threads:
         others = [threads.submit(busy) for _ in range(2)]
         try:
-            found = threads.submit(decode_forked, model, prompts, SPEC, 2).result(timeout=60)
+            found = threads.submit(decode_forked, model, prompts, SPEC, 2).result(timeout=CEILING_S)
         finally:
             stop.set()
     assert [o.exception() for o in others] == [None, None]

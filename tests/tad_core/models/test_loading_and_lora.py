@@ -18,6 +18,7 @@ from tad_core.errors import ModelError
 from tad_core.models import LLaDAModelLM
 from tad_core.models.loading import check_model, load_model, load_tokenizer, model_fingerprint, resolve_device
 from tad_core.models.lora import adapter_off, add_lora, base_of, load_adapter, save_adapter
+from tests.waiting import CEILING_S
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ save_adapter(add_lora(model, LoraConfig(rank=2), 0), {str(tmp_path / "adapter")!
 load_adapter(load_model(ModelConfig(path={str(copy)!r}), "cpu"), {str(tmp_path / "adapter")!r}).merge_and_unload()
 """
     ran = subprocess.run(
-        [sys.executable, "-c", steps], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", steps], capture_output=True, text=True, timeout=CEILING_S, check=True
     )
     assert (ran.stdout, ran.stderr) == ("", "")
 

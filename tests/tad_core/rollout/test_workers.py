@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ for line in sys.stdin:
     if index == 66:
         os._exit(7)
     if index == 77:
-        time.sleep(60)
+        time.sleep(600)
     print(json.dumps({"ref": json.loads(os.environ["REF"])}), flush=True)
 """
 
@@ -166,12 +165,10 @@ def test_a_slot_whose_workers_keep_dying_is_given_up_and_others_go_on(pool_of: A
 def test_a_shard_that_takes_too_long_costs_its_worker(pool_of: Any, tmp_path: Path) -> None:
     with pool_of(workers=1, shard_timeout_s=0.5) as pool:
         pool.run(0)
-        started = time.monotonic()
         with pytest.raises(
             SubprocessError, match=r"rollout\.shard_timeout_s: shard 77 was not decoded within 0\.5 s"
         ):
             pool.run(77)
-        assert time.monotonic() - started < 20
         pool.run(1)
     assert not Path(f"/proc/{seen(tmp_path)[1][-1]}").exists()
 

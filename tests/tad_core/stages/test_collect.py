@@ -20,7 +20,7 @@ from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.rollout.workers import RolloutPool
 from tad_core.stages import collect as stage
 from tad_core.trajectory.shards import read_trajectories
-from tests.waiting import until
+from tests.waiting import CEILING_S, until
 
 
 def rows(ref: Any) -> list[Any]:
@@ -257,7 +257,7 @@ def test_kill_minus_nine_then_the_same_command(tiny_tree: dict[str, Any], tmp_pa
     finished = {p.name: p.stat().st_mtime_ns for p in folder.glob("privileged-*.json")}
     assert 3 <= len(finished) < len(plan.shards) and not (folder / "manifest.json").exists()
 
-    subprocess.run(command, check=True, capture_output=True, timeout=280)
+    subprocess.run(command, check=True, capture_output=True, timeout=CEILING_S)
     ref = stage.find_collection(plan, store)
     assert ref is not None and rows(ref) == undisturbed
     assert {name: (folder / name).stat().st_mtime_ns for name in finished} == finished

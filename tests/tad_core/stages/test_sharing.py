@@ -14,6 +14,7 @@ from tad_core.artifacts import ArtifactRef, Store, files
 from tad_core.errors import SubprocessError
 from tad_core.stages.collect import STAGE, STAGE_VERSION, CollectionPlan, ShardSpec
 from tad_core.stages.sharing import Shares
+from tests.waiting import CEILING_S, until
 
 PLAN = CollectionPlan("f" * 32, [], [], [ShardSpec(i, "privileged", i, i + 1) for i in range(4)])
 NAMES = [shard.name for shard in PLAN.shards]
@@ -87,7 +88,7 @@ def test_a_shard_in_other_hands_is_waited_for(store: Store) -> None:
         thread = threading.Thread(target=wait)
         thread.start()
         two.stop()
-        thread.join(5)
+        thread.join(CEILING_S)
         assert len(stopped) == 1
 
 
@@ -99,13 +100,12 @@ def test_who_only_waits_takes_a_damaged_shard_away_so_that_another_makes_it(stor
         found: list[ArtifactRef | None] = []
         thread = threading.Thread(target=lambda: found.append(waits.own(PLAN.shards[0])))
         thread.start()
-        while store.manifests(STAGE, PLAN.fingerprint):
-            pass
+        until(lambda: not store.manifests(STAGE, PLAN.fingerprint), "the damaged shard is taken away")
         works._looked_at = 0.0
         shard = works.next()
         assert works.own(shard) is None
         works.ended(shard, make(store, shard))
-        thread.join(5)
+        thread.join(CEILING_S)
         assert found[0] is not None
 
 

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from tad_core.errors import ConfigError, DataError, SubprocessError
 from tad_core.training.exits import is_gone, parent_tag, when_gone
 from tad_core.training.group import Group
+from tests.waiting import CEILING_S
 
 
 def test_here(monkeypatch):
@@ -100,4 +101,4 @@ def test_the_end_of_a_parent_is_noticed(world):
     assert not noticed.wait(0.1)
     os.write(write_end, b"x")
     world.wait(pid)
-    assert noticed.wait(5)
+    assert noticed.wait(CEILING_S)

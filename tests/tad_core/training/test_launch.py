@@ -117,13 +117,13 @@ def test_a_report_behind_a_launcher_is_understood(tmp_path):
 def test_a_timeout_ends_a_child_that_obeys(tmp_path):
     # A child that is left alone ends by itself and is no error.
     with pytest.raises(SubprocessError, match=r"distill.timeout_s: .* 0.5 s"):
-        watch(script("import time; time.sleep(250)"), tmp_path / "log", 0.5)
+        watch(script("import time; time.sleep(600)"), tmp_path / "log", 0.5)
 
 
 def test_a_timeout_kills_a_child_and_grandchild_that_do_not(tmp_path, monkeypatch):
     monkeypatch.setattr(module.stop, "__defaults__", (0.5,))
     stubborn = "import signal, time, os; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    text = stubborn + "if os.fork() == 0: time.sleep(60)\nprint(os.getpid(), flush=True); time.sleep(60)"
+    text = stubborn + "if os.fork() == 0: time.sleep(600)\nprint(os.getpid(), flush=True); time.sleep(600)"
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     with pytest.raises(SubprocessError, match="timeout_s"):
         watch(script(text), tmp_path / "log", 1.0)
@@ -136,7 +136,7 @@ def test_a_listener_that_raises_ends_the_child(tmp_path):
 
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     with pytest.raises(KeyboardInterrupt):
-        watch(script("import time; print('up'); time.sleep(60)"), tmp_path / "log", None, cancelled)
+        watch(script("import time; print('up'); time.sleep(600)"), tmp_path / "log", None, cancelled)
     assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
 
 
@@ -166,7 +166,7 @@ def orphaned(world, tmp_path, run):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a Linux facility")
 def test_the_child_dies_with_a_killed_parent(world, tmp_path):
     def run(note):
-        text = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+        text = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
         watch(script(text), tmp_path / "log")
         return 0
 
@@ -178,7 +178,7 @@ def test_the_child_asks_for_it_itself_where_setpriv_is_missing(world, tmp_path):
     def run(note):
         text = (
             "import time, os\nfrom tad_core.training.__main__ import _die_with_parent\nassert _die_with_parent()\n"
-            f"open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+            f"open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
         )
         watch([sys.executable, "-c", text], tmp_path / "log")
         return 0
@@ -189,7 +189,7 @@ def test_the_child_asks_for_it_itself_where_setpriv_is_missing(world, tmp_path):
 def test_two_runs_never_share_a_folder(world, checkpoint, tmp_path, monkeypatch):
     spec = world.make_spec(tmp_path, checkpoint)
     monkeypatch.setattr(module, "LOCK_WAIT_S", 0.3)
-    child = "import time; print('up'); time.sleep(60)"
+    child = "import time; print('up'); time.sleep(600)"
     monkeypatch.setattr(module, "command_for", lambda *_: script(child))
     started = []
 
@@ -212,7 +212,7 @@ def test_a_child_that_is_still_saving_keeps_the_folder(world, checkpoint, tmp_pa
     note = tmp_path / "pid"
     saving = (
         "import os, signal, time\nsignal.signal(signal.SIGTERM, lambda *_: time.sleep(2) or os._exit(75))\n"
-        f"open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+        f"open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     )
     monkeypatch.setattr(module, "command_for", lambda *_: script(saving))
     orphaned(world, tmp_path, lambda _: module.launch(spec) and 0)

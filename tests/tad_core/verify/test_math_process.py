@@ -13,6 +13,7 @@ import pytest
 
 from tad_core.verify import MathVerdict
 from tad_core.verify.math_process import AlgebraError, AlgebraProcess
+from tests.waiting import CEILING_S
 
 PAIR = (r"\frac{\sqrt{8}}{2}", r"\sqrt{2}")
 
@@ -22,7 +23,6 @@ def algebra() -> AlgebraProcess:
     return AlgebraProcess()
 
 
-@pytest.mark.timeout(120)
 def test_a_killed_process_says_so_and_the_next_one_answers(algebra: AlgebraProcess) -> None:
     assert algebra.compare(*PAIR, "expression", 10) is MathVerdict.EQUAL
     pid = algebra.pid
@@ -36,7 +36,6 @@ def test_a_killed_process_says_so_and_the_next_one_answers(algebra: AlgebraProce
     assert algebra.pid is None and not Path(f"/proc/{pid}").exists()
 
 
-@pytest.mark.timeout(120)
 def test_time_and_memory_run_out_with_their_own_verdicts(algebra: AlgebraProcess) -> None:
     assert algebra.compare("9^{9^{9^{9}}}", "3", "expression", 0.5) is MathVerdict.TIMEOUT
     assert algebra.compare(*PAIR, "expression", 10) is MathVerdict.EQUAL  # the same process goes on
@@ -90,6 +89,6 @@ def test_packages_are_found_where_this_process_found_them(tmp_path: Path) -> Non
         env={"PYTHONPATH": "packages:project", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=CEILING_S,
     )
     assert found.stdout.strip() == "equal", found.stderr
