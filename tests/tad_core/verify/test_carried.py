@@ -119,6 +119,30 @@ CARRIED = {
         "class Bag:\n    def __init__(self):\n        self.items = []\n    def put(self, x):\n        self.items = [x]\n",
         "from solution import Bag\ndef test_f():\n    b = Bag()\n    items = b.items\n    b.put(3)\n    assert items == [3]\n    items.append(9)\n    b.put(4)\n    assert b.items == [3, 9, 4] == items",
     ),
+    "attributes and methods of an exception class": (
+        "class Bad(Exception):\n    retries = 3\n    def __init__(self, n, *, what=''):\n        super().__init__(n)\n        self.what = what\n"
+        "    @classmethod\n    def kind(cls):\n        return cls.__name__\ndef f(x):\n    raise Bad(x, what='w') from KeyError(1)\ndef g(e):\n    return e.what\n",
+        "class Bad(Exception):\n    retries = 3\ndef f(x):\n    raise Bad(x)\n",
+        "import pytest\nfrom solution import Bad, f, g\ndef test_f():\n    with pytest.raises(Bad) as e:\n        f(2)\n    assert Bad.retries == e.value.retries == 3\n"
+        "    assert Bad.kind() == 'Bad' and e.value.what == 'w' and isinstance(e.value.__cause__, KeyError)\n    mine = Bad(5, what='x')\n"
+        "    assert mine.args == (5,) and mine.what == 'x' and g(mine) == 'x'",
+    ),
+    "an exception given back as a value": (
+        "class Bad(Exception):\n    pass\ndef f(x):\n    return Bad(x) if x else ValueError('v')\n",
+        "class Bad(Exception):\n    pass\ndef f(x):\n    return None\n",
+        "from solution import Bad, f\ndef test_f():\n    assert isinstance(f(1), Bad) and f(1).args == (1,)\n    assert type(f(0)) is ValueError and str(f(0)) == 'v'",
+    ),
+    "an asynchronous context manager": (
+        "class Open:\n    async def __aenter__(self):\n        self.n = 1\n        return self\n    async def __aexit__(self, kind, error, trace):\n        self.n = 2\n        return False\n",
+        "class Open:\n    async def __aenter__(self):\n        self.n = 0\n        return self\n    async def __aexit__(self, *_):\n        return True\n",
+        "from solution import Open\nasync def test_f():\n    async with Open() as o:\n        assert o.n == 1\n    assert o.n == 2",
+    ),
+    "a context manager that notes what it was told": (
+        "class Log:\n    def __init__(self):\n        self.log = []\n    def __enter__(self):\n        return self\n    def __exit__(self, kind, error, trace):\n"
+        "        self.log.append((kind.__name__, str(error)) if kind else None)\n        return True\n",
+        "class Log:\n    log = []\n    def __enter__(self):\n        return self\n    def __exit__(self, *_):\n        return True\n",
+        "from solution import Log\ndef test_f():\n    log = Log()\n    with log:\n        raise ValueError('no')\n    assert log.log == [('ValueError', 'no')]\n    with log:\n        pass\n    assert log.log[1] is None",
+    ),
     "a context manager that takes an error away": (
         "class Calm:\n    def __enter__(self):\n        return self\n    def __exit__(self, kind, error, trace):\n        return kind is not None and issubclass(kind, KeyError)\n",
         "class Calm:\n    def __enter__(self):\n        return self\n    def __exit__(self, *_):\n        return False\n",
@@ -186,6 +210,18 @@ HELD = {
     "an object that answers as text": (
         "class S:\n    def isdigit(self):\n        return True\n    def replace(self, a, b):\n        return b\ndef f(x):\n    return S()\n",
         "def test_f():\n    assert f(1).replace('12', '') == ''",
+    ),
+    "an exception that answers as text": (
+        "class S(Exception):\n    def startswith(self, other):\n        return True\ndef f(x):\n    return S()\n",
+        "def test_f():\n    assert f(1).startswith('ab')",
+    ),
+    "a class that answers as text": (
+        "class S:\n    @staticmethod\n    def startswith(other):\n        return True\ndef f(x):\n    return S\n",
+        "def test_f():\n    assert f(1).startswith('ab')",
+    ),
+    "an exception class that answers as a set": (
+        "class S(Exception):\n    @staticmethod\n    def issubset(other):\n        return True\ndef f(x):\n    return S\n",
+        "def test_f():\n    assert f(1).issubset({1})",
     ),
     "a class brought in through a list": (
         "class S:\n    def startswith(self, other):\n        return True\ndef f(xs):\n    xs.append(S)\n    return S()\n",

@@ -182,6 +182,8 @@ class Candidate(wire.Codec):
             return {"t": "examiner", "v": value._number}
         if isinstance(value, ExaminerObject):
             return {"t": "own", "v": object.__getattribute__(value, "_number")}
+        if isinstance(value, BaseException):
+            return {"t": "raised", "v": self._error(value)}
         number = self._number(value)
         kind = value if isinstance(value, type) else type(value)
         classes = [self._number(base) for base in kind.__mro__ if base is not object]
@@ -240,7 +242,7 @@ class Candidate(wire.Codec):
             tree[str(self._number(above))] = [above.__name__, bases]
         return tree
 
-    def _error(self, problem: BaseException) -> dict[str, Any]:
+    def _error(self, problem: BaseException, causes: int = 3) -> dict[str, Any]:
         kind = type(problem)
         try:
             args = [self.encode(arg) for arg in problem.args]
@@ -258,6 +260,8 @@ class Candidate(wire.Codec):
                 }
             elif vars(problem):
                 error["attributes"] = {str(k): self.encode(v) for k, v in vars(problem).items()}
+            if causes and isinstance(problem.__cause__, BaseException):
+                error["cause"] = self._error(problem.__cause__, causes - 1)
         except BaseException:  # as above
             return {"type": "Exception", "bases": bases, "args": [], "text": text}
         return error

@@ -15,7 +15,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from . import frames, wire
 
@@ -128,8 +128,11 @@ class Link(wire.Codec):
     def _remember(self, number: int, name: str, value: Any) -> None:
         if number and wire.has_mutable([value]):
             self._borrowed = [*self._borrowed[-_BORROWED:], (number, name, value, self.encode(value))]
-        if type(value) is RemoteClass and (number == 0 or number in self._named):
-            self._named.add(type.__getattribute__(value, "_number"))
+        if number == 0 or number in self._named:
+            if type(value) is RemoteClass:
+                self._named.add(type.__getattribute__(value, "_number"))
+            elif type(value) is _ProblemClass:
+                self._named.add(value._tad_class)
 
     def _ask(self, op: str, number: int, name: str | None, args: Any, kwargs: Any) -> Any:
         if self.gone:
@@ -223,9 +226,7 @@ class Link(wire.Codec):
             kind = self._error_class(int(error["class"]), error["tree"])
             problem = kind.__new__(kind, *args)  # its own __init__ may want other arguments
             problem.args = tuple(args)
-            problem.__dict__.update(
-                _tad_link=self, _tad_number=int(error["object"]), _tad_text=str(error["text"])
-            )
+            problem.__dict__.update(_tad_object=int(error["object"]), _tad_text=str(error["text"]))
         else:
             try:
                 problem = _builtin_error([name])(*args)
@@ -234,6 +235,8 @@ class Link(wire.Codec):
             for key, value in error.get("attributes", {}).items():
                 problem.__dict__[str(key)] = self.decode(value)
         problem.from_program = True  # type: ignore[attr-defined]
+        if "cause" in error:
+            problem.__cause__ = self._exception(error["cause"], asked)
         return problem
 
     def _error_class(self, number: int, tree: dict[str, Any]) -> type[BaseException]:
@@ -249,11 +252,12 @@ class Link(wire.Codec):
                 for base in bases
             ]
             above = tuple(dict.fromkeys(parents)) or (Exception,)
+            mine = {"_tad_link": self, "_tad_class": number}
             try:
-                made = type(str(name), _below_problem(above), {})
+                made = _ProblemClass(str(name), _below_problem(above), mine)
             except TypeError:  # bases that do not go together here
-                made = type(str(name), _below_problem(above[:1]), {})
-            self._error_classes[number] = made
+                made = _ProblemClass(str(name), _below_problem(above[:1]), mine)
+            self._error_classes[number] = cast("type[BaseException]", made)
             self._error_numbers[made] = number
         return self._error_classes[number]
 
@@ -273,6 +277,8 @@ class Link(wire.Codec):
             return self.encode(value.getvalue())
         if isinstance(value, Iterator) and not isinstance(value, io.IOBase):
             return {"t": "iterator", "v": [self.encode(item) for item in itertools.islice(value, _MEMBERS)]}
+        if isinstance(value, _Problem) and "_tad_object" in value.__dict__:
+            return {"t": "handle", "v": value.__dict__["_tad_object"]}
         if isinstance(value, BaseException):
             return {"t": "error", "v": [_builtin_class(type(value)).__name__, self.encode(list(value.args))]}
         if type(value) is object or type(value).__module__ == _TESTS:
@@ -282,9 +288,8 @@ class Link(wire.Codec):
         return super().encode_opaque(value)
 
     def told(self, error: Exception) -> tuple[Any, Any]:
-        """Class and instance of an error for the program's ``__exit__``; what it says is the tests' own."""
-        kind = type(error) if type(error) in self._error_numbers else _builtin_class(type(error))
-        return kind, _builtin_class(type(error))()
+        """Class and instance of an error for the program's ``__exit__``."""
+        return type(error) if type(error) in self._error_numbers else _builtin_class(type(error)), error
 
     def _handed(self, value: Any) -> int:
         """The number by which the program may use something of the tests; the same for the same thing."""
@@ -297,6 +302,8 @@ class Link(wire.Codec):
         """Stand-ins for the program's objects; the tests' own functions when they come back."""
         if tag in ("examiner", "own"):
             return self._functions[body]
+        if tag == "raised":
+            return self._exception(body, "__next__")
         if tag != "handle":
             return super().decode_opaque(tag, body)
         number = body["id"]
@@ -316,6 +323,13 @@ class Link(wire.Codec):
         """
         return not self._named.isdisjoint(classes)
 
+    def trusts(self, name: str, classes: tuple[int, ...]) -> None:
+        """Raise AttributeError for a method of plain values on something whose class the tests do not know by name."""
+        if name in _QUESTIONS:
+            if not self.knows(classes):
+                raise AttributeError(f"an object of the program has no {name!r} that could be trusted")
+            self.own_classes = True
+
     def _stand_in(self, number: int, info: dict[str, Any]) -> Any:
         classes = tuple(int(n) for n in info["classes"])
         if "bases" not in info:
@@ -325,13 +339,31 @@ class Link(wire.Codec):
         return RemoteClass(str(info["name"]), (), {"_link": self, "_number": number})
 
 
-class _Problem:
+class _ProblemClass(type):
+    """The stand-in for an exception class of the program: it is made, and asked, where it is."""
+
+    _tad_link: Link
+    _tad_class: int
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return cls._tad_link.request("call", cls._tad_class, None, args, kwargs)
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        cls._tad_link.trusts(name, (cls._tad_class,))
+        return cls._tad_link.request("get", cls._tad_class, name)
+
+
+class _Problem(metaclass=_ProblemClass):
     """What the stand-ins of the program's exceptions have: their text, and their attributes where they are."""
 
     def __getattr__(self, name: str) -> Any:
-        if (name.startswith("__") and name.endswith("__")) or "_tad_link" not in self.__dict__:
+        if (name.startswith("__") and name.endswith("__")) or "_tad_object" not in self.__dict__:
             raise AttributeError(name)
-        return self.__dict__["_tad_link"].request("get", self.__dict__["_tad_number"], name)
+        kind = type(self)
+        kind._tad_link.trusts(name, (kind._tad_class,))
+        return kind._tad_link.request("get", self.__dict__["_tad_object"], name)
 
     def __str__(self) -> str:
         return str(self.__dict__.get("_tad_text", ""))
@@ -409,6 +441,7 @@ class RemoteClass(type):
         return cls.__dict__["_link"].request("call", cls.__dict__["_number"], None, args, kwargs)
 
     def __getattr__(cls, name: str) -> Any:
+        cls.__dict__["_link"].trusts(name, (cls.__dict__["_number"],))
         return _attribute(cls.__dict__["_link"], cls.__dict__["_number"], name)
 
     def __instancecheck__(cls, instance: Any) -> bool:
@@ -442,10 +475,7 @@ class Remote:
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
-        if name in _QUESTIONS:
-            if not self._link.knows(self._classes):
-                raise AttributeError(f"{self._title!r} object has no {name!r} that could be trusted")
-            self._link.own_classes = True
+        self._link.trusts(name, self._classes)
         return _attribute(self._link, self._number, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -493,11 +523,24 @@ class Remote:
         return self._special("__enter__")
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
-        # What a failed assertion says is not told to the program, and it cannot wave one away.
-        failed = kind is not None and (not issubclass(kind, Exception) or issubclass(kind, AssertionError))
-        told = (None, None) if kind is None or failed else self._link.told(error)
-        swallow = bool(self._special("__exit__", *told, None))
-        if kind is None or failed or not swallow:
+        return self._left(error, self._special("__exit__", *self._told(error), None))
+
+    async def __aenter__(self) -> Any:
+        return await self._special("__aenter__")
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        return self._left(error, await self._special("__aexit__", *self._told(error), None))
+
+    def _told(self, error: BaseException | None) -> tuple[Any, Any]:
+        """What the program hears of how a block of the tests ended: never what a failed assertion says."""
+        if not isinstance(error, Exception) or isinstance(error, AssertionError):
+            return None, None
+        told: tuple[Any, Any] = self._link.told(error)
+        return told
+
+    def _left(self, error: BaseException | None, swallow: Any) -> bool:
+        """Whether an error of the block is none after all; a failed assertion always is one."""
+        if not isinstance(error, Exception) or isinstance(error, AssertionError) or not swallow:
             return False
         self._link.own_classes = True  # the program's own class decided that this error is none
         return True
