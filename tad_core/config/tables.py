@@ -77,6 +77,16 @@ def recomputes(section: str, owner: type[Strict], name: str, info: FieldInfo) ->
     return _AFTER["report" if extra.get("report") else FIRST_STAGE[section]]
 
 
+def leaves() -> Iterator[tuple[str, str]]:
+    """Path (``distill.lora.rank``) of every field, and what its change computes again; a list goes by its item."""
+    for name, info in TADConfig.model_fields.items():
+        section = _section(info.annotation)
+        if section is None:
+            yield name, recomputes(name, TADConfig, name, info)
+        else:
+            yield from ((path, again) for path, _, again in _fields(section, name, f"{name}."))
+
+
 def _fields(owner: type[Strict], section: str, prefix: str) -> Iterator[tuple[str, FieldInfo, str]]:
     for name, info in owner.model_fields.items():
         inner = _section(info.annotation)
