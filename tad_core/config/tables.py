@@ -41,8 +41,9 @@ _AFTER = {
 _HEAD = """# Settings
 
 Every field of a configuration, with its default and with what is computed again when it changes. What says *nothing*
-changes how fast a result comes, never which, and may be changed at any time, also in the middle of a run. This page is
-made from the code (`python -m tad_core.config.tables`); a test compares the two.
+changes how fast a result comes and no more of it than a GPU rounds, and may be changed at any time, also in the
+middle of a run. This page is made from the code (`python -m tad_core.config.tables`); tests hold it against the fields,
+and every field against the keys of all stages.
 """
 _COLUMNS = ["| field | default | a change recomputes | what it is |", "|---|---|---|---|"]
 
@@ -71,6 +72,8 @@ def recomputes(section: str, owner: type[Strict], name: str, info: FieldInfo) ->
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     if "keyed" in extra:
         return f"nothing, but {extra['keyed']}: {_AFTER[FIRST_STAGE[section]]}"
+    if "note" in extra:
+        return f"nothing; {extra['note']}"
     runtime: frozenset[str] = getattr(owner, "RUNTIME_FIELDS", frozenset())
     if name in runtime or extra.get("runtime"):
         return "nothing"
