@@ -27,6 +27,7 @@ from tad_core.evaluation.aup import aup
 from tad_core.evaluation.bootstrap import bootstrap_aup
 from tad_core.evaluation.records import RESULT_SCHEMA, Record, points
 from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
+from tad_core.trajectory.schema import TRAJECTORY_SCHEMA, VERDICT_SCHEMA
 from tad_core.verify import Verifier
 from tests.tad_core.data import chat_tokenizers
 from tests.tad_core.decoding.naive_decoder import FormulaModel
@@ -123,6 +124,11 @@ def rollouts() -> Any:
     ]
 
 
+def tables() -> Any:
+    schemas = {"trajectory": TRAJECTORY_SCHEMA, "verdict": VERDICT_SCHEMA}
+    return {name: {f.name: str(f.type) for f in schema} for name, schema in schemas.items()}
+
+
 def decoder() -> Any:
     specs = [DecodeSpec(16, 4)] + [
         DecodeSpec(16, 4, "entropy", threshold, add, mask_in_entropy=mask)
@@ -185,6 +191,7 @@ OUTPUTS: dict[Component, Callable[[], Any]] = {
     "responses": responses,
     "references": references,
     "rollout": rollouts,
+    "tables": tables,
     "decoder": decoder,
     "verifier": verifier,
     "records": records,

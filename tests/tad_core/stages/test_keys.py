@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
-from tad_core.artifacts import ArtifactRef
+from tad_core.artifacts import ArtifactRef, components
+from tad_core.artifacts.components import VERSIONS, Component
 from tad_core.config import TADConfig, parse_config
 from tad_core.config.tables import FIRST_STAGE, leaves
-from tad_core.stages import calibrate, collect, distill, evaluate, report
+from tad_core.stages import calibrate, collect, collection_plan, distill, evaluate, report
 from tad_core.stages import filter as filter_stage
 
 STAGES = ("collect", "filter", "calibrate", "distill", "evaluate", "report")
@@ -220,3 +221,30 @@ def test_a_change_makes_new_what_the_page_says(
         if found != said:
             wrong[path] = f"the page says {again!r}, and new is {sorted(found) or 'nothing'}"
     assert not wrong, wrong
+
+
+#: what a new version of a component makes new, by hand
+BY_COMPONENT: dict[Component, set[str]] = {
+    "prompts": {*STAGES, "sft", "base"},
+    "rollout": {*STAGES, "sft"},
+    "tables": {*STAGES, "sft"},
+    "responses": {*STAGES[1:], "base"},
+    "verifier": {*STAGES[1:], "base"},
+    "references": {"sft", "report"},
+    "decoder": {"evaluate", "report", "base"},
+    "records": {"evaluate", "report", "base"},
+    "scores": {"report"},
+}
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_a_new_version_of_a_component_makes_new_what_depends_on_it(
+    tiny_config: TADConfig, monkeypatch: pytest.MonkeyPatch, name: Component
+) -> None:
+    before = keys(tiny_config)
+    monkeypatch.setitem(components.VERSIONS, name, VERSIONS[name] + 1)
+    collection_plan._plan.cache_clear()  # its key is worked out once a process
+    after = keys(tiny_config)
+    found = new(before, after) | {one for one in ("sft", "base") if before[one] != after[one]}
+    collection_plan._plan.cache_clear()
+    assert found == BY_COMPONENT[name]
