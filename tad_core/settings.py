@@ -21,6 +21,11 @@ def runtime_but(when: str) -> dict[str, JsonValue]:
     return {**RUNTIME, "keyed": when}
 
 
+def runtime_though(note: str) -> dict[str, JsonValue]:
+    """``RUNTIME`` of a field that no key can have though it does more than change the speed: ``note`` says what."""
+    return {**RUNTIME, "note": note}
+
+
 ADDED: dict[str, JsonValue] = {"added": True}
 """``json_schema_extra`` of fields added later, whose default is what was done before: at the default they do not enter
 a fingerprint, so that artifacts made before the field existed stay good."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Component = Literal[
-    "prompts", "responses", "references", "rollout", "decoder", "verifier", "records", "scores"
+    "prompts", "responses", "references", "rollout", "tables", "decoder", "verifier", "records", "scores"
 ]
 
 VERSIONS: dict[Component, int] = {
@@ -25,6 +25,8 @@ VERSIONS: dict[Component, int] = {
     "references": 2,
     # the teacher's reveals and their noise
     "rollout": 1,
+    # the columns of trajectories and verdicts
+    "tables": 1,
     # token by token and entropy multi-block: 2 reveals the lowest of all blocks where nothing passes, and counts the
     # mask token in the entropy
     "decoder": 2,
@@ -38,8 +40,8 @@ VERSIONS: dict[Component, int] = {
 
 USED: dict[str, tuple[Component, ...]] = {
     # The text in a trajectory is cut when it is judged, so that a new cut does not cost a collection.
-    "collect": ("prompts", "rollout"),
-    "filter": ("responses", "verifier"),
+    "collect": ("prompts", "rollout", "tables"),
+    "filter": ("responses", "verifier", "tables"),
     "calibrate": ("responses",),
     "distill": (),
     "distill system": ("prompts",),

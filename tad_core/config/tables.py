@@ -13,6 +13,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tad_core.artifacts.components import USED, VERSIONS
 from tad_core.config.tree import TADConfig
 from tad_core.settings import Strict
 
@@ -41,9 +42,18 @@ _AFTER = {
 _HEAD = """# Settings
 
 Every field of a configuration, with its default and with what is computed again when it changes. What says *nothing*
-changes how fast a result comes, never which, and may be changed at any time, also in the middle of a run. This page is
-made from the code (`python -m tad_core.config.tables`); a test compares the two.
+changes how fast a result comes and no more of it than a GPU rounds, and may be changed at any time, also in the
+middle of a run. This page is made from the code (`python -m tad_core.config.tables`); tests hold it against the fields,
+and every field against the keys of all stages.
 """
+_COMPONENTS = """## Versions of the code
+
+What stages share has a version of its own (`tad_core/artifacts/components.py`), above 1 a part of the keys of these
+stages; what is made from their artifacts follows. `distill sft` fine-tunes on references, `distill system` is trained
+with `distill.teacher_prompt: system`.
+
+| component | version | enters the keys of |
+|---|---|---|"""
 _COLUMNS = ["| field | default | a change recomputes | what it is |", "|---|---|---|---|"]
 
 
@@ -63,7 +73,17 @@ def page() -> str:
     lines = ["## Beside the sections", "", *_COLUMNS]
     lines += [_row(name, info, recomputes(name, TADConfig, name, info)) for name, info in plain]
     parts.append("\n".join(lines) + "\n")
+    parts.append(_components())
     return "\n".join(parts)
+
+
+def _components() -> str:
+    """The table of what a new version of the code computes again."""
+    lines = [_COMPONENTS]
+    for name, version in VERSIONS.items():
+        stages = ", ".join(f"`{stage}`" for stage, used in USED.items() if name in used)
+        lines.append(f"| `{name}` | {version} | {stages} |")
+    return "\n".join(lines) + "\n"
 
 
 def recomputes(section: str, owner: type[Strict], name: str, info: FieldInfo) -> str:
@@ -71,10 +91,22 @@ def recomputes(section: str, owner: type[Strict], name: str, info: FieldInfo) ->
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     if "keyed" in extra:
         return f"nothing, but {extra['keyed']}: {_AFTER[FIRST_STAGE[section]]}"
+    if "note" in extra:
+        return f"nothing; {extra['note']}"
     runtime: frozenset[str] = getattr(owner, "RUNTIME_FIELDS", frozenset())
     if name in runtime or extra.get("runtime"):
         return "nothing"
     return _AFTER["report" if extra.get("report") else FIRST_STAGE[section]]
+
+
+def leaves() -> Iterator[tuple[str, str]]:
+    """Path (``distill.lora.rank``) of every field, and what its change computes again; a list goes by its item."""
+    for name, info in TADConfig.model_fields.items():
+        section = _section(info.annotation)
+        if section is None:
+            yield name, recomputes(name, TADConfig, name, info)
+        else:
+            yield from ((path, again) for path, _, again in _fields(section, name, f"{name}."))
 
 
 def _fields(owner: type[Strict], section: str, prefix: str) -> Iterator[tuple[str, FieldInfo, str]]:

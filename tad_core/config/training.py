@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tad_core.settings import ADDED, RUNTIME, Strict, runtime_but
+from tad_core.settings import ADDED, RUNTIME, Strict, runtime_but, runtime_though
 
 _BY_DEVICE = "with `lora.dropout` above 0, which is drawn by device, for their number"
 
@@ -55,8 +55,14 @@ class DistillConfig(Strict):
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     global_batch_size: int = Field(256, ge=1, description="States per optimizer step over all devices.")
+    # Halved by itself where memory runs out, so that no key made before the training can tell it.
     micro_batch_size: int = Field(
-        4, ge=1, description="States per forward on one device.", json_schema_extra=RUNTIME
+        4,
+        ge=1,
+        description="States per forward on one device.",
+        json_schema_extra=runtime_though(
+            "with `lora.dropout` above 0 it draws other masks, as another seed would"
+        ),
     )
     seed: int = Field(42, ge=0, description="Order of states, adapter initialisation, dropout.")
     lora: LoraConfig = Field(LoraConfig(), description="Adapter shape.")
@@ -94,7 +100,9 @@ class DistillConfig(Strict):
     deepspeed: str | None = Field(
         None,
         description="DeepSpeed JSON file, e.g. configs/deepspeed/zero2.json.",
-        json_schema_extra=runtime_but("for whether it holds the adapters in bfloat16 or float16"),
+        json_schema_extra=runtime_but(
+            "for the dtypes the file holds adapters and gradients in, and what else in it is not speed"
+        ),
     )
     report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
         [],

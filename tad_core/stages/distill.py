@@ -17,7 +17,7 @@ from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.calibrate import read_windows
 from tad_core.stages.kept import kept_files
-from tad_core.training.command import half_precision
+from tad_core.training.command import deepspeed_identity
 from tad_core.training.launch import launch
 from tad_core.training.spec import TrainingSpec
 
@@ -43,13 +43,10 @@ def key(
 ) -> str:
     """Fingerprint of an adapter: settings, data and the window's value, whatever it was read from."""
     fields = _fields(config, mode, windows_ref)
-    split, halves = config.distill.processes * config.distill.nodes, half_precision(config.distill)
+    split = config.distill.processes * config.distill.nodes
     if config.distill.lora.dropout > 0 and split > 1:
         fields["processes"] = split  # dropout is drawn by step and device
-    if halves is not None:
-        fields["adapter_dtype"] = halves  # DeepSpeed holds the adapters themselves in it
-    how = "sft" if mode == "sft" else config.distill.teacher_prompt
-    fields |= component_fields({"sft": "distill sft", "system": "distill system"}.get(how, "distill"))
+    fields |= deepspeed_identity(config.distill) | _components(config, mode)
     return _mark(STAGE_VERSION, fields, mode, collection_ref, filtered_ref)
 
 
@@ -63,18 +60,31 @@ def key_in(
 ) -> str:
     """The key under which the adapter is in this store, or will be.
 
-    Version 1 had ``micro_batch_size`` in it, which changes the speed alone, and not what the key says now of processes
-    and dtype. An adapter finished then is taken as it is. Not one of ``sft``, whose references ended otherwise.
+    Version 1 had ``micro_batch_size`` in it, which is no part of an adapter's identity, and not what the key says now
+    of processes and dtype. An adapter finished then is taken as it is, whatever its micro-batch was. Not one of
+    ``sft``, whose references ended otherwise, nor one for which a component has another version since.
     """
     new = key(config, mode, collection_ref, filtered_ref, windows_ref)
-    if mode == "sft":
+    inputs = _inputs(mode, collection_ref, filtered_ref)
+    if mode == "sft" or _components(config, mode) or store.find(STAGE, new, inputs):
         return new
     fields = _fields(config, mode, windows_ref)
-    fields["distill"]["micro_batch_size"] = config.distill.micro_batch_size
-    old = _mark(1, fields, mode, collection_ref, filtered_ref)
-    inputs = _inputs(mode, collection_ref, filtered_ref)
-    found_old = store.find(STAGE, new, inputs) is None and store.find(STAGE, old, inputs) is not None
-    return old if found_old else new
+    settings, batch = fields["distill"], config.distill.global_batch_size
+    for micro in sorted(_divisors(batch), key=lambda size: size != config.distill.micro_batch_size):
+        fields["distill"] = {**settings, "micro_batch_size": micro}
+        old = _mark(1, fields, mode, collection_ref, filtered_ref)
+        if store.find(STAGE, old, inputs):
+            return old
+    return new
+
+
+def _components(config: TADConfig, mode: Mode) -> dict[str, Any]:
+    how = "sft" if mode == "sft" else config.distill.teacher_prompt
+    return component_fields({"sft": "distill sft", "system": "distill system"}.get(how, "distill"))
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
 
 
 def _fields(config: TADConfig, mode: Mode, windows_ref: ArtifactRef | None) -> dict[str, Any]:

@@ -25,6 +25,21 @@ _AUTO = (
     "gradient_accumulation_steps",
     "gradient_clipping",
 )
+#: what of a DeepSpeed file changes how fast an adapter comes and what is told of it; dtypes are read one by one
+_SPEED_ONLY = (
+    *_AUTO,
+    *("zero_optimization", "zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer", "aio"),
+    *("bf16", "fp16", "data_types", "communication_data_type"),
+    *("activation_checkpointing", "checkpoint", "compile", "nebula"),
+    *("steps_per_print", "wall_clock_breakdown", "memory_breakdown", "dump_state", "timers"),
+    *("comms_logger", "flops_profiler", "tensorboard", "wandb", "comet", "csv_monitor"),
+)
+_NAMES = {"bfloat16": "bf16", "float16": "fp16"}
+_DTYPES = {
+    **dict.fromkeys(("fp32", "float32", "float", "torch.float32"), "float32"),
+    **dict.fromkeys(("bf16", "bfloat16", "torch.bfloat16"), "bfloat16"),
+    **dict.fromkeys(("fp16", "float16", "half", "torch.float16"), "float16"),
+}
 
 
 @dataclass(frozen=True)
@@ -126,21 +141,39 @@ def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def half_precision(config: DistillConfig) -> str | None:
-    """The dtype in which DeepSpeed holds the adapters: ``bfloat16``, ``float16``, or None for float32 or without it.
+def deepspeed_identity(config: DistillConfig) -> dict[str, Any]:
+    """What the DeepSpeed file adds to an adapter's identity: all in it that is not known to change the speed alone.
 
-    A file that cannot be read counts as none; ``check_settings`` refuses it before any work.
+    ``adapter_dtype``, in which the adapters themselves are held, and ``gradient_dtypes``, in which gradients are added
+    up over micro-batches and devices, where that is not float32; ``deepspeed``, whatever else the file says. Nothing
+    without a file. One that cannot be read counts as none; ``check_settings`` refuses it before any work.
     """
     if config.deepspeed is None:
-        return None
+        return {}
     try:
-        found = json.loads(Path(config.deepspeed).read_text(encoding="utf-8"))
-        enabled = {name: found.get(name, {}).get("enabled", False) for name in ("bf16", "fp16")}
+        tree = json.loads(Path(config.deepspeed).read_text(encoding="utf-8"), parse_constant=str)
+        half = _half_precision(tree, config.bf16)
+        accumulated = tree.get("data_types", {}).get("grad_accum_dtype")
+        zero = tree.get("zero_optimization", {}).items()
+        said = {"accumulated": accumulated, "communicated": tree.get("communication_data_type")}
+        rest = {name: value for name, value in tree.items() if name not in _SPEED_ONLY and value != "auto"}
+        rest |= {name: value for name, value in zero if name.startswith("zero_quantized") and value}
+        how = {name: value for name, value in tree.get(_NAMES.get(half, ""), {}).items() if name != "enabled"}
     except (OSError, ValueError, AttributeError):
-        return None
-    if enabled["bf16"] is True or (enabled["bf16"] == "auto" and config.bf16):
+        return {}
+    dtypes = {name: _DTYPES.get(str(value or half), str(value)) for name, value in said.items()}
+    gradient = {name: dtype for name, dtype in dtypes.items() if dtype != "float32"}
+    rest |= {"precision": how} if how else {}
+    found = {"adapter_dtype": half, "gradient_dtypes": gradient, "deepspeed": rest}
+    return {name: value for name, value in found.items() if value and value != "float32"}
+
+
+def _half_precision(tree: Any, bf16: bool) -> str:
+    """The dtype in which DeepSpeed holds the adapters; ``auto`` is filled in by the Trainer."""
+    enabled = {name: tree.get(name, {}).get("enabled", False) for name in ("bf16", "fp16")}
+    if enabled["bf16"] is True or (enabled["bf16"] == "auto" and bf16):
         return "bfloat16"
-    return "float16" if enabled["fp16"] is True else None
+    return "float16" if enabled["fp16"] is True else "float32"
 
 
 def _check_deepspeed(config: DistillConfig) -> None:

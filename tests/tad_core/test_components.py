@@ -9,7 +9,8 @@ import pytest
 
 from tad_core.artifacts import components
 from tad_core.artifacts.components import USED, VERSIONS, Component, component_fields
-from tests.tad_core.golden.outputs import OUTPUTS, STORED, current
+from tad_core.rollout.noise import gumbel, step_key
+from tests.tad_core.golden.outputs import OUTPUTS, STORED, current, renewed
 
 HOW = "python -m tests.tad_core.golden.outputs"
 
@@ -26,6 +27,44 @@ def test_an_output_changes_with_its_version_alone(name: Component) -> None:
         f"{name} gives other output than its version {now['version']} gave. If that is meant, raise VERSIONS[{name!r}] "
         f"in tad_core/artifacts/components.py, so that nothing finished is taken for the new one, and run `{HOW}`"
     )
+
+
+#: component, a part of it, and what it would be after a small slip
+SLIPS: list[tuple[Component, str, Any]] = [
+    ("prompts", "tad_core.data.prompts.MATH_TAIL", "Put your final answer within \\boxed{}."),
+    ("prompts", "tad_core.data.prompts.PRIVILEGED_CODE_TAIL", "Now write it yourself:"),
+    ("rollout", "tad_core.rollout.engine.step_key", lambda seed, *rest: step_key(0, *rest)),
+    ("rollout", "tad_core.rollout.engine.step_key", lambda *rest: step_key(*rest[:2], 0, rest[3])),
+    ("rollout", "tad_core.rollout.engine.step_key", lambda *rest: step_key(*rest[:3], 1)),
+    ("rollout", "tad_core.rollout.engine.gumbel", lambda keys, first, *rest: gumbel(keys, [0] * len(first), *rest)),
+    ("rollout", "tad_core.rollout.engine.gumbel", lambda *rest: 0.5 * gumbel(*rest)),
+    ("decoder", "tad_core.decoding.entropy.reveals_needed", lambda progress, length: length),
+    ("decoder", "tad_core.decoding.entropy.entropy", lambda logits_NV: -logits_NV.amax(-1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "part", "slip"), SLIPS)
+def test_the_fixed_input_shows_a_small_slip(
+    monkeypatch: pytest.MonkeyPatch, name: Component, part: str, slip: Any
+) -> None:
+    stored = json.loads(STORED.read_text(encoding="utf-8"))[name]
+    monkeypatch.setattr(part, slip)
+    assert current(name)["output"] != stored["output"]
+
+
+def test_another_output_is_not_stored_under_the_same_version() -> None:
+    stored = {"decoder": {"version": 2, "output": [1]}, "prompts": {"version": 1, "output": "a"}}
+    same = {"decoder": {"version": 2, "output": [2]}, "prompts": {"version": 1, "output": "a"}}
+    with pytest.raises(SystemExit, match=r"decoder: another output under version 2.*raise it in VERSIONS"):
+        renewed(stored, same)
+    lower = {"decoder": {"version": 1, "output": [2]}, "prompts": {"version": 1, "output": "a"}}
+    with pytest.raises(SystemExit, match="decoder"):
+        renewed(stored, lower)
+    higher = {"decoder": {"version": 3, "output": [2]}, "prompts": {"version": 1, "output": "a"}}
+    assert renewed(stored, higher) == higher
+    assert renewed(stored, same, ["decoder"]) == same
+    assert renewed(stored, stored) == stored
+    assert renewed({}, same) == same
 
 
 def test_every_component_has_an_output_and_a_stage() -> None:

@@ -1,13 +1,18 @@
 """What each component gives on fixed input, in discrete numbers and text that no machine rounds otherwise.
 
 python -m tests.tad_core.golden.outputs      # writes outputs.json anew, after a version was raised
+
+Where an output is another and its version is not, nothing is written: what was finished under that version would be
+taken for the new. ``--same-version NAME`` writes it all the same, for input that was added here, or for a version
+under which nothing was finished yet.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,7 @@ from tad_core.evaluation.aup import aup
 from tad_core.evaluation.bootstrap import bootstrap_aup
 from tad_core.evaluation.records import RESULT_SCHEMA, Record, points
 from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
+from tad_core.trajectory.schema import TRAJECTORY_SCHEMA, VERDICT_SCHEMA
 from tad_core.verify import Verifier
 from tests.tad_core.data import chat_tokenizers
 from tests.tad_core.decoding.naive_decoder import FormulaModel
@@ -100,10 +106,27 @@ def references() -> Any:
 
 def rollouts() -> Any:
     requests = [
-        RolloutRequest(f"p/{i}", s, [2, 3 + i], t) for i in range(2) for s in range(2) for t in (0.0, 0.7)
+        RolloutRequest(f"p/{i}", s, [2, 3 + i], t)
+        for i in range(2)
+        for s in range(2)
+        for t in (0.0, 0.7, 2.0)
     ]
-    results = rollout(FormulaModel(5, eos_bonus=1.0), requests, RolloutSpec(16, 4, 11, True), 3)
-    return [[r.response_ids, r.revealed_at, r.filled_from, r.forwards] for r in results]
+    # The first ends its text after a few tokens; the second goes on, so that every step's noise shows.
+    runs = (
+        (FormulaModel(5, eos_bonus=1.0), True),
+        (FormulaModel(5, eos_bonus=1.0), False),
+        (FormulaModel(6), True),
+    )
+    return [
+        [r.response_ids, r.revealed_at, r.filled_from, r.forwards]
+        for model, early in runs
+        for r in rollout(model, requests, RolloutSpec(16, 4, 11, early), 3)
+    ]
+
+
+def tables() -> Any:
+    schemas = {"trajectory": TRAJECTORY_SCHEMA, "verdict": VERDICT_SCHEMA}
+    return {name: {f.name: str(f.type) for f in schema} for name, schema in schemas.items()}
 
 
 def decoder() -> Any:
@@ -168,6 +191,7 @@ OUTPUTS: dict[Component, Callable[[], Any]] = {
     "responses": responses,
     "references": references,
     "rollout": rollouts,
+    "tables": tables,
     "decoder": decoder,
     "verifier": verifier,
     "records": records,
@@ -183,6 +207,41 @@ def current(component: Component) -> dict[str, Any]:
     return out
 
 
-if __name__ == "__main__":
-    lines = [f"{json.dumps(name)}: {json.dumps(current(name))}" for name in OUTPUTS]
+def renewed(
+    stored: dict[str, Any], now: dict[str, Any], same_version: Collection[str] = ()
+) -> dict[str, Any]:
+    """What to store from now on.
+
+    Raises:
+        SystemExit: an output changed and its version did not go up.
+    """
+    wrong = [
+        name
+        for name, entry in now.items()
+        if name in stored
+        and name not in same_version
+        and entry != stored[name]
+        and entry["version"] <= stored[name]["version"]
+    ]
+    if wrong:
+        raise SystemExit(
+            f"{', '.join(wrong)}: another output under version {', '.join(str(now[n]['version']) for n in wrong)}, and "
+            "nothing was written; raise it in VERSIONS of tad_core/artifacts/components.py above the one in "
+            f"{STORED.name}, or, if nothing was finished under it, give --same-version {wrong[0]}"
+        )
+    return now
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the stored outputs anew."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--same-version", nargs="*", choices=sorted(OUTPUTS), default=[], metavar="NAME")
+    options = parser.parse_args(arguments)
+    stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
+    now = renewed(stored, {name: current(name) for name in OUTPUTS}, options.same_version)
+    lines = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in now.items()]
     STORED.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

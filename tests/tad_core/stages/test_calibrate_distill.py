@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tad_core.artifacts import Store, fingerprint
+from tad_core.artifacts import Store, components, fingerprint
 from tad_core.calibration import Curve
 from tad_core.config import TADConfig, parse_config
 from tad_core.errors import ConfigError, SubprocessError
@@ -175,26 +175,56 @@ def test_what_only_changes_the_speed_changes_no_key_and_what_changes_the_result_
     assert keys["float"] == key() != keys["half"] == keys["auto"]
 
 
-@pytest.mark.parametrize("micro", [1, 2, 4])
-def test_an_adapter_finished_under_the_key_of_version_1_is_found(config, made, windows, micro, tmp_path):
-    """There the key held ``micro_batch_size``, whatever it was."""
+@pytest.fixture
+def finished_under_version_1(config, made, windows, tmp_path):
+    """An adapter in a store of its own, under the key that version 1 gave it."""
     _, collection, filtered = made
-    store = Store(str(tmp_path))
+    store, inputs = Store(str(tmp_path)), [collection, filtered]
+
+    def finish(now, micro):
+        fields = {
+            "mode": "quality",
+            "distill": {**now.distill.identity(), "micro_batch_size": micro},
+            "dtype": now.model.dtype,
+            "window": read_windows(windows)["quality"],
+        }
+        old = fingerprint("distill", 1, fields, [ref.fingerprint for ref in inputs])
+        with store.writer("distill", 1, old, {}, inputs) as writer:
+            writer.write_text("adapter/adapter_config.json", "{}")
+            return store, writer.commit({})
+
+    return finish
+
+
+@pytest.mark.parametrize("micro", [1, 2, 4])
+@pytest.mark.parametrize("then", [1, 2, 4])
+def test_an_adapter_finished_under_the_key_of_version_1_is_found(
+    config, made, windows, finished_under_version_1, micro, then
+):
+    """There the key held ``micro_batch_size``, whatever it was; it is found with any other one, too."""
+    _, collection, filtered = made
     now = changed(config, distill={"micro_batch_size": micro, "global_batch_size": 4})
-    fields = {
-        "mode": "quality",
-        "distill": {**now.distill.identity(), "micro_batch_size": micro},
-        "dtype": now.model.dtype,
-        "window": read_windows(windows)["quality"],
-    }
-    inputs = [collection, filtered]
-    old = fingerprint("distill", 1, fields, [ref.fingerprint for ref in inputs])
-    with store.writer("distill", 1, old, {}, inputs) as writer:
-        writer.write_text("adapter/adapter_config.json", "{}")
-        finished = writer.commit({})
-    assert distill_stage.key(now, "quality", collection, filtered, windows) != old
+    store, finished = finished_under_version_1(now, then)
+    assert distill_stage.key(now, "quality", collection, filtered, windows) != finished.fingerprint
     assert distill(now, "quality", collection, filtered, windows, store) == finished
-    assert distill_stage.key_in(store, now, "speed", collection, filtered, windows) != old
+    other = distill_stage.key_in(store, now, "speed", collection, filtered, windows)
+    assert other == distill_stage.key(now, "speed", collection, filtered, windows)
+
+
+def test_an_adapter_of_version_1_is_not_taken_once_a_component_gives_other_output(
+    config, made, windows, finished_under_version_1, monkeypatch
+):
+    """The teacher of ``system`` reads a prompt that is built in training."""
+    _, collection, filtered = made
+    now = changed(config, distill={"teacher_prompt": "system"})
+    store, finished = finished_under_version_1(now, now.distill.micro_batch_size)
+
+    def key():
+        return distill_stage.key_in(store, now, "quality", collection, filtered, windows)
+
+    assert key() == finished.fingerprint
+    monkeypatch.setitem(components.VERSIONS, "prompts", 2)
+    assert key() == distill_stage.key(now, "quality", collection, filtered, windows) != finished.fingerprint
 
 
 def test_the_wrong_settings_are_refused(config, made, windows):

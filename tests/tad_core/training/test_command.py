@@ -11,7 +11,7 @@ import pytest
 from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
 from tad_core.training import command as module
-from tad_core.training.command import Seat, check_settings, command_for, guarded
+from tad_core.training.command import Seat, check_settings, command_for, deepspeed_identity, guarded
 
 ZERO2 = Path(__file__).resolve().parents[3] / "configs" / "deepspeed" / "zero2.json"
 
@@ -128,3 +128,48 @@ def test_a_deepspeed_file_that_does_not_fit(everything_is_installed, tmp_path, c
 
 def test_the_shipped_deepspeed_file_fits(everything_is_installed):
     check_settings(DistillConfig(launcher="torchrun", deepspeed=str(ZERO2), processes=8))
+
+
+BOTH_BF16 = {"accumulated": "bfloat16", "communicated": "bfloat16"}
+
+
+@pytest.mark.parametrize(
+    ("tree", "identity"),
+    [
+        ({}, {}),
+        ({"zero_optimization": {"stage": 2, "reduce_bucket_size": 5}, "steps_per_print": 1}, {}),
+        ({"gradient_clipping": "auto", "wall_clock_breakdown": True, "tensorboard": {"enabled": True}}, {}),
+        ({"bf16": {"enabled": True}}, {"adapter_dtype": "bfloat16", "gradient_dtypes": BOTH_BF16}),
+        # Gradients of bfloat16 weights are added up in bfloat16 unless the file says otherwise.
+        (
+            {"bf16": {"enabled": "auto"}, "data_types": {"grad_accum_dtype": "fp32"}},
+            {"adapter_dtype": "bfloat16", "gradient_dtypes": {"communicated": "bfloat16"}},
+        ),
+        ({"communication_data_type": "fp16"}, {"gradient_dtypes": {"communicated": "float16"}}),
+        (
+            {
+                "fp16": {"enabled": True, "loss_scale": 0},
+                "communication_data_type": "fp32",
+                "data_types": {"grad_accum_dtype": "float32"},
+            },
+            {"adapter_dtype": "float16", "deepspeed": {"precision": {"loss_scale": 0}}},
+        ),
+        ({"prescale_gradients": True}, {"deepspeed": {"prescale_gradients": True}}),
+        ({"bfloat16": {"enabled": True}}, {"deepspeed": {"bfloat16": {"enabled": True}}}),
+        (
+            {"zero_optimization": {"stage": 2, "zero_quantized_gradients": True}},
+            {"deepspeed": {"zero_quantized_gradients": True}},
+        ),
+        ([], {}),
+    ],
+)
+def test_what_of_a_deepspeed_file_is_an_adapters_identity(tmp_path, tree, identity):
+    path = tmp_path / "zero.json"
+    path.write_text(json.dumps(tree))
+    assert deepspeed_identity(DistillConfig(deepspeed=str(path))) == identity
+
+
+def test_the_shipped_deepspeed_file_holds_the_adapters_in_bfloat16_and_adds_up_in_float32():
+    assert deepspeed_identity(DistillConfig(deepspeed=str(ZERO2))) == {"adapter_dtype": "bfloat16"}
+    assert deepspeed_identity(DistillConfig(deepspeed=str(ZERO2), bf16=False)) == {}
+    assert deepspeed_identity(DistillConfig(deepspeed="no/such.json")) == deepspeed_identity(DistillConfig())

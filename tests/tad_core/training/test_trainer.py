@@ -209,6 +209,20 @@ def test_accumulation_gives_the_step_of_the_whole_batch(world, checkpoint, tmp_p
         assert_same_run(whole, run(world, checkpoint, tmp_path / str(micro), micro_batch_size=micro))
 
 
+def test_under_dropout_another_micro_batch_draws_other_masks(make_trainer):
+    """What docs/settings.md says of ``micro_batch_size``; without dropout the same gradients are equal."""
+    trainer, collator = make_trainer(lora=LoraConfig(rank=4, alpha=4, dropout=0.2))
+    disturb(trainer)
+    seen = {}
+    for name, micro in {"whole": 8, "again": 8, "halves": 4}.items():
+        torch.manual_seed(7)  # as at the beginning of every step
+        seen[name] = gradients(trainer, collator, micro)
+    assert_same_gradients(seen["whole"], seen["again"])
+    first = next(n for n in seen["whole"] if "lora_B" in n)
+    off = (seen["whole"][first] - seen["halves"][first]).abs().max()
+    assert off > 1e-3 * seen["whole"][first].abs().max()
+
+
 def gradients(trainer, collator, micro):
     """Of the first step's eight states, in micro-batches."""
     trainer.model.zero_grad()
