@@ -154,6 +154,13 @@ def test_workers_give_the_same_rows_and_report_progress(tiny_tree: dict[str, Any
     assert sum(e.total for e in events if e.done == e.total) == 8
 
 
+@pytest.fixture
+def light_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with the real protocol and store, but without a model, whose import takes most of the time."""
+    monkeypatch.setattr("tad_core.rollout.workers.MODULE", "tests.drills.fake_worker")
+
+
+@pytest.mark.usefixtures("light_worker")
 def test_a_killed_worker_costs_its_shard_alone(tiny_config: Any) -> None:
     store = Store(tiny_config.store)
     with RolloutPool(tiny_config, store, 1) as pool:
@@ -167,6 +174,7 @@ def test_a_killed_worker_costs_its_shard_alone(tiny_config: Any) -> None:
     assert len(read_trajectories(ref.local("privileged-00003-00006.parquet"))) == 3
 
 
+@pytest.mark.usefixtures("light_worker")
 def test_a_listener_that_fails_leaves_no_answer_for_the_next_shard(tiny_config: Any) -> None:
     def fails(_: Any) -> None:
         raise RuntimeError("nobody listens")
@@ -177,6 +185,7 @@ def test_a_listener_that_fails_leaves_no_answer_for_the_next_shard(tiny_config: 
         assert pool.run(1).manifest_name == "privileged-00003-00006.json"
 
 
+@pytest.mark.usefixtures("light_worker")
 def test_a_caller_that_stops_leaves_the_rest_undone(tiny_config: Any) -> None:
     store, plan = Store(tiny_config.store), stage.plan_collection(tiny_config)
     with RolloutPool(tiny_config, store, 1) as pool:
