@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import frames, pytest_shim
-from .remote import GoneError, Link, NotCarriedError, Remote, RemoteClass, RemoteModule
+from .handing import NotCarriedError
+from .remote import GoneError, Link, Remote, RemoteClass, RemoteModule
 
 _COUNT = "__tad_count__"
 _CHECKERS = ("check", "check_solution")

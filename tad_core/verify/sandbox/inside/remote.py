@@ -8,7 +8,6 @@ code decides, and the result is labelled so.
 
 from __future__ import annotations
 
-import builtins
 import io
 import itertools
 import sys
@@ -18,6 +17,16 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from . import frames, wire
+from .handing import TESTS, NotCarriedError, defines, standard, way_into
+from .problems import (
+    Problem,
+    ProblemClass,
+    RemoteError,
+    below_problem,
+    builtin_class,
+    builtin_error,
+    known_error,
+)
 
 #: Methods of plain values that are told the expected value and answer about it, or answer what the value is. Where a
 #: plain value is due, an object with its own ``startswith`` could agree with anything.
@@ -28,8 +37,6 @@ _QUESTIONS = frozenset({
     "rindex", "rpartition", "rsplit", "rstrip", "same_quantum", "split", "startswith", "strip",
     "symmetric_difference", "translate", "union",
 }) | {name for name in wire.PLAIN_METHODS if name.startswith("is")}  # fmt: skip
-#: Where the tests' own classes say they are from.
-_TESTS = "test_solution"
 #: Containers of attributes that are watched for changes on either side, beside the newest.
 _BORROWED = 15
 #: Items looked through for a member, before a stand-in is taken for endless.
@@ -38,14 +45,6 @@ _MEMBERS = 1_000_000
 
 class GoneError(BaseException):
     """The program's process ended or broke the protocol. No test can catch its way around this."""
-
-
-class RemoteError(Exception):
-    """An exception of the program that has no built-in type."""
-
-
-class NotCarriedError(BaseException):
-    """A value of the tests that cannot be handed to the program. No fault of the program, and no test can catch it."""
 
 
 class Link(wire.Codec):
@@ -131,7 +130,7 @@ class Link(wire.Codec):
         if number == 0 or number in self._named:
             if type(value) is RemoteClass:
                 self._named.add(type.__getattribute__(value, "_number"))
-            elif type(value) is _ProblemClass:
+            elif type(value) is ProblemClass:
                 self._named.add(value._tad_class)
 
     def _ask(self, op: str, number: int, name: str | None, args: Any, kwargs: Any) -> Any:
@@ -181,7 +180,7 @@ class Link(wire.Codec):
     def _call_own(self, message: dict[str, Any]) -> dict[str, Any]:
         """Run a function of the tests that was handed to the program. It gets plain data or stand-ins."""
         try:
-            function = _way_into(self._functions[message["callback"]], message.get("op"), message.get("name"))
+            function = way_into(self._functions[message["callback"]], message.get("op"), message.get("name"))
             args = [self.decode(arg) for arg in message["args"]]
             kwargs = {str(key): self.decode(value) for key, value in message["kwargs"].items()}
         except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
@@ -229,7 +228,7 @@ class Link(wire.Codec):
             problem.__dict__.update(_tad_object=int(error["object"]), _tad_text=str(error["text"]))
         else:
             try:
-                problem = _builtin_error([name])(*args)
+                problem = builtin_error([name])(*args)
             except TypeError:  # UnicodeDecodeError and the like want arguments of their own
                 problem = RemoteError(f"{name}: {str(error['text'])[:500]}")
             for key, value in error.get("attributes", {}).items():
@@ -248,15 +247,15 @@ class Link(wire.Codec):
         if number not in self._error_classes:
             name, bases = tree[str(number)]
             parents = [
-                self._error_class(base, tree) if isinstance(base, int) else _known_error(base)
+                self._error_class(base, tree) if isinstance(base, int) else known_error(base)
                 for base in bases
             ]
             above = tuple(dict.fromkeys(parents)) or (Exception,)
             mine = {"_tad_link": self, "_tad_class": number}
             try:
-                made = _ProblemClass(str(name), _below_problem(above), mine)
+                made = ProblemClass(str(name), below_problem(above), mine)
             except TypeError:  # bases that do not go together here
-                made = _ProblemClass(str(name), _below_problem(above[:1]), mine)
+                made = ProblemClass(str(name), below_problem(above[:1]), mine)
             self._error_classes[number] = cast("type[BaseException]", made)
             self._error_numbers[made] = number
         return self._error_classes[number]
@@ -269,27 +268,27 @@ class Link(wire.Codec):
             return {"t": "handle", "v": type.__getattribute__(value, "_number")}
         if isinstance(value, type) and (number := self._error_numbers.get(value)) is not None:
             return {"t": "handle", "v": number}
-        if (where := _standard(value)) is not None:
+        if (where := standard(value)) is not None:
             return {"t": "standard", "v": where}
-        if wire.is_function(value) or (isinstance(value, type) and value.__module__ == _TESTS):
+        if wire.is_function(value) or (isinstance(value, type) and value.__module__ == TESTS):
             return {"t": "examiner", "v": self._handed(value)}
         if isinstance(value, io.StringIO):
             return self.encode(value.getvalue())
         if isinstance(value, Iterator) and not isinstance(value, io.IOBase):
             return {"t": "iterator", "v": [self.encode(item) for item in itertools.islice(value, _MEMBERS)]}
-        if isinstance(value, _Problem) and "_tad_object" in value.__dict__:
+        if isinstance(value, Problem) and "_tad_object" in value.__dict__:
             return {"t": "handle", "v": value.__dict__["_tad_object"]}
         if isinstance(value, BaseException):
-            return {"t": "error", "v": [_builtin_class(type(value)).__name__, self.encode(list(value.args))]}
-        if type(value) is object or type(value).__module__ == _TESTS:
+            return {"t": "error", "v": [builtin_class(type(value)).__name__, self.encode(list(value.args))]}
+        if type(value) is object or type(value).__module__ == TESTS:
             self.handed_objects = True
-            specials = [name for name in wire.SPECIALS if _defines(type(value), name)]
+            specials = [name for name in wire.SPECIALS if defines(type(value), name)]
             return {"t": "own", "v": [self._handed(value), type(value).__name__, specials]}
         return super().encode_opaque(value)
 
     def told(self, error: Exception) -> tuple[Any, Any]:
         """Class and instance of an error for the program's ``__exit__``."""
-        return type(error) if type(error) in self._error_numbers else _builtin_class(type(error)), error
+        return type(error) if type(error) in self._error_numbers else builtin_class(type(error)), error
 
     def _handed(self, value: Any) -> int:
         """The number by which the program may use something of the tests; the same for the same thing."""
@@ -337,101 +336,6 @@ class Link(wire.Codec):
         if "BaseException" in info["bases"]:
             return self._error_class(number, info["tree"])
         return RemoteClass(str(info["name"]), (), {"_link": self, "_number": number})
-
-
-class _ProblemClass(type):
-    """The stand-in for an exception class of the program: it is made, and asked, where it is."""
-
-    _tad_link: Link
-    _tad_class: int
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return cls._tad_link.request("call", cls._tad_class, None, args, kwargs)
-
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        cls._tad_link.trusts(name, (cls._tad_class,))
-        return cls._tad_link.request("get", cls._tad_class, name)
-
-
-class _Problem(metaclass=_ProblemClass):
-    """What the stand-ins of the program's exceptions have: their text, and their attributes where they are."""
-
-    def __getattr__(self, name: str) -> Any:
-        if (name.startswith("__") and name.endswith("__")) or "_tad_object" not in self.__dict__:
-            raise AttributeError(name)
-        kind = type(self)
-        kind._tad_link.trusts(name, (kind._tad_class,))
-        return kind._tad_link.request("get", self.__dict__["_tad_object"], name)
-
-    def __str__(self) -> str:
-        return str(self.__dict__.get("_tad_text", ""))
-
-
-def _below_problem(above: tuple[type, ...]) -> tuple[type, ...]:
-    return above if any(issubclass(parent, _Problem) for parent in above) else (_Problem, *above)
-
-
-def _known_error(base: Any) -> type[BaseException]:
-    """A base by name, or by module and name where the tests have that module of the standard library."""
-    if isinstance(base, str):
-        return _builtin_error([base])
-    module, name, *fallback = (str(part) for part in base)
-    found = getattr(sys.modules.get(module), name, None) if _is_standard(module) else None
-    if isinstance(found, type) and issubclass(found, BaseException):
-        return found
-    return _builtin_error(fallback)
-
-
-def _builtin_class(kind: type) -> Any:
-    """The nearest built-in class of an exception."""
-    return next((base for base in kind.__mro__ if base.__module__ == "builtins"), Exception)
-
-
-def _is_standard(module: str) -> bool:
-    return module.partition(".")[0] in sys.stdlib_module_names
-
-
-def _standard(value: Any) -> list[str] | None:
-    """Module and name of a class or function of the standard library, which the program has as well."""
-    module, name = str(getattr(value, "__module__", "")), getattr(value, "__qualname__", None)
-    if not (_is_standard(module) and isinstance(name, str) and callable(value)):
-        return None
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return [module, name] if found is value and type(value) is not Remote else None
-
-
-def _way_into(mine: Any, op: Any, name: Any) -> Any:
-    """What a call from the program means: a function of the tests, or something of an object of theirs.
-
-    Of an object it may use what has a public name and the operators that its class defines: the way to what the tests
-    know goes over names with underscores.
-    """
-    if op is None:
-        return mine
-    if op == "special":
-        if name not in wire.SPECIALS or not _defines(type(mine), name):
-            raise NotCarriedError(f"{name} of an object of the tests")
-        return getattr(mine, name)
-    if not isinstance(name, str) or name.startswith("_") or type(mine).__module__ != _TESTS:
-        raise NotCarriedError(f"{name} of an object of the tests")
-    return {"get": lambda: getattr(mine, name), "set": lambda value: setattr(mine, name, value)}[op]
-
-
-def _defines(kind: type, name: str) -> bool:
-    """Whether a class of the tests has an operator of its own."""
-    return any(name in vars(base) for base in kind.__mro__ if base.__module__ == _TESTS)
-
-
-def _builtin_error(names: list[str]) -> type[BaseException]:
-    for name in names:
-        kind = getattr(builtins, name, None)
-        if isinstance(kind, type) and issubclass(kind, BaseException):
-            return kind
-    return RemoteError
 
 
 class RemoteClass(type):
