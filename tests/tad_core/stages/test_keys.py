@@ -11,7 +11,7 @@ import pytest
 from tad_core.artifacts import ArtifactRef, components
 from tad_core.artifacts.components import VERSIONS, Component
 from tad_core.config import TADConfig, parse_config
-from tad_core.config.tables import FIRST_STAGE, leaves
+from tad_core.config.marks import FIRST_STAGE, leaves
 from tad_core.stages import calibrate, collect, collection_plan, distill, evaluate, report
 from tad_core.stages import filter as filter_stage
 
