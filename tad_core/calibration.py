@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tad_core.config.marks import with_cost
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
 from tad_core.models.batching import at_once
@@ -110,7 +111,7 @@ def measure(
     # Neighbours in length share a batch: less padding.
     order_S = np.argsort(table.student.length_R[row_S], kind="stable")
     wanted = at_once(model.device.type, batch_size)
-    fitting = Fitting("calibrate.batch_size", "or shorten rollout.response_length")
+    fitting = Fitting("calibrate.batch_size", f"or shorten {with_cost('rollout.response_length')}")
     parts: list[tuple[IntArray, NDArray[np.bool_], FloatArray]] = []
     done = 0
     while done < len(order_S):

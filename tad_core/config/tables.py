@@ -6,39 +6,18 @@ python -m tad_core.config.tables      # writes docs/settings.md anew
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tad_core.artifacts.components import USED, VERSIONS
+from tad_core.config.marks import fields_of, listed, recomputes, section_of
 from tad_core.config.tree import TADConfig
 from tad_core.settings import Strict
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
-#: section -> the first stage whose result one of its settings changes
-FIRST_STAGE = {
-    "name": "report",
-    "store": "",
-    "model": "collect",
-    "data": "collect",
-    "rollout": "collect",
-    "filter": "filter",
-    "calibrate": "calibrate",
-    "distill": "distill",
-    "evaluate": "evaluate",
-}
-_AFTER = {
-    "collect": "collect and all after it",
-    "filter": "filter and all after it",
-    "calibrate": "calibrate; and what follows where a window changes",
-    "distill": "distil and all after it",
-    "evaluate": "evaluate and report",
-    "report": "report",
-}
 _HEAD = """# Settings
 
 Every field of a configuration, with its default and with what is computed again when it changes. What says *nothing*
@@ -61,15 +40,15 @@ def page() -> str:
     """The page, as Markdown."""
     parts = [_HEAD]
     for name, info in TADConfig.model_fields.items():
-        section = _section(info.annotation)
+        section = section_of(info.annotation)
         if section is None:
             continue
-        title = f"`{name}`" if section is not _listed(info.annotation) else f"`{name}`, a list of"
+        title = f"`{name}`" if section is not listed(info.annotation) else f"`{name}`, a list of"
         about = info.description or (section.__doc__ or "").strip().splitlines()[0]
         lines = [f"## {title}", "", about, "", *_COLUMNS]
-        lines += [_row(*entry) for entry in _fields(section, name, "")]
+        lines += [_row(*entry) for entry in fields_of(section, name, "")]
         parts.append("\n".join(lines) + "\n")
-    plain = [(n, i) for n, i in TADConfig.model_fields.items() if _section(i.annotation) is None]
+    plain = [(n, i) for n, i in TADConfig.model_fields.items() if section_of(i.annotation) is None]
     lines = ["## Beside the sections", "", *_COLUMNS]
     lines += [_row(name, info, recomputes(name, TADConfig, name, info)) for name, info in plain]
     parts.append("\n".join(lines) + "\n")
@@ -84,49 +63,6 @@ def _components() -> str:
         stages = ", ".join(f"`{stage}`" for stage, used in USED.items() if name in used)
         lines.append(f"| `{name}` | {version} | {stages} |")
     return "\n".join(lines) + "\n"
-
-
-def recomputes(section: str, owner: type[Strict], name: str, info: FieldInfo) -> str:
-    """What a change of a field computes again, by its marks."""
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    if "keyed" in extra:
-        return f"nothing, but {extra['keyed']}: {_AFTER[FIRST_STAGE[section]]}"
-    if "note" in extra:
-        return f"nothing; {extra['note']}"
-    runtime: frozenset[str] = getattr(owner, "RUNTIME_FIELDS", frozenset())
-    if name in runtime or extra.get("runtime"):
-        return "nothing"
-    return _AFTER["report" if extra.get("report") else FIRST_STAGE[section]]
-
-
-def leaves() -> Iterator[tuple[str, str]]:
-    """Path (``distill.lora.rank``) of every field, and what its change computes again; a list goes by its item."""
-    for name, info in TADConfig.model_fields.items():
-        section = _section(info.annotation)
-        if section is None:
-            yield name, recomputes(name, TADConfig, name, info)
-        else:
-            yield from ((path, again) for path, _, again in _fields(section, name, f"{name}."))
-
-
-def _fields(owner: type[Strict], section: str, prefix: str) -> Iterator[tuple[str, FieldInfo, str]]:
-    for name, info in owner.model_fields.items():
-        inner = _section(info.annotation)
-        if inner is not None and _listed(info.annotation) is None:
-            yield from _fields(inner, section, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", info, recomputes(section, owner, name, info)
-
-
-def _section(annotation: Any) -> type[Strict] | None:
-    """The section a field holds, also inside a list."""
-    if isinstance(annotation, type) and issubclass(annotation, Strict):
-        return annotation
-    return _listed(annotation)
-
-
-def _listed(annotation: Any) -> type[Strict] | None:
-    return next((a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Strict)), None)
 
 
 def _row(name: str, info: FieldInfo, again: str) -> str:

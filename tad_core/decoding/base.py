@@ -21,6 +21,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from tad_core.config.marks import with_cost
 from tad_core.errors import ConfigError, DataError
 from tad_core.fitting import Fitting, tell
 from tad_core.models.base import DiffusionLM, right_pad
@@ -183,7 +184,7 @@ def decode(
 
 def new_fitting(say: Callable[[str], None] = tell) -> Fitting:
     """For all that is decoded with a model."""
-    return Fitting("evaluate.batch_size", "or shorten rollout.response_length", say)
+    return Fitting("evaluate.batch_size", f"or shorten {with_cost('rollout.response_length')}", say)
 
 
 def _decode_batch(

@@ -16,6 +16,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from tad_core.config.marks import with_cost
 from tad_core.decoding.confidence import leftmost_argmax, log_odds, probability
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
@@ -120,7 +121,7 @@ def new_fitting() -> Fitting:
     """For all rollouts of a model."""
     return Fitting(
         "rollout.batch_size",
-        "shorten rollout.response_length, or leave out long problems with rollout.max_prompt_tokens",
+        f"shorten {with_cost('rollout.response_length')}, or leave out long problems with rollout.max_prompt_tokens",
     )
 
 

@@ -23,6 +23,7 @@ from typing import IO, Any, Protocol, Self, TypeVar
 from tad_core import errors
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig
+from tad_core.config.marks import with_cost
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.rollout.devices import environment, workers_of
 
@@ -120,7 +121,7 @@ class _Worker:
         if late.is_set():
             raise errors.SubprocessError(
                 f"rollout.shard_timeout_s: shard {_name(index)} was not decoded within {self._timeout_s:g} s and its "
-                "worker was killed; raise the limit, or lower rollout.shard_size"
+                f"worker was killed; raise the limit, or lower {with_cost('rollout.shard_size')}"
             )
         self._drain.join(timeout=5)
         tail = "\n".join(self._errors)

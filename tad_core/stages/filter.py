@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
 from tad_core.artifacts.components import component_fields
 from tad_core.config import TADConfig, dump_config
+from tad_core.config.marks import with_cost
 from tad_core.data.problem import Problem
 from tad_core.data.responses import cut_at_end
 from tad_core.errors import ArtifactError, DataError, VerifierError
@@ -286,7 +287,7 @@ def _check_kept(config: TADConfig, summary: Mapping[str, Any]) -> None:
     raise DataError(
         f"rollout.min_kept: {summary['kept']} of {judged} privileged trajectories passed and "
         f"{config.rollout.min_kept} are needed (rejected: {why}); look at the texts in the shards, give more "
-        "problems, or lower rollout.min_kept"
+        f"problems, or lower {with_cost('rollout.min_kept')}"
     )
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from tad_core import errors
+from tad_core.config.marks import with_cost
 from tad_core.errors import BatchMemoryError, KilledError, OutOfMemoryError, SubprocessError, TADError
 from tad_core.training.command import check_settings, command_for, guarded
 from tad_core.training.exits import (
@@ -99,13 +100,14 @@ def _with_smaller_batches(spec: TrainingSpec, said: str) -> TrainingSpec:
     if tried == 1:
         raise OutOfMemoryError(
             f"{said} with distill.micro_batch_size 1 and responses of {spec.response_length} tokens on "
-            f"{spec.model.path}; set distill.gradient_checkpointing, shorten rollout.response_length, or use a GPU "
-            "with more memory"
+            f"{spec.model.path}; set {with_cost('distill.gradient_checkpointing')}, shorten "
+            f"{with_cost('rollout.response_length')}, or use a GPU with more memory"
         )
     if config.nodes > 1:
         raise OutOfMemoryError(
-            f"{said}; lower distill.micro_batch_size {tried}, or set distill.gradient_checkpointing, and start every "
-            "host again: on several it is not lowered by itself"
+            f"{said} with distill.micro_batch_size {tried}; lower {with_cost('distill.micro_batch_size')}, or set "
+            f"{with_cost('distill.gradient_checkpointing')}, and start every host again: on several it is not lowered "
+            "by itself"
         )
     size = next(n for n in range(tried // 2, 0, -1) if share % n == 0)
     # The identity of the run is what was asked for: its checkpoints are good for every micro-batch.
@@ -231,7 +233,7 @@ def explain(status: int, tail: Iterable[str], reported: list[str], log_file: Pat
     if status in (-9, 137) or _RANK_KILLED.search(last):  # nobody here sends SIGKILL before the timer does
         return KilledError(
             "training was killed (SIGKILL), which is what the system does when host memory runs out; lower "
-            f"distill.micro_batch_size or rollout sizes (log: {log_file}), last lines:\n{last}"
+            f"{with_cost('distill.micro_batch_size')} (log: {log_file}), last lines:\n{last}"
         )
     return SubprocessError(f"training ended with status {status} (log: {log_file}), last lines:\n{last}")
 

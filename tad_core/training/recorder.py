@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tad_core.config import DistillConfig
+from tad_core.config.marks import with_cost
 from tad_core.errors import TrainingError
 from tad_core.objectives.base import LossParts
 from tad_core.rng import key
@@ -123,7 +124,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         )
         return TrainingError(
             f"training: step {step} failed: {what}, and nothing of it is saved ({before}); lower "
-            f"distill.learning_rate {self.config.learning_rate:g}, or add distill.warmup_steps"
+            f"distill.learning_rate {self.config.learning_rate:g}, or add {with_cost('distill.warmup_steps')}"
         )
 
     # --- called by the trainer ----------------------------------------------------------------------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tad_core.config import TADConfig
-from tad_core.config.tables import FIRST_STAGE, PAGE, page
+from tad_core.config.marks import FIRST_STAGE, leaves, with_cost
+from tad_core.config.tables import PAGE, page
 
 
 def test_the_page_is_what_the_code_says() -> None:
@@ -30,3 +33,36 @@ def test_the_page_is_what_the_code_says() -> None:
 )
 def test_rows_by_hand(row: str) -> None:
     assert f"{row} " in page()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("distill.gradient_checkpointing", "distill.gradient_checkpointing (recomputes nothing)"),
+        ("distill.micro_batch_size", "distill.micro_batch_size (recomputes nothing)"),
+        ("rollout.response_length", "rollout.response_length (recomputes collect and all after it)"),
+        ("distill.lora.rank", "distill.lora.rank (recomputes distil and all after it)"),
+    ],
+)
+def test_a_remedy_says_what_the_page_says(path: str, said: str) -> None:
+    assert with_cost(path) == said
+
+
+def test_a_remedy_names_no_setting_that_is_gone() -> None:
+    with pytest.raises(KeyError):
+        with_cost("evaluate.decode.decoded_threshold")
+    named = {
+        name
+        for file in (PAGE.parents[1] / "tad_core").rglob("*.py")
+        for name in re.findall(r"""with_cost\(["']([\w.]+)["']\)""", file.read_text(encoding="utf-8"))
+    }
+    assert len(named) >= 6 and named <= dict(leaves()).keys()
+
+
+def test_no_remedy_writes_a_cost_by_hand() -> None:
+    by_hand = [
+        file.name
+        for file in (PAGE.parents[1] / "tad_core").rglob("*.py")
+        if "(recomputes " in file.read_text(encoding="utf-8") and file.name != "marks.py"
+    ]
+    assert by_hand == []

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
 
-from tad_core.artifacts import ArtifactRef, components
+from tad_core.artifacts import ArtifactRef, InputEntry, Store, components
 from tad_core.artifacts.components import VERSIONS, Component
 from tad_core.config import TADConfig, parse_config
-from tad_core.config.tables import FIRST_STAGE, leaves
+from tad_core.config.marks import FIRST_STAGE, leaves
 from tad_core.stages import calibrate, collect, collection_plan, distill, evaluate, report
 from tad_core.stages import filter as filter_stage
 
@@ -141,6 +144,10 @@ class Ref(NamedTuple):
     """What keys read of an artifact."""
 
     fingerprint: str
+    digest: str = "d" * 32
+
+    def as_input(self) -> InputEntry:
+        return InputEntry(stage="any", fingerprint=self.fingerprint, digest=self.digest)
 
 
 def keys(config: TADConfig) -> dict[str, list[str]]:
@@ -221,6 +228,85 @@ def test_a_change_makes_new_what_the_page_says(
         if found != said:
             wrong[path] = f"the page says {again!r}, and new is {sorted(found) or 'nothing'}"
     assert not wrong, wrong
+
+
+def test_a_model_elsewhere_is_the_same_model(
+    tiny_tree: dict[str, Any], before: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """The report prints where it was; nothing else is made again. Other files are another model."""
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_tree["model"]["path"], moved)
+    config = put(tiny_tree, "model.path", str(moved))
+    assert new(before, keys(config)) == {"report"}
+    settings = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps({**settings, "rope_theta": 5_000.0}))
+    assert new(before, keys(config)) == set(STAGES)
+
+
+def test_a_fixed_window_makes_new_what_its_value_says(
+    tiny_tree: dict[str, Any], before: dict[str, list[str]]
+) -> None:
+    config = put(
+        put(tiny_tree, "calibrate.quality_window", 5).model_dump(mode="json"), "calibrate.speed_window", 9
+    )
+    assert new(before, keys(config)) == {"calibrate", "distill", "evaluate", "report"}
+
+
+def test_which_problems_are_taken_counts_and_not_how_they_were_chosen(tiny_tree: dict[str, Any]) -> None:
+    path = Path(tiny_tree["store"]).parent / "rows.jsonl"
+    rows = [{"question": f"{i} + 1?", "reference": f"#### {i + 1}", "answer": str(i + 1)} for i in range(9)]
+    path.write_text(
+        "".join(json.dumps({**row, "id": f"r/{i}", "kind": "math"}) + "\n" for i, row in enumerate(rows))
+    )
+    source = {"name": "rows", "source": "jsonl", "count": 9, "options": {"path": str(path)}}
+    tree = {**tiny_tree, "data": [source]}
+    all_of_them = keys(parse_config(tree))
+
+    def changed(**fields: Any) -> dict[str, list[str]]:
+        return keys(parse_config({**tree, "data": [{**source, **fields}]}))
+
+    assert new(all_of_them, changed(min_count=1)) == set()
+    assert new(changed(count=5), changed(count=5, sample="random", seed=3)) == set(STAGES)
+    moved = path.rename(path.with_name("moved.jsonl"))
+    assert new(all_of_them, changed(options={"path": str(moved)})) == {"report"}
+
+
+#: keys that version 1 gave to the adapters of the configuration below, with this micro-batch and teacher's prompt
+FINISHED = {
+    ("quality", 4, "rollout"): "e7ca99778fc1596cb2b484ce7c24ca23",
+    ("speed", 4, "rollout"): "fe799af808e2bef345e9337ac925b71a",
+    ("quality", 16, "rollout"): "5d9fe7d516043b6deedaf9d026e7f438",
+    ("speed", 16, "rollout"): "ffe9d72b2627abe1fd379f093b9d42a5",
+    ("quality", 4, "system"): "76db2cfd6a4f29f1e03ec176570e033f",
+    ("speed", 16, "system"): "05f1ebcdb903f74d42eed650253a11a0",
+}
+
+
+@pytest.mark.parametrize("micro", [1, 4, 8])
+@pytest.mark.parametrize("finished", FINISHED)
+def test_adapters_of_version_1_are_found_by_the_keys_they_were_given(
+    tmp_path: Path, micro: int, finished: tuple[distill.Mode, int, str]
+) -> None:
+    mode, _, teacher_prompt = finished
+    config = parse_config({
+        "name": "old", "model": {"path": "assets/tiny-llada"},
+        "data": [{"name": "sums", "source": "arithmetic", "count": 4}],
+        "rollout": {"response_length": 64, "block_length": 16},
+        "calibrate": {"quality_window": 4, "speed_window": 8},
+        "distill": {"states_per_trajectory": 8, "global_batch_size": 16, "micro_batch_size": micro,
+                    "teacher_prompt": teacher_prompt},
+        "evaluate": {"tasks": [{"name": "sums", "source": "arithmetic", "split": "heldout", "count": 3}],
+                     "decode": {"block_length": 16}},
+    })  # fmt: skip
+    inputs = [cast(ArtifactRef, Ref(letter * 32)) for letter in "ab"]
+    store = Store(str(tmp_path))
+    with store.writer("distill", 1, FINISHED[finished], {}, inputs) as writer:
+        writer.write_text("adapter/adapter_config.json", "{}")
+        writer.commit({})
+    assert distill.key_in(store, config, mode, *inputs, None) == FINISHED[finished]
+    assert distill.key_in(Store(str(tmp_path / "no")), config, mode, *inputs, None) == distill.key(
+        config, mode, *inputs, None
+    )
 
 
 #: what a new version of a component makes new, by hand
