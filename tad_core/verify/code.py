@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import functools
 import os
 import threading
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 from tad_core.errors import VerifierError
 from tad_core.verify.config import SandboxChoice
-from tad_core.verify.extract import defines, extract_code, parses
+from tad_core.verify.extract import bound, defines, extract_code, parses
 from tad_core.verify.sandbox.launch import Keeper, KeeperError
 from tad_core.verify.sandbox.tiers import require_tier
 from tad_core.verify.verdict import CodeResult, Verdict
@@ -102,7 +103,7 @@ def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
     code = extract_code(text, entry_point)
     if not (prompt and entry_point) or (code and defines(code, entry_point)):
         return code
-    for rest in (code, text):
+    for rest in (text, code):  # the text first: a fence in it may be one of its docstring
         joined = prompt.rstrip("\n") + "\n" + rest.lstrip("\n")
         if rest.strip() and parses(joined) and defines(joined, entry_point):
             return joined
@@ -122,11 +123,14 @@ def helpers_of(prompt: str, entry_point: str | None) -> str:
     return ast.unparse(ast.Module(body=kept, type_ignores=[]))
 
 
+@functools.lru_cache(maxsize=256)
 def copies_in(tests: str, reference: str) -> tuple[str, ...]:
-    """Functions of the reference that the tests bring a copy of, where they import nothing from the program.
+    """The function of the reference that the tests bring a copy of, where it is clear that they mean the program's.
 
-    Such tests (some rows of KodCode) would prove their own copy right. Which functions they are says the reference,
-    never the program, which could else put its own in the place of a helper that judges it.
+    Such tests (some rows of KodCode) would prove their own copy right. Which function it is says the reference,
+    never the program, which could else put its own in the place of a helper that judges it. Hence none where they
+    import from the program, where they use another of its names, or where they bring copies of two: one of them
+    may be what the other is judged by.
     """
     try:
         brought, asked = ast.parse(tests), ast.parse(reference)
@@ -135,10 +139,14 @@ def copies_in(tests: str, reference: str) -> tuple[str, ...]:
     imports = (node for node in ast.walk(brought) if isinstance(node, ast.Import | ast.ImportFrom))
     if any("solution" in (getattr(node, "module", None), *(a.name for a in node.names)) for node in imports):
         return ()
-    both = [
-        {node.name for node in tree.body if isinstance(node, ast.FunctionDef)} for tree in (brought, asked)
+    functions = [
+        {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        for tree in (brought, asked)
     ]
-    return tuple(sorted(name for name in both[0] & both[1] if not name.startswith("test")))
+    own, theirs = ({name for node in tree.body for name in bound(node)} for tree in (brought, asked))
+    used = {node.id for node in ast.walk(brought) if isinstance(node, ast.Name)}
+    both = {name for name in functions[0] & functions[1] if not name.startswith("test")}
+    return tuple(both) if len(both) == 1 and both <= used and not used & (theirs - own) else ()
 
 
 class SharedSandbox:

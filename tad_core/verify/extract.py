@@ -27,10 +27,10 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped brace is a symbol, not a bracket
 _FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([\w+-]*+)[^\n]*+\n", re.MULTILINE)
 _PYTHON_NAMES = frozenset({"python", "python3", "py", "py3"})
+#: Fences within the strings of one program that are passed over.
+_MAX_INNER_FENCES = 64
 #: Longer texts than any answer: what lies further from the end than this is not looked at.
 _MAX_TEXT = 1_000_000
-#: Fences tried as the end of one block.
-_MAX_FENCES = 16
 
 
 def extract_answer(text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER) -> str:
@@ -134,15 +134,17 @@ _RULES: dict[ExtractRule, Callable[[str], str]] = {
 def extract_code(text: str, entry_point: str | None = None) -> str:
     """The program in a model's text; empty if there is none.
 
-    The first fenced Python block that parses and, where ``entry_point`` is given, defines it; else
-    the first fenced block that parses; else the first fenced block; else the whole text if it is
-    Python by itself. A fence that is never closed runs to the end of the text. One inside a docstring closes nothing:
-    a block of Python ends at the first fence that leaves Python before it.
+    The whole text if it is Python by itself (fences in it are those of its docstrings); else the first
+    fenced Python block that parses and, where ``entry_point`` is given, defines it; else the first fenced
+    block that parses; else the first fenced block. A fence that is never closed runs to the end of the text.
+    Lines may end in any of Python's ways.
     """
-    text = text[:_MAX_TEXT].replace("\r\n", "\n")
+    text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n")
+    if defines_something(text):
+        return text.strip("\n")
     blocks = _fenced_blocks(text)
     if not blocks:
-        return text.strip("\n") if defines_something(text) else ""
+        return ""
     python = [body for language, body in blocks if language in _PYTHON_NAMES] or [body for _, body in blocks]
     parsed = [body for body in python if parses(body)]
     if entry_point:
@@ -157,27 +159,48 @@ def _fenced_blocks(text: str) -> list[tuple[str, str]]:
     blocks: list[tuple[str, str]] = []
     position = 0
     while opening := _FENCE.search(text, position):
-        fence = re.escape(opening[1][0]) + "{" + str(len(opening[1])) + ",}"
-        closing = _closing(text, opening, re.compile(rf"^[ \t]*{fence}[ \t]*$", re.MULTILINE))
-        end = closing.start() if closing else len(text)
+        language = opening[2].lower()
+        end, after = _end_of_block(text, opening)
         body = text[opening.end() : end].strip("\n")
         if body.strip():
-            blocks.append((opening[2].lower(), body))
-        if closing is None:
+            blocks.append((language, body))
+        position = after
+        if after >= len(text):
             break
-        position = closing.end()
     return blocks
 
 
-def _closing(text: str, opening: re.Match[str], fence: re.Pattern[str]) -> re.Match[str] | None:
-    """The fence that closes a block: of Python the first before which there is Python, else the first of all."""
-    first = fence.search(text, opening.end())
-    if first is None or (opening[2] and opening[2].lower() not in _PYTHON_NAMES):
-        return first
-    for closing in itertools.islice(fence.finditer(text, opening.end()), _MAX_FENCES):
-        if parses(text[opening.end() : closing.start()].strip("\n")):
-            return closing
-    return first
+def _end_of_block(text: str, opening: re.Match[str]) -> tuple[int, int]:
+    """Where the body of a block ends, and where what follows the block starts.
+
+    The first closing fence, but a later one where only that makes a Python program of the body: a fence
+    in a docstring closes nothing.
+    """
+    fence = re.escape(opening[1][0]) + "{" + str(len(opening[1])) + ",}"
+    closings = re.compile(rf"^[ \t]*+{fence}[ \t]*+$", re.MULTILINE).finditer(text, opening.end())
+    first = next(closings, None)
+    if first is None:
+        return len(text), len(text)
+    if opening[2].lower() in _PYTHON_NAMES or not opening[2]:
+        later = (closing.span() for closing in itertools.islice(closings, _MAX_INNER_FENCES))
+        for end, after in itertools.chain([first.span()], later, [(len(text), len(text))]):
+            body = text[opening.end() : end]
+            if parses(body):
+                return end, after
+            if not _ends_in_text(body):
+                break  # the fence is not within a string: this is where the block ends
+    return first.span()
+
+
+def _ends_in_text(source: str) -> bool:
+    """Whether a source breaks off within a string of several lines."""
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        return "triple-quoted" in error.msg  # the parser's own words, of text and of f-strings
+    except (ValueError, RecursionError, MemoryError):
+        return False
+    return False
 
 
 def parses(source: str) -> bool:
@@ -188,16 +211,17 @@ def parses(source: str) -> bool:
 def defines(source: str, name: str) -> bool:
     """Whether ``source`` binds ``name`` at its top level."""
     tree = _tree(source)
-    return tree is not None and any(name in _bound(node) for node in tree.body)
+    return tree is not None and any(name in bound(node) for node in tree.body)
 
 
 def defines_something(source: str) -> bool:
     """Whether ``source`` is Python that defines a function, a class or a name (prose rarely does)."""
     tree = _tree(source)
-    return tree is not None and any(_bound(node) for node in tree.body)
+    return tree is not None and any(bound(node) for node in tree.body)
 
 
-def _bound(node: ast.stmt) -> set[str]:
+def bound(node: ast.stmt) -> set[str]:
+    """The names that a statement binds by a definition or an assignment."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Assign):

@@ -19,7 +19,7 @@ import pytest
 from tad_core.verify import CodeResult, Limits, Verdict
 from tad_core.verify.code import CodeJob
 from tad_core.verify.sandbox.launch import Keeper, slot_uids
-from tests.tad_core.verify.attacks import Attack, doors, equality, escapes, exits, floods, forging
+from tests.tad_core.verify.attacks import Attack, doors, equality, escapes, exits, floods, forging, swallowing
 from tests.tad_core.verify.conftest import require
 
 CORPUS: list[Attack] = [
@@ -29,6 +29,7 @@ CORPUS: list[Attack] = [
     *floods.ATTACKS,
     *escapes.ATTACKS,
     *doors.ATTACKS,
+    *swallowing.ATTACKS,
 ]
 LIMITS = Limits(cpu_s=1, memory_mb=256)
 SHM_KEY = 0x7AD001

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tad_core.verify import Limits, Verdict, run_tests
+from tad_core.data.problem import Problem
+from tad_core.verify import Limits, Verdict, Verifier, VerifyConfig, run_tests
 from tad_core.verify.code import CodeJob, SharedSandbox, assemble, copies_in, helpers_of
 from tests.tad_core.verify.conftest import require
 
@@ -49,6 +50,39 @@ def verdict(
 def test_every_shape_of_tests_passes_a_right_program_and_fails_a_wrong_one(tests: str) -> None:
     assert verdict(SQUARE, tests) is Verdict.PASSED
     assert verdict("def f(x):\n    return 77777\n", tests) is Verdict.FAILED
+
+
+LOG = "import pytest\nimport unittest\nLOG = []\n"
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "class FTest(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls):\n        cls.n = 3\n    def test_f(self):\n        self.assertEqual(f(self.n), 9)",
+        "class FTest(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls):\n        LOG.append(1)\n    def test_a(self):\n        LOG.append(f(2))\n    def test_b(self):\n        self.assertEqual(LOG, [1, 4])",
+        "class ATest(unittest.TestCase):\n    @classmethod\n    def tearDownClass(cls):\n        LOG.append(f(3))\n    def test_a(self):\n        self.assertEqual(f(2), 4)\n"
+        "class BTest(unittest.TestCase):\n    def test_b(self):\n        self.assertEqual(LOG, [9])",
+        "def setUpModule():\n    LOG.append(3)\nclass FTest(unittest.TestCase):\n    def test_f(self):\n        self.assertEqual(f(LOG[0]), 9)",
+        "def setup_function(function):\n    LOG[:] = [3]\ndef test_f():\n    assert f(LOG[0]) == 9",
+        "def setup_function():\n    LOG.append(3)\ndef teardown_function():\n    LOG.clear()\ndef test_a():\n    assert f(LOG[0]) == 9\ndef test_b():\n    assert LOG == [3] and f(LOG[0]) == 9",
+        "def setup_module(module):\n    module.LOG.append(3)\ndef test_f():\n    assert f(LOG[0]) == 9",
+        "class TestF:\n    @classmethod\n    def setup_class(cls):\n        cls.n = 3\n    def test_f(self):\n        assert f(self.n) == 9",
+        "class TestF:\n    def setup_method(self, method):\n        LOG.append(method.__name__)\n    def teardown_method(self):\n        LOG.append(f(2))\n"
+        "    def test_a(self):\n        assert f(3) == 9\n    def test_b(self):\n        assert LOG == ['test_a', 4, 'test_b']",
+        "class TestF:\n    @pytest.fixture\n    def n(self):\n        return 3\n    def test_f(self, n):\n        assert f(n) == 9",
+        "class TestF:\n    @pytest.fixture(autouse=True)\n    def fill(self):\n        self.n = 3\n    def test_f(self):\n        assert f(self.n) == 9",
+        "class FTest(unittest.TestCase):\n    @pytest.fixture(autouse=True)\n    def fill(self):\n        self.n = 3\n    def test_f(self):\n        self.assertEqual(f(self.n), 9)",
+        "@pytest.fixture\ndef n():\n    yield 3\n    LOG.append(f(2))\ndef test_a(n):\n    assert f(n) == 9\ndef test_b():\n    assert LOG == [4]",
+        "@pytest.fixture(scope='module')\ndef n():\n    LOG.append(f(1))\n    return 3\ndef test_a(n):\n    assert f(n) == 9\ndef test_b(n):\n    assert LOG == [1]",
+        "@pytest.fixture\ndef fill():\n    LOG.append(3)\n@pytest.mark.usefixtures('fill')\ndef test_f():\n    assert f(LOG[0]) == 9",
+        "@pytest.fixture(name='n')\ndef make_n():\n    return 3\ndef test_f(n):\n    assert f(n) == 9",
+        "@pytest.fixture\ndef box():\n    return [3]\n@pytest.fixture\ndef same(box):\n    return box\ndef test_f(box, same):\n    assert box is same and f(box[0]) == 9",
+        "@pytest.mark.parametrize('n', [3])\nclass TestF:\n    def test_f(self, n):\n        assert f(n) == 9",
+    ],
+)  # fmt: skip
+def test_what_is_done_around_tests_is_done_once_and_in_its_order(tests: str) -> None:
+    assert run_tests(SQUARE, LOG + tests).verdict is Verdict.PASSED, run_tests(SQUARE, LOG + tests)
+    assert verdict("def f(x):\n    return 77777\n", LOG + tests) is Verdict.FAILED
 
 
 def test_the_check_of_humaneval() -> None:
@@ -282,6 +316,8 @@ def test_a_program_is_put_together_with_its_prompt_where_it_only_continues_it() 
     assert assemble("```python\n    return x * x\n```", "f", prompt).endswith("return x * x")
     assert assemble(f"```python\n{SQUARE}```", "f", prompt) == SQUARE.strip("\n")
     assert assemble("I do not know.", "f", prompt) == ""
+    inner = '    r"""As in\n    ```\n    f(3)\n    ```\n    """\n    return x * x\n'
+    assert assemble(inner, "f", "def f(x):\n") == "def f(x):\n" + inner
 
 
 COPY = "def f(x):\n    return x * x\ndef is_square(n):\n    return n in (1, 4, 9)\ndef test_f():\n    assert is_square(f(3))\n"
@@ -297,3 +333,34 @@ def test_a_copy_of_what_is_asked_for_stands_for_the_programs() -> None:
     wrong = "def f(x):\n    return 7\ndef is_square(n):\n    return True\n"
     assert sandbox.run(replace(job, solution=wrong)).verdict is Verdict.FAILED
     sandbox.close()
+
+
+BROUGHT = "def f(x):\n    return x * x\ndef test_f():\n    assert f(3) == 9\n"
+
+
+@pytest.mark.parametrize(
+    ("tests", "reference", "copies"),
+    [
+        (BROUGHT, SQUARE, ("f",)),
+        ("class N:\n    pass\n" + BROUGHT, "class N:\n    pass\n" + SQUARE, ("f",)),
+        (BROUGHT, "def g(x):\n    return x\n", ()),
+        ("from solution import f\n" + BROUGHT, SQUARE, ()),
+        ("import solution\n" + BROUGHT, SQUARE, ()),
+        ("def g(x):\n    return x * x\ndef test_f():\n    assert f(3) == g(3)\n", SQUARE + "def g(x):\n    return x * x\n", ()),
+        ("def g(x):\n    return x\n" + BROUGHT, SQUARE + "def g(x):\n    return x\n", ()),
+        ("def f(x):\n    return x\nassert 1\n", SQUARE, ()),
+        (BROUGHT, "    return x * x\n", ()),
+    ],
+)  # fmt: skip
+def test_a_copy_that_the_tests_bring_is_known_from_the_reference_alone(
+    tests: str, reference: str, copies: tuple[str, ...]
+) -> None:
+    assert copies_in(tests, reference) == copies
+
+
+def test_the_program_is_tested_and_not_the_copy_that_the_tests_bring() -> None:
+    problem = Problem("c", "c", "code", "q", SQUARE, tests=BROUGHT)
+    wrong, other = SQUARE.replace("x * x", "x + x"), SQUARE.replace("f(x)", "g(x)")
+    with Verifier(VerifyConfig(workers=1)) as verifier:
+        judgements = verifier.judge([problem] * 3, [SQUARE, wrong, other])
+    assert [j.verdict for j in judgements] == [Verdict.PASSED, Verdict.FAILED, Verdict.FAILED]

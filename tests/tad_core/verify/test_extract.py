@@ -149,11 +149,41 @@ def test_the_program_in_a_text(text: str, code: str) -> None:
     assert extract_code(text, "f") == code
 
 
+INNER = (
+    'def f(x):\n    """Square.\n\n    Example:\n    ```python\n    f(3)\n    ```\n    """\n    return x * x'
+)
+TWO_INNER = INNER + '\n\ndef g(x):\n    return h(f"""\n```\nf({x})\n```\n""")'
+
+
+@pytest.mark.parametrize("code", [INNER, INNER.replace('"""', "'''"), TWO_INNER, INNER.replace("`", "~")])
+@pytest.mark.parametrize(
+    "frame",
+    ["{}", f"Sure:\n{FENCE}python\n{{}}\n{FENCE}\nDone.", f"{FENCE}\n{{}}\n{FENCE}", f"{FENCE}python\n{{}}"],
+)
+def test_a_fence_in_a_string_of_the_program_ends_nothing(code: str, frame: str) -> None:
+    assert extract_code(frame.replace("{}", code), "f") == code
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\r"])
+@pytest.mark.parametrize("code", ["def f(x):\n    return x", INNER])
+def test_lines_may_end_as_on_other_systems(code: str, newline: str) -> None:
+    text = f"Sure:\n{FENCE}python\n{code}\n{FENCE}\nIt squares.\n{FENCE}text\n9\n{FENCE}"
+    assert extract_code(text.replace("\n", newline), "f") == code
+    assert extract_code(code.replace("\n", newline), "f") == code
+
+
+def test_a_block_that_is_no_python_ends_at_its_first_fence() -> None:
+    text = f"{FENCE}python\ndef f(:\n{FENCE}\nno, so:\n{FENCE}python\nf = 5\n{FENCE}"
+    assert extract_code(text, "f") == "f = 5"
+    cut = f'{FENCE}python\nx = """open\n{FENCE}\nno, so:\n{FENCE}python\nf = 5\n{FENCE}'
+    assert extract_code(cut, "f") == "f = 5"
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "\\boxed{" * 30_000, "\\boxed{1" * 30_000, "~" * 200_000, "`" * 200_000,
-        "```python\n" * 20_000, "answer is " * 20_000, "-1/" * 60_000,
+        "```python\n" * 20_000, "```\n" * 40_000, '```\n"""\n' * 20_000, "answer is " * 20_000, "-1/" * 60_000,
     ],
 )  # fmt: skip
 def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str) -> None:

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import builtins
 import copy
-import importlib
+import functools
 import inspect
 import io
-import operator
 import os
 import sys
+import threading
 import types
 from dataclasses import dataclass
 from typing import Any
 
-from . import frames, wire
-
-#: Characters of an exception's text that the tests see.
-_MESSAGE = 10_000
+from . import borrowed, frames, loans, raised, wire
 
 
 class CappedText(io.StringIO):
@@ -46,42 +43,6 @@ class CappedText(io.StringIO):
         return text
 
 
-class ExaminerFunction:
-    """A function of the tests that was passed to the program."""
-
-    def __init__(self, peer: Candidate, number: int) -> None:
-        self._peer, self._number = peer, number
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Ask the tests' side to call it."""
-        return self._peer.call_back(self._number, args, kwargs)
-
-
-class ExaminerObject:
-    """An object of the tests that was passed to the program: what it does happens there."""
-
-    _peer: Candidate
-    _number: int
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(name)
-        return self._peer.call_back(self._number, (), {}, "get", name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._peer.call_back(self._number, (value,), {}, "set", name)
-
-
-def _examiner_object(peer: Candidate, number: int, title: str, specials: list[str]) -> ExaminerObject:
-    def special(name: str) -> Any:
-        return lambda self, *args: peer.call_back(number, args, {}, "special", name)
-
-    made: ExaminerObject = type(title, (ExaminerObject,), {name: special(name) for name in specials})()
-    object.__setattr__(made, "_peer", peer)
-    object.__setattr__(made, "_number", number)
-    return made
-
-
 class Candidate(wire.Codec):
     """The serving side of the program under test."""
 
@@ -90,7 +51,10 @@ class Candidate(wire.Codec):
         self._module = types.ModuleType("solution")
         self._objects: list[Any] = [self._module]
         self._numbers: dict[int, int] = {}
-        self._theirs: dict[int, ExaminerObject] = {}
+        self._turn = threading.RLock()
+        self._running = 0
+        self._loans = loans.Loans(self)
+        self._guests = borrowed.Guests(self)
         self._printed = CappedText(output_limit)
 
     def load(self, source: str) -> None:
@@ -111,28 +75,42 @@ class Candidate(wire.Codec):
             message = frames.receive(self._inbox)
             if until_reply and "op" not in message:
                 return message
-            frames.send(self._outbox, self._answer(message))
+            self._running += 1
+            reply = self._answer(message)
+            with self._turn:  # not while another thread of the program waits for a reply of its own
+                self._running -= 1
+                frames.send(self._outbox, reply)
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        sent = request.get("args", [])
-        args = [self.decode(arg) for arg in sent]
-        kwargs = {name: self.decode(value) for name, value in request.get("kwargs", {}).items()}
+        self._loans.unpack(request)
+        sent = [*request.get("args", []), *request.get("kwargs", {}).values()]
+        values = [self.decode(value) for value in sent]
+        count = len(request.get("args", []))
+        kwargs = dict(zip(request.get("kwargs", {}), values[count:], strict=True))
         try:
-            reply = {"ok": self.encode(self._perform(request, args, kwargs))}
+            reply = self._outcome([self._perform(request, values[:count], kwargs)], values)
         except BaseException as problem:
             reply = {"error": self._error(problem)}
-        values = [*args, *kwargs.values()]
         if wire.has_mutable(values):
-            before = [*sent, *request.get("kwargs", {}).values()]
             try:
                 after = [self.encode(value) for value in values]
             except BaseException:  # it put something unsendable into its argument
-                after = before
-            if after != before:
+                after = sent
+            if after != sent:
                 reply["args"] = after
         printed = self._printed.take()
         if printed:
             reply["out"] = printed
+        return self._loans.pack(reply)
+
+    def _outcome(self, only: list[Any], values: list[Any]) -> dict[str, Any]:
+        """The reply for the one value in ``only``: one of the arguments, a loan, or the value alone."""
+        for place, value in enumerate(values):
+            if value is only[0] and isinstance(value, wire.MUTABLE):
+                return {"ok": None, "same": place}
+        reply = {"ok": self.encode(only[0])}
+        if (loan := self._loans.lend(only)) is not None:
+            reply["loan"] = loan
         return reply
 
     def _perform(self, request: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -143,8 +121,8 @@ class Candidate(wire.Codec):
             return getattr(target, name)
         if op == "set":
             return setattr(target, name, args[0])
-        if op == "put":  # what the tests changed in a container that is an attribute
-            return wire.overwrite(getattr(target, name), args[0])
+        if op == "delete":
+            return delattr(target, name)
         if op == "call":
             return (target if name is None else getattr(target, name))(*args, **kwargs)
         if op == "special":  # an operator: looked up on the type, as Python does
@@ -158,30 +136,44 @@ class Candidate(wire.Codec):
             return _run_to_end(target)
         raise ValueError(f"unknown request {op!r}")
 
-    def call_back(
-        self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any], op: str = "", name: str = ""
-    ) -> Any:
-        """Call a function of the tests, or have an object of theirs do something."""
-        request: dict[str, Any] = {
+    def ask(self, number: int, op: str, name: str | None = None, args: Any = (), kwargs: Any = None) -> Any:
+        """Have the tests' side use one of its own objects; see ``guests.Guests.perform``."""
+        request = {
             "callback": number,
+            "op": op,
+            "name": name,
             "args": [self.encode(arg) for arg in args],
-            "kwargs": {key: self.encode(value) for key, value in kwargs.items()},
+            "kwargs": {key: self.encode(value) for key, value in (kwargs or {}).items()},
         }
-        if op:
-            request |= {"op": op, "name": name}
-        frames.send(self._outbox, request)
-        reply = self.serve(until_reply=True)
+        with self._turn:
+            if not self._running:  # a thread that the program left behind: nobody listens to it now
+                frames.send(self._outbox, {"note": "late"})
+                raise RuntimeError("no call of the tests is running")
+            frames.send(self._outbox, self._loans.pack(request))
+            reply = self.serve(until_reply=True)
+        self._loans.unpack(reply)
         if "error" in reply:
-            kind = getattr(builtins, reply["error"]["type"], RuntimeError)
-            raise kind(*[self.decode(arg) for arg in reply["error"]["args"]])
-        return self.decode(reply["ok"])
+            raise self._guest_error(reply["error"])
+        value = self.decode(reply["ok"])
+        return self._loans.borrow(reply["loan"], value) if "loan" in reply else value
+
+    def _guest_error(self, error: dict[str, Any]) -> BaseException:
+        """An exception of the tests' side here."""
+        if "same" in error:
+            return self.decode(error["same"])  # type: ignore[no-any-return]
+        kind = getattr(builtins, error["type"], RuntimeError)
+        try:
+            problem: BaseException = kind(*[self.decode(arg) for arg in error["args"]])
+        except TypeError:
+            problem = RuntimeError(error["type"])
+        problem.__dict__["tad_guest"] = error["id"]
+        return problem
 
     def encode_opaque(self, value: Any) -> Any:
         """A handle: the object stays here, the tests get its number and the names of its classes."""
-        if isinstance(value, ExaminerFunction):
-            return {"t": "examiner", "v": value._number}
-        if isinstance(value, ExaminerObject):
-            return {"t": "own", "v": object.__getattribute__(value, "_number")}
+        guest = borrowed.number_of(value)
+        if guest is not None:
+            return {"t": "guest", "v": guest}
         if isinstance(value, BaseException):
             return {"t": "raised", "v": self._error(value)}
         number = self._number(value)
@@ -189,9 +181,9 @@ class Candidate(wire.Codec):
         classes = [self._number(base) for base in kind.__mro__ if base is not object]
         info: dict[str, Any] = {"id": number, "name": kind.__name__, "classes": classes}
         if isinstance(value, type):
-            info["bases"] = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"]
-            if issubclass(kind, BaseException):
-                info["tree"] = self._tree(kind)
+            info["class"] = True
+            if issubclass(value, BaseException):
+                info["raised"] = raised.classes_of(value, self._number)
         elif inspect.iscoroutine(value):
             info["coroutine"] = True
         return {"t": "handle", "v": info}
@@ -208,63 +200,21 @@ class Candidate(wire.Codec):
         """Handles that come back, and functions of the tests."""
         if tag == "handle":
             return self._objects[body]
-        if tag == "examiner":
-            return ExaminerFunction(self, body)
-        if tag == "own":
-            number, title, specials = body
-            if number not in self._theirs:
-                self._theirs[number] = _examiner_object(self, number, title, specials)
-            return self._theirs[number]
-        if tag == "standard":
-            module, name = body
-            return operator.attrgetter(name)(importlib.import_module(module))
-        if tag == "iterator":
-            return iter([self.decode(item) for item in body])
+        if tag == "guest":
+            return self._guests.decode(body, [self.decode(arg) for arg in body.get("args", ())])
+        if tag == "library":
+            return borrowed.in_library(*body)
+        if tag == "partial":
+            function, args, kwargs = body
+            kept = {key: self.decode(value) for key, value in kwargs.items()}
+            return functools.partial(self.decode(function), *(self.decode(arg) for arg in args), **kept)
         if tag == "error":
-            return getattr(builtins, body[0])(*self.decode(body[1]))
+            name, args = body
+            return getattr(builtins, name)(*(self.decode(arg) for arg in args))
         return super().decode_opaque(tag, body)
 
-    def _tree(self, kind: type) -> dict[str, Any]:
-        """Of an exception class and those above it that are not built in: number, name, bases."""
-        tree: dict[str, Any] = {}
-        for above in kind.__mro__:
-            if above.__module__ == "builtins":
-                continue
-            bases: list[Any] = []
-            for base in above.__bases__:
-                if base.__module__ == "builtins":
-                    bases += [base.__name__] if issubclass(base, BaseException) else []
-                elif issubclass(base, BaseException):
-                    bases.append(self._number(base))
-            if above.__module__ != "solution":
-                plain = [base.__name__ for base in above.__mro__ if base.__module__ == "builtins"]
-                bases = [[above.__module__, above.__qualname__, *plain], *bases]
-            tree[str(self._number(above))] = [above.__name__, bases]
-        return tree
-
-    def _error(self, problem: BaseException, causes: int = 3) -> dict[str, Any]:
-        kind = type(problem)
-        try:
-            args = [self.encode(arg) for arg in problem.args]
-            text = str(problem)[:_MESSAGE]
-        except BaseException:  # the program's own exceptions may do anything, even here
-            args, text = [], "its message could not be read"
-        bases = [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"]
-        error: dict[str, Any] = {"type": kind.__name__, "bases": bases, "args": args, "text": text}
-        try:
-            if kind.__module__ != "builtins":
-                error |= {
-                    "class": self._number(kind),
-                    "tree": self._tree(kind),
-                    "object": self._number(problem),
-                }
-            elif vars(problem):
-                error["attributes"] = {str(k): self.encode(v) for k, v in vars(problem).items()}
-            if causes and isinstance(problem.__cause__, BaseException):
-                error["cause"] = self._error(problem.__cause__, causes - 1)
-        except BaseException:  # as above
-            return {"type": "Exception", "bases": bases, "args": [], "text": text}
-        return error
+    def _error(self, problem: BaseException) -> dict[str, Any]:
+        return raised.describe(problem, self.encode, self._number)
 
 
 def _is_own(name: Any, value: Any) -> bool:

@@ -234,7 +234,8 @@ def _report(
         if side.status == 71 and not (side is program and result.get("loading")):
             return _verdict("infrastructure_error", f"a protection of {who} could not be put up")
         if side.status in (-signal.SIGKILL, -signal.SIGXCPU) and not side.killed_by_us:
-            if side.cpu_s >= settings.cpu_s / 2:  # the kernel counts in ticks, and sometimes too many
+            # Only a CPU limit sends SIGXCPU; and the kernel counts in ticks, sometimes too many.
+            if side.status == -signal.SIGXCPU or side.cpu_s >= settings.cpu_s / 2:
                 return _verdict("timeout", f"{who} used up its CPU time")
             return _verdict(
                 "infrastructure_error", f"{who}: killed from outside (out of memory on the host?)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import io
 import itertools
 import math
 import re
@@ -13,13 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-
-class SkippedError(Exception):
-    """A test skipped itself."""
-
-
-class UnsupportedError(Exception):
-    """The tests use something of pytest that is not here."""
+from .fixtures import Fixture, SkippedError, UnsupportedError
 
 
 class ExceptionInfo:
@@ -84,20 +77,6 @@ class Approx:
         return bool(abs(actual - expected) <= max(absolute, relative))
 
 
-class Fixture:
-    """A function marked as a fixture."""
-
-    def __init__(self, function: Callable[..., Any], autouse: bool = False, name: str = "") -> None:
-        self.function = function
-        self.autouse = autouse
-        self.__name__ = name or function.__name__
-
-    def make(self, fixtures: dict[str, Fixture]) -> Any:
-        """Its value, with the fixtures that it asks for."""
-        made = self.function(**arguments(self.function, fixtures, {}))
-        return next(made) if isinstance(made, types.GeneratorType) else made
-
-
 class Marks:
     """``pytest.mark``: parametrize counts, everything else decorates nothing."""
 
@@ -106,12 +85,22 @@ class Marks:
             raise UnsupportedError(f"pytest.mark.{name}")
         if name == "parametrize":
             return _parametrize
+        if name == "usefixtures":
+            return _use
 
         def mark(*args: Any, **kwargs: Any) -> Any:
             only = args[0] if len(args) == 1 and not kwargs else None
             return only if isinstance(only, types.FunctionType | type) else (lambda function: function)
 
         return mark
+
+
+def _use(*names: str) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        function.tad_fixtures = (*getattr(function, "tad_fixtures", ()), *names)
+        return function
+
+    return decorate
 
 
 def _parametrize(
@@ -140,30 +129,13 @@ class Param:
         self.values: Any = values[0] if len(values) == 1 else values
 
 
-class Captured(tuple[str, str]):
-    """What ``capsys.readouterr`` returns."""
+def make_module(count: Callable[[], None], failed: Callable[[int], None]) -> types.ModuleType:
+    """A module to stand for pytest.
 
-    out = property(lambda self: self[0])
-    err = property(lambda self: self[1])
-
-
-class CapSys:
-    """The ``capsys`` fixture: what was printed since the last time, by the tests and the program."""
-
-    def __init__(self) -> None:
-        self._buffer = io.StringIO()
-        sys.stdout = self._buffer
-
-    def readouterr(self) -> Captured:
-        """Take what was printed."""
-        text = self._buffer.getvalue()
-        self._buffer.seek(0)
-        self._buffer.truncate()
-        return Captured((text, ""))
-
-
-def make_module(count: Callable[[], None]) -> types.ModuleType:
-    """A module to stand for pytest; ``count`` is called for every ``raises`` that held."""
+    Args:
+        count: called for every ``raises`` that held.
+        failed: called with the line of every ``fail``, whoever catches it.
+    """
     module = types.ModuleType("pytest")
 
     @contextmanager
@@ -187,6 +159,7 @@ def make_module(count: Callable[[], None]) -> types.ModuleType:
         return info
 
     def fail(reason: str = "", pytrace: bool = True) -> None:
+        failed(sys._getframe(1).f_lineno)
         raise AssertionError(reason or "pytest.fail")
 
     def skip(reason: str = "", **kwargs: Any) -> None:
@@ -195,8 +168,8 @@ def make_module(count: Callable[[], None]) -> types.ModuleType:
     def fixture(function: Any = None, **kwargs: Any) -> Any:
         if kwargs.get("params") is not None:
             raise UnsupportedError("pytest.fixture(params=…)")
-        autouse = bool(kwargs.get("autouse"))
-        return Fixture(function) if function is not None else lambda inner: Fixture(inner, autouse)
+        chosen = {key: kwargs[key] for key in ("name", "autouse", "scope") if key in kwargs}
+        return Fixture(function) if function is not None else lambda inner: Fixture(inner, **chosen)
 
     def approx(expected: Any, rel: Any = None, abs: Any = None, nan_ok: bool = False) -> Approx:
         return Approx(expected, rel, abs, nan_ok)
@@ -210,23 +183,3 @@ def make_module(count: Callable[[], None]) -> types.ModuleType:
         setattr(module, item.__name__, item)
     module.__dict__.update(__getattr__=missing, mark=Marks(), param=Param, main=lambda *args, **kwargs: 0)
     return module
-
-
-def arguments(function: Any, fixtures: dict[str, Fixture], given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a test: its parameters, and its fixtures by name."""
-    code = function.__code__
-    names = code.co_varnames[: code.co_argcount]
-    ready: dict[str, Any] = {}
-    defaults = len(function.__defaults__ or ())
-    for i, name in enumerate(names):
-        if name in ("self", "cls") and i == 0:
-            continue
-        if name in given:
-            ready[name] = given[name]
-        elif name == "capsys":
-            ready[name] = CapSys()
-        elif name in fixtures:
-            ready[name] = fixtures[name].make(fixtures)
-        elif i < len(names) - defaults:
-            raise UnsupportedError(f"the fixture {name!r}")
-    return ready

@@ -12,9 +12,8 @@ import collections
 import datetime
 import decimal
 import fractions
+import io
 import math
-import sys
-import types
 from typing import Any, TypeGuard
 
 _SAFE_INT = 1 << 53
@@ -24,6 +23,17 @@ _FIELDS: dict[type, tuple[str, ...]] = {
     datetime.time: ("hour", "minute", "second", "microsecond"),
     datetime.timedelta: ("days", "seconds", "microseconds"),
 }
+_SCALARS = (type(None), bool, int, float, str)
+#: Methods of plain values that are told the expected value and answer about it, or answer what the value is. Where a
+#: plain value is due, an object with its own ``startswith`` could agree with anything.
+QUESTIONS = frozenset({
+    "compare", "compare_signal", "compare_total", "compare_total_mag", "count", "difference", "endswith", "find",
+    "index", "intersection", "isdisjoint", "issubset", "issuperset", "join", "lstrip", "max", "max_mag", "min",
+    "min_mag", "next_toward", "partition", "remainder_near", "removeprefix", "removesuffix", "replace", "rfind",
+    "rindex", "rpartition", "rsplit", "rstrip", "same_quantum", "split", "startswith", "strip", "subtract",
+    "symmetric_difference", "translate", "union",
+    *(name for kind in (str, float, decimal.Decimal, datetime.date) for name in dir(kind) if name.startswith("is")),
+})  # fmt: skip
 _BY_NAME = {kind.__name__: kind for kind in _FIELDS}
 
 
@@ -47,17 +57,21 @@ class Codec:
             return [self.encode(item) for item in value]
         if kind in (tuple, set, frozenset, collections.deque):
             return {"t": kind.__name__, "v": [self.encode(item) for item in value]}
-        if kind in (dict, collections.OrderedDict, collections.Counter):
-            name = {"OrderedDict": "odict", "Counter": "counter"}.get(kind.__name__, "dict")
-            return {"t": name, "v": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
-        if kind is collections.defaultdict:
+        if kind in (dict, collections.OrderedDict, collections.defaultdict, collections.Counter):
             items = [[self.encode(k), self.encode(v)] for k, v in value.items()]
-            return {"t": "ddict", "v": [self.encode_factory(value.default_factory), items]}
+            if kind is collections.defaultdict:
+                return {"t": "defaultdict", "v": [self.encode(value.default_factory), items]}
+            return {
+                "t": {"OrderedDict": "odict", "Counter": "counter"}.get(kind.__name__, "dict"),
+                "v": items,
+            }
         return self._encode_rare(kind, value)
 
     def _encode_rare(self, kind: Any, value: Any) -> Any:
         if kind in (bytes, bytearray):
             return {"t": kind.__name__, "v": value.hex()}
+        if kind in (io.StringIO, io.BytesIO) and not value.closed:
+            return {"t": kind.__name__, "v": [self.encode(value.getvalue()), value.tell()]}
         if kind is complex:
             return {"t": "complex", "v": [self.encode(value.real), self.encode(value.imag)]}
         if kind is range:
@@ -66,22 +80,16 @@ class Codec:
             return {"t": kind.__name__, "v": str(value)}
         if kind in _FIELDS and getattr(value, "tzinfo", None) is None:
             return {"t": kind.__name__, "v": [getattr(value, name) for name in _FIELDS[kind]]}
-        if kind is type and (name := _builtin_name(value)):
+        if kind is type and (name := builtin_name(value)):
             return {"t": "type", "v": name}
         if value is Ellipsis or value is NotImplemented:
             return {"t": "singleton", "v": repr(value)}
         if kind in _VIEWS:
             return [self.encode(item) for item in value]
-        if issubclass(kind, tuple) and _is_named(fields := getattr(kind, "_fields", None)):
+        if issubclass(kind, tuple) and _is_named(fields := getattr(kind, "_fields", None), value):
             items = [self.encode(item) for item in tuple.__iter__(value)]
-            if _fields_are_plain(fields, items):
-                return {"t": "namedtuple", "v": [kind.__name__, list(fields), items]}
+            return {"t": "namedtuple", "v": [kind.__name__, list(fields), items]}
         return self.encode_opaque(value)
-
-    def encode_factory(self, factory: Any) -> Any:
-        """What a defaultdict makes of a missing key: a built-in type, or None where it is anything else."""
-        name = _builtin_name(factory) if type(factory) is type else ""
-        return name if name in _FACTORIES else None
 
     def encode_opaque(self, value: Any) -> Any:
         """What to send for a value that is not plain."""
@@ -102,20 +110,19 @@ class Codec:
             return _COLLECTIONS[tag](self.decode(item) for item in body)
         if tag in ("dict", "odict", "counter"):
             return _MAPPINGS[tag]({self.decode(k): self.decode(v) for k, v in body})
-        if tag == "ddict":
-            factory, items = body
-            made: Any = collections.defaultdict(self.decode_factory(factory))
-            made.update((self.decode(k), self.decode(v)) for k, v in items)
-            return made
+        if tag == "defaultdict":
+            return collections.defaultdict(
+                self.decode(body[0]), {self.decode(k): self.decode(v) for k, v in body[1]}
+            )
         return self._decode_rare(tag, body)
-
-    def decode_factory(self, factory: Any) -> Any:
-        """What makes the values of missing keys here."""
-        return _FACTORIES.get(factory) if isinstance(factory, str) else None
 
     def _decode_rare(self, tag: str, body: Any) -> Any:
         if tag in ("bytes", "bytearray"):
             return (bytes if tag == "bytes" else bytearray).fromhex(body)
+        if tag in ("StringIO", "BytesIO"):
+            file = (io.StringIO if tag == "StringIO" else io.BytesIO)(self.decode(body[0]))
+            file.seek(body[1])
+            return file
         if tag in ("complex", "range"):
             return (complex if tag == "complex" else range)(*(self.decode(item) for item in body))
         if tag in ("Decimal", "Fraction"):
@@ -129,10 +136,11 @@ class Codec:
             return Ellipsis if body == "Ellipsis" else NotImplemented
         if tag == "namedtuple":
             name, fields, items = body
-            if not _TUPLE_METHODS.isdisjoint(fields) or not _fields_are_plain(fields, items):
-                raise UnsendableError("a named tuple whose fields pose as the methods of a plain value")
+            values = tuple(self.decode(item) for item in items)
+            if not _is_named(tuple(fields), values):
+                raise UnsendableError("a named tuple whose fields hide the methods of plain values")
             kind: Any = collections.namedtuple(name, fields)  # type: ignore[misc]
-            return kind(*(self.decode(item) for item in items))
+            return kind(*values)
         return self.decode_opaque(tag, body)
 
     def decode_opaque(self, tag: str, body: Any) -> Any:
@@ -140,11 +148,20 @@ class Codec:
         raise UnsendableError(f"a value tagged {tag!r} cannot be received")
 
 
-def _is_named(fields: Any) -> TypeGuard[tuple[Any, ...]]:
-    return type(fields) is tuple and _TUPLE_METHODS.isdisjoint(fields)
+def _is_named(fields: Any, values: tuple[Any, ...]) -> TypeGuard[tuple[Any, ...]]:
+    """Whether a named tuple is plain: no field stands where a plain value has a method that is asked a question.
+
+    A field that holds a type or an object is an answer to whatever it is asked: ``t.startswith(expected)``
+    would be ``bool(expected)``.
+    """
+    if type(fields) is not tuple or not _TUPLE_METHODS.isdisjoint(fields):
+        return False
+    pairs = zip(fields, tuple.__iter__(values), strict=False)
+    return all(field not in QUESTIONS or type(value) in _SCALARS for field, value in pairs)
 
 
-def _builtin_name(kind: type) -> str:
+def builtin_name(kind: type) -> str:
+    """The name of a class among the built-in ones; empty for all others."""
     return kind.__name__ if getattr(builtins, kind.__name__, None) is kind else ""
 
 
@@ -154,36 +171,6 @@ def _builtin_type(name: str) -> type:
         raise UnsendableError(f"{name!r} is no built-in type")
     return kind
 
-
-def _fields_are_plain(fields: Any, items: list[Any]) -> bool:
-    """Whether no field of a named tuple could be called in place of a method of text, lists, sets or numbers."""
-    return all(name not in PLAIN_METHODS or _is_data(item) for name, item in zip(fields, items, strict=False))
-
-
-def _is_data(item: Any) -> bool:
-    """Whether an encoded value is data that cannot be called."""
-    return not isinstance(item, dict) or item["t"] in _DATA
-
-
-#: tags of values that are no functions, classes or objects of either side
-_DATA = frozenset({
-    "int", "float", "tuple", "set", "frozenset", "deque", "dict", "odict", "counter", "ddict", "bytes", "bytearray",
-    "complex", "range", "Decimal", "Fraction", "singleton", "namedtuple", *_BY_NAME,
-})  # fmt: skip
-PLAIN_METHODS = frozenset(
-    name
-    for kind in (
-        str, bytes, bytearray, list, tuple, dict, set, frozenset, int, float, complex, range, decimal.Decimal,
-        fractions.Fraction, collections.deque, collections.Counter, *_FIELDS,
-    )
-    for name in dir(kind)
-    if not name.startswith("_")
-)  # fmt: skip
-"""Names of the methods of every type that crosses as data."""
-#: by the name that crosses
-_FACTORIES: dict[str, type] = {
-    kind.__name__: kind for kind in (list, dict, set, tuple, int, float, str, bool)
-}
 
 _COLLECTIONS: dict[str, Any] = {
     "tuple": tuple,
@@ -200,19 +187,13 @@ _NOTHING: dict[Any, Any] = {}
 _TUPLE_METHODS = frozenset({"count", "index"})
 _VIEWS = (type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))
 
-#: Operators of an object of the tests that the program may use, where its class defines them.
-SPECIALS = (
-    "__call__", "__len__", "__iter__", "__next__", "__getitem__", "__setitem__", "__delitem__", "__contains__",
-    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__bool__", "__str__", "__repr__",
-    "__add__", "__radd__", "__sub__", "__mul__", "__int__", "__float__", "__index__", "__enter__", "__exit__",
-)  # fmt: skip
-
-_MUTABLE = (list, dict, set, bytearray, collections.deque)
+#: Types whose values can be changed by who holds them.
+MUTABLE = (list, dict, set, bytearray, collections.deque, io.StringIO, io.BytesIO)
 
 
 def has_mutable(values: list[Any]) -> bool:
     """Whether a call could change one of these in a way that its caller sees."""
-    return any(isinstance(value, _MUTABLE) for value in values) or any(
+    return any(isinstance(value, MUTABLE) for value in values) or any(
         isinstance(value, tuple) and has_mutable(list(value)) for value in values
     )
 
@@ -223,7 +204,7 @@ def overwrite(target: Any, source: Any) -> None:
         return
     if isinstance(target, list) or type(target) is tuple:
         for i, (old, new) in enumerate(zip(target, source, strict=False)):
-            if type(old) is type(new) and isinstance(old, (*_MUTABLE, tuple)):
+            if type(old) is type(new) and isinstance(old, (*MUTABLE, tuple)):
                 overwrite(old, new)
                 if isinstance(source, list):
                     source[i] = old
@@ -231,12 +212,18 @@ def overwrite(target: Any, source: Any) -> None:
             target[:] = source
     elif isinstance(target, dict):
         for key, new in source.items():
-            if key in target and type(target[key]) is type(new) and isinstance(new, _MUTABLE):
+            if key in target and type(target[key]) is type(new) and isinstance(new, MUTABLE):
                 overwrite(target[key], new)
                 source[key] = target[key]
         items = list(source.items())
         target.clear()
         target.update(items)
+    elif isinstance(target, io.StringIO | io.BytesIO):
+        place = source.tell()
+        target.seek(0)
+        target.truncate()
+        target.write(source.getvalue())
+        target.seek(place)
     elif isinstance(target, set):
         target.clear()
         target.update(source)
@@ -245,19 +232,3 @@ def overwrite(target: Any, source: Any) -> None:
     elif isinstance(target, collections.deque):
         target.clear()
         target.extend(source)
-
-
-def is_function(value: Any) -> bool:
-    """Whether a value can be handed to the other side by number, to be called.
-
-    That is a function, or an object of the standard library that is made to be called, such as ``str.upper``,
-    ``functools.partial`` or ``operator.itemgetter``.
-    """
-    if isinstance(
-        value, types.FunctionType | types.MethodType | types.BuiltinFunctionType | types.BuiltinMethodType
-    ):
-        return True
-    kind = type(value)
-    return (
-        callable(value) and kind is not type and kind.__module__.partition(".")[0] in sys.stdlib_module_names
-    )

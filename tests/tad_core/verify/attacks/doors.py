@@ -30,7 +30,7 @@ def _liar(method: str, value: str, test: str) -> Attack:
     return attack(
         f"an object with its own {method}",
         program,
-        "failed",
+        "no_tests",
         tests=f"from solution import f\ndef test_f():\n    assert {test}\n",
     )
 
@@ -81,7 +81,7 @@ ATTACKS = [
     attack("a function that is its own class, with its own index", "class f(list):\n    def __init__(self, x): pass\n    def index(self, *a): return 0",
            "failed", tests="from solution import f\ndef test_f():\n    assert f(2)[f(2).index(4)] == 4\n"),
     attack("a named tuple whose field hides count", "import collections\nP = collections.namedtuple('P', 'count')\ndef f(x): return P(lambda *a: 3)",
-           "failed", tests="from solution import f\ndef test_f():\n    assert f(2).count(4) == 3\n"),
+           "no_tests", tests="from solution import f\ndef test_f():\n    assert f(2).count(4) == 3\n"),
     attack("StopIteration from an index ends map", "class R:\n    def __getitem__(self, k): raise StopIteration\ndef f(x): return R()", "failed",
            tests="from solution import f\ndef test_f():\n    assert all(map(lambda r: r[0] == 4, [f(2), f(3)]))\n"),
     attack("StopIteration from a length ends map", "class R:\n    def __len__(self): raise StopIteration\ndef f(x): return R()", "failed",

@@ -37,6 +37,20 @@ ATTACKS = [
     reach("a new device", "import stat\nos.mknod('disk', stat.S_IFBLK | 0o600, os.makedev(254, 0))\nreturn True"),
     reach("a disk", "return open('/dev/vda', 'rb').read(1) or open('/dev/sda', 'rb').read(1)"),
     reach("memory of the kernel", "return open('/dev/mem', 'rb').read(1)"),
+    # its own limits: each sets what is set already, and may not even that
+    *(
+        reach(f"its own limit of CPU time, {how}",
+              f"""
+import resource, struct
+number = {{'x86_64': 302, 'aarch64': 261}}[os.uname().machine]
+limit = struct.pack('QQ', *resource.getrlimit(resource.RLIMIT_CPU))
+words = [ctypes.c_long(word) for word in ({pid}, {what})]
+return libc.syscall(ctypes.c_long(number), *words, limit, None) == 0""")
+        for how, pid, what in (
+            ("plainly", "0", "0"), ("by a number of 64 bits", "0", "1 << 32"), ("by a negative number", "0", "-1 << 32"),
+            ("by its process id", "os.getpid()", "0"), ("by a process id of 64 bits", "1 << 32", "0"),
+        )
+    ),
     # secrets and processes
     reach("environment variables", "return 'TAD_PRIZE' in os.environ or len(os.environ) > 0"),
     reach("the environment behind Python", "libc.getenv.restype = ctypes.c_char_p\nreturn libc.getenv(b'TAD_PRIZE')"),
