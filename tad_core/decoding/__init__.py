@@ -1,5 +1,62 @@
-"""Decoding: token by token and entropy-threshold multi-block; forwards are counted once per sample served."""
+"""Decoding: one loop for rollouts and evaluation; forwards are counted once per sample served."""
 
-from tad_core.decoding.base import Decoded, DecodeSpec, decode, new_fitting, plan_batches
+from __future__ import annotations
 
-__all__ = ["DecodeSpec", "Decoded", "decode", "new_fitting", "plan_batches"]
+from collections.abc import Callable, Sequence
+
+from tad_core.config.marks import with_cost
+from tad_core.decoding.engine import decode_requests
+from tad_core.decoding.spec import Decoded, DecodeSpec, Request
+from tad_core.fitting import Fitting, tell
+from tad_core.models.base import DiffusionLM
+from tad_core.progress import OnProgress, Progress, silent
+
+__all__ = [
+    "DecodeSpec",
+    "Decoded",
+    "Request",
+    "decode",
+    "decode_requests",
+    "new_fitting",
+    "plan_batches",
+]
+
+
+def decode(
+    model: DiffusionLM,
+    prompts: Sequence[Sequence[int]],
+    spec: DecodeSpec,
+    batch_size: int = 32,
+    on_progress: OnProgress = silent,
+    fitting: Fitting | None = None,
+) -> list[Decoded]:
+    """Decode every prompt greedily; results in the order of ``prompts``. See ``decode_requests``.
+
+    Args:
+        model: in evaluation mode, on its device.
+        prompts: token ids, at least one each.
+        spec: how to decode.
+        batch_size: most samples in one forward on an accelerator; changes the speed only.
+        on_progress: told the samples finished so far.
+        fitting: what is known of the model's memory from before.
+    """
+    return decode_requests(
+        model, [Request(prompt) for prompt in prompts], spec, batch_size, fitting or new_fitting(),
+        on_done=lambda done: on_progress(Progress("decode", done, len(prompts))),
+    )  # fmt: skip
+
+
+def new_fitting(say: Callable[[str], None] = tell) -> Fitting:
+    """For all that is decoded with a model."""
+    return Fitting("evaluate.batch_size", f"or shorten {with_cost('rollout.response_length')}", say)
+
+
+def plan_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Indices of the samples that are given out together: longest prompts first.
+
+    Args:
+        lengths: tokens of each prompt.
+        batch_size: most samples in a batch.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]

@@ -17,7 +17,8 @@ def log_odds(logits_V: Tensor, token: Tensor) -> Tensor:
     Orders like the token's probability, but does not saturate: two that both round to 1 still compare.
     """
     chosen = logits_V.gather(-1, token[..., None])[..., 0]
-    return chosen - logits_V.scatter(-1, token[..., None], -torch.inf).logsumexp(-1)
+    is_chosen_V = torch.arange(logits_V.shape[-1], device=token.device) == token[..., None]
+    return chosen - logits_V.masked_fill(is_chosen_V, -torch.inf).logsumexp(-1)
 
 
 def probability(odds: float) -> float:

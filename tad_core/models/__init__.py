@@ -7,7 +7,6 @@
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from tad_core.models.base import ROLES, DiffusionLM, right_pad
-from tad_core.models.cache import BlockCache
 from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 
@@ -18,7 +17,6 @@ AutoModelForCausalLM.register(LLaDAConfig, LLaDAModelLM, exist_ok=True)  # Dream
 
 __all__ = [
     "ROLES",
-    "BlockCache",
     "DiffusionLM",
     "DreamConfig",
     "DreamModel",

@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from tad_core.models.cache import BlockCache
+from tad_core.errors import ModelError
+from tad_core.models.packed import PackedCache, Packing
 
 #: Roles of the seven projections of a layer; LoRA and docs speak of these.
 ROLES = ("q", "k", "v", "o", "gate", "up", "down")
@@ -33,30 +34,55 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
     #: module-name pattern of each role, as a regular expression matched against the full name
     role_patterns: ClassVar[dict[str, str]] = {}
 
-    def hidden(
-        self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None = None, cache: BlockCache | None = None
-    ) -> Tensor:
+    @property
+    def packed_shift(self) -> int:
+        """Row i - this of ``packed`` predicts token i; row 0 predicts token 0 too."""
+        return 0
+
+    def hidden(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None = None) -> Tensor:
         """Final, normalised hidden states ``[B, L, D]``; row i holds what predicts token i.
 
         Args:
             input_ids_BL: token ids.
             attention_mask_BL: 1 for tokens, 0 for padding; None when nothing is padded.
-            cache: is filled anew, for ``hidden_at``.
         """
         raise NotImplementedError
 
-    def hidden_at(self, input_ids_BS: Tensor, at_BS: Tensor, cache: BlockCache) -> Tensor:
-        """Hidden states ``[B, S, D]`` that predict the tokens at some positions, computed against the cache.
+    def packed(
+        self, ids_T: Tensor, packing: Packing, cache: PackedCache | None = None, compiled: bool = False
+    ) -> Tensor:
+        """Hidden rows ``[N, D]`` of some tokens of several sequences laid end to end; see ``packed_shift``.
 
-        Only these positions are computed, with their present tokens; every other one counts as it was when it was
-        computed last. Right after a full forward over the same tokens this equals that forward's rows.
+        Here for a model that has ``hidden`` alone: one sequence after the other.
 
         Args:
-            input_ids_BS: the tokens there now.
-            at_BS: the positions, distinct within a row.
-            cache: filled by ``hidden``; these positions are renewed in it.
+            ids_T: the tokens.
+            packing: where each belongs, and which rows are asked for.
+            cache: keys and values of the tokens that are not computed; written for those that are. Right after a
+                forward over all of a sequence, one over some of its tokens, unchanged, gives the same rows.
+            compiled: whether fused kernels may be made.
         """
-        raise NotImplementedError
+        assert cache is None, f"{type(self).__name__} has no cache"
+        rows = [
+            self.hidden(ids_L[None])[0]
+            for ids_L in torch.split(ids_T, list(packing.tokens.counts))
+            if len(ids_L)
+        ]
+        return torch.cat(rows)[packing.wanted_N]
+
+    def held_by_graphs(self) -> object:
+        """What must live as long as a CUDA graph of ``packed``, beside the parameters."""
+        return None
+
+    def new_cache(self, sequences: int, capacity: int) -> PackedCache:
+        """Room for the keys and values of so many sequences of at most ``capacity`` tokens.
+
+        Raises:
+            ModelError: the family has no cache.
+        """
+        raise ModelError(
+            f"{type(self).__name__} cannot decode with a cache; set rollout.cache and evaluate.decode.cache to none"
+        )
 
     def head(self, hidden_ND: Tensor) -> Tensor:
         """Logits ``[..., V]`` of any selection of hidden rows ``[..., D]``."""

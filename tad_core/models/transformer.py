@@ -1,4 +1,4 @@
-"""What the families share: RMSNorm, rotary positions, bidirectional attention, the loop over the layers, the cache.
+"""What the families share: RMSNorm, rotary positions, bidirectional attention, the loop over the layers.
 
 A family names its modules as its checkpoint does and says which of them plays which part; nothing is computed there.
 
@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tad_core.models import packed
 from tad_core.models.base import DiffusionLM
-from tad_core.models.cache import BlockCache, LayerCache
+from tad_core.models.packed import PackedCache, Packing
 
 #: Positions whose rotation is computed at once.
 ROPE_PIECE = 256
@@ -105,8 +106,6 @@ class Layer(nn.Module):
         cos: Tensor,
         sin: Tensor,
         visible_B11L: Tensor | None,
-        cache: LayerCache | None = None,
-        at_BS: Tensor | None = None,
     ) -> Tensor:
         """One layer over S positions.
 
@@ -115,15 +114,11 @@ class Layer(nn.Module):
             cos: rotation of these positions; its dtype is that of the rotation.
             sin: likewise.
             visible_B11L: keys that may be attended; None for all.
-            cache: keys and values of this layer, filled (``at_BS`` None) or used and renewed at ``at_BS``.
-            at_BS: which of the cached positions these are.
         """
         parts = self.parts()
         normed = parts.attention_norm(x_BSD)
         q, k, v = (self._split(part(normed)) for part in (parts.q, parts.k, parts.v))
         q, k = apply_rope(q, cos, sin), apply_rope(k, cos, sin)
-        if cache is not None:
-            k, v = cache.fill(k, v) if at_BS is None else cache.renew(k, v, at_BS)
         x_BSD = x_BSD + parts.o(attend(q, k, v, visible_B11L))
         normed = parts.mlp_norm(x_BSD)
         return x_BSD + cast(Tensor, parts.down(F.silu(parts.gate(normed)) * parts.up(normed)))
@@ -167,58 +162,58 @@ class TransformerLM(DiffusionLM):
 
     # --- what is computed ---------------------------------------------------------------------------
 
-    def hidden(
-        self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None = None, cache: BlockCache | None = None
-    ) -> Tensor:
+    def hidden(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None = None) -> Tensor:
         """See ``DiffusionLM.hidden``."""
         visible_B11L = None if attention_mask_BL is None else attention_mask_BL[:, None, None, :].bool()
-        if cache is not None:
-            cache.start(len(list(self.layers())), visible_B11L)
         cos, sin = self._rope_for(input_ids_BL.shape[1], input_ids_BL.device)
-        raw_BLD = self._run(input_ids_BL, cos, sin, visible_B11L, cache, None)
-        if cache is not None:
-            cache.rows_BLD = raw_BLD
+        raw_BLD = self._run(input_ids_BL, cos, sin, visible_B11L)
         return torch.cat((raw_BLD[:, :1], raw_BLD[:, : -self.shift]), 1) if self.shift else raw_BLD
 
-    def hidden_at(self, input_ids_BS: Tensor, at_BS: Tensor, cache: BlockCache) -> Tensor:
-        """See ``DiffusionLM.hidden_at``."""
-        cos_LE, sin_LE = self._rope_for(cache.length, input_ids_BS.device)
-        cos, sin = cos_LE[at_BS][:, None], sin_LE[at_BS][:, None]
-        raw_BSD = self._run(input_ids_BS, cos, sin, cache.visible_B11L, cache, at_BS)
-        index_BSD = at_BS[..., None].expand_as(raw_BSD)
-        cache.rows_BLD = cache.rows_BLD.scatter(
-            1, index_BSD, raw_BSD
-        )  # the old ones may be in a caller's hands
-        if not self.shift:
-            return raw_BSD
-        return cache.rows_BLD.gather(1, (at_BS - self.shift).clamp(min=0)[..., None].expand_as(raw_BSD))
+    @property
+    def packed_shift(self) -> int:
+        """See ``DiffusionLM``."""
+        return self.shift
+
+    def packed(
+        self, ids_T: Tensor, packing: Packing, cache: PackedCache | None = None, compiled: bool = False
+    ) -> Tensor:
+        """See ``DiffusionLM.packed``."""
+        return packed.run(self, ids_T, packing, cache, compiled)
+
+    def held_by_graphs(self) -> object:
+        """See ``DiffusionLM.held_by_graphs``."""
+        return self._rope
+
+    def new_cache(self, sequences: int, capacity: int) -> PackedCache:
+        """See ``DiffusionLM.new_cache``."""
+        return PackedCache(self, sequences, capacity)
+
+    def key_shape(self) -> tuple[int, int]:
+        """Key/value heads of a layer and their size."""
+        first = cast(Layer, next(iter(self.layers())))
+        return cast(int, first.parts().k.out_features) // first.head_size, first.head_size
+
+    def rotations(self, at_T: Tensor, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosine and sine ``[T, E]`` at some positions, all below ``length``, for activations of ``dtype``."""
+        cos_TE, sin_TE = (table_LE[at_T] for table_LE in self._rope_for(length, at_T.device))
+        return (cos_TE, sin_TE) if self.rope_float32 else (cos_TE.to(dtype), sin_TE.to(dtype))
 
     def head(self, hidden_ND: Tensor) -> Tensor:
         """See ``DiffusionLM.head``."""
         return cast(Tensor, self.output_head()(hidden_ND))
 
-    def _run(
-        self,
-        input_ids_BS: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        visible_B11L: Tensor | None,
-        cache: BlockCache | None,
-        at_BS: Tensor | None,
-    ) -> Tensor:
+    def _run(self, input_ids_BS: Tensor, cos: Tensor, sin: Tensor, visible_B11L: Tensor | None) -> Tensor:
         """Normalised rows ``[B, S, D]``, not shifted."""
         x_BSD = self.token_embedding()(input_ids_BS)
         if not self.rope_float32:
             cos, sin = cos.to(x_BSD.dtype), sin.to(x_BSD.dtype)
-        for i, layer in enumerate(self.layers()):
+        for layer in self.layers():
             if self.gradient_checkpointing and self.training:
                 x_BSD = torch.utils.checkpoint.checkpoint(
                     layer, x_BSD, cos, sin, visible_B11L, use_reentrant=False
                 )
             else:
-                x_BSD = layer(
-                    x_BSD, cos, sin, visible_B11L, None if cache is None else cache.layers[i], at_BS
-                )
+                x_BSD = layer(x_BSD, cos, sin, visible_B11L)
         return cast(Tensor, self.final_norm()(x_BSD))
 
     def _rope_for(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:

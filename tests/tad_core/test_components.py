@@ -9,7 +9,7 @@ import pytest
 
 from tad_core.artifacts import components
 from tad_core.artifacts.components import USED, VERSIONS, Component, component_fields
-from tad_core.rollout.noise import gumbel, step_key
+from tad_core.decoding.noise import gumbel, hashed, step_key
 from tests.tad_core.golden.outputs import OUTPUTS, STORED, current, renewed
 
 HOW = "python -m tests.tad_core.golden.outputs"
@@ -33,13 +33,13 @@ def test_an_output_changes_with_its_version_alone(name: Component) -> None:
 SLIPS: list[tuple[Component, str, Any]] = [
     ("prompts", "tad_core.data.prompts.MATH_TAIL", "Put your final answer within \\boxed{}."),
     ("prompts", "tad_core.data.prompts.PRIVILEGED_CODE_TAIL", "Now write it yourself:"),
-    ("rollout", "tad_core.rollout.engine.step_key", lambda seed, *rest: step_key(0, *rest)),
-    ("rollout", "tad_core.rollout.engine.step_key", lambda *rest: step_key(*rest[:2], 0, rest[3])),
-    ("rollout", "tad_core.rollout.engine.step_key", lambda *rest: step_key(*rest[:3], 1)),
-    ("rollout", "tad_core.rollout.engine.gumbel", lambda keys, first, *rest: gumbel(keys, [0] * len(first), *rest)),
-    ("rollout", "tad_core.rollout.engine.gumbel", lambda *rest: 0.5 * gumbel(*rest)),
-    ("decoder", "tad_core.decoding.entropy.reveals_needed", lambda progress, length: length),
-    ("decoder", "tad_core.decoding.entropy.entropy", lambda logits_NV: -logits_NV.amax(-1)),
+    ("rollout", "tad_core.decoding.slots.step_key", lambda seed, *rest: step_key(0, *rest)),
+    ("rollout", "tad_core.decoding.slots.step_key", lambda *rest: step_key(*rest[:2], 0, rest[3])),
+    ("rollout", "tad_core.decoding.slots.step_key", lambda *rest: step_key(*rest[:3], 1)),
+    ("rollout", "tad_core.decoding.sampling.hashed", lambda low, high, at, vocab: hashed(low, high, 0 * at, vocab)),
+    ("rollout", "tad_core.decoding.sampling.gumbel", lambda *rest: 0.5 * gumbel(*rest)),
+    ("decoder", "tad_core.decoding.policies.entropy.reveals_needed", lambda progress, length: length),
+    ("decoder", "tad_core.decoding.policies.entropy.entropy", lambda logits_NV: -logits_NV.amax(-1)),
 ]  # fmt: skip
 
 

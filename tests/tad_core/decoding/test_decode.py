@@ -14,7 +14,7 @@ from tad_core.data.prompts import student_prompt
 from tad_core.data.sources import load_source
 from tad_core.decoding import DecodeSpec, decode, plan_batches
 from tad_core.decoding.confidence import log_odds
-from tad_core.decoding.entropy import EntropyMultiBlock, entropy, reveals_needed
+from tad_core.decoding.policies.entropy import EntropyMultiBlock, entropy, reveals_needed
 from tad_core.errors import ConfigError, DataError, OutOfMemoryError
 from tad_core.fitting import Fitting
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
@@ -51,8 +51,8 @@ def assert_equal(decoded, trace):
 
 @pytest.fixture
 def together(monkeypatch):
-    """Samples share a batch as on an accelerator: rows padded on the right, windows at different offsets."""
-    monkeypatch.setattr("tad_core.decoding.base.at_once", lambda device_type, wanted: wanted)
+    """Samples share a forward as on an accelerator, with windows at different offsets."""
+    monkeypatch.setattr("tad_core.decoding.engine.at_once", lambda device_type, wanted: wanted)
 
 
 @pytest.mark.usefixtures("together")
@@ -123,21 +123,20 @@ def test_what_decides_is_bit_for_bit_that_of_the_prompt_alone(inner, method, mon
     model = random_llada(vocab_size=101, mlp_hidden_size=inner)
     spec, prompts = DecodeSpec(16, 8, method, 0.5), [[2 + i % 9, 3, 4 + i] for i in range(6)]
     seen: list[tuple[list[int], torch.Tensor]] = []
-    real = LLaDAModelLM.hidden
+    real = LLaDAModelLM.packed
 
-    def hidden(self, ids_BL, *rest):
-        found_BLD = real(self, ids_BL, *rest)
-        seen.extend(zip(ids_BL.tolist(), found_BLD, strict=True))
-        return found_BLD
+    def packed(self, ids_T, *rest):
+        seen.append((ids_T.tolist(), found_ND := real(self, ids_T, *rest)))
+        return found_ND
 
-    monkeypatch.setattr(LLaDAModelLM, "hidden", hidden)
+    monkeypatch.setattr(LLaDAModelLM, "packed", packed)
     for prompt in prompts:
         decode(model, [prompt], spec)
-    alone = {tuple(ids): hidden_LD for ids, hidden_LD in seen}
+    alone = {tuple(ids): hidden_ND for ids, hidden_ND in seen}
     seen.clear()
     decode(model, prompts, spec, batch_size=6)
     assert len(seen) == len(alone)
-    assert all(torch.equal(alone[tuple(ids)], hidden_LD) for ids, hidden_LD in seen)
+    assert all(torch.equal(alone[tuple(ids)], hidden_ND) for ids, hidden_ND in seen)
 
 
 @pytest.mark.determinism
@@ -147,8 +146,8 @@ def test_a_score_is_that_of_the_prompt_alone_where_threads_share_a_sum(monkeypat
     prompts = [[2 + i, 3, 4 + i] for i in range(6)]
     scores, real = [], EntropyMultiBlock.score
 
-    def score(self, logits_NV):
-        scores.extend((found := real(self, logits_NV)).tolist())
+    def score(self, logits_NV, token_N):
+        scores.extend((found := real(self, logits_NV, token_N)).tolist())
         return found
 
     monkeypatch.setattr(EntropyMultiBlock, "score", score)
@@ -165,7 +164,7 @@ def test_a_score_is_that_of_the_prompt_alone_where_threads_share_a_sum(monkeypat
 
 
 @pytest.mark.parametrize("family", ["formula", "llada"])
-def test_mixed_lengths_in_one_padded_batch_give_the_same(family, llada, request):
+def test_mixed_lengths_in_one_forward_give_the_same(family, llada, request):
     model = FormulaModel(7, vocab_size=23, eos_bonus=1.0) if family == "formula" else llada
     prompts = prompts_of(7, vocab=23)
     alone = [decode(model, prompts, spec) for spec in SPECS[2::2]]
@@ -412,7 +411,7 @@ def test_a_prompt_too_long_for_the_model_is_refused(llada):
 
 
 class Small(FormulaModel):
-    """Runs out of memory above ``most`` rows of forwards from number ``after`` on."""
+    """Runs out of memory with more than ``most`` sequences in a forward, from number ``after`` on."""
 
     most, after = 3, 0
 
@@ -420,11 +419,11 @@ class Small(FormulaModel):
         super().__init__(*args, **kwargs)
         self.batches = []
 
-    def hidden(self, input_ids_BL, *rest):
-        self.batches.append(len(input_ids_BL))
-        if len(input_ids_BL) > self.most and len(self.batches) > self.after:
+    def packed(self, ids_T, packing, *rest):
+        self.batches.append(len(packing.tokens.counts))
+        if self.batches[-1] > self.most and len(self.batches) > self.after:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return super().hidden(input_ids_BL, *rest)
+        return super().packed(ids_T, packing, *rest)
 
 
 @pytest.mark.usefixtures("together")
@@ -442,6 +441,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_changes_nothing(spec, after):
     failures = sum(rows > model.most for rows in model.batches[after:])
     assert 1 <= len(said) == failures <= 2
     assert max(model.batches[-4:]) <= model.most
+    model.batches.clear()
+    assert decode(model, prompts[:4], spec, 8, fitting=most) == expected[:4]
+    assert max(model.batches) <= model.most, "what did not fit is not tried again"
 
 
 def test_one_prompt_that_does_not_fit_is_an_error():

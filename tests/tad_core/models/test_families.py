@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
-from tad_core.models import ROLES, BlockCache, DreamConfig, DreamModel, LLaDAConfig, LLaDAModelLM, right_pad
+from tad_core.models import ROLES, DreamConfig, DreamModel, LLaDAConfig, LLaDAModelLM
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import build, load_model, load_tokenizer
 from tad_core.models.lora import add_lora
@@ -130,85 +130,6 @@ def test_a_plain_list_of_leaf_names_would_adapt_lladas_head(tiny_checkpoint: Pat
     model = load_model(ModelConfig(path=str(tiny_checkpoint)), "cpu")
     naive = get_peft_model(model, PeftLoraConfig(r=2, target_modules=["ff_out"]))
     assert any("transformer.ff_out.lora_A" in name for name, _ in naive.named_parameters())
-
-
-# --- cache --------------------------------------------------------------------------------------------
-
-
-def padded_ids(model: DiffusionLM) -> tuple[torch.Tensor, torch.Tensor]:
-    draw = torch.Generator().manual_seed(4)
-    rows = [torch.randint(7, 600, (n,), generator=draw).tolist() for n in (24, 17, 9)]
-    for row in rows:
-        row[4:7] = [model.mask_token_id] * 3
-    return right_pad(rows, model.eos_token_id)
-
-
-@pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize("at", [[0, 1, 2, 3], [4, 5, 6, 7], [8], [2, 7, 5]], ids=str)
-def test_a_block_step_after_a_full_forward_gives_the_same_logits(
-    model: DiffusionLM, padded: bool, at: list[int]
-) -> None:
-    model = model.double()
-    ids, mask = padded_ids(model)
-    mask = mask if padded else None
-    at_BS, cache = torch.tensor([at] * 3), BlockCache()
-    with torch.no_grad():
-        full = model.hidden(ids, mask, cache)
-        assert torch.equal(full, model.hidden(ids, mask))  # a cache changes nothing
-        assert cache.length == ids.shape[1]
-        for _ in range(2):  # a step leaves the cache as it was
-            step = model.hidden_at(ids.gather(1, at_BS), at_BS, cache)
-            expected = full.gather(1, at_BS[..., None].expand_as(step))
-            torch.testing.assert_close(model.head(step), model.head(expected), atol=1e-10, rtol=0)
-
-
-def test_a_block_step_over_every_position_is_a_full_forward(model: DiffusionLM) -> None:
-    model = model.double()
-    ids, mask = padded_ids(model)
-    other = torch.where(ids == model.mask_token_id, 11, ids)
-    everywhere, cache = torch.arange(ids.shape[1]).expand_as(ids), BlockCache()
-    with torch.no_grad():
-        before = model.hidden(ids, mask, cache)
-        step = model.hidden_at(other, everywhere, cache)
-        real = mask.bool()
-        torch.testing.assert_close(step[real], model.hidden(other, mask)[real], atol=1e-10, rtol=0)
-        assert not torch.allclose(step[real], before[real], atol=1e-3)
-
-
-def test_a_step_sees_its_own_new_tokens_and_the_old_rest(model: DiffusionLM) -> None:
-    """One layer makes it exact: keys of the rest depend on their own tokens alone."""
-    model = model.double()
-    layers = model.model["transformer"]["blocks"] if model.family == "llada" else model.model["layers"]
-    del layers[1]
-    ids, _ = padded_ids(model)
-    ids = ids[:1]
-    new = ids.clone()
-    new[0, 4:7] = torch.tensor([20, 21, 22])
-    at, cache = torch.tensor([[4, 5, 6]]), BlockCache()
-    with torch.no_grad():
-        model.hidden(ids, None, cache)
-        step = model.hidden_at(new[:, 4:7], at, cache)
-        exact = model.hidden(new)[:, 4:7]
-        # Dream's row 3 predicts token 4 and was computed while the block was masked.
-        first = model.shift
-        torch.testing.assert_close(step[:, first:], exact[:, first:], atol=1e-10, rtol=0)
-        if model.shift:
-            torch.testing.assert_close(step[:, 0], model.hidden(ids)[:, 4], atol=1e-10, rtol=0)
-        # the renewed keys are seen by the next step, elsewhere
-        later = model.hidden_at(new[:, 8:10], torch.tensor([[8, 9]]), cache)
-        torch.testing.assert_close(later[:, 1], model.hidden(new)[:, 9], atol=1e-10, rtol=0)
-
-
-def test_samples_leave_the_cache(model: DiffusionLM) -> None:
-    ids, mask = padded_ids(model)
-    cache, at = BlockCache(), torch.tensor([[1, 2]])
-    with torch.no_grad():
-        full = model.hidden(ids, mask, cache)
-        kept = full.clone()
-        cache.keep(torch.tensor([2]))
-        step = model.hidden_at(ids[2:, 1:3], at, cache)
-    torch.testing.assert_close(step, full[2:, 1:3], atol=1e-5, rtol=0)
-    assert torch.equal(full, kept)  # what the forward returned is not written over
 
 
 # --- reading what the hub has -------------------------------------------------------------------------

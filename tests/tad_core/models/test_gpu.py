@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tad_core.config import ModelConfig
-from tad_core.models import BlockCache, right_pad
+from tad_core.models import right_pad
 from tad_core.models.loading import load_model
 from tad_core.models.transformer import attend
 
@@ -35,18 +35,15 @@ def test_it_is_read_straight_to_the_gpu_and_says_what_the_cpu_says(folder: Path,
     torch.testing.assert_close(ours[real], theirs[real], atol=tolerance, rtol=0)
 
 
-def test_padding_and_the_cache_hold_on_the_gpu(folder: Path) -> None:
+def test_padding_holds_on_the_gpu(folder: Path) -> None:
     model = load_model(ModelConfig(path=str(folder), device="cuda:0"))
     rows = [list(range(7, 31)), list(range(40, 49))]
     ids, mask = right_pad(rows, model.eos_token_id, "cuda:0")
-    at, cache = torch.tensor([[2, 3, 4, 5]] * 2, device="cuda:0"), BlockCache()
     with torch.no_grad():
-        full = model.hidden(ids, mask, cache)
+        full = model.hidden(ids, mask)
         for i, row in enumerate(rows):
             alone = model.hidden(torch.tensor([row], device="cuda:0"))[0]
             torch.testing.assert_close(full[i, : len(row)], alone, atol=1e-5, rtol=1e-5)
-        step = model.hidden_at(ids.gather(1, at), at, cache)
-    torch.testing.assert_close(step, full.gather(1, at[..., None].expand_as(step)), atol=1e-5, rtol=1e-5)
 
 
 def test_shared_heads_take_a_fused_kernel_at_dreams_shape() -> None:

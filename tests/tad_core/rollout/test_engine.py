@@ -1,36 +1,29 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from tad_core.config import ModelConfig
+from tad_core.decoding import sampling
 from tad_core.decoding.confidence import leftmost_argmax, log_odds
 from tad_core.errors import OutOfMemoryError
-from tad_core.fitting import Fitting
 from tad_core.models.loading import load_model
-from tad_core.rollout import engine
 from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
-from tad_core.rollout.noise import gumbel, step_key
+from tests.tad_core.decoding.naive_decoder import FormulaModel
 
 MASK, EOS, VOCAB = 1, 0, 6
 
 
-class Scripted(nn.Module):
+class Scripted(FormulaModel):
     """Logits that depend on the position alone: position i (from the prompt's end) has ``table[i]``."""
 
-    mask_token_id, eos_token_id = MASK, EOS
-
     def __init__(self, table: list[list[float]], prompt: int) -> None:
-        super().__init__()
+        super().__init__(vocab_size=VOCAB)
         self.table = torch.tensor(table)
         self.prompt = prompt
-        self.unused = nn.Parameter(torch.zeros(1))
         self.forwards = 0
 
     def hidden(self, ids_BL: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -38,9 +31,6 @@ class Scripted(nn.Module):
         rows = torch.zeros(ids_BL.shape[1], VOCAB)
         rows[self.prompt : self.prompt + len(self.table)] = self.table
         return rows.expand(ids_BL.shape[0], -1, -1)
-
-    def head(self, hidden: Tensor) -> Tensor:
-        return hidden
 
 
 def peak(token: int, height: float) -> list[float]:
@@ -106,18 +96,13 @@ def test_same_result_for_any_batch_order_and_company(model) -> None:
 def test_noise_and_odds_of_a_request_are_computed_alone_on_a_cpu(
     model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows: list[int] = []
-    noise, odds = engine.gumbel, engine.log_odds
+    keys: list[int] = []
+    noise = sampling.hashed
     monkeypatch.setattr(
-        engine, "gumbel", lambda keys_B, *rest: rows.append(len(keys_B)) or noise(keys_B, *rest)
-    )
-    monkeypatch.setattr(
-        engine,
-        "log_odds",
-        lambda logits_BNV, token_BN: rows.append(len(token_BN)) or odds(logits_BNV, token_BN),
+        sampling, "hashed", lambda low_N, *rest: keys.append(len(low_N.unique())) or noise(low_N, *rest)
     )
     rollout(model, REQUESTS, RolloutSpec(16, 8, 3, True), 5)
-    assert len(rows) > 2 * 16 and set(rows) == {1}
+    assert len(keys) > 16 and set(keys) == {1}
 
 
 @pytest.mark.determinism
@@ -149,64 +134,11 @@ def test_trajectory_invariants(model) -> None:
         assert result.forwards == 16 - sum(filled)
 
 
-def test_gumbel_argmax_samples_the_softmax() -> None:
-    logits = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
-    keys = [step_key(0, "p", 0, step) for step in range(4000)]
-    noise = gumbel(keys, [0] * len(keys), 1, 3, torch.device("cpu"))[:, 0]
-    assert torch.isfinite(noise).all()
-    counts = torch.bincount((logits + noise).argmax(-1), minlength=3) / len(keys)
-    assert torch.allclose(counts.double(), logits.softmax(-1), atol=0.025)
-    sharp = torch.bincount((logits + 0.5 * noise).argmax(-1), minlength=3) / len(keys)
-    assert torch.allclose(sharp.double(), (2 * logits).softmax(-1), atol=0.025)
-
-
-@given(first=st.integers(0, 40), count=st.integers(1, 5), skip=st.integers(0, 4))
-@settings(max_examples=40, deadline=None)
-def test_noise_of_a_cell_does_not_depend_on_the_window_asked_for(first: int, count: int, skip: int) -> None:
-    device = torch.device("cpu")
-    wide = gumbel([(5, 9)], [first], count + skip, 7, device)
-    part = gumbel([(5, 9)], [first + skip], count, 7, device)
-    assert torch.equal(wide[:, skip:], part)
-
-
-def runs_out(monkeypatch: pytest.MonkeyPatch, most: int, after: int) -> list[int]:
-    """An accelerator's memory for ``most`` rows, from forward number ``after`` on; gives the rows of every forward."""
-    monkeypatch.setattr(engine, "at_once", lambda device_type, wanted: wanted)
-    rows: list[int] = []
-    original = engine.logits_at
-
-    def logits_at(model: nn.Module, ids_BL: Tensor, *rest: object) -> Tensor:
-        rows.append(len(ids_BL))
-        if len(ids_BL) > most and len(rows) > after:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return original(model, ids_BL, *rest)
-
-    monkeypatch.setattr(engine, "logits_at", logits_at)
-    return rows
-
-
-@pytest.mark.parametrize("after", [0, 3, 7])
-def test_a_batch_that_does_not_fit_is_halved_and_changes_nothing(
-    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    model = load_model(ModelConfig(path=str(tiny_checkpoint), device="cpu", threads=1))
-    requests = [RolloutRequest(f"p{i}", 0, [5 + i] * (2 + i % 3), 0.7) for i in range(9)]
-    spec = RolloutSpec(8, 4, 3, True)
-    expected = rollout(model, requests, spec, 7)
-    rows = runs_out(monkeypatch, 2, after)
-    said: list[str] = []
-    done: list[int] = []
-    most = Fitting("rollout.batch_size", "less", said.append)
-    assert rollout(model, requests, spec, 7, done.append, most) == expected
-    assert [n for n in rows[after:] if n > 2] == [7, 3] and len(said) == 2
-    assert done[-1] == 9 and done == sorted(done)
-    rows.clear()
-    assert rollout(model, requests[:4], spec, 7, fitting=most) == expected[:4]
-    assert max(rows) == 1, "what did not fit is not tried again"
-
-
 def test_one_request_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs_out(monkeypatch, 0, 0)
+    def hidden(self: Scripted, *rest: object) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Scripted, "hidden", hidden)
     requests = [RolloutRequest(f"p{i}", 0, [2, 2], 0.0) for i in range(4)]
     with pytest.raises(
         OutOfMemoryError,

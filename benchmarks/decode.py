@@ -1,0 +1,406 @@
+"""Rollout and decoding: ours against plain loops, side by side in one process; prints ratios.
+
+The plain loops do what the public code does, word for word: every forward over prompt and response, logits for all
+positions, softmax in float64, one sample at a time or a batch of equal lengths; and Fast-dLLM's dual cache, whose steps
+compute a whole block against keys and values kept from the block's start. Weights are random: they decide how long a
+forward takes and nothing else. Where a number of tokens a forward matters, both reveal that many by rule.
+
+    python benchmarks/decode.py --size full                # LLaDA-8B's shape in bfloat16, one GPU, about five minutes
+    python benchmarks/decode.py --size small --only rollout decode1      # the smoke test, on a CPU
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tad_core.decoding import DecodeSpec, Request, decode_requests, new_fitting
+from tad_core.decoding.policies import POLICIES
+from tad_core.decoding.policies.base import positions_of
+from tad_core.decoding.policies.entropy import EntropyMultiBlock
+from tad_core.models.base import DiffusionLM
+from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+from tad_core.models.packed import Keys, Packing, Segments
+
+SIZES: dict[str, dict[str, Any]] = {
+    "full": {},
+    "small": {
+        "d_model": 128, "n_heads": 2, "n_kv_heads": 2, "n_layers": 4, "mlp_hidden_size": 384, "vocab_size": 2000,
+        "embedding_size": 2000, "mask_token_id": 1, "eos_token_id": 0, "pad_token_id": 0,
+    },
+}  # fmt: skip
+#: prompt of a rollout, prompt of an answer, response, block, samples in a batch
+SHAPES = {"full": (300, 150, 256, 32, 32), "small": (48, 24, 32, 8, 4)}
+#: tokens a forward of the distilled model in the paper (Table 1, GSM8K)
+TPF = 8.47
+
+
+def build(size: str, device: str) -> DiffusionLM:
+    """Random weights, made where they are used."""
+    dtype = torch.bfloat16 if size == "full" else torch.float32
+    with torch.device("meta"):
+        model = LLaDAModelLM(LLaDAConfig(**SIZES[size]))
+    model = model.to(dtype).to_empty(device=device)
+    draw = torch.Generator(device).manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name or "ln_f" in name:
+                parameter.fill_(1)
+            else:
+                parameter.normal_(std=0.02, generator=draw)
+    return model.eval()
+
+
+def prompts(count: int, length: int | tuple[int, int], vocab: int) -> list[list[int]]:
+    """Random tokens; lengths are spread evenly over a range."""
+    draw = torch.Generator().manual_seed(1)
+    low, high = length if isinstance(length, tuple) else (length, length)
+    sizes = [low + (high - low) * i // max(1, count - 1) for i in range(count)]
+    return [
+        torch.randint(2, vocab - 200 if vocab > 1000 else vocab, (n,), generator=draw).tolist() for n in sizes
+    ]
+
+
+# --- the public code's way ------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def plain_rollout(model: DiffusionLM, rows: list[list[int]], length: int, heat: float) -> None:
+    """Token by token in one block of ``length``: all logits, noise and softmax in float64."""
+    ids = torch.tensor([row + [model.mask_token_id] * length for row in rows], device=model.device)
+    first = len(rows[0])
+    for _ in range(length):
+        masked = ids == model.mask_token_id
+        logits = model(ids)
+        noisy = logits.double()
+        if heat:
+            noise = torch.rand_like(noisy)
+            noisy = noisy.exp() / (-noise.log()) ** heat
+        token = noisy.argmax(-1)
+        del noisy
+        chance = torch.cat([part.double().softmax(-1) for part in logits.split(4)])
+        sure = chance.gather(-1, token[..., None])[..., 0].masked_fill(~masked, -torch.inf)
+        del chance
+        at = sure[:, first:].argmax(-1, keepdim=True) + first
+        ids.scatter_(1, at, token.gather(1, at))
+
+
+@torch.inference_mode()
+def plain_decode(model: DiffusionLM, row: list[int], length: int, forwards: int) -> None:
+    """One sample, entropies of all positions in float64, nothing cached; one reveal a forward."""
+    ids = torch.tensor([row + [model.mask_token_id] * length], device=model.device)
+    for _ in range(forwards):
+        chance = model(ids).double().softmax(-1)
+        entropy = -(chance * torch.log(chance + 1e-12)).sum(-1)
+        token = chance.argmax(-1)
+        entropy = entropy.masked_fill(ids != model.mask_token_id, torch.inf)
+        at = int(entropy[0].argmin())
+        if float(entropy[0, at]) < 1e9:
+            ids[0, at] = token[0, at]
+
+
+@torch.inference_mode()
+def plain_dual_cache(
+    model: LLaDAModelLM, rows: list[list[int]], length: int, block: int, reveals: int
+) -> int:
+    """Fast-dLLM's dual cache, a batch of equal lengths: a full forward at each block, then the block alone.
+
+    Returns how many forwards it took.
+    """
+    device, count, prompt = model.device, len(rows), len(rows[0])
+    width = prompt + length
+    ids = torch.tensor([row + [model.mask_token_id] * length for row in rows], device=device)
+    cache, forwards = model.new_cache(count, width), 0
+    every = torch.arange(width, device=device)
+    for start in range(prompt, width, block):
+        inside = every[start : start + block]
+        for step in range(block // reveals):
+            at = every if step == 0 else inside
+            cells = (torch.arange(count, device=device)[:, None] * width + at).flatten()
+            numbers = [[b * width for b in range(count)] + [0], [width] * count]
+            keys = Keys(
+                tuple(numbers[0][:-1]), tuple(numbers[1]), torch.tensor(numbers[0], dtype=torch.int32, device=device),
+                torch.tensor(numbers[1], dtype=torch.int32, device=device), width, cells,
+            )  # fmt: skip
+            segments = Segments.of([len(at)] * count, device)
+            packing = Packing(
+                at.repeat(count), segments, torch.arange(len(cells), device=device), segments, keys
+            )
+            hidden = model.packed(ids[:, at].flatten(), packing, cache).view(count, len(at), -1)
+            forwards += 1
+            if step == 0:
+                hidden = hidden[:, inside]
+            chance = model.head(hidden).double().softmax(-1)
+            sure, token = chance.max(-1)
+            sure = sure.masked_fill(ids[:, inside] != model.mask_token_id, -torch.inf)
+            best = sure.topk(reveals, -1).indices
+            ids[:, start : start + block].scatter_(1, best, token.gather(1, best))
+    return forwards
+
+
+# --- ours ---------------------------------------------------------------------------------------------------
+
+
+class Budget(EntropyMultiBlock):
+    """Multi-block decoding that reveals ``TPF`` tokens a forward on average, whatever the entropies are."""
+
+    def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
+        super().__init__(replace(spec, method="entropy"), slots, device)
+        self._counts = itertools.accumulate(itertools.repeat(TPF))
+        self._before = 0
+
+    def choose(self, scores_BL: Tensor, open_BL: Tensor) -> Tensor:
+        """The lowest entropies of the open positions, so many."""
+        until = int(next(self._counts))
+        count, self._before = until - self._before, until
+        order_BL = scores_BL.masked_fill(~open_BL, torch.inf).argsort(1).argsort(1)
+        return (order_BL < count) & open_BL
+
+
+class BlockBudget(Budget):
+    """The same in one block after the other."""
+
+    def open(self, masked_BL: Tensor) -> Tensor:
+        """The first unfinished block."""
+        size = self._spec.block_length
+        first_B = masked_BL.int().argmax(1) // size
+        return positions_of(first_B, first_B + 1, masked_BL, size)
+
+
+POLICIES |= {"budget": Budget, "block budget": BlockBudget}  # type: ignore[dict-item]
+
+
+def with_policy(spec: DecodeSpec, name: str) -> DecodeSpec:
+    """A spec of a policy of this file."""
+    object.__setattr__(spec, "method", name)
+    return spec
+
+
+def ours(
+    model: DiffusionLM, rows: list[list[int]], spec: DecodeSpec, slots: int, heat: float = 0.0
+) -> list[Any]:
+    """Decode them all."""
+    asked = [Request(row, (str(i), 0), heat) for i, row in enumerate(rows)]
+    return decode_requests(model, asked, spec, slots, new_fitting())
+
+
+class Meter:
+    """Counts what the model computed."""
+
+    def __init__(self, model: DiffusionLM) -> None:
+        self.tokens = self.forwards = self.sequences = 0
+        self._packed = model.packed
+        model.packed = self._count  # type: ignore[method-assign]
+        self._model = model
+
+    def _count(self, ids_T: Tensor, packing: Packing, *rest: Any) -> Tensor:
+        self.tokens += len(ids_T)
+        self.forwards += 1
+        return self._packed(ids_T, packing, *rest)
+
+    def stop(self) -> None:
+        """Count no more."""
+        del self._model.packed
+
+
+# --- what is measured ---------------------------------------------------------------------------------------
+
+
+def seconds(work: Callable[[], Any], repeats: int = 1) -> float:
+    """Median wall time, the device's work included."""
+    times = []
+    for _ in range(repeats):
+        sync()
+        began = time.perf_counter()
+        work()
+        sync()
+        times.append(time.perf_counter() - began)
+    return sorted(times)[len(times) // 2]
+
+
+def sync() -> None:
+    """Wait for the device."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def peak(figures: dict[str, Any], name: str) -> Iterator[None]:
+    """The most memory that torch held, in GiB."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    yield
+    figures[name] = round(torch.cuda.max_memory_allocated() / 2**30, 1)
+
+
+class Bench:
+    """The measurements; each returns figures by name."""
+
+    def __init__(self, model: LLaDAModelLM, size: str, plain_batch: int) -> None:
+        self.model, self.size, self.plain_batch = model, size, plain_batch
+        self.rollout_prompt, self.prompt, self.length, self.block, self.batch = SHAPES[size]
+        self.vocab = model.vocab_size
+
+    def rollout(self) -> dict[str, Any]:
+        """Samples an hour: every step computed, temperature 0.7."""
+        figures: dict[str, Any] = {}
+        width, block = self.rollout_prompt + self.length, self.block
+        # A block at the end of a longer prompt: the length of every forward is that of a whole rollout.
+        late = prompts(self.batch, width - block, self.vocab)
+        spec = DecodeSpec(block, block, early_stop=False)
+
+        def per_hour(s: float, samples: int, steps: int) -> float:
+            return round(3600 * samples / (s / steps * self.length), 1)
+
+        plain_rollout(self.model, late[:1], 2, 0.7)
+        s = seconds(lambda: plain_rollout(self.model, late[:1], block, 0.7))
+        figures["plain, 1 at once"] = per_hour(s, 1, block)
+        if self.plain_batch > 1:
+            with peak(figures, "plain GiB"):
+                s = seconds(lambda: plain_rollout(self.model, late[: self.plain_batch], 8, 0.7))
+            figures[f"plain, {self.plain_batch} at once"] = per_hour(s, self.plain_batch, 8)
+        best = max(v for k, v in figures.items() if k.endswith("at once"))
+        for slots in (1, self.batch):
+            ours(self.model, late[:slots], replace(spec, response_length=block), slots, 0.7)
+            with peak(figures, f"exact, {slots} at once: GiB"):
+                s = seconds(lambda n=slots: ours(self.model, late[:n], spec, n, 0.7))
+            figures[f"exact, {slots} at once"] = per_hour(s, slots, block)
+            figures[f"exact, {slots} at once: ratio"] = round(figures[f"exact, {slots} at once"] / best, 2)
+        for name, reveals in (("block", 0), ("half block", block // 2)):
+            for slots in (self.batch, 2 * self.batch, 4 * self.batch):
+                cached = DecodeSpec(
+                    self.length, block, early_stop=False, cache="dual", refresh_reveals=reveals
+                )
+                rows = prompts(slots, self.rollout_prompt, self.vocab)
+                if slots == self.batch:
+                    ours(self.model, rows, replace(cached, response_length=block), slots, 0.7)
+                label = f"cached, refresh {name}, {slots} at once"
+                with peak(figures, f"{label}: GiB"):
+                    s = seconds(lambda r=rows, c=cached: ours(self.model, r, c, len(r), 0.7))
+                figures[label] = per_hour(s, slots, self.length)
+                figures[f"{label}: ratio"] = round(figures[label] / best, 2)
+        return figures
+
+    def decode1(self) -> dict[str, Any]:
+        """Milliseconds a forward of one sample, several blocks open."""
+        row = prompts(1, self.prompt, self.vocab)
+        forwards = 24
+        plain_decode(self.model, row[0], self.length, 2)
+        figures: dict[str, Any] = {
+            "plain": 1e3 * seconds(lambda: plain_decode(self.model, row[0], self.length, forwards)) / forwards
+        }
+        spec = DecodeSpec(self.length, self.block, "entropy", 0.0, 0.1, early_stop=False)
+        modes = {"exact": spec}
+        for every in (4, 8, 16):
+            modes[f"cached, refresh {every}"] = replace(
+                spec, cache="dual", refresh_blocks=False, refresh_forwards=every
+            )
+        modes["cached, refresh block"] = replace(spec, cache="dual")
+        for name, mode in modes.items():
+            ours(self.model, row, mode, 1)
+            (one,) = ours(self.model, row, mode, 1)
+            figures[name] = 1e3 * one.wall_s / one.forwards
+            figures[f"{name}: ratio"] = round(figures["plain"] / figures[name], 2)
+        return {k: round(v, 2) for k, v in figures.items()}
+
+    def decode32(self) -> dict[str, Any]:
+        """Tokens a second of a batch at the paper's tokens a forward."""
+        rows = prompts(self.batch, self.prompt, self.vocab)
+        forwards = 8
+        s = seconds(lambda: plain_decode(self.model, rows[0], self.length, forwards))
+        figures: dict[str, Any] = {"plain, 1 at once": TPF * forwards / s}
+        plain_dual_cache(self.model, rows, self.block, self.block, 8)
+        count = 0
+
+        def dual() -> None:
+            nonlocal count
+            count = plain_dual_cache(self.model, rows, self.length, self.block, 8)
+
+        s = seconds(dual)
+        figures["Fast-dLLM dual cache, plain, 8 a forward"] = self.batch * self.length / s
+        base = DecodeSpec(self.length, self.block, "entropy", 0.0, 0.1, early_stop=False)
+        modes = {"exact": base, "cached, refresh block": replace(base, cache="dual")}
+        for every in (4, 8):
+            modes[f"cached, refresh {every}"] = replace(
+                base, cache="dual", refresh_blocks=False, refresh_forwards=every
+            )
+        for name, mode in modes.items():
+            ours(self.model, rows, with_policy(replace(mode), "budget"), self.batch)
+            s = seconds(lambda m=mode: ours(self.model, rows, with_policy(replace(m), "budget"), self.batch))
+            figures[f"{name}, {self.batch} at once"] = self.batch * self.length / s
+        one_block = replace(base, cache="dual")
+        ours(self.model, rows, with_policy(replace(one_block), "block budget"), self.batch)
+        s = seconds(
+            lambda: ours(self.model, rows, with_policy(replace(one_block), "block budget"), self.batch)
+        )
+        figures["one block, cached, refresh block"] = self.batch * self.length / s
+        return {k: round(v, 1) for k, v in figures.items()}
+
+    def lengths(self) -> dict[str, Any]:
+        """Prompts of unequal length: what is spent beside their tokens, and how full the slots are."""
+        high = 500 if self.size == "full" else 60
+        rows = prompts(3 * self.batch, (high // 5, high), self.vocab)
+        spec = DecodeSpec(self.block, self.block, early_stop=False)
+        meter = Meter(self.model)
+        s = seconds(lambda: ours(self.model, rows, spec, self.batch))
+        meter.stop()
+        needed = sum((len(row) + self.block) * self.block for row in rows)
+        full = len(rows) * self.block / (meter.forwards * self.batch)
+        return {
+            "padding": round(meter.tokens / needed - 1, 4), "slots full": round(full, 3),
+            "ms a forward": round(1e3 * s / meter.forwards, 1),
+        }  # fmt: skip
+
+    def exactness(self) -> dict[str, Any]:
+        """Whether what a sample decodes to depends on how many are beside it."""
+        rows = prompts(self.batch, (40, 120 if self.size == "full" else 60), self.vocab)
+        figures: dict[str, Any] = {}
+        for cache in ("none", "dual"):
+            for method in ("token_by_token", "entropy"):
+                spec = DecodeSpec(
+                    self.block, self.block // 4, method, 0.0, 0.1, early_stop=False, cache=cache
+                )  # type: ignore[arg-type]
+                alone = [ours(self.model, [row], spec, 1)[0] for row in rows[:: self.batch // 4]]
+                for slots in (2, 8, self.batch):
+                    company = ours(self.model, rows, spec, slots)[:: self.batch // 4]
+                    same = sum(a == c and a.scores == c.scores for a, c in zip(alone, company, strict=True))
+                    figures[f"{method}, cache {cache}, {slots} at once: equal to the bit"] = (
+                        f"{same}/{len(alone)}"
+                    )
+        return figures
+
+
+def main() -> None:
+    """Run the measurements and print them."""
+    names = ["rollout", "decode1", "decode32", "lengths", "exactness"]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", choices=sorted(SIZES), default="small")
+    parser.add_argument("--only", nargs="*", choices=names, default=names)
+    parser.add_argument("--plain-batch", type=int, default=16, help="rows of the plain rollout; 1: none")
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    card = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or "cpu"
+    print(json.dumps({"device": card, "torch": torch.__version__, "size": options.size}), flush=True)
+    bench = Bench(build(options.size, device), options.size, options.plain_batch)
+    for name in options.only:
+        began = time.perf_counter()
+        for label, figure in getattr(bench, name)().items():
+            print(f"{name:10} {label:58} {figure}", flush=True)
+        print(f"{name:10} took {time.perf_counter() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Confidence threshold in one block (Fast-dLLM v1, section 3.3): all positions that are sure enough, and the surest.
+
+Shapes: B slots, L response positions, N rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from tad_core.decoding.confidence import leftmost_argmax
+from tad_core.decoding.policies.token_by_token import TokenByToken
+from tad_core.decoding.spec import DecodeSpec
+
+
+class ConfidenceThreshold(TokenByToken):
+    """Blocks from left to right; of the current one every token whose probability is at least the threshold."""
+
+    def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
+        super().__init__(spec, slots, device)
+        p = spec.threshold
+        self._log_odds = math.log(p / (1 - p)) if 0 < p < 1 else math.inf if p == 1 else -math.inf
+
+    def choose(self, scores_BL: Tensor, open_BL: Tensor) -> Tensor:
+        """Every open position at or above the threshold, and the highest of all."""
+        odds_BL = scores_BL.masked_fill(~open_BL, -torch.inf)
+        best_B1 = leftmost_argmax(odds_BL)[:, None]
+        return ((odds_BL >= self._log_odds) & open_BL).scatter(1, best_B1, True) & open_BL

@@ -1,0 +1,94 @@
+"""From hidden rows to tokens and scores: the head, the noise, the choice of a token, how sure the model is of it.
+
+Shapes: N rows, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache as once
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tad_core.decoding.noise import gumbel, hashed
+from tad_core.decoding.policies import Policy
+from tad_core.models.base import DiffusionLM
+
+#: Fewer rows take another GEMM kernel on CPUs, which rounds differently: the head gets at least these, so that a
+#: position's logits do not depend on how many are scored with it.
+MIN_HEAD_ROWS = 32
+#: Logits scored at once: 256 MiB of float64 on a CPU; on an accelerator they are read as the head gives them.
+MAX_SCORED_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
+
+
+class Noise(NamedTuple):
+    """What the noise of each row is made of; see ``noise.hashed``.
+
+    Attributes:
+        low_N, high_N: the key of the row's sample and step, int32.
+        at_N: place in the response, int32.
+        heat_N: temperature; 0 is greedy.
+    """
+
+    low_N: Tensor
+    high_N: Tensor
+    at_N: Tensor
+    heat_N: Tensor
+
+    def part(self, rows: slice) -> Noise:
+        """Of some rows."""
+        return Noise(*(of_N[rows] for of_N in self))
+
+
+def tokens_and_scores(
+    model: DiffusionLM, policy: Policy, hidden_ND: Tensor, noise: Noise | None, compiled: bool
+) -> tuple[Tensor, Tensor]:
+    """Token and the policy's score of every row, both ``[N]``; a mask is never an answer.
+
+    Args:
+        model: its head is used.
+        policy: scores.
+        hidden_ND: from ``DiffusionLM.packed``.
+        noise: None: the most likely token.
+        compiled: whether fused kernels may be made.
+    """
+    if len(hidden_ND) == 1:  # threads share the sum of a single row, and whole rows of several
+        twice = Noise(*(of_N.expand(2) for of_N in noise)) if noise else None
+        token_N, score_N = tokens_and_scores(model, policy, hidden_ND.expand(2, -1), twice, compiled)
+        return token_N[:1], score_N[:1]
+    limit = MAX_SCORED_ELEMENTS.get(hidden_ND.device.type, MAX_SCORED_ELEMENTS["cpu"])
+    at_once = max(MIN_HEAD_ROWS, limit // model.vocab_size)
+    read = _compiled(type(policy)) if compiled else _read
+    tokens, scores = [], []
+    for first in range(0, len(hidden_ND), at_once):
+        part_ND = hidden_ND[first : first + at_once]
+        rows = len(part_ND)
+        if rows < MIN_HEAD_ROWS:
+            part_ND = torch.cat((part_ND, part_ND.new_zeros(MIN_HEAD_ROWS - rows, part_ND.shape[1])))
+        logits_NV = model.head(part_ND)[:rows]
+        some = noise.part(slice(first, first + rows)) if noise else None
+        token_N, score_N = read(policy, logits_NV, model.mask_token_id, some)
+        tokens.append(token_N)
+        scores.append(score_N)
+    return torch.cat(tokens), torch.cat(scores)
+
+
+def _read(policy: Policy, logits_NV: Tensor, mask_id: int, noise: Noise | None) -> tuple[Tensor, Tensor]:
+    exact = torch.float32 if logits_NV.is_cuda and logits_NV.dtype != torch.float32 else torch.float64
+    logits_NV = logits_NV.to(exact)
+    is_mask_V = torch.arange(logits_NV.shape[-1], device=logits_NV.device) == mask_id
+    answers_NV = logits_NV.masked_fill(is_mask_V, -torch.inf)
+    if noise is None:
+        token_N = answers_NV.argmax(-1)
+    else:
+        bits_NV = hashed(noise.low_N, noise.high_N, noise.at_N, logits_NV.shape[-1])
+        token_N = (answers_NV + noise.heat_N.to(exact)[:, None] * gumbel(bits_NV, exact)).argmax(-1)
+    return token_N, policy.score(logits_NV if policy.scores_mask else answers_NV, token_N).double()
+
+
+@once
+def _compiled(_: type[Policy]) -> Callable[..., Any]:
+    """One compilation a process and policy."""
+    return torch.compile(_read, dynamic=True)

@@ -1,0 +1,156 @@
+"""Where samples live while they are decoded: one row of every buffer each, taken again by the next when one leaves.
+
+Shapes: B slots, L response positions, W columns of a slot (prompt, response, then nothing), N open positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tad_core.decoding.noise import signed, step_key
+from tad_core.decoding.sampling import Noise
+from tad_core.decoding.spec import Decoded, Request
+from tad_core.models.base import DiffusionLM
+
+
+class Slots:
+    """The buffers of so many samples, on the model's device.
+
+    Attributes:
+        prompt_B: tokens of the prompt.
+        total_B: of prompt and response; 0 while the slot is empty.
+        ids_BW: the tokens.
+        masked_BL: which response positions are masked; none in an empty slot.
+        revealed_BL: what the last forward revealed.
+        step_B: forwards so far.
+        holds: index of the request in each slot, None while it is empty.
+        totals: ``total_B``, on the host.
+    """
+
+    def __init__(self, model: DiffusionLM, slots: int, width: int, response_length: int) -> None:
+        device = model.device
+        self.length, self.width, self.device = response_length, width, device
+        self._mask, self._eos = model.mask_token_id, model.eos_token_id
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.long) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        self.prompt_B, self.total_B, self.step_B = zeros(slots), zeros(slots), zeros(slots)
+        self.ids_BW = zeros(slots, width)
+        self.masked_BL = zeros(slots, response_length, dtype=torch.bool)
+        self.revealed_BL = torch.zeros_like(self.masked_BL)
+        self._revealed_at_BL = zeros(slots, response_length, dtype=torch.int32)
+        self._scores_BL = zeros(slots, response_length, dtype=torch.float64)
+        self._response_L = torch.arange(response_length, device=device)
+        self.holds: list[int | None] = [None] * slots
+        self.totals = [0] * slots
+        self._requests: list[Request | None] = [None] * slots
+        self._steps = [0] * slots
+        self._share_s = [0.0] * slots
+        self._computed = [0] * slots
+
+    @property
+    def running(self) -> int:
+        """Slots that hold a sample."""
+        return sum(index is not None for index in self.holds)
+
+    @property
+    def free(self) -> list[int]:
+        """Slots that do not."""
+        return [b for b, index in enumerate(self.holds) if index is None]
+
+    def enter(self, slots: Sequence[int], indices: Sequence[int], requests: Sequence[Request]) -> Tensor:
+        """Put requests into empty slots; returns which slots those are, ``[B]`` bool."""
+        rows = []
+        for b, index, request in zip(slots, indices, requests, strict=True):
+            ids = [*request.prompt_ids, *[self._mask] * self.length]
+            self.holds[b], self.totals[b], self._requests[b] = index, len(ids), request
+            self._steps[b], self._share_s[b], self._computed[b] = 0, 0.0, 0
+            rows.append(ids + [self._eos] * (self.width - len(ids)))
+        where = torch.tensor(list(slots)).to(self.device)
+        totals = torch.tensor([self.totals[b] for b in slots]).to(self.device)
+        self.ids_BW[where] = torch.tensor(rows).to(self.device)
+        self.total_B[where], self.prompt_B[where] = totals, totals - self.length
+        self.masked_BL[where] = True
+        self.revealed_BL[where] = False
+        self.step_B[where], self._revealed_at_BL[where], self._scores_BL[where] = 0, 0, 0.0
+        entered_B = torch.zeros_like(self.masked_BL[:, 0])
+        entered_B[where] = True
+        return entered_B
+
+    def columns(self) -> Tensor:
+        """Column of every response position, ``[B, L]``."""
+        return self.prompt_B[:, None] + self._response_L
+
+    def noise(self, seed: int, slot_N: Tensor, position_N: Tensor) -> Noise | None:
+        """Of the coming forward for these rows; None where no sample has a temperature."""
+        heat = [request.temperature if request else 0.0 for request in self._requests]
+        if not any(heat):
+            return None
+        keys = [
+            step_key(seed, *request.key, step + 1) if request else (0, 0)
+            for request, step in zip(self._requests, self._steps, strict=True)
+        ]
+        half_2B = torch.tensor([[signed(k[i]) for k in keys] for i in (0, 1)], dtype=torch.int32)
+        low_N, high_N = half_2B.to(self.device)[:, slot_N]
+        heat_B = torch.tensor(heat, dtype=torch.float64).to(self.device)
+        return Noise(low_N, high_N, position_N.int(), heat_B[slot_N])
+
+    def reveal(
+        self, slot_N: Tensor, position_N: Tensor, token_N: Tensor, scores_BL: Tensor, reveal_BL: Tensor
+    ) -> None:
+        """Write the chosen ones of these tokens."""
+        self.step_B += self.total_B > 0
+        take_N = reveal_BL[slot_N, position_N]
+        column_N = self.prompt_B[slot_N] + position_N
+        self.ids_BW[slot_N, column_N] = torch.where(take_N, token_N, self.ids_BW[slot_N, column_N])
+        self.revealed_BL = reveal_BL
+        self._revealed_at_BL += (reveal_BL * self.step_B[:, None]).to(torch.int32)
+        self._scores_BL = torch.where(reveal_BL, scores_BL, self._scores_BL)
+        self.masked_BL = self.masked_BL & ~reveal_BL
+
+    def finished(self, early_stop: bool) -> Tensor:
+        """Which samples need no further forward, ``[B]``; with early stop also those whose end is reached."""
+        complete_B = ~self.masked_BL.any(1)
+        if early_stop:
+            ids_BL = self.ids_BW.gather(1, self.columns())
+            eos_BL = (ids_BL == self._eos) & ~self.masked_BL
+            first_mask_B = torch.where(complete_B, self.length, self.masked_BL.int().argmax(1))
+            first_eos_B = torch.where(eos_BL.any(1), eos_BL.int().argmax(1), self.length)
+            complete_B = complete_B | (first_eos_B < first_mask_B)
+        return complete_B & (self.total_B > 0)
+
+    def took(self, seconds: float, computed: Sequence[int]) -> None:
+        """A forward of all samples is over; ``computed`` are the tokens of each slot."""
+        share_s = seconds / self.running
+        for b, index in enumerate(self.holds):
+            if index is not None:
+                self._steps[b] += 1
+                self._share_s[b] += share_s
+                self._computed[b] += computed[b]
+
+    def leave(self, slots: Sequence[int]) -> dict[int, Decoded]:
+        """Take finished samples out: by the index of their request."""
+        where = torch.tensor(list(slots)).to(self.device)
+        masked_NL = self.masked_BL[where]
+        ids_NL = self.ids_BW[where].gather(1, self.columns()[where])
+        columns = (
+            torch.where(masked_NL, self._eos, ids_NL), self._revealed_at_BL[where], masked_NL.any(1),
+            self._scores_BL[where],
+        )  # fmt: skip
+        out: dict[int, Decoded] = {}
+        rows = zip(slots, *(c.tolist() for c in columns), strict=True)
+        for b, tokens, revealed_at, filled, scores in rows:
+            index = self.holds[b]
+            assert index is not None
+            out[index] = Decoded(
+                tokens, self._steps[b], revealed_at, filled, self._share_s[b], scores, self._computed[b]
+            )
+            self.holds[b], self._requests[b], self.totals[b] = None, None, 0
+        self.total_B[where] = 0
+        self.masked_BL[where] = False
+        self.revealed_BL[where] = False
+        return out

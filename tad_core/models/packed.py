@@ -1,0 +1,222 @@
+"""One forward over several sequences laid end to end, without padding: what decoding runs.
+
+Every linear map sees one long row of tokens; attention alone knows where a sequence begins and ends. So nothing is
+spent on padding, no key mask is needed, and what a sequence gives does not depend on its company. A forward may
+compute some tokens of a sequence only, against keys and values that a cache kept of the others.
+
+Shapes: T tokens computed in this forward, of all sequences; B sequences; N rows asked for; C cells of the cache; H
+heads, K key/value heads, E head size; D hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache as once
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from tad_core.models.transformer import Layer, Parts, TransformerLM
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Consecutive pieces of a packed axis, one of each sequence.
+
+    Attributes:
+        counts: lengths of the pieces.
+        start_B1: int32, where each begins, then where the last ends.
+        longest: at least the longest of them.
+    """
+
+    counts: tuple[int, ...]
+    start_B1: Tensor
+    longest: int
+
+    @classmethod
+    def of(cls, counts: Sequence[int], device: torch.device) -> Segments:
+        """Pieces of these lengths."""
+        starts = [0, *accumulate(counts)]
+        return cls(tuple(counts), torch.tensor(starts, dtype=torch.int32).to(device), max(counts))
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What each sequence attends to in a cache: ``counts[b]`` cells from ``start_B1[b]`` on.
+
+    Attributes:
+        starts: first cell of each sequence.
+        counts: how many cells it has.
+        start_B1: int32, ``starts``, and one more entry that is never read.
+        count_B: int32, ``counts``.
+        longest: at least the most cells of one.
+        cell_T: where the keys and values of the tokens of this forward are written.
+    """
+
+    starts: tuple[int, ...]
+    counts: tuple[int, ...]
+    start_B1: Tensor
+    count_B: Tensor
+    longest: int
+    cell_T: Tensor
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Which tokens a forward computes.
+
+    Attributes:
+        at_T: place of each token in its sequence.
+        tokens: pieces of T.
+        wanted_N: which of the T rows are asked for.
+        wanted: pieces of N.
+        keys: what is attended to in a cache; None: the tokens of the sequence itself, all of which are computed.
+    """
+
+    at_T: Tensor
+    tokens: Segments
+    wanted_N: Tensor
+    wanted: Segments
+    keys: Keys | None = None
+
+
+class PackedCache:
+    """Keys (rotated) and values of every layer, ``[C, K, E]`` each, written in place.
+
+    Sequence b of so many has the cells from ``b * capacity`` on; one more cell takes what nobody reads.
+    """
+
+    def __init__(self, model: TransformerLM, sequences: int, capacity: int) -> None:
+        """Room for ``sequences`` of at most ``capacity`` tokens.
+
+        Raises:
+            torch.OutOfMemoryError: the device has no room for them.
+        """
+        self.capacity, self.spare = capacity, sequences * capacity
+        layers = len(list(model.layers()))
+        shape = (layers, 2, self.spare + 1, *model.key_shape())
+        self._kept = torch.zeros(shape, dtype=model.dtype, device=model.device)
+
+    def renew(self, layer: int, cell_T: Tensor, k_TKE: Tensor, v_TKE: Tensor) -> tuple[Tensor, Tensor]:
+        """Write these cells of a layer; returns all its keys and values."""
+        keys, values = self._kept[layer]
+        keys.index_copy_(0, cell_T, k_TKE.to(keys.dtype))
+        values.index_copy_(0, cell_T, v_TKE.to(values.dtype))
+        return keys, values
+
+    @staticmethod
+    def bytes_per_token(model: TransformerLM) -> int:
+        """Memory of one token of one sequence."""
+        heads, size = model.key_shape()
+        itemsize = torch.empty(0, dtype=model.dtype).element_size()
+        return len(list(model.layers())) * 2 * heads * size * itemsize
+
+
+def run(
+    model: TransformerLM, ids_T: Tensor, packing: Packing, cache: PackedCache | None, compiled: bool
+) -> Tensor:
+    """Final, normalised rows ``[N, D]`` as the layers give them, before a family's shift.
+
+    The last layer computes keys and values of all tokens and everything else of the wanted rows alone.
+    """
+    kernels = _compiled() if compiled else _PLAIN
+    x_TD = model.token_embedding()(ids_T)
+    cos_TE, sin_TE = model.rotations(packing.at_T, (packing.keys or packing.tokens).longest, x_TD.dtype)
+    layers = cast("list[Layer]", list(model.layers()))
+    for i, layer in enumerate(layers):
+        parts, size = layer.parts(), layer.head_size
+        if i + 1 < len(layers):
+            q, k, v = kernels.before(parts, size, x_TD, cos_TE, sin_TE)
+            queries = packing.tokens
+        else:
+            q, k, v = kernels.before_last(parts, size, x_TD, cos_TE, sin_TE, packing.wanted_N)
+            queries, x_TD = packing.wanted, x_TD[packing.wanted_N]
+        if cache is not None:
+            assert packing.keys is not None
+            k, v = cache.renew(i, packing.keys.cell_T, k, v)
+        mixed_TD = attend(q, k, v, queries, packing.keys or packing.tokens)
+        x_TD = kernels.after(parts, x_TD, mixed_TD)
+    return cast(Tensor, model.final_norm()(x_TD))
+
+
+def attend(q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys: Segments | Keys) -> Tensor:
+    """Each sequence's queries over its own keys and values, in both directions: ``[T, D]``."""
+    if q_THE.is_cuda and q_THE.dtype in (torch.bfloat16, torch.float16):
+        # The operator behind torch.nn.attention.varlen, whose own signature still changes from version to version.
+        mixed_THE = torch.ops.aten._flash_attention_forward(
+            q_THE, k_CKE, v_CKE.to(q_THE.dtype), queries.start_B1, keys.start_B1, queries.longest, keys.longest,
+            0.0, False, False, seqused_k=keys.count_B if isinstance(keys, Keys) else None,
+        )[0]  # fmt: skip
+        return cast(Tensor, mixed_THE).flatten(1)
+    out, first = [], 0
+    starts = keys.starts if isinstance(keys, Keys) else [0, *accumulate(keys.counts)]
+    for count, start, length in zip(queries.counts, starts, keys.counts, strict=False):
+        if not count:
+            continue
+        q = q_THE[first : first + count]
+        k, v = k_CKE[start : start + length], v_CKE[start : start + length]
+        out.append(_alone(q, k, v))
+        first += count
+    return out[0] if len(out) == 1 else torch.cat(out)
+
+
+def _alone(q_SHE: Tensor, k_LKE: Tensor, v_LKE: Tensor) -> Tensor:
+    """One sequence: see ``transformer.attend``."""
+    rows, heads, size = q_SHE.shape
+    shared = k_LKE.shape[1]
+    q = q_SHE.transpose(0, 1)
+    q = q if shared == heads else q.reshape(shared, heads // shared * rows, size)
+    k, v = k_LKE.transpose(0, 1), v_LKE.transpose(0, 1).to(q.dtype)
+    mixed = F.scaled_dot_product_attention(q[None], k[None], v[None])[0]
+    return mixed.reshape(heads, rows, size).transpose(0, 1).flatten(1)
+
+
+# --- what is computed around the attention, in pieces that torch.compile fuses ----------------------------
+
+
+def _before(parts: Parts, size: int, x_TD: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    normed = parts.attention_norm(x_TD)
+    q, k, v = (part(normed).view(len(x_TD), -1, size) for part in (parts.q, parts.k, parts.v))
+    return _rotate(q, cos, sin), _rotate(k, cos, sin), v
+
+
+def _before_last(
+    parts: Parts, size: int, x_TD: Tensor, cos: Tensor, sin: Tensor, wanted_N: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    normed = parts.attention_norm(x_TD)
+    k, v = (part(normed).view(len(x_TD), -1, size) for part in (parts.k, parts.v))
+    q = parts.q(normed[wanted_N]).view(len(wanted_N), -1, size)
+    return _rotate(q, cos[wanted_N], sin[wanted_N]), _rotate(k, cos, sin), v
+
+
+def _after(parts: Parts, x_TD: Tensor, mixed_TD: Tensor) -> Tensor:
+    x_TD = x_TD + parts.o(mixed_TD)
+    normed = parts.mlp_norm(x_TD)
+    return x_TD + cast(Tensor, parts.down(F.silu(parts.gate(normed)) * parts.up(normed)))
+
+
+def _rotate(x_THE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
+    from tad_core.models.transformer import apply_rope  # it imports this file
+
+    return apply_rope(x_THE, cos_TE[:, None], sin_TE[:, None])
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    before: Callable[..., Any]
+    before_last: Callable[..., Any]
+    after: Callable[..., Any]
+
+
+_PLAIN = _Kernels(_before, _before_last, _after)
+
+
+@once
+def _compiled() -> _Kernels:
+    """One compilation a process for all layers, lengths and batches."""
+    return _Kernels(*(torch.compile(f, dynamic=True) for f in (_before, _before_last, _after)))

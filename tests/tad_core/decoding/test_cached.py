@@ -1,0 +1,103 @@
+"""Decoding with a cache: against plain loops that keep their keys in lists, and against decoding without."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tad_core.config import ModelConfig
+from tad_core.decoding import DecodeSpec, Request, decode, decode_requests, new_fitting
+from tad_core.errors import ConfigError, ModelError
+from tad_core.models.loading import load_model
+from tests.tad_core.decoding.naive_cache import naive_cached
+from tests.tad_core.decoding.naive_decoder import FormulaModel
+from tests.tad_core.decoding.test_decode import assert_equal
+
+PROMPTS = [[7 + i, 40 + 3 * i, *range(100, 100 + 4 * (i % 3))] for i in range(5)]
+CACHED = [
+    DecodeSpec(16, 4, cache="dual"),
+    DecodeSpec(16, 8, cache="dual", refresh_reveals=4),
+    DecodeSpec(16, 8, cache="dual", refresh_blocks=False, refresh_forwards=3),
+    DecodeSpec(16, 16, cache="dual", refresh_blocks=False),
+    DecodeSpec(16, 4, "entropy", 2.0, 0.25, cache="dual"),
+    DecodeSpec(16, 4, "entropy", 5.0, 0.0, cache="dual", refresh_blocks=False, refresh_forwards=2),
+    DecodeSpec(16, 8, "entropy", 2.0, 0.5, early_stop=False, cache="dual", refresh_reveals=6),
+]
+
+
+@pytest.fixture(scope="module", params=["tiny_checkpoint", "tiny_dream_checkpoint"])
+def model(request):
+    """Large weights: what is a little stale then changes tokens, so that a wrong schedule shows."""
+    loaded = copy.deepcopy(load_model(ModelConfig(path=str(request.getfixturevalue(request.param))), "cpu"))
+    with torch.no_grad():
+        for parameter in loaded.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(4)
+    return loaded
+
+
+@pytest.mark.parametrize("spec", CACHED, ids=lambda s: f"{s.method} {s.mode}")
+def test_equals_plain_loops_over_kept_keys(model, spec):
+    decoded = decode(model, PROMPTS, spec)
+    for prompt, one in zip(PROMPTS, decoded, strict=True):
+        assert_equal(one, naive_cached(model, prompt, spec))
+    exact = decode(model, PROMPTS, replace(spec, cache="none"))
+    assert [d.tokens for d in exact] != [d.tokens for d in decoded], "nothing was stale: this shows nothing"
+
+
+@pytest.mark.parametrize("spec", CACHED, ids=lambda s: f"{s.method} {s.mode}")
+def test_company_changes_nothing(model, spec, monkeypatch):
+    alone = [decode(model, [p], spec)[0] for p in PROMPTS]
+    monkeypatch.setattr("tad_core.decoding.engine.at_once", lambda device_type, wanted: wanted)
+    for slots in (2, 5):
+        assert decode(model, PROMPTS, spec, slots) == alone
+
+
+@pytest.mark.parametrize("spec", CACHED, ids=lambda s: f"{s.method} {s.mode}")
+def test_refreshed_at_every_forward_it_is_exact(model, spec):
+    always = replace(spec, refresh_forwards=1)
+    decoded = decode(model, PROMPTS, always)
+    assert decoded == decode(model, PROMPTS, replace(spec, cache="none"))
+    assert all(d.computed == d.forwards * (len(p) + 16) for p, d in zip(PROMPTS, decoded, strict=True))
+
+
+def test_only_what_can_have_changed_is_computed(model):
+    """Block of 4 token by token: all at first, then what is masked, what was just revealed, and rows that predict."""
+    (one,) = decode(model, [[7, 8, 9]], DecodeSpec(4, 4, early_stop=False, cache="dual"))
+    if model.packed_shift == 0:
+        assert one.computed == 7 + 4 + 3 + 2
+    else:
+        # Dream's row before a masked position is computed too, where it is not there already.
+        assert 7 + 4 + 3 + 2 <= one.computed <= 7 + 5 + 5 + 3
+
+
+def test_noise_is_the_samples_own_with_a_cache_too(model, monkeypatch):
+    spec = DecodeSpec(16, 8, cache="dual")
+    requests = [Request(p, (f"p{i}", 0), 0.7) for i, p in enumerate(PROMPTS)]
+    alone = [decode_requests(model, [r], spec, 1, new_fitting(), seed=3)[0] for r in requests]
+    monkeypatch.setattr("tad_core.decoding.engine.at_once", lambda device_type, wanted: wanted)
+    assert decode_requests(model, requests, spec, 3, new_fitting(), seed=3) == alone
+    assert decode_requests(model, requests, spec, 3, new_fitting(), seed=4) != alone
+
+
+def test_a_family_without_a_cache_says_so():
+    with pytest.raises(ModelError, match="FormulaModel cannot decode with a cache"):
+        decode(FormulaModel(), [[2]], DecodeSpec(4, 4, cache="dual"))
+
+
+def test_modes_are_named():
+    assert DecodeSpec(4, 4).mode == "exact"
+    assert DecodeSpec(4, 4, cache="dual").mode == "dual cache, refresh block"
+    both = DecodeSpec(4, 4, cache="dual", refresh_forwards=8, refresh_reveals=16)
+    assert both.mode == "dual cache, refresh block, 8 forwards, 16 reveals"
+    assert DecodeSpec(4, 4, cache="dual", refresh_blocks=False).mode == "dual cache, refresh never"
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(ConfigError, match="cache: 'prefix' is not known"):
+        DecodeSpec(4, 4, cache="prefix")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="refresh_forwards: -1"):
+        DecodeSpec(4, 4, refresh_forwards=-1)
