@@ -121,10 +121,11 @@ class _Run:
         width = len(requests[waiting[0]].prompt_ids) + spec.response_length
         self._model, self._requests, self._spec, self._seed = model, requests, spec, seed
         self._waiting, self._results, self._tell = deque(waiting), results, tell
+        self._packer = packer_of(model, slots, width, spec.cache != "none")
+        width = self._packer.width
         self._slots = Slots(model, slots, width, spec.response_length)
         self._policy = POLICIES[spec.method](spec, slots, model.device)
         self._schedule = Schedule(spec, slots, width, model.packed_shift, model.device)
-        self._packer = packer_of(model, slots, width, self._schedule.cached)
 
     def to_the_end(self) -> None:
         self._enter()
@@ -184,7 +185,9 @@ class _Run:
             slots, self._compute_BW, self._computed, slot_N, slots.prompt_B[slot_N] + position_N, self._opened
         )
         noise = slots.noise(self._seed, slot_N, position_N)
-        token_N, score_N = tokens_and_scores(self._model, policy, hidden_ND, noise, self._packer.compiled)
+        token_N, score_N = tokens_and_scores(
+            self._model, policy, hidden_ND, noise, self._packer.fused is not None
+        )
         scores_BL = torch.zeros_like(self._open_BL, dtype=torch.float64)
         scores_BL[slot_N, position_N] = score_N
         reveal_BL = policy.choose(scores_BL, self._open_BL)

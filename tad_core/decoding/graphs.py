@@ -46,8 +46,7 @@ class Graphs:
         found = self._graphs.get(key)
         if found is None:
             found = self._graphs[key] = self._capture(model, given, packing)
-        for mine, theirs in zip(found.inputs, given, strict=True):
-            mine.copy_(theirs)
+        torch._foreach_copy_(found.inputs, given)
         found.graph.replay()
         return found.hidden_ND
 
@@ -71,7 +70,7 @@ class Graphs:
         _, at_T, wanted_N, tokens_B1, wanted_B1, *of_keys = inputs
         count = len(at_T)
         keys = None
-        if packing.keys:
+        if of_keys:
             start_B1, count_B, cell_T = of_keys
             keys = Keys((), (), start_B1, count_B, self._width, cell_T)
         return Packing(

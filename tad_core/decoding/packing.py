@@ -10,8 +10,10 @@ Shapes: B slots, W columns of a slot, T computed tokens, N rows asked for, C cel
 from __future__ import annotations
 
 import weakref
+from itertools import accumulate
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tad_core.decoding.graphs import Graphs
@@ -29,6 +31,8 @@ SMALL_STEP, LARGE_STEP = 64, 256
 HALF = (torch.bfloat16, torch.float16)
 #: Forwards of more tokens keep a GPU busy without a graph.
 GRAPH_TOKENS = 1024
+#: Below so many parameters a model's forwards do not repay the half minute that compiling takes.
+COMPILED_PARAMETERS = 5e8
 
 
 class Packer:
@@ -44,20 +48,14 @@ class Packer:
         self.slots, self.width, self.cached = slots, width, cached
         self._model = weakref.ref(model)
         self._cache = model.new_cache(slots, width) if cached else None
-        self.compiled = compiles(model)
-        self._graphs = (
-            Graphs(self._cache, slots + 1, width) if self.compiled and model.dtype in HALF else None
-        )
+        self.fused = model.device.type == "cuda" and model.num_parameters() >= COMPILED_PARAMETERS
+        graphs = self.fused and model.dtype in HALF
+        self._graphs = Graphs(self._cache, slots + 1, width) if graphs else None
+        self._whole: tuple[list[int], Tensor] | None = None
 
     def hidden(
-        self,
-        slots: Slots,
-        compute_BW: Tensor,
-        computed: list[int],
-        slot_N: Tensor,
-        column_N: Tensor,
-        opened: list[int],
-    ) -> Tensor:
+        self, slots: Slots, compute_BW: Tensor, computed: list[int], slot_N: Tensor, column_N: Tensor, opened: list[int]
+    ) -> Tensor:  # fmt: skip
         """Hidden rows ``[N, D]`` that predict the tokens at some columns.
 
         Args:
@@ -70,44 +68,63 @@ class Packer:
         """
         model = self._model()
         assert model is not None
-        width = compute_BW.shape[1]
-        slot_T, at_T = torch.nonzero_static(compute_BW, size=sum(computed)).unbind(1)
-        rank_BW = compute_BW.flatten().cumsum(0) - 1
+        cuda, count = compute_BW.is_cuda, sum(computed)
+        size = _size(count + 1) if cuda else count
+        cell_T = self._cells(slots, compute_BW, computed, size)
         row_N = (column_N - model.packed_shift).clamp(min=0)
-        wanted_N = rank_BW[slot_N * width + row_N]
-        ids_T, cell_T = slots.ids_BW[slot_T, at_T], slot_T * self.width + at_T
+        if computed == slots.totals:
+            first_B = torch.tensor([0, *accumulate(computed[:-1])]).to(row_N.device)
+            wanted_N = first_B[slot_N] + row_N
+        else:
+            rank_BW = compute_BW.flatten().cumsum(0) - 1
+            wanted_N = rank_BW[slot_N * self.width + row_N]
         tokens, wanted = list(computed), list(opened)
-        keys = [(b * self.width, slots.totals[b] if computed[b] else 0) for b in range(len(computed))]
-        if ids_T.is_cuda:
-            spare, size = len(ids_T), _size(len(ids_T) + 1)
+        keys = [(b * self.width, total if computed[b] else 0) for b, total in enumerate(slots.totals)]
+        if cuda:
             rows = max(LEAST_ROWS, 1 << (len(wanted_N) - 1).bit_length())
-            at_T, ids_T = _filled(at_T, size, 0), _filled(ids_T, size, model.eos_token_id)
-            cell_T = _filled(cell_T, size, self._cache.spare if self._cache else 0)
-            wanted_N = _filled(wanted_N, rows, spare)
-            tokens.append(size - sum(tokens))
+            wanted_N = F.pad(wanted_N, (0, rows - len(wanted_N)), value=count)
+            tokens.append(size - count)
             wanted.append(rows - sum(wanted))
             keys.append((self.slots * self.width, 1))
         elif (missing := LEAST_ROWS_CPU - len(wanted_N)) > 0:
             wanted_N = torch.cat((wanted_N, wanted_N[-1:].expand(missing)))
             wanted[-1] += missing
-        packing = self._packing(at_T, tokens, wanted_N, wanted, keys, cell_T)
-        if self._graphs and len(ids_T) <= GRAPH_TOKENS:
+        ids_T = slots.ids_C[cell_T]
+        packing = self._packing(cell_T, tokens, wanted_N, wanted, keys)
+        if self._graphs and size <= GRAPH_TOKENS:
             hidden_ND = self._graphs.run(model, ids_T, packing)
         else:
-            hidden_ND = model.packed(ids_T, packing, self._cache, self.compiled)
+            hidden_ND = model.packed(ids_T, packing, self._cache, self.fused)
         return hidden_ND[: len(slot_N)]
 
+    def _cells(self, slots: Slots, compute_BW: Tensor, computed: list[int], size: int) -> Tensor:
+        """Which cells of the slots are computed, slot after slot; then the one behind them all, up to ``size``."""
+        if (
+            self._whole is not None
+            and self._whole[0] == computed == slots.totals
+            and len(self._whole[1]) == size
+        ):
+            return self._whole[1]
+        cell_T = torch.nonzero_static(compute_BW.flatten(), size=size, fill_value=compute_BW.numel())[:, 0]
+        if computed == slots.totals:
+            self._whole = list(computed), cell_T
+        return cell_T
+
     def _packing(
-        self, at_T: Tensor, tokens: list[int], wanted_N: Tensor, wanted: list[int], keys: list[tuple[int, int]],
-        cell_T: Tensor,
+        self, cell_T: Tensor, tokens: list[int], wanted_N: Tensor, wanted: list[int], keys: list[tuple[int, int]]
     ) -> Packing:  # fmt: skip
-        device = at_T.device
+        """All that the host knows goes to the device at once."""
+        starts, counts = zip(*keys, strict=True)
+        numbers = [0, *accumulate(tokens)], [0, *accumulate(wanted)], [*starts, 0], [*counts, 0]
+        there = torch.tensor(numbers, dtype=torch.int32)
+        there = (there.pin_memory() if cell_T.is_cuda else there).to(cell_T.device, non_blocking=True)
         in_cache = None
         if self._cache:
-            starts, counts = zip(*keys, strict=True)
-            numbers = torch.tensor([[*starts, 0], [*counts, 0]], dtype=torch.int32).to(device)
-            in_cache = Keys(starts, counts, numbers[0], numbers[1, :-1], self.width, cell_T)
-        return Packing(at_T, Segments.of(tokens, device), wanted_N, Segments.of(wanted, device), in_cache)
+            in_cache = Keys(starts, counts, there[2], there[3, :-1], self.width, cell_T)
+        return Packing(
+            cell_T % self.width, Segments(tuple(tokens), there[0], max(tokens)),
+            wanted_N, Segments(tuple(wanted), there[1], max(wanted)), in_cache,
+        )  # fmt: skip
 
 
 _last: weakref.WeakKeyDictionary[DiffusionLM, Packer] = weakref.WeakKeyDictionary()
@@ -125,15 +142,6 @@ def packer_of(model: DiffusionLM, slots: int, width: int, cached: bool) -> Packe
     return new
 
 
-def compiles(model: DiffusionLM) -> bool:
-    """Whether fused kernels are made: on a GPU, for a model whose forwards repay the half minute that takes."""
-    return bool(model.device.type == "cuda" and model.num_parameters() >= 5e8)
-
-
 def _size(tokens: int) -> int:
     step = SMALL_STEP if tokens <= GRAPH_TOKENS else LARGE_STEP
     return max(LEAST_ROWS, -(-tokens // step) * step)
-
-
-def _filled(of_T: Tensor, size: int, value: int) -> Tensor:
-    return torch.cat((of_T, of_T.new_full((size - len(of_T),), value)))

@@ -15,6 +15,7 @@ from torch import Tensor
 from tad_core.decoding.noise import gumbel, hashed
 from tad_core.decoding.policies import Policy
 from tad_core.models.base import DiffusionLM
+from tad_core.models.packed import compiled
 
 #: Fewer rows take another GEMM kernel on CPUs, which rounds differently: the head gets at least these, so that a
 #: position's logits do not depend on how many are scored with it.
@@ -43,7 +44,7 @@ class Noise(NamedTuple):
 
 
 def tokens_and_scores(
-    model: DiffusionLM, policy: Policy, hidden_ND: Tensor, noise: Noise | None, compiled: bool
+    model: DiffusionLM, policy: Policy, hidden_ND: Tensor, noise: Noise | None, fused: bool
 ) -> tuple[Tensor, Tensor]:
     """Token and the policy's score of every row, both ``[N]``; a mask is never an answer.
 
@@ -52,15 +53,15 @@ def tokens_and_scores(
         policy: scores.
         hidden_ND: from ``DiffusionLM.packed``.
         noise: None: the most likely token.
-        compiled: whether fused kernels may be made.
+        fused: whether kernels may be compiled.
     """
     if len(hidden_ND) == 1:  # threads share the sum of a single row, and whole rows of several
         twice = Noise(*(of_N.expand(2) for of_N in noise)) if noise else None
-        token_N, score_N = tokens_and_scores(model, policy, hidden_ND.expand(2, -1), twice, compiled)
+        token_N, score_N = tokens_and_scores(model, policy, hidden_ND.expand(2, -1), twice, fused)
         return token_N[:1], score_N[:1]
     limit = MAX_SCORED_ELEMENTS.get(hidden_ND.device.type, MAX_SCORED_ELEMENTS["cpu"])
     at_once = max(MIN_HEAD_ROWS, limit // model.vocab_size)
-    read = _compiled(type(policy)) if compiled else _read
+    read = _compiled(type(policy)) if fused else _read
     tokens, scores = [], []
     for first in range(0, len(hidden_ND), at_once):
         part_ND = hidden_ND[first : first + at_once]
@@ -91,4 +92,4 @@ def _read(policy: Policy, logits_NV: Tensor, mask_id: int, noise: Noise | None) 
 @once
 def _compiled(_: type[Policy]) -> Callable[..., Any]:
     """One compilation a process and policy."""
-    return torch.compile(_read, dynamic=True)
+    return compiled(_read)

@@ -23,6 +23,7 @@ class Slots:
         prompt_B: tokens of the prompt.
         total_B: of prompt and response; 0 while the slot is empty.
         ids_BW: the tokens.
+        ids_C: the same in one row, and one more that belongs to nobody.
         masked_BL: which response positions are masked; none in an empty slot.
         revealed_BL: what the last forward revealed.
         step_B: forwards so far.
@@ -39,7 +40,8 @@ class Slots:
             return torch.zeros(shape, dtype=dtype, device=device)
 
         self.prompt_B, self.total_B, self.step_B = zeros(slots), zeros(slots), zeros(slots)
-        self.ids_BW = zeros(slots, width)
+        self.ids_C = torch.full((slots * width + 1,), self._eos, device=device)
+        self.ids_BW = self.ids_C[:-1].view(slots, width)
         self.masked_BL = zeros(slots, response_length, dtype=torch.bool)
         self.revealed_BL = torch.zeros_like(self.masked_BL)
         self._revealed_at_BL = zeros(slots, response_length, dtype=torch.int32)

@@ -49,7 +49,7 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
         raise NotImplementedError
 
     def packed(
-        self, ids_T: Tensor, packing: Packing, cache: PackedCache | None = None, compiled: bool = False
+        self, ids_T: Tensor, packing: Packing, cache: PackedCache | None = None, fused: bool = False
     ) -> Tensor:
         """Hidden rows ``[N, D]`` of some tokens of several sequences laid end to end; see ``packed_shift``.
 
@@ -60,7 +60,7 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
             packing: where each belongs, and which rows are asked for.
             cache: keys and values of the tokens that are not computed; written for those that are. Right after a
                 forward over all of a sequence, one over some of its tokens, unchanged, gives the same rows.
-            compiled: whether fused kernels may be made.
+            fused: whether kernels may be compiled.
         """
         assert cache is None, f"{type(self).__name__} has no cache"
         rows = [

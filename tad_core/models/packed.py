@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 if TYPE_CHECKING:
     from tad_core.models.transformer import Layer, Parts, TransformerLM
@@ -97,9 +98,8 @@ class PackedCache:
         Raises:
             torch.OutOfMemoryError: the device has no room for them.
         """
-        self.capacity, self.spare = capacity, sequences * capacity
         layers = len(list(model.layers()))
-        shape = (layers, 2, self.spare + 1, *model.key_shape())
+        shape = (layers, 2, sequences * capacity + 1, *model.key_shape())
         self._kept = torch.zeros(shape, dtype=model.dtype, device=model.device)
 
     def renew(self, layer: int, cell_T: Tensor, k_TKE: Tensor, v_TKE: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,13 +118,13 @@ class PackedCache:
 
 
 def run(
-    model: TransformerLM, ids_T: Tensor, packing: Packing, cache: PackedCache | None, compiled: bool
+    model: TransformerLM, ids_T: Tensor, packing: Packing, cache: PackedCache | None, fused: bool
 ) -> Tensor:
     """Final, normalised rows ``[N, D]`` as the layers give them, before a family's shift.
 
     The last layer computes keys and values of all tokens and everything else of the wanted rows alone.
     """
-    kernels = _compiled() if compiled else _PLAIN
+    kernels = _compiled() if fused else _PLAIN
     x_TD = model.token_embedding()(ids_T)
     cos_TE, sin_TE = model.rotations(packing.at_T, (packing.keys or packing.tokens).longest, x_TD.dtype)
     layers = cast("list[Layer]", list(model.layers()))
@@ -201,9 +201,11 @@ def _after(parts: Parts, x_TD: Tensor, mixed_TD: Tensor) -> Tensor:
 
 
 def _rotate(x_THE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
-    from tad_core.models.transformer import apply_rope  # it imports this file
-
-    return apply_rope(x_THE, cos_TE[:, None], sin_TE[:, None])
+    """Rotate by position in the dtype of the tables; see ``TransformerLM.rotations``."""
+    x = x_THE.to(cos_TE.dtype)
+    swapped = x.view(*x.shape[:-1], 2, -1).flip(-2).view(x.shape)
+    rotated: Tensor = x * cos_TE[:, None] + swapped * sin_TE[:, None]
+    return rotated.to(x_THE.dtype)
 
 
 @dataclass(frozen=True)
@@ -219,4 +221,20 @@ _PLAIN = _Kernels(_before, _before_last, _after)
 @once
 def _compiled() -> _Kernels:
     """One compilation a process for all layers, lengths and batches."""
-    return _Kernels(*(torch.compile(f, dynamic=True) for f in (_before, _before_last, _after)))
+    return _Kernels(*(compiled(f) for f in (_before, _before_last, _after)))
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled once for any length of the first axis of its tensors; all other sizes are constants of the kernels.
+
+    Sizes that a kernel does not know cost it a division for every element it reads.
+    """
+    fast = torch.compile(function)
+
+    def run(*arguments: Any) -> Any:
+        for tensor in tree_leaves(arguments):
+            if isinstance(tensor, Tensor) and tensor.ndim:
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        return fast(*arguments)
+
+    return run

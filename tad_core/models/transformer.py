@@ -175,10 +175,10 @@ class TransformerLM(DiffusionLM):
         return self.shift
 
     def packed(
-        self, ids_T: Tensor, packing: Packing, cache: PackedCache | None = None, compiled: bool = False
+        self, ids_T: Tensor, packing: Packing, cache: PackedCache | None = None, fused: bool = False
     ) -> Tensor:
         """See ``DiffusionLM.packed``."""
-        return packed.run(self, ids_T, packing, cache, compiled)
+        return packed.run(self, ids_T, packing, cache, fused)
 
     def held_by_graphs(self) -> object:
         """See ``DiffusionLM.held_by_graphs``."""
@@ -194,8 +194,13 @@ class TransformerLM(DiffusionLM):
         return cast(int, first.parts().k.out_features) // first.head_size, first.head_size
 
     def rotations(self, at_T: Tensor, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Cosine and sine ``[T, E]`` at some positions, all below ``length``, for activations of ``dtype``."""
+        """Cosine and signed sine ``[T, E]`` at some positions, all below ``length``, for activations of ``dtype``.
+
+        The sine's first half is negated: ``x * cos + swap(x) * sine``, with the halves of x exchanged, rotates.
+        """
         cos_TE, sin_TE = (table_LE[at_T] for table_LE in self._rope_for(length, at_T.device))
+        first, second = sin_TE.chunk(2, dim=-1)
+        sin_TE = torch.cat((-first, second), dim=-1)
         return (cos_TE, sin_TE) if self.rope_float32 else (cos_TE.to(dtype), sin_TE.to(dtype))
 
     def head(self, hidden_ND: Tensor) -> Tensor:

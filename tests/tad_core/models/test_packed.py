@@ -117,6 +117,6 @@ def test_a_cell_that_nobody_reads_changes_nothing(model: DiffusionLM) -> None:
     rows, cache = sequences(model), model.new_cache(3, CAPACITY)
     whole = packing(WHOLE, [[5]] * 3, True)
     before = model.packed(torch.cat(rows), whole, cache)
-    cache.renew(0, torch.tensor([cache.spare]), *torch.full((2, 1, *model.key_shape()), 1e30))
+    cache.renew(0, torch.tensor([3 * CAPACITY]), *torch.full((2, 1, *model.key_shape()), 1e30))
     cache.renew(1, torch.tensor([LENGTHS[0]]), *torch.full((2, 1, *model.key_shape()), 1e30))
     assert torch.equal(model.packed(torch.cat(rows), whole, cache), before)
