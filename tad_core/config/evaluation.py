@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tad_core.config.inputs import SourceConfig
-from tad_core.settings import REPORT, RUNTIME, Strict
+from tad_core.config.rollout import CacheConfig
+from tad_core.settings import ADDED, REPORT, RUNTIME, Strict
 
 ModelName = Literal["base", "quality", "speed", "sft"]
 
@@ -31,6 +32,13 @@ class DecodeConfig(Strict):
         description="Whether the mask token's own probability counts in the entropy, as in the paper's code; it is "
         "never revealed.",
     )
+    cache: CacheConfig = Field(
+        CacheConfig(), description="Keys and values kept between forwards.", json_schema_extra=ADDED
+    )
+
+    def as_spec(self) -> dict[str, Any]:
+        """As ``DecodeSpec`` names them."""
+        return {**self.model_dump(mode="json", exclude={"cache"}), **self.cache.as_spec()}
 
 
 class EvaluateConfig(Strict):

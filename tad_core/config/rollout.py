@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tad_core.settings import RUNTIME, Strict, runtime_but
+from tad_core.settings import ADDED, RUNTIME, Strict, runtime_but
 
 Condition = Literal["privileged", "plain"]
+
+
+class CacheConfig(Strict):
+    """Keys and values kept between the forwards of a decoding: faster, and no longer exact."""
+
+    mode: Literal["none", "dual"] = Field(
+        "none",
+        description="none: every forward computes every token. dual: between refreshes only what is still masked in the "
+        "open blocks and what was just revealed; everything before and behind counts as it was.",
+    )
+    refresh_blocks: bool = Field(
+        True, description="Compute everything when a block becomes the first unfinished one."
+    )
+    refresh_forwards: int = Field(
+        0, ge=0, description="Compute everything every so many forwards; 0: not for that reason."
+    )
+    refresh_reveals: int = Field(
+        0, ge=0, description="Compute everything after so many reveals; 0: not for that reason."
+    )
+
+    def as_spec(self) -> dict[str, Any]:
+        """As ``DecodeSpec`` and ``RolloutSpec`` name them."""
+        rest = self.model_dump(mode="json")
+        return {"cache": rest.pop("mode"), **rest}
 
 
 class RolloutConfig(Strict):
@@ -24,6 +48,9 @@ class RolloutConfig(Strict):
         True,
         description="Stop once every token before the first end-of-text is revealed; the tail is filled in "
         "and marked. False computes every step.",
+    )
+    cache: CacheConfig = Field(
+        CacheConfig(), description="Keys and values kept between forwards.", json_schema_extra=ADDED
     )
     compare_plain: int = Field(
         0,

@@ -88,7 +88,7 @@ class TadLM(LM):  # type: ignore[misc]
             )
         if "threshold" in options:
             options = {"method": "entropy", **options}
-        spec = DecodeSpec(**{"response_length": 256, **DecodeConfig().model_dump(), **options})
+        spec = DecodeSpec(**{"response_length": 256, **DecodeConfig().as_spec(), **options})
         generator = Generator.load(
             ModelConfig(**model), Path(adapter) if adapter else None, batch_size, workers
         )

@@ -74,18 +74,10 @@ class DirectEngine:
 
 def ways(config: TADConfig) -> list[DecodeSpec]:
     """Token by token, then every threshold in increasing order."""
-    decode, length = config.evaluate.decode, config.rollout.response_length
-    single = DecodeSpec(length, decode.block_length, early_stop=decode.early_stop)
+    settings, length = config.evaluate.decode.as_spec(), config.rollout.response_length
+    single = DecodeSpec(length, **{**settings, "block_add_threshold": 1.0, "mask_in_entropy": True})
     parallel = [
-        DecodeSpec(
-            length,
-            decode.block_length,
-            "entropy",
-            threshold,
-            decode.block_add_threshold,
-            decode.early_stop,
-            decode.mask_in_entropy,
-        )
+        DecodeSpec(length, method="entropy", threshold=threshold, **settings)
         for threshold in sorted(set(config.evaluate.thresholds))
     ]
     return [single, *parallel]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tad_core.config.marks import with_cost
 from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests
 from tad_core.decoding.confidence import probability
+from tad_core.decoding.spec import Cache
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
 
@@ -34,11 +35,23 @@ class RolloutSpec:
     block_length: int
     seed: int
     finish_early: bool
+    cache: Cache = "none"
+    refresh_blocks: bool = True
+    refresh_forwards: int = 0
+    refresh_reveals: int = 0
 
     @property
     def decoding(self) -> DecodeSpec:
         """As the decoder takes it."""
-        return DecodeSpec(self.response_length, self.block_length, early_stop=self.finish_early)
+        return DecodeSpec(
+            self.response_length,
+            self.block_length,
+            early_stop=self.finish_early,
+            cache=self.cache,
+            refresh_blocks=self.refresh_blocks,
+            refresh_forwards=self.refresh_forwards,
+            refresh_reveals=self.refresh_reveals,
+        )
 
 
 @dataclass

@@ -134,7 +134,10 @@ def _decode(
         speed = done / max(1e-9, time.monotonic() - started)
         on_progress(Progress(STAGE, done, len(jobs), figures={"samples/s": round(speed, 2)}))
 
-    spec = RolloutSpec(settings.response_length, settings.block_length, settings.seed, settings.finish_early)
+    spec = RolloutSpec(
+        settings.response_length, settings.block_length, settings.seed, settings.finish_early,
+        **settings.cache.as_spec(),
+    )  # fmt: skip
     results = rollout(model, requests, spec, settings.batch_size, report, fitting)
     ends = end_ids(tokenizer)
     rows = []
@@ -153,7 +156,7 @@ def _decode(
                 revealed_at=result.revealed_at,
                 confidence=result.confidence,
                 filled_from=result.filled_from,
-                mode="exact",
+                mode=spec.decoding.mode,
                 text=response_text(tokenizer, ids, ends),
             )
         )

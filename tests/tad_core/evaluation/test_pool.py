@@ -23,6 +23,7 @@ from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.pool import GpuPool
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, save_adapter
+from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.waiting import until
 
 SPEC = DecodeSpec(8, 4, "entropy", 2.0, 0.5)
@@ -286,12 +287,11 @@ def test_memory_of_the_gpu_that_runs_out_is_told_as_such(
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
 
-    class Model:
-        device, max_positions, mask_token_id, eos_token_id = torch.device("cpu"), None, 1, 0
-        hidden = full
+    class Model(FormulaModel):
+        packed = full
 
     ours, theirs = Pipe()
-    monkeypatch.setattr("tad_core.decoding.base.at_once", lambda device_type, wanted: wanted)
+    monkeypatch.setattr("tad_core.decoding.engine.at_once", lambda device_type, wanted: wanted)
     monkeypatch.setattr(worker, "Connection", lambda fd: theirs)
     monkeypatch.setattr(sys, "argv", ["worker", "0", "1"])
     monkeypatch.setattr(worker, "_listen", lambda _, inbox, __: (inbox.put((3, setup)), inbox.put((5, job))))

@@ -91,11 +91,11 @@ class Failing(LLaDAModelLM):
         super().__init__(config)
         self.act, self.count = act, 0
 
-    def hidden(self, *args):
+    def packed(self, *args):
         self.count += 1
         if self.count == 2:
             self.act()
-        return super().hidden(*args)
+        return super().packed(*args)
 
 
 @pytest.mark.parametrize(
