@@ -16,8 +16,8 @@ class CacheConfig(Strict):
 
     mode: Literal["none", "dual"] = Field(
         "none",
-        description="none: every forward computes every token. dual: between refreshes only what is still masked in the "
-        "open blocks and what was just revealed; everything before and behind counts as it was.",
+        description="none: every forward computes every token. dual: between refreshes only what is still masked in "
+        "the open blocks and what was just revealed; everything before and behind counts as it was.",
     )
     refresh_blocks: bool = Field(
         True, description="Compute everything when a block becomes the first unfinished one."

@@ -7,6 +7,7 @@ from typing import Any
 
 from tad_core.config import TADConfig
 from tad_core.planning.counts import Counts
+from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import Machine
 from tad_core.planning.memory import decoding_gib, too_much, training_gib, weights_gib
 from tad_core.planning.shapes import GIB, Shape
@@ -133,7 +134,7 @@ def _collect(
     rollout = config.rollout
     workers = (rollout.workers or max(1, machine.count)) * rollout.hosts
     forwards = counts.samples / rollout.batch_size * rollout.response_length
-    memory = decoding_gib(config, shape, rollout.batch_size, counts.teacher)
+    memory = decoding_gib(config, shape, rollout.batch_size, counts.teacher, rollout.cache.mode != "none")
     return _stage(
         "collect",
         f"{counts.samples:,} samples in {counts.shards:,} shards, {workers} worker{'s' * (workers > 1)}",
@@ -181,19 +182,21 @@ def _evaluate(
 ) -> StageEstimate:
     settings, length = config.evaluate, config.rollout.response_length
     one_by_one, multi_block = speeds.ways or (length, length / ASSUMED_TPF)
-    forwards = counts.prompts * len(settings.models) * (one_by_one + len(settings.thresholds) * multi_block)
-    one = shape.forward(counts.task + length, settings.decode.block_length)
+    ways = [one_by_one, *[multi_block] * len(settings.thresholds)]
+    answers = counts.prompts * len(settings.models)
+    works = [evaluation_work(config, shape, counts, forwards) for forwards in ways]
+    forwards = answers * sum(one.forwards for one in works)
     processes, at_once = _decoding(config, counts.prompts, machine)
     return _stage(
         "evaluate",
         f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways, "
         f"{processes} process{'es' * (processes > 1)}",
         speeds.decode,
-        forwards * one,
+        answers * sum(one.flops for one in works),
         forwards / settings.batch_size,
         at_once,
         machine,
-        decoding_gib(config, shape, settings.batch_size, counts.task),
+        decoding_gib(config, shape, settings.batch_size, counts.task, settings.decode.cache.mode != "none"),
     )
 
 

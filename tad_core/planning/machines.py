@@ -48,18 +48,10 @@ GPUS = {
 _SHAPE = read_shape(PUBLISHED["GSAI-ML/LLaDA-8B-Instruct"])
 _PEAK = GPUS["h200"].bf16_tflops * 1e12
 _LENGTH, _PROMPT, _STUDENT = 256, 300, 150
-#: samples an hour of a plain loop, batch 32, every step computed, logits for all positions, not compiled
-MEASURED_ROLLOUT_PER_H = 682.0
 #: states a second at 4 a forward, the teacher sharing the student's weights: as it is, and with compiled layers
 MEASURED_STATES_PER_S = {False: 17.8, True: 25.3}
 #: seconds that one bare forward of the 32 layers takes at least, since its kernels are started one by one
 MEASURED_LAUNCH_S = 27.5e-3 / _SHAPE.layers
-
-
-def rollout_share() -> float:
-    """Share of the bf16 peak that token-by-token decoding in batches reached."""
-    sample = _LENGTH * _SHAPE.forward(_PROMPT + _LENGTH, _PROMPT + _LENGTH)
-    return MEASURED_ROLLOUT_PER_H / 3600 * sample / _PEAK
 
 
 def training_share(compiled: bool) -> float:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tad_core.config import TADConfig
 from tad_core.planning.counts import Counts
 from tad_core.planning.shapes import GIB, Shape
 
 #: Of the memory there is, what may be planned with: the rest goes to the driver, to fragments and to chance.
 USABLE = 0.94
-#: Copies of a block of logits that sampling holds, in float64: logits, noise, their sum and what odds are made of.
-_SAMPLER_COPIES, _SAMPLER_BYTES = 5, 8
+#: What sampling holds of a block of logits: in bfloat16 the logits alone, read by one kernel; in float32 also logits,
+#: noise, their sum and what odds are made of in float64.
+_SAMPLER_BYTES = {2: 2, 4: 4 + 5 * 8}
 #: Copies of a row of logits in the loss: both models' and both gradients'.
 _LOSS_COPIES = 4
 
@@ -19,11 +22,13 @@ def weights_gib(config: TADConfig, shape: Shape) -> float:
     return shape.parameters * _item(config) / GIB
 
 
-def decoding_gib(config: TADConfig, shape: Shape, batch: int, prompt: float) -> float:
-    """Rollout or evaluation of ``batch`` samples together."""
+def decoding_gib(config: TADConfig, shape: Shape, batch: int, prompt: float, cached: bool = False) -> float:
+    """Rollout or evaluation of ``batch`` samples together, with their keys and values where those are kept."""
+    item = _item(config)
     tokens = batch * (prompt + config.rollout.response_length)
-    logits = _SAMPLER_COPIES * _SAMPLER_BYTES * batch * config.rollout.block_length * shape.vocabulary
-    return weights_gib(config, shape) + (shape.passing_bytes(tokens, _item(config)) + logits) / GIB
+    logits = _SAMPLER_BYTES[item] * batch * config.rollout.block_length * shape.vocabulary
+    kept = shape.cached_bytes(tokens, item) if cached else 0.0
+    return weights_gib(config, shape) + (shape.passing_bytes(tokens, item) + logits + kept) / GIB
 
 
 def training_gib(config: TADConfig, shape: Shape, counts: Counts, micro: int, recompute: bool) -> float:
@@ -48,14 +53,14 @@ def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) 
         needs = f"the weights alone take {weights_gib(config, shape):.0f} GiB of {limit_gib:.0f}"
         remedy = "set model.dtype to bfloat16" if _item(config) == 4 else "use a GPU with more memory"
         return [f"{needs}; {remedy}"]
-    for field, batch, prompt in (
-        ("rollout.batch_size", config.rollout.batch_size, counts.teacher),
-        ("evaluate.batch_size", config.evaluate.batch_size, counts.task),
+    rollout, evaluate = config.rollout, config.evaluate
+    for field, batch, prompt, cache in (
+        ("rollout.batch_size", rollout.batch_size, counts.teacher, rollout.cache),
+        ("evaluate.batch_size", evaluate.batch_size, counts.task, evaluate.decode.cache),
     ):
-        if (need := decoding_gib(config, shape, batch, prompt)) > limit:
-            fits = next(
-                (b for b in range(batch - 1, 0, -1) if decoding_gib(config, shape, b, prompt) <= limit), 0
-            )
+        needs_of = partial(decoding_gib, config, shape, prompt=prompt, cached=cache.mode != "none")
+        if (need := needs_of(batch)) > limit:
+            fits = next((b for b in range(batch - 1, 0, -1) if needs_of(b) <= limit), 0)
             remedy = f"set it to {fits}" if fits else "even 1 is too much: use a GPU with more memory"
             found.append(f"{field} {batch} needs {need:.0f} GiB of {limit_gib:.0f}; {remedy}")
     distill = config.distill

@@ -74,6 +74,12 @@ class Shape:
         attention = 4 * self.layers * self.width * tokens * tokens
         return sequences * (linear + attention) + 2 * self.vocabulary * self.width * rows
 
+    def partial_forward(self, computed: float, keys: float, rows: float) -> float:
+        """Operations of a forward of one sequence that computes some tokens against ``keys`` that are kept."""
+        linear = 2 * self.layers * self.layer_weights * computed
+        attention = 4 * self.layers * self.width * computed * keys
+        return linear + attention + 2 * self.vocabulary * self.width * rows
+
     def trained_state(
         self, student: float, teacher: float, response: int, lora: int, recompute: bool = False
     ) -> float:
@@ -100,6 +106,10 @@ class Shape:
         if recompute:
             return tokens * (self.layers * item * self.width + layer)
         return tokens * self.layers * layer
+
+    def cached_bytes(self, tokens: float, item: int) -> float:
+        """Bytes of the keys and values of so many tokens, all layers."""
+        return tokens * item * 2 * self.layers * self.key_width
 
     def passing_bytes(self, tokens: float, item: int) -> float:
         """Bytes of the activations that a forward without gradient holds at a time."""

@@ -16,7 +16,8 @@ from tad_core.artifacts.files import list_names, read_bytes
 from tad_core.config import TADConfig, parse_config
 from tad_core.errors import ConfigError
 from tad_core.planning.counts import Counts
-from tad_core.planning.machines import MEASURED_LAUNCH_S, Machine, rollout_share, training_share
+from tad_core.planning.decoding import evaluation_work, measured_share, rollout_work
+from tad_core.planning.machines import MEASURED_LAUNCH_S, Gpu, Machine, training_share
 from tad_core.planning.shapes import Shape
 from tad_core.settings import CONFIG_NAME
 
@@ -101,16 +102,24 @@ def _from_sheet(
     peak = gpu.bf16_tflops * 1e12 * (1 if item == 2 else 0.5)
     floor = max(shape.layers * MEASURED_LAUNCH_S, shape.parameters * item / (gpu.bandwidth_tb_s * 1e12))
     compiled = config.distill.compile
-    share, train = rollout_share(), training_share(compiled)
+    train = training_share(compiled)
     guess = "" if gpu.title.startswith("NVIDIA H200") else ", taken over to this GPU"
     how = "compiled" if compiled else "not compiled"
-    decoding = Pace(
-        share * peak, f"{share:.0%} of peak, as measured on an H200 (batch 32, not compiled){guess}", floor
-    )
     training = Pace(
         train * peak, f"{train:.0%} of peak, as measured on an H200 (4 states, {how}){guess}", floor
     )
-    return decoding, training, decoding
+    rollout, decode = (
+        _decoding_pace(mode, gpu, peak, floor)
+        for mode in (config.rollout.cache.mode, config.evaluate.decode.cache.mode)
+    )
+    return rollout, training, decode
+
+
+def _decoding_pace(mode: str, gpu: Gpu, peak: float, floor: float) -> Pace:
+    share = measured_share(mode)
+    guess = "" if gpu.title.startswith("NVIDIA H100") else ", taken over to this GPU"
+    how = "every token computed" if mode == "none" else "with a cache"
+    return Pace(share * peak, f"{share:.0%} of peak, as measured on an H100 (batch 32, {how}){guess}", floor)
 
 
 # --- earlier runs -----------------------------------------------------------------------------------
@@ -167,7 +176,6 @@ def _runs(
 
 def _pace(stage: str, manifest: Manifest, settings: TADConfig, shape: Shape, counts: Counts) -> Pace | None:
     info, source = manifest.info, f"measured here: {stage}/{manifest.fingerprint[:8]}"
-    length = settings.rollout.response_length
     if stage == "collect" and info.get("samples_per_s"):
         return Pace(info["samples_per_s"] * sample_flops(settings, shape, counts), source)
     if stage == "distill" and info.get("states_per_s") and info.get("mode") != "sft":
@@ -176,18 +184,19 @@ def _pace(stage: str, manifest: Manifest, settings: TADConfig, shape: Shape, cou
     if stage == "evaluate" and info.get("points"):
         points: list[dict[str, Any]] = info["points"]
         seconds = sum(p["forwards"] * p["tpf"] / p["tokens_per_s"] for p in points if p["tokens_per_s"])
-        forwards = sum(p["forwards"] for p in points)
-        one = shape.forward(counts.task + length, settings.rollout.block_length)
-        return Pace(forwards * one / seconds, source) if seconds else None
+        done = sum(
+            p["problems"] * evaluation_work(settings, shape, counts, p["forwards"] / p["problems"]).flops
+            for p in points
+        )
+        return Pace(done / seconds, source) if seconds else None
     if stage == "filter" and info.get("judge_s") and info.get("rows"):
         return Pace(info["judge_s"] / info["rows"], source)
     return None
 
 
 def sample_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:
-    """Operations of one rollout with every step computed; fewer where the end of the text comes early."""
-    length = config.rollout.response_length
-    return length * shape.forward(counts.teacher + length, config.rollout.block_length)
+    """Operations of one rollout; see ``rollout_work``."""
+    return rollout_work(config, shape, counts).flops
 
 
 def state_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:

@@ -1,0 +1,100 @@
+"""What decoding computes, exact or with a cache: forwards of a sample, and their operations.
+
+Counted as ``decoding/schedule.py`` computes: a refresh computes every token, any other forward what is still masked in
+the open blocks and what was just revealed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tad_core.config import TADConfig
+from tad_core.config.rollout import CacheConfig
+from tad_core.planning.counts import Counts
+from tad_core.planning.shapes import PUBLISHED, Shape, read_shape
+
+#: Open blocks on average where several may be: a little more than one for the small distilled models.
+OPEN_BLOCKS = 1.5
+
+# --- what was measured on one H100 (docs/results/decode.md), from which the shares of the peak follow --------
+_SHAPE = read_shape(PUBLISHED["GSAI-ML/LLaDA-8B-Instruct"])
+_LENGTH, _PROMPT, _BLOCK = 256, 300, 32
+#: bf16 operations a second of the card, by its data sheet
+_PEAK = 989e12
+#: samples an hour at 32 at once, every step computed: without a cache, and with one that is refreshed at each block
+MEASURED_ROLLOUT_PER_H = {"none": 1043.5, "dual": 10843.7}
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one sample: how many forwards, of them refreshes, and the operations of all."""
+
+    forwards: float
+    refreshes: float
+    flops: float
+
+
+def work(
+    shape: Shape,
+    cache: CacheConfig,
+    length: int,
+    block: int,
+    prompt: float,
+    forwards: float,
+    open_blocks: float = 1.0,
+) -> Work:
+    """One sample whose response of ``length`` takes so many forwards.
+
+    Args:
+        shape: of the model.
+        cache: whether keys and values are kept, and what refreshes them.
+        length: tokens of the response.
+        block: tokens of a block.
+        prompt: tokens of the prompt.
+        forwards: of the sample; token by token as many as there are tokens.
+        open_blocks: blocks that may be revealed at a time.
+    """
+    tokens, masked = prompt + length, open_blocks * (block + 1) / 2
+    whole = shape.forward(tokens, masked)
+    if cache.mode == "none":
+        return Work(forwards, forwards, forwards * whole)
+    blocks, reveals = length / block, length / forwards
+    refreshes = 1.0
+    if cache.refresh_blocks:
+        refreshes = blocks
+        if cache.refresh_reveals:
+            refreshes += blocks * ((block - 1) // cache.refresh_reveals)
+    elif cache.refresh_reveals:
+        refreshes = length / cache.refresh_reveals
+    if cache.refresh_forwards:
+        refreshes = max(refreshes, forwards / cache.refresh_forwards)
+    refreshes = min(refreshes, forwards)
+    part = shape.partial_forward(masked + reveals, tokens, masked)
+    return Work(forwards, refreshes, refreshes * whole + (forwards - refreshes) * part)
+
+
+def rollout_work(config: TADConfig, shape: Shape, counts: Counts) -> Work:
+    """One rollout with every step computed; fewer where the end of the text comes early."""
+    rollout = config.rollout
+    return work(
+        shape,
+        rollout.cache,
+        rollout.response_length,
+        rollout.block_length,
+        counts.teacher,
+        rollout.response_length,
+    )
+
+
+def evaluation_work(config: TADConfig, shape: Shape, counts: Counts, forwards: float) -> Work:
+    """One answer that takes so many forwards."""
+    decode, length = config.evaluate.decode, config.rollout.response_length
+    several = OPEN_BLOCKS if forwards < length and decode.block_add_threshold < 1 else 1.0
+    return work(shape, decode.cache, length, decode.block_length, counts.task, forwards, several)
+
+
+def measured_share(mode: str) -> float:
+    """Share of the bf16 peak that rollout in batches of 32 reached with and without a cache."""
+    cache = CacheConfig.model_validate({"mode": mode})
+    sample = work(_SHAPE, cache, _LENGTH, _BLOCK, _PROMPT, _LENGTH)
+    return MEASURED_ROLLOUT_PER_H[mode] / 3600 * sample.flops / _PEAK
