@@ -14,11 +14,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from tad_core.decoding.packing import packer_of
+from tad_core.decoding.packing import Packer, packer_of
 from tad_core.decoding.policies import POLICIES
 from tad_core.decoding.sampling import tokens_and_scores
 from tad_core.decoding.schedule import Schedule
@@ -76,10 +77,8 @@ def decode_requests(
     while waiting := [i for i in order if i not in results]:
         most = min(fitting.of(wanted), len(waiting))
         # What did not fit begins again with fewer at once: its result is the same, whoever is beside it.
-        fitting.attempt(
-            most, _described(model, requests[waiting[0]], spec),
-            lambda: _Run(model, requests, waiting, spec, most, seed, results, tell).to_the_end(),  # noqa: B023
-        )  # fmt: skip
+        work = partial(_decode, model, requests, waiting, spec, most, seed, results, tell)
+        fitting.attempt(most, _described(model, requests[waiting[0]], spec), work)
     return [results[i] for i in range(len(requests))]
 
 
@@ -104,8 +103,18 @@ def _described(model: DiffusionLM, longest: Request, spec: DecodeSpec) -> str:
     )
 
 
+def _decode(
+    model: DiffusionLM, requests: Sequence[Request], waiting: Sequence[int], spec: DecodeSpec, slots: int, seed: int,
+    results: dict[int, Decoded], tell: Callable[[], None],
+) -> None:  # fmt: skip
+    """Decode those that wait, the longest first, in so many slots."""
+    width = len(requests[waiting[0]].prompt_ids) + spec.response_length
+    with packer_of(model, slots, width, spec.cache != "none") as packer:
+        _Run(model, requests, waiting, spec, packer, seed).to_the_end(results, tell)
+
+
 class _Run:
-    """The loop over so many slots, until every waiting request is in ``results``."""
+    """The loop over the slots of a packer."""
 
     def __init__(
         self,
@@ -113,21 +122,18 @@ class _Run:
         requests: Sequence[Request],
         waiting: Sequence[int],
         spec: DecodeSpec,
-        slots: int,
+        packer: Packer,
         seed: int,
-        results: dict[int, Decoded],
-        tell: Callable[[], None],
     ) -> None:
-        width = len(requests[waiting[0]].prompt_ids) + spec.response_length
+        slots, width = packer.slots, packer.width
         self._model, self._requests, self._spec, self._seed = model, requests, spec, seed
-        self._waiting, self._results, self._tell = deque(waiting), results, tell
-        self._packer = packer_of(model, slots, width, spec.cache != "none")
-        width = self._packer.width
+        self._waiting, self._packer = deque(waiting), packer
         self._slots = Slots(model, slots, width, spec.response_length)
         self._policy = POLICIES[spec.method](spec, slots, model.device)
         self._schedule = Schedule(spec, slots, width, model.packed_shift, model.device)
 
-    def to_the_end(self) -> None:
+    def to_the_end(self, results: dict[int, Decoded], tell: Callable[[], None]) -> None:
+        """Until nobody waits; ``tell`` is called whenever there are more results."""
         self._enter()
         self._plan()
         while self._slots.running:
@@ -137,8 +143,8 @@ class _Run:
             finished = self._plan(self._slots.finished(self._spec.early_stop))
             self._slots.took(time.perf_counter() - began, computed)
             if any(finished):
-                self._results |= self._slots.leave([b for b, over in enumerate(finished) if over])
-                self._tell()
+                results |= self._slots.leave([b for b, over in enumerate(finished) if over])
+                tell()
                 self._enter()
                 self._plan()
 

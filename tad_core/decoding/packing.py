@@ -9,7 +9,9 @@ Shapes: B slots, W columns of a slot, T computed tokens, N rows asked for, C cel
 
 from __future__ import annotations
 
+import contextlib
 import weakref
+from collections.abc import Iterator
 from itertools import accumulate
 
 import torch
@@ -127,19 +129,24 @@ class Packer:
         )  # fmt: skip
 
 
-_last: weakref.WeakKeyDictionary[DiffusionLM, Packer] = weakref.WeakKeyDictionary()
+_idle: weakref.WeakKeyDictionary[DiffusionLM, Packer] = weakref.WeakKeyDictionary()
 
 
-def packer_of(model: DiffusionLM, slots: int, width: int, cached: bool) -> Packer:
-    """The last one of the model, if it has room; its graphs are worth keeping, and its cache is not held twice."""
+@contextlib.contextmanager
+def packer_of(model: DiffusionLM, slots: int, width: int, cached: bool) -> Iterator[Packer]:
+    """The model's last one, if it has room and nobody uses it: its graphs are worth keeping. Otherwise a new one.
+
+    After a failure none is kept: memory that ran out is given back.
+    """
     width = -(-width // LEAST_ROWS) * LEAST_ROWS if model.device.type == "cuda" else width
-    found = _last.pop(model, None)
-    if found and (found.slots, found.cached) == (slots, cached) and width <= found.width <= 2 * width:
-        _last[model] = found
-        return found
-    del found
-    _last[model] = new = Packer(model, slots, width, cached)
-    return new
+    packer = _idle.pop(model, None)
+    if packer and not (
+        (packer.slots, packer.cached) == (slots, cached) and width <= packer.width <= 2 * width
+    ):
+        packer = None  # before another takes its memory
+    packer = packer or Packer(model, slots, width, cached)
+    yield packer
+    _idle[model] = packer
 
 
 def _size(tokens: int) -> int:

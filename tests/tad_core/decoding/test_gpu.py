@@ -1,0 +1,66 @@
+"""What only an accelerator can show of decoding: at LLaDA-8B's width a sample does not depend on its company."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new_fitting
+from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
+
+SPECS = [
+    DecodeSpec(32, 8, early_stop=False),
+    DecodeSpec(32, 8, "entropy", 0.5, 0.1, early_stop=False),
+    DecodeSpec(32, 8, early_stop=False, cache="dual"),
+    DecodeSpec(
+        32, 8, "entropy", 0.5, 0.1, early_stop=False, cache="dual", refresh_blocks=False, refresh_forwards=4
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[LLaDAModelLM]:
+    """Two layers of the published shape in bfloat16, with the kernels of a large model."""
+    torch.manual_seed(0)
+    patch = pytest.MonkeyPatch()
+    patch.setattr("tad_core.decoding.packing.COMPILED_PARAMETERS", 0)
+    config = LLaDAConfig(n_layers=2, vocab_size=2048, mask_token_id=1, eos_token_id=0, pad_token_id=0)
+    yield LLaDAModelLM(config).to(torch.bfloat16).cuda().eval()
+    patch.undo()
+
+
+def requests(heat: float) -> list[Request]:
+    draw = torch.Generator().manual_seed(1)
+    lengths = [40 + 7 * i for i in range(32)]
+    return [
+        Request(torch.randint(2, 2048, (n,), generator=draw).tolist(), (f"p{n}", 0), heat) for n in lengths
+    ]
+
+
+def whole(decoded: list[Decoded]) -> list[tuple[list[int], list[int], list[float]]]:
+    return [(d.tokens, d.revealed_at, d.scores) for d in decoded]
+
+
+@pytest.mark.parametrize("heat", [0.0, 0.7])
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.method} {s.mode}")
+def test_company_changes_no_bit(model: LLaDAModelLM, spec: DecodeSpec, heat: float) -> None:
+    asked = requests(heat)
+    alone = [decode_requests(model, [r], spec, 1, new_fitting())[0] for r in asked[::6]]
+    for slots in (2, 8, 32):
+        company = decode_requests(model, asked, spec, slots, new_fitting())[::6]
+        assert whole(company) == whole(alone), slots
+
+
+def test_a_graph_gives_what_its_forward_gives(model: LLaDAModelLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = requests(0.0)[:3]
+    for spec in (SPECS[1], replace(SPECS[3], refresh_reveals=5)):
+        with_graphs = decode_requests(model, asked, spec, 3, new_fitting())
+        monkeypatch.setattr("tad_core.decoding.packing.GRAPH_TOKENS", 0)
+        without = decode_requests(model, asked, spec, 3, new_fitting())
+        monkeypatch.undo()
+        assert whole(with_graphs) == whole(without)
