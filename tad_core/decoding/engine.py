@@ -145,11 +145,11 @@ class _Run:
             if any(finished):
                 results |= self._slots.leave([b for b, over in enumerate(finished) if over])
                 tell()
-                self._enter()
+            if self._enter():
                 self._plan()
 
-    def _enter(self) -> None:
-        """Fill the free slots."""
+    def _enter(self) -> bool:
+        """Fill the free slots, as many as may enter at once; whether any did."""
         free, tokens = deque(self._slots.free), 0
         taken: list[tuple[int, int]] = []
         while free and self._waiting and (not taken or tokens < ENTERING_TOKENS):
@@ -162,6 +162,7 @@ class _Run:
             self._policy.enter(entered_B)
             self._schedule.enter(entered_B)
             self._policy.advance(self._slots.masked_BL, entered_B)
+        return bool(taken)
 
     def _plan(self, finished_B: Tensor | None = None) -> list[bool]:
         """What the next forward computes and may reveal; of the last one, which samples it finished.
@@ -191,9 +192,7 @@ class _Run:
             slots, self._compute_BW, self._computed, slot_N, slots.prompt_B[slot_N] + position_N, self._opened
         )
         noise = slots.noise(self._seed, slot_N, position_N)
-        token_N, score_N = tokens_and_scores(
-            self._model, policy, hidden_ND, noise, self._packer.fused is not None
-        )
+        token_N, score_N = tokens_and_scores(self._model, policy, hidden_ND, noise, self._packer.fused)
         scores_BL = torch.zeros_like(self._open_BL, dtype=torch.float64)
         scores_BL[slot_N, position_N] = score_N
         reveal_BL = policy.choose(scores_BL, self._open_BL)

@@ -366,6 +366,29 @@ def test_forwards_are_those_the_model_served():
 
 
 @pytest.mark.usefixtures("together")
+def test_slots_that_may_not_all_be_filled_at_once_are_filled_one_forward_later(monkeypatch):
+    monkeypatch.setattr("tad_core.decoding.engine.ENTERING_TOKENS", 40)
+    model, packed, busy = FormulaModel(3), FormulaModel.packed, []
+
+    def counted(self, ids_T, packing, *rest):
+        busy.append(sum(count > 0 for count in packing.tokens.counts))
+        return packed(self, ids_T, packing, *rest)
+
+    monkeypatch.setattr(FormulaModel, "packed", counted)
+    prompts, spec = prompts_of(6), DecodeSpec(16, 4, early_stop=False)
+    company = decode(model, prompts, spec, 6)
+    assert busy[:3] == [2, 5, 6] and busy[-1] == 1 and len(busy) == 18
+    assert company == decode(model, prompts, spec, 1)
+
+
+@pytest.mark.usefixtures("together")
+def test_nothing_is_compiled_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("compiled"))
+    decode(FormulaModel(5), [[2, 3]], DecodeSpec(8, 4))
+    decode(random_llada(), [[2, 3]], DecodeSpec(8, 4, cache="dual"))
+
+
+@pytest.mark.usefixtures("together")
 def test_progress_ends_at_the_total():
     seen = []
     decode(FormulaModel(), prompts_of(7), DecodeSpec(8, 4), batch_size=2, on_progress=seen.append)
