@@ -170,15 +170,15 @@ class _Run:
         What the host must know is read here, at the one moment of a step at which it waits for the device.
         """
         slots = self._slots
+        advance = finished_B is not None
         if finished_B is None:
             finished_B = torch.zeros_like(slots.total_B, dtype=torch.bool)
-        else:
-            self._policy.advance(slots.masked_BL, (slots.total_B > 0) & ~finished_B)
-        self._open_BL = (
-            self._policy.open(slots.masked_BL) & (slots.total_B > 0)[:, None] & ~finished_B[:, None]
-        )
+        running_B = (slots.total_B > 0) & ~finished_B
+        if advance:
+            self._policy.advance(slots.masked_BL, running_B)
+        self._open_BL = self._policy.open(slots.masked_BL) & running_B[:, None]
         self._compute_BW, self._refresh_B = self._schedule.computed(
-            slots.masked_BL, self._open_BL, slots.revealed_BL, slots.prompt_B, slots.total_B
+            slots.masked_BL, self._open_BL, slots.revealed_BL, slots.prompt_B, slots.total_B * running_B
         )
         figures = torch.stack((finished_B, self._open_BL.sum(1), self._compute_BW.sum(1))).tolist()
         finished, self._opened, self._computed = figures
