@@ -35,7 +35,7 @@ PHASES = {
     "close": "go on with a killed collection whose shards are all there: each is found, the manifest written",
     "find": "find the collection",
     "read": "find it and open the table of every shard",
-    "status": "look at each shard",
+    "status": "say of each shard whether it is done",
 }
 _ROWS = 2
 
@@ -140,9 +140,12 @@ def read(config: TADConfig, plan: CollectionPlan, store: Store) -> None:
 
 def status(config: TADConfig, plan: CollectionPlan, store: Store) -> None:
     """As ``tad status`` does it for a collection."""
-    from tad_core.stages.collect import find_shard
+    from tad_core.stages.status import Look
 
-    assert all(find_shard(plan, shard, store) for shard in plan.shards)
+    find(config, plan, store)
+    look = Look(store)
+    look.pieces("collect", plan.fingerprint, [shard.name for shard in plan.shards], whole=True)
+    assert {entry.state for entry in look.seen} == {"done"}
 
 
 # --- what is measured on ----------------------------------------------------------------------------

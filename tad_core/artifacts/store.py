@@ -29,6 +29,7 @@ from tad_core.artifacts.files import (
 from tad_core.artifacts.leases import Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME
 from tad_core.artifacts.ref import ArtifactRef, damaged_files, read_manifest, some_of
+from tad_core.artifacts.stamps import stamps_of
 from tad_core.artifacts.writer import ArtifactWriter, why
 from tad_core.errors import ArtifactError
 
@@ -72,7 +73,7 @@ class Store:
         url = self.url(stage, fingerprint)
         manifest = read_manifest(url, manifest_name)
         if manifest is None:
-            there = manifest_name in list_names(url)
+            there = stamps_of(url, [manifest_name])
             return ("broken", "the manifest is unreadable") if there else ("missing", "")
         if broken := damaged_files(url, manifest, self.anew):
             return "broken", f"{some_of(broken)} missing or changed"
