@@ -14,13 +14,13 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from tad_core.artifacts.files import cache_folder, is_local, open_url
 from tad_core.artifacts.fingerprint import file_sha256
-from tad_core.artifacts.stamps import Stamp, stamps_of
+from tad_core.artifacts.stamps import Stamp, side_by_side, stamps_of
 
 _DIGITS = 64
 
@@ -105,16 +105,35 @@ def forget(path: str | Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex sha256 of a local file, read only if it is not what it was when this host last hashed it."""
-    folder, name = _placed(path)
-    verified = verified_in(str(folder))
-    stamp = stamps_of(str(folder), [name]).get(name)
-    if stamp is not None and (known := verified.sha256(name, stamp)) is not None:
-        return known
-    found = file_sha256(path)
-    if stamp is not None and stamps_of(str(folder), [name]).get(name) == stamp:
-        verified.note({name: (stamp, found)})
-    return found
+    """Hex sha256 of a local file, read only if it is not what it was when this host last hashed it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return sha256_of_each([path])[0]
+
+
+def sha256_of_each(paths: Sequence[str | Path]) -> list[str]:
+    """``sha256_of`` of many; what has to be read is read side by side."""
+    placed = [_placed(Path(path)) for path in paths]
+    folders: dict[Path, list[str]] = {}
+    for folder, name in placed:
+        folders.setdefault(folder, []).append(name)
+    found: dict[tuple[Path, str], str] = {}
+    for folder, names in folders.items():
+        found.update(((folder, name), sha256) for name, sha256 in _hashes(folder, names).items())
+    return [found[place] for place in placed]
+
+
+def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    verified, stamps = verified_in(str(folder)), stamps_of(str(folder), names)
+    known = {n: verified.sha256(n, stamps[n]) for n in names if n in stamps}
+    unknown = [name for name in dict.fromkeys(names) if known.get(name) is None]
+    read = dict(zip(unknown, side_by_side(lambda name: file_sha256(folder / name), unknown), strict=True))
+    # What was replaced while it was read has not the stamp that it was asked for by.
+    after = stamps_of(str(folder), unknown)
+    verified.note({n: (stamps[n], read[n]) for n in unknown if n in stamps and after.get(n) == stamps[n]})
+    return {name: read.get(name) or known[name] or "" for name in names}
 
 
 def copies() -> Path:
