@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from tad_core.artifacts.files import cache_folder, staging_prefix, sweep
 from tad_core.artifacts.fingerprint import file_sha256, fingerprint
@@ -56,14 +56,6 @@ class FlatWriter:
         assert self._form.setdefault(name, form) == form, f"{name}: {form} is not {self._form[name]}"
         with (self.folder / name).open("ab") as handle:
             handle.write(np.ascontiguousarray(rows).data)
-
-    def room(self, name: str, dtype: DTypeLike, count: int) -> NDArray[Any]:
-        """An array of ``count`` numbers to be filled in any order."""
-        self._form[name] = (np.dtype(dtype).str, [])
-        with (self.folder / name).open("wb") as handle:
-            # A full disk is an error now, and not a signal when a page is written.
-            os.posix_fallocate(handle.fileno(), 0, count * np.dtype(dtype).itemsize)
-        return np.memmap(self.folder / name, dtype=dtype, mode="r+", shape=(count,))
 
     def close(self) -> None:
         """List what was written."""

@@ -28,8 +28,6 @@ from tad_core.training.table import TrainingTable, starts
 _KEPT = 2
 #: States of an epoch that are shuffled in memory, 4 bytes each.
 _IN_MEMORY = 1 << 24
-#: Steps after which the memory of mapped rows is given back.
-_LET_GO = 16
 
 
 class StatePlan(Dataset[int]):
@@ -57,7 +55,6 @@ class StatePlan(Dataset[int]):
         self.epoch_states = per_epoch
         self._orders: dict[int, _Order] = {}
         self._steps: dict[int, _Step] = {}
-        self._worked_out = 0
         self.row_S, self.draw_S = _Column(self, "row_G"), _Column(self, "draw_G")
 
     def __len__(self) -> int:
@@ -73,10 +70,9 @@ class StatePlan(Dataset[int]):
     def step(self, step: int) -> _Step:
         """The states of one optimizer step."""
         if step not in self._steps:
+            # A row that is read maps up to 2 MB around it: what earlier steps read would add up to the whole files.
+            let_go([*self._table.maps, *(order.mapped for order in self._orders.values())])
             _keep(self._steps, step, self._work_out(step))
-            self._worked_out += 1
-            if self._worked_out % _LET_GO == 0:
-                let_go([*self._table.maps, *(order.mapped for order in self._orders.values())])
         return self._steps[step]
 
     def _work_out(self, step: int) -> _Step:
@@ -122,7 +118,7 @@ class _Order(NamedTuple):
 
 
 def shuffled(seed: int, epoch: int, count: int) -> _Order:
-    """The states of an epoch in the order of its key; those that are long are shuffled in a file, once a host.
+    """The states of an epoch in the order of its key; a long order is made once a host, in memory, and then mapped.
 
     Raises:
         DataError: more states than a number of 32 bits counts.
@@ -133,18 +129,18 @@ def shuffled(seed: int, epoch: int, count: int) -> _Order:
             f"distill.states_per_trajectory: an epoch of {count:,} states is more than the {1 << 32:,} that are "
             "shuffled together; lower it, or train on fewer trajectories"
         )
-    random = generator("order", seed, epoch)
-    if count <= _IN_MEMORY:
+
+    def order() -> NDArray[np.uint32]:
         order_E = np.arange(count, dtype=np.uint32)
-        random.shuffle(order_E)
-        return _Order(order_E)
+        generator("order", seed, epoch).shuffle(order_E)
+        return order_E
+
+    if count <= _IN_MEMORY:
+        return _Order(order())
 
     def build(flat: FlatWriter) -> None:
-        order_E = flat.room("order", np.uint32, count)
-        for start in range(0, count, _IN_MEMORY):
-            stop = min(start + _IN_MEMORY, count)
-            order_E[start:stop] = np.arange(start, stop, dtype=np.uint32)
-        random.shuffle(order_E)
+        # Not in the mapped file: a disk that writes back what is shuffled meanwhile takes minutes.
+        flat.append("order", order())
 
     # The stream of a generator is NumPy's to change.
     fields = {"seed": seed, "epoch": epoch, "count": count, "numpy": np.__version__}

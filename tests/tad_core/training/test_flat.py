@@ -40,13 +40,13 @@ class Making:
         writer.append("b", np.arange(6, dtype=np.int16).reshape(3, 2))
         writer.append("b", np.arange(2, dtype=np.int16).reshape(1, 2))
         writer.append("empty", np.zeros(0, dtype=np.uint8))
-        writer.room("c", np.uint32, 5)[:] = np.arange(5)[::-1]
+        writer.append("c", np.arange(10, dtype=np.uint32)[::-2])
 
 
 def check(found: flat.Flat) -> None:
     assert found.arrays["a"].tolist() == list(range(10)) and found.arrays["a"].dtype == np.int32
     assert found.arrays["b"].tolist() == [[0, 1], [2, 3], [4, 5], [0, 1]]
-    assert found.arrays["c"].tolist() == [4, 3, 2, 1, 0] and len(found.arrays["empty"]) == 0
+    assert found.arrays["c"].tolist() == [9, 7, 5, 3, 1] and len(found.arrays["empty"]) == 0
     flat.let_go([*found.maps, None])
     assert found.arrays["a"].tolist() == list(range(10))
     with pytest.raises(ValueError, match="read-only"):
@@ -134,7 +134,7 @@ def test_a_full_cache_is_one_error_that_names_it(tmp_path: Path, monkeypatch: py
         cached("kind", {}, Making())
 
 
-def test_an_order_that_is_shuffled_in_a_file_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_that_is_mapped_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = generator("order", 3, 1).permutation(1000)
     assert (order.shuffled(3, 1, 1000).array == expected).all()
     monkeypatch.setattr(order, "_IN_MEMORY", 300)
