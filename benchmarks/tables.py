@@ -42,7 +42,7 @@ def main() -> None:
         f"{options.length} tokens, {options.states} states each, one prompt of {options.long:,} tokens\n"
     )
     print(
-        "| trajectories | use | table, s | first step, s | a step of 64 states, ms | own MB | with mapped files, MB |"
+        "| trajectories | use | table, s | first step, s | a step, ms | training, MB | of these own | peak, MB |"
     )
     print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="tad-tables-") as name:

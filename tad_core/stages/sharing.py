@@ -94,12 +94,16 @@ class Pieces(Generic[_Piece]):
         """From now on take only what others finish."""
         self.may_claim = False
 
-    def put_back(self, piece: _Piece) -> None:
-        """A piece that was handed out and is not done here."""
-        self._leases.release(piece.name)
+    def add(self, piece: _Piece) -> None:
+        """One more, which could not be worked on before."""
         self._left[piece.name] = piece
         if piece.name in self.present:
             self._ready[piece.name] = None
+
+    def put_back(self, piece: _Piece) -> None:
+        """A piece that was handed out and is not done here."""
+        self._leases.release(piece.name)
+        self.add(piece)
 
     def abandon(self) -> None:
         """Hand out no more."""
@@ -159,8 +163,11 @@ class Pieces(Generic[_Piece]):
             if self._over.wait(self.look_s):
                 raise SubprocessError("the run was stopped")
 
-    def todo(self) -> Iterator[_Piece | None]:
-        """Pieces to compute here, None while others have all that are left; finished ones go into ``refs``."""
+    def todo(self, on_found: Callable[[ArtifactRef], None] = lambda ref: None) -> Iterator[_Piece | None]:
+        """Pieces to compute here, None while others have all that are left; finished ones go into ``refs``.
+
+        ``on_found`` is told of those that others have finished meanwhile.
+        """
         self.take_present()
         while self._left:
             piece = self.next()
@@ -168,6 +175,7 @@ class Pieces(Generic[_Piece]):
                 yield None
             elif (ref := self.own(piece)) is not None:
                 self.ended(piece, ref)
+                on_found(ref)
             else:
                 yield piece
 
