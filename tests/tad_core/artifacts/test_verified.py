@@ -234,3 +234,30 @@ def test_processes_write_one_list(tmp_path: Path) -> None:
     known = Verified(file)
     for which in "ab":
         assert all(known.sha256(f"{which}-{i}", stamps.Stamp(i, "m")) == which * 64 for i in range(200))
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("files", [3, 40])
+def test_in_a_bucket_what_is_known_is_not_read_and_what_changed_is(
+    s3_bucket: str, hashed: list[str], files: int
+) -> None:
+    from tad_core.artifacts.files import open_url
+
+    store = Store(f"{s3_bucket}/store")
+    made = write(store, files=files)
+    hashed.clear()
+    restart()
+    assert store.find("stage", FP) == made and hashed == []
+    fs, root = open_url(f"{made.url}/01.txt")
+    whole = fs.cat_file(root)
+    for content in (b"J" + whole[1:], whole[:-1], whole + b"!"):
+        fs.pipe_file(root, content)
+        for _ in range(2):
+            assert store.find("stage", FP) is None
+            assert store.state("stage", FP) == ("broken", "01.txt missing or changed")
+            restart()
+    fs.rm_file(root)
+    assert store.find("stage", FP) is None
+    fs.pipe_file(root, whole)
+    assert store.find("stage", FP) == made
+    assert [path.read_text() for path in made.locals(["00.txt", "01.txt"])] == ["hello 0", "hello 1"]
