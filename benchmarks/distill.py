@@ -46,7 +46,7 @@ def made_up_table(rows: int, length: int, vocabulary: int, shortest: int, longes
 
     def prompts(extra_R: np.ndarray) -> Prompts:
         length_R = rng.integers(shortest, longest + 1, size=rows) + extra_R
-        ids = rng.integers(0, vocabulary, size=(rows, int(length_R.max())))
+        ids = rng.integers(0, vocabulary, size=int(length_R.sum()))
         return Prompts(ids.astype(np.int32), length_R)
 
     order_RL = np.stack([_by_blocks(rng, length) for _ in range(rows)])
@@ -144,9 +144,7 @@ def _plain_parts(student, teacher, table, plan, micro, model, device):  # type: 
         rows = []
         for row, step, revealed_L, response_L in states:
             state_L = np.where(revealed_L > step, model.mask_token_id, response_L)
-            rows.append(
-                torch.from_numpy(np.concatenate([prompts.ids_RP[row, : prompts.length_R[row]], state_L]))
-            )
+            rows.append(torch.from_numpy(np.concatenate([prompts[row], state_L])))
         ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=model.eos_token_id).long()
         mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(r) for r in rows], batch_first=True).long()
         with (

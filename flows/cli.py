@@ -144,7 +144,15 @@ def export(
 
 
 @app.command(epilog=_epilog("status"))
-def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug: Debug = False) -> None:
+def status(
+    config: Config,
+    set_: Overrides = None,
+    store: StoreUrl = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file again, whatever this host knows of it.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
     """Say what is done, missing or broken, stage by stage; runs nothing."""
 
     def work() -> None:
@@ -153,7 +161,7 @@ def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug
         from tad_core.config import naming_lines
 
         with naming_lines(config, set_ or []):
-            print_status(loaded)
+            print_status(loaded, verify)
 
     running.guard(work, debug)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-from collections import deque
 from dataclasses import dataclass, field
 
 from prefect.futures import PrefectFuture
@@ -12,6 +11,7 @@ from flows.children import Children
 from tad_core.artifacts import ArtifactRef
 from tad_core.errors import TADError, WorkersLostError
 from tad_core.stages.collect import ShardSpec, find_collection
+from tad_core.stages.filter import ShardToJudge
 from tad_core.stages.pipeline import Outcome
 from tasks import collect as collecting
 from tasks import filter as filtering
@@ -78,10 +78,11 @@ class FanOut:
     ) -> None:
         self._work, self._judge, self._children, self._helps = work, judge, children, helps
         self._shares = work.shares
-        self._to_judge: deque[ShardSpec] = deque()
+        self._verdicts = work.verdicts
         self._ended: queue.SimpleQueue[tuple[str, ShardSpec, PrefectFuture[ArtifactRef]]] = (
             queue.SimpleQueue()
         )
+        self._specs = {shard.name: shard for shard in work.plan.shards}
         self._flying = {"collect": 0, "filter": 0}
         self._shards = Shards()
         self._kept = self._privileged = 0
@@ -101,13 +102,12 @@ class FanOut:
         while True:
             self._hand_out()
             self._look_after_children()
-            if not any(self._flying.values()) and not self._shares.left:
+            left = self._shares.left + self._verdicts.left
+            if not any(self._flying.values()) and not left:
                 break
             try:
                 # With shards in others' hands there is something to look for before one of ours ends.
-                stage, shard, future = self._ended.get(
-                    timeout=self._shares.look_s if self._shares.left else None
-                )
+                stage, shard, future = self._ended.get(timeout=self._shares.look_s if left else None)
             except queue.Empty:
                 continue
             self._flying[stage] -= 1
@@ -133,10 +133,8 @@ class FanOut:
         at_once = self._work.pool.size + _AHEAD if self._shares.may_claim else _CHECKED_AT_ONCE
         while self._flying["collect"] < at_once and (shard := self._shares.next()) is not None:
             self._watch("collect", shard, collecting.submit_shard(self._work, shard))
-        while self._to_judge and self._flying["filter"] < _JUDGED_AT_ONCE:
-            shard = self._to_judge.popleft()
-            ref = self._shards.collected[shard.name]
-            self._watch("filter", shard, filtering.submit_shard(self._work, ref))
+        while self._flying["filter"] < _JUDGED_AT_ONCE and (judged := self._verdicts.next()) is not None:
+            self._watch("filter", self._specs[judged.name], filtering.submit_shard(self._work, judged))
 
     def _watch(self, stage: str, shard: ShardSpec, future: PrefectFuture[ArtifactRef]) -> None:
         self._flying[stage] += 1
@@ -152,6 +150,8 @@ class FanOut:
             self._shards.failed[f"{stage} {shard.name}"] = result
             if stage == "collect":
                 self._shares.ended(shard)
+            else:
+                self._verdicts.ended(ShardToJudge(shard.name, self._shards.collected[shard.name]))
             if isinstance(result, WorkersLostError):
                 self._shares.abandon()
             return
@@ -159,6 +159,7 @@ class FanOut:
         self._work.rows[stage].ended(units, shard.name)
         if stage == "filter":
             self._shards.judged[shard.name] = result
+            self._verdicts.ended(ShardToJudge(shard.name, self._shards.collected[shard.name]), result)
             info = result.manifest.info
             self._kept, self._privileged = self._kept + info["kept"], self._privileged + info["privileged"]
             self._work.rows[stage].note(**{"kept %": 100.0 * self._kept / max(self._privileged, 1)})
@@ -168,7 +169,7 @@ class FanOut:
         if len(self._shards.collected) == len(self._work.plan.shards):
             self._work.rows[stage].finish()
         if self._judge:
-            self._to_judge.append(shard)
+            self._verdicts.add(ShardToJudge(shard.name, result))
 
 
 def summary(failed: dict[str, Exception], total: int) -> Exception:

@@ -16,13 +16,16 @@ _STYLE = {"done": "green", "missing": "yellow", "broken": "red"}
 _NAMED = 3
 
 
-def print_status(config: TADConfig) -> None:
-    """One line a stage or model; shards are counted, and those that are not done are named."""
+def print_status(config: TADConfig, verify: bool = False) -> None:
+    """One line a stage or model; shards are counted, and those that are not done are named.
+
+    ``verify`` reads every file, also those that this host has read before and that have not changed since.
+    """
     table = Table(title=f"{config.name} in {config.store}", title_justify="left")
     for title in ("stage", "what", "state", "details"):
         table.add_column(title)
     with without_fetching():
-        found = pipeline_status(config, Store(config.store))
+        found = pipeline_status(config, Store(config.store, anew=verify))
     for stage, entries in groupby(found, key=lambda e: e.stage):
         for row in _rows(stage, list(entries)):
             table.add_row(*row)

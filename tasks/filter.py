@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from prefect import task
 from prefect.futures import PrefectFuture
@@ -16,12 +15,11 @@ from tasks.retrying import RETRIED
 from tasks.work import Work
 
 
-def submit_shard(work: Work, shard: ArtifactRef) -> PrefectFuture[ArtifactRef]:
+def submit_shard(work: Work, shard: stage.ShardToJudge) -> PrefectFuture[ArtifactRef]:
     """Start judging one shard that is collected."""
-    name = PurePosixPath(shard.manifest_name).stem
-    key = cache_key(work.store, stage.STAGE, stage.key(work.config, work.plan), [shard], name)
+    key = cache_key(work.store, stage.STAGE, stage.key(work.config, work.plan), [shard.ref], shard.name)
     run = _filter_shard.with_options(refresh_cache=work.forced(stage.STAGE))
-    return run.submit(work, key, name, shard)
+    return run.submit(work, key, shard.name, shard.ref)
 
 
 def is_done(work: Work, collection: ArtifactRef) -> bool:
@@ -40,6 +38,9 @@ def close(work: Work, collection: ArtifactRef, verdicts: Sequence[ArtifactRef]) 
 def _filter_shard(work: Work, key: str, name: str, shard: ArtifactRef) -> ArtifactRef:
     """Judge one shard, or take its verdicts from the store."""
     del key
+    # Found complete, also by another host while we waited for it: nothing need be judged.
+    if (found := work.verdicts.own(stage.ShardToJudge(name, shard))) is not None:
+        return found
     listener = work.rows[stage.STAGE].listener(name)
     return stage.filter_shard(
         work.config,

@@ -10,8 +10,9 @@ from typing import Self
 from tad_core.artifacts import MANIFEST_NAME, Store
 from tad_core.config import TADConfig
 from tad_core.rollout.workers import RolloutPool
+from tad_core.stages.filter import ShardToJudge, pieces_of
 from tad_core.stages.pipeline import plan_of
-from tad_core.stages.sharing import Shares
+from tad_core.stages.sharing import Pieces, Shares
 from tad_core.verify import Verifier
 from tasks.caching import absolute_store
 from tasks.logs import forward_lines
@@ -40,6 +41,7 @@ class Work:
         self.rows: dict[str, Row] = {}
         self._decode, self._first = decode, 0
         self._shares: Shares | None = None
+        self._verdicts: Pieces[ShardToJudge] | None = None
 
     @property
     def shares(self) -> Shares:
@@ -63,6 +65,14 @@ class Work:
             )
         return self._shares
 
+    @property
+    def verdicts(self) -> Pieces[ShardToJudge]:
+        """The shards to judge that fall to this run; each is added once it is collected."""
+        if self._verdicts is None:
+            force = self.forced("filter")
+            self._verdicts = pieces_of(self.config, self.plan, self.store, [], force=force)
+        return self._verdicts
+
     def __enter__(self) -> Self:
         STOPPING.clear()
         return self
@@ -74,12 +84,13 @@ class Work:
             # Ctrl-C, a cancellation, a time-out: the workers are about to be killed, which must not count as a
             # failure to be tried again.
             STOPPING.set()
-        if self._shares is not None:
-            self._shares.stop()
+        claims = [own for own in (self._shares, self._verdicts) if own is not None]
+        for own in claims:
+            own.stop()
         self.pool.close()
         self.verifier.close()
-        if self._shares is not None:
-            self._shares.close()
+        for own in claims:
+            own.close()
 
     def begin_at(self, host: int, hosts: int) -> None:
         """Let each of several hosts begin at a shard of its own."""

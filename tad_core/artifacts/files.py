@@ -60,7 +60,7 @@ def read_bytes(url: str) -> bytes | None:
     fs, path = open_url(url)
     with remote_errors():
         try:
-            content: bytes = fs.cat_file(path)
+            content: bytes = fs.cat_file(path, **_at_once(fs))
         except (FileNotFoundError, NotADirectoryError):
             return None
     return content
@@ -157,6 +157,11 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(orphan, ignore_errors=True)
         else:
             orphan.unlink(missing_ok=True)
+
+
+def _at_once(fs: Any) -> dict[str, int]:
+    """Options of a read in one request; s3fs would ask for the size first, to read pieces side by side."""
+    return {"max_concurrency": 1} if "s3" in fs.protocol else {}
 
 
 def _beside(target: Path, content: bytes) -> Path:

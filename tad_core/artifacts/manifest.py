@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 import subprocess
 import sys
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -85,6 +86,10 @@ class Manifest(BaseModel):
     def _checksum(self) -> str:
         return fingerprint("manifest", 1, self.model_dump(mode="json", exclude={"seal"}), [])
 
+    def lean(self) -> Self:
+        """The same manifest; what thousands of them have in common, settings and machine, is held once."""
+        return self.model_copy(update={"config": _shared(self.config), "hardware": _shared(self.hardware)})
+
     @property
     def digest(self) -> str:
         """Identity of the content: the names and hashes of the files."""
@@ -94,6 +99,16 @@ class Manifest(BaseModel):
     def rows(self) -> int:
         """Rows of all tables together."""
         return sum(f.rows or 0 for f in self.files.values())
+
+
+def _shared(tree: dict[str, Any]) -> dict[str, Any]:
+    return _tree(json.dumps(tree))
+
+
+@lru_cache(maxsize=64)
+def _tree(text: str) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(text)
+    return tree
 
 
 def content_digest(files: dict[str, FileEntry]) -> str:

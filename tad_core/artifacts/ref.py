@@ -7,14 +7,18 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, model_validator
 
 from tad_core.artifacts.files import cache_folder, is_local, open_url, read_bytes, remote_errors
 from tad_core.artifacts.fingerprint import file_sha256
-from tad_core.artifacts.manifest import MANIFEST_NAME, FileEntry, InputEntry, Manifest, plain_name
+from tad_core.artifacts.manifest import MANIFEST_NAME, InputEntry, Manifest, plain_name
+from tad_core.artifacts.stamps import side_by_side, stamps_of
+from tad_core.artifacts.verified import copies, sha256_of, verified_in
 from tad_core.errors import ArtifactError
 
 
@@ -32,10 +36,28 @@ class ArtifactRef(BaseModel):
     digest: str
     #: where a file has its content in its name: the name by which it is asked for -> the name that it has
     _names: dict[str, str] = PrivateAttr(default_factory=dict)
+    _manifest: Manifest | None = PrivateAttr(None)
+
+    @classmethod
+    def of(cls, url: str, manifest_name: str, manifest: Manifest, anew: bool = False) -> Self:
+        """The artifact of a manifest that was just read; ``anew`` reads every file though it is known.
+
+        Raises:
+            ValidationError: a file is missing or differs.
+        """
+        fields = {
+            "stage": manifest.stage,
+            "fingerprint": manifest.fingerprint,
+            "url": url,
+            "manifest_name": manifest_name,
+            "digest": manifest.digest,
+        }
+        return cls.model_validate(fields, context={"manifest": manifest, "anew": anew})
 
     @model_validator(mode="after")
-    def _verified(self) -> Self:
-        manifest = read_manifest(self.url, self.manifest_name)
+    def _verified(self, info: ValidationInfo) -> Self:
+        given = info.context or {}
+        manifest = given.get("manifest") or read_manifest(self.url, self.manifest_name)
         if manifest is None:
             raise ValueError(f"{self.url}/{self.manifest_name} is missing or unreadable")
         if (manifest.stage, manifest.fingerprint, manifest.digest) != (
@@ -44,18 +66,24 @@ class ArtifactRef(BaseModel):
             self.digest,
         ):
             raise ValueError(f"{self.url}/{self.manifest_name} is of another artifact")
-        if broken := damaged_files(self.url, manifest):
-            raise ValueError(f"{self.url}: {', '.join(broken)} missing or different from the manifest")
+        if broken := damaged_files(self.url, manifest, bool(given.get("anew"))):
+            raise ValueError(f"{self.url}: {some_of(broken)} missing or different from the manifest")
+        self._manifest = manifest
         self._names.update((plain_name(name, entry.sha256), name) for name, entry in manifest.files.items())
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Pointers to the same content are equal, whenever their manifests were written."""
+        return isinstance(other, ArtifactRef) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash((self.url, self.manifest_name, self.digest))
+
     @property
     def manifest(self) -> Manifest:
-        """The manifest, read again."""
-        manifest = read_manifest(self.url, self.manifest_name)
-        if manifest is None:
-            raise ArtifactError(f"{self.url}/{self.manifest_name} disappeared; run the stage again")
-        return manifest
+        """The manifest that the files were held against."""
+        assert self._manifest is not None, "building a pointer reads it"
+        return self._manifest
 
     def as_input(self) -> InputEntry:
         """How a manifest made from this artifact refers to it."""
@@ -71,8 +99,9 @@ class ArtifactRef(BaseModel):
         if is_local(fs):
             return Path(root) / name
         entry = self.manifest.files[name]
-        cached = cache_folder("files", entry.sha256) / Path(name).name
-        if not cached.exists() or file_sha256(cached) != entry.sha256:
+        cached = copies() / entry.sha256 / Path(name).name
+        if not cached.exists() or sha256_of(cached) != entry.sha256:
+            cached.parent.mkdir(parents=True, exist_ok=True)
             part = cached.with_name(f"{cached.name}.{os.getpid()}.{threading.get_ident()}")
             with remote_errors():
                 fs.get_file(f"{root}/{name}", str(part))
@@ -81,6 +110,12 @@ class ArtifactRef(BaseModel):
                 raise ArtifactError(f"{self.url}/{name} changed while it was read; run the stage again")
             part.replace(cached)
         return cached
+
+    def locals(self, names: Sequence[str]) -> list[Path]:
+        """``local`` of many files; remote ones are fetched side by side."""
+        if is_local(open_url(self.url)[0]):
+            return [self.local(name) for name in names]
+        return side_by_side(self.local, names)
 
     def local_folder(self, prefix: str = "") -> Path:
         """A local folder with all files under ``prefix`` (a checkpoint, say)."""
@@ -92,7 +127,7 @@ class ArtifactRef(BaseModel):
             destination = target / name
             if not name.startswith(prefix):
                 continue
-            if not destination.exists() or file_sha256(destination) != entry.sha256:
+            if not destination.exists() or sha256_of(destination) != entry.sha256:
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 part = destination.with_name(f".{destination.name}.{os.getpid()}.{threading.get_ident()}")
                 shutil.copyfile(self.local(name), part)
@@ -116,32 +151,67 @@ def read_manifest(url: str, name: str = MANIFEST_NAME) -> Manifest | None:
         if is_local(open_url(url)[0]):  # a disk that cannot read it has lost it
             return None
         raise
+    return _parsed(content) if content else None
+
+
+@lru_cache(maxsize=16)
+def _parsed(content: bytes) -> Manifest | None:
+    """By content, so that what was replaced meanwhile is never taken for what it was."""
     try:
-        manifest = Manifest.model_validate_json(content or b"")
+        manifest = Manifest.model_validate_json(content)
     except ValueError:
         return None
-    return manifest if manifest.is_intact() else None
+    return manifest.lean() if manifest.is_intact() else None
 
 
-def damaged_files(url: str, manifest: Manifest) -> list[str]:
-    """Names of the files that are missing or whose size or sha256 differs from the manifest."""
+def damaged_files(url: str, manifest: Manifest, anew: bool = False) -> list[str]:
+    """Names of the files that are missing or whose size or sha256 differs from the manifest.
+
+    A file that this host has hashed is not read again while size and ETag, or times and inode, are the same;
+    ``anew`` reads all of them.
+    """
+    stamps, verified = stamps_of(url, manifest.files), verified_in(url)
+    broken, unknown = set(), []
+    for name, entry in manifest.files.items():
+        stamp = stamps.get(name)
+        if stamp is None or stamp.size != entry.bytes:
+            broken.add(name)
+        elif anew or verified.sha256(name, stamp) != entry.sha256:
+            unknown.append(name)
+    if unknown:
+        found = dict(zip(unknown, side_by_side(lambda name: _sha256(url, name), unknown), strict=True))
+        # What was replaced while it was read has not the stamp that it was asked for by.
+        after = stamps_of(url, unknown)
+        whole = {name for name in unknown if found[name] == manifest.files[name].sha256}
+        verified.note(
+            {n: (stamps[n], found[n] or "") for n in unknown if n in whole and after.get(n) == stamps[n]}
+        )
+        broken |= set(unknown) - whole
+    for name in broken:
+        verified.forget(name)
+    return [name for name in manifest.files if name in broken]
+
+
+def _sha256(url: str, name: str) -> str | None:
+    """Of a file of the store as it is there; None if it cannot be read."""
     fs, root = open_url(url)
-    return [name for name, entry in manifest.files.items() if not _matches(fs, f"{root}/{name}", entry)]
-
-
-def _matches(fs: Any, path: str, entry: FileEntry) -> bool:
     digest = hashlib.sha256()
     try:
-        with remote_errors():
-            if fs.size(path) != entry.bytes:
-                return False
-            with fs.open(path, "rb", **({} if is_local(fs) else {"cache_type": "none"})) as handle:
-                while chunk := handle.read(8 << 20):
-                    digest.update(chunk)
+        with (
+            remote_errors(),
+            fs.open(f"{root}/{name}", "rb", **({} if is_local(fs) else {"cache_type": "none"})) as handle,
+        ):
+            while chunk := handle.read(8 << 20):
+                digest.update(chunk)
     except FileNotFoundError:
-        return False
+        return None
     except OSError:
         if is_local(fs):
-            return False
+            return None
         raise
-    return digest.hexdigest() == entry.sha256
+    return digest.hexdigest()
+
+
+def some_of(names: list[str]) -> str:
+    """The first few of many names."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

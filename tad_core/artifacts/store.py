@@ -28,16 +28,22 @@ from tad_core.artifacts.files import (
 )
 from tad_core.artifacts.leases import Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME
-from tad_core.artifacts.ref import ArtifactRef, damaged_files, read_manifest
+from tad_core.artifacts.ref import ArtifactRef, damaged_files, read_manifest, some_of
+from tad_core.artifacts.stamps import stamps_of
 from tad_core.artifacts.writer import ArtifactWriter, why
 from tad_core.errors import ArtifactError
 
 
 class Store:
-    """Artifacts under one fsspec URL."""
+    """Artifacts under one fsspec URL.
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = str(root).rstrip("/")
+    Args:
+        root: the URL, or a folder.
+        anew: read every file that is verified, also where this host has read it before and it has not changed since.
+    """
+
+    def __init__(self, root: str | Path, anew: bool = False) -> None:
+        self.root, self.anew = str(root).rstrip("/"), anew
 
     def url(self, stage: str, fingerprint: str) -> str:
         """Folder of one artifact."""
@@ -58,13 +64,7 @@ class Store:
         if [i.digest for i in manifest.inputs] != [i.digest for i in inputs]:
             return None
         try:
-            return ArtifactRef(
-                stage=stage,
-                fingerprint=fingerprint,
-                url=url,
-                manifest_name=manifest_name,
-                digest=manifest.digest,
-            )
+            return ArtifactRef.of(url, manifest_name, manifest, self.anew)
         except ValidationError:
             return None
 
@@ -73,10 +73,10 @@ class Store:
         url = self.url(stage, fingerprint)
         manifest = read_manifest(url, manifest_name)
         if manifest is None:
-            there = manifest_name in list_names(url)
+            there = stamps_of(url, [manifest_name])
             return ("broken", "the manifest is unreadable") if there else ("missing", "")
-        if broken := damaged_files(url, manifest):
-            return "broken", f"{', '.join(broken)} missing or changed"
+        if broken := damaged_files(url, manifest, self.anew):
+            return "broken", f"{some_of(broken)} missing or changed"
         return "done", ""
 
     def writer(

@@ -30,7 +30,6 @@ from tad_core.artifacts.manifest import (
     FileEntry,
     Manifest,
     code_version,
-    content_digest,
     hardware,
     name_by_content,
     plain_name,
@@ -40,6 +39,11 @@ from tad_core.errors import ArtifactError
 
 #: what the file system says when nothing more can be written, whoever was writing
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+#: when this process last looked for unfinished files in a folder, and how often it does
+_SWEPT: dict[str, float] = {}
+_SWEEP_S = 60.0
 
 
 class ArtifactWriter:
@@ -66,7 +70,7 @@ class ArtifactWriter:
         with _disk_errors(url):
             folder = Path(self._root) if is_local(self._fs) else cache_folder("uploads")
             folder.mkdir(parents=True, exist_ok=True)
-            sweep(folder)
+            _sweep_at_times(folder)
             self._staging = Path(tempfile.mkdtemp(prefix=staging_prefix(), dir=folder))
 
     def path(self, name: str, rows: int | None = None, by_content: bool = False) -> Path:
@@ -151,13 +155,7 @@ class ArtifactWriter:
                 last.write_text(text, encoding="utf-8")
                 self._publish(last, self.manifest_name)
         self.close()
-        return ArtifactRef(
-            stage=manifest.stage,
-            fingerprint=manifest.fingerprint,
-            url=self.url,
-            manifest_name=self.manifest_name,
-            digest=content_digest(files),
-        )
+        return ArtifactRef.of(self.url, self.manifest_name, manifest.lean())
 
     def close(self) -> None:
         """Drop what was not committed."""
@@ -196,6 +194,14 @@ def _disk_errors(url: str) -> Iterator[None]:
         if "://" in url and not isinstance(error, PermissionError) and error.errno not in _NO_ROOM:
             raise  # a network: it may be better the next time
         raise _unwritable(url, error) from error
+
+
+def _sweep_at_times(folder: Path) -> None:
+    """What others left is looked for once in a while: every look lists all shards that are there."""
+    now = time.monotonic()
+    if now - _SWEPT.get(str(folder), -_SWEEP_S) >= _SWEEP_S:
+        _SWEPT[str(folder)] = now
+        sweep(folder)
 
 
 def _unwritable(url: str, error: OSError) -> ArtifactError:

@@ -24,6 +24,7 @@ from tad_core.stages.collection_plan import (
     ShardSpec,
     find_collection,
     find_shard,
+    find_shards,
     plan_collection,
 )
 from tad_core.trajectory.schema import Trajectory
@@ -40,6 +41,7 @@ __all__ = [
     "collect_shard",
     "find_collection",
     "find_shard",
+    "find_shards",
     "finish_collection",
     "iter_trajectories",
     "key",
@@ -205,6 +207,7 @@ def finish_collection(
                 ],
                 "problems": len(plan.ordered),
                 "trajectories": sum(rows),
+                "decode_s": round(decode_s, 3),
                 "left_out": plan.left_out,
                 "left_out_examples": plan.left_out_examples,
                 # Of one worker, as shards may run side by side; times are kept to the millisecond.

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
 from tad_core.artifacts.components import component_fields
+from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import Condition, TADConfig, parse_config
 from tad_core.data.problem import Problem
 from tad_core.errors import DataError
@@ -141,6 +142,15 @@ def find_shard(plan: CollectionPlan, shard: ShardSpec, store: Store) -> Artifact
     return ref if ref.manifest.info.get("compared") == len(plan.compared) else None
 
 
+def find_shards(
+    plan: CollectionPlan, shards: Iterable[ShardSpec], store: Store
+) -> dict[ShardSpec, ArtifactRef]:
+    """Those of many shards that are finished and verified, in order; looked at side by side."""
+    todo = list(shards)
+    found = side_by_side(lambda shard: find_shard(plan, shard, store), todo)
+    return {shard: ref for shard, ref in zip(todo, found, strict=True) if ref is not None}
+
+
 def find_collection(plan: CollectionPlan, store: Store) -> ArtifactRef | None:
     """The finished, verified collection with exactly the plan's shards, or None."""
     ref = store.find(STAGE, plan.fingerprint)
@@ -174,9 +184,8 @@ def fit_to_store(plan: CollectionPlan, store: Store) -> CollectionPlan:
         elif set(there) <= set(planned):  # nothing of another size: no need to look into the files
             cuts[condition] = planned
         else:
-            whole = [
-                b for b in there if b[1] <= count and find_shard(plan, ShardSpec(0, condition, *b), store)
-            ]
+            found = find_shards(plan, [ShardSpec(0, condition, *b) for b in there if b[1] <= count], store)
+            whole = [(shard.start, shard.stop) for shard in found]
             cuts[condition] = _fill(_side_by_side(whole), count, plan.shard_size)
     return _with_cuts(plan, cuts)
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
 from tad_core.artifacts.components import component_fields
+from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig, dump_config
 from tad_core.config.marks import with_cost
 from tad_core.data.problem import Problem
@@ -23,6 +25,8 @@ from tad_core.data.responses import cut_at_end
 from tad_core.errors import ArtifactError, DataError, VerifierError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.sharing import Pieces
+from tad_core.stages.verdict_counts import Tally, count, summarise
 from tad_core.trajectory.schema import PRIVILEGED, Trajectory
 from tad_core.trajectory.shards import read_trajectories, write_verdicts
 from tad_core.verify import Judgement, Verdict, Verifier
@@ -31,7 +35,6 @@ from tad_core.verify.verdict import NO_PROGRAMS
 STAGE = "filter"
 STAGE_VERSION = 2
 SUMMARY_NAME = "summary.json"
-PASSED = str(Verdict.PASSED)
 
 
 class Fingerprinted(Protocol):
@@ -84,7 +87,29 @@ def filter_shard(
         programs = any(row.kind == "code" for row in rows)
         tier = judge.tier.name if programs else NO_PROGRAMS
         facts = {"tier": tier, "judge_s": round(time.monotonic() - started, 3)}
-    return _write(config, shard_ref, store, mark, rows, judgements, facts)
+    # Another may have been quicker, if the claim on this shard ran out meanwhile.
+    find = None if force else lambda: store.find(STAGE, mark, [shard_ref], shard_ref.manifest_name)
+    return _write(config, shard_ref, store, mark, rows, judgements, facts, find)
+
+
+@dataclass(frozen=True)
+class ShardToJudge:
+    """A shard of trajectories, by its name and its verified artifact."""
+
+    name: str
+    ref: ArtifactRef
+
+
+def pieces_of(
+    config: TADConfig, plan: Plan, store: Store, shards: Sequence[ShardToJudge], force: bool = False
+) -> Pieces[ShardToJudge]:
+    """The part of the shards that falls to this process, while others, here or on other hosts, judge others."""
+    mark = key(config, plan)
+
+    def find(shard: ShardToJudge) -> ArtifactRef | None:
+        return store.find(STAGE, mark, [shard.ref], shard.ref.manifest_name)
+
+    return Pieces(STAGE, mark, shards, find, store, config.rollout.lease_s, force)
 
 
 def filter_all(
@@ -95,26 +120,34 @@ def filter_all(
     on_progress: OnProgress = silent,
     force: bool = False,
 ) -> ArtifactRef:
-    """Judge every shard of a finished collection with one verifier, then summarise."""
+    """Judge every shard of a finished collection with one verifier, then summarise.
+
+    Other processes that filter the same, on this machine or another, take their part of the shards; of one that was
+    killed only the shard in its hands is judged again.
+    """
     found = store.find(STAGE, key(config, plan), [collection_ref])
     if found is not None and not force:
         return _enough(config, found)
-    shards = [_shard_ref(collection_ref, str(entry["name"])) for entry in _shards(collection_ref)]
+    names = [str(entry["name"]) for entry in _shards(collection_ref)]
     total = sum(int(entry["rows"]) for entry in _shards(collection_ref))
+    shards = side_by_side(lambda name: ShardToJudge(name, _shard_ref(collection_ref, name)), names)
+    tally = Tally(total, on_progress)
     with contextlib.ExitStack() as stack:
+        pieces = stack.enter_context(pieces_of(config, plan, store, shards, force=force))
         verifier: Verifier | None = None
-        refs: list[ArtifactRef] = []
-        kept = privileged = done = 0
-        for shard in shards:
-            ref = None if force else store.find(STAGE, key(config, plan), [shard], shard.manifest_name)
-            if ref is None:
-                verifier = verifier or stack.enter_context(Verifier(config.filter))
-                ref = filter_shard(config, plan, shard, store, force=force, verifier=verifier)
-            refs.append(ref)
-            info = ref.manifest.info
-            done += int(info["rows"])
-            kept, privileged = kept + int(info["kept"]), privileged + int(info["privileged"])
-            on_progress(Progress(STAGE, done, total, "trajectories", _figures(kept, privileged)))
+        pieces.take_present()
+        for name in names:
+            if name in pieces.refs:
+                tally.add(pieces.refs[name])
+        for shard in pieces.todo(tally.add):
+            if shard is None:  # others judge what is left
+                time.sleep(pieces.look_s)
+                continue
+            verifier = verifier or stack.enter_context(Verifier(config.filter))
+            ref = filter_shard(config, plan, shard.ref, store, force=force, verifier=verifier)
+            pieces.ended(shard, ref)
+            tally.add(ref)
+    refs = [pieces.refs[name] for name in names]
     return finish_filter(config, plan, collection_ref, refs, store, force=force)
 
 
@@ -149,7 +182,7 @@ def finish_filter(
             rows += manifest.info["by_source"]
             tiers[str(manifest.info["tier"])] += int(manifest.info["rows"])
             writer.keep(manifest.files)
-        summary = _summary(rows, tiers)
+        summary = summarise(rows, tiers)
         _check_kept(config, summary)
         writer.write_json(SUMMARY_NAME, summary)
         judge_s = sum(float(m.info["judge_s"]) for m in by_name.values())
@@ -203,6 +236,7 @@ def _write(
     rows: Sequence[Trajectory],
     judgements: Sequence[Judgement],
     facts: Mapping[str, Any],
+    unless: Callable[[], ArtifactRef | None] | None,
 ) -> ArtifactRef:
     name = _name(shard_ref)
     table = [
@@ -217,7 +251,7 @@ def _write(
         }
         for row, judgement in zip(rows, judgements, strict=True)
     ]
-    counts = _count(table)
+    counts = count(table)
     info = {
         "name": name,
         "rows": len(table),
@@ -230,48 +264,10 @@ def _write(
         STAGE, STAGE_VERSION, mark, _fields(config), [shard_ref], shard_ref.manifest_name
     ) as writer:
         write_verdicts(writer.path(f"{name}.verdicts.parquet", rows=len(table), by_content=True), table)
-        return writer.commit(info)
-
-
-def _count(table: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Totals per source and condition; ``kept`` here is ``passed``, of either condition."""
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    trust: Counter[tuple[str, str]] = Counter()
-    for row in table:
-        group = (str(row["source"]), str(row["condition"]))
-        counts.setdefault(group, Counter())[str(row["verdict"])] += 1
-        trust[group] += row["verdict"] == PASSED and "lower trust" in str(row["reason"])
-    return [_entry(*group, counts[group], trust[group]) for group in sorted(counts)]
-
-
-def _entry(source: str, condition: str, verdicts: Mapping[str, int], lower_trust: int) -> dict[str, Any]:
-    return {
-        "source": source,
-        "condition": condition,
-        "total": sum(verdicts.values()),
-        "kept": verdicts.get(PASSED, 0),
-        "lower_trust": lower_trust,
-        "rejected": {v: n for v, n in sorted(verdicts.items()) if v != PASSED},
-    }
+        return writer.commit(info, unless)
 
 
 # --- all shards -------------------------------------------------------------------------------------
-
-
-def _summary(parts: Sequence[Mapping[str, Any]], tiers: Mapping[str, int]) -> dict[str, Any]:
-    verdicts: dict[tuple[str, str], Counter[str]] = {}
-    trust: Counter[tuple[str, str]] = Counter()
-    for part in parts:
-        group = (str(part["source"]), str(part["condition"]))
-        verdicts.setdefault(group, Counter()).update({PASSED: part["kept"], **part["rejected"]})
-        trust[group] += part["lower_trust"]
-    by_source = [_entry(*group, verdicts[group], trust[group]) for group in sorted(verdicts)]
-    return {
-        "rows": sum(e["total"] for e in by_source),
-        "kept": sum(e["kept"] for e in by_source if e["condition"] == PRIVILEGED),
-        "tier": dict(sorted(tiers.items())),
-        "by_source": by_source,
-    }
 
 
 def _check_kept(config: TADConfig, summary: Mapping[str, Any]) -> None:
@@ -295,10 +291,6 @@ def _enough(config: TADConfig, ref: ArtifactRef) -> ArtifactRef:
     # min_kept is no part of the verdicts' identity: a found summary is held against today's value.
     _check_kept(config, read_summary(ref))
     return ref
-
-
-def _figures(kept: int, privileged: int) -> dict[str, float | int | str]:
-    return {"kept %": round(100 * kept / privileged, 1)} if privileged else {}
 
 
 def _shards(collection_ref: ArtifactRef) -> list[dict[str, Any]]:

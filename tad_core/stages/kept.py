@@ -10,6 +10,6 @@ def kept_files(collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> tuple[
     """The privileged shards and the verdicts on them, in the same order; see ``training.dataset.load_kept``."""
     names = [s["name"] for s in collection_ref.manifest.info["shards"] if s["condition"] == PRIVILEGED]
     return (
-        [str(collection_ref.local(f"{name}.parquet")) for name in names],
-        [str(filtered_ref.local(f"{name}.verdicts.parquet")) for name in names],
+        [str(path) for path in collection_ref.locals([f"{name}.parquet" for name in names])],
+        [str(path) for path in filtered_ref.locals([f"{name}.verdicts.parquet" for name in names])],
     )

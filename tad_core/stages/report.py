@@ -8,6 +8,7 @@ from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Manifest, Store, fingerprint, read_manifest
 from tad_core.artifacts.components import component_fields
+from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig, dump_config
 from tad_core.data.selection import left_out_rows
 from tad_core.evaluation.records import Record, read_records
@@ -166,8 +167,7 @@ def _timings(
     records: Sequence[Record],
 ) -> list[tuple[str, float]]:
     """Seconds of work of each stage, of all its workers together; evaluation: its decoding."""
-    shards = [read_manifest(collection.url, f"{s['name']}.json") for s in collection.manifest.info["shards"]]
-    found = [("collect", sum(float(m.info.get("decode_s", m.wall_s)) for m in shards if m is not None))]
+    found = [("collect", _decode_s(collection))]
     found.append(("filter", float(filtered.manifest.info["judge_s"])))
     if windows is not None:
         found.append(("calibrate", windows.manifest.wall_s))
@@ -177,6 +177,16 @@ def _timings(
     for model in ordered(record.model for record in records):
         found.append((f"evaluate {label(model)}", sum(r.wall_s for r in records if r.model == model)))
     return found
+
+
+def _decode_s(collection: ArtifactRef) -> float:
+    info = collection.manifest.info
+    if "decode_s" in info:
+        return float(info["decode_s"])
+    # Collections that were closed earlier have it in the manifests of their shards alone.
+    names = [f"{shard['name']}.json" for shard in info["shards"]]
+    shards = side_by_side(lambda name: read_manifest(collection.url, name), names)
+    return sum(float(m.info.get("decode_s", m.wall_s)) for m in shards if m is not None)
 
 
 def _facts(manifests: list[Manifest]) -> list[tuple[str, str]]:

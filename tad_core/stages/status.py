@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
 from tad_core.artifacts import MANIFEST_NAME, ArtifactRef, Store
+from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig
 from tad_core.data.selection import LeftOutRow, left_out_rows
 from tad_core.errors import ConfigError
@@ -44,14 +45,16 @@ def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
         ConfigError, DataError, ModelError: the configuration itself is wrong.
     """
     plan = plan_of(config, store)
-    look = _Look(store)
+    look = Look(store)
     mark = filter_stage.key(config, plan)
-    for shard in plan.shards:
-        look.at("collect", shard.name, plan.fingerprint, [], f"{shard.name}.json")
+    shards = {shard.name: shard for shard in plan.shards}
+    whole = collect_stage.find_collection(plan, store)
+    look.pieces("collect", plan.fingerprint, list(shards), whole is not None)
     collection = look.at("collect", "all shards", plan.fingerprint, [])
-    for shard in plan.shards:
-        shard_ref = collect_stage.find_shard(plan, shard, store)
-        look.at("filter", shard.name, mark, [shard_ref], f"{shard.name}.json")
+    judged = whole is not None and store.find("filter", mark, [whole]) is not None
+    look.pieces(
+        "filter", mark, list(shards), judged, lambda name: collect_stage.find_shard(plan, shards[name], store)
+    )
     filtered = look.at("filter", "all shards", mark, [collection])
     collected, kept = _planned(collection, "collect", plan.fingerprint), _planned(filtered, "filter", mark)
     fingerprint = calibrate_stage.key(config, collected, kept)
@@ -89,7 +92,7 @@ def left_out(config: TADConfig) -> list[LeftOutRow]:
 
 
 def _look_at_adapters(
-    config: TADConfig, look: _Look, collected: ArtifactRef, kept: ArtifactRef, windows: ArtifactRef | None
+    config: TADConfig, look: Look, collected: ArtifactRef, kept: ArtifactRef, windows: ArtifactRef | None
 ) -> dict[str, ArtifactRef]:
     adapters: dict[str, ArtifactRef] = {}
     for mode in trained_models(config):
@@ -105,7 +108,7 @@ def _look_at_adapters(
     return adapters
 
 
-class _Look:
+class Look:
     """Looks at artifacts and notes how it found them."""
 
     def __init__(self, store: Store) -> None:
@@ -121,18 +124,53 @@ class _Look:
         manifest_name: str = MANIFEST_NAME,
     ) -> ArtifactRef | None:
         """One artifact; returned if it is whole and made from these inputs."""
+        status, ref = self._state(stage, name, fingerprint, inputs, manifest_name)
+        self.seen.append(status)
+        return ref
+
+    def pieces(
+        self,
+        stage: Stage,
+        fingerprint: str,
+        names: Sequence[str],
+        whole: bool,
+        source: Callable[[str], ArtifactRef | None] | None = None,
+    ) -> None:
+        """The pieces of one artifact, side by side; ``source`` is what a piece was made from.
+
+        One listing says which of them have a manifest; where the artifact is ``whole``, and so the files of all of
+        them have been verified, that is enough.
+        """
+        url, there = self.store.url(stage, fingerprint), self.store.manifests(stage, fingerprint)
+
+        def one(name: str) -> StageStatus:
+            if f"{name}.json" not in there:
+                return StageStatus(stage, name, "missing", url=url, is_shard=True)
+            if whole and not self.store.anew:
+                return StageStatus(stage, name, "done", url=url, is_shard=True)
+            inputs = [] if source is None else [source(name)]
+            return self._state(stage, name, fingerprint, inputs, f"{name}.json")[0]
+
+        self.seen += side_by_side(one, names)
+
+    def _state(
+        self,
+        stage: Stage,
+        name: str,
+        fingerprint: str,
+        inputs: Sequence[ArtifactRef | None],
+        manifest_name: str,
+    ) -> tuple[StageStatus, ArtifactRef | None]:
         url = self.store.url(stage, fingerprint)
         real = [ref for ref in inputs if ref is not None]
         is_shard = manifest_name != MANIFEST_NAME
         ref = self.store.find(stage, fingerprint, real, manifest_name) if len(real) == len(inputs) else None
         if ref is not None:
-            self.seen.append(StageStatus(stage, name, "done", url=url, is_shard=is_shard))
-            return ref
+            return StageStatus(stage, name, "done", url=url, is_shard=is_shard), ref
         state, why = self.store.state(stage, fingerprint, manifest_name)
         if state == "done":
             state, why = "missing", "what it was made from is missing or has changed"
-        self.seen.append(StageStatus(stage, name, cast(State, state), why, url, is_shard))
-        return None
+        return StageStatus(stage, name, cast(State, state), why, url, is_shard), None
 
     def waits(self, stage: Stage, name: str, why: str) -> None:
         """One whose fingerprint is not known yet."""

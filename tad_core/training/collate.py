@@ -112,7 +112,8 @@ def join(
     column_1W = np.arange(width)[None, :]
     position_BW = column_1W - prompt_B1
     response_BW = np.take_along_axis(state_BL, np.clip(position_BW, 0, length - 1), axis=1)
-    prompt_BW = prompts.ids_RP[row_B][:, np.minimum(column_1W[0], prompts.ids_RP.shape[1] - 1)]
+    prompt_BP = prompts.padded(row_B)
+    prompt_BW = prompt_BP[:, np.minimum(column_1W[0], prompt_BP.shape[1] - 1)]
     ids_BW = np.where(position_BW < 0, prompt_BW, np.where(position_BW < length, response_BW, pad)).astype(
         np.int64
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tad_core.artifacts.verified import forget
 from tad_core.errors import ArtifactError
 from tad_core.trajectory.schema import TRAJECTORY_SCHEMA, VERDICT_SCHEMA, Trajectory
 
@@ -56,6 +57,7 @@ def read_table(path: str | Path, schema: pa.Schema, columns: Sequence[str] | Non
         file = pq.ParquetFile(str(path), page_checksum_verification=True)
         table = file.read(columns=None if columns is None else list(columns))
     except (OSError, ValueError, pa.ArrowException) as error:
+        forget(path)
         raise ArtifactError(
             f"{path} is damaged ({error}); run the stage again, it alone is recomputed"
         ) from None

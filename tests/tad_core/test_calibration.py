@@ -55,8 +55,7 @@ def sure(seen):
 def table(*prompts, response=(3,) * LENGTH, filled_from=LENGTH + 1):
     """Trajectories with prompts of these lengths, revealed from left to right; the teacher's prompts are longer."""
     rows, lengths = len(prompts), np.array(prompts)
-    student = Prompts(np.ones((rows, lengths.max()), dtype=np.int32), lengths)
-    teacher = Prompts(np.ones((rows, lengths.max() + 5), dtype=np.int32), lengths + 5)
+    student, teacher = (Prompts(np.ones(many.sum(), dtype=np.int32), many) for many in (lengths, lengths + 5))
     order_RL = np.tile(np.arange(1, LENGTH + 1, dtype=np.int16), (rows, 1))
     response_RL = np.tile(np.int32(response), (rows, 1))
     filled_R = np.full(rows, filled_from, dtype=np.int16)
@@ -92,7 +91,7 @@ def test_on_a_cpu_the_curve_does_not_depend_on_the_batch(tiny_checkpoint):
     model = load_model(ModelConfig(path=str(tiny_checkpoint)), "cpu")
     rng = np.random.default_rng(3)
     lengths = rng.integers(2, 9, size=7)
-    prompts = Prompts(rng.integers(3, 60, size=(7, 8)).astype(np.int32), lengths)
+    prompts = Prompts(rng.integers(3, 60, size=lengths.sum()).astype(np.int32), lengths)
     response_RL = rng.integers(3, 60, size=(7, 24)).astype(np.int32)
     order_RL = np.stack([rng.permutation(24) + 1 for _ in range(7)]).astype(np.int16)
     mixed = TrainingTable(

@@ -166,7 +166,7 @@ def test_kept_trajectories_come_in_the_order_of_the_collection(store: Store) -> 
 
     kept = load_kept(*kept_files(collection, filtered), length=4)
 
-    assert kept.names == ["p0/0", "p2/0", "p3/0", "p5/0"]
+    assert list(kept.names) == ["p0/0", "p2/0", "p3/0", "p5/0"]
 
 
 def test_one_verifier_serves_all_shards_and_none_is_opened_for_nothing(

@@ -98,12 +98,12 @@ def test_no_mask_where_nothing_is_padded(made):
 def test_join_is_concatenation_and_padding(states, longest, length, seed):
     rng = np.random.default_rng(seed)
     length_R = rng.integers(1, longest + 1, size=8)
-    ids_RP = rng.integers(10, 99, size=(8, longest)).astype(np.int32)
+    prompts = Prompts.of([rng.integers(10, 99, size=n).tolist() for n in length_R])
     row_B = rng.integers(0, 8, size=states).astype(np.int32)
     state_BL = rng.integers(100, 200, size=(states, length))
-    ids_BW, mask_BW = join(Prompts(ids_RP, length_R), row_B, state_BL, pad=7)
+    ids_BW, mask_BW = join(prompts, row_B, state_BL, pad=7)
     for b, row in enumerate(row_B):
-        expected = [*ids_RP[row, : length_R[row]].tolist(), *state_BL[b].tolist()]
+        expected = [*prompts[row].tolist(), *state_BL[b].tolist()]
         assert ids_BW[b].tolist() == expected + [7] * (ids_BW.shape[1] - len(expected))
         if mask_BW is not None:
             assert mask_BW[b].sum() == len(expected) and mask_BW[b, : len(expected)].all()

@@ -1,0 +1,182 @@
+"""Arrays in files that are made once a host and then mapped: ``$TAD_CACHE/flat/<kind>-<mark>``.
+
+The mark is a hash of all that the arrays are made from, so that nothing stale has the name that is asked for. Beside
+the arrays ``flat.json`` lists them with their sha256; a folder without it, or with a file that is not what it says,
+is made again. Everything in here can be removed at any time: it costs the making.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tad_core.artifacts.files import cache_folder, staging_prefix, sweep
+from tad_core.artifacts.fingerprint import file_sha256, fingerprint
+from tad_core.artifacts.stamps import side_by_side
+from tad_core.artifacts.verified import sha256_of
+from tad_core.errors import ArtifactError
+
+_LIST = "flat.json"
+_VERSION = 1
+#: Arrays that nobody has mapped for so long are removed when others are made.
+_KEPT_S = 30 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Arrays by name, mapped for reading, and what maps them."""
+
+    arrays: dict[str, NDArray[Any]]
+    maps: tuple[mmap.mmap, ...]
+
+
+class FlatWriter:
+    """Files that arrays are appended to, row by row or in pieces."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._form: dict[str, tuple[str, list[int]]] = {}
+
+    def append(self, name: str, rows: NDArray[Any]) -> None:
+        """More rows of an array; their type and all sizes but the first are those of the first piece."""
+        form = (rows.dtype.str, list(rows.shape[1:]))
+        assert self._form.setdefault(name, form) == form, f"{name}: {form} is not {self._form[name]}"
+        with (self.folder / name).open("ab") as handle:
+            handle.write(np.ascontiguousarray(rows).data)
+
+    def close(self) -> None:
+        """List what was written."""
+        names = list(self._form)
+        hashes = side_by_side(lambda name: file_sha256(self.folder / name), names)
+        content = {
+            name: {"dtype": self._form[name][0], "row": self._form[name][1], "sha256": sha256}
+            for name, sha256 in zip(names, hashes, strict=True)
+        }
+        (self.folder / _LIST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def cached(kind: str, fields: Mapping[str, Any], build: Callable[[FlatWriter], None]) -> Flat:
+    """The arrays that ``build`` writes, made by the first process of this host that asks; others wait for it.
+
+    Args:
+        kind: what they are, for people.
+        fields: all that they are made from.
+        build: writes them; what it raises is raised here, and nothing is left.
+
+    Raises:
+        ArtifactError: the folder cannot be written, or has too little room.
+    """
+    with _room():
+        root = cache_folder("flat")
+        folder = root / f"{kind}-{fingerprint(kind, _VERSION, fields, [])}"
+        with (root / f"{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (found := _open(folder)) is not None:
+                os.utime(folder / _LIST)  # its age is how long nobody has asked for it
+                return found
+            _clear(root)
+            shutil.rmtree(folder, ignore_errors=True)
+            with _aside(root) as part:
+                writer = FlatWriter(part)
+                build(writer)
+                writer.close()
+                part.replace(folder)
+        found = _open(folder)
+    if found is None:
+        raise ArtifactError(
+            f"TAD_CACHE: {folder} is not what was just written there; look at the disk, or set TAD_CACHE to a "
+            "folder on another one"
+        )
+    return found
+
+
+def private(build: Callable[[FlatWriter], None]) -> Flat:
+    """The same for this process alone, in files that go with it.
+
+    Raises:
+        ArtifactError: the folder cannot be written, or has too little room.
+    """
+    with _room(), _aside(cache_folder("flat")) as part:
+        writer = FlatWriter(part)
+        build(writer)
+        writer.close()
+        return _mapped(part, json.loads((part / _LIST).read_text(encoding="utf-8")))
+
+
+def let_go(maps: Iterable[mmap.mmap | None]) -> None:
+    """Give back the memory of what was read of mapped files; the system keeps it as long as it has room."""
+    for mapped in maps:
+        if mapped is not None:
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _open(folder: Path) -> Flat | None:
+    try:
+        content = json.loads((folder / _LIST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    names = list(content)
+    try:
+        hashes = side_by_side(lambda name: sha256_of(folder / name), names)
+    except OSError:
+        return None
+    if hashes != [content[name]["sha256"] for name in names]:
+        return None
+    return _mapped(folder, content)
+
+
+def _mapped(folder: Path, content: Mapping[str, Any]) -> Flat:
+    arrays: dict[str, NDArray[Any]] = {}
+    maps = []
+    for name in content:
+        row = tuple(content[name]["row"])
+        if (folder / name).stat().st_size == 0:
+            arrays[name] = np.empty((0, *row), dtype=content[name]["dtype"])
+            continue
+        with (folder / name).open("rb") as handle:
+            mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        arrays[name] = np.frombuffer(mapped, dtype=content[name]["dtype"]).reshape(-1, *row)
+        maps.append(mapped)
+    return Flat(arrays, tuple(maps))
+
+
+@contextmanager
+def _aside(root: Path) -> Iterator[Path]:
+    """A folder that does not outlive the block, unless it is moved; what is mapped from it stays readable."""
+    part = Path(tempfile.mkdtemp(prefix=staging_prefix(), dir=root))
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _clear(root: Path) -> None:
+    """Remove what killed processes left, and what nobody has used for long."""
+    sweep(root)
+    for old in root.glob(f"*/{_LIST}"):
+        if time.time() - old.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(old.parent, ignore_errors=True)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(
+            f"TAD_CACHE: arrays for training cannot be written to {error.filename or 'the cache'} "
+            f"({error.strerror or error}); free space there, or set TAD_CACHE to a folder with more"
+        ) from error

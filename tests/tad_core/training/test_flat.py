@@ -1,0 +1,183 @@
+"""Arrays that are made once a host: found again, made again where they are damaged, never half made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tad_core.artifacts import stamps, verified
+from tad_core.errors import ArtifactError, DataError
+from tad_core.rng import generator
+from tad_core.training import flat, order
+from tad_core.training.dataset import load_kept
+from tad_core.training.flat import cached, private
+from tests.waiting import CEILING_S
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "flat"
+
+
+class Making:
+    """Counts how often the arrays were made."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, writer: flat.FlatWriter) -> None:
+        self.times += 1
+        for part in (np.arange(6), np.arange(6, 10)):
+            writer.append("a", part.astype(np.int32))
+        writer.append("b", np.arange(6, dtype=np.int16).reshape(3, 2))
+        writer.append("b", np.arange(2, dtype=np.int16).reshape(1, 2))
+        writer.append("empty", np.zeros(0, dtype=np.uint8))
+        writer.append("c", np.arange(10, dtype=np.uint32)[::-2])
+
+
+def check(found: flat.Flat) -> None:
+    assert found.arrays["a"].tolist() == list(range(10)) and found.arrays["a"].dtype == np.int32
+    assert found.arrays["b"].tolist() == [[0, 1], [2, 3], [4, 5], [0, 1]]
+    assert found.arrays["c"].tolist() == [9, 7, 5, 3, 1] and len(found.arrays["empty"]) == 0
+    flat.let_go([*found.maps, None])
+    assert found.arrays["a"].tolist() == list(range(10))
+    with pytest.raises(ValueError, match="read-only"):
+        found.arrays["a"][0] = 1
+
+
+def test_made_once_and_mapped(own_cache: Path) -> None:
+    making = Making()
+    for _ in range(3):
+        check(cached("kind", {"x": 1}, making))
+    assert making.times == 1
+    check(cached("kind", {"x": 2}, making))
+    assert making.times == 2 and len(list(own_cache.glob("kind-*/flat.json"))) == 2
+
+
+@pytest.mark.parametrize("name", ["a", "c", "flat.json"])
+@pytest.mark.parametrize("how", ["truncated", "changed", "gone"])
+def test_what_is_damaged_is_made_again(own_cache: Path, monkeypatch, name: str, how: str) -> None:
+    monkeypatch.setattr(stamps, "_SETTLED_S", -1.0)
+    making = Making()
+    check(cached("kind", {}, making))
+    check(cached("kind", {}, making))
+    time.sleep(0.02)
+    (path,) = own_cache.glob(f"kind-*/{name}")
+    if how == "truncated":
+        os.truncate(path, path.stat().st_size - 4)
+    elif how == "changed":
+        with path.open("r+b") as handle:
+            handle.write(b"\x07")
+    else:
+        path.unlink()
+    verified._verified.cache_clear()
+    check(cached("kind", {}, making))
+    assert making.times == 2
+
+
+def test_nothing_is_left_of_what_failed(own_cache: Path) -> None:
+    def fail(writer: flat.FlatWriter) -> None:
+        writer.append("a", np.zeros(3))
+        raise DataError("nothing is kept")
+
+    for _ in range(2):
+        with pytest.raises(DataError, match="nothing is kept"):
+            cached("kind", {}, fail)
+    assert [p.name for p in own_cache.iterdir() if p.is_dir()] == []
+    check(cached("kind", {}, Making()))
+
+
+def test_private_arrays_go_with_the_process(own_cache: Path) -> None:
+    found = private(Making())
+    check(found)
+    assert list(own_cache.iterdir()) == []
+
+
+def test_processes_make_them_once(tmp_path: Path) -> None:
+    code = """
+    import sys, time
+    import numpy as np
+    from tad_core.training.flat import cached
+    def build(writer):
+        open(sys.argv[1], "a").write("made\\n")
+        time.sleep(0.5)
+        writer.append("a", np.arange(3))
+    assert cached("kind", {}, build).arrays["a"].tolist() == [0, 1, 2]
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "made")]
+    children = [subprocess.Popen(command) for _ in range(3)]
+    assert [child.wait(CEILING_S) for child in children] == [0, 0, 0]
+    assert (tmp_path / "made").read_text() == "made\n"
+
+
+def test_what_nobody_uses_goes_in_the_end(own_cache: Path) -> None:
+    cached("kind", {"x": 1}, Making())
+    cached("kind", {"x": 2}, Making())
+    old, used = sorted(own_cache.glob("kind-*/flat.json"))
+    os.utime(old, (0, 0))
+    cached("kind", {"x": 3}, Making())
+    assert not old.parent.exists() and used.exists()
+
+
+def test_a_full_cache_is_one_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ArtifactError, match=r"TAD_CACHE: .* cannot be written .* set TAD_CACHE"):
+        cached("kind", {}, Making())
+
+
+def test_an_order_that_is_mapped_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = generator("order", 3, 1).permutation(1000)
+    assert (order.shuffled(3, 1, 1000).array == expected).all()
+    monkeypatch.setattr(order, "_IN_MEMORY", 300)
+    for _ in range(2):
+        found = order.shuffled(3, 1, 1000)
+        assert found.mapped is not None and (found.array == expected).all()
+    with pytest.raises(DataError, match=r"distill.states_per_trajectory: an epoch of 4,294,967,297 states"):
+        order.shuffled(3, 1, (1 << 32) + 1)
+
+
+def test_one_long_prompt_costs_itself_alone(world, tmp_path: Path, own_cache: Path) -> None:
+    import dataclasses
+
+    rows = [world.make_trajectory(i) for i in range(20)]
+    rows[7] = dataclasses.replace(rows[7], student_prompt_ids=[1] * 50_000)
+    shard, judged = world.make_shard(tmp_path / "data", rows)
+    table = load_kept([shard], [judged], world.LENGTH)
+    assert table.student.ids_N.nbytes < 4 * 51_000
+    assert table.student.padded(np.array([1, 2])).shape[1] < 20
+    padded = table.student.padded(np.array([7, 2]))
+    assert padded.shape == (2, 50_000) and (padded[0] == 1).all()
+    assert padded[1, : table.student.length_R[2]].tolist() == rows[2].student_prompt_ids
+    assert (padded[1, table.student.length_R[2] :] == 0).all()
+
+
+def test_other_verdicts_on_the_same_shards_are_another_table(world, tmp_path: Path) -> None:
+    rows = [world.make_trajectory(i) for i in range(4)]
+    shard, judged = world.make_shard(tmp_path / "one", rows)
+    assert len(load_kept([shard], [judged], world.LENGTH)) == 4
+    _, other = world.make_shard(tmp_path / "two", rows, ["passed", "different", "passed", "passed"])
+    assert list(load_kept([shard], [other], world.LENGTH).names) == ["toy/0/0", "toy/2/0", "toy/3/0"]
+    Path(judged).write_bytes(Path(other).read_bytes())  # under the same name
+    assert len(load_kept([shard], [judged], world.LENGTH)) == 3
+
+
+def test_names_are_any_text(world, tmp_path: Path) -> None:
+    import dataclasses
+
+    rows = [
+        dataclasses.replace(world.make_trajectory(i), problem_id=n) for i, n in enumerate(["ü/✓", "", "a b"])
+    ]
+    shard, _ = world.make_shard(tmp_path, rows)
+    names = load_kept([shard], [], world.LENGTH).names
+    assert list(names) == ["ü/✓/0", "/0", "a b/0"] and names[-1] == "a b/0" and names[:2] == ["ü/✓/0", "/0"]
+    with pytest.raises(IndexError):
+        names[3]
