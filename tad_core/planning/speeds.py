@@ -101,7 +101,7 @@ def _from_sheet(
     item = 2 if config.model.dtype == "bfloat16" else 4
     peak = gpu.bf16_tflops * 1e12 * (1 if item == 2 else 0.5)
     floor = max(shape.layers * MEASURED_LAUNCH_S, shape.parameters * item / (gpu.bandwidth_tb_s * 1e12))
-    compiled = config.distill.compile
+    compiled = config.distill.compile != "off"
     train = training_share(compiled)
     guess = "" if gpu.title.startswith("NVIDIA H200") else ", taken over to this GPU"
     how = "compiled" if compiled else "not compiled"

@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch.utils._triton import has_triton
 from transformers import TrainingArguments
 
+from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_model, load_tokenizer
@@ -129,13 +131,14 @@ def _prepare(
 ) -> tuple[DistillTrainer, _Rows]:
     """Model, data and trainer of this process."""
     config = spec.distill
-    objectives = [make_objective(config, run.window) for run in runs]
+    compiled = compiles(config, device)
+    objectives = [make_objective(config, run.window, compiled) for run in runs]
     alone = len(runs) == 1
     names = [ALONE] if alone else [run.name for run in runs]
     model = add_lora(load_model(spec.model, str(device)), config.lora, config.seed, names)
     base = base_of(model)
     base.gradient_checkpointing = config.gradient_checkpointing
-    if config.compile:
+    if compiled:
         compile_layers(base)
     table, too_long = _table(spec, base)
     plan = StatePlan(table, objectives[0], config)
@@ -178,6 +181,14 @@ def _resume(trainer: DistillTrainer, rows: _Rows) -> int:
         + (f"; {rows.too_long} references left out, too long for the response" if rows.too_long else ""),
     )
     return step
+
+
+def compiles(config: DistillConfig, device: torch.device) -> bool:
+    """Whether layers and losses are compiled: where it is asked for, or left open on a GPU with what that takes."""
+    if config.compile != "auto":
+        return config.compile == "on"
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    return device.type == "cuda" and has_triton() and compiler is not None
 
 
 def compile_layers(base: DiffusionLM) -> None:

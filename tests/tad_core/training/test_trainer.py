@@ -319,8 +319,8 @@ def test_gradient_checkpointing_changes_nothing_but_memory(world, checkpoint, tm
 @pytest.mark.timeout(1800)
 def test_compiled_layers_change_nothing_but_speed(world, checkpoint, tmp_path):
     plain = run(world, checkpoint, tmp_path / "plain")
-    assert_same_run(plain, run(world, checkpoint, tmp_path / "compiled", compile=True))
-    again = run(world, checkpoint, tmp_path / "both", compile=True, gradient_checkpointing=True)
+    assert_same_run(plain, run(world, checkpoint, tmp_path / "compiled", compile="on"))
+    again = run(world, checkpoint, tmp_path / "both", compile="on", gradient_checkpointing=True)
     assert_same_run(plain, again)
 
 
