@@ -67,7 +67,11 @@ class DistillConfig(Strict):
     seed: int = Field(42, ge=0, description="Order of states, adapter initialisation, dropout.")
     lora: LoraConfig = Field(LoraConfig(), description="Adapter shape.")
     bf16: bool = Field(True, description="bfloat16 autocast.")
-    gradient_checkpointing: bool = Field(False, description="Less memory, slower.", json_schema_extra=RUNTIME)
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute layers again in the backward pass: less memory, about 1.5 times the time.",
+        json_schema_extra=RUNTIME,
+    )
     save_steps: int = Field(200, ge=1, description="Steps between checkpoints.", json_schema_extra=RUNTIME)
     log_steps: int = Field(10, ge=1, description="Steps between log lines.", json_schema_extra=RUNTIME)
     compile: Literal["auto", "on", "off"] = Field(

@@ -204,6 +204,12 @@ def compile_layers(base: DiffusionLM) -> None:
         layer.compile()
 
 
+def uncompile_layers(base: DiffusionLM) -> None:
+    """Undo ``compile_layers``."""
+    for module in base.modules():
+        module._compiled_call_impl = None
+
+
 def pick_device(device: str) -> torch.device:
     """This process's device: its own GPU under a launcher, the configured one otherwise."""
     if "LOCAL_RANK" in os.environ:
