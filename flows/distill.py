@@ -1,7 +1,10 @@
-"""Calibration and the distillations, one after the other on one machine."""
+"""Calibration and the distillations on one machine, two models in one pass where they see the same states."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
+from tad_core.stages.distill import passes
 from tad_core.stages.pipeline import Outcome, Stage, trained_models, wants
 from tasks.calibrate import calibrate
 from tasks.distill import distill
@@ -17,8 +20,10 @@ def calibrate_and_distill(work: Work, outcome: Outcome, until: Stage = "distill"
     outcome = Outcome(outcome.collection, outcome.filtered, windows)
     if not wants(until, "distill"):
         return outcome
-    for mode in trained_models(work.config):
-        with work.row(f"distill {mode}") as row:
-            outcome.distilled[mode] = distill(work, mode, outcome.collection, outcome.filtered, windows)
-            row.ended(1)
+    for modes in passes(work.config, trained_models(work.config)):
+        with ExitStack() as stack:
+            rows = [stack.enter_context(work.row(f"distill {mode}")) for mode in modes]
+            outcome.distilled.update(distill(work, modes, outcome.collection, outcome.filtered, windows))
+            for row in rows:
+                row.ended(1)
     return outcome

@@ -1,10 +1,13 @@
-"""The task that trains one adapter in a process of its own."""
+"""The task that trains adapters in a process of its own."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from prefect import task
 
 from tad_core.artifacts import ArtifactRef
+from tad_core.progress import Progress
 from tad_core.stages import distill as stage
 from tad_core.stages.distill import Mode
 from tasks.caching import CACHED, cache_key, key_parameter
@@ -14,34 +17,44 @@ from tasks.work import Work
 
 
 def distill(
-    work: Work, mode: Mode, collection: ArtifactRef, filtered: ArtifactRef, windows: ArtifactRef | None
-) -> ArtifactRef:
-    """One trained adapter: ``quality``, ``speed`` or ``sft``."""
-    fingerprint = stage.key_in(work.store, work.config, mode, collection, filtered, windows)
-    key = cache_key(work.store, stage.STAGE, fingerprint, [collection, filtered], mode)
-    run = _distill.with_options(refresh_cache=work.forced(stage.STAGE))
-    return run(work, key, mode, collection, filtered, windows)
-
-
-@task(name="distill", task_run_name="distill {mode}", cache_key_fn=key_parameter, **CACHED, **RETRIED)
-def _distill(
     work: Work,
-    key: str,
-    mode: Mode,
+    modes: Sequence[Mode],
     collection: ArtifactRef,
     filtered: ArtifactRef,
     windows: ArtifactRef | None,
-) -> ArtifactRef:
-    """Train, resume, or take the adapter from the store."""
-    del key
-    return stage.distill(
+) -> dict[Mode, ArtifactRef]:
+    """The trained adapters of one pass: ``quality``, ``speed`` or both, or ``sft``."""
+    marks = [stage.key_in(work.store, work.config, mode, collection, filtered, windows) for mode in modes]
+    key = cache_key(work.store, stage.STAGE, " ".join(marks), [collection, filtered], " ".join(modes))
+    run = _distill.with_options(refresh_cache=work.forced(stage.STAGE))
+    return run(work, key, " and ".join(modes), list(modes), collection, filtered, windows)
+
+
+@task(name="distill", task_run_name="distill {names}", cache_key_fn=key_parameter, **CACHED, **RETRIED)
+def _distill(
+    work: Work,
+    key: str,
+    names: str,
+    modes: list[Mode],
+    collection: ArtifactRef,
+    filtered: ArtifactRef,
+    windows: ArtifactRef | None,
+) -> dict[Mode, ArtifactRef]:
+    """Train, resume, or take the adapters from the store."""
+    del key, names
+    listeners = {name: work.rows[name].listener() for name in (f"{stage.STAGE} {mode}" for mode in modes)}
+
+    def on_progress(progress: Progress) -> None:
+        listeners[progress.stage](progress)
+
+    return stage.distill_together(
         work.config,
-        mode,
+        modes,
         collection,
         filtered,
         windows,
         work.store,
-        on_progress=work.rows[f"{stage.STAGE} {mode}"].listener(),
+        on_progress=on_progress,
         on_line=forward_lines(),
         force=work.forced(stage.STAGE),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tad_core.settings import ADDED, RUNTIME, Strict, runtime_but, runtime_though
 
@@ -67,11 +67,17 @@ class DistillConfig(Strict):
     seed: int = Field(42, ge=0, description="Order of states, adapter initialisation, dropout.")
     lora: LoraConfig = Field(LoraConfig(), description="Adapter shape.")
     bf16: bool = Field(True, description="bfloat16 autocast.")
-    gradient_checkpointing: bool = Field(False, description="Less memory, slower.", json_schema_extra=RUNTIME)
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute layers again in the backward pass: less memory, about 1.5 times the time.",
+        json_schema_extra=RUNTIME,
+    )
     save_steps: int = Field(200, ge=1, description="Steps between checkpoints.", json_schema_extra=RUNTIME)
     log_steps: int = Field(10, ge=1, description="Steps between log lines.", json_schema_extra=RUNTIME)
-    compile: bool = Field(
-        False, description="torch.compile of every layer: faster on a GPU.", json_schema_extra=RUNTIME
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="torch.compile of every layer and of the losses; auto: on a GPU.",
+        json_schema_extra=RUNTIME,
     )
     processes: int = Field(
         1, ge=1, description="Processes (one a GPU) per node.", json_schema_extra=runtime_but(_BY_DEVICE)
@@ -112,6 +118,11 @@ class DistillConfig(Strict):
     timeout_s: float | None = Field(
         None, gt=0, description="Kill training after this.", json_schema_extra=RUNTIME
     )
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _yaml_reads_on_as_true(cls, value: object) -> object:
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _batches_divide(self) -> Self:

@@ -114,57 +114,59 @@ class Objective(ABC):
         """
 
 
-RowLoss = Callable[[Tensor, "Tensor | None", Tensor], Tensor]
+#: from logits of student and teacher ``[N, V]`` and labels ``[N]`` to the losses ``[N]`` in float32 and their gradient
+#: with respect to the student's logits ``[N, V]``, in these logits' dtype
+RowLoss = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, Tensor]]
 
 
 def sum_rows(rows: Rows, row_loss: RowLoss, head: Head, rows_per_chunk: int) -> Tensor:
-    """Sum of ``row_loss(student_logits_NV, teacher_logits_NV, labels_N) -> [N]`` over rows, in float32.
+    """Sum of a loss over rows, float32.
 
-    With more rows than ``rows_per_chunk`` the gradient of each chunk is taken as soon as its loss is known, so
-    that the logits of one chunk at a time are alive and nothing is computed twice.
+    The gradient of each chunk of rows is made as soon as its logits are there: those of one chunk at a time are
+    alive, and nothing is computed twice.
     """
-
-    def chunk(student_ND: Tensor, part: slice) -> Tensor:
-        with torch.no_grad():
-            teacher_NV = None if rows.teacher_ND is None else head(rows.teacher_ND[part]).float()
-        losses_N = row_loss(head(student_ND).float(), teacher_NV, rows.labels_N[part])
-        return (losses_N if rows.weights_N is None else losses_N * rows.weights_N[part]).sum()
-
-    count = rows.labels_N.shape[0]
-    if count <= rows_per_chunk:
-        return chunk(rows.student_ND, slice(0, count))
-    parts = [slice(start, min(start + rows_per_chunk, count)) for start in range(0, count, rows_per_chunk)]
-    if not (torch.is_grad_enabled() and rows.student_ND.requires_grad):
-        return torch.stack([chunk(rows.student_ND[part], part) for part in parts]).sum()
-    total: Tensor = _ChunkedSum.apply(rows.student_ND, chunk, parts)  # type: ignore[no-untyped-call]
+    total: Tensor = _SumOfRows.apply(rows.student_ND, rows, row_loss, head, rows_per_chunk)  # type: ignore[no-untyped-call]
     return total
 
 
-class _ChunkedSum(torch.autograd.Function):
-    """A sum over chunks of rows whose gradient with respect to the rows is computed along the way.
+class _SumOfRows(torch.autograd.Function):
+    """A sum over rows whose gradient with respect to them is computed along the way.
 
-    Right because the result is a sum: its gradient is each chunk's own, times one scalar from above.
+    Right because the result is a sum: its gradient is each row's own, times one scalar from above.
     """
 
     @staticmethod
     def forward(
         ctx: torch.autograd.function.FunctionCtx,
         student_ND: Tensor,
-        chunk: Callable[[Tensor, slice], Tensor],
-        parts: list[slice],
+        rows: Rows,
+        row_loss: RowLoss,
+        head: Head,
+        rows_per_chunk: int,
     ) -> Tensor:
-        gradient_ND = torch.empty_like(student_ND)
+        wanted = ctx.needs_input_grad[0]  # type: ignore[attr-defined]
+        gradient_ND = torch.empty_like(student_ND) if wanted else None
         total = torch.zeros((), dtype=torch.float32, device=student_ND.device)
-        for part in parts:
-            with torch.enable_grad():
-                piece_ND = student_ND[part].detach().requires_grad_()
-                value = chunk(piece_ND, part)
-            gradient_ND[part] = torch.autograd.grad(value, piece_ND)[0]
-            total += value.detach()
-        ctx.save_for_backward(gradient_ND)
+        for start in range(0, student_ND.shape[0], rows_per_chunk):
+            part = slice(start, start + rows_per_chunk)
+            teacher_NV = None if rows.teacher_ND is None else head(rows.teacher_ND[part])
+            with torch.set_grad_enabled(wanted):
+                piece_ND = student_ND[part].detach().requires_grad_(wanted)
+                logits_NV = head(piece_ND)
+            losses_N, gradient_NV = row_loss(logits_NV.detach(), teacher_NV, rows.labels_N[part])
+            if rows.weights_N is not None:
+                losses_N = losses_N * rows.weights_N[part]
+                gradient_NV = gradient_NV * rows.weights_N[part, None].to(gradient_NV.dtype)
+            total += losses_N.sum()
+            if gradient_ND is not None:
+                gradient_ND[part] = torch.autograd.grad(logits_NV, piece_ND, gradient_NV)[0]
+        if gradient_ND is not None:
+            ctx.save_for_backward(gradient_ND)
         return total
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *above: Tensor) -> tuple[Tensor, None, None]:
+    def backward(
+        ctx: torch.autograd.function.FunctionCtx, *above: Tensor
+    ) -> tuple[Tensor | None, None, None, None, None]:
         (gradient_ND,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return (gradient_ND * above[0]).to(gradient_ND.dtype), None, None
+        return (gradient_ND * above[0]).to(gradient_ND.dtype), None, None, None, None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tad_core.config import DistillConfig
 from tad_core.objectives.base import Head, IntArray, LossParts, Marks, Objective, Rows, sum_rows
-from tad_core.objectives.tad import hard_loss
+from tad_core.objectives.tad import fused, hard_loss
 from tad_core.rng import generator
 
 #: least masking rate: bounds the weight 1/p
@@ -40,8 +40,9 @@ class SFTObjective(Objective):
 
     needs_teacher = False
 
-    def __init__(self, config: DistillConfig) -> None:
+    def __init__(self, config: DistillConfig, compiled: bool = False) -> None:
         self.seed = config.seed
+        self._loss = fused(hard_loss) if compiled else hard_loss
 
     def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
         """A draw is the seed of one random mask."""
@@ -63,5 +64,5 @@ class SFTObjective(Objective):
     def loss(self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int) -> LossParts:
         """Weighted cross-entropy over masked tokens, divided by all response tokens."""
         del distant
-        near_sum = sum_rows(near, lambda s, _, y: hard_loss(s, y), head, rows_per_chunk)
+        near_sum = sum_rows(near, lambda s, _, y: self._loss(s, y), head, rows_per_chunk)
         return LossParts(near_sum / totals_2[0], near_sum.detach(), torch.zeros_like(near_sum).detach())

@@ -9,12 +9,13 @@ Shapes: B states, L response positions, N rows, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tad_core.config import DistillConfig
@@ -33,18 +34,34 @@ from tad_core.objectives.base import (
 from tad_core.trajectory.states import sample_steps
 
 
-def hard_loss(student_NV: Tensor, labels_N: Tensor) -> Tensor:
-    """Cross-entropy ``[N]`` on the trajectory's tokens, in nats."""
-    return F.cross_entropy(student_NV, labels_N, reduction="none")
+def hard_loss(student_NV: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy ``[N]`` on the trajectory's tokens in nats, and its gradient ``[N, V]``.
+
+    ``d/dz (logsumexp(z) - z_label) = softmax(z) - onehot(label)``. Computed in float32 whatever the logits are.
+    """
+    log_NV = torch.log_softmax(student_NV, dim=-1, dtype=torch.float32)
+    index_N1 = labels_N[:, None]
+    losses_N = -log_NV.gather(1, index_N1)[:, 0]
+    is_label_NV = torch.arange(log_NV.shape[1], device=log_NV.device) == index_N1
+    gradient_NV = log_NV.exp() - is_label_NV.float()
+    return losses_N, gradient_NV.to(student_NV.dtype)
 
 
-def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float = 1.0) -> Tensor:
-    """Forward KL(teacher || student) ``[N]`` of the tempered distributions, times temperature squared."""
-    log_student_NV = F.log_softmax(student_NV / temperature, dim=-1)
-    log_teacher_NV = F.log_softmax(teacher_NV / temperature, dim=-1)
-    return (
-        F.kl_div(log_student_NV, log_teacher_NV, reduction="none", log_target=True).sum(-1) * temperature**2
-    )
+def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Forward KL(teacher || student) ``[N]`` of the tempered distributions, times temperature squared; its gradient.
+
+    With p and q the softmax of z / T of teacher and student, ``d/dz T^2 KL(p || q) = T (q - p)``. In float32.
+    """
+    if temperature != 1.0:
+        student, teacher = (logits.float() / temperature for logits in (student_NV, teacher_NV))
+    else:
+        student, teacher = student_NV, teacher_NV
+    log_student_NV = torch.log_softmax(student, dim=-1, dtype=torch.float32)
+    log_teacher_NV = torch.log_softmax(teacher, dim=-1, dtype=torch.float32)
+    teacher_NV = log_teacher_NV.exp()
+    losses_N = (teacher_NV * (log_teacher_NV - log_student_NV)).sum(-1) * temperature**2
+    gradient_NV = (log_student_NV.exp() - teacher_NV) * temperature
+    return losses_N, gradient_NV.to(student_NV.dtype)
 
 
 def partition_batch(revealed_at_BL: IntArray, steps_B: IntArray, window: int) -> tuple[BoolArray, BoolArray]:
@@ -55,14 +72,22 @@ def partition_batch(revealed_at_BL: IntArray, steps_B: IntArray, window: int) ->
     return near_BL, masked_BL & ~near_BL
 
 
+@cache
+def fused(loss: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor]]:
+    """A loss compiled, so that nothing of it but its results is written to memory; the same up to rounding."""
+    compiled: Callable[..., tuple[Tensor, Tensor]] = torch.compile(loss, dynamic=True)
+    return compiled
+
+
 @dataclass(frozen=True)
 class TADLoss:
-    """How near and distant rows are penalised; ``weight_distant`` is lambda."""
+    """How near and distant rows are penalised; ``weight_distant`` is lambda, ``compiled`` fuses the computation."""
 
     near: Literal["hard", "soft"] = "hard"
     distant: Literal["soft", "hard", "none"] = "soft"
     weight_distant: float = 1.0
     temperature: float = 1.0
+    compiled: bool = False
 
     def __call__(
         self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int = 1 << 30
@@ -78,12 +103,15 @@ class TADLoss:
         return LossParts(loss, near_sum.detach(), distant_sum.detach())
 
     def _rows(self, kind: str) -> RowLoss:
-        def hard(student_NV: Tensor, _: Tensor | None, labels_N: Tensor) -> Tensor:
-            return hard_loss(student_NV, labels_N)
+        hard_rows = fused(hard_loss) if self.compiled else hard_loss
+        soft_rows = fused(soft_loss) if self.compiled else soft_loss
 
-        def soft(student_NV: Tensor, teacher_NV: Tensor | None, _: Tensor) -> Tensor:
+        def hard(student_NV: Tensor, _: Tensor | None, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+            return hard_rows(student_NV, labels_N)
+
+        def soft(student_NV: Tensor, teacher_NV: Tensor | None, _: Tensor) -> tuple[Tensor, Tensor]:
             assert teacher_NV is not None, "a soft loss is given teacher rows"
-            return soft_loss(student_NV, teacher_NV, self.temperature)
+            return soft_rows(student_NV, teacher_NV, self.temperature)
 
         return hard if kind == "hard" else soft
 
@@ -91,11 +119,11 @@ class TADLoss:
 class TADObjective(Objective):
     """States of the teacher's own trajectories, split by the window."""
 
-    def __init__(self, config: DistillConfig, window: int | None) -> None:
+    def __init__(self, config: DistillConfig, window: int | None, compiled: bool = False) -> None:
         if window is None or window < 1:
             raise ConfigError(f"window: {window!r}; the tad objective needs a window of at least 1 step")
         self.window, self.seed = window, config.seed
-        self._loss = TADLoss(config.near, config.distant, config.weight_distant, config.temperature)
+        self._loss = TADLoss(config.near, config.distant, config.weight_distant, config.temperature, compiled)
         self.near_needs_teacher = config.near == "soft"
         self.distant_counts = config.distant != "none"
         self.distant_needs_teacher = config.distant == "soft"

@@ -9,9 +9,11 @@ from tad_core.config import TADConfig
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import Machine
-from tad_core.planning.memory import decoding_gib, too_much, training_gib, weights_gib
+from tad_core.planning.memory import decoding_gib, most_in_one_pass, too_much, training_gib, weights_gib
 from tad_core.planning.shapes import GIB, Shape
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
+from tad_core.stages.distill import passes
+from tad_core.stages.pipeline import trained_models
 
 #: Tokens a forward of multi-block decoding at any threshold, since it is not known before: the paper has 4 to 9.
 ASSUMED_TPF = 4.0
@@ -163,13 +165,24 @@ def _distill(
     distill = config.distill
     devices = distill.processes * distill.nodes
     states = counts.states * counts.models
-    memory = training_gib(config, shape, counts, distill.micro_batch_size, distill.gradient_checkpointing)
+    groups = passes(config, trained_models(config))
+    work = sum(len(g) * counts.states * state_flops(config, shape, counts, len(g)) for g in groups)
+    together = ", both in one pass" if any(len(g) > 1 for g in groups) else ""
+    memory = training_gib(
+        config,
+        shape,
+        counts,
+        distill.micro_batch_size,
+        distill.gradient_checkpointing,
+        most_in_one_pass(config),
+    )
     return _stage(
         "distill",
         f"{counts.models} x {counts.steps:,} steps of {distill.global_batch_size} states, {devices} process"
-        + "es" * (devices > 1),
+        + "es" * (devices > 1)
+        + together,
         pace,
-        states * state_flops(config, shape, counts),
+        work,
         4 * states / distill.micro_batch_size,  # a backward pass takes about as long as two forwards
         devices,
         machine,

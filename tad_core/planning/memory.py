@@ -7,6 +7,8 @@ from functools import partial
 from tad_core.config import TADConfig
 from tad_core.planning.counts import Counts
 from tad_core.planning.shapes import GIB, Shape
+from tad_core.stages.distill import passes
+from tad_core.stages.pipeline import trained_models
 
 #: Of the memory there is, what may be planned with: the rest goes to the driver, to fragments and to chance.
 USABLE = 0.94
@@ -31,8 +33,10 @@ def decoding_gib(config: TADConfig, shape: Shape, batch: int, prompt: float, cac
     return weights_gib(config, shape) + (shape.passing_bytes(tokens, item) + logits + kept) / GIB
 
 
-def training_gib(config: TADConfig, shape: Shape, counts: Counts, micro: int, recompute: bool) -> float:
-    """One training process: weights shared by student and teacher, adapter, optimizer, activations, logits."""
+def training_gib(
+    config: TADConfig, shape: Shape, counts: Counts, micro: int, recompute: bool, in_one_pass: int = 1
+) -> float:
+    """One training process: weights shared by student and teacher, adapters, optimizer, activations, logits."""
     distill, length = config.distill, config.rollout.response_length
     lora = shape.lora(distill.lora)
     devices = distill.processes * distill.nodes if distill.deepspeed else 1  # ZeRO-2 shares these out
@@ -42,7 +46,12 @@ def training_gib(config: TADConfig, shape: Shape, counts: Counts, micro: int, re
     activations = shape.kept_bytes(tokens, item, distill.lora, recompute)
     teacher = shape.passing_bytes(micro * (counts.teacher + length), item)
     logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
-    return weights_gib(config, shape) + (adapter + activations + teacher + logits) / GIB
+    return weights_gib(config, shape) + (in_one_pass * adapter + activations + teacher + logits) / GIB
+
+
+def most_in_one_pass(config: TADConfig) -> int:
+    """Adapters of the pass that has most of them."""
+    return max((len(modes) for modes in passes(config, trained_models(config))), default=1)
 
 
 def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) -> list[str]:
@@ -65,7 +74,7 @@ def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) 
             found.append(f"{field} {batch} needs {need:.0f} GiB of {limit_gib:.0f}; {remedy}")
     distill = config.distill
     micro, recompute = distill.micro_batch_size, distill.gradient_checkpointing
-    need = training_gib(config, shape, counts, micro, recompute)
+    need = training_gib(config, shape, counts, micro, recompute, most_in_one_pass(config))
     if counts.models and need > limit:
         smaller = [m for m in range(micro, 0, -1) if micro % m == 0]
         found.append(
@@ -78,7 +87,7 @@ def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) 
 def _remedy(config: TADConfig, shape: Shape, counts: Counts, limit: float, sizes: list[int]) -> str:
     for recompute in {False: (False, True), True: (True,)}[config.distill.gradient_checkpointing]:
         for micro in sizes:
-            need = training_gib(config, shape, counts, micro, recompute)
+            need = training_gib(config, shape, counts, micro, recompute, most_in_one_pass(config))
             if need <= limit:
                 also = " and distill.gradient_checkpointing to true" if recompute else ""
                 return f"set it to {micro}{also} ({need:.0f} GiB)"

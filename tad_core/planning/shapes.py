@@ -81,19 +81,26 @@ class Shape:
         return linear + attention + 2 * self.vocabulary * self.width * rows
 
     def trained_state(
-        self, student: float, teacher: float, response: int, lora: int, recompute: bool = False
+        self,
+        student: float,
+        teacher: float,
+        response: int,
+        lora: int,
+        recompute: bool = False,
+        in_one_pass: int = 1,
     ) -> float:
-        """Operations of one state in training.
+        """Operations of one state in the training of one model.
 
         The student's forward, its backward through frozen weights (activations alone: as much again, attention
         twice) and through the adapter, and the teacher's forward where there is one (``teacher`` tokens, or 0).
-        A state has half of the response masked on average; logits are taken at masked rows only.
+        Models trained in one pass share the teacher's. A state has half of the response masked on average; logits are
+        taken at masked rows only.
         """
         rows = response / 2
         attention = 4 * self.layers * self.width * student * student
         total = self.forward(student, rows) * 2 + attention + 6 * lora * student
         if teacher:
-            total += self.forward(teacher, rows)
+            total += self.forward(teacher, 0) / in_one_pass + self.forward(0, rows)
         return total + (self.forward(student, 0) if recompute else 0.0)
 
     def kept_bytes(self, tokens: float, item: int, lora: LoraConfig, recompute: bool) -> float:

@@ -101,7 +101,7 @@ def _from_sheet(
     item = 2 if config.model.dtype == "bfloat16" else 4
     peak = gpu.bf16_tflops * 1e12 * (1 if item == 2 else 0.5)
     floor = max(shape.layers * MEASURED_LAUNCH_S, shape.parameters * item / (gpu.bandwidth_tb_s * 1e12))
-    compiled = config.distill.compile
+    compiled = config.distill.compile != "off"
     train = training_share(compiled)
     guess = "" if gpu.title.startswith("NVIDIA H200") else ", taken over to this GPU"
     how = "compiled" if compiled else "not compiled"
@@ -180,7 +180,9 @@ def _pace(stage: str, manifest: Manifest, settings: TADConfig, shape: Shape, cou
         return Pace(info["samples_per_s"] * sample_flops(settings, shape, counts), source)
     if stage == "distill" and info.get("states_per_s") and info.get("mode") != "sft":
         devices = settings.distill.processes * settings.distill.nodes
-        return Pace(info["states_per_s"] * state_flops(settings, shape, counts) / devices, source)
+        together = int(info.get("in_one_pass", 1))
+        states_per_s = info["states_per_s"] * together  # of all models of the pass
+        return Pace(states_per_s * state_flops(settings, shape, counts, together) / devices, source)
     if stage == "evaluate" and info.get("points"):
         points: list[dict[str, Any]] = info["points"]
         seconds = sum(p["forwards"] * p["tpf"] / p["tokens_per_s"] for p in points if p["tokens_per_s"])
@@ -199,8 +201,8 @@ def sample_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:
     return rollout_work(config, shape, counts).flops
 
 
-def state_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:
-    """Operations of one state in training."""
+def state_flops(config: TADConfig, shape: Shape, counts: Counts, in_one_pass: int = 1) -> float:
+    """Operations of one state in the training of one model, in a pass of so many."""
     length, distill = config.rollout.response_length, config.distill
     return shape.trained_state(
         counts.student + length,
@@ -208,6 +210,7 @@ def state_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:
         length,
         shape.lora(distill.lora),
         distill.gradient_checkpointing,
+        in_one_pass,
     )
 
 

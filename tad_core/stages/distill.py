@@ -1,11 +1,15 @@
-"""Distil: train one adapter in a process of its own and keep it with its loss curve."""
+"""Distil: train adapters in a process of their own and keep each with its loss curve.
+
+Those that see the same states of the same trajectories are trained in one pass, which is no part of what they are:
+each is an artifact of its own, under the key and with the content that it has when trained alone.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +23,12 @@ from tad_core.stages.calibrate import read_windows
 from tad_core.stages.kept import kept_files
 from tad_core.training.command import deepspeed_identity
 from tad_core.training.launch import launch
-from tad_core.training.spec import TrainingSpec
+from tad_core.training.spec import AlsoTrained, TrainingSpec
 
 STAGE = "distill"
 STAGE_VERSION = 2
 FILES = ("losses.jsonl", "summary.json")
+_INFO = ("steps", "states", "rows", "wall_s", "states_per_s", "in_one_pass", "final")
 ADAPTER = "adapter"
 
 Mode = Literal["quality", "speed", "sft"]
@@ -31,7 +36,7 @@ OnLine = Callable[[str], None]
 
 #: settings of the distillation loss, which fine-tuning on references does not have
 _TAD_ONLY = ("near", "distant", "weight_distant", "temperature", "teacher_prompt", "filled_states")
-_STEP = re.compile(r"^step (\d+)/(\d+)((?: \S+ \S+)*)$")
+_STEP = re.compile(r"^(?:(\w+): )?step (\d+)/(\d+)((?: \S+ \S+)*)$")
 
 
 def key(
@@ -107,6 +112,17 @@ def _mark(
     return fingerprint(STAGE, version, fields, inputs)
 
 
+def passes(config: TADConfig, modes: Sequence[Mode]) -> list[list[Mode]]:
+    """Which models are trained together: ``quality`` and ``speed``, whose states are the same.
+
+    Not under DeepSpeed, whose engine has one loss and one optimizer.
+    """
+    together: list[Mode] = []
+    if config.distill.deepspeed is None:
+        together = [mode for mode in modes if mode != "sft"]
+    return [*([together] if together else []), *([mode] for mode in modes if mode not in together)]
+
+
 def distill(
     config: TADConfig,
     mode: Mode,
@@ -118,35 +134,92 @@ def distill(
     on_line: OnLine | None = None,
     force: bool = False,
 ) -> ArtifactRef:
-    """The adapter (``adapter/``), its ``losses.jsonl`` and its ``summary.json``.
+    """One model; see ``distill_together``."""
+    found = distill_together(
+        config, [mode], collection_ref, filtered_ref, windows_ref, store, on_progress, on_line, force
+    )
+    return found[mode]
 
-    Training that was interrupted goes on from its newest checkpoint. ``sft`` fine-tunes on the references of the
-    collection's problems and reads neither verdicts nor windows.
+
+def distill_together(
+    config: TADConfig,
+    modes: Sequence[Mode],
+    collection_ref: ArtifactRef,
+    filtered_ref: ArtifactRef,
+    windows_ref: ArtifactRef | None,
+    store: Store,
+    on_progress: OnProgress = silent,
+    on_line: OnLine | None = None,
+    force: bool = False,
+) -> dict[Mode, ArtifactRef]:
+    """The adapter (``adapter/``), its ``losses.jsonl`` and its ``summary.json``, of every model, trained in one pass.
+
+    Training that was interrupted goes on from its newest checkpoint; of what is there already, nothing is trained.
+    ``sft`` fine-tunes on the references of the collection's problems and reads neither verdicts nor windows.
+
+    Args:
+        config: the whole configuration.
+        modes: one of the lists of ``passes``.
+        collection_ref: trajectories and problems.
+        filtered_ref: verdicts.
+        windows_ref: calibrated windows; None for the fixed ones.
+        store: where the adapters are looked for and written.
+        on_progress: told of every model's progress, under a stage of its own.
+        on_line: told every line of the training process.
+        force: train even where an adapter is there.
 
     Raises:
         ConfigError: the settings do not fit, or the loss diverged.
         DataError: nothing to train on.
         OutOfMemoryError, SubprocessError: the training process failed; what it saved is kept for the next try.
     """
-    mark = key(config, mode, collection_ref, filtered_ref, windows_ref)
-    inputs = _inputs(mode, collection_ref, filtered_ref)
-    if not force:
-        there = key_in(store, config, mode, collection_ref, filtered_ref, windows_ref)
-        if found := store.find(STAGE, there, inputs):
-            return found
-    work = store.scratch(STAGE, mark)
-    if force:
-        shutil.rmtree(work)
-        work.mkdir()
-    spec = spec_of(config, mode, collection_ref, filtered_ref, windows_ref, work, mark)
+    inputs = {mode: _inputs(mode, collection_ref, filtered_ref) for mode in modes}
+    done: dict[Mode, ArtifactRef] = {}
+    specs: dict[Mode, TrainingSpec] = {}
+    for mode in modes:
+        if not force:
+            there = key_in(store, config, mode, collection_ref, filtered_ref, windows_ref)
+            if found := store.find(STAGE, there, inputs[mode]):
+                done[mode] = found
+                continue
+        mark = key(config, mode, collection_ref, filtered_ref, windows_ref)
+        work = store.scratch(STAGE, mark)
+        if force:
+            shutil.rmtree(work)
+            work.mkdir()
+        specs[mode] = spec_of(config, mode, collection_ref, filtered_ref, windows_ref, work, mark)
+    if specs:
+        _train(specs, on_progress, on_line)
+    for mode, spec in specs.items():
+        mark = key(config, mode, collection_ref, filtered_ref, windows_ref)
+        done[mode] = _keep(config, mode, spec, mark, inputs[mode], store)
+        shutil.rmtree(spec.output, ignore_errors=True)
+    return {mode: done[mode] for mode in modes}
+
+
+def _train(specs: dict[Mode, TrainingSpec], on_progress: OnProgress, on_line: OnLine | None) -> None:
+    (first, spec), *others = specs.items()
+    also = [
+        AlsoTrained(name=mode, window=other.window, run_id=other.mark, output=other.output)
+        for mode, other in others
+        if other.window is not None
+    ]
+    assert len(also) == len(others), "only models with a window are trained together"
 
     def tell(line: str) -> None:
-        if (progress := parse_step(line, mode)) is not None:
+        if (progress := parse_step(line, first)) is not None:
             on_progress(progress)
         if on_line is not None:
             on_line(line)
 
-    output = launch(spec, tell)
+    launch(spec.model_copy(update={"name": first, "also": also}), tell)
+
+
+def _keep(
+    config: TADConfig, mode: Mode, spec: TrainingSpec, mark: str, inputs: list[ArtifactRef], store: Store
+) -> ArtifactRef:
+    """The artifact of a finished run."""
+    output = Path(spec.output)
     settings = {"mode": mode, "window": spec.window, **spec.distill.model_dump(mode="json")}
     with store.writer(STAGE, STAGE_VERSION, mark, settings, inputs) as writer:
         writer.write_text(CONFIG_NAME, dump_config(config))
@@ -155,12 +228,8 @@ def distill(
         for name in FILES:
             shutil.copyfile(output / name, writer.path(name))
         summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
-        info = {
-            name: summary[name] for name in ("steps", "states", "rows", "wall_s", "states_per_s", "final")
-        }
-        ref = writer.commit({"mode": mode, "window": spec.window, **info})
-    shutil.rmtree(work, ignore_errors=True)
-    return ref
+        info = {name: summary[name] for name in _INFO}
+        return writer.commit({"mode": mode, "window": spec.window, **info})
 
 
 def spec_of(
@@ -207,18 +276,19 @@ def window_of(config: TADConfig, mode: Mode, windows_ref: ArtifactRef | None) ->
 
 
 def parse_step(line: str, mode: str) -> Progress | None:
-    """The progress that a ``step i/n name value …`` line of the training process reports."""
+    """The progress that a line ``step i/n name value …`` of the training process reports, of ``mode`` or of the model
+    that the line names."""
     match = _STEP.match(line)
     if match is None:
         return None
-    words = match[3].split()
+    words = match[4].split()
     figures: dict[str, float | int | str] = {}
     for name, value in zip(words[::2], words[1::2], strict=True):
         try:
             figures[name] = float(value)
         except ValueError:
             figures[name] = value
-    return Progress(f"{STAGE} {mode}", int(match[1]), int(match[2]), "steps", figures)
+    return Progress(f"{STAGE} {match[1] or mode}", int(match[2]), int(match[3]), "steps", figures)
 
 
 def _objective(config: TADConfig, mode: Mode) -> Literal["tad", "sft"]:

@@ -126,10 +126,10 @@ def run_pipeline(
     )
     outcome = Outcome(collection, filtered, windows)
     if wants(until, "distill"):
-        for mode in trained_models(config):
-            outcome.distilled[mode] = distill_stage.distill(
+        for modes in distill_stage.passes(config, trained_models(config)):
+            made = distill_stage.distill_together(
                 config,
-                mode,
+                modes,
                 collection,
                 filtered,
                 windows,
@@ -137,6 +137,7 @@ def run_pipeline(
                 on_progress=on_progress,
                 force="distill" in force,
             )
+            outcome.distilled.update({str(mode): ref for mode, ref in made.items()})
     if wants(until, "evaluate"):
         for name in config.evaluate.models:
             outcome.evaluated[name] = evaluate_stage.evaluate(

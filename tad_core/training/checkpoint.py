@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,15 @@ def seal(folder: Path, mark: str, layout: str) -> None:
 def newest(output: Path, mark: str) -> Path | None:
     """The checkpoint of run ``mark`` with the most steps among those whose every byte is as it was written."""
     return next((folder for folder in reversed(_folders(output)) if is_intact(folder, mark)), None)
+
+
+def newest_of_all(runs: Sequence[tuple[Path, str]]) -> int | None:
+    """The newest step of which every run (folder and mark) has an intact checkpoint; None if there is none."""
+    steps = [{step_of(f) for f in _folders(output) if is_complete(f, mark)} for output, mark in runs]
+    for step in sorted(set.intersection(*steps), reverse=True):
+        if all(is_intact(output / f"{PREFIX}{step}", mark) for output, mark in runs):
+            return step
+    return None
 
 
 def last_step(output: Path) -> int | None:

@@ -8,6 +8,7 @@ Shapes: B states, L response positions, W sequence width, N near rows, M distant
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ from torch import Tensor
 from tad_core.objectives.base import BoolArray, IntArray, Marks, Objective
 from tad_core.training.dataset import Prompts, StatePlan, TrainingTable
 
-Batch = dict[str, Tensor]
+#: see ``Collator``
+Batch = dict[str, Any]
 
 #: padded widths are multiples of this: attention kernels with a mask want aligned rows
 _ALIGN = 8
@@ -34,17 +36,19 @@ class Tokens:
 
 
 class Collator:
-    """Builds micro-batches of a plan.
+    """Builds micro-batches of a plan, for one adapter or for several that see the same states.
 
     A batch holds ``student_ids_BW``, ``student_mask_BW`` (left out when nothing is padded) and the same of the
-    teacher where one is needed; ``near_*`` and ``distant_*``: flat rows of the student (and teacher) sequences,
-    labels, weights; and ``totals_2``, the divisors of the whole optimizer step.
+    teacher where one is needed; and ``parts``, one for each objective: ``near_*`` and ``distant_*``: flat rows of the
+    student (and teacher) sequences, labels, weights; and ``totals_2``, the divisors of the whole optimizer step.
     """
 
-    def __init__(self, table: TrainingTable, plan: StatePlan, objective: Objective, tokens: Tokens) -> None:
-        self.table, self.plan, self.objective, self.tokens = table, plan, objective, tokens
+    def __init__(
+        self, table: TrainingTable, plan: StatePlan, objectives: Sequence[Objective], tokens: Tokens
+    ) -> None:
+        self.table, self.plan, self.objectives, self.tokens = table, plan, objectives, tokens
         self._step = -1
-        self._totals_2 = torch.ones(2, dtype=torch.long)
+        self._totals: list[Tensor] = []
 
     def __call__(self, indices: list[int]) -> Batch:
         """The tensors of these states; they belong to one optimizer step."""
@@ -52,45 +56,63 @@ class Collator:
         step = int(index[0]) // self.plan.batch
         assert int(index[-1]) // self.plan.batch == step, "a micro-batch never straddles two steps"
         if step != self._step:
-            self._step, self._totals_2 = step, self.step_totals(step)
+            self._step, self._totals = step, self.step_totals(step)
         row_B = self.plan.row_S[index]
         marks = self._mark(row_B, self.plan.draw_S[index])
+        masked_BL = marks[0].masked_BL
+        assert all(np.array_equal(masked_BL, m.masked_BL) for m in marks[1:]), (
+            "one pass is over the same states"
+        )
         response_BL = self.table.response_RL[row_B].astype(np.int64)
-        state_BL = np.where(marks.masked_BL, self.tokens.mask, response_BL)
-        batch: Batch = {"totals_2": self._totals_2.clone()}
+        state_BL = np.where(masked_BL, self.tokens.mask, response_BL)
+        batch: Batch = {}
+        first: dict[str, IntArray] = {}
         for who, prompts in (("student", self.table.student), ("teacher", self.table.teacher)):
-            if who == "teacher" and not self.objective.needs_teacher:
+            if who == "teacher" and not any(o.needs_teacher for o in self.objectives):
                 continue
             ids_BW, mask_BW = join(prompts, row_B, state_BL, self.tokens.pad)
             batch[f"{who}_ids_BW"] = torch.from_numpy(ids_BW)
             if mask_BW is not None:
                 batch[f"{who}_mask_BW"] = torch.from_numpy(mask_BW)
-            first_B = np.arange(len(row_B)) * ids_BW.shape[1] + prompts.length_R[row_B]
-            self._rows(batch, who, marks, first_B)
-        batch["near_labels_N"] = torch.from_numpy(response_BL[marks.near_BL])
-        if self.objective.distant_counts:
-            batch["distant_labels_M"] = torch.from_numpy(response_BL[marks.distant_BL])
-        if marks.weight_B is not None:
-            state_N = np.nonzero(marks.near_BL)[0]
-            batch["near_weights_N"] = torch.from_numpy(marks.weight_B[state_N])
+            first[who] = np.arange(len(row_B)) * ids_BW.shape[1] + prompts.length_R[row_B]
+        batch["parts"] = [
+            _part(objective, mark, totals_2, response_BL, first)
+            for objective, mark, totals_2 in zip(self.objectives, marks, self._totals, strict=True)
+        ]
         return batch
 
-    def step_totals(self, step: int) -> Tensor:
+    def step_totals(self, step: int) -> list[Tensor]:
         """``totals_2`` of a whole optimizer step: the same on every device, so none has to be asked."""
         part = slice(step * self.plan.batch, (step + 1) * self.plan.batch)
         marks = self._mark(self.plan.row_S[part], self.plan.draw_S[part])
         # Whole numbers: DeepSpeed's integration rounds what is floating to bfloat16 on its way to the device.
-        return torch.tensor(self.objective.totals(marks), dtype=torch.long)
+        return [
+            torch.tensor(objective.totals(mark), dtype=torch.long)
+            for objective, mark in zip(self.objectives, marks, strict=True)
+        ]
 
-    def _mark(self, row_B: NDArray[np.int32], draw_B: IntArray) -> Marks:
-        return self.objective.mark(self.table.revealed_at_RL[row_B].astype(np.int64), draw_B)
+    def _mark(self, row_B: NDArray[np.int32], draw_B: IntArray) -> list[Marks]:
+        revealed_at_BL = self.table.revealed_at_RL[row_B].astype(np.int64)
+        return [objective.mark(revealed_at_BL, draw_B) for objective in self.objectives]
 
-    def _rows(self, batch: Batch, who: str, marks: Marks, first_B: IntArray) -> None:
-        objective = self.objective
+
+def _part(
+    objective: Objective, marks: Marks, totals_2: Tensor, response_BL: IntArray, first: dict[str, IntArray]
+) -> dict[str, Tensor]:
+    """Rows, labels and divisors of one objective; ``first`` is where responses start, by who reads them."""
+    part = {"totals_2": totals_2.clone()}
+    for who, first_B in first.items():
         if who == "student" or objective.near_needs_teacher:
-            batch[f"near_{who}_N"] = flat_rows(marks.near_BL, first_B)
+            part[f"near_{who}_N"] = flat_rows(marks.near_BL, first_B)
         if objective.distant_counts and (who == "student" or objective.distant_needs_teacher):
-            batch[f"distant_{who}_M"] = flat_rows(marks.distant_BL, first_B)
+            part[f"distant_{who}_M"] = flat_rows(marks.distant_BL, first_B)
+    part["near_labels_N"] = torch.from_numpy(response_BL[marks.near_BL])
+    if objective.distant_counts:
+        part["distant_labels_M"] = torch.from_numpy(response_BL[marks.distant_BL])
+    if marks.weight_B is not None:
+        state_N = np.nonzero(marks.near_BL)[0]
+        part["near_weights_N"] = torch.from_numpy(marks.weight_B[state_N])
+    return part
 
 
 def flat_rows(chosen_BL: BoolArray, first_B: IntArray) -> Tensor:

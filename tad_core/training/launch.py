@@ -56,7 +56,8 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
     Where memory runs out, the micro-batch is halved and the run goes on from its newest checkpoint: the global batch
     stays, and with it the result but for rounding and the draws of dropout.
 
-    The whole output of the child goes to ``train.log`` in that folder, and line by line to ``on_line``.
+    The whole output of the child goes to ``train.log`` in that folder, and line by line to ``on_line``. Of several
+    adapters in one pass, the first one's folder has it.
 
     Raises:
         ConfigError: the settings or the input are wrong; a second try gives the same.
@@ -71,13 +72,13 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
     spec_file, log_file = output / "spec.json", output / "train.log"
     check_settings(spec.distill)
     write_spec(with_absolute_paths(spec), spec_file)
-    with _alone(output) as lock, invitation(spec, output) as seat:
+    with _alone([run.output for run in spec.adapters]) as locks, invitation(spec, output) as seat:
         if on_line is not None and seat is not None and spec.distill.hostfile is None:
             on_line(f"waiting for {spec.distill.nodes - 1} more hosts: `tad join` on each, on the same store")
         while True:
             command = command_for(spec, spec_file, seat)
             try:
-                watch(command, log_file, spec.distill.timeout_s, on_line, keep_open=[lock])
+                watch(command, log_file, spec.distill.timeout_s, on_line, keep_open=locks)
                 return output
             except BatchMemoryError as error:
                 spec = _with_smaller_batches(spec, str(error))
@@ -123,30 +124,37 @@ def with_absolute_paths(spec: TrainingSpec) -> TrainingSpec:
 
 
 @contextlib.contextmanager
-def _alone(output: Path) -> Iterator[int]:
-    """Hold the folder's lock; the child inherits it, so that it is free only when both are gone.
+def _alone(outputs: Sequence[Path]) -> Iterator[list[int]]:
+    """Hold the locks of these folders; the child inherits them, so that they are free only when both are gone.
 
     Raises:
-        SubprocessError: another run goes on in this folder.
+        SubprocessError: another run goes on in one of them.
     """
-    handle = os.open(output / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise SubprocessError(
-                        f"another training process works in {output}; wait for it, or stop it, then run again"
-                    ) from None
-                time.sleep(0.2)
-            except OSError:  # a file system without locks: then nobody can tell
-                break
-        yield handle
-    finally:
-        os.close(handle)
+    with contextlib.ExitStack() as stack:
+        handles = []
+        for output in sorted(outputs):  # in one order everywhere, so that no two wait for each other
+            output.mkdir(parents=True, exist_ok=True)
+            handle = os.open(output / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            stack.callback(os.close, handle)
+            _lock(handle, output)
+            handles.append(handle)
+        yield handles
+
+
+def _lock(handle: int, output: Path) -> None:
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise SubprocessError(
+                    f"another training process works in {output}; wait for it, or stop it, then run again"
+                ) from None
+            time.sleep(0.2)
+        except OSError:  # a file system without locks: then nobody can tell
+            return
 
 
 def watch(

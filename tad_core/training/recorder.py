@@ -10,7 +10,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -63,19 +63,19 @@ class StopRequest:
         self.wanted = True
 
 
-class Recorder(TrainerCallback):  # type: ignore[misc]
-    """Keeps the books of a run. ``granted`` says whether the run ended because it was asked to."""
+class Books:
+    """The losses of one adapter, and what is told of them."""
 
-    def __init__(self, output: Path, config: DistillConfig, steps: int, stop: StopRequest) -> None:
-        self.path, self.config, self.steps, self.stop = output / LOSSES, config, steps, stop
-        self.granted = False
+    def __init__(self, output: Path, config: DistillConfig, steps: int, name: str = "") -> None:
+        """``name`` stands before its progress lines, where several adapters write them."""
+        self.path, self.config, self.steps = output / LOSSES, config, steps
+        self.name = name
         self.done_before = 0
-        self._wall_before = 0.0
-        self._started = time.monotonic()
-        self._now_4: Tensor | None = None
+        self.wall_before = 0.0
+        #: near and distant sums of the step so far, and by what they are divided
+        self.sums_4: Tensor | None = None
         self._norm: Tensor | float = 0.0
         self._waiting: list[_Step] = []
-        self._lr = 0.0
         #: told of the mean figures of every progress line, see ``distill.report_to``
         self.report: Callable[[dict[str, float]], None] | None = None
 
@@ -85,15 +85,15 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         kept = [line for line in lines if _step(line) <= step]
         write_atomic(self.path, "".join(f"{line}\n" for line in kept))
         self.done_before = step
-        self._wall_before = float(json.loads(kept[-1])["wall_s"]) if kept else 0.0
+        self.wall_before = float(json.loads(kept[-1])["wall_s"]) if kept else 0.0
 
     def add(self, parts: LossParts, totals_2: Tensor) -> None:
         """Count one micro-batch; no host synchronisation."""
         sums_2 = torch.stack([parts.near_sum, parts.distant_sum])
-        if self._now_4 is None:
-            self._now_4 = torch.cat([sums_2, totals_2.to(sums_2.dtype)])
+        if self.sums_4 is None:
+            self.sums_4 = torch.cat([sums_2, totals_2.to(sums_2.dtype)])
         else:
-            self._now_4[:2] += sums_2
+            self.sums_4[:2] += sums_2
 
     def check_sums(self, step: int) -> None:
         """Look at the losses of the step's micro-batches so far; the host waits for the device.
@@ -101,7 +101,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         Raises:
             TrainingError: one is not finite.
         """
-        if self._now_4 is not None and not math.isfinite(total := float(self._now_4[:2].sum())):
+        if self.sums_4 is not None and not math.isfinite(total := float(self.sums_4[:2].sum())):
             raise self.broken(step, f"its loss is {total}")
 
     def add_norm(self, step: int, norm: Tensor | float | None) -> None:
@@ -122,10 +122,78 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             if kept is None
             else f"the checkpoint of step {kept}, from before it, is good"
         )
+        which = f"{self.name}, step" if self.name else "step"
         return TrainingError(
-            f"training: step {step} failed: {what}, and nothing of it is saved ({before}); lower "
+            f"training: {which} {step} failed: {what}, and nothing of it is saved ({before}); lower "
             f"distill.learning_rate {self.config.learning_rate:g}, or add {with_cost('distill.warmup_steps')}"
         )
+
+    def file(self, step: int, lr: float, run_s: float) -> None:
+        """The step is done, ``run_s`` after this run began; its line waits on the device for the next flush."""
+        assert self.sums_4 is not None
+        norm = torch.as_tensor(self._norm, dtype=torch.float32, device=self.sums_4.device).detach()
+        self._waiting.append(_Step(step, lr, self.wall_before + run_s, self.sums_4, norm))
+        self.sums_4 = None
+
+    def flush(self, first: bool) -> None:
+        """Write the lines that wait, in the ``first`` process, and tell of them.
+
+        Raises:
+            TrainingError: a loss is not finite.
+        """
+        sums_S4 = torch.stack([step.sums_4 for step in self._waiting])
+        norms = torch.stack([step.norm for step in self._waiting]).tolist()
+        if dist.is_available() and dist.is_initialized():
+            shares_S2 = sums_S4[:, :2].contiguous()
+            dist.all_reduce(shares_S2)  # the totals are those of all devices already
+            sums_S4[:, :2] = shares_S2
+        rows = [
+            self._line(step, norm, *sums)
+            for step, norm, sums in zip(self._waiting, norms, sums_S4.tolist(), strict=True)
+        ]
+        self._waiting.clear()
+        if first:
+            with self.path.open("a", encoding="utf-8") as handle:
+                handle.writelines(json.dumps(row) + "\n" for row in rows)
+            self._tell(rows)
+        for row in rows:
+            if not math.isfinite(row["loss"]):
+                raise self.broken(row["step"], f"its loss is {row['loss']}")
+
+    def _line(
+        self, step: _Step, norm: float, near: float, distant: float, near_count: float, distant_count: float
+    ) -> dict[str, Any]:
+        near_mean, distant_mean = near / max(near_count, 1.0), distant / max(distant_count, 1.0)
+        weight = self.config.weight_distant
+        return {
+            "step": step.number, "loss": near_mean + weight * distant_mean, "near": near_mean,
+            "distant": distant_mean, "near_count": int(near_count), "distant_count": int(distant_count),
+            "grad_norm": norm, "lr": step.lr, "wall_s": round(step.wall_s, 3),
+        }  # fmt: skip
+
+    def _tell(self, rows: list[dict[str, Any]]) -> None:
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in _MEANS}
+        step, spent_s = rows[-1]["step"], rows[-1]["wall_s"] - self.wall_before
+        rate = (step - self.done_before) / max(spent_s, 1e-9)
+        say(
+            f"{f'{self.name}: ' if self.name else ''}step {step}/{self.steps} loss {mean['loss']:.4f} "
+            f"near {mean['near']:.4f} distant {mean['distant']:.4f} "
+            f"lr {rows[-1]['lr']:.3g} states/s {rate * self.config.global_batch_size:.4g} "
+            f"eta_s {(self.steps - step) / max(rate, 1e-9):.0f}",
+        )
+        if self.report is not None:
+            states_per_s = rate * self.config.global_batch_size
+            self.report({**mean, "learning_rate": rows[-1]["lr"], "states_per_s": states_per_s})
+
+
+class Recorder(TrainerCallback):  # type: ignore[misc]
+    """Keeps the clock of a run. ``granted`` says whether it ended because it was asked to."""
+
+    def __init__(self, books: Sequence[Books], config: DistillConfig, steps: int, stop: StopRequest) -> None:
+        self.books, self.config, self.steps, self.stop = books, config, steps, stop
+        self.granted = False
+        self._started = time.monotonic()
+        self._lr = 0.0
 
     # --- called by the trainer ----------------------------------------------------------------------
 
@@ -147,71 +215,26 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """File the step; log, save or stop where it is due."""
-        assert self._now_4 is not None
-        wall_s = self._wall_before + time.monotonic() - self._started
-        norm = torch.as_tensor(self._norm, dtype=torch.float32, device=self._now_4.device).detach()
-        self._waiting.append(_Step(state.global_step, self._lr, wall_s, self._now_4, norm))
-        self._now_4 = None
+        run_s = time.monotonic() - self._started
+        for books in self.books:
+            books.file(state.global_step, self._lr, run_s)
         last = state.global_step >= self.steps
-        wanted = self._agreed()
+        wanted = self._agreed(args)
         if wanted and not last:
             self.granted = control.should_training_stop = control.should_save = True
         if state.global_step % self.config.save_steps == 0 and not last:
             control.should_save = True
         if state.global_step % self.config.log_steps == 0 or last or control.should_save:
-            self._flush(args)
+            for books in self.books:
+                books.flush(args.process_index == 0)
 
-    def _agreed(self) -> bool:
+    def _agreed(self, args: TrainingArguments) -> bool:
         """Whether any device was asked to stop: all of them must stop after the same step."""
         if not (dist.is_available() and dist.is_initialized()):
             return self.stop.wanted
-        flag = torch.tensor(float(self.stop.wanted), device=self._waiting[-1].sums_4.device)
+        flag = torch.tensor(float(self.stop.wanted), device=args.device)
         dist.all_reduce(flag, op=dist.ReduceOp.MAX)
         return bool(flag.item())
-
-    def _flush(self, args: TrainingArguments) -> None:
-        sums_S4 = torch.stack([step.sums_4 for step in self._waiting])
-        norms = torch.stack([step.norm for step in self._waiting]).tolist()
-        if dist.is_available() and dist.is_initialized():
-            shares_S2 = sums_S4[:, :2].contiguous()
-            dist.all_reduce(shares_S2)  # the totals are those of all devices already
-            sums_S4[:, :2] = shares_S2
-        rows = [
-            self._line(step, norm, *sums)
-            for step, norm, sums in zip(self._waiting, norms, sums_S4.tolist(), strict=True)
-        ]
-        self._waiting.clear()
-        if args.process_index == 0:
-            with self.path.open("a", encoding="utf-8") as handle:
-                handle.writelines(json.dumps(row) + "\n" for row in rows)
-            self._tell(rows)
-        for row in rows:
-            if not math.isfinite(row["loss"]):
-                raise self.broken(row["step"], f"its loss is {row['loss']}")
-
-    def _line(
-        self, step: _Step, norm: float, near: float, distant: float, near_count: float, distant_count: float
-    ) -> dict[str, Any]:
-        near_mean, distant_mean = near / max(near_count, 1.0), distant / max(distant_count, 1.0)
-        weight = self.config.weight_distant
-        return {
-            "step": step.number, "loss": near_mean + weight * distant_mean, "near": near_mean,
-            "distant": distant_mean, "near_count": int(near_count), "distant_count": int(distant_count),
-            "grad_norm": norm, "lr": step.lr, "wall_s": round(step.wall_s, 3),
-        }  # fmt: skip
-
-    def _tell(self, rows: list[dict[str, Any]]) -> None:
-        mean = {name: sum(row[name] for row in rows) / len(rows) for name in _MEANS}
-        step, spent_s = rows[-1]["step"], rows[-1]["wall_s"] - self._wall_before
-        rate = (step - self.done_before) / max(spent_s, 1e-9)
-        say(
-            f"step {step}/{self.steps} loss {mean['loss']:.4f} near {mean['near']:.4f} distant {mean['distant']:.4f} "
-            f"lr {rows[-1]['lr']:.3g} states/s {rate * self.config.global_batch_size:.4g} "
-            f"eta_s {(self.steps - step) / max(rate, 1e-9):.0f}",
-        )
-        if self.report is not None:
-            states_per_s = rate * self.config.global_batch_size
-            self.report({**mean, "learning_rate": rows[-1]["lr"], "states_per_s": states_per_s})
 
 
 def read_losses(path: Path) -> list[dict[str, Any]]:

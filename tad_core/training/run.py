@@ -6,24 +6,28 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch.utils._triton import has_triton
 from transformers import TrainingArguments
 
+from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_model, load_tokenizer
-from tad_core.models.lora import add_lora, base_of, save_adapter
+from tad_core.models.lora import ALONE, add_lora, base_of, save_adapter, weights_of
 from tad_core.objectives import make_objective
 from tad_core.training import checkpoint
+from tad_core.training.adapters import Trained
 from tad_core.training.collate import Collator, Tokens
 from tad_core.training.dataset import StatePlan, TrainingTable, load_kept, load_references, system_prompts
 from tad_core.training.exits import say
 from tad_core.training.group import Group
-from tad_core.training.recorder import LOSSES, Recorder, StopRequest, read_losses
-from tad_core.training.spec import TrainingSpec
+from tad_core.training.recorder import LOSSES, Books, Recorder, StopRequest, read_losses
+from tad_core.training.spec import AdapterRun, TrainingSpec
 from tad_core.training.trainer import DistillTrainer, layout_of, training_arguments
 
 SUMMARY = "summary.json"
@@ -33,12 +37,12 @@ ADAPTER = "adapter"
 def train(spec: TrainingSpec, stop: StopRequest) -> bool:
     """Train, or go on from the newest checkpoint; False if the run was asked to stop before its end.
 
-    The output folder then holds ``adapter/``, ``losses.jsonl`` and, written last, ``summary.json``.
+    The output folder of each adapter then holds ``adapter/``, ``losses.jsonl`` and, written last, ``summary.json``.
 
     Raises:
         TADError: wrong settings, missing or damaged input.
     """
-    config, output, group = spec.distill, Path(spec.output), Group.here()
+    config, group = spec.distill, Group.here()
     if config.global_batch_size % (config.micro_batch_size * group.size):
         raise ConfigError(
             f"distill.global_batch_size: {config.global_batch_size} is not a multiple of micro_batch_size x devices "
@@ -49,20 +53,63 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
     device = pick_device(spec.model.device)
     if spec.model.threads is not None:
         torch.set_num_threads(spec.model.threads)
-    output.mkdir(parents=True, exist_ok=True)
-    args = training_arguments(config, output, group.size, device)
-    group.check_shared(output)
-    if group.from_first(lambda: finished(output, spec.mark)):
-        return True
+    for run in spec.adapters:
+        run.output.mkdir(parents=True, exist_ok=True)
+    # The processes of the run meet in here.
+    args = training_arguments(config, Path(spec.output), group.size, device)
+    for run in spec.adapters:
+        group.check_shared(run.output)
+    for runs in group.from_first(lambda: passes(spec.adapters, config.save_steps)):
+        if not _train_together(spec, runs, args, device, stop):
+            return False
+        args = training_arguments(config, Path(spec.output), group.size, device)
+    return True
+
+
+def passes(runs: Sequence[AdapterRun], save_steps: int) -> list[list[AdapterRun]]:
+    """Which of the unfinished adapters are trained together: those for which that repeats ``save_steps`` at most.
+
+    One that has come further, alone or in other company, is not set back for the sake of the others.
+
+    Raises:
+        ConfigError: a folder holds another run.
+    """
+    unfinished = [run for run in runs if not finished(run.output, run.mark)]
+    together: list[list[AdapterRun]] = []
+    for run in unfinished:
+        for others in together:
+            ends = [_newest([one]) for one in (*others, run)]
+            if max(ends) - _newest([*others, run]) <= save_steps:
+                others.append(run)
+                break
+        else:
+            together.append([run])
+    return together
+
+
+def _newest(runs: Sequence[AdapterRun]) -> int:
+    return checkpoint.newest_of_all([(run.output, run.mark) for run in runs]) or 0
+
+
+def _train_together(
+    spec: TrainingSpec,
+    runs: list[AdapterRun],
+    args: TrainingArguments,
+    device: torch.device,
+    stop: StopRequest,
+) -> bool:
+    """One pass; see ``train``."""
+    group = Group.here()
     with group.together():
-        trainer, rows = _prepare(spec, args, device, stop)
-    resumed = group.from_first(lambda: _resume(trainer, rows))
-    trainer.train(resume_from_checkpoint=resumed)
+        trainer, rows = _prepare(spec, runs, args, device, stop)
+    step = group.from_first(lambda: _resume(trainer, rows))
+    trainer.train(resume_from_checkpoint=str(trainer.adapters[0].folder(step)) if step else None)
     if trainer.recorder.granted:
         return False
     trainer.check_weights()
     if group.first:
-        _finish(trainer, spec, rows, str(device))
+        for adapter, run in zip(trainer.adapters, runs, strict=True):
+            _finish(trainer, adapter, spec, run, rows, str(device))
     return True
 
 
@@ -76,42 +123,72 @@ class _Rows:
 
 
 def _prepare(
-    spec: TrainingSpec, args: TrainingArguments, device: torch.device, stop: StopRequest
+    spec: TrainingSpec,
+    runs: list[AdapterRun],
+    args: TrainingArguments,
+    device: torch.device,
+    stop: StopRequest,
 ) -> tuple[DistillTrainer, _Rows]:
     """Model, data and trainer of this process."""
     config = spec.distill
-    objective = make_objective(config, spec.window)
-    model = add_lora(load_model(spec.model, str(device)), config.lora, config.seed)
+    compiled = compiles(config, device)
+    objectives = [make_objective(config, run.window, compiled) for run in runs]
+    alone = len(runs) == 1
+    names = [ALONE] if alone else [run.name for run in runs]
+    model = add_lora(load_model(spec.model, str(device)), config.lora, config.seed, names)
     base = base_of(model)
     base.gradient_checkpointing = config.gradient_checkpointing
-    if config.compile:
+    if compiled:
         compile_layers(base)
     table, too_long = _table(spec, base)
-    plan = StatePlan(table, objective, config)
+    plan = StatePlan(table, objectives[0], config)
     args.max_steps = plan.steps
-    collator = Collator(table, plan, objective, Tokens(mask=base.mask_token_id, pad=base.eos_token_id))
-    recorder = Recorder(Path(spec.output), config, plan.steps, stop)
+    args.output_dir = str(runs[0].output)
+    collator = Collator(table, plan, objectives, Tokens(mask=base.mask_token_id, pad=base.eos_token_id))
+    adapters = [
+        Trained(
+            name=name,
+            objective=objective,
+            books=Books(run.output, config, plan.steps, "" if alone else name),
+            mark=run.mark,
+            output=run.output,
+            weights=weights_of(model, name),
+        )
+        for name, objective, run in zip(names, objectives, runs, strict=True)
+    ]
+    recorder = Recorder([adapter.books for adapter in adapters], config, plan.steps, stop)
     autocast = config.bf16 and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    trainer = DistillTrainer(model, args, plan, collator, objective, recorder, autocast, spec.mark)
+    trainer = DistillTrainer(model, args, plan, collator, adapters, recorder, autocast)
     return trainer, _Rows(len(table), too_long, plan.epoch_states)
 
 
-def _resume(trainer: DistillTrainer, rows: _Rows) -> str | None:
-    """The checkpoint to go on from; losses and checkpoints after it are dropped. Called in one process."""
-    output, recorder, args = Path(trainer.args.output_dir), trainer.recorder, trainer.args
-    found = checkpoint.newest(output, trainer.mark)
-    if found:
-        checkpoint.check_layout(found, layout_of(args))
-    done = checkpoint.step_of(found) if found else 0
-    checkpoint.clean(output, trainer.mark, until=done)
-    recorder.resume(done)
+def _resume(trainer: DistillTrainer, rows: _Rows) -> int:
+    """The step to go on from; losses and checkpoints after it are dropped. Called in one process."""
+    recorder, args = trainer.recorder, trainer.args
+    step = checkpoint.newest_of_all([(a.output, a.mark) for a in trainer.adapters]) or 0
+    for adapter in trainer.adapters:
+        if step:
+            checkpoint.check_layout(adapter.folder(step), layout_of(args))
+    for adapter in trainer.adapters:
+        checkpoint.clean(adapter.output, adapter.mark, until=step)
+        adapter.books.resume(step)
+    names = [adapter.name for adapter in trainer.adapters]
     say(
-        f"{f'resuming from step {done}' if found else 'starting'}: {rows.rows} rows, {rows.states_per_epoch} states "
+        f"{f'resuming from step {step}' if step else 'starting'}: {rows.rows} rows, {rows.states_per_epoch} states "
         f"an epoch, {recorder.steps} steps of {recorder.config.global_batch_size} on {args.world_size} x "
         f"{args.device.type}"
+        + (f"; {' and '.join(names)} in one pass" if len(names) > 1 else "")
         + (f"; {rows.too_long} references left out, too long for the response" if rows.too_long else ""),
     )
-    return str(found) if found else None
+    return step
+
+
+def compiles(config: DistillConfig, device: torch.device) -> bool:
+    """Whether layers and losses are compiled: where it is asked for, or left open on a GPU with what that takes."""
+    if config.compile != "auto":
+        return config.compile == "on"
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    return device.type == "cuda" and has_triton() and compiler is not None
 
 
 def compile_layers(base: DiffusionLM) -> None:
@@ -125,6 +202,12 @@ def compile_layers(base: DiffusionLM) -> None:
     layers = [m for m in base.modules() if type(m).__name__ in base._no_split_modules]
     for layer in layers:
         layer.compile()
+
+
+def uncompile_layers(base: DiffusionLM) -> None:
+    """Undo ``compile_layers``."""
+    for module in base.modules():
+        module._compiled_call_impl = None
 
 
 def pick_device(device: str) -> torch.device:
@@ -186,25 +269,27 @@ def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
     return load_kept(spec.trajectories, spec.verdicts, spec.response_length, teacher_ids), 0
 
 
-def _finish(trainer: DistillTrainer, spec: TrainingSpec, rows: _Rows, device: str) -> None:
-    """Write the adapter, then the summary that says the run is complete."""
-    output = Path(spec.output)
+def _finish(
+    trainer: DistillTrainer, adapter: Trained, spec: TrainingSpec, run: AdapterRun, rows: _Rows, device: str
+) -> None:
+    """Write the adapter, then the summary that says its run is complete."""
+    output = adapter.output
     part = output / f".{ADAPTER}.{os.getpid()}"
-    save_adapter(trainer.model, part)
-    (part / "README.md").unlink(missing_ok=True)  # PEFT's empty form of a model card
+    save_adapter(trainer.model, part, adapter.name)
     shutil.rmtree(output / ADAPTER, ignore_errors=True)
     part.replace(output / ADAPTER)
     losses = read_losses(output / LOSSES)
     tail = losses[-max(1, len(losses) // 10) :]
     summary = {
-        "mark": spec.mark,
+        "mark": run.mark,
         "objective": spec.distill.objective,
-        "window": spec.window,
+        "window": run.window,
         "steps": len(losses),
         "states": len(losses) * spec.distill.global_batch_size,
         **asdict(rows),
-        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "trainable_parameters": sum(weight.numel() for weight in adapter.weights),
         "processes": trainer.args.world_size,
+        "in_one_pass": len(trainer.adapters),
         "device": device,
         "autocast_bf16": trainer.autocast,
         "wall_s": losses[-1]["wall_s"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,25 @@ from tad_core.artifacts.fingerprint import fingerprint
 from tad_core.config import DistillConfig, ModelConfig
 from tad_core.errors import ConfigError
 from tad_core.settings import Strict
+
+
+@dataclass(frozen=True)
+class AdapterRun:
+    """What is one adapter's own in a pass: ``mark`` is its identity, ``output`` the folder of all that is written."""
+
+    name: str
+    window: int | None
+    mark: str
+    output: Path
+
+
+class AlsoTrained(Strict):
+    """A further adapter of the same pass: the same states and teacher, another window."""
+
+    name: str = Field(pattern=r"^\w+$", description="Its name in progress lines.")
+    window: int = Field(ge=1, description="Steps of its near set.")
+    run_id: str = Field(description="Identity of its run.")
+    output: str = Field(description="Folder of its checkpoints and results.")
 
 
 class TrainingSpec(Strict):
@@ -26,6 +46,8 @@ class TrainingSpec(Strict):
     window: int | None = Field(None, ge=1, description="Steps of the near set (tad).")
     run_id: str | None = Field(None, description="Identity of the run; default: that of this file.")
     output: str = Field(description="Folder of checkpoints, losses.jsonl, adapter/ and summary.json.")
+    name: str = Field("default", pattern=r"^\w+$", description="Of the adapter, where there are several.")
+    also: list[AlsoTrained] = Field([], description="Further adapters trained in the same pass (tad).")
 
     @model_validator(mode="after")
     def _inputs_fit(self) -> Self:
@@ -45,12 +67,34 @@ class TrainingSpec(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_pass_fits(self) -> Self:
+        if not self.also:
+            return self
+        if self.distill.objective == "sft":
+            raise ValueError("also: the sft objective draws states of its own; train it alone")
+        if self.distill.deepspeed is not None:
+            raise ValueError("also: DeepSpeed trains one adapter a process; train them one after the other")
+        for field in ("name", "output"):
+            values = [getattr(self, field), *(getattr(other, field) for other in self.also)]
+            if len(set(values)) < len(values):
+                raise ValueError(f"also: two adapters have the same {field}; give each its own ({values})")
+        return self
+
+    @property
+    def adapters(self) -> list[AdapterRun]:
+        """The adapters of the pass, this spec's own first."""
+        own = AdapterRun(self.name, self.window, self.mark, Path(self.output))
+        return [own, *(AdapterRun(o.name, o.window, o.run_id, Path(o.output)) for o in self.also)]
+
     @property
     def mark(self) -> str:
         """Identity of the run: checkpoints of another mark are not resumed from."""
         if self.run_id is not None:
             return self.run_id
-        return fingerprint("training", 1, {k: v for k, v in self.identity().items() if k != "output"}, [])
+        # Where an adapter is written, and what else is trained beside it, are no part of what it is.
+        left_out = ("output", "name", "also")
+        return fingerprint("training", 1, {k: v for k, v in self.identity().items() if k not in left_out}, [])
 
 
 def read_spec(path: str | Path) -> TrainingSpec:

@@ -8,30 +8,44 @@ Shapes: B states, W sequence width, D hidden size, N near rows, M distant rows.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from peft import PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
 from tad_core.config import DistillConfig
-from tad_core.models.lora import base_of
+from tad_core.models.lora import base_of, load_weights, save_adapter
 from tad_core.objectives.base import LOGITS_AT_ONCE, LossParts, Objective, Rows
 from tad_core.training import checkpoint
+from tad_core.training.adapters import (
+    Draws,
+    Switch,
+    Trained,
+    add_up,
+    from_first,
+    join_states,
+    schedule_for,
+    split_state,
+)
 from tad_core.training.collate import Batch, Collator
 from tad_core.training.dataset import StatePlan
 from tad_core.training.recorder import Recorder
 
 
 class DistillTrainer(Trainer):  # type: ignore[misc]
-    """Trainer of an adapter on the states of a plan."""
+    """Trainer of one or several adapters on the states of a plan.
+
+    Several share what does not depend on them: the data, and the teacher's forward. Forward, backward, clipping,
+    group of the optimizer, losses and checkpoints are each one's own, so that each ends as it does alone.
+    """
 
     def __init__(
         self,
@@ -39,54 +53,81 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         args: TrainingArguments,
         plan: StatePlan,
         collator: Collator,
-        objective: Objective,
+        adapters: Sequence[Trained],
         recorder: Recorder,
         autocast: bool,
-        mark: str,
     ) -> None:
         super().__init__(
             model=model, args=args, train_dataset=plan, data_collator=collator, callbacks=[recorder]
         )
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
-        self.objective, self.recorder, self.mark = objective, recorder, mark
-        self.autocast = autocast
-        self._layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+        self.adapters, self.recorder, self.autocast = adapters, recorder, autocast
+        self._switch = Switch(model)
         self._chunk = max(1, LOGITS_AT_ONCE // base_of(model).vocab_size)
         if args.report_to:
-            recorder.report = self._report
+            for adapter in adapters:
+                adapter.books.report = functools.partial(self._report, adapter.books.name)
+        if not self.is_deepspeed_enabled:
+            # No data-parallel wrapper, which wants every weight in every backward pass; see ``_clip_grad_norm``.
+            self.accelerator.prepare_model = functools.partial(
+                self.accelerator.prepare_model, evaluation_mode=True
+            )
 
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: object = None) -> Tensor:
-        """One micro-batch, forward and backward; returns its share of the step's loss."""
+        """One micro-batch, forward and backward of every adapter; returns its share of the step's losses."""
         del num_items_in_batch  # the counts of the step travel with the batch
         batch = cast(Batch, self._prepare_inputs(inputs))
+        teacher_D = self._teacher_rows(batch)
+        if not model.training:
+            model.train()
+        draws = Draws(self.args.device) if len(self.adapters) > 1 else None
+        total = torch.zeros((), device=self.args.device)
+        for adapter, part in zip(self.adapters, batch["parts"], strict=True):
+            if draws is not None:
+                draws.again()
+            self._switch.to(adapter.name)
+            with self._precision():
+                parts = self._loss(model, adapter.objective, batch, part, teacher_D)
+            adapter.books.add(parts, part["totals_2"])
+            self._backward(adapter, parts.loss)
+            total += parts.loss.detach()
+        return total
+
+    def _precision(self) -> torch.autocast:
         # DeepSpeed holds the weights in bfloat16 itself, and switches autocast off in its forward.
         enabled = self.autocast and not self.is_deepspeed_enabled
-        with torch.autocast(self.args.device.type, dtype=torch.bfloat16, enabled=enabled):
-            parts = self._loss(model, batch)
-        # Data-parallel wrappers average over devices; a share is to be added.
-        kwargs = {"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}
-        self.recorder.add(parts, batch["totals_2"])
-        if self.is_deepspeed_enabled and self.accelerator.sync_gradients:
-            # DeepSpeed changes the weights inside of backward, before anybody sees the gradient.
-            self.recorder.check_sums(self.state.global_step + 1)
-        self.accelerator.backward(parts.loss * self.args.world_size, **kwargs)
-        return parts.loss.detach()
+        return torch.autocast(self.args.device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    def _loss(self, model: nn.Module, batch: Batch) -> LossParts:
-        teacher_D: Tensor | None = None
-        if self.objective.needs_teacher:
-            teacher_D = self.teacher_hidden(batch["teacher_ids_BW"], batch.get("teacher_mask_BW")).flatten(
-                0, 1
-            )
-        model.train()
+    def _backward(self, adapter: Trained, loss: Tensor) -> None:
+        if not self.is_deepspeed_enabled:
+            self.accelerator.backward(loss)
+            return
+        if self.accelerator.sync_gradients:
+            # DeepSpeed changes the weights inside of backward, before anybody sees the gradient.
+            adapter.books.check_sums(self.state.global_step + 1)
+        # It averages over devices; a share is to be added.
+        self.accelerator.backward(loss * self.args.world_size, scale_wrt_gas=False)
+
+    def _teacher_rows(self, batch: Batch) -> Tensor | None:
+        if "teacher_ids_BW" not in batch:
+            return None
+        with self._precision():
+            return self.teacher_hidden(batch["teacher_ids_BW"], batch.get("teacher_mask_BW")).flatten(0, 1)
+
+    def _loss(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        batch: Batch,
+        part: dict[str, Tensor],
+        teacher_D: Tensor | None,
+    ) -> LossParts:
         student_BWD = model(batch["student_ids_BW"], batch.get("student_mask_BW"), hidden_only=True)
         student_D = student_BWD.flatten(0, 1)
-        near = _rows(student_D, teacher_D, batch, "near", "N")
-        distant = (
-            _rows(student_D, teacher_D, batch, "distant", "M") if self.objective.distant_counts else near
-        )
-        return self.objective.loss(near, distant, self._head, batch["totals_2"], self._chunk)
+        near = _rows(student_D, teacher_D, part, "near", "N")
+        distant = _rows(student_D, teacher_D, part, "distant", "M") if objective.distant_counts else near
+        return objective.loss(near, distant, self._head, part["totals_2"], self._chunk)
 
     def _head(self, hidden_ND: Tensor) -> Tensor:
         """Logits in the precision of the head's own weights: autocast would round them to 8 bits before the loss."""
@@ -96,25 +137,22 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
 
     @torch.no_grad()
     def teacher_hidden(self, ids_BW: Tensor, mask_BW: Tensor | None) -> Tensor:
-        """Hidden states ``[B, W, D]`` of the base: adapter off, eval mode, no gradient."""
-        self.model.eval()
-        with self._adapter_off():
-            return base_of(self.model).hidden(ids_BW, mask_BW)
+        """Hidden states ``[B, W, D]`` of the base: adapters off, no gradient, nothing kept to be computed again.
 
-    @contextlib.contextmanager
-    def _adapter_off(self) -> Iterator[None]:
-        # PEFT's own context manager inspects every parameter each time (10 ms on a small model, a step's worth);
-        # under no_grad the switch that its layers read is all that is needed.
-        for layer in self._layers:
-            layer._disable_adapters = True
+        The base itself has no dropout, so its modules need not be told; walking through them all takes the host as
+        long as half of a forward.
+        """
+        base = base_of(self.model)
+        training, base.training = base.training, False
         try:
-            yield
+            with self._switch.off():
+                return base.hidden(ids_BW, mask_BW)
         finally:
-            for layer in self._layers:
-                layer._disable_adapters = False
+            base.training = training
 
-    def _report(self, figures: dict[str, float]) -> None:
-        self.callback_handler.on_log(self.args, self.state, self.control, figures)
+    def _report(self, name: str, figures: dict[str, float]) -> None:
+        named = {f"{name}/{what}" if name else what: value for what, value in figures.items()}
+        self.callback_handler.on_log(self.args, self.state, self.control, named)
 
     # --- what the Trainer would do otherwise --------------------------------------------------------
 
@@ -124,39 +162,101 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
 
     def _prepare_input(self, data: Any) -> Any:
         """To the device and nothing more: the Trainer's own would round weights of rows to DeepSpeed's dtype."""
-        return {name: tensor.to(self.args.device, non_blocking=True) for name, tensor in data.items()}
+        if isinstance(data, Tensor):
+            return data.to(self.args.device, non_blocking=True)
+        if isinstance(data, list):
+            return [self._prepare_input(item) for item in data]
+        return {name: self._prepare_input(item) for name, item in data.items()}
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with a group for each adapter; under DeepSpeed as the Trainer makes it."""
+        if self.is_deepspeed_enabled:
+            return cast(torch.optim.Optimizer, super().create_optimizer(model))
+        make, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+        groups = [{"params": a.weights, "weight_decay": self.args.weight_decay} for a in self.adapters]
+        optimizer: torch.optim.Optimizer = make(groups, **settings)
+        for adapter in self.adapters:
+            from_first(adapter.weights)
+        self.optimizer = optimizer
+        return optimizer
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
-        """Clip, and note the norm; a step whose gradient is not finite ends here, before the optimizer's."""
-        norm = super()._clip_grad_norm(model)
-        self.recorder.add_norm(self.state.global_step + 1, norm)
-        return norm
+        """Add the gradients of all processes up and clip each adapter's, noting the norm.
+
+        Once a step: with as little as adapters have, there is nothing to gain from doing it during the backward pass.
+        A step with a gradient that is not finite ends here, before the optimizer's.
+        """
+        if self.is_deepspeed_enabled:
+            norm = super()._clip_grad_norm(model)
+            self.adapters[0].books.add_norm(self.state.global_step + 1, norm)
+            return norm
+        norms = []
+        for adapter in self.adapters:
+            add_up(adapter.weights)
+            norms.append(torch.nn.utils.clip_grad_norm_(adapter.weights, self.args.max_grad_norm))
+        for adapter, norm in zip(self.adapters, norms, strict=True):
+            adapter.books.add_norm(self.state.global_step + 1, norm)
+        return norms[0]
 
     def check_weights(self) -> None:
         """Look at what is about to be written.
 
         Raises:
-            TrainingError: a weight of the adapter is not finite.
+            TrainingError: a weight of an adapter is not finite.
         """
         for name, weight in self.model.named_parameters():
             if weight.requires_grad and not bool(weight.isfinite().all()):
-                raise self.recorder.broken(self.state.global_step, f"{name} has weights that are not finite")
+                books = next(
+                    (a.books for a in self.adapters if f".{a.name}." in name), self.adapters[0].books
+                )
+                raise books.broken(self.state.global_step, f"{name} has weights that are not finite")
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: it would walk all parameters every micro-batch."""
         return 0
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Save as usual, then seal; older ones go only after that."""
+        """Save every adapter's, then seal them; older ones go only after that."""
         self.check_weights()
-        super()._save_checkpoint(model, trial)
+        if self.is_deepspeed_enabled:
+            super()._save_checkpoint(model, trial)
+        elif self.args.should_save:
+            self._write_checkpoints()
         if dist.is_available() and dist.is_initialized():
             dist.barrier()
         if self.args.should_save:
-            output = Path(self.args.output_dir)
-            folder = output / f"{checkpoint.PREFIX}{self.state.global_step}"
-            checkpoint.seal(folder, self.mark, layout_of(self.args))
-            checkpoint.clean(output, self.mark)
+            for adapter in self.adapters:
+                checkpoint.seal(adapter.folder(self.state.global_step), adapter.mark, layout_of(self.args))
+            for adapter in self.adapters:
+                checkpoint.clean(adapter.output, adapter.mark)
+
+    def _write_checkpoints(self) -> None:
+        states = split_state(self.optimizer.state_dict())
+        for adapter, state in zip(self.adapters, states, strict=True):
+            folder = adapter.folder(self.state.global_step)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_adapter(self.model, folder, adapter.name)
+            torch.save(state, folder / OPTIMIZER_NAME)
+            torch.save(schedule_for(self.lr_scheduler.state_dict(), 1), folder / SCHEDULER_NAME)
+            self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """The weights of every adapter at the step of the first's checkpoint."""
+        step = checkpoint.step_of(Path(resume_from_checkpoint))
+        for adapter in self.adapters:
+            load_weights(self.model, adapter.folder(step), adapter.name)
+
+    def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
+        """Optimizer and schedule of every adapter."""
+        if self.is_deepspeed_enabled or checkpoint_folder is None:
+            super()._load_optimizer_and_scheduler(checkpoint_folder)
+            return
+        step = checkpoint.step_of(Path(checkpoint_folder))
+        folders = [adapter.folder(step) for adapter in self.adapters]
+        states = [torch.load(f / OPTIMIZER_NAME, map_location="cpu", weights_only=True) for f in folders]
+        self.optimizer.load_state_dict(join_states(states))
+        schedule = torch.load(folders[0] / SCHEDULER_NAME, weights_only=True)
+        self.lr_scheduler.load_state_dict(schedule_for(schedule, len(folders)))
 
     def _save_rng_state(self, output_dir: str) -> None:
         """Nothing to save: randomness is keyed by step (see ``Recorder.on_step_begin``)."""
@@ -165,15 +265,15 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         """Nothing to load."""
 
 
-def _rows(student_D: Tensor, teacher_D: Tensor | None, batch: Batch, part: str, axis: str) -> Rows:
-    teacher_index = batch.get(f"{part}_teacher_{axis}")
+def _rows(student_D: Tensor, teacher_D: Tensor | None, part: dict[str, Tensor], kind: str, axis: str) -> Rows:
+    teacher_index = part.get(f"{kind}_teacher_{axis}")
     return Rows(
-        student_ND=student_D.index_select(0, batch[f"{part}_student_{axis}"]),
-        labels_N=batch[f"{part}_labels_{axis}"],
+        student_ND=student_D.index_select(0, part[f"{kind}_student_{axis}"]),
+        labels_N=part[f"{kind}_labels_{axis}"],
         teacher_ND=None
         if teacher_index is None or teacher_D is None
         else teacher_D.index_select(0, teacher_index),
-        weights_N=batch.get(f"{part}_weights_{axis}"),
+        weights_N=part.get(f"{kind}_weights_{axis}"),
     )
 
 
@@ -205,7 +305,6 @@ def training_arguments(
         # Autocast is ours (see training_step); only DeepSpeed reads this to fill in its "auto" fields.
         bf16=bool(config.deepspeed) and config.bf16 and on_gpu,
         deepspeed=config.deepspeed,
-        ddp_find_unused_parameters=False,
         average_tokens_across_devices=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=on_gpu,

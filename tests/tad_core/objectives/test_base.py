@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tad_core.objectives.base import Rows, sum_rows
 from tad_core.objectives.tad import hard_loss, soft_loss
@@ -44,6 +45,29 @@ def test_only_one_chunk_of_logits_is_alive():
 
     sum_rows(rows, lambda s, t, y: hard_loss(s, y), spy, 10).backward()
     assert sizes == [10, 10, 10, 10, 3, 3]  # teacher and student of each chunk; nothing again in backward
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_no_float32_tensor_of_all_rows_by_vocabulary_is_ever_made(kind):
+    count, vocabulary, per_chunk = 40, 50, 8
+    rows, head = make_rows(count, 6, vocabulary)
+    row_loss = {"hard": lambda s, _, y: hard_loss(s, y), "soft": lambda s, t, _: soft_loss(s, t)}[kind]
+    with Sizes() as seen:
+        sum_rows(rows, row_loss, head, per_chunk).backward()
+    assert seen.largest == per_chunk * vocabulary
+
+
+class Sizes(TorchDispatchMode):
+    """Elements of the largest tensor that any operation returns."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(tensor, torch.Tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return out
 
 
 def test_weights_multiply_their_rows():

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,14 +32,14 @@ def rows(student, labels, teacher=None):
 
 def test_hard_loss_by_hand():
     logits_NV = torch.stack([log(0.7, 0.2, 0.1), log(0.25, 0.5, 0.25) + 3.0])  # a constant does not matter
-    loss_N = hard_loss(logits_NV, torch.tensor([1, 0]))
+    loss_N, _ = hard_loss(logits_NV, torch.tensor([1, 0]))
     torch.testing.assert_close(loss_N, torch.tensor([-math.log(0.2), -math.log(0.25)]))
 
 
 def test_soft_loss_by_hand_is_forward_kl():
     teacher, student = (0.5, 0.25, 0.25), (0.1, 0.1, 0.8)
     by_hand = sum(p * math.log(p / q) for p, q in zip(teacher, student, strict=True))
-    assert soft_loss(log(*student)[None], log(*teacher)[None]).item() == pytest.approx(by_hand, rel=1e-5)
+    assert soft_loss(log(*student)[None], log(*teacher)[None])[0].item() == pytest.approx(by_hand, rel=1e-5)
     backward = sum(q * math.log(q / p) for p, q in zip(teacher, student, strict=True))
     assert abs(by_hand - backward) > 0.01  # the direction shows
 
@@ -47,14 +48,46 @@ def test_temperature_by_hand():
     student, teacher = torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0, 0.0]])
     # At temperature 2 the logits are (0, 1) and (1, 0): p = 1 / (1 + e), KL = (1 - 2p), times 4.
     p = 1 / (1 + math.e)
-    assert soft_loss(student, teacher, 2.0).item() == pytest.approx(4 * (1 - 2 * p), rel=1e-5)
+    assert soft_loss(student, teacher, 2.0)[0].item() == pytest.approx(4 * (1 - 2 * p), rel=1e-5)
 
 
 def test_soft_loss_is_zero_at_equality_and_positive_elsewhere():
     generator = torch.Generator().manual_seed(0)
     logits_NV = torch.randn(50, 11, generator=generator) * 5
-    assert soft_loss(logits_NV, logits_NV, 0.7).abs().max() == 0
-    assert soft_loss(logits_NV, logits_NV.roll(1, 0), 0.7).min() > 0
+    assert soft_loss(logits_NV, logits_NV, 0.7)[0].abs().max() == 0
+    assert soft_loss(logits_NV, logits_NV.roll(1, 0), 0.7)[0].min() > 0
+
+
+def hard_by_autograd(student_NV, _, labels_N):
+    return F.cross_entropy(student_NV, labels_N, reduction="none")
+
+
+def soft_by_autograd(temperature):
+    def loss(student_NV, teacher_NV, _):
+        log_student, log_teacher = (F.log_softmax(z / temperature, -1) for z in (student_NV, teacher_NV))
+        return F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(-1) * temperature**2
+
+    return loss
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["hard", "soft", "tempered"])
+def test_losses_and_gradients_are_those_of_autograd_in_float64(kind, dtype):
+    generator = torch.Generator().manual_seed(2)
+    student_NV, teacher_NV = ((torch.randn(40, 17, generator=generator) * 6).to(dtype) for _ in range(2))
+    labels_N = torch.randint(0, 17, (40,), generator=generator)
+    ours, reference = {
+        "hard": (hard_loss(student_NV, labels_N), hard_by_autograd),
+        "soft": (soft_loss(student_NV, teacher_NV), soft_by_autograd(1.0)),
+        "tempered": (soft_loss(student_NV, teacher_NV, 1.7), soft_by_autograd(1.7)),
+    }[kind]
+    exact_NV = student_NV.double().requires_grad_()
+    expected_N = reference(exact_NV, teacher_NV.double(), labels_N)
+    (gradient_NV,) = torch.autograd.grad(expected_N.sum(), exact_NV)
+    torch.testing.assert_close(ours[0].double(), expected_N.detach(), rtol=1e-5, atol=1e-5)
+    assert ours[0].dtype == torch.float32 and ours[1].dtype == dtype
+    rounding = 1e-6 if dtype == torch.float32 else 2**-8
+    torch.testing.assert_close(ours[1].double(), gradient_NV, rtol=rounding, atol=max(rounding / 8, 1e-6))
 
 
 def test_parts_are_token_means_and_lambda_weighs_the_distant_one():

@@ -58,7 +58,7 @@ def test_steps_follow_from_states_epochs_and_batch(tmp_path: Path) -> None:
 def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long(tmp_path: Path) -> None:
     config, store = demo("rollout.workers=1"), Store(tmp_path)
     leave(config, store, "collect", "a" * 32, samples_per_s=0.5)
-    leave(config, store, "distill", "b" * 32, mode="quality", states_per_s=4.0)
+    leave(config, store, "distill", "b" * 32, mode="quality", states_per_s=4.0, in_one_pass=2)
     points = [
         {"method": "token_by_token", "problems": 10, "forwards": 600, "tpf": 1.0, "tokens_per_s": 20.0},
         {"method": "entropy", "problems": 10, "forwards": 100, "tpf": 6.0, "tokens_per_s": 120.0},
@@ -69,7 +69,8 @@ def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long
     stages = {s.stage: s for s in planned(config, store).stages}
 
     assert stages["collect"].wall_s == pytest.approx(88 / 0.5)
-    assert stages["distill"].wall_s == pytest.approx(2 * 144 * 16 / 4.0)
+    assert stages["distill"].wall_s == pytest.approx(144 * 16 / 4.0)  # of each of the two in the pass
+    assert stages["distill"].work.endswith("both in one pass")
     assert stages["filter"].wall_s == pytest.approx(88 * 0.05)
     assert stages["collect"].basis == "measured here: collect/aaaaaaaa"
     # 20 forwards a second of one process; a prompt takes 60 and, at each of two thresholds, 10
@@ -80,6 +81,17 @@ def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long
     assert longer["collect"].wall_s == pytest.approx(2 * 88 / 0.5)
     shared = {s.stage: s for s in planned(demo("rollout.workers=2"), store).stages}
     assert shared["collect"].wall_s == pytest.approx(88 / 0.5 / 2)
+
+
+def test_two_models_in_one_pass_take_less_than_two_runs(tmp_path: Path) -> None:
+    config, store = demo(), Store(tmp_path)
+    leave(config, store, "distill", "b" * 32, mode="quality", states_per_s=4.0)  # a run of one model
+    (both,) = (s for s in planned(config, store).stages if s.stage == "distill")
+    shape, _ = shape_of(config.model)
+    counts = counts_of()
+    share = state_flops(config, shape, counts, 2) / state_flops(config, shape, counts)
+    assert 0.6 < share < 0.9 and both.wall_s is not None
+    assert both.wall_s == pytest.approx(share * 2 * 144 * 16 / 4.0, rel=0.05)
 
 
 def test_runs_of_another_model_say_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -11,7 +11,7 @@ from tad_core.config.rollout import CacheConfig
 from tad_core.errors import ConfigError
 from tad_core.planning.decoding import measured_share, work
 from tad_core.planning.machines import GPUS, named_machine, training_share
-from tad_core.planning.memory import decoding_gib, training_gib, weights_gib
+from tad_core.planning.memory import decoding_gib, most_in_one_pass, training_gib, weights_gib
 from tad_core.planning.shapes import PUBLISHED, Shape, read_shape, shape_of
 from tad_core.planning.speeds import Pace
 from tests.tad_core.planning.common import counts_of, llada_8b
@@ -112,6 +112,16 @@ def test_an_h100_is_met_that_nothing_was_fitted_to() -> None:
     assert decoding_gib(config, LLADA, 32, PROMPT) == pytest.approx(16.8, rel=0.05)
     assert decoding_gib(config, LLADA, 32, PROMPT, cached=True) == pytest.approx(27.6, rel=0.1)
     assert decoding_gib(config, LLADA, 64, PROMPT, cached=True) == pytest.approx(38.8, rel=0.1)
+
+
+def test_a_second_adapter_costs_its_own_weights_and_optimizer_and_shares_the_teacher() -> None:
+    counts = counts_of(student=STUDENT, teacher=PROMPT)
+    one = llada_8b(deepspeed=None, processes=1)
+    more = training_gib(one, LLADA, counts, 4, False, 2) - training_gib(one, LLADA, counts, 4, False)
+    assert more == pytest.approx(16 * LLADA.lora(LoraConfig()) / 2**30)  # weights, gradients, two moments
+    assert most_in_one_pass(one) == 2 and most_in_one_pass(llada_8b()) == 1  # as shipped: under DeepSpeed
+    alone, shared = (LLADA.trained_state(406, 556, LENGTH, 0, False, n) for n in (1, 2))
+    assert alone - shared == pytest.approx(LLADA.forward(556, 0) / 2)
 
 
 def test_less_is_kept_with_checkpointing_and_less_held_with_zero() -> None:

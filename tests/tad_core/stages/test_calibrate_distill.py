@@ -18,7 +18,7 @@ from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
 from tad_core.stages.calibrate import calibrate, read_windows
-from tad_core.stages.distill import distill, parse_step, spec_of
+from tad_core.stages.distill import distill, distill_together, parse_step, passes, spec_of
 from tad_core.trajectory.shards import read_trajectories, write_verdicts
 
 
@@ -292,6 +292,57 @@ def test_distil_trains_in_a_child_and_keeps_the_adapter(config, made, windows, t
         assert distill(config, "quality", collection, filtered, windows, store) == ref
 
 
+def test_two_models_in_one_pass_are_the_artifacts_of_two_runs(config, made, windows, tmp_path):
+    _, collection, filtered = made
+    refs = (collection, filtered, windows)
+    alone, both = Store(tmp_path / "alone"), Store(tmp_path / "both")
+    models = list(read_windows(windows))
+    if len(set(read_windows(windows).values())) < 2:  # a random model's curve may give both the same
+        config, refs = changed(config, calibrate={"quality_window": 3, "speed_window": 7}), (*refs[:2], None)
+    told, lines = [], []
+    found = distill_together(config, models, *refs, both, told.append, lines.append)
+    assert any("in one pass" in line for line in lines)
+    assert [p.stage for p in told] == ["distill quality", "distill speed"] * 4
+    for mode, ref in found.items():
+        expected = distill(config, mode, *refs, alone)
+        assert ref.fingerprint == expected.fingerprint and set(ref.manifest.files) == set(
+            expected.manifest.files
+        )
+        name = "adapter/adapter_model.safetensors"
+        assert ref.local(name).read_bytes() == expected.local(name).read_bytes()
+        assert ref.read_json("adapter/adapter_config.json") == expected.read_json(
+            "adapter/adapter_config.json"
+        )
+        assert (ref.manifest.info["in_one_pass"], expected.manifest.info["in_one_pass"]) == (2, 1)
+        assert not Path(both.url("distill", ref.fingerprint), "work").exists()
+
+
+def test_of_two_models_only_the_missing_one_is_trained(config, made, windows, tmp_path, monkeypatch):
+    _, collection, filtered = made
+    store = Store(tmp_path)
+    quality = distill(config, "quality", collection, filtered, windows, store)
+    specs = []
+
+    def watched(spec, on_line):
+        specs.append(spec)
+        return launch(spec, on_line)
+
+    launch = distill_stage.launch
+    monkeypatch.setattr(distill_stage, "launch", watched)
+    found = distill_together(config, ["quality", "speed"], collection, filtered, windows, store)
+    assert [(spec.name, spec.also) for spec in specs] == [("speed", [])]
+    assert found["quality"] == quality and found["speed"].fingerprint != quality.fingerprint
+    assert distill_together(config, ["quality", "speed"], collection, filtered, windows, store) == found
+    assert len(specs) == 1
+
+
+def test_which_models_go_together(config):
+    assert passes(config, ["quality", "sft", "speed"]) == [["quality", "speed"], ["sft"]]
+    assert passes(config, ["sft"]) == [["sft"]]
+    zero = changed(config, distill={"deepspeed": "zero2.json", "launcher": "torchrun"})
+    assert passes(zero, ["quality", "speed"]) == [["quality"], ["speed"]]
+
+
 def test_a_failed_child_leaves_no_artifact_and_keeps_its_work(config, made, windows, monkeypatch):
     store, collection, filtered = made
 
@@ -316,3 +367,5 @@ def test_progress_line():
     progress = parse_step("step 3/40 loss 1.5000 lr 1e-05 states/s 12.5", "speed")
     assert progress is not None and (progress.done, progress.total) == (3, 40)
     assert progress.figures == {"loss": 1.5, "lr": 1e-5, "states/s": 12.5}
+    named = parse_step("quality: step 3/40 loss 1.5000", "speed")
+    assert named is not None and (named.stage, named.done) == ("distill quality", 3)

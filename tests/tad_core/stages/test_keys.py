@@ -105,7 +105,7 @@ OTHER: dict[str, Any] = {
     "distill.gradient_checkpointing": True,
     "distill.save_steps": 1,
     "distill.log_steps": 1,
-    "distill.compile": True,
+    "distill.compile": "off",
     "distill.processes": 2,
     "distill.nodes": 2,
     "distill.rendezvous": "host:1",

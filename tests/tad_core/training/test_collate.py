@@ -23,7 +23,7 @@ def made(world, tmp_path):
         objective = make_objective(settings, 3)
         table = load_kept([shard], [judged], world.LENGTH)
         plan = StatePlan(table, objective, settings)
-        return rows, plan, Collator(table, plan, objective, Tokens(world.MASK, world.EOS))
+        return rows, plan, Collator(table, plan, [objective], Tokens(world.MASK, world.EOS))
 
     return build
 
@@ -53,39 +53,39 @@ def test_batch_against_a_loop(world, made):
                     b * width_t + len(row.teacher_prompt_ids) + p,
                     row.response_ids[p],
                 ))  # fmt: skip
-    assert batch["near_student_N"].tolist() == [n[0] for n in near]
-    assert batch["near_labels_N"].tolist() == [n[2] for n in near]
-    assert "near_teacher_N" not in batch  # hard near rows need no teacher
-    assert batch["distant_student_M"].tolist() == [d[0] for d in distant]
-    assert batch["distant_teacher_M"].tolist() == [d[1] for d in distant]
-    assert batch["distant_labels_M"].tolist() == [d[2] for d in distant]
+    assert batch["parts"][0]["near_student_N"].tolist() == [n[0] for n in near]
+    assert batch["parts"][0]["near_labels_N"].tolist() == [n[2] for n in near]
+    assert "near_teacher_N" not in batch["parts"][0]  # hard near rows need no teacher
+    assert batch["parts"][0]["distant_student_M"].tolist() == [d[0] for d in distant]
+    assert batch["parts"][0]["distant_teacher_M"].tolist() == [d[1] for d in distant]
+    assert batch["parts"][0]["distant_labels_M"].tolist() == [d[2] for d in distant]
 
 
 def test_rows_of_the_loss_are_exactly_the_mask_tokens(world, made):
     _, plan, collator = made()
     for start in range(0, len(plan), 4):
         batch = collator(list(range(start, start + 4)))
+        (part,) = batch["parts"]
         for who in ("student", "teacher"):
             masked = (batch[f"{who}_ids_BW"].flatten() == world.MASK).nonzero().flatten().tolist()
             if who == "teacher":
-                assert set(batch["distant_teacher_M"].tolist()) <= set(masked)
+                assert set(part["distant_teacher_M"].tolist()) <= set(masked)
             else:
-                assert (
-                    sorted(batch["near_student_N"].tolist() + batch["distant_student_M"].tolist()) == masked
-                )
+                assert sorted(part["near_student_N"].tolist() + part["distant_student_M"].tolist()) == masked
 
 
 def test_totals_are_those_of_the_whole_step(made):
     _, plan, collator = made(global_batch_size=8, micro_batch_size=2)
     for step in range(plan.steps):
-        parts = [collator(list(range(step * 8 + i, step * 8 + i + 2))) for i in range(0, 8, 2)]
+        parts = [collator(list(range(step * 8 + i, step * 8 + i + 2)))["parts"][0] for i in range(0, 8, 2)]
         near, distant = (sum(len(p[f"{n}"]) for p in parts) for n in ("near_labels_N", "distant_labels_M"))
         assert all(p["totals_2"].tolist() == [near, distant] for p in parts)
 
 
 def test_a_distant_part_that_does_not_count_is_left_out(made):
     batch = made(distant="none")[2]([0, 1])
-    assert not [name for name in batch if name.startswith(("distant", "teacher"))]
+    names = [*batch, *batch["parts"][0]]
+    assert not [name for name in names if name.startswith("distant") or "teacher" in name]
 
 
 def test_no_mask_where_nothing_is_padded(made):
@@ -116,11 +116,11 @@ def test_sft_rows_carry_their_weights(world, made, tmp_path):
     _, plan, collator = made()
     objective = make_objective(settings, None)
     plan = StatePlan(collator.table, objective, settings)
-    sft = Collator(collator.table, plan, objective, Tokens(world.MASK, world.EOS))
+    sft = Collator(collator.table, plan, [objective], Tokens(world.MASK, world.EOS))
     batch = sft([0, 1, 2, 3])
     masked = (batch["student_ids_BW"].flatten() == world.MASK).nonzero().flatten()
-    assert batch["near_student_N"].tolist() == masked.tolist()
-    assert batch["near_weights_N"].shape == batch["near_labels_N"].shape
-    assert batch["near_weights_N"].min() >= 1
-    assert batch["totals_2"].tolist() == [8 * world.LENGTH, 0]
-    assert batch["totals_2"].dtype == torch.long  # see Collator.step_totals
+    assert batch["parts"][0]["near_student_N"].tolist() == masked.tolist()
+    assert batch["parts"][0]["near_weights_N"].shape == batch["parts"][0]["near_labels_N"].shape
+    assert batch["parts"][0]["near_weights_N"].min() >= 1
+    assert batch["parts"][0]["totals_2"].tolist() == [8 * world.LENGTH, 0]
+    assert batch["parts"][0]["totals_2"].dtype == torch.long  # see Collator.step_totals

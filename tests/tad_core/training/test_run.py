@@ -17,10 +17,11 @@ from safetensors.torch import load_file
 from tad_core.data.problem import Problem
 from tad_core.errors import ConfigError
 from tad_core.training import checkpoint as checkpoints
+from tad_core.training import run as run_module
 from tad_core.training.__main__ import main
 from tad_core.training.exits import ERROR_PREFIX, EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
 from tad_core.training.recorder import Recorder, StopRequest, read_losses
-from tad_core.training.run import hide_other_gpus, train
+from tad_core.training.run import compiles, hide_other_gpus, train
 from tad_core.training.spec import parse_spec, write_spec
 from tad_core.training.trainer import DistillTrainer
 from tests.waiting import until
@@ -396,3 +397,28 @@ def test_a_gpu_that_is_hidden_is_refused(monkeypatch, device, visible):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     with pytest.raises(ConfigError, match="not visible"):
         hide_other_gpus(device)
+
+
+@pytest.mark.parametrize(
+    ("compile", "device", "expected"),
+    [("auto", "cpu", False), ("auto", "cuda", True), ("on", "cpu", True), ("off", "cuda", False)],
+)
+def test_layers_are_compiled_on_a_gpu_unless_it_is_said_otherwise(
+    world, monkeypatch, compile, device, expected
+):
+    monkeypatch.setattr(run_module, "has_triton", lambda: True)
+    monkeypatch.setenv("CC", "cc")
+    assert compiles(world.make_config(compile=compile), torch.device(device)) is expected
+
+
+@pytest.mark.parametrize("missing", ["triton", "a C compiler"])
+def test_without_what_it_takes_auto_does_not_compile(world, monkeypatch, missing):
+    monkeypatch.setattr(run_module, "has_triton", lambda: missing != "triton")
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(run_module.shutil, "which", lambda name: None if missing == "a C compiler" else name)
+    assert not compiles(world.make_config(), torch.device("cuda"))
+
+
+@pytest.mark.parametrize(("written", "meant"), [(True, "on"), (False, "off"), ("auto", "auto")])
+def test_compile_may_be_written_as_yaml_reads_it(world, written, meant):
+    assert world.make_config(compile=written).compile == meant

@@ -15,11 +15,12 @@ from transformers import TrainerCallback
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import TrainingError
 from tad_core.models.loading import load_model
-from tad_core.models.lora import add_lora, base_of
+from tad_core.models.lora import add_lora, base_of, weights_of
 from tad_core.objectives import make_objective
+from tad_core.training.adapters import Trained
 from tad_core.training.collate import Collator, Tokens
 from tad_core.training.dataset import StatePlan, load_kept
-from tad_core.training.recorder import Recorder, StopRequest, read_losses
+from tad_core.training.recorder import Books, Recorder, StopRequest, read_losses
 from tad_core.training.run import compile_layers, train
 from tad_core.training.trainer import DistillTrainer, training_arguments
 
@@ -38,11 +39,13 @@ def make_trainer(world, checkpoint, tmp_path):
         objective = make_objective(settings, 3)
         table = load_kept([shard], [judged], world.LENGTH)
         plan = StatePlan(table, objective, settings)
-        collator = Collator(table, plan, objective, Tokens(world.MASK, world.EOS))
-        recorder = Recorder(tmp_path, settings, plan.steps, StopRequest())
+        collator = Collator(table, plan, [objective], Tokens(world.MASK, world.EOS))
+        books = Books(tmp_path, settings, plan.steps)
+        adapter = Trained("default", objective, books, "m", tmp_path, weights_of(model, "default"))
+        recorder = Recorder([books], settings, plan.steps, StopRequest())
         args = training_arguments(settings, tmp_path, 1, CPU)
         args.max_steps = plan.steps
-        return DistillTrainer(model, args, plan, collator, objective, recorder, autocast, "m"), collator
+        return DistillTrainer(model, args, plan, collator, [adapter], recorder, autocast), collator
 
     return build
 
@@ -94,7 +97,7 @@ def test_the_adapter_comes_back_after_a_failure(make_trainer, monkeypatch):
 def test_kl_is_zero_without_reference_and_with_a_fresh_adapter(make_trainer):
     trainer, collator = make_trainer(same_prompt=True, near="soft", lora=DRY)
     trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
-    sums_4 = trainer.recorder._now_4
+    sums_4 = trainer.adapters[0].books.sums_4
     assert sums_4[2] > 0 and sums_4[3] > 0  # there were near and distant tokens
     assert sums_4[:2].abs().max() < 1e-6
     disturb(trainer)
@@ -112,7 +115,7 @@ def test_autocast_rounds_the_layers_but_not_the_logits(make_trainer):
         )
         trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
         assert set(dtypes) == {torch.float32}
-        sums[autocast] = trainer.recorder._now_4[:2]
+        sums[autocast] = trainer.adapters[0].books.sums_4[:2]
     assert not torch.equal(sums[True], sums[False])
     torch.testing.assert_close(sums[True], sums[False], rtol=0.05, atol=0.05)
 
@@ -120,7 +123,7 @@ def test_autocast_rounds_the_layers_but_not_the_logits(make_trainer):
 def test_a_reference_alone_makes_the_distant_loss_positive(make_trainer):
     trainer, collator = make_trainer(lora=DRY)
     trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
-    assert trainer.recorder._now_4[1] > 1e-3
+    assert trainer.adapters[0].books.sums_4[1] > 1e-3
 
 
 @pytest.mark.parametrize("distant", ["soft", "none"])
@@ -137,8 +140,8 @@ def test_only_rows_of_the_loss_get_a_gradient(make_trainer, monkeypatch, world, 
     trainer.training_step(trainer.model, batch)
     (hidden_BWD,) = kept
     touched = hidden_BWD.grad.abs().sum(-1).flatten().nonzero().flatten().tolist()
-    expected = batch["near_student_N"].tolist() + (
-        batch["distant_student_M"].tolist() if distant == "soft" else []
+    expected = batch["parts"][0]["near_student_N"].tolist() + (
+        batch["parts"][0]["distant_student_M"].tolist() if distant == "soft" else []
     )
     assert touched == sorted(expected)
     assert (batch["student_ids_BW"].flatten()[touched] == world.MASK).all()
@@ -162,12 +165,12 @@ def test_padding_does_not_change_the_loss(make_trainer):
     alone = torch.zeros(2)
     for i in indices:
         trainer.training_step(trainer.model, collator([i]))
-    alone = trainer.recorder._now_4[:2].clone()
-    trainer.recorder._now_4 = None
+    alone = trainer.adapters[0].books.sums_4[:2].clone()
+    trainer.adapters[0].books.sums_4 = None
     batch = collator(indices)
     assert "student_mask_BW" in batch and "teacher_mask_BW" in batch
     trainer.training_step(trainer.model, batch)
-    torch.testing.assert_close(trainer.recorder._now_4[:2], alone, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(trainer.adapters[0].books.sums_4[:2], alone, rtol=1e-5, atol=1e-5)
 
 
 def test_float32_on_a_cpu_whatever_bf16_says(world, checkpoint, tmp_path):
@@ -228,7 +231,7 @@ def gradients(trainer, collator, micro):
     trainer.model.zero_grad()
     for start in range(0, 8, micro):
         trainer.training_step(trainer.model, collator(list(range(start, start + micro))))
-    trainer.recorder._now_4 = None
+    trainer.adapters[0].books.sums_4 = None
     return {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
 
 
@@ -257,8 +260,10 @@ def test_a_mean_of_micro_batch_means_is_something_else(make_trainer):
     trainer.model.zero_grad()
     for start in range(0, 8, 2):
         batch = collator([start, start + 1])
-        counts = [len(batch["near_labels_N"]), len(batch["distant_labels_M"])]
-        trainer.training_step(trainer.model, {**batch, "totals_2": 4 * torch.tensor(counts)})
+        (part,) = batch["parts"]
+        counts = [len(part["near_labels_N"]), len(part["distant_labels_M"])]
+        parts = [{**part, "totals_2": 4 * torch.tensor(counts)}]
+        trainer.training_step(trainer.model, {**batch, "parts": parts})
     name, gradient = next((n, p.grad) for n, p in trainer.model.named_parameters() if p.requires_grad)
     assert (gradient - whole[name]).abs().max() > 1e-3 * whole[name].abs().max()
 
@@ -314,8 +319,8 @@ def test_gradient_checkpointing_changes_nothing_but_memory(world, checkpoint, tm
 @pytest.mark.timeout(1800)
 def test_compiled_layers_change_nothing_but_speed(world, checkpoint, tmp_path):
     plain = run(world, checkpoint, tmp_path / "plain")
-    assert_same_run(plain, run(world, checkpoint, tmp_path / "compiled", compile=True))
-    again = run(world, checkpoint, tmp_path / "both", compile=True, gradient_checkpointing=True)
+    assert_same_run(plain, run(world, checkpoint, tmp_path / "compiled", compile="on"))
+    again = run(world, checkpoint, tmp_path / "both", compile="on", gradient_checkpointing=True)
     assert_same_run(plain, again)
 
 

@@ -1,0 +1,157 @@
+"""The adapters that one pass trains: which of them a forward sees, and how their optimizer's state is told apart.
+
+One optimizer holds a group for each adapter. On disk each has a state of its own, as it has when trained alone, so
+that any of them goes on in any company.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from tad_core.objectives.base import Objective
+from tad_core.training import checkpoint
+from tad_core.training.recorder import Books
+
+#: elements of gradient that are added up over the processes at once; 2^24 in float32 are 64 MiB
+_BUCKET = 1 << 24
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An adapter in training.
+
+    Attributes:
+        name: what PEFT calls it.
+        objective: its loss; its states are those of all others of the pass.
+        books: its losses.
+        mark: identity of its run.
+        output: folder of its checkpoints.
+        weights: in the order of its optimizer's group.
+    """
+
+    name: str
+    objective: Objective
+    books: Books
+    mark: str
+    output: Path
+    weights: list[nn.Parameter]
+
+    def folder(self, step: int) -> Path:
+        """Its checkpoint of a step."""
+        return self.output / f"{checkpoint.PREFIX}{step}"
+
+
+class Switch:
+    """Turns adapters on and off.
+
+    PEFT's own context manager inspects every parameter each time (10 ms on a small model, a step's worth), and its
+    ``set_adapter`` freezes all others; the two fields that its layers read are all that is needed.
+    """
+
+    def __init__(self, model: PeftModel) -> None:
+        self._layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+
+    def to(self, name: str) -> None:
+        """From now on forwards see this adapter alone."""
+        for layer in self._layers:
+            layer._active_adapter = [name]
+
+    @contextlib.contextmanager
+    def off(self) -> Iterator[None]:
+        """Inside, forwards see the base."""
+        for layer in self._layers:
+            layer._disable_adapters = True
+        try:
+            yield
+        finally:
+            for layer in self._layers:
+                layer._disable_adapters = False
+
+
+class Draws:
+    """The random numbers of a micro-batch, drawn again for every adapter: each sees the masks it would see alone."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device if device.type == "cuda" else None
+        self._state = torch.get_rng_state() if self._cuda is None else torch.cuda.get_rng_state(self._cuda)
+
+    def again(self) -> None:
+        """Go back to where the micro-batch began."""
+        if self._cuda is None:
+            torch.set_rng_state(self._state)
+        else:
+            torch.cuda.set_rng_state(self._state, self._cuda)
+
+
+def add_up(weights: Sequence[nn.Parameter]) -> None:
+    """Sum the gradients over all processes, in place; nothing to do where there is one."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return
+    for bucket in _buckets([weight.grad for weight in weights if weight.grad is not None]):
+        flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+        dist.all_reduce(flat)
+        pieces = torch.split(flat, [gradient.numel() for gradient in bucket])
+        for gradient, piece in zip(bucket, pieces, strict=True):
+            gradient.copy_(piece.view_as(gradient))
+
+
+def from_first(weights: Sequence[nn.Parameter]) -> None:
+    """Give every process the weights of the first."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        for weight in weights:
+            dist.broadcast(weight.data, src=0)
+
+
+def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
+    bucket: list[Tensor] = []
+    size = 0
+    for gradient in gradients:
+        if bucket and size + gradient.numel() > _BUCKET:
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(gradient)
+        size += gradient.numel()
+    if bucket:
+        yield bucket
+
+
+# --- one optimizer, a state for each adapter ---------------------------------------------------------
+
+
+def split_state(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """The state of an optimizer by groups, each as that of an optimizer with this group alone."""
+    return [
+        {
+            "state": {i: state["state"][n] for i, n in enumerate(group["params"]) if n in state["state"]},
+            "param_groups": [{**group, "params": list(range(len(group["params"])))}],
+        }
+        for group in state["param_groups"]
+    ]
+
+
+def join_states(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The inverse; a group without weights, which an adapter's own state may have, is left out."""
+    joined: dict[str, Any] = {"state": {}, "param_groups": []}
+    first = 0
+    for state in states:
+        (group,) = (g for g in state["param_groups"] if g["params"])
+        joined["state"] |= {first + n: value for n, value in state["state"].items()}
+        joined["param_groups"].append({**group, "params": [first + n for n in group["params"]]})
+        first += len(group["params"])
+    return joined
+
+
+def schedule_for(state: dict[str, Any], groups: int) -> dict[str, Any]:
+    """The state of a schedule, which is the same for all adapters, for an optimizer of so many groups."""
+    lists = ("base_lrs", "_last_lr", "lr_lambdas")
+    return {name: [value[0]] * groups if name in lists else value for name, value in state.items()}
