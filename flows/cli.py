@@ -158,6 +158,21 @@ def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug
     running.guard(work, debug)
 
 
+@app.command(epilog=_epilog("check"))
+def check(config: Config, set_: Overrides = None, store: StoreUrl = None, debug: Debug = False) -> None:
+    """Say everything that is wrong with settings, data, model and this machine; runs nothing."""
+
+    def work() -> None:
+        loaded = running.load(config, set_ or [], store)
+        from flows.plan import check_run
+        from tad_core.config import naming_lines
+
+        with naming_lines(config, set_ or []):
+            check_run(loaded)
+
+    running.guard(work, debug)
+
+
 @app.command(epilog=_epilog("plan", "tad plan configs/llada-8b.yaml --gpu h200 --gpus 8"))
 def plan(
     config: Config,
@@ -178,7 +193,10 @@ def plan(
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
-    """Say what a run will take before it runs: samples, steps, hours, memory, disk. Exit code 1: it will not fit."""
+    """Say what a run will take before it runs: samples, steps, hours, memory, disk, and what it would refuse.
+
+    Exit code 1: it will not fit; otherwise that of ``tad run``.
+    """
 
     def work() -> None:
         loaded = running.load(config, set_ or [], store)
@@ -188,8 +206,8 @@ def plan(
         with naming_lines(config, set_ or []):
             planned = plan_run(loaded, gpu, gpus, measure, not no_data)
         print_plan(planned, as_json)
-        if planned.problems:
-            raise typer.Exit(FAILED)
+        if planned.counts.exit_code or planned.problems:
+            raise typer.Exit(planned.counts.exit_code or FAILED)
 
     running.guard(work, debug)
 

@@ -1,7 +1,11 @@
-"""A deployed run whose worker was killed ends at once and says why.
+"""A deployed run looks after itself where its worker cannot.
 
-It would run on with nobody to cancel it, on a GPU that the next worker gives to another run, until it prints a line into
-the pipe that nobody reads and ends with whatever that raises. On Linux the kernel tells a process of its parent's end.
+A worker that is killed leaves its runs behind: with nobody to cancel them, on a GPU that the next worker gives to
+another run, until they print a line into the pipe that nobody reads and end with whatever that raises. On Linux the
+kernel tells a process of its parent's end; the run then ends at once and says why.
+
+A worker from which the server stayed away for about 40 s no longer hears that a run is to be cancelled, however long it
+lives: its stream of events has ended, and it has given up asking. So the run asks, too.
 """
 
 from __future__ import annotations
@@ -11,26 +15,41 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
+from uuid import UUID
 
-__all__ = ["WorkerGoneError", "end_with_worker"]
+from prefect.context import FlowRunContext
+
+__all__ = ["WorkerGoneError", "look_after_itself"]
 
 _PR_SET_PDEATHSIG = 1
+_ASK_S = 15.0
+#: A worker that hears of it ends a run within 30 s, by force in the end.
+_PATIENCE_S = 45.0
 
 
 class WorkerGoneError(BaseException):
     """The worker has ended; no ``Exception``, so that nothing on the way takes it for a failure to be tried again."""
 
 
-def end_with_worker() -> None:
-    """From here on this flow run ends with the worker that started it; at the beginning of a deployed flow.
+def look_after_itself() -> None:
+    """From here on this flow run ends with its worker, and if it is cancelled; at the beginning of a deployed flow.
 
-    Nothing happens in a run that no worker started, outside the main thread, and where the system is not Linux.
+    Nothing happens in a run that no worker started, nor outside the main thread.
     """
-    if "PREFECT__FLOW_RUN_ID" not in os.environ or sys.platform != "linux":
+    if "PREFECT__FLOW_RUN_ID" not in os.environ or threading.current_thread() is not threading.main_thread():
         return
-    if threading.current_thread() is not threading.main_thread():
-        return
+    if sys.platform == "linux":
+        _end_with_worker()
+    context = FlowRunContext.get()
+    if context is not None and context.flow_run is not None:
+        threading.Thread(
+            target=_end_when_cancelled, args=(context.flow_run.id,), name="cancelled?", daemon=True
+        ).start()
+
+
+def _end_with_worker() -> None:
     worker = os.getppid()
 
     def told(signum: int, frame: FrameType | None) -> None:
@@ -51,8 +70,33 @@ def _tell_me_of_its_end() -> None:
 
 
 def _be_silent() -> None:
-    """Nobody reads what is printed from here on; written into the broken pipe, the next line would be the end instead."""
+    """Nobody reads what is printed from here on: into the broken pipe, the next line would be the end instead."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
     os.close(nowhere)
+
+
+def _end_when_cancelled(run: UUID) -> None:
+    """Ask until the run is being cancelled and the worker does nothing about it; then be Cancelled, and end."""
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelled
+
+    since: float | None = None
+    while True:
+        time.sleep(_ASK_S)
+        try:
+            with get_client(sync_client=True) as client:
+                state = client.read_flow_run(run).state
+                if state is None or not state.is_cancelling():
+                    since = None
+                    continue
+                since = since or time.monotonic()
+                if time.monotonic() - since < _PATIENCE_S:
+                    continue
+                client.set_flow_run_state(run, Cancelled(message="Cancelled by the run itself."), force=True)
+        except (httpx.HTTPError, RuntimeError):  # the server is away: the next question may be answered
+            continue
+        os.kill(os.getpid(), signal.SIGTERM)
+        return

@@ -10,10 +10,12 @@ from rich.table import Table
 from tad_core.artifacts import Store
 from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
+from tad_core.data.unknown import WORTH_SAYING
 from tad_core.planning import Estimate, count, estimate, this_machine
 from tad_core.planning.machines import named_machine
 from tad_core.planning.shapes import shape_of
 from tad_core.planning.speeds import speeds_of, try_out
+from tad_core.planning.survey import survey
 
 
 def plan_run(
@@ -27,13 +29,34 @@ def plan_run(
     store = Store(config.store)
     with without_fetching():  # a plan says what a download would cost, it does not pay for it
         shape, read_from = shape_of(config.model)
-        counts = count(config, store, read_data)
+        counts = count(config, store, survey(config, store, this_machine=gpu is None) if read_data else None)
     wanted = max(config.rollout.workers or 1, config.distill.processes, config.evaluate.workers)
     machine = named_machine(gpu, gpus or wanted) if gpu else this_machine(config.store)
     trial = try_out(config, shape, counts) if measure and not gpu else None
     return estimate(
         config, shape, read_from, counts, machine, speeds_of(config, shape, counts, machine, store, trial)
     )
+
+
+def check_run(config: TADConfig) -> None:
+    """Print what a run would work on.
+
+    Raises:
+        TADError: all that it would refuse, with the exit code of the first.
+    """
+    found = survey(config, Store(config.store))
+    console = Console()
+    for what, sizes in (("data", found.sizes), ("evaluate", found.task_sizes)):
+        for name, size in sizes.items():
+            console.print(f"{what} {name}: {size:,} problems", highlight=False, markup=False)
+    for entry in found.unknown:
+        if entry.share >= WORTH_SAYING:
+            console.print(f"note: {entry.told()}", highlight=False, markup=False)
+    for note in found.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    if (error := found.error()) is not None:
+        raise error
+    console.print(f"{config.name}: tad run will begin", highlight=False)
 
 
 def print_plan(plan: Estimate, as_json: bool) -> None:
@@ -65,6 +88,8 @@ def print_plan(plan: Estimate, as_json: bool) -> None:
         console.print(f"note: {note}", highlight=False, markup=False)
     for problem in plan.problems:
         console.print(f"will not fit: {problem}", style="bold red", highlight=False, markup=False)
+    for refused in plan.counts.refused:
+        console.print(f"tad run refuses: {refused}", style="bold red", highlight=False, markup=False)
 
 
 def duration(seconds: float | None) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tad_core.artifacts import folder_fingerprint
 from tad_core.config import ModelConfig
-from tad_core.errors import ModelError
+from tad_core.errors import ModelError, NotFetchedError
 from tad_core.tokens import check_tokens, check_vocabulary
 from tad_core.weights import check_weights, missing_files, weight_files
 
@@ -153,7 +153,7 @@ def _snapshot(hub_id: str, revision: str) -> Path:
     except OSError:  # not in the cache, or not all of it
         pass
     if not _MAY_FETCH.get():
-        raise ModelError(
+        raise NotFetchedError(
             f"model.path: {hub_id} at {revision} is not in the local cache yet; the run fetches it, or "
             f"`hf download {hub_id} --revision {revision}` does now"
         )

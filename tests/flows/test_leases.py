@@ -1,4 +1,4 @@
-"""Leases of deployments' limits: another server on the same home has them, and takes none before it could be renewed."""
+"""Leases of deployments' limits: a server on the same home has them, and takes none before it could be renewed."""
 
 from __future__ import annotations
 

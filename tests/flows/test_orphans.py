@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.orphans import end_with_worker
+from flows.orphans import look_after_itself
 from tests.waiting import CEILING_S, until
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(sys.platform != "linux", reason="Linux only")]
@@ -19,10 +19,10 @@ WORKER = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv
 RUN = """
 import sys, threading, time
 from pathlib import Path
-from flows.orphans import WorkerGoneError, end_with_worker
+from flows.orphans import WorkerGoneError, look_after_itself
 folder = Path(sys.argv[1])
 try:
-    end_with_worker()
+    look_after_itself()
     (folder / "begun").touch()
     time.sleep(100)
 except WorkerGoneError as error:
@@ -47,5 +47,5 @@ def test_the_run_ends_with_the_reason(tmp_path: Path) -> None:
 def test_a_run_that_no_worker_started_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
     before = signal.getsignal(signal.SIGRTMIN)
-    end_with_worker()
+    look_after_itself()
     assert signal.getsignal(signal.SIGRTMIN) is before
