@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 POOL_TYPES = ("process", "docker", "kubernetes")
 POOLS = {"tad-cpu": "cpu", "tad-gpu": "gpu"}
 AUTOMATION = "tad: mark runs without a heartbeat as crashed"
-#: Two heartbeats and a half (they come every 30 seconds) without a sign of life.
-_SILENCE_S = 90
+#: Heartbeats come every 30 seconds, but none arrives while the server is away: it counts its own absence as silence,
+#: and would take live runs for dead when it is back.
+_SILENCE_S = 300
 _DATA = "/data"
 _MEMORY = "prefect.server.concurrency.lease_storage.memory"
 _UNLIMITED = (

@@ -158,6 +158,25 @@ def status(config: Config, set_: Overrides = None, store: StoreUrl = None, debug
     running.guard(work, debug)
 
 
+@app.command(epilog="Example:\n\ntad init my-data\n\ntad run my-data/config.yaml")
+def init(
+    name: Annotated[
+        Path,
+        typer.Argument(metavar="NAME", help="A new folder; its name is the set-up's.", show_default=False),
+    ],
+    debug: Debug = False,
+) -> None:
+    """Begin with data of your own: a commented configuration and a few lines of math and code that run as they are."""
+
+    def work() -> None:
+        from flows.starting import start
+
+        config = start(name)
+        typer.echo(f"wrote {config}, and data beside it; put yours in its place, then:\n  tad run {config}")
+
+    running.guard(work, debug)
+
+
 @app.command(epilog=_epilog("check"))
 def check(config: Config, set_: Overrides = None, store: StoreUrl = None, debug: Debug = False) -> None:
     """Say everything that is wrong with settings, data, model and this machine; runs nothing."""
@@ -169,6 +188,67 @@ def check(config: Config, set_: Overrides = None, store: StoreUrl = None, debug:
 
         with naming_lines(config, set_ or []):
             check_run(loaded)
+
+    running.guard(work, debug)
+
+
+@app.command(
+    epilog=_epilog(
+        "show", "tad show configs/demo.yaml --verdict wrong\n\ntad show configs/demo.yaml --problem ID"
+    )
+)
+def show(
+    config: Config,
+    problem: Annotated[
+        str,
+        typer.Option("--problem", metavar="ID", help="One problem: prompt, reference, and all its texts."),
+    ] = "",
+    source: Annotated[str, typer.Option("--source", help="Texts of one source or task.")] = "",
+    verdict: Annotated[
+        str, typer.Option("--verdict", help="Texts of one verdict, e.g. different; wrong: all but passed.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option("--model", help="teacher (rollouts), base, quality, speed, sft.")
+    ] = "",
+    way: Annotated[
+        str, typer.Option("--way", help="privileged, plain, 'token by token', 'threshold 0.5'.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many texts; 0: all.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the texts as JSON lines.")] = False,
+    set_: Overrides = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Look at what a run has written: shards, verdicts, texts, and how each answer was decoded, in colour."""
+
+    def work() -> None:
+        loaded = running.load(config, set_ or [], store)
+        from flows.texts import show as show_texts
+        from tad_core.config import naming_lines
+        from tad_core.report.texts import Wanted
+
+        with naming_lines(config, set_ or []):
+            show_texts(loaded, Wanted(source, verdict, model, way, problem), limit, as_json)
+
+    running.guard(work, debug)
+
+
+@app.command(epilog="Examples:\n\ntad compare configs/demo.yaml runs/other")
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(metavar="A", help="YAML file of a finished run, its store, or its report's folder."),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Hold two finished runs side by side: accuracy, speed, AUP, and the settings in which they differ."""
+
+    def work() -> None:
+        from flows.compare import compare as compare_runs
+
+        compare_runs((a, b), as_json)
 
     running.guard(work, debug)
 

@@ -10,6 +10,7 @@ lives: its stream of events has ended, and it has given up asking. So the run as
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
@@ -78,10 +79,9 @@ def _be_silent() -> None:
 
 
 def _end_when_cancelled(run: UUID) -> None:
-    """Ask until the run is being cancelled and the worker does nothing about it; then be Cancelled, and end."""
+    """Ask until the run is being cancelled and the worker does nothing about it; then end."""
     import httpx
     from prefect.client.orchestration import get_client
-    from prefect.states import Cancelled
 
     since: float | None = None
     while True:
@@ -89,14 +89,22 @@ def _end_when_cancelled(run: UUID) -> None:
         try:
             with get_client(sync_client=True) as client:
                 state = client.read_flow_run(run).state
-                if state is None or not state.is_cancelling():
-                    since = None
-                    continue
-                since = since or time.monotonic()
-                if time.monotonic() - since < _PATIENCE_S:
-                    continue
-                client.set_flow_run_state(run, Cancelled(message="Cancelled by the run itself."), force=True)
         except (httpx.HTTPError, RuntimeError):  # the server is away: the next question may be answered
             continue
-        os.kill(os.getpid(), signal.SIGTERM)
-        return
+        if state is None or not state.is_cancelling():
+            since = None
+            continue
+        since = since or time.monotonic()
+        if time.monotonic() - since >= _PATIENCE_S:
+            atexit.register(_call_it_cancelled, run)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def _call_it_cancelled(run: UUID) -> None:
+    """What the engine takes for a crash, since no worker told it otherwise; registered last, so called first."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelled
+
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run, Cancelled(message="Cancelled; the run ended itself."), force=True)

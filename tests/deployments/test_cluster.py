@@ -129,7 +129,7 @@ def check_secrets(cluster: Any) -> None:
     done = words(cluster.deploy(**secret))
     assert done[f"automation {automation['name']!r}"] == "updated", "what was edited is put right"
     (mended,) = cluster.request("POST", "/automations/filter", json={}).json()
-    assert (mended["id"], mended["trigger"]["within"]) == (automation["id"], 90)
+    assert (mended["id"], mended["trigger"]["within"]) == (automation["id"], 300)
     assert done["secret tad-hf-token"] == "created" and done["work pool tad-gpu (process)"] == "updated"
     assert set(words(cluster.deploy(**secret)).values()) == {"unchanged"}
     assert "hf_not_to_be_seen" not in str(everything(cluster))
