@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from flows import running
 from flows.running import FAILED
-
-if TYPE_CHECKING:
-    pass
+from tad_core import __version__
 
 app = typer.Typer(
     name="tad",
@@ -23,10 +21,25 @@ app = typer.Typer(
     "tad run configs/demo.yaml --set distill.learning_rate=5e-4\n\n"
     "tad status configs/demo.yaml",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tad {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None: ...
+
 
 Config = Annotated[Path, typer.Argument(help="YAML file, e.g. configs/demo.yaml.", show_default=False)]
 Overrides = Annotated[

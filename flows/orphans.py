@@ -34,6 +34,10 @@ class WorkerGoneError(BaseException):
     """The worker has ended; no ``Exception``, so that nothing on the way takes it for a failure to be tried again."""
 
 
+class CancelledHereError(BaseException):
+    """The run is being cancelled and its worker does nothing about it."""
+
+
 def look_after_itself() -> None:
     """From here on this flow run ends with its worker, and if it is cancelled; at the beginning of a deployed flow.
 
@@ -45,6 +49,7 @@ def look_after_itself() -> None:
         _end_with_worker()
     context = FlowRunContext.get()
     if context is not None and context.flow_run is not None:
+        signal.signal(signal.SIGUSR2, _cancelled)
         threading.Thread(
             target=_end_when_cancelled, args=(context.flow_run.id,), name="cancelled?", daemon=True
         ).start()
@@ -96,9 +101,14 @@ def _end_when_cancelled(run: UUID) -> None:
             continue
         since = since or time.monotonic()
         if time.monotonic() - since >= _PATIENCE_S:
+            # Not SIGTERM, after which Prefect lets the system end the process: nothing could be said any more.
             atexit.register(_call_it_cancelled, run)
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR2)  # type: ignore[arg-type]
             return
+
+
+def _cancelled(signum: int, frame: FrameType | None) -> None:
+    raise CancelledHereError("cancelled; the worker did not hear of it")
 
 
 def _call_it_cancelled(run: UUID) -> None:
