@@ -1,8 +1,8 @@
 """lm-eval's own command line with the model class ``tad`` and the benchmarks here: ``tad lm-eval …``.
 
 Also ``python -m tad_core.evaluation.lm_eval_cli …``. The arguments are lm-eval's; what is added where it is not
-given: ``--model tad``, ``--device auto``, the folder of the benchmarks (tasks ``tad_gsm8k`` …), and examples in one user
-turn.
+given: ``--model tad``, ``--device auto``, the folder of the benchmarks (tasks ``tad_gsm8k`` …), and examples in one
+user turn.
 """
 
 from __future__ import annotations
