@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.terminal import plain_table
 from tad_core.artifacts import ArtifactRef, Store, read_manifest
 from tad_core.checkpoint import without_fetching
 from tad_core.config import load_config
@@ -164,9 +165,7 @@ def compare(given: tuple[str, str], as_json: bool) -> None:
 
 
 def _table(rows: list[Number]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("task", "model", "", "A", "B", "B − A"):
-        table.add_column(name, justify="right" if name in ("A", "B", "B − A") else "left", overflow="fold")
+    table = plain_table("task", "model", "", "A", "B", "B − A", right=("A", "B", "B − A"))
     last = ("", "")
     for row in rows:
         known = row.first is not None and row.second is not None

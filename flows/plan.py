@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from rich.console import Console
-from rich.table import Table
 
+from flows.terminal import plain_table
 from tad_core.artifacts import Store
 from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
@@ -65,9 +65,8 @@ def print_plan(plan: Estimate, as_json: bool) -> None:
         print(json.dumps(plan.as_dict(), indent=1))
         return
     console = Console()
-    table = Table(title=f"{plan.name} on {plan.machine}", title_justify="left")
-    for title in ("stage", "work", "time", "GPU hours", "memory, GiB", "speed from"):
-        table.add_column(title, justify="right" if title in ("time", "GPU hours", "memory, GiB") else "left")
+    console.print(f"{plan.name} on {plan.machine}", style="italic", highlight=False, soft_wrap=True)
+    table = plain_table("stage", "work", "time", "GPU h", "GiB", "speed from", right=("time", "GPU h", "GiB"))
     for stage in plan.stages:
         hours = f"{stage.gpu_hours:.1f}" if stage.gpu_hours is not None else ""
         memory = f"{stage.memory_gib:.1f}" if stage.memory_gib else ""

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Line
 
+from flows.terminal import plain_table
 from tad_core.artifacts import Store
 from tad_core.checkpoint import load_tokenizer, without_fetching
 from tad_core.config import TADConfig
@@ -118,9 +119,9 @@ def _shards(shards: Sequence[Any], everything: Sequence[Text], console: Console)
 
 
 def _counts(texts: Sequence[Text]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), title_justify="left")
-    for name in ("source", "model", "way", "texts", "passed", "verdicts of the others"):
-        table.add_column(name, justify="right" if name in ("texts", "passed") else "left", overflow="fold")
+    table = plain_table(
+        "source", "model", "way", "texts", "passed", "verdicts of the others", right=("texts", "passed")
+    )
     for source, model, way, verdicts in counted(texts):
         others = ", ".join(f"{verdict} {n}" for verdict, n in verdicts.most_common() if verdict != PASSED)
         table.add_row(

@@ -278,11 +278,12 @@ def to_rich(table: Table) -> RichTable:
         title=table.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
     )
     for i, column in enumerate(table.columns):
-        # Names may be cut in a narrow terminal, numbers never.
+        # In a narrow terminal names go on below, numbers never; nothing is cut.
         out.add_column(
             Text(column),
             justify="left" if is_text(table, i) else "right",
-            no_wrap=True,
+            no_wrap=not is_text(table, i),
+            overflow="fold",
             min_width=None if is_text(table, i) else max(len(r.cells[i].text) for r in table.rows),
         )
     for row in table.rows:
