@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.terminal import plain_table
-from tad_core.artifacts import ArtifactRef, Store, read_manifest
+from tad_core.artifacts import ArtifactRef, Store, read_manifest, ref_at
 from tad_core.checkpoint import without_fetching
 from tad_core.config import load_config
 from tad_core.errors import ConfigError
@@ -21,7 +21,7 @@ from tad_core.evaluation.bootstrap import Interval
 from tad_core.report.console import read_scores
 from tad_core.report.scores import Score, Scores
 from tad_core.stages.filter import read_summary
-from tad_core.stages.texts import finished, ref_at
+from tad_core.stages.texts import finished
 
 _NONE = "–"
 

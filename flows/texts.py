@@ -23,6 +23,7 @@ from tad_core.errors import ConfigError
 from tad_core.report.texts import (
     NOT_JUDGED,
     PASSED,
+    Shard,
     Text,
     Wanted,
     answers,
@@ -30,6 +31,7 @@ from tad_core.report.texts import (
     rollouts,
     shortened,
     spread,
+    trajectory_of,
 )
 from tad_core.stages.evaluate import load_tasks
 from tad_core.stages.pipeline import plan_of
@@ -49,12 +51,7 @@ def show(config: TADConfig, wanted: Wanted, limit: int, as_json: bool) -> None:
     with without_fetching():
         shards = shards_of(config, store)
         evaluated = finished(config, store, "evaluate")
-    rows: dict[int, Trajectory] = {}
-    everything: list[Text] = []
-    for text, row in rollouts(shards):
-        rows[id(text)] = row
-        everything.append(text)
-    everything += answers(evaluated)
+    everything = [*rollouts(shards), *answers(evaluated)]
     if not everything:
         raise ConfigError(
             f"store: {config.store} has no texts of this configuration yet; run `tad collect` first, or give the "
@@ -69,7 +66,7 @@ def show(config: TADConfig, wanted: Wanted, limit: int, as_json: bool) -> None:
             sys.stdout.write("\n")
         return
     if wanted.problem:
-        _problem(config, found, rows, console)
+        _problem(config, found, shards, console)
         return
     _shards(shards, everything, console)
     console.print(_counts(found))
@@ -104,7 +101,7 @@ def _nothing(wanted: Wanted, everything: Sequence[Text]) -> str:
     return "no text is all of that at once; leave a filter out"
 
 
-def _shards(shards: Sequence[Any], everything: Sequence[Text], console: Console) -> None:
+def _shards(shards: Sequence[Shard], everything: Sequence[Text], console: Console) -> None:
     judged = sum(shard.verdicts is not None for shard in shards)
     rows = sum(bool(text.shard) for text in everything)
     console.print(
@@ -148,7 +145,7 @@ def _entry(text: Text, console: Console) -> None:
     console.print(Line(f"  {short.text}", style="dim"))
 
 
-def _problem(config: TADConfig, texts: Sequence[Text], rows: dict[int, Trajectory], console: Console) -> None:
+def _problem(config: TADConfig, texts: Sequence[Text], shards: Sequence[Shard], console: Console) -> None:
     problem = next((p for p in _problems(config) if p.id == texts[0].problem_id), None)
     if problem is not None:
         parts = [
@@ -167,9 +164,9 @@ def _problem(config: TADConfig, texts: Sequence[Text], rows: dict[int, Trajector
         console.print(_head(text))
         if text.extracted and text.extracted != text.text:
             console.print(Line(f"judged: {text.extracted}"), soft_wrap=True)
-        row = rows.get(id(text))
+        row = trajectory_of(text, shards)
         console.print(_coloured(row, tokenizer) if row is not None else Line(text.text), soft_wrap=True)
-    if rows:
+    if any(text.shard for text in texts):
         console.rule()
         legend = Line("revealed ")
         for i in range(24):

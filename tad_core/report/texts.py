@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from tad_core.artifacts import ArtifactRef
 from tad_core.evaluation.records import Record, read_records
 from tad_core.report.scores import TOKEN_BY_TOKEN
-from tad_core.trajectory.schema import Trajectory
-from tad_core.trajectory.shards import read_trajectories, read_verdicts
+from tad_core.trajectory.schema import TRAJECTORY_SCHEMA, Trajectory
+from tad_core.trajectory.shards import read_table, read_trajectories, read_verdicts
 
 #: Who wrote the texts of a collection.
 TEACHER = "teacher"
 PASSED = "passed"
 NOT_JUDGED = "not judged"
+_COLUMNS = ("problem_id", "source", "sample", "condition", "text")
 
 
 @dataclass(frozen=True)
@@ -97,34 +98,41 @@ class Shard(NamedTuple):
     verdicts: ArtifactRef | None
 
 
-def rollouts(shards: Iterable[Shard]) -> Iterator[tuple[Text, Trajectory]]:
-    """Every trajectory of the shards with its verdict.
+def rollouts(shards: Iterable[Shard]) -> Iterator[Text]:
+    """Every text of the shards with its verdict; of the trajectories no more than the texts is read.
 
     Raises:
         ArtifactError: a file is damaged.
     """
     for shard in shards:
-        rows = read_trajectories(shard.trajectories.local(f"{shard.name}.parquet"))
+        file = shard.trajectories.local(f"{shard.name}.parquet")
+        rows = read_table(file, TRAJECTORY_SCHEMA, _COLUMNS).to_pylist()
         verdicts: Sequence[dict[str, Any]] = (
             read_verdicts(shard.verdicts.local(f"{shard.name}.verdicts.parquet")) if shard.verdicts else ()
         )
         for i, row in enumerate(rows):
             judged = verdicts[i] if i < len(verdicts) else {}
-            yield (
-                Text(
-                    source=row.source,
-                    problem_id=row.problem_id,
-                    model=TEACHER,
-                    way=row.condition,
-                    sample=row.sample,
-                    verdict=judged.get("verdict", NOT_JUDGED),
-                    reason=judged.get("reason", ""),
-                    extracted=judged.get("extracted", ""),
-                    text=row.text,
-                    shard=shard.name,
-                ),
-                row,
+            yield Text(
+                source=row["source"],
+                problem_id=row["problem_id"],
+                model=TEACHER,
+                way=row["condition"],
+                sample=row["sample"],
+                verdict=judged.get("verdict", NOT_JUDGED),
+                reason=judged.get("reason", ""),
+                extracted=judged.get("extracted", ""),
+                text=row["text"],
+                shard=shard.name,
             )
+
+
+def trajectory_of(text: Text, shards: Iterable[Shard]) -> Trajectory | None:
+    """How a text of a rollout came about; None for an answer of an evaluation, of which that is not kept."""
+    shard = next((s for s in shards if s.name == text.shard), None)
+    if shard is None:
+        return None
+    rows = read_trajectories(shard.trajectories.local(f"{shard.name}.parquet"))
+    return next(r for r in rows if (r.problem_id, r.sample) == (text.problem_id, text.sample))
 
 
 def answers(evaluated: Iterable[ArtifactRef]) -> Iterator[Text]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tad_core.artifacts import MANIFEST_NAME, ArtifactRef, Store, read_manifest
+from tad_core.artifacts import ArtifactRef, Store, ref_at
 from tad_core.config import TADConfig
-from tad_core.errors import ArtifactError
 from tad_core.report.texts import Shard
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import filter as filter_stage
@@ -29,21 +28,3 @@ def finished(config: TADConfig, store: Store, stage: str) -> list[ArtifactRef]:
     """The artifacts of a stage that are done, in the order of the pipeline."""
     entries = pipeline_status(config, store)
     return [ref_at(e.url) for e in entries if e.stage == stage and e.state == "done" and not e.is_shard]
-
-
-def ref_at(url: str, manifest_name: str = MANIFEST_NAME) -> ArtifactRef:
-    """The artifact in a folder.
-
-    Raises:
-        ArtifactError: there is none.
-    """
-    manifest = read_manifest(url, manifest_name)
-    if manifest is None:
-        raise ArtifactError(f"{url} holds no artifact; run `tad status` on its configuration")
-    return ArtifactRef(
-        stage=manifest.stage,
-        fingerprint=manifest.fingerprint,
-        url=url,
-        manifest_name=manifest_name,
-        digest=manifest.digest,
-    )
