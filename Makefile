@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help env sandbox demo test test-all test-services deploy lint format clean clean-env
+.PHONY: help env sandbox demo test test-all test-services server deploy lint format clean clean-env
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -52,6 +52,10 @@ test-all: $(STAMP) ## also the tests that take minutes
 
 test-services: $(STAMP) ## tests that need PostgreSQL, Chromium and an S3 server: installed, started, stopped again
 	@$(BIN)/python tests/services/run.py
+
+server: $(STAMP) ## a Prefect server whose restart no run notices; SERVER_FLAGS='--host 0.0.0.0'
+	@PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=$${PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE:-flows.leases} \
+		$(BIN)/prefect server start $(SERVER_FLAGS)
 
 deploy: $(STAMP) ## work pools, deployments, automation, on the server of PREFECT_API_URL; docs/cluster.md
 	@$(BIN)/python deployments/deploy.py

@@ -19,6 +19,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,15 @@ if TYPE_CHECKING:
 POOL_TYPES = ("process", "docker", "kubernetes")
 POOLS = {"tad-cpu": "cpu", "tad-gpu": "gpu"}
 AUTOMATION = "tad: mark runs without a heartbeat as crashed"
-#: Two heartbeats and a half (they come every 30 seconds) without a sign of life.
-_SILENCE_S = 90
+#: Heartbeats come every 30 seconds, but none arrives while the server is away: it counts its own absence as silence,
+#: and would take live runs for dead when it is back.
+_SILENCE_S = 300
 _DATA = "/data"
+_MEMORY = "prefect.server.concurrency.lease_storage.memory"
+_UNLIMITED = (
+    f"limits of deployments: left out, since this server keeps their leases in memory ({_MEMORY}), and its restart "
+    "would end the runs that hold one; start it with `make server`, then `make deploy` again"
+)
 
 Environment = Mapping[str, str]
 
@@ -83,11 +90,14 @@ def deploy(environment: Environment) -> list[str]:
             done.append(_put_pool(client, pool, kind, template, limits[hardware]))
         done.append(_put_automation(client, heartbeat_automation()))
         before = deployments(client)
-        _prefect_deploy(environment)
+        limited = not leases_are_in_memory(client)
+        _prefect_deploy(environment, limited)
         after = deployments(client)
     for name in sorted(after):
         word = "created" if name not in before else "unchanged" if before[name] == after[name] else "updated"
         done.append(f"deployment {name}: {word}")
+    if not limited:
+        done.append(_UNLIMITED)
     return done
 
 
@@ -289,15 +299,46 @@ def _content(node: Any) -> Any:
     return [_content(entry) for entry in node] if isinstance(node, list) else copy.copy(node)
 
 
-def _prefect_deploy(environment: Environment) -> None:
-    """Prefect's own command, which knows every field of ``prefect.yaml``."""
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    command += ["--prefect-file", str(HERE / "prefect.yaml")]
+def leases_are_in_memory(client: SyncPrefectClient) -> bool:
+    """Whether a restart of the server takes the leases of limits with it, as it does unless the server is told else.
+
+    A run whose lease is gone is ended by Prefect three minutes later. Prefect Cloud does not tell, and keeps them.
+    """
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        settings = client.request("GET", "/admin/settings").json()
+    except PrefectHTTPStatusError:
+        return False
+    return bool(settings.get("server", {}).get("concurrency", {}).get("lease_storage") == _MEMORY)
+
+
+def _prefect_deploy(environment: Environment, limited: bool) -> None:
+    """Prefect's own command, which knows every field of ``prefect.yaml``; not ``limited``: without their limits."""
+    import yaml
+
+    described = yaml.safe_load((HERE / "prefect.yaml").read_text(encoding="utf-8"))
+    if not limited:
+        for deployment in described["deployments"]:
+            deployment["concurrency_limit"] = None
     path = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
-    done = subprocess.run(
-        command, cwd=ROOT, env={**environment, "PYTHONPATH": path},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(described), encoding="utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "--no-prompt",
+            "deploy",
+            "--all",
+            "--prefect-file",
+            str(file),
+        ]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**environment, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        )  # fmt: skip
     if done.returncode:
         raise TADError(
             f"prefect deploy failed (exit code {done.returncode}):\n{(done.stdout + done.stderr)[-3000:]}"

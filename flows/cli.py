@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from flows import running
 from flows.running import FAILED
-
-if TYPE_CHECKING:
-    pass
+from tad_core import __version__
 
 app = typer.Typer(
     name="tad",
@@ -23,10 +21,25 @@ app = typer.Typer(
     "tad run configs/demo.yaml --set distill.learning_rate=5e-4\n\n"
     "tad status configs/demo.yaml",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tad {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None: ...
+
 
 Config = Annotated[Path, typer.Argument(help="YAML file, e.g. configs/demo.yaml.", show_default=False)]
 Overrides = Annotated[
@@ -166,6 +179,101 @@ def status(
     running.guard(work, debug)
 
 
+@app.command(epilog="Example:\n\ntad init my-data\n\ntad run my-data/config.yaml")
+def init(
+    name: Annotated[
+        Path,
+        typer.Argument(metavar="NAME", help="A new folder; its name is the set-up's.", show_default=False),
+    ],
+    debug: Debug = False,
+) -> None:
+    """Begin with data of your own: a commented configuration and a few lines of math and code that run as they are."""
+
+    def work() -> None:
+        from flows.starting import start
+
+        config = start(name)
+        typer.echo(f"wrote {config}, and data beside it; put yours in its place, then:\n  tad run {config}")
+
+    running.guard(work, debug)
+
+
+@app.command(epilog=_epilog("check"))
+def check(config: Config, set_: Overrides = None, store: StoreUrl = None, debug: Debug = False) -> None:
+    """Say everything that is wrong with settings, data, model and this machine; runs nothing."""
+
+    def work() -> None:
+        loaded = running.load(config, set_ or [], store)
+        from flows.plan import check_run
+        from tad_core.config import naming_lines
+
+        with naming_lines(config, set_ or []):
+            check_run(loaded)
+
+    running.guard(work, debug)
+
+
+@app.command(
+    epilog=_epilog(
+        "show", "tad show configs/demo.yaml --verdict wrong\n\ntad show configs/demo.yaml --problem ID"
+    )
+)
+def show(
+    config: Config,
+    problem: Annotated[
+        str,
+        typer.Option("--problem", metavar="ID", help="One problem: prompt, reference, and all its texts."),
+    ] = "",
+    source: Annotated[str, typer.Option("--source", help="Texts of one source or task.")] = "",
+    verdict: Annotated[
+        str, typer.Option("--verdict", help="Texts of one verdict, e.g. different; wrong: all but passed.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option("--model", help="teacher (rollouts), base, quality, speed, sft.")
+    ] = "",
+    way: Annotated[
+        str, typer.Option("--way", help="privileged, plain, 'token by token', 'threshold 0.5'.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many texts; 0: all.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the texts as JSON lines.")] = False,
+    set_: Overrides = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Look at what a run has written: shards, verdicts, texts, and how each answer was decoded, in colour."""
+
+    def work() -> None:
+        loaded = running.load(config, set_ or [], store)
+        from flows.texts import show as show_texts
+        from tad_core.config import naming_lines
+        from tad_core.report.texts import Wanted
+
+        with naming_lines(config, set_ or []):
+            show_texts(loaded, Wanted(source, verdict, model, way, problem), limit, as_json)
+
+    running.guard(work, debug)
+
+
+@app.command(epilog="Examples:\n\ntad compare configs/demo.yaml runs/other")
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(metavar="A", help="YAML file of a finished run, its store, or its report's folder."),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Hold two finished runs side by side: accuracy, speed, AUP, and the settings in which they differ."""
+
+    def work() -> None:
+        from flows.compare import compare as compare_runs
+
+        compare_runs((a, b), as_json)
+
+    running.guard(work, debug)
+
+
 @app.command(epilog=_epilog("plan", "tad plan configs/llada-8b.yaml --gpu h200 --gpus 8"))
 def plan(
     config: Config,
@@ -186,7 +294,10 @@ def plan(
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
-    """Say what a run will take before it runs: samples, steps, hours, memory, disk. Exit code 1: it will not fit."""
+    """Say what a run will take before it runs: samples, steps, hours, memory, disk, and what it would refuse.
+
+    Exit code 1: it will not fit; otherwise that of ``tad run``.
+    """
 
     def work() -> None:
         loaded = running.load(config, set_ or [], store)
@@ -196,8 +307,8 @@ def plan(
         with naming_lines(config, set_ or []):
             planned = plan_run(loaded, gpu, gpus, measure, not no_data)
         print_plan(planned, as_json)
-        if planned.problems:
-            raise typer.Exit(FAILED)
+        if planned.counts.exit_code or planned.problems:
+            raise typer.Exit(planned.counts.exit_code or FAILED)
 
     running.guard(work, debug)
 

@@ -14,6 +14,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.form import ROOT, Partial, changes, configured, presets
+from flows.orphans import look_after_itself
 from flows.pipeline import pipeline as run_pipeline
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig
@@ -157,6 +158,7 @@ def _run(
 
     With ``only`` the stages before it have to be done: it runs on machines that are not made for them.
     """
+    look_after_itself()
     config = configured(preset, changed, overrides)
     # A run has a process of its own, whose folder is the worker's choice; presets speak of files beside them.
     with contextlib.chdir(ROOT):

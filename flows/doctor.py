@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
 
+from flows.terminal import plain_table
 from tad_core.errors import TADError
 
 State = Literal["ok", "warning", "problem"]
@@ -48,9 +48,7 @@ class Finding:
 def print_findings(store: str) -> bool:
     """Print all findings; True if none is a problem."""
     findings = list(examine(store))
-    table = Table(title="tad doctor", title_justify="left")
-    for title in ("what", "state", "found", "remedy"):
-        table.add_column(title)
+    table = plain_table("what", "state", "found", "remedy")
     for f in findings:
         table.add_row(f.what, f"[{_STYLE[f.state]}]{f.state}[/]", f.detail, f.remedy)
     Console().print(table)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 
 from rich.console import Console
-from rich.table import Table
 
+from flows.terminal import plain_table
 from tad_core.artifacts import Store
 from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
+from tad_core.data.unknown import WORTH_SAYING
 from tad_core.planning import Estimate, count, estimate, this_machine
 from tad_core.planning.machines import named_machine
 from tad_core.planning.shapes import shape_of
 from tad_core.planning.speeds import speeds_of, try_out
+from tad_core.planning.survey import survey
 
 
 def plan_run(
@@ -27,7 +29,7 @@ def plan_run(
     store = Store(config.store)
     with without_fetching():  # a plan says what a download would cost, it does not pay for it
         shape, read_from = shape_of(config.model)
-        counts = count(config, store, read_data)
+        counts = count(config, store, survey(config, store, this_machine=gpu is None) if read_data else None)
     wanted = max(config.rollout.workers or 1, config.distill.processes, config.evaluate.workers)
     machine = named_machine(gpu, gpus or wanted) if gpu else this_machine(config.store)
     trial = try_out(config, shape, counts) if measure and not gpu else None
@@ -36,15 +38,35 @@ def plan_run(
     )
 
 
+def check_run(config: TADConfig) -> None:
+    """Print what a run would work on.
+
+    Raises:
+        TADError: all that it would refuse, with the exit code of the first.
+    """
+    found = survey(config, Store(config.store))
+    console = Console()
+    for what, sizes in (("data", found.sizes), ("evaluate", found.task_sizes)):
+        for name, size in sizes.items():
+            console.print(f"{what} {name}: {size:,} problems", highlight=False, markup=False)
+    for entry in found.unknown:
+        if entry.share >= WORTH_SAYING:
+            console.print(f"note: {entry.told()}", highlight=False, markup=False)
+    for note in found.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    if (error := found.error()) is not None:
+        raise error
+    console.print(f"{config.name}: tad run will begin", highlight=False)
+
+
 def print_plan(plan: Estimate, as_json: bool) -> None:
     """A table with what does not fit and what was assumed below it; or all of it as JSON."""
     if as_json:
         print(json.dumps(plan.as_dict(), indent=1))
         return
     console = Console()
-    table = Table(title=f"{plan.name} on {plan.machine}", title_justify="left")
-    for title in ("stage", "work", "time", "GPU hours", "memory, GiB", "speed from"):
-        table.add_column(title, justify="right" if title in ("time", "GPU hours", "memory, GiB") else "left")
+    console.print(f"{plan.name} on {plan.machine}", style="italic", highlight=False, soft_wrap=True)
+    table = plain_table("stage", "work", "time", "GPU h", "GiB", "speed from", right=("time", "GPU h", "GiB"))
     for stage in plan.stages:
         hours = f"{stage.gpu_hours:.1f}" if stage.gpu_hours is not None else ""
         memory = f"{stage.memory_gib:.1f}" if stage.memory_gib else ""
@@ -65,6 +87,8 @@ def print_plan(plan: Estimate, as_json: bool) -> None:
         console.print(f"note: {note}", highlight=False, markup=False)
     for problem in plan.problems:
         console.print(f"will not fit: {problem}", style="bold red", highlight=False, markup=False)
+    for refused in plan.counts.refused:
+        console.print(f"tad run refuses: {refused}", style="bold red", highlight=False, markup=False)
 
 
 def duration(seconds: float | None) -> str:

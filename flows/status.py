@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 
 from rich.console import Console
-from rich.table import Table
 
+from flows.terminal import plain_table
 from tad_core.artifacts import Store
 from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
@@ -21,15 +21,14 @@ def print_status(config: TADConfig, verify: bool = False) -> None:
 
     ``verify`` reads every file, also those that this host has read before and that have not changed since.
     """
-    table = Table(title=f"{config.name} in {config.store}", title_justify="left")
-    for title in ("stage", "what", "state", "details"):
-        table.add_column(title)
+    table = plain_table("stage", "what", "state", "details")
     with without_fetching():
         found = pipeline_status(config, Store(config.store, anew=verify))
     for stage, entries in groupby(found, key=lambda e: e.stage):
         for row in _rows(stage, list(entries)):
             table.add_row(*row)
     console = Console()
+    console.print(f"{config.name} in {config.store}", style="italic", highlight=False, soft_wrap=True)
     console.print(table)
     for source, reason, rows, examples in left_out(config):
         console.print(

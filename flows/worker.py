@@ -11,6 +11,7 @@ from prefect.context import FlowRunContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.collect import FanOut
+from flows.orphans import look_after_itself
 from flows.signals import keep_ignored
 from tad_core.config import parse_config
 from tad_core.errors import ConfigError
@@ -46,6 +47,7 @@ def collect_worker_flow(
         ConfigError: this host sees other problems or another model than the run that it helps.
     """
     keep_ignored()
+    look_after_itself()
     context = FlowRunContext.get()
     deployed = context is not None and context.flow_run is not None and context.flow_run.deployment_id
     # A deployed run has a folder of the worker's choice; relative paths mean the project's files.

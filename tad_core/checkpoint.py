@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tad_core.artifacts import folder_fingerprint
 from tad_core.config import ModelConfig
-from tad_core.errors import ModelError
+from tad_core.errors import ModelError, NotFetchedError
 from tad_core.tokens import check_tokens, check_vocabulary
 from tad_core.weights import check_weights, missing_files, weight_files
 
@@ -109,10 +110,14 @@ def local_folder(model: ModelConfig | str | Path) -> Path:
     folder = Path(model.path).expanduser()
     if folder.is_dir():
         return folder
-    if not HUB_ID.match(model.path):
-        raise ModelError(
-            f"model.path: {model.path} is not a folder; give the folder of a checkpoint, or a hub id and its revision"
+    near = _nearest(folder)
+    if not HUB_ID.match(model.path) or (model.revision is None and near is not None):
+        hint = (
+            f"did you mean {near}?"
+            if near
+            else "give the folder of a checkpoint, or a hub id and its revision"
         )
+        raise ModelError(f"model.path: {model.path} is not a folder; {hint}")
     if model.revision is None or not _COMMIT.match(model.revision):
         found = "missing" if model.revision is None else f"{model.revision!r} is not a commit hash"
         raise ModelError(
@@ -120,6 +125,27 @@ def local_folder(model: ModelConfig | str | Path) -> Path:
             f"(40 hex digits, from the page's history or `git ls-remote https://huggingface.co/{model.path} HEAD`)"
         )
     return _snapshot(model.path, model.revision)
+
+
+def _nearest(wanted: Path) -> Path | None:
+    """The checkpoint whose path is the nearest to one that is mistyped; None where nothing is like it.
+
+    Looked for where the path goes wrong: a part of it that is like its own in the folder before, and so on.
+    """
+    found = Path(wanted.anchor)
+    for part in wanted.parts[1:] if wanted.anchor else wanted.parts:
+        if (found / part).is_dir():
+            found /= part
+            continue
+        try:
+            names = [entry.name for entry in found.iterdir() if entry.is_dir()]
+        except OSError:
+            return None
+        near = difflib.get_close_matches(part, names, n=1, cutoff=0.7)
+        if not near:
+            return None
+        found /= near[0]
+    return found if (found / "config.json").is_file() else None
 
 
 @contextmanager
@@ -153,7 +179,7 @@ def _snapshot(hub_id: str, revision: str) -> Path:
     except OSError:  # not in the cache, or not all of it
         pass
     if not _MAY_FETCH.get():
-        raise ModelError(
+        raise NotFetchedError(
             f"model.path: {hub_id} at {revision} is not in the local cache yet; the run fetches it, or "
             f"`hf download {hub_id} --revision {revision}` does now"
         )

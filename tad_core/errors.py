@@ -27,6 +27,10 @@ class ModelError(TADError):
     exit_code = 2
 
 
+class NotFetchedError(ModelError):
+    """A checkpoint of the hub that is not here, asked for by something that only looks: a run would fetch it."""
+
+
 class ArtifactError(TADError):
     """An artifact cannot be written or does not verify."""
 

@@ -15,8 +15,25 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def readable(file: Path) -> None:
+    """Give a file the mode that any new file has here: safetensors writes its own for their owner alone."""
+    file.chmod(0o666 & ~_umask())
+
+
+def _umask() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():  # asking the system sets it for a moment, under the feet of other threads
+        line = next((x for x in status.read_text().splitlines() if x.startswith("Umask:")), "")
+        if line:
+            return int(line.split()[1], 8)
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
 def publish(part: Path, target: Path) -> None:
     """Give a finished file its name: under ``target`` is the old file or the new one, never half of it."""
+    readable(part)
     sync(part)
     target.parent.mkdir(parents=True, exist_ok=True)
     part.replace(target)

@@ -139,6 +139,27 @@ class ArtifactRef(BaseModel):
         return json.loads(self.local(name).read_text(encoding="utf-8"))
 
 
+def ref_at(url: str, manifest_name: str = MANIFEST_NAME) -> ArtifactRef:
+    """The artifact whose manifest lies in a folder, verified.
+
+    Raises:
+        ArtifactError: there is none, or a file of it is damaged.
+    """
+    manifest = read_manifest(url, manifest_name)
+    if manifest is None:
+        raise ArtifactError(f"{url}/{manifest_name} is missing or unreadable; run the stage again")
+    try:
+        return ArtifactRef(
+            stage=manifest.stage,
+            fingerprint=manifest.fingerprint,
+            url=url,
+            manifest_name=manifest_name,
+            digest=manifest.digest,
+        )
+    except ValueError as error:
+        raise ArtifactError(f"{url}/{manifest_name}: {error}; run the stage again") from None
+
+
 def read_manifest(url: str, name: str = MANIFEST_NAME) -> Manifest | None:
     """The manifest at ``url``, or None when it is missing, truncated or not one.
 

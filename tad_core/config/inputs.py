@@ -53,6 +53,14 @@ class SourceConfig(Strict):
         "(in evaluation all).",
         json_schema_extra=RUNTIME,
     )
+    max_unknown: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="The run starts only if at most this share of the tokens of questions and references is unknown to "
+        "the model's tokenizer.",
+        json_schema_extra=RUNTIME,
+    )
     options: dict[str, int | float | str | bool | list[int] | list[str]] = Field(
         {}, description="Options of the source itself, e.g. min_steps, max_steps, path."
     )

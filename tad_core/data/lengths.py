@@ -89,7 +89,7 @@ class LengthCheck:
         core = self._tokenizer.backend_tokenizer
         core.no_truncation()
         core.no_padding()
-        with _all_cores():
+        with all_cores():
             return [len(e.ids) for e in core.encode_batch_fast(texts, add_special_tokens=False)]
 
     def _most_tokens(self, problem: Problem) -> float:
@@ -116,7 +116,7 @@ class LengthCheck:
 
 
 @contextmanager
-def _all_cores() -> Iterator[None]:
+def all_cores() -> Iterator[None]:
     """Let ``tokenizers`` use its threads for one call; elsewhere they stay off, since processes are forked."""
     before = os.environ.get("TOKENIZERS_PARALLELISM")
     os.environ["TOKENIZERS_PARALLELISM"] = "true"

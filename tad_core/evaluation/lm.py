@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -37,8 +37,11 @@ def key_of(request: Instance) -> RequestKey:
 class TadLM(LM):  # type: ignore[misc]
     """A masked diffusion model that decodes all requests of a run together.
 
-    After a run ``decoded`` holds, for each request, what was decoded: forwards, tokens, order.
+    After a run ``decoded`` holds, for each request, what was decoded: forwards, tokens, order. ``made`` lists the
+    models that lm-eval has built from arguments, which does not give them back.
     """
+
+    made: ClassVar[list[TadLM]] = []
 
     def __init__(
         self,
@@ -92,7 +95,9 @@ class TadLM(LM):  # type: ignore[misc]
         generator = Generator.load(
             ModelConfig(**model), Path(adapter) if adapter else None, batch_size, workers
         )
-        return cls(generator, spec)
+        model = cls(generator, spec)
+        TadLM.made.append(model)
+        return model
 
     @classmethod
     def create_from_arg_string(cls, arg_string: str, additional_config: Any = None) -> Self:

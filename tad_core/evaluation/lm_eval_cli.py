@@ -1,16 +1,22 @@
 """lm-eval's own command line with the model class ``tad`` and the benchmarks here: ``tad lm-eval …``.
 
 Also ``python -m tad_core.evaluation.lm_eval_cli …``. The arguments are lm-eval's; what is added where it is not
-given: ``--model tad``, the folder of the benchmarks (tasks ``tad_gsm8k`` …), and examples in one user turn.
+given: ``--model tad``, ``--device auto``, the folder of the benchmarks (tasks ``tad_gsm8k`` …), and examples in one
+user turn.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tad_core.errors import ConfigError
+
+if TYPE_CHECKING:  # they load torch
+    from tad_core.decoding import Decoded
+    from tad_core.evaluation.lm import RequestKey
 
 _BENCHMARKS = Path(__file__).parent / "benchmarks"
 _COMMANDS = ("run", "ls", "validate")
@@ -25,14 +31,33 @@ def main(arguments: Sequence[str]) -> None:
     """
     from lm_eval.__main__ import cli_evaluate
 
-    import tad_core.evaluation.lm  # noqa: F401 (registers the model class)
+    from tad_core.evaluation.lm import TadLM  # registers the model class
 
-    before = sys.argv
+    before, TadLM.made = sys.argv, []
     sys.argv = ["tad lm-eval", *completed(arguments)]
     try:
         cli_evaluate()
     finally:
         sys.argv = before
+    for model in TadLM.made:
+        for line in speeds(model.decoded):
+            print(line, flush=True)
+
+
+def speeds(decoded: Mapping[RequestKey, Decoded]) -> list[str]:
+    """A line for each task: tokens a forward and a second, counted as ``evaluation.records.points`` counts them."""
+    found: dict[str, list[Decoded]] = {}
+    for (task, _, _), one in decoded.items():
+        found.setdefault(task, []).append(one)
+    lines = []
+    for task, ones in found.items():
+        tokens, forwards = sum(o.revealed for o in ones), sum(o.forwards for o in ones)
+        wall_s = sum(o.wall_s for o in ones)
+        lines.append(
+            f"{task}: {tokens / max(1, forwards):.2f} tokens a forward, {tokens / max(wall_s, 1e-9):,.1f} tokens a "
+            f"second ({len(ones):,} answers, {forwards:,} forwards)"
+        )
+    return lines
 
 
 def completed(arguments: Sequence[str]) -> list[str]:
@@ -45,12 +70,24 @@ def completed(arguments: Sequence[str]) -> list[str]:
     added: list[str] = []
     if given[0] == "run" and not _has(given, "--model", "-M"):
         added += ["--model", "tad"]
+    if given[0] == "run" and not _has(given, "--device", "--config", "-C") and _is_ours(given):
+        added += ["--device", "auto"]  # lm-eval's own default is cuda:0, on any machine
     if not _has(given, "--include_path"):
         added += ["--include_path", str(_BENCHMARKS)]
     # lm-eval's command line puts each example into a turn of its own, the paper all of them into one.
     if _has(given, "--apply_chat_template") and not _has(given, "--fewshot_as_multiturn"):
         added += ["--fewshot_as_multiturn", "false"]
     return [given[0], *added, *given[1:]]
+
+
+def _is_ours(arguments: Sequence[str]) -> bool:
+    """Whether the model is this project's, whose devices are ``model.device``'s."""
+    if not _has(arguments, "--model", "-M"):
+        return True
+    return any(
+        argument in ("--model=tad", "-M=tad") or (argument in ("--model", "-M") and following == "tad")
+        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+    )
 
 
 def _has(arguments: Sequence[str], *names: str) -> bool:

@@ -20,7 +20,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tad_core.artifacts.durable import sync
+from tad_core.artifacts.durable import readable, sync
 from tad_core.checkpoint import FAMILIES, HUB_ID, check_model, local_folder
 from tad_core.config import ModelConfig
 from tad_core.errors import ArtifactError, ConfigError, ModelError
@@ -168,6 +168,7 @@ def _taking_shape(out: Path) -> Iterator[Path]:
     try:
         yield part
         for file in part.iterdir():
+            readable(file)
             sync(file)
         sync(part)
         part.replace(out)

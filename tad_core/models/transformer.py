@@ -225,7 +225,9 @@ class TransformerLM(DiffusionLM):
         # A plain attribute, not a buffer: the checkpoint has no such key, and float32 must survive .bfloat16().
         if self._rope is None or self._rope[0].shape[0] < length or self._rope[0].device != device:
             head_size, theta = self.rope_settings()
-            self._rope = rope_tables(max(length, ROPE_PIECE), head_size, theta, device)
+            # Kept for later calls: made under inference mode, autograd would refuse it to a training that follows.
+            with torch.inference_mode(False):
+                self._rope = rope_tables(max(length, ROPE_PIECE), head_size, theta, device)
         return self._rope[0][:length], self._rope[1][:length]
 
     # --- what transformers and PEFT ask for -----------------------------------------------------------

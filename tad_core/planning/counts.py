@@ -10,12 +10,11 @@ from typing import Any
 from tad_core.artifacts import Store
 from tad_core.config import SourceConfig, TADConfig
 from tad_core.data.problem import Problem
-from tad_core.errors import ConfigError, TADError
-from tad_core.planning.shapes import PUBLISHED, is_here
-from tad_core.stages import evaluate as evaluate_stage
+from tad_core.data.unknown import WORTH_SAYING
+from tad_core.planning.survey import Survey
 from tad_core.stages import filter as filter_stage
 from tad_core.stages.collect import find_collection
-from tad_core.stages.pipeline import plan_of, trained_models
+from tad_core.stages.pipeline import trained_models
 
 #: Rows of the published data sets, where they are not read.
 _PUBLISHED_ROWS = {"gsm8k": 7473, "math": 7500}
@@ -40,6 +39,8 @@ class Counts:
         prompts: of one model's evaluation, once.
         student, teacher, task: tokens of a prompt.
         notes: what was assumed rather than counted.
+        refused: what ``tad run`` would say instead of beginning.
+        exit_code: what it would end with; 0 if it would begin.
     """
 
     problems: int
@@ -57,29 +58,23 @@ class Counts:
     teacher: float
     task: float
     notes: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    exit_code: int = 0
 
 
-def count(config: TADConfig, store: Store, read_data: bool = True) -> Counts:
+def count(config: TADConfig, store: Store, found: Survey | None = None) -> Counts:
     """Count what the configuration asks for; where data or tokenizer are not to be had, say what was assumed.
 
-    Raises:
-        ConfigError: the configuration itself is wrong.
+    Args:
+        config: the run.
+        store: its artifacts: what is there is counted rather than assumed.
+        found: what was seen of data and checkpoint; None assumes their sizes without looking.
     """
-    notes: list[str] = []
-    plan: Any = None
-    tasks: dict[str, list[Problem]] | None = None
-    if read_data and config.model.path in PUBLISHED and not is_here(config.model):
-        notes.append("the checkpoint is not on this machine: how many problems it has room for is not known")
-    elif read_data:
-        try:
-            plan = plan_of(config, store)
-            tasks = evaluate_stage.load_tasks(config)
-        except ConfigError:
-            raise
-        except TADError as error:
-            first = str(error).splitlines()[0]
-            notes.append(f"data or checkpoint are not to be had here, sizes are assumed: {first}")
-    problems = len(plan.ordered) if plan else sum(_assumed(source, notes) for source in config.data)
+    found = found or Survey()
+    plan, tasks = found.plan, found.tasks
+    notes = [*found.notes, *(entry.told() for entry in found.unknown if entry.share >= WORTH_SAYING)]
+    sizes = {source.name: found.sizes.get(source.name) or _assumed(source, notes) for source in config.data}
+    problems = len(plan.ordered) if plan else sum(sizes.values())
     compared = min(config.rollout.compare_plain, problems)
     samples = (problems + compared) * config.rollout.samples
     size = config.rollout.shard_size
@@ -104,13 +99,13 @@ def count(config: TADConfig, store: Store, read_data: bool = True) -> Counts:
         states=steps * batch,
         steps=steps,
         models=len(trained_models(config)),
-        prompts=sum(map(len, tasks.values()))
-        if tasks
-        else sum(_assumed_task(t, notes) for t in config.evaluate.tasks),
+        prompts=sum(found.task_sizes.get(t.name) or _assumed_task(t, notes) for t in config.evaluate.tasks),
         student=student,
         teacher=teacher,
         task=task,
         notes=notes,
+        refused=[str(error) for error in found.refused],
+        exit_code=found.exit_code,
     )
 
 

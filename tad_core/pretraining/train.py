@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from tad_core.artifacts.durable import readable
 from tad_core.config import ModelConfig
 from tad_core.data.tokenizer import build_tokenizer
 from tad_core.models import LLaDAConfig, LLaDAModelLM
@@ -108,4 +109,6 @@ def pretrain(
     trainer.train()
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
+    for file in Path(out).glob("*.safetensors"):
+        readable(file)
     return out

@@ -10,11 +10,13 @@ import yaml
 
 from tad_core.config import TADConfig
 from tad_core.data.selection import LeftOutRow
+from tad_core.data.unknown import WORTH_SAYING, Unknown
 from tad_core.report import tables
 from tad_core.report.example import Decoding
 from tad_core.report.scores import Scores
 from tad_core.report.summary import Finding, findings
 from tad_core.report.tables import Table
+from tad_core.report.texts import Text
 from tad_core.report.theme import label
 
 
@@ -31,6 +33,9 @@ class Material:
         timings: (stage, seconds) in order.
         facts: (what, value) about where and from what the run was made.
         left_out: rows of the data that could not be used.
+        unknown: words of the data that the model's tokenizer does not know.
+        rejected: some trajectories that were not kept, of every source and reason.
+        wrong: some answers at the operating threshold that are wrong, of every task, model and reason.
     """
 
     config: TADConfig
@@ -43,6 +48,9 @@ class Material:
     timings: Sequence[tuple[str, float]] = ()
     facts: Sequence[tuple[str, str]] = ()
     left_out: Sequence[LeftOutRow] = ()
+    unknown: Sequence[Unknown] = ()
+    rejected: Sequence[Text] = ()
+    wrong: Sequence[Text] = ()
 
 
 @dataclass(frozen=True)
@@ -92,16 +100,19 @@ def compose(material: Material) -> Document:
     """Put the material in order."""
     scores = material.scores
     sections = [
-        _results(scores),
+        _results(scores, material.wrong),
         _curves(scores),
         _trajectory(material),
-        _kept(material.filtered, material.left_out),
+        _kept(material),
     ]
     sections += [_windows(material.curve), _losses(material.logs), _reading(scores)]
     facts = [*material.facts, *((f"Time, {stage}", _duration(s)) for stage, s in material.timings)]
     return Document(
         title=material.config.name,
-        findings=findings(scores, material.filtered, material.curve, list(material.logs)),
+        findings=[
+            *findings(scores, material.filtered, material.curve, list(material.logs)),
+            *(Finding("caution", f"{u.told()}.") for u in material.unknown if u.share >= WORTH_SAYING),
+        ],
         tiles=_tiles(scores),
         sections=[s for s in sections if s is not None],
         facts=facts,
@@ -113,8 +124,9 @@ def compose(material: Material) -> Document:
 # --- sections ---------------------------------------------------------------------------------------
 
 
-def _results(scores: Scores) -> Section:
-    more = [tables.points(scores), tables.lm_eval_figures(scores)]
+def _results(scores: Scores, wrong: Sequence[Text]) -> Section:
+    how = f"Wrong answers at {scores.operating_threshold:g}, the first of each kind"
+    more = [tables.points(scores), tables.lm_eval_figures(scores), tables.texts(how, wrong)]
     return Section("Results", tables=[tables.headline(scores)], folded=[t for t in more if t is not None])
 
 
@@ -152,7 +164,9 @@ def _trajectory(material: Material) -> Section | None:
     )
 
 
-def _kept(filtered: Mapping[str, Any], left_out: Sequence[LeftOutRow]) -> Section:
+def _kept(material: Material) -> Section:
+    filtered = material.filtered
+    rejected = tables.texts("Rejected, the first of each kind", material.rejected)
     rates = [
         f"{e['source']} {e['condition']} {e['kept']} of {e['total']}"
         for e in filtered["by_source"]
@@ -168,7 +182,8 @@ def _kept(filtered: Mapping[str, Any], left_out: Sequence[LeftOutRow]) -> Sectio
             f"Share of correct trajectories: {', '.join(rates)}.",
             "The thin lines are 95 % intervals.",
         ),
-        tables=[t for t in (tables.kept(filtered), tables.left_out(left_out)) if t is not None],
+        tables=[t for t in (tables.kept(filtered), tables.left_out(material.left_out)) if t is not None],
+        folded=[rejected] if rejected is not None else [],
     )
 
 

@@ -13,6 +13,8 @@ from rich.text import Text
 from tad_core.data.selection import LeftOutRow
 from tad_core.evaluation.bootstrap import Interval
 from tad_core.report.scores import Point, Scores
+from tad_core.report.texts import TEACHER, shortened
+from tad_core.report.texts import Text as Answer
 from tad_core.report.theme import label
 
 NONE = "–"
@@ -186,6 +188,19 @@ def left_out(rows: Sequence[LeftOutRow]) -> Table | None:
     )
 
 
+def texts(title: str, found: Sequence[Answer]) -> Table | None:
+    """Answers that did not pass, each with its verdict, reason and text, cut to a line; None without any."""
+    if not found:
+        return None
+    rows = []
+    for text in (shortened(t, _TEXT_LENGTH) for t in found):
+        who = text.way if text.model == TEACHER else label(text.model)
+        why = _words(text.verdict) + (f": {text.reason}" if text.reason else "")
+        rows.append(Row([Cell(c) for c in (text.source, who, text.problem_id, why, text.text or NONE)]))
+    note = "All of them, and each problem in full: tad show CONFIG."
+    return Table(title, ["Source", "By", "Problem", "Why", "Text"], rows, left=5, notes=[note])
+
+
 def windows(curve: Mapping[str, Any]) -> Table:
     """The two windows and where each came from."""
     rows = []
@@ -249,6 +264,8 @@ def to_markdown(table: Table) -> str:
     return "\n".join([*lines, *(f"\n{note}" for note in table.notes)])
 
 
+#: Characters of an answer and of a reason in the report.
+_TEXT_LENGTH = 160
 _TEXT_COLUMNS = ("Rejected", "How it was chosen", "In AUP")
 
 
@@ -278,11 +295,12 @@ def to_rich(table: Table) -> RichTable:
         title=table.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
     )
     for i, column in enumerate(table.columns):
-        # Names may be cut in a narrow terminal, numbers never.
+        # In a narrow terminal names go on below, numbers never; nothing is cut.
         out.add_column(
             Text(column),
             justify="left" if is_text(table, i) else "right",
-            no_wrap=True,
+            no_wrap=not is_text(table, i),
+            overflow="fold",
             min_width=None if is_text(table, i) else max(len(r.cells[i].text) for r in table.rows),
         )
     for row in table.rows:

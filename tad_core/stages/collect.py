@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import Condition, TADConfig, dump_config
+from tad_core.data import unknown as unknown_in
 from tad_core.data.problem import Problem, problem_lines, read_problem_lines
+from tad_core.data.unknown import Unknown
 from tad_core.errors import ArtifactError, DataError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
@@ -47,7 +49,10 @@ __all__ = [
     "key",
     "plan_collection",
     "read_problems",
+    "unknown_of",
 ]
+
+_unknown: dict[str, list[Unknown]] = {}
 
 
 def key(config: TADConfig) -> str:
@@ -199,6 +204,7 @@ def finish_collection(
         for manifest in manifests:
             writer.keep(manifest.files)
         rows = [m.rows for m in manifests]
+        unknown = unknown_of(config, plan)
         return writer.commit(
             {
                 "shards": [
@@ -210,10 +216,18 @@ def finish_collection(
                 "decode_s": round(decode_s, 3),
                 "left_out": plan.left_out,
                 "left_out_examples": plan.left_out_examples,
+                **({"unknown": [entry._asdict() for entry in unknown]} if unknown else {}),
                 # Of one worker, as shards may run side by side; times are kept to the millisecond.
                 "samples_per_s": round(sum(rows) / max(decode_s, 0.001), 3),
             }
         )
+
+
+def unknown_of(config: TADConfig, plan: CollectionPlan) -> list[Unknown]:
+    """Tokens of the problems that the model's tokenizer does not know, by source; counted once a process."""
+    if plan.fingerprint not in _unknown:
+        _unknown[plan.fingerprint] = unknown_in.count_unknown(config.model, plan.ordered)
+    return _unknown[plan.fingerprint]
 
 
 def collect(

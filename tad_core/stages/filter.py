@@ -282,8 +282,8 @@ def _check_kept(config: TADConfig, summary: Mapping[str, Any]) -> None:
     why = ", ".join(f"{reason} {n}" for reason, n in rejected.most_common(3)) or "none were judged"
     raise DataError(
         f"rollout.min_kept: {summary['kept']} of {judged} privileged trajectories passed and "
-        f"{config.rollout.min_kept} are needed (rejected: {why}); look at the texts in the shards, give more "
-        f"problems, or lower {with_cost('rollout.min_kept')}"
+        f"{config.rollout.min_kept} are needed (rejected: {why}); look at them with `tad show CONFIG "
+        f"--verdict wrong`, give more problems, or lower {with_cost('rollout.min_kept')}"
     )
 
 

@@ -6,13 +6,16 @@ stage. Both end with the same artifacts.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.checkpoint import local_folder
 from tad_core.config import TADConfig
+from tad_core.data import unknown as unknown_in
+from tad_core.data.problem import Problem
+from tad_core.data.unknown import Unknown, check_unknown
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, silent
 from tad_core.rollout.devices import check_processes, workers_of
@@ -22,7 +25,7 @@ from tad_core.stages import distill as distill_stage
 from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import filter as filter_stage
 from tad_core.stages import report as report_stage
-from tad_core.stages.collect import CollectionPlan
+from tad_core.stages.collect import CollectionPlan, unknown_of
 from tad_core.stages.distill import Mode
 from tad_core.training.command import check_settings
 from tad_core.verify.sandbox.tiers import require_tier
@@ -59,21 +62,18 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     Raises:
         TADError: one clear message; nothing was written but a probe file in the store, removed again.
     """
-    if config.rollout.decode_here:
-        workers_of(config)
+    for check in device_checks(config, until):
+        check()
     plan = plan_of(config)
-    problems = [*plan.ordered]
+    check_unknown(config.data, unknown_of(config, plan))
+    tasks: dict[str, list[Problem]] = {}
     if wants(until, "evaluate"):
-        evaluate_stage.check_workers(config)
-        problems += [p for task in evaluate_stage.load_tasks(config).values() for p in task]
+        tasks = evaluate_stage.load_tasks(config)
+        check_tasks(config, tasks)
     if wants(until, "distill"):
-        check_settings(config.distill)
-        check_processes(config)
-        for mode in trained_models(config):
-            _check_mode(config, mode)
-    store.check_writable(_needed_bytes(config, plan, until))
-    if wants(until, "filter") and any(problem.kind == "code" for problem in problems):
-        require_tier(config.filter.sandbox)
+        check_training(config)
+    for check in place_checks(config, store, plan, tasks, until):
+        check()
     return plan_of(config, store)
 
 
@@ -164,6 +164,53 @@ def run_pipeline(
 
 
 # --- checks -----------------------------------------------------------------------------------------
+
+
+def device_checks(config: TADConfig, until: Stage = "report") -> list[Callable[[], object]]:
+    """That this machine has the devices which the stages are to use; each raises ``ConfigError``."""
+    checks: list[Callable[[], object]] = []
+    if config.rollout.decode_here:
+        checks.append(lambda: workers_of(config))
+    if wants(until, "evaluate"):
+        checks.append(lambda: evaluate_stage.check_workers(config))
+    if wants(until, "distill"):
+        checks.append(lambda: check_processes(config))
+    return checks
+
+
+def check_training(config: TADConfig) -> None:
+    """Raise ``ConfigError`` for settings of training that cannot be together."""
+    check_settings(config.distill)
+    for mode in trained_models(config):
+        _check_mode(config, mode)
+
+
+def check_tasks(config: TADConfig, tasks: Mapping[str, Sequence[Problem]]) -> list[Unknown]:
+    """What the model cannot read of the tasks of evaluation; refuses those of which that is too much.
+
+    Raises:
+        DataError: more than a task's ``max_unknown``.
+    """
+    unknown = unknown_in.count_unknown(config.model, (p for problems in tasks.values() for p in problems))
+    check_unknown(config.evaluate.tasks, unknown)
+    return unknown
+
+
+def place_checks(
+    config: TADConfig,
+    store: Store,
+    plan: CollectionPlan,
+    tasks: Mapping[str, Sequence[Problem]],
+    until: Stage = "report",
+) -> list[Callable[[], object]]:
+    """That store and sandbox can be used here; each raises ``TADError``."""
+    checks: list[Callable[[], object]] = [
+        lambda: store.check_writable(_needed_bytes(config, plan, until)),
+    ]
+    problems = [*plan.ordered, *(p for problems in tasks.values() for p in problems)]
+    if wants(until, "filter") and any(problem.kind == "code" for problem in problems):
+        checks.append(lambda: require_tier(config.filter.sandbox))
+    return checks
 
 
 def _check_mode(config: TADConfig, mode: Mode) -> None:

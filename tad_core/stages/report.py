@@ -6,26 +6,31 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tad_core.artifacts import ArtifactRef, Manifest, Store, fingerprint, read_manifest
+from tad_core.artifacts import ArtifactRef, Manifest, Store, fingerprint, read_manifest, ref_at
 from tad_core.artifacts.components import component_fields
 from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig, dump_config
 from tad_core.data.selection import left_out_rows
+from tad_core.data.unknown import unknown_rows
 from tad_core.evaluation.records import Record, read_records
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.report.document import Document, Material, compose
 from tad_core.report.example import decodings
 from tad_core.report.html import render_html
 from tad_core.report.markdown import REPORT_NAME, render_markdown
-from tad_core.report.scores import SCORES_NAME, Scores
+from tad_core.report.scores import ENTROPY, SCORES_NAME, Scores
 from tad_core.report.scoring import score
+from tad_core.report.texts import Shard, Text, of_record, rollouts, spread
 from tad_core.report.theme import DARK, LIGHT, Theme, label, ordered
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.filter import read_summary
+from tad_core.trajectory.schema import PRIVILEGED
 from tad_core.verify.verdict import NO_PROGRAMS
 
 STAGE = "report"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
+#: Answers shown of every source, model and reason.
+_SHOWN = 2
 HTML_NAME = "report.html"
 CURVE_NAME = "curve.json"
 
@@ -109,6 +114,9 @@ def gather(
         prompt=prompt,
         timings=_timings(collection, filtered, windows, distilled, records),
         left_out=left_out_rows(collection.manifest.info),
+        unknown=unknown_rows(collection.manifest.info),
+        rejected=_rejected(collection, filtered),
+        wrong=_wrong(records, config.evaluate.operating_threshold),
         facts=_facts([collection.manifest, *(evaluated[m].manifest for m in ordered(evaluated))]),
     )
 
@@ -152,6 +160,22 @@ def _inputs(
 def _info(scores: Scores, document: Document) -> dict[str, Any]:
     aup = {t.task: {s.model: round(s.aup, 3) for s in t.scores} for t in scores.tasks}
     return {"aup": aup, "cautions": sum(f.kind == "caution" for f in document.findings)}
+
+
+def _rejected(collection: ArtifactRef, filtered: ArtifactRef) -> list[Text]:
+    """Some trajectories of the privileged teacher that did not pass, of every source and verdict."""
+    names = [s["name"] for s in collection.manifest.info["shards"] if s["condition"] == PRIVILEGED]
+    shards = (
+        Shard(name, ref_at(collection.url, f"{name}.json"), ref_at(filtered.url, f"{name}.json"))
+        for name in names
+    )
+    return spread((text for text in rollouts(shards) if not text.correct), _SHOWN)
+
+
+def _wrong(records: Sequence[Record], threshold: float) -> list[Text]:
+    """Some wrong answers at the operating threshold, of every task, model and verdict."""
+    at = (r for r in records if r.method == ENTROPY and r.threshold == threshold and not r.correct)
+    return spread(map(of_record, at), _SHOWN)
 
 
 def _read_lines(ref: ArtifactRef) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 class Cluster:
     """Server, what was deployed to it, and workers; ``url`` is the UI, ``store`` where stores go."""
 
-    def __init__(self, folder: Path, database: str | None) -> None:
+    def __init__(self, folder: Path, database: str | None = None, leases: str = "flows.leases") -> None:
         self.folder, self.store = folder, folder / "stores"
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -40,6 +40,7 @@ class Cluster:
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases,
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
@@ -133,7 +134,14 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """On SQLite."""
-    with Cluster(tmp_path_factory.mktemp("cluster"), None) as cluster:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def forgetful_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """On SQLite, with the leases where Prefect keeps them by default."""
+    with Cluster(tmp_path, leases="prefect.server.concurrency.lease_storage.memory") as cluster:
         yield cluster
 
 

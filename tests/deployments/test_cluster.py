@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.deployments.conftest import wait_until
+
 pytestmark = pytest.mark.timeout(1800)
 DEPLOYMENTS = {
     "tad/pipeline",
@@ -29,11 +31,36 @@ def test_registered_and_wrong_values_refused(cluster: Any) -> None:
     done = words(cluster.deploy())
     assert set(done.values()) == {"created"}
     assert {name.removeprefix("deployment ") for name in done} >= DEPLOYMENTS
+    assert limit_of(cluster, "tad/pipeline") == 4
     refused = cluster.start("tad-collect/collect", preset="smoke", changes={"rollout": {"samples": 65}})
     assert refused.status_code == 409
     assert "changes.rollout.samples" in refused.text and "maximum of 64" in refused.text
     accepted = cluster.start("tad-collect/collect", preset="smoke", changes={"rollout": {"samples": 2}})
     assert accepted.status_code == 201, accepted.text
+
+
+@pytest.mark.slow
+def test_a_server_that_forgets_leases_gets_no_limits_and_is_told_so(forgetful_cluster: Any) -> None:
+    """Its restart would end the runs under a limit; a limit that is there already goes too."""
+    cluster = forgetful_cluster
+    flow = made(cluster, "/flows/", {"name": "tad"})
+    made(cluster, "/deployments/", {"name": "pipeline", "flow_id": flow, "concurrency_limit": 4})
+    assert limit_of(cluster, "tad/pipeline") == 4
+    last = cluster.deploy()[-1]
+    assert last.startswith("limits of deployments: left out") and "make server" in last
+    assert {limit_of(cluster, name) for name in DEPLOYMENTS} == {None}
+
+
+def made(cluster: Any, path: str, body: dict[str, Any]) -> str:
+    """The id of what was made; a server on SQLite that has just started may ask for patience."""
+    wait_until(lambda: cluster.request("POST", path, json=body).status_code != 503)
+    return str(cluster.request("POST", path, json=body).json()["id"])
+
+
+def limit_of(cluster: Any, name: str) -> int | None:
+    """At most so many runs of a deployment at once; None without a limit."""
+    limit = cluster.deployment(name)["global_concurrency_limit"]
+    return None if limit is None else int(limit["limit"])
 
 
 @pytest.mark.slow
@@ -102,7 +129,7 @@ def check_secrets(cluster: Any) -> None:
     done = words(cluster.deploy(**secret))
     assert done[f"automation {automation['name']!r}"] == "updated", "what was edited is put right"
     (mended,) = cluster.request("POST", "/automations/filter", json={}).json()
-    assert (mended["id"], mended["trigger"]["within"]) == (automation["id"], 90)
+    assert (mended["id"], mended["trigger"]["within"]) == (automation["id"], 300)
     assert done["secret tad-hf-token"] == "created" and done["work pool tad-gpu (process)"] == "updated"
     assert set(words(cluster.deploy(**secret)).values()) == {"unchanged"}
     assert "hf_not_to_be_seen" not in str(everything(cluster))

@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.orphans import look_after_itself
 from flows.pipeline import collect_flow
 from flows.worker import collect_worker_flow
 from tad_core.config import parse_config
@@ -22,4 +23,5 @@ without_tokenizer()
 @flow(name="drill", task_runner=ThreadPoolTaskRunner())
 def collect(config: dict[str, Any]) -> Any:
     """Collect, as ``flows.deployed`` does it: the pipeline's flow inside the deployed one."""
+    look_after_itself()
     return collect_flow.fn(parse_config(config))

@@ -33,7 +33,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [str(Path(sys.executable).parent / "prefect"), "server", "start", "--port", str(self.port)]
+        command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(self.port)]
         with self._log.open("ab") as out:
             self.process = subprocess.Popen(command, env=self._env, stdout=out, stderr=out)
         wait_until(lambda: self.answers() or self.process.poll() is not None, what="the server's start")
@@ -50,6 +50,11 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def stop(self) -> None:
+        """As its operator does: SIGTERM."""
+        self.process.terminate()
+        self.process.wait()
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -58,8 +63,7 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait()
+            self.stop()
 
     def client(self) -> Any:
         """A synchronous client of this server; use inside ``with``."""

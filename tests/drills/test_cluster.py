@@ -10,92 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from tests.drills.common import alive, begun, environment, leftovers, tree_of, wait_until
+from tests.drills.common import alive, begun, leftovers, tree_of, wait_until
+from tests.drills.pool import FINAL, Pool
 from tests.drills.prefect_server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
-FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-class Pool:
-    """A server, a process work pool, and a worker a host that takes one run at a time."""
-
-    def __init__(self, folder: Path, server: Server) -> None:
-        self.folder, self.server = folder, server
-        self.failing, self.together = folder / "failing", folder / "together"
-        self.workers: list[subprocess.Popen[bytes]] = []
-        with server.client() as client:
-            template = {"name": "drill", "type": "process"}
-            client.request("POST", "/work_pools/", json=template)
-            for name, function in (("drill", "collect"), ("tad-collect-worker", "collect_worker_flow")):
-                flow = client.request("POST", "/flows/", json={"name": name}).json()
-                deployment = {
-                    "name": "drill",
-                    "flow_id": flow["id"],
-                    "work_pool_name": "drill",
-                    "entrypoint": f"tests.drills.deployed.{function}",
-                    "pull_steps": [],
-                }
-                client.request("POST", "/deployments/", json=deployment)
-
-    def start(self) -> None:
-        for host in ("one", "two"):
-            env = environment(
-                self.folder,
-                host,
-                0.5,
-                PREFECT_API_URL=self.server.url,
-                PREFECT_WORKER_QUERY_SECONDS="1",
-                PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30",
-                DRILL_FAILING=str(self.failing),
-                DRILL_TOGETHER=str(self.together),
-            )
-            command = ["-m", "prefect", "worker", "start", "--pool", "drill", "--name", host, "--limit", "1"]
-            with (self.folder / f"{host}.log").open("ab") as out:
-                self.workers.append(
-                    subprocess.Popen(
-                        [sys.executable, *command], env=env, cwd=self.folder, stdout=out, stderr=out,
-                        stdin=subprocess.DEVNULL, start_new_session=True,
-                    )
-                )  # fmt: skip
-
-    def stop(self) -> None:
-        for worker in self.workers:
-            members = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
-            for member in members:
-                if member.is_running():
-                    member.kill()
-            worker.wait()
-
-    def runs(self) -> list[psutil.Process]:
-        """Everything that runs below the two workers."""
-        return [p for worker in self.workers for p in psutil.Process(worker.pid).children(recursive=True)]
-
-    def trigger(self, config: dict[str, Any]) -> str:
-        """As the UI's button does."""
-        with self.server.client() as client:
-            deployment = client.request("GET", "/deployments/name/drill/drill").json()
-            body = {"parameters": {"config": config}, "state": {"type": "SCHEDULED"}}
-            made = client.request("POST", f"/deployments/{deployment['id']}/create_flow_run", json=body)
-            return str(made.json()["id"])
-
-    def states(self) -> dict[str, str]:
-        """Type of the state of each run, by its id."""
-        with self.server.client() as client:
-            return {
-                r["id"]: r["state"]["type"]
-                for r in client.request("POST", "/flow_runs/filter", json={}).json()
-            }
-
-    def wait_for_end(self, run: str) -> str:
-        wait_until(lambda: self.states()[run] in FINAL, 900, "the run")
-        return self.states()[run]
-
-    def logs(self) -> str:
-        return "".join(file.read_text(errors="replace")[-3000:] for file in self.folder.glob("*.log"))
 
 
 @pytest.fixture(scope="module")
@@ -171,8 +92,7 @@ def test_cancel_ends_every_process_of_both_hosts(pool: Pool, tree: Any, tmp_path
     assert pool.states()[run] == "RUNNING", pool.logs()
     processes = pool.runs()
     assert len(processes) >= 6, "a run and two workers on each host"
-    with pool.server.client() as client:  # what the UI's button sends
-        client.request("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}})
+    pool.cancel(run)
     asked = time.monotonic()
     wait_until(lambda: not any(map(alive, processes)), 120, "the end of every process")
     print(f"cancelled in {time.monotonic() - asked:.1f} s")

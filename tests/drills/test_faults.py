@@ -151,7 +151,7 @@ def test_twenty_rounds_of_kill_minus_nine(tmp_path: Path) -> None:
         drill.check()
         assert {"worker", "flow", "server"} <= set(killed)
         wait_until(
-            lambda: not {"Running", "Pending"} & set(server.flow_states()), 150, "the end of every run"
+            lambda: not {"Running", "Pending"} & set(server.flow_states()), 420, "the end of every run"
         )
         states = server.flow_states()
         print(states)

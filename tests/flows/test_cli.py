@@ -60,6 +60,24 @@ def test_help_lists_every_command_with_examples() -> None:
     assert "tad run configs/demo.yaml" in result.output and "130" in result.output
 
 
+def test_the_version_is_one_everywhere() -> None:
+    import tomllib
+
+    import tad_core
+
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0 and result.output.split() == ["tad", tad_core.__version__]
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())
+    # Not read from the package: images build their environment before they have its code.
+    assert project["project"]["version"] == tad_core.__version__
+
+
+def test_a_shell_completes_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"_TAD_COMPLETE": "complete_bash", "COMP_WORDS": "tad pl", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(app, [], prog_name="tad", env=asked)
+    assert result.output.split() == ["plan"]
+
+
 def test_help_and_status_load_neither_torch_nor_prefect() -> None:
     code = (
         "import sys, flows.cli, flows.status, tad_core.stages.status\n"

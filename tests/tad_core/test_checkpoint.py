@@ -108,3 +108,24 @@ def test_a_hub_that_refuses_is_one_error(cached: Path, monkeypatch: pytest.Monke
     assert [o["local_files_only"] for o in asked] == [True, False]
     assert all(o["revision"] == COMMIT for o in asked)
     assert not any(str(pattern).endswith(".py") or pattern == "*" for pattern in asked[1]["allow_patterns"])
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("assets/tiny-lada", "assets/tiny-llada"),
+        ("aset/tiny-llada", "assets/tiny-llada"),
+        ("asset/tinyllada", "assets/tiny-llada"),
+    ],
+)
+def test_a_mistyped_folder_offers_the_nearest_and_does_not_speak_of_revisions(path: str, near: str) -> None:
+    with pytest.raises(ModelError) as error:
+        local_folder(ModelConfig(path=path))
+    assert str(error.value) == f"model.path: {path} is not a folder; did you mean {near}?"
+
+
+def test_a_hub_id_is_taken_for_one_where_no_folder_is_like_it() -> None:
+    with pytest.raises(ModelError, match=r"model\.revision: missing"):
+        local_folder(ModelConfig(path="GSAI-ML/LLaDA-8B-Instruct"))
+    with pytest.raises(ModelError, match="give the folder of a checkpoint"):
+        local_folder(ModelConfig(path="/nowhere/at/all"))

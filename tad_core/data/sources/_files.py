@@ -172,6 +172,25 @@ def text_of(row: Row, what: str, *columns: str, numbers: bool = False) -> str:
     return value
 
 
+def lines_of(row: Row, what: str, *columns: str) -> str:
+    """As ``text_of``, where a column may also hold a list of texts, one a line: MBPP's ``test_list``.
+
+    Raises:
+        BadRowError: see ``text_of``; also an item that is no text.
+    """
+    column = next((c for c in columns if isinstance(row.values.get(c), list)), None)
+    if column is None:
+        return text_of(row, what, *columns)
+    items = row.values[column]
+    wrong = next((item for item in items if not isinstance(item, str)), None)
+    if wrong is not None:
+        raise BadRowError(f"{what} with an item of type {type(wrong).__name__}")
+    text = "\n".join(item for item in items if item.strip())
+    if not text:
+        raise BadRowError(f"missing {what}")
+    return text
+
+
 def meta_of(row: Row, *columns: str) -> dict[str, Any]:
     """Those of ``columns`` that the row has and that JSON can hold, for ``Problem.meta``."""
     found = {c: row.values[c] for c in columns if row.values.get(c) is not None}

@@ -12,6 +12,7 @@ from tad_core.data.rows import Row
 from tad_core.data.selection import Candidate, LeftOut
 from tad_core.data.sources._files import (
     BadRowError,
+    lines_of,
     meta_of,
     options_of,
     place_of,
@@ -72,7 +73,7 @@ def _problem(source: SourceConfig, options: dict[str, Any], row: Row, id_: str) 
         question=text_of(row, "question", options["question"]),
         reference=reference,
         answer=_answer(options, row, reference) if kind == "math" else "",
-        tests=text_of(row, "tests", options["tests"]) if kind == "code" else "",
+        tests=lines_of(row, "tests", options["tests"]) if kind == "code" else "",
         meta=meta,
     )
 

@@ -321,3 +321,19 @@ def test_the_loser_leaves_a_file_that_the_winner_lists(
         return found
 
     assert shard(store, "the same", look) == first[0] == find(store)
+
+
+def test_what_a_library_writes_for_its_owner_alone_is_published_as_the_umask_says(tmp_path: Path) -> None:
+    import os
+
+    before = os.umask(0o027)
+    try:
+        with Store(tmp_path).writer("stage", 1, "f" * 32, {}) as writer:
+            writer.write_text("open.txt", "x")
+            writer.path("closed.bin").write_bytes(b"x")
+            writer.path("closed.bin").chmod(0o600)
+            ref = writer.commit({})
+    finally:
+        os.umask(before)
+    for name in ("open.txt", "closed.bin", "manifest.json"):
+        assert oct(ref.local(name).stat().st_mode & 0o777) == oct(0o640), name

@@ -287,3 +287,21 @@ def test_a_hub_layout_with_parquet_columns(tmp_path: Path) -> None:
             SourceConfig.model_validate({"name": "own", "source": "kodcode", "options": options})
         )
         assert problem.id == "own/train/A_1" and problem.meta["entry_point"] == "f"
+
+
+@pytest.mark.parametrize("kind", ["table", "jsonl"])
+def test_tests_may_be_a_list_as_in_mbpp(kind: str, tmp_path: Path) -> None:
+    row = {
+        "text": "Write f.",
+        "code": "def f():\n    return 1",
+        "test_list": ["assert f() == 1", "assert f() < 2"],
+    }
+    rows = [row, {**row, "text": "a", "test_list": []}, {**row, "text": "b", "test_list": ["assert f()", 5]}]
+    mapping = {"kind": "code", "question": "text", "reference": "code", "tests": "test_list"}
+    found = load(kind, rows, tmp_path, options=mapping)
+    (problem,) = found.problems
+    assert problem.tests == "assert f() == 1\nassert f() < 2"
+    assert reasons(found) == {
+        "missing tests": ["rows.jsonl:2"],
+        "tests with an item of type int": ["rows.jsonl:3"],
+    }

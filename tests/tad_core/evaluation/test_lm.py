@@ -12,13 +12,13 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from tad_core.config import ModelConfig
-from tad_core.decoding import DecodeSpec
+from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import ConfigError
 from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.benchmarks import BENCHMARKS
 from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.lm import TadLM
-from tad_core.evaluation.lm_eval_cli import completed
+from tad_core.evaluation.lm_eval_cli import completed, speeds
 
 
 @pytest.fixture
@@ -88,16 +88,36 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
 
 def test_what_is_added_to_lm_evals_arguments():
     folder = str(BENCHMARKS["gsm8k"].path.parent)
-    ours = ["--model", "tad", "--include_path", folder]
+    ours = ["--model", "tad", "--device", "auto", "--include_path", folder]
     assert completed(["--tasks", "tad_mbpp"]) == ["run", *ours, "--tasks", "tad_mbpp"]
     assert completed(["run", "--apply_chat_template"]) == [
         "run", *ours, "--fewshot_as_multiturn", "false", "--apply_chat_template",
     ]  # fmt: skip
     own = ["run", "--model=hf", "--include_path=x", "--apply_chat_template", "--fewshot_as_multiturn", "true"]
     assert completed(own) == own
+    named = ["run", "--model", "tad", "--device=cpu", "--include_path=x"]
+    assert completed(named) == named
+    assert completed(["run", "-M", "tad", "--include_path=x"])[1:3] == ["--device", "auto"]
+    from_file = ["run", "--model=tad", "--include_path=x", "--config", "own.yaml"]
+    assert completed(from_file) == from_file
     assert completed(["ls", "tasks"]) == ["ls", "--include_path", folder, "tasks"]
     assert completed([]) == ["--help"]
     assert completed(["-h"]) == ["-h"]
+
+
+def test_speeds_are_counted_by_task_over_all_answers():
+    def one(revealed_at, forwards, wall_s):
+        return Decoded([1] * len(revealed_at), forwards, revealed_at, False, wall_s)
+
+    decoded = {
+        ("a", 0, 0): one([1, 1, 2, 0], 2, 0.5),
+        ("a", 1, 0): one([1, 2, 3, 4], 4, 1.5),
+        ("b", 0, 0): one([1], 1, 2.0),
+    }
+    assert speeds(decoded) == [
+        "a: 1.17 tokens a forward, 3.5 tokens a second (2 answers, 6 forwards)",
+        "b: 1.00 tokens a forward, 0.5 tokens a second (1 answers, 1 forwards)",
+    ]
 
 
 @pytest.fixture
@@ -138,7 +158,7 @@ def test_lm_evals_own_evaluation_with_a_task_of_ones_own(tiny_checkpoint, local_
 def test_the_command_line(tiny_checkpoint, local_task, tmp_path):
     """In a process of its own, without a network; slow for lm-eval's index of its thousands of tasks."""
     arguments = [
-        "--model_args", f"pretrained={tiny_checkpoint},device=cpu,response_length=8,block_length=8,threshold=9.0",
+        "--model_args", f"pretrained={tiny_checkpoint},response_length=8,block_length=8,threshold=9.0",
         "--tasks", str(local_task), "--apply_chat_template", "--output_path", str(tmp_path / "out"), "--log_samples",
     ]  # fmt: skip
     done = subprocess.run(
@@ -150,6 +170,7 @@ def test_the_command_line(tiny_checkpoint, local_task, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "|mine" in done.stdout and "flexible-extract" in done.stdout
+    assert "mine: " in done.stdout and "tokens a forward" in done.stdout
     (written,) = (tmp_path / "out").rglob("results_*.json")
     result = json.loads(written.read_text())
     assert result["n-samples"]["mine"]["effective"] == 3

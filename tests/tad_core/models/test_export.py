@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,20 @@ def test_merged_it_has_the_originals_keys_and_decodes_the_same(
     assert text == load_tokenizer(base).apply_chat_template(
         [{"role": "user", "content": "Hi"}], tokenize=False
     )
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o027, 0o640), (0o022, 0o644)])
+def test_files_are_readable_by_whom_the_umask_lets(
+    umask: int, mode: int, base: ModelConfig, adapter: Path, tmp_path: Path
+) -> None:
+    before = os.umask(umask)
+    try:
+        merged = export_merged(base, adapter, tmp_path / "merged", "card", "float32")
+        alone = export_adapter(base, adapter, tmp_path / "alone", "card")
+    finally:
+        os.umask(before)
+    files = [*merged.iterdir(), *alone.iterdir()]
+    assert {oct(file.stat().st_mode & 0o777) for file in files} == {oct(mode)}
 
 
 def test_the_merge_is_pefts_own(base: ModelConfig, adapter: Path, tmp_path: Path) -> None:

@@ -87,3 +87,15 @@ def test_rope_and_norm_stay_float32_under_bfloat16() -> None:
         rounded = ours.bfloat16()(ids)
     assert rounded.dtype == torch.bfloat16 and ours._rope is not None and ours._rope[0].dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(exact, rounded.float(), dim=-1).min() > 0.99
+
+
+def test_training_after_a_rollout_of_the_same_model() -> None:
+    """Tables that were made under inference mode are no part of a graph; a rollout makes them first."""
+    model, _ = build()
+    ids = torch.randint(0, 32, (2, 9))
+    with torch.inference_mode():
+        rolled_out = model(ids)
+    loss = model(ids).square().mean()
+    loss.backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    assert torch.equal(model(ids), rolled_out)

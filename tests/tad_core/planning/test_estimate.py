@@ -12,12 +12,13 @@ import pytest
 
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig, dump_config, load_config
-from tad_core.planning import Estimate, Machine, count, estimate
+from tad_core.planning import Counts, Estimate, Machine, count, estimate
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import GPUS, named_machine
 from tad_core.planning.memory import too_much, training_gib
 from tad_core.planning.shapes import shape_of
 from tad_core.planning.speeds import Speeds, sample_flops, speeds_of, state_flops
+from tad_core.planning.survey import survey
 from tad_core.settings import CONFIG_NAME
 from tests.tad_core.planning.common import counts_of, llada_8b
 
@@ -35,14 +36,19 @@ def leave(config: TADConfig, store: Store, stage: str, fingerprint: str, **info:
         writer.commit(dict(info))
 
 
+def counted(config: TADConfig, store: Store) -> Counts:
+    """What `tad plan` counts on a machine of another kind."""
+    return count(config, store, survey(config, store, this_machine=False))
+
+
 def planned(config: TADConfig, store: Store, machine: Machine = CPU) -> Estimate:
     shape, source = shape_of(config.model)
-    counts = count(config, store)
+    counts = counted(config, store)
     return estimate(config, shape, source, counts, machine, speeds_of(config, shape, counts, machine, store))
 
 
 def test_the_work_of_the_demo_is_counted_from_its_configuration(tmp_path: Path) -> None:
-    counts = count(demo(), Store(tmp_path))
+    counts = counted(demo(), Store(tmp_path))
     assert (counts.problems, counts.compared, counts.samples, counts.shards) == (76, 12, 88, 6)
     assert (counts.steps, counts.states, counts.models, counts.prompts) == (144, 144 * 16, 2, 52)
     assert counts.programs == pytest.approx(12 / 76)
@@ -52,7 +58,7 @@ def test_the_work_of_the_demo_is_counted_from_its_configuration(tmp_path: Path) 
 
 def test_steps_follow_from_states_epochs_and_batch(tmp_path: Path) -> None:
     config = demo("distill.max_steps=null", "distill.epochs=2", "distill.states_per_trajectory=10")
-    assert count(config, Store(tmp_path)).steps == round(76 * 10 * 2 / 16)
+    assert counted(config, Store(tmp_path)).steps == round(76 * 10 * 2 / 16)
 
 
 def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long(tmp_path: Path) -> None:
@@ -211,7 +217,7 @@ def test_the_command_says_it_in_words_and_as_json_and_without_torch(tmp_path: Pa
 
 
 def test_the_command_fails_where_it_will_not_fit() -> None:
-    command = [str(Path(sys.executable).parent / "tad"), "plan", "configs/llada-8b.yaml", "--gpu", "rtx4090"]
+    command = [sys.executable, "-m", "flows.cli", "plan", "configs/llada-8b.yaml", "--gpu", "rtx4090"]
     done = subprocess.run([*command, "--gpus", "8"], capture_output=True, text=True)
     assert done.returncode == 1
     assert "will not fit: distill.micro_batch_size 4 needs" in done.stdout

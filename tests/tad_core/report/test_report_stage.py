@@ -119,6 +119,30 @@ def test_base_alone_without_windows(tmp_path: Path, fake: SimpleNamespace, undra
     assert "nothing here to compare it with" in ref.local("report.md").read_text()
 
 
+def test_wrong_answers_are_listed_with_their_reasons(written: ArtifactRef) -> None:
+    text = written.local("report.md").read_text()
+    head, _, rest = text.partition("Wrong answers at 0.5, the first of each kind")
+    assert head and rest
+    rows = [line for line in rest.splitlines() if "| different |" in line]
+    assert len(rows) == 3 * 2, "two of each model"
+    assert any("sums/2 " in row and "Base" in row for row in rows), "the first that is wrong"
+
+
+def test_words_that_the_model_does_not_know_are_a_caution(
+    tmp_path: Path, fake: SimpleNamespace, undrawn: None
+) -> None:
+    run = fake.run(tmp_path)
+    entries = [
+        {"source": "sums", "tokens": 100, "unknown": 20, "words": ["zebra"]},
+        {"source": "few", "tokens": 10_000, "unknown": 1, "words": ["gnu"]},
+    ]
+    with run.store.writer("collect", 1, "c" * 32, {}) as writer:
+        writer.write_text("problems.jsonl", "")
+        run.collection = writer.commit({"shards": [], "unknown": entries})
+    text = stage.report(run.config, *run.inputs, run.store).local("report.md").read_text()
+    assert "20.0% of the tokens of sums are unknown to the model (zebra)" in text and "gnu" not in text
+
+
 def test_hostile_names_reach_no_markup(tmp_path: Path, fake: SimpleNamespace, undrawn: None) -> None:
     summary = fake.summary()
     summary["by_source"][0]["source"] = "](http://evil) <script>"

@@ -42,6 +42,7 @@ OTHER: dict[str, Any] = {
     "data.0.split": "heldout",
     "data.0.seed": 1,
     "data.0.min_count": 1,
+    "data.0.max_unknown": 0.5,
     "data.0.options": {"min_steps": 2, "max_steps": 2},
     "rollout.seed": 1,
     "rollout.samples": 2,

@@ -1,0 +1,177 @@
+"""``tad compare``: two finished runs side by side, and the settings in which they differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.terminal import plain_table
+from tad_core.artifacts import ArtifactRef, Store, read_manifest, ref_at
+from tad_core.checkpoint import without_fetching
+from tad_core.config import load_config
+from tad_core.errors import ConfigError
+from tad_core.evaluation.bootstrap import Interval
+from tad_core.report.console import read_scores
+from tad_core.report.scores import Score, Scores
+from tad_core.stages.filter import read_summary
+from tad_core.stages.texts import finished
+
+_NONE = "–"
+
+
+class Run(NamedTuple):
+    """A finished run: what it was called by, its settings, its numbers, and how many trajectories it kept."""
+
+    name: str
+    config: dict[str, Any]
+    scores: Scores
+    kept: int
+    judged: int
+
+
+class Number(NamedTuple):
+    """One number of both runs, None where a run lacks it; intervals where there are any."""
+
+    task: str
+    model: str
+    what: str
+    first: float | None
+    second: float | None
+    first_interval: Interval | None = None
+    second_interval: Interval | None = None
+
+    @property
+    def apart(self) -> bool | None:
+        """Whether the intervals share no point; None without both."""
+        a, b = self.first_interval, self.second_interval
+        return None if a is None or b is None else not a.overlaps(b)
+
+
+def find_run(given: str) -> Run:
+    """The run of a configuration, of a store (its newest report), or of a report's folder.
+
+    Raises:
+        ConfigError: it is none of them, or not finished.
+    """
+    path = Path(given).expanduser()
+    if path.is_file():
+        config = load_config(path)
+        with without_fetching():
+            reports = finished(config, Store(config.store), "report")
+        if not reports:
+            raise ConfigError(
+                f"{given}: it has no finished report in {config.store}; run `tad run {given}` first"
+            )
+        return _run(given, reports[0])
+    manifest = read_manifest(str(path)) if path.is_dir() else None
+    if manifest is not None and manifest.stage == "report":
+        return _run(given, ref_at(str(path)))
+    made = sorted(path.glob("report/*/manifest.json"), key=lambda file: file.stat().st_mtime)
+    if not made:
+        raise ConfigError(
+            f"{given}: it is no configuration, store or report with results; give a YAML file whose run is finished, "
+            "its store, or the folder of its report"
+        )
+    return _run(given, ref_at(str(made[-1].parent)))
+
+
+def _run(name: str, report: ArtifactRef) -> Run:
+    manifest = report.manifest
+    entry = next(i for i in manifest.inputs if i.stage == "filter")
+    root = report.url.rpartition("/report/")[0]
+    summary = read_summary(ref_at(f"{root}/filter/{entry.fingerprint}"))
+    judged = sum(e["total"] for e in summary["by_source"] if e["condition"] == "privileged")
+    return Run(name, manifest.config, read_scores(report), summary["kept"], judged)
+
+
+def numbers(first: Run, second: Run) -> list[Number]:
+    """Accuracy, speed and AUP of every model on every task that either run has."""
+    tables = [{(t.task, s.model): s for t in run.scores.tasks for s in t.scores} for run in (first, second)]
+    found = []
+    for task, model in dict.fromkeys([*tables[0], *tables[1]]):
+        a, b = (table.get((task, model)) for table in tables)
+        one, two = _values(a, first.scores), _values(b, second.scores)
+        for what in dict.fromkeys([*one, *two]):
+            (x, x_interval), (y, y_interval) = one.get(what, (None, None)), two.get(what, (None, None))
+            found.append(Number(task, model, what, x, y, x_interval, y_interval))
+    return found
+
+
+def _values(score: Score | None, scores: Scores) -> dict[str, tuple[float | None, Interval | None]]:
+    if score is None:
+        return {}
+    single, point = score.token_by_token, score.at(scores.operating_threshold)
+    found: dict[str, tuple[float | None, Interval | None]] = {}
+    if single is not None:
+        found["accuracy 1 by 1 %"] = single.accuracy, single.accuracy_interval
+    if point is not None:
+        found["accuracy %"] = point.accuracy, point.accuracy_interval
+        found["tokens/forward"] = point.tpf, None
+        found["tokens/s"] = point.tokens_per_s, None
+    found["AUP"] = score.aup, score.aup_interval
+    return found
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Path of every setting that differs, and its two values as JSON."""
+    one, two = dict(_leaves(first)), dict(_leaves(second))
+    paths = dict.fromkeys([*one, *two])
+    return [(p, one.get(p, _NONE), two.get(p, _NONE)) for p in paths if one.get(p) != two.get(p)]
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping) and node:
+        for name, value in node.items():
+            yield from _leaves(value, f"{path}.{name}" if path else str(name))
+    elif isinstance(node, list) and any(isinstance(entry, Mapping) for entry in node):
+        for number, value in enumerate(node):
+            yield from _leaves(value, f"{path}.{number}")
+    else:
+        yield path, json.dumps(node)
+
+
+def compare(given: tuple[str, str], as_json: bool) -> None:
+    """Print both runs; AUPs of different reports are only comparable where their best accuracy is the same."""
+    first, second = map(find_run, given)
+    rows, settings = numbers(first, second), differences(first.config, second.config)
+    if as_json:
+        content = {
+            "runs": [{"name": run.name, "kept": run.kept, "judged": run.judged} for run in (first, second)],
+            "numbers": [{**row._asdict(), "apart": row.apart} for row in rows],
+            "settings": settings,
+        }
+        print(json.dumps(content, indent=1, default=asdict))
+        return
+    console = Console()
+    for letter, run in zip("AB", (first, second), strict=True):
+        console.print(
+            f"{letter}: {run.name} ({run.kept:,} of {run.judged:,} trajectories kept)",
+            soft_wrap=True, highlight=False, markup=False,
+        )  # fmt: skip
+    console.print(_table(rows))
+    console.print(
+        "!: the 95 % intervals are apart. AUP is weighted by the best accuracy of its report.", style="dim"
+    )
+    console.print(Text("settings that differ" if settings else "no setting differs", style="bold"))
+    for path, one, two in settings:
+        console.print(Text(f"  {path}: {one} | {two}"), soft_wrap=True)
+
+
+def _table(rows: list[Number]) -> Table:
+    table = plain_table("task", "model", "", "A", "B", "B − A", right=("A", "B", "B − A"))
+    last = ("", "")
+    for row in rows:
+        known = row.first is not None and row.second is not None
+        change = f"{row.second - row.first:+.2f}" if known else _NONE  # type: ignore[operator]
+        shown = ("", "") if (row.task, row.model) == last else (row.task, row.model)
+        last = row.task, row.model
+        cells = [_NONE if v is None else f"{v:.2f}" for v in (row.first, row.second)]
+        table.add_row(*map(Text, (*shown, row.what, *cells, f"{change}{' !' if row.apart else ''}")))
+    return table

@@ -1,0 +1,14 @@
+"""Tables that fit a terminal of 80 columns and cut nothing: without frames, what is too long goes on below."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+
+def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table of these columns; those in ``right`` hold numbers, which are never broken."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        number = name in right
+        table.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")
+    return table

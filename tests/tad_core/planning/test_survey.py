@@ -1,0 +1,85 @@
+"""Everything that a run would refuse, told at once; sizes of the sources that are well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tad_core.artifacts import Store
+from tad_core.config import parse_config
+from tad_core.errors import DataError
+from tad_core.planning import count
+from tad_core.planning.survey import survey
+
+Tree = dict[str, Any]
+
+
+@pytest.fixture
+def tree(tiny_tree: Tree) -> Tree:
+    return tiny_tree
+
+
+def own(folder: Path, name: str, questions: list[str]) -> dict[str, Any]:
+    file = folder / f"{name}.jsonl"
+    rows = [{"question": question, "answer": "So the answer is \\boxed{5}"} for question in questions]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"name": name, "source": "jsonl", "options": {"path": str(file)}}
+
+
+def test_one_bad_source_does_not_hide_another_nor_its_size(tree: Tree, tmp_path: Path) -> None:
+    good = own(tmp_path, "good", [f"Ann has {n} apples." for n in range(7)])
+    tree["data"] = [
+        {"name": "gone", "source": "jsonl", "options": {"path": str(tmp_path / "gone.jsonl")}},
+        good,
+        {"name": "odd", "source": "jsonll"},
+    ]
+    tree["evaluate"]["tasks"] = [{**good, "name": "task"}, {**good, "name": "bad", "count": 8}]
+    config, store = parse_config(tree), Store(tree["store"])
+    found = survey(config, store)
+    assert found.sizes == {"good": 7} and found.task_sizes == {"task": 7}
+    told = [str(error) for error in found.refused]
+    assert len(told) == 3, told
+    assert "gone" in told[0] and "jsonll" in told[1] and "task" not in told[2] and "bad" in told[2]
+    counts = count(config, store, found)
+    assert counts.exit_code == 2 and counts.refused == told
+    assert counts.problems == 7 + 2 * 10_000, "the others are assumed, and that is said"
+
+
+def test_what_the_model_cannot_read_is_refused_and_below_the_limit_told(tree: Tree, tmp_path: Path) -> None:
+    tree["data"] = [own(tmp_path, "own", ["The quick brown fox jumps over lazy dogs.", "Ann has 5 apples."])]
+    tree["data"][0]["max_unknown"] = 0.1
+    found = survey(parse_config(tree), Store(tree["store"]))
+    (error,) = found.refused
+    assert isinstance(error, DataError) and "max_unknown" in str(error) and "quick" in str(error)
+    tree["data"][0]["max_unknown"] = 0.9
+    found = survey(parse_config(tree), Store(tree["store"]))
+    assert found.refused == [] and found.error() is None
+    (entry,) = [entry for entry in found.unknown if entry.unknown]
+    assert entry.source == "own" and entry.words[0] == "quick"
+    told = count(parse_config(tree), Store(tree["store"]), found).notes
+    assert any("of the tokens of own are unknown to the model" in note for note in told)
+
+
+@pytest.mark.parametrize("word", ["check", "plan", "run"])
+def test_plan_and_check_end_as_run_would(word: str, tree: Tree, tmp_path: Path) -> None:
+    tree["data"] = [{"name": "gone", "source": "jsonl", "options": {"path": str(tmp_path / "gone.jsonl")}}]
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    done = CliRunner().invoke(app, [word, str(file)])
+    assert done.exit_code == 2
+    assert "is not a file" in " ".join(done.output.split())
+
+
+def test_a_configuration_that_is_well_is_checked_without_a_trace(tree: Tree, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    done = CliRunner().invoke(app, ["check", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "tad run will begin" in done.output
+    assert not list((tmp_path / "store").rglob("*.json")), "nothing was run"
