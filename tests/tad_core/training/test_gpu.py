@@ -7,12 +7,13 @@ import torch
 
 from tad_core.config import LoraConfig
 from tad_core.models import LLaDAConfig, LLaDAModelLM
-from tad_core.models.lora import add_lora
+from tad_core.models.lora import add_lora, weights_of
 from tad_core.objectives import make_objective
 from tad_core.objectives.base import LOGITS_AT_ONCE
+from tad_core.training.adapters import Trained
 from tad_core.training.collate import Collator, Tokens
 from tad_core.training.dataset import StatePlan, load_kept
-from tad_core.training.recorder import Recorder, StopRequest
+from tad_core.training.recorder import Books, Recorder, StopRequest
 from tad_core.training.trainer import DistillTrainer, training_arguments
 
 pytestmark = [
@@ -26,7 +27,7 @@ VOCABULARY = 126464
 def trainer_and_batch(world, tmp_path):
     """A narrow model with LLaDA-8B's vocabulary, and one micro-batch on the device."""
 
-    def build(device, micro):
+    def build(device, micro, windows=(3,)):
         torch.manual_seed(0)
         config = LLaDAConfig(d_model=64, n_heads=2, n_layers=2, mlp_hidden_size=128, vocab_size=VOCABULARY)
         model = LLaDAModelLM(config).to(device, torch.bfloat16).eval()
@@ -37,22 +38,34 @@ def trainer_and_batch(world, tmp_path):
             lora=LoraConfig(rank=4, alpha=4),
         )
         shard, judged = world.make_shard(tmp_path / "data", [world.make_trajectory(i) for i in range(64)])
-        objective = make_objective(settings, 3)
+        objectives = [make_objective(settings, window) for window in windows]
         table = load_kept([shard], [judged], world.LENGTH)
-        plan = StatePlan(table, objective, settings)
-        collator = Collator(table, plan, objective, Tokens(config.mask_token_id, config.eos_token_id))
+        plan = StatePlan(table, objectives[0], settings)
+        collator = Collator(table, plan, objectives, Tokens(config.mask_token_id, config.eos_token_id))
         args = training_arguments(settings, tmp_path, 1, torch.device(device))
-        recorder = Recorder(tmp_path, settings, plan.steps, StopRequest())
-        adapted = add_lora(model, settings.lora, settings.seed)
-        trainer = DistillTrainer(adapted, args, plan, collator, objective, recorder, True, "m")
-        batch = {name: tensor.to(device) for name, tensor in collator(list(range(micro))).items()}
-        return trainer, batch
+        names = [f"window{window}" for window in windows]
+        adapted = add_lora(model, settings.lora, settings.seed, names)
+        adapters = [
+            Trained(
+                name,
+                objective,
+                Books(tmp_path, settings, plan.steps),
+                "m",
+                tmp_path,
+                weights_of(adapted, name),
+            )
+            for name, objective in zip(names, objectives, strict=True)
+        ]
+        recorder = Recorder([a.books for a in adapters], settings, plan.steps, StopRequest())
+        trainer = DistillTrainer(adapted, args, plan, collator, adapters, recorder, True)
+        return trainer, trainer._prepare_input(collator(list(range(micro))))
 
     return build
 
 
-def test_no_micro_batch_waits_for_the_host(trainer_and_batch):
-    trainer, batch = trainer_and_batch("cuda", 8)
+@pytest.mark.parametrize("windows", [(3,), (3, 6)])
+def test_no_micro_batch_waits_for_the_host(trainer_and_batch, windows):
+    trainer, batch = trainer_and_batch("cuda", 8, windows)
     trainer.training_step(trainer.model, batch)  # kernels are chosen, caches are filled
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
@@ -64,7 +77,8 @@ def test_no_micro_batch_waits_for_the_host(trainer_and_batch):
 
 def test_the_logits_of_a_micro_batch_are_never_in_memory_together(trainer_and_batch):
     trainer, batch = trainer_and_batch("cuda", 512)
-    rows = len(batch["near_labels_N"]) + len(batch["distant_labels_M"])
+    (part,) = batch["parts"]
+    rows = len(part["near_labels_N"]) + len(part["distant_labels_M"])
     trainer.training_step(trainer.model, batch)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
