@@ -7,12 +7,17 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
 from tad_core.artifacts import Store
-from tad_core.config import load_config
+from tad_core.config import ModelConfig, SourceConfig, load_config
+from tad_core.data.sources import load_source
+from tad_core.data.unknown import count_unknown
 from tad_core.planning.survey import survey
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets" / "tiny-llada"
 
 
 @pytest.fixture
@@ -61,6 +66,17 @@ def test_a_name_that_cannot_be_taken_is_told(name: str, told: str, here: Path) -
     code, output = call(name)
     assert code == 2 and told in output
     assert [f.name for f in here.rglob("*") if f.is_file()] == ["mine.txt"]
+
+
+def test_the_lines_in_the_docs_are_problems_in_words_that_the_small_base_knows(here: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
+    lines = page.partition("```json\n")[2].partition("```\n\n```yaml\n")
+    rows, sources = lines[0].splitlines(), yaml.safe_load(lines[2].partition("```")[0])
+    for row, source in zip(rows, sources, strict=True):
+        Path(source["options"]["path"]).write_text(row + "\n")
+        (problem,) = load_source(SourceConfig.model_validate(source))
+        assert problem.kind == source["name"]
+        assert count_unknown(ModelConfig(path=str(ASSETS)), [problem]) == []
 
 
 @pytest.mark.slow
