@@ -166,6 +166,10 @@ class Shares(Generic[AnyPiece]):
             self.refs[piece.name] = ref
         self._leases.release(piece.name)
 
+    def wait(self) -> None:
+        """Until it is worth looking again."""
+        self._over.wait(self.look_s)
+
     def stop(self) -> None:
         """Let nobody wait any longer."""
         self._over.set()
