@@ -10,6 +10,7 @@ from typing import Self
 from tad_core.artifacts import MANIFEST_NAME, Store
 from tad_core.config import TADConfig
 from tad_core.rollout.workers import RolloutPool
+from tad_core.stages.collect import ShardSpec
 from tad_core.stages.filter import ShardToJudge, pieces_of
 from tad_core.stages.pipeline import plan_of
 from tad_core.stages.sharing import Pieces, Shares
@@ -40,11 +41,11 @@ class Work:
         self.verifier = Verifier(config.filter)
         self.rows: dict[str, Row] = {}
         self._decode, self._first = decode, 0
-        self._shares: Shares | None = None
+        self._shares: Shares[ShardSpec] | None = None
         self._verdicts: Pieces[ShardToJudge] | None = None
 
     @property
-    def shares(self) -> Shares:
+    def shares(self) -> Shares[ShardSpec]:
         """The shards that fall to this run, while other hosts do others."""
         if self._shares is None:
             force = self.forced("collect")

@@ -46,6 +46,8 @@ USED: dict[str, tuple[Component, ...]] = {
     "distill": (),
     "distill system": ("prompts",),
     "distill sft": ("prompts", "references"),
+    # What was decoded is judged when the evaluation is put together, so that a new verdict does not cost a decoding.
+    "decode": ("prompts", "decoder"),
     "evaluate": ("prompts", "responses", "decoder", "verifier", "records"),
     "report": ("scores",),
     "replicate": ("scores",),

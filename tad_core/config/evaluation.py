@@ -65,6 +65,12 @@ class EvaluateConfig(Strict):
     batch_size: int = Field(
         32, ge=1, description="Prompts decoded together on a GPU.", json_schema_extra=RUNTIME
     )
+    slice_size: int = Field(
+        64,
+        ge=1,
+        description="Prompts decoded and kept as one slice: what a killed evaluation decodes again at most.",
+        json_schema_extra=RUNTIME,
+    )
     workers: int = Field(
         0,
         ge=0,

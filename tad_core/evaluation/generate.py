@@ -24,8 +24,36 @@ from tad_core.rollout.devices import gpus_for_evaluation
 from tad_core.weights import shapes_of
 
 
-class Generator:
-    """A model with its tokenizer; decoding and the way back to text are the same for every caller.
+class Texts:
+    """A model's tokenizer: from problems to prompts, and from what was decoded back to text."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self._ends = end_ids(tokenizer)
+
+    def encode(self, problem: Problem) -> list[int]:
+        """Token ids of the prompt: a benchmark's own, or the plain one of training."""
+        return encode(self.tokenizer, problem)
+
+    def encode_text(self, text: str) -> list[int]:
+        """Token ids of a prompt whose chat template is applied already."""
+        return encode_text(self.tokenizer, text)
+
+    def text(self, decoded: Decoded) -> str:
+        """The response up to the end of its turn or text, without special tokens."""
+        return response_text(self.tokenizer, decoded.tokens, self._ends)
+
+    def text_tokens(self, decoded: Decoded) -> int:
+        """Tokens of ``text``."""
+        return text_length(decoded.tokens, self._ends)
+
+    def token_strings(self, ids: Sequence[int]) -> list[str]:
+        """Each token as the text it stands for."""
+        return [str(self.tokenizer.decode([i], skip_special_tokens=False)) for i in ids]
+
+
+class Generator(Texts):
+    """A model with its tokenizer; decoding is the same for every caller.
 
     The model is held here, or by the processes of several GPUs: ``close`` ends them, as leaving a ``with`` block does.
     """
@@ -33,8 +61,8 @@ class Generator:
     def __init__(
         self, model: DiffusionLM | GpuPool, tokenizer: Any, batch_size: int = 32, workers: int = 1
     ) -> None:
-        self.model, self.tokenizer, self.batch_size, self.workers = model, tokenizer, batch_size, workers
-        self._ends = end_ids(tokenizer)
+        super().__init__(tokenizer)
+        self.model, self.batch_size, self.workers = model, batch_size, workers
         self._fitting = new_fitting()
 
     @classmethod
@@ -61,14 +89,6 @@ class Generator:
         count = worker_count(workers, model.threads, loaded.device)
         return cls(loaded, load_tokenizer(model), batch_size, count)
 
-    def encode(self, problem: Problem) -> list[int]:
-        """Token ids of the prompt: a benchmark's own, or the plain one of training."""
-        return encode(self.tokenizer, problem)
-
-    def encode_text(self, text: str) -> list[int]:
-        """Token ids of a prompt whose chat template is applied already."""
-        return encode_text(self.tokenizer, text)
-
     def decode(
         self, prompts: Sequence[Sequence[int]], spec: DecodeSpec, on_progress: OnProgress = silent
     ) -> list[Decoded]:
@@ -91,18 +111,6 @@ class Generator:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.close()
-
-    def text(self, decoded: Decoded) -> str:
-        """The response up to the end of its turn or text, without special tokens."""
-        return response_text(self.tokenizer, decoded.tokens, self._ends)
-
-    def text_tokens(self, decoded: Decoded) -> int:
-        """Tokens of ``text``."""
-        return text_length(decoded.tokens, self._ends)
-
-    def token_strings(self, ids: Sequence[int]) -> list[str]:
-        """Each token as the text it stands for."""
-        return [str(self.tokenizer.decode([i], skip_special_tokens=False)) for i in ids]
 
 
 def load_for_inference(model: ModelConfig, adapter: Path | None) -> DiffusionLM:

@@ -1,7 +1,7 @@
 """Evaluation under lm-eval: the engine that runs its tasks with its model class ``tad``.
 
-lm-eval builds the prompts (chat template, all examples in one user turn), hands all of them over at once, and adds up
-its own metrics. Nothing here ever reaches for a network: the documents are JSON Lines on disk.
+lm-eval builds the prompts (chat template, all examples in one user turn), is given what was decoded for them, and adds
+up its own metrics. Nothing here ever reaches for a network: the documents are JSON Lines on disk.
 """
 
 from __future__ import annotations
@@ -16,27 +16,26 @@ from lm_eval.api.instance import Instance
 from lm_eval.evaluator import evaluate
 
 from tad_core.data.problem import Problem
-from tad_core.decoding import DecodeSpec
+from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import ConfigError
 from tad_core.evaluation.answers import figures, judge
 from tad_core.evaluation.benchmarks.base import Figures, benchmark_of
 from tad_core.evaluation.benchmarks.functions import judging
-from tad_core.evaluation.generate import Generator
+from tad_core.evaluation.generate import Texts
 from tad_core.evaluation.lm import RequestKey, TadLM, key_of
 from tad_core.evaluation.lm_eval_tasks import SOLVED, load_tasks
 from tad_core.evaluation.prompting import chat_text, messages_of
 from tad_core.evaluation.scoring import Scorer
-from tad_core.evaluation.sweep import Output, Tasks
-from tad_core.progress import OnProgress, silent
+from tad_core.evaluation.sweep import Decodings, Output, Tasks
 
 
 class LmEvalEngine:
     """Runs every task under lm-eval; see ``sweep.Engine``. Use as a context manager."""
 
-    def __init__(self, tasks: Tasks, generator: Generator, scorer: Scorer) -> None:
+    def __init__(self, tasks: Tasks, texts: Texts, scorer: Scorer) -> None:
         self._asked = [(task, problem) for task, problems in tasks.items() for problem in problems]
         self._by_id = {name: {p.id: p for p in found} for name, found in tasks.items()}
-        self._generator, self._scorer = generator, scorer
+        self._texts, self._scorer = texts, scorer
         self._folder = tempfile.TemporaryDirectory(prefix="tad-lm-eval-")
         self.results: list[dict[str, Any]] = []
         self._loaded = load_tasks(tasks, self._solved, Path(self._folder.name))
@@ -54,7 +53,7 @@ class LmEvalEngine:
     ) -> None:
         self._folder.cleanup()
 
-    def run(self, spec: DecodeSpec, on_progress: OnProgress = silent) -> list[Output]:
+    def run(self, spec: DecodeSpec, decodings: Decodings) -> list[Output]:
         """See ``Engine.run``; ``results`` gains what lm-eval itself reports, by task and group.
 
         Raises:
@@ -69,7 +68,12 @@ class LmEvalEngine:
             judge(problems, texts, self._scorer)
             figures(problems, texts, self._scorer)
 
-        lm = TadLM(self._generator, spec, on_progress, self._check_prompts, listen)
+        def decoded(requests: Sequence[Instance]) -> list[Decoded]:
+            self._check_prompts(requests)
+            keys = map(key_of, requests)
+            return [decodings[self._loaded.entries[key[0]], self._problems[key].id] for key in keys]
+
+        lm = TadLM(self._texts, spec, decoded, listen)
         with judging(self._scorer):
             found = evaluate(
                 lm, self._loaded.tasks, bootstrap_iters=0, log_samples=True, apply_chat_template=True
@@ -92,7 +96,7 @@ class LmEvalEngine:
         """Both engines send the very same text, whatever version of lm-eval this is."""
         for request in requests:
             problem = self._problems[key_of(request)]
-            if request.args[0] != chat_text(self._generator.tokenizer, messages_of(problem)):
+            if request.args[0] != chat_text(self._texts.tokenizer, messages_of(problem)):
                 raise ConfigError(
                     f"evaluate.harness: lm-eval builds another prompt for {problem.id} than its definition says; "
                     "install the pinned lm-eval (`make env`), or use harness: direct"

@@ -15,13 +15,12 @@ from tad_core.config import DecodeConfig, ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import ConfigError
 from tad_core.evaluation.answers import cut_before
-from tad_core.evaluation.generate import Generator
+from tad_core.evaluation.generate import Generator, Texts
 from tad_core.evaluation.prompting import chat_text
-from tad_core.progress import OnProgress, silent
 
 #: (task name, number of the document, number of the request for it): what lm-eval calls a request.
 RequestKey = tuple[str, int, int]
-OnRequests = Callable[[Sequence[Instance]], None]
+Decode = Callable[[Sequence[Instance]], list[Decoded]]
 OnAnswers = Callable[[Sequence[Instance], Sequence[str]], None]
 
 #: Arguments of the checkpoint beside ``pretrained``.
@@ -35,7 +34,7 @@ def key_of(request: Instance) -> RequestKey:
 
 @register_model("tad")
 class TadLM(LM):  # type: ignore[misc]
-    """A masked diffusion model that decodes all requests of a run together.
+    """A masked diffusion model that answers all requests of a run together.
 
     After a run ``decoded`` holds, for each request, what was decoded: forwards, tokens, order. ``made`` lists the
     models that lm-eval has built from arguments, which does not give them back.
@@ -45,15 +44,14 @@ class TadLM(LM):  # type: ignore[misc]
 
     def __init__(
         self,
-        generator: Generator,
+        texts: Texts,
         spec: DecodeSpec,
-        on_progress: OnProgress = silent,
-        on_requests: OnRequests = lambda requests: None,
+        decode: Decode,
         on_answers: OnAnswers = lambda requests, texts: None,
     ) -> None:
         super().__init__()
-        self.generator, self.spec = generator, spec
-        self._on_progress, self._on_requests, self._on_answers = on_progress, on_requests, on_answers
+        self.texts, self.spec = texts, spec
+        self._decode, self._on_answers = decode, on_answers
         self.decoded: dict[RequestKey, Decoded] = {}
 
     @classmethod
@@ -95,9 +93,18 @@ class TadLM(LM):  # type: ignore[misc]
         generator = Generator.load(
             ModelConfig(**model), Path(adapter) if adapter else None, batch_size, workers
         )
-        model = cls(generator, spec)
+        model = cls.over(generator, spec)
         TadLM.made.append(model)
         return model
+
+    @classmethod
+    def over(cls, generator: Generator, spec: DecodeSpec) -> Self:
+        """One that has a model decode whatever is asked."""
+
+        def decode(requests: Sequence[Instance]) -> list[Decoded]:
+            return generator.decode([generator.encode_text(r.args[0]) for r in requests], spec)
+
+        return cls(generator, spec, decode)
 
     @classmethod
     def create_from_arg_string(cls, arg_string: str, additional_config: Any = None) -> Self:
@@ -106,11 +113,9 @@ class TadLM(LM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Decode all requests; texts in their order, each cut before the first of its ``until`` strings."""
-        self._on_requests(requests)
-        prompts = [self.generator.encode_text(request.args[0]) for request in requests]
-        decoded = self.generator.decode(prompts, self.spec, self._on_progress)
+        decoded = self._decode(requests)
         texts = [
-            cut_before(self.generator.text(one), _until(request.args[1]))
+            cut_before(self.texts.text(one), _until(request.args[1]))
             for request, one in zip(requests, decoded, strict=True)
         ]
         self.decoded |= {key_of(request): one for request, one in zip(requests, decoded, strict=True)}
@@ -137,7 +142,7 @@ class TadLM(LM):  # type: ignore[misc]
         Without ``add_generation_prompt`` the last message is the assistant's and is to be continued.
         """
         assert add_generation_prompt != (chat_history[-1]["role"] == "assistant"), chat_history
-        return chat_text(self.generator.tokenizer, chat_history)
+        return chat_text(self.texts.tokenizer, chat_history)
 
     def chat_template(self, chat_template: bool | str = False) -> str:
         """The template itself, for lm-eval's record of the run; another one cannot be chosen."""
@@ -145,12 +150,12 @@ class TadLM(LM):  # type: ignore[misc]
             raise ConfigError(
                 f"apply_chat_template: {chat_template!r}; the checkpoint's own template is the only one, give no name"
             )
-        return str(self.generator.tokenizer.chat_template)
+        return str(self.texts.tokenizer.chat_template)
 
     @property
     def tokenizer_name(self) -> str:
         """Part of the name of lm-eval's own request cache."""
-        return str(self.generator.tokenizer.name_or_path).replace("/", "__")
+        return str(self.texts.tokenizer.name_or_path).replace("/", "__")
 
 
 def _until(settings: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The sweep: every task decoded token by token and at every threshold, judged, as records.
+"""The sweep: what was decoded of every task, token by token and at every threshold, judged, as records.
 
 Two ways lead to the same records: under lm-eval, whose tasks and metric are then used, and directly, where
 lm-eval is not installed or not wanted.
@@ -7,7 +7,7 @@ lm-eval is not installed or not wanted.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,16 +15,15 @@ from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.evaluation.answers import cut_before, figures, judge, until_of
-from tad_core.evaluation.generate import Generator
+from tad_core.evaluation.generate import Texts
 from tad_core.evaluation.records import Record
 from tad_core.evaluation.scoring import Scorer
-from tad_core.progress import OnProgress, Progress, silent
 from tad_core.verify.verdict import Judgement
-
-STAGE = "evaluate"
 
 #: The problems of each task, by the task's name.
 Tasks = Mapping[str, Sequence[Problem]]
+#: What was decoded one way, by task and problem id.
+Decodings = Mapping[tuple[str, str], Decoded]
 
 
 @dataclass(frozen=True)
@@ -40,28 +39,26 @@ class Output:
 
 
 class Engine(Protocol):
-    """Answers every problem of every task one way; ``run`` is called once for each way."""
+    """Judges and counts the answers to every problem of every task; ``run`` is called once for each way."""
 
-    def run(self, spec: DecodeSpec, on_progress: OnProgress = silent) -> list[Output]:
+    def run(self, spec: DecodeSpec, decodings: Decodings) -> list[Output]:
         """All outputs, task by task, in the order of the problems."""
         ...
 
 
 class DirectEngine:
-    """Decode, then judge, and count lm-eval's figures by the rules of its tasks."""
+    """Judges, and counts lm-eval's figures by the rules of its tasks."""
 
-    def __init__(self, tasks: Tasks, generator: Generator, scorer: Scorer) -> None:
+    def __init__(self, tasks: Tasks, texts: Texts, scorer: Scorer) -> None:
         self._asked = [(task, problem) for task, problems in tasks.items() for problem in problems]
-        self._generator, self._scorer = generator, scorer
-        self._prompts = [generator.encode(problem) for _, problem in self._asked]
+        self._texts, self._scorer = texts, scorer
 
-    def run(self, spec: DecodeSpec, on_progress: OnProgress = silent) -> list[Output]:
+    def run(self, spec: DecodeSpec, decodings: Decodings) -> list[Output]:
         """See ``Engine.run``."""
-        decoded = self._generator.decode(self._prompts, spec, on_progress)
+        del spec
+        decoded = [decodings[task, problem.id] for task, problem in self._asked]
         problems = [problem for _, problem in self._asked]
-        texts = [
-            cut_before(self._generator.text(d), until_of(p)) for d, p in zip(decoded, problems, strict=True)
-        ]
+        texts = [cut_before(self._texts.text(d), until_of(p)) for d, p in zip(decoded, problems, strict=True)]
         judged = judge(problems, texts, self._scorer)
         counted = figures(problems, texts, self._scorer)
         return [
@@ -87,27 +84,33 @@ def sweep(
     config: TADConfig,
     model_name: str,
     engine: Engine,
-    generator: Generator,
-    on_progress: OnProgress = silent,
+    texts: Texts,
+    decodings: Callable[[DecodeSpec], Decodings],
 ) -> tuple[list[Record], dict[str, Any]]:
     """Every way over every task.
+
+    Args:
+        config: the run.
+        model_name: ``base``, ``quality`` …
+        engine: judges and counts.
+        texts: of the model.
+        decodings: gives what was decoded one way; asked for one way after the other.
 
     Returns:
         The records, and the first problem of the first task as decoded token by token and at the operating
         threshold (``example.json``).
     """
-    specs = ways(config)
     records: list[Record] = []
     shown: list[tuple[DecodeSpec, Output]] = []
-    for i, spec in enumerate(specs):
-        outputs = engine.run(spec, _told(on_progress, model_name, spec, i, len(specs)))
-        records += [_record(model_name, spec, output, generator) for output in outputs]
+    for spec in ways(config):
+        outputs = engine.run(spec, decodings(spec))
+        records += [_record(model_name, spec, output, texts) for output in outputs]
         if spec.method == "token_by_token" or spec.threshold == config.evaluate.operating_threshold:
             shown.append((spec, outputs[0]))
-    return records, _example(model_name, generator, shown)
+    return records, _example(model_name, texts, shown)
 
 
-def _record(model_name: str, spec: DecodeSpec, output: Output, generator: Generator) -> Record:
+def _record(model_name: str, spec: DecodeSpec, output: Output, texts: Texts) -> Record:
     decoded, judgement = output.decoded, output.judgement
     return Record(
         task=output.task,
@@ -119,7 +122,7 @@ def _record(model_name: str, spec: DecodeSpec, output: Output, generator: Genera
         verdict=str(judgement.verdict),
         forwards=decoded.forwards,
         tokens=decoded.revealed,
-        tokens_text=generator.text_tokens(decoded),
+        tokens_text=texts.text_tokens(decoded),
         wall_s=decoded.wall_s,
         text=output.text,
         subset=output.problem.meta.get("subset", ""),
@@ -127,9 +130,7 @@ def _record(model_name: str, spec: DecodeSpec, output: Output, generator: Genera
     )
 
 
-def _example(
-    model_name: str, generator: Generator, shown: Sequence[tuple[DecodeSpec, Output]]
-) -> dict[str, Any]:
+def _example(model_name: str, texts: Texts, shown: Sequence[tuple[DecodeSpec, Output]]) -> dict[str, Any]:
     first = shown[0][1]
     return {
         "task": first.task,
@@ -140,9 +141,9 @@ def _example(
             {
                 "method": spec.method,
                 "threshold": spec.threshold,
-                "tokens": generator.token_strings(output.decoded.tokens),
+                "tokens": texts.token_strings(output.decoded.tokens),
                 "revealed_at": output.decoded.revealed_at,
-                "tokens_text": generator.text_tokens(output.decoded),
+                "tokens_text": texts.text_tokens(output.decoded),
                 "forwards": output.decoded.forwards,
                 "correct": output.judgement.correct,
                 "text": output.text,
@@ -152,26 +153,18 @@ def _example(
     }
 
 
-def _told(on_progress: OnProgress, model_name: str, spec: DecodeSpec, index: int, total: int) -> OnProgress:
-    """Progress of one way as progress of the whole sweep."""
-    how = "token by token" if spec.method == "token_by_token" else f"threshold {spec.threshold:g}"
-
-    def tell(progress: Progress) -> None:
-        done = index * progress.total + progress.done
-        on_progress(
-            Progress(STAGE, done, total * progress.total, "answers", {"model": model_name, "decoding": how})
-        )
-
-    return tell
+def how(spec: DecodeSpec) -> str:
+    """A way in words."""
+    return "token by token" if spec.method == "token_by_token" else f"threshold {spec.threshold:g}"
 
 
 @contextlib.contextmanager
-def make_engine(harness: str, tasks: Tasks, generator: Generator, scorer: Scorer) -> Iterator[Engine]:
+def make_engine(harness: str, tasks: Tasks, texts: Texts, scorer: Scorer) -> Iterator[Engine]:
     """The engine ``evaluate.harness`` names, open until the block ends."""
     if harness == "direct":
-        yield DirectEngine(tasks, generator, scorer)
+        yield DirectEngine(tasks, texts, scorer)
         return
     from tad_core.evaluation.harness import LmEvalEngine  # lm-eval is heavy, and not installed everywhere
 
-    with LmEvalEngine(tasks, generator, scorer) as engine:
+    with LmEvalEngine(tasks, texts, scorer) as engine:
         yield engine

@@ -247,8 +247,7 @@ def collect(
     with Shares(plan, store, config.rollout.lease_s, force) as shares:
         todo = sum(1 for s in plan.shards if force or s.name not in shares.present)
         with RolloutPool(config, store, min(workers_of(config), max(1, todo))) as pool:
-            todo_here = (None if i is None else plan.shards[i] for i in shares.indices())
-            for shard, ref in pool.run_all(todo_here, on_progress, force):
+            for shard, ref in pool.run_all(shares.todo(), on_progress, force):
                 shares.ended(shard, ref)
         refs = [shares.refs[shard.name] for shard in plan.shards]
     return finish_collection(config, plan, refs, store)

@@ -7,7 +7,6 @@ their bounds, whatever ``rollout.shard_size`` is today: only what they leave ope
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -18,13 +17,11 @@ from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import Condition, TADConfig, parse_config
 from tad_core.data.problem import Problem
 from tad_core.errors import DataError
+from tad_core.stages.cutting import Bounds, bounds_of, cut, cut_around, piece_name
 from tad_core.trajectory.schema import SCHEMA_VERSION
 
 STAGE = "collect"
 STAGE_VERSION = 1
-_NAME = re.compile(r"^(privileged|plain)-(\d{5,})-(\d{5,})\.json$")
-
-Bounds = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class ShardSpec:
     @property
     def name(self) -> str:
         """Name of its files, without suffix."""
-        return f"{self.condition}-{self.start:05d}-{self.stop:05d}"
+        return piece_name(self.condition, (self.start, self.stop))
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,20 @@ class CollectionPlan:
     shard_size: int = 1
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out_examples: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> str:
+        """Whose artifact it is."""
+        return STAGE
+
+    @property
+    def pieces(self) -> Sequence[ShardSpec]:
+        """What is claimed and made one by one."""
+        return self.shards
+
+    def find(self, piece: ShardSpec, store: Store) -> ArtifactRef | None:
+        """See ``find_shard``."""
+        return find_shard(self, piece, store)
 
     def slice(self, shard: ShardSpec) -> list[Problem]:
         """The problems of one shard."""
@@ -130,7 +141,7 @@ def _plan(text: str, model: str, _: str) -> CollectionPlan:
         left_out=loaded.left_out,
         left_out_examples=loaded.examples,
     )
-    return _with_cuts(plan, {c: _fill([], len(plan.pool(c)), plan.shard_size) for c in _CONDITIONS})
+    return _with_cuts(plan, {c: cut(len(plan.pool(c)), plan.shard_size) for c in _CONDITIONS})
 
 
 def find_shard(plan: CollectionPlan, shard: ShardSpec, store: Store) -> ArtifactRef | None:
@@ -167,26 +178,22 @@ _CONDITIONS: tuple[Condition, ...] = ("privileged", "plain")
 def fit_to_store(plan: CollectionPlan, store: Store) -> CollectionPlan:
     """The same collection, cut so that the shards in the store are used.
 
-    A finished collection keeps its cut, also where a file of it is damaged. Else the shards that verify stay, and
-    the gaps between them are cut at multiples of ``plan.shard_size``. Whoever does this again later, while shards
-    of the result are being finished, gets the same: a new shard fills a gap or a part of one, and the parts end
-    where they ended before.
+    A finished collection keeps its cut, also where a file of it is damaged; else see ``cutting.cut_around``.
     """
     names = store.manifests(STAGE, plan.fingerprint)
     closed = _closed_cuts(plan, store)
     cuts: dict[Condition, list[Bounds]] = {}
     for condition in _CONDITIONS:
         count = len(plan.pool(condition))
-        planned = _fill([], count, plan.shard_size)
-        there = _bounds(names, condition)
         if condition in closed:
             cuts[condition] = closed[condition]
-        elif set(there) <= set(planned):  # nothing of another size: no need to look into the files
-            cuts[condition] = planned
-        else:
-            found = find_shards(plan, [ShardSpec(0, condition, *b) for b in there if b[1] <= count], store)
-            whole = [(shard.start, shard.stop) for shard in found]
-            cuts[condition] = _fill(_side_by_side(whole), count, plan.shard_size)
+            continue
+
+        def whole(some: Sequence[Bounds], condition: Condition = condition) -> list[Bounds]:
+            found = find_shards(plan, [ShardSpec(0, condition, *bounds) for bounds in some], store)
+            return [(shard.start, shard.stop) for shard in found]
+
+        cuts[condition] = cut_around(bounds_of(names, condition), count, plan.shard_size, whole)
     return _with_cuts(plan, cuts)
 
 
@@ -203,38 +210,8 @@ def _closed_cuts(plan: CollectionPlan, store: Store) -> dict[Condition, list[Bou
     names = [f"{shard['name']}.json" for shard in manifest.info.get("shards", [])]
     found: dict[Condition, list[Bounds]] = {}
     for condition in _CONDITIONS:
-        cut = _bounds(names, condition)
-        ends = [0, *(stop for _, stop in cut)]
-        if [start for start, _ in cut] == ends[:-1] and ends[-1] == len(plan.pool(condition)):
-            found[condition] = cut
+        found_there = bounds_of(names, condition)
+        ends = [0, *(stop for _, stop in found_there)]
+        if [start for start, _ in found_there] == ends[:-1] and ends[-1] == len(plan.pool(condition)):
+            found[condition] = found_there
     return found
-
-
-def _bounds(names: Iterable[str], condition: Condition) -> list[Bounds]:
-    """The slices of the manifests that are shards of one condition, in order; of one start the longest first."""
-    found = [match for name in names if (match := _NAME.match(name)) and match[1] == condition]
-    return sorted(((int(m[2]), int(m[3])) for m in found), key=lambda bounds: (bounds[0], -bounds[1]))
-
-
-def _side_by_side(bounds: Sequence[Bounds]) -> list[Bounds]:
-    """Those of the slices that do not overlap with one taken before, from left to right."""
-    taken: list[Bounds] = []
-    for start, stop in bounds:
-        if start >= (taken[-1][1] if taken else 0) and stop > start:
-            taken.append((start, stop))
-    return taken
-
-
-def _fill(taken: Sequence[Bounds], count: int, size: int) -> list[Bounds]:
-    """``taken`` and the gaps between, these cut at every multiple of ``size``."""
-    out: list[Bounds] = []
-    at = 0
-    for start, stop in (*taken, (count, count)):
-        while at < start:
-            end = min((at // size + 1) * size, start)
-            out.append((at, end))
-            at = end
-        if stop > start:
-            out.append((start, stop))
-        at = stop
-    return out

@@ -1,4 +1,6 @@
-"""Evaluate: one model on every task, token by token and at every threshold.
+"""Evaluate: one model on every task, token by token and at every threshold: its slices judged and put together.
+
+What is decoded lies in slices of its own (``decode``), which outlive a killed evaluation and serve the next one.
 
 Files: ``results.parquet`` (one row a task, way and problem), ``points.json`` (accuracy and speed of each way) and
 ``example.json`` (one problem in full).
@@ -70,7 +72,9 @@ def evaluate(
     from tad_core.evaluation.generate import Generator
     from tad_core.evaluation.records import points, write_records
     from tad_core.evaluation.scoring import Scorer
-    from tad_core.evaluation.sweep import make_engine, sweep
+    from tad_core.evaluation.sweep import make_engine, sweep, ways
+    from tad_core.stages.decode import decode_slices, read_way
+    from tad_core.stages.slice_plan import plan_slices
     from tad_core.verify import Verifier
     from tad_core.verify.verdict import NO_PROGRAMS
 
@@ -82,7 +86,11 @@ def evaluate(
         Verifier(config.filter) as verifier,
         make_engine(config.evaluate.harness, tasks, generator, Scorer(verifier)) as engine,
     ):
-        records, example = sweep(config, model_name, engine, generator, on_progress)
+        plan = plan_slices(config, adapter_ref, tasks, ways(config), generator.tokenizer, store)
+        slices = decode_slices(config, model_name, plan, store, generator.decode, on_progress, force)
+        records, example = sweep(
+            config, model_name, engine, generator, lambda spec: read_way(plan, slices, spec)
+        )
         programs = any(problem.kind == "code" for problems in tasks.values() for problem in problems)
         tier = verifier.tier.name if programs else NO_PROGRAMS
     with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:

@@ -16,7 +16,6 @@ from typing import Generic, Protocol, Self, TypeVar
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts.stamps import side_by_side
 from tad_core.errors import SubprocessError
-from tad_core.stages.collect import STAGE, CollectionPlan, ShardSpec, find_shard
 
 #: A look at what others have done takes at most this share of the time, however many pieces there are.
 _LOOKING = 0.1
@@ -185,6 +184,10 @@ class Pieces(Generic[_Piece]):
             self.refs[piece.name] = ref
         self._leases.release(piece.name)
 
+    def wait(self) -> None:
+        """Until it is worth looking again."""
+        self._over.wait(self.look_s)
+
     def stop(self) -> None:
         """Let nobody wait any longer."""
         self._over.set()
@@ -218,12 +221,31 @@ class Pieces(Generic[_Piece]):
         self._look_took = self._looked_at - started
 
 
-class Shares(Pieces[ShardSpec]):
-    """The part of a collection's shards that falls to this process; ``plan`` says which they are, see ``Pieces``."""
+class Plan(Protocol[_Piece]):
+    """Pieces that lie in one folder of the store."""
+
+    @property
+    def stage(self) -> str:
+        """Whose folder."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Which of them."""
+
+    @property
+    def pieces(self) -> Sequence[_Piece]:
+        """In order."""
+
+    def find(self, piece: _Piece, store: Store) -> ArtifactRef | None:
+        """The finished, verified piece, or None."""
+
+
+class Shares(Pieces[_Piece]):
+    """The part of a plan's pieces that falls to this process: shards of a collection, slices of an evaluation."""
 
     def __init__(
         self,
-        plan: CollectionPlan,
+        plan: Plan[_Piece],
         store: Store,
         lease_s: float,
         force: bool = False,
@@ -233,13 +255,9 @@ class Shares(Pieces[ShardSpec]):
     ) -> None:
         self.plan = plan
 
-        def find(shard: ShardSpec) -> ArtifactRef | None:
-            return find_shard(plan, shard, store)
+        def find(piece: _Piece) -> ArtifactRef | None:
+            return plan.find(piece, store)
 
         super().__init__(
-            STAGE, plan.fingerprint, plan.shards, find, store, lease_s, force, may_claim, first, look_s
+            plan.stage, plan.fingerprint, plan.pieces, find, store, lease_s, force, may_claim, first, look_s
         )
-
-    def indices(self) -> Iterator[int | None]:
-        """Indices of shards to decode here, for ``RolloutPool.run_all``; finished ones go into ``refs``."""
-        return (None if shard is None else shard.index for shard in self.todo())

@@ -32,10 +32,10 @@ def request(text, doc_id, until=None, task="t"):
 
 def test_generate_until_keeps_the_order_and_counts_each_request(generator):
     prompts = ["Anna has 3 apples", "b", "How many cards does Dan have ?", "b"]
-    lm = TadLM(generator, DecodeSpec(8, 4))
+    lm = TadLM.over(generator, DecodeSpec(8, 4))
     texts = lm.generate_until([request(p, i) for i, p in enumerate(prompts)])
     for i, prompt in enumerate(prompts):
-        (alone,) = TadLM(generator, DecodeSpec(8, 4)).generate_until([request(prompt, 0)])
+        (alone,) = TadLM.over(generator, DecodeSpec(8, 4)).generate_until([request(prompt, 0)])
         assert texts[i] == alone
         assert lm.decoded["t", i, 0].forwards == lm.decoded["t", i, 0].revealed
     assert texts[1] == texts[3]
@@ -44,7 +44,7 @@ def test_generate_until_keeps_the_order_and_counts_each_request(generator):
 def test_until_cuts_before_the_first_mark(generator):
     assert cut_before("a b c", ["c", "b"]) == "a "
     assert cut_before("a b c", ["", "x"]) == "a b c"
-    lm = TadLM(generator, DecodeSpec(8, 4))
+    lm = TadLM.over(generator, DecodeSpec(8, 4))
     (whole,) = lm.generate_until([request("Anna has", 0)])
     mark = whole.split()[-1]
     assert lm.generate_until([request("Anna has", 0, until=mark)]) == [whole[: whole.index(mark)]]
@@ -56,19 +56,19 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
         f"pretrained={tiny_checkpoint},response_length=8,block_length=4,threshold=0.7", extra
     )
     assert made.spec == DecodeSpec(8, 4, "entropy", 0.7, block_add_threshold=0.1)
-    assert made.generator.batch_size == 2
+    assert made.texts.batch_size == 2
     single = get_model("tad").create_from_arg_string(f"pretrained={tiny_checkpoint},batch_size=1", extra)
     assert (single.spec.method, single.spec.response_length, single.spec.block_length) == (
         "token_by_token",
         256,
         32,
     )
-    assert single.generator.batch_size == 1
+    assert single.texts.batch_size == 1
     # 1 is what lm-eval hands over where nobody said anything
     assert (
         get_model("tad")
         .create_from_arg_obj({"pretrained": str(tiny_checkpoint)}, {"batch_size": 1})
-        .generator.batch_size
+        .texts.batch_size
         == 32
     )
     # a former field that never changed a result is read over, as in a configuration

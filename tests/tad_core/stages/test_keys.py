@@ -124,6 +124,7 @@ OTHER: dict[str, Any] = {
     "evaluate.aup_alpha": 2.0,
     "evaluate.bootstrap": 30,
     "evaluate.batch_size": 1,
+    "evaluate.slice_size": 3,
     "evaluate.workers": 1,
     "evaluate.harness": "direct",
 }

@@ -16,6 +16,7 @@ from tad_core.evaluation.prompting import chat_text, messages_of
 from tad_core.evaluation.scoring import Scorer
 from tad_core.evaluation.sweep import DirectEngine
 from tests.tad_core.evaluation.benchmarks.conftest import load
+from tests.tad_core.evaluation.decoded import decodings_of
 from tests.tad_core.verify.conftest import DATA, read_data
 
 SPEC = DecodeSpec(8, 8, "entropy", 9.0)
@@ -47,9 +48,11 @@ def generator(long_model):
 
 
 def run_both(problems, make_generator, verifier):
-    direct = DirectEngine(problems, make_generator(), Scorer(verifier)).run(SPEC)
-    with LmEvalEngine(problems, make_generator(), Scorer(verifier)) as engine:
-        under = engine.run(SPEC)
+    generator = make_generator()
+    decoded = decodings_of(generator, problems)(SPEC)
+    direct = DirectEngine(problems, generator, Scorer(verifier)).run(SPEC, decoded)
+    with LmEvalEngine(problems, generator, Scorer(verifier)) as engine:
+        under = engine.run(SPEC, decoded)
     return direct, under, engine.results[0]
 
 
@@ -154,7 +157,7 @@ def test_another_prompt_than_the_definition_says_is_refused(small_problems, gene
         LmEvalEngine(problems, generator, Scorer(verifier)) as engine,
         pytest.raises(ConfigError, match=r"another prompt for gsm8k/1 .*make env"),
     ):
-        engine.run(SPEC)
+        engine.run(SPEC, decodings_of(generator, problems)(SPEC))
 
 
 # --- the public data --------------------------------------------------------------------------------
@@ -179,7 +182,7 @@ def test_the_public_data(count, generator, verifier):
         problems[task] = load(task, DATA / file, **more)
         assert len(problems[task]) == (count or rows - (2 if task == "minerva_math" else 0))
     with LmEvalEngine(problems, generator, Scorer(verifier)) as engine:
-        outputs = engine.run(SPEC)
+        outputs = engine.run(SPEC, decodings_of(generator, problems)(SPEC))
     asked, texts = [o.problem for o in outputs], [o.text for o in outputs]
     assert [o.figures for o in outputs] == figures(asked, texts, Scorer(verifier))
 
@@ -198,6 +201,8 @@ def test_canonical_solutions_of_humaneval_pass(stride, generator, verifier):
         for task, found in problems.items()
         for p in found
     }
-    for output in DirectEngine(problems, Says(tokenizer, answers), Scorer(verifier)).run(SPEC):
+    says = Says(tokenizer, answers)
+    decoded = decodings_of(says, problems)(SPEC)
+    for output in DirectEngine(problems, says, Scorer(verifier)).run(SPEC, decoded):
         assert output.judgement.correct, (output.problem.id, output.judgement)
         assert output.figures["pass@1,create_test"] == float(output.task == "humaneval_instruct")

@@ -1,0 +1,164 @@
+"""Slices of evaluations: what each evaluation decodes of what others have decoded, and that it adds up to the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts.manifest import Manifest
+from tad_core.config import parse_config
+from tad_core.evaluation.records import read_records
+from tad_core.progress import Progress
+from tad_core.stages.evaluate import EXAMPLE, evaluate
+from tests.tad_core.stages.test_evaluate import adapter_of
+
+
+@pytest.fixture
+def tree(tiny_tree: dict[str, Any]) -> dict[str, Any]:
+    """Five sums at one threshold, two at a time."""
+    tiny_tree["evaluate"] = {
+        **tiny_tree["evaluate"],
+        "harness": "direct",
+        "tasks": [{"name": "sums", "source": "arithmetic", "split": "heldout", "count": 5}],
+        "thresholds": [0.5],
+        "operating_threshold": 0.5,
+        "slice_size": 2,
+        "workers": 1,
+    }
+    return tiny_tree
+
+
+def slices(store: Store) -> dict[Path, int]:
+    """Every slice in the store and when it was written."""
+    return {path: path.stat().st_mtime_ns for path in Path(store.root).glob("decode/*/*.json")}
+
+
+def fresh(store: Store, before: dict[Path, int]) -> list[Manifest]:
+    """The slices that were decoded since."""
+    new = [path for path, stamp in slices(store).items() if before.get(path) != stamp]
+    return [Manifest.model_validate_json(path.read_bytes()) for path in new]
+
+
+def rows(ref: ArtifactRef) -> list[dict[str, Any]]:
+    """The results, without what each run measures anew."""
+    return [
+        {k: v for k, v in vars(r).items() if k != "wall_s"}
+        for r in read_records(ref.local("results.parquet"))
+    ]
+
+
+def run(tree: dict[str, Any], **more: Any) -> ArtifactRef:
+    config = parse_config(tree)
+    return evaluate(config, "base", None, Store(config.store), **more)
+
+
+def test_every_range_of_every_way_is_a_slice(tree: dict[str, Any]) -> None:
+    told: list[Progress] = []
+    ref = run(tree, on_progress=told.append)
+    store = Store(tree["store"])
+    made = fresh(store, {})
+    assert sorted(m.rows for m in made) == [1, 1, 2, 2, 2, 2]
+    assert {m.info["task"] for m in made} == {"sums"} and not any(m.inputs for m in made)
+    assert (told[-1].done, told[-1].total, told[-1].unit) == (10, 10, "answers")
+    assert [p.done for p in told] == sorted(p.done for p in told)
+    assert told[-1].figures["model"] == "base"
+    walls = [r.wall_s for r in read_records(ref.local("results.parquet"))]
+    assert len(walls) == 10 and min(walls) > 0
+
+
+def test_a_new_threshold_decodes_that_alone(tree: dict[str, Any]) -> None:
+    first = run(tree)
+    store = Store(tree["store"])
+    before = slices(store)
+    tree["evaluate"]["thresholds"] = [0.5, 7.2]
+    ref = run(tree)
+    assert {m.info["spec"]["threshold"] for m in fresh(store, before)} == {7.2}
+    assert ref.fingerprint != first.fingerprint
+    assert rows(ref)[:10] == rows(first) and len(rows(ref)) == 15
+    tree["store"] += "-alone"
+    assert rows(run(tree)) == rows(ref)
+
+
+def test_another_headline_or_verifier_decodes_nothing(tree: dict[str, Any]) -> None:
+    tree["evaluate"]["thresholds"] = [0.5, 7.2]
+    first = run(tree)
+    store = Store(tree["store"])
+    before = slices(store)
+    tree["evaluate"]["operating_threshold"] = 7.2
+    second = run(tree)
+    tree["filter"] = {"extract": ["last_number"]}
+    third = run(tree)
+    assert fresh(store, before) == []
+    assert len({ref.fingerprint for ref in (first, second, third)}) == 3
+    assert rows(first) == rows(second)
+    shown = [[d["threshold"] for d in ref.read_json(EXAMPLE)["decodings"]] for ref in (first, second)]
+    assert shown == [[0.0, 0.5], [0.0, 7.2]]
+
+
+def test_a_new_task_decodes_that_alone_and_a_task_by_another_name_nothing(tree: dict[str, Any]) -> None:
+    run(tree)
+    store = Store(tree["store"])
+    before = slices(store)
+    tree["evaluate"]["tasks"][0]["name"] = "additions"
+    assert {r["task"] for r in rows(run(tree))} == {"additions"}
+    assert fresh(store, before) == []
+    tree["evaluate"]["tasks"].append({"name": "funcs", "source": "pyfunc", "split": "heldout", "count": 1})
+    run(tree)
+    assert {m.info["task"] for m in fresh(store, before)} == {"funcs"}
+
+
+def test_a_damaged_slice_alone_is_decoded_again_and_finished_ones_keep_their_size(
+    tree: dict[str, Any],
+) -> None:
+    first = run(tree)
+    store = Store(tree["store"])
+    (damaged, *_) = sorted(Path(store.root).glob("decode/*/*-00002-00004.*.parquet"))
+    damaged.write_bytes(b"no parquet")
+    Path(first.url, "manifest.json").unlink()
+    before = slices(store)
+    tree["evaluate"]["slice_size"] = 1
+    assert rows(run(tree)) == rows(first)
+    made = fresh(store, before)
+    assert [m.rows for m in made] == [1, 1] and len(slices(store)) == len(before) + 2
+
+
+def test_what_a_stopped_evaluation_had_decoded_is_not_decoded_again(tree: dict[str, Any]) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done >= 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tree, on_progress=stop)
+    store = Store(tree["store"])
+    before = slices(store)
+    assert 1 <= len(before) < 6
+    ref = run(tree)
+    assert len(fresh(store, before)) == 6 - len(before)
+    tree["store"] += "-undisturbed"
+    assert rows(run(tree)) == rows(ref)
+
+
+def test_force_decodes_everything_again(tree: dict[str, Any]) -> None:
+    run(tree)
+    store = Store(tree["store"])
+    before = slices(store)
+    run(tree, force=True)
+    assert len(fresh(store, before)) == 6
+
+
+def test_a_model_has_slices_of_its_own_by_what_it_is_not_by_its_name(tree: dict[str, Any]) -> None:
+    config = parse_config(tree)
+    store = Store(config.store)
+    run(tree)
+    adapter = adapter_of(config, store)
+    before = slices(store)
+    tuned = evaluate(config, "quality", adapter, store)
+    made = fresh(store, before)
+    assert len(made) == 6 and {i.digest for m in made for i in m.inputs} == {adapter.digest}
+    before = slices(store)
+    same = evaluate(config, "speed", adapter, store)
+    assert fresh(store, before) == []
+    assert [r | {"model": ""} for r in rows(same)] == [r | {"model": ""} for r in rows(tuned)]
