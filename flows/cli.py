@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from flows import running
-from flows.running import FAILED
+from flows.cli_looking import looking
+from flows.options import Config, Debug, Force, Overrides, StoreUrl, epilog
 from tad_core import __version__
 
 app = typer.Typer(
@@ -41,30 +42,6 @@ def _root(
 ) -> None: ...
 
 
-Config = Annotated[Path, typer.Argument(help="YAML file, e.g. configs/demo.yaml.", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="FIELD=VALUE", help="Change one field, e.g. --set rollout.seed=3; repeatable."
-    ),
-]
-Force = Annotated[
-    list[str] | None,
-    typer.Option("--force", metavar="STAGE", help="Compute a stage again though it is done; repeatable."),
-]
-StoreUrl = Annotated[
-    str | None, typer.Option("--store", help="Folder or fsspec URL of the artifacts; default: the config's.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's own log lines.")]
-
-
-def _epilog(word: str, more: str = "") -> str:
-    example = (
-        f"Examples:\n\ntad {word} configs/demo.yaml\n\ntad {word} configs/demo.yaml --set rollout.seed=3"
-    )
-    return example + (f"\n\n{more}" if more else "")
-
-
 def _add(word: str, until: str, help_: str, more: str = "") -> None:
     """A command that runs the pipeline up to a stage."""
 
@@ -77,7 +54,7 @@ def _add(word: str, until: str, help_: str, more: str = "") -> None:
     ) -> None:
         running.guard(lambda: running.run_until(until, config, set_ or [], force or [], store, debug), debug)
 
-    app.command(word, help=help_, epilog=_epilog(word, more))(command)
+    app.command(word, help=help_, epilog=epilog(word, more))(command)
 
 
 _RATE = "--set distill.learning_rate=5e-4"
@@ -97,7 +74,7 @@ _add("evaluate", "evaluate", "Measure accuracy and tokens per forward of each mo
 _add("report", "report", "Write tables and pictures, and everything before: the same as run.")
 
 
-@app.command(epilog=_epilog("replicate", "tad replicate configs/demo.yaml --seeds 0,1,2,3,4"))
+@app.command(epilog=epilog("replicate", "tad replicate configs/demo.yaml --seeds 0,1,2,3,4"))
 def replicate(
     config: Config,
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds of distillation, two or more.")] = "0,1,2",
@@ -156,163 +133,6 @@ def export(
     running.guard(work, debug)
 
 
-@app.command(epilog=_epilog("status"))
-def status(
-    config: Config,
-    set_: Overrides = None,
-    store: StoreUrl = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file again, whatever this host knows of it.")
-    ] = False,
-    debug: Debug = False,
-) -> None:
-    """Say what is done, missing or broken, stage by stage; runs nothing."""
-
-    def work() -> None:
-        loaded = running.load(config, set_ or [], store)
-        from flows.status import print_status
-        from tad_core.config import naming_lines
-
-        with naming_lines(config, set_ or []):
-            print_status(loaded, verify)
-
-    running.guard(work, debug)
-
-
-@app.command(epilog="Example:\n\ntad init my-data\n\ntad run my-data/config.yaml")
-def init(
-    name: Annotated[
-        Path,
-        typer.Argument(metavar="NAME", help="A new folder; its name is the set-up's.", show_default=False),
-    ],
-    debug: Debug = False,
-) -> None:
-    """Begin with data of your own: a commented configuration and a few lines of math and code that run as they are."""
-
-    def work() -> None:
-        from flows.starting import start
-
-        config = start(name)
-        typer.echo(f"wrote {config}, and data beside it; put yours in its place, then:\n  tad run {config}")
-
-    running.guard(work, debug)
-
-
-@app.command(epilog=_epilog("check"))
-def check(config: Config, set_: Overrides = None, store: StoreUrl = None, debug: Debug = False) -> None:
-    """Say everything that is wrong with settings, data, model and this machine; runs nothing."""
-
-    def work() -> None:
-        loaded = running.load(config, set_ or [], store)
-        from flows.plan import check_run
-        from tad_core.config import naming_lines
-
-        with naming_lines(config, set_ or []):
-            check_run(loaded)
-
-    running.guard(work, debug)
-
-
-@app.command(
-    epilog=_epilog(
-        "show", "tad show configs/demo.yaml --verdict wrong\n\ntad show configs/demo.yaml --problem ID"
-    )
-)
-def show(
-    config: Config,
-    problem: Annotated[
-        str,
-        typer.Option("--problem", metavar="ID", help="One problem: prompt, reference, and all its texts."),
-    ] = "",
-    source: Annotated[str, typer.Option("--source", help="Texts of one source or task.")] = "",
-    verdict: Annotated[
-        str, typer.Option("--verdict", help="Texts of one verdict, e.g. different; wrong: all but passed.")
-    ] = "",
-    model: Annotated[
-        str, typer.Option("--model", help="teacher (rollouts), base, quality, speed, sft.")
-    ] = "",
-    way: Annotated[
-        str, typer.Option("--way", help="privileged, plain, 'token by token', 'threshold 0.5'.")
-    ] = "",
-    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many texts; 0: all.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the texts as JSON lines.")] = False,
-    set_: Overrides = None,
-    store: StoreUrl = None,
-    debug: Debug = False,
-) -> None:
-    """Look at what a run has written: shards, verdicts, texts, and how each answer was decoded, in colour."""
-
-    def work() -> None:
-        loaded = running.load(config, set_ or [], store)
-        from flows.texts import show as show_texts
-        from tad_core.config import naming_lines
-        from tad_core.report.texts import Wanted
-
-        with naming_lines(config, set_ or []):
-            show_texts(loaded, Wanted(source, verdict, model, way, problem), limit, as_json)
-
-    running.guard(work, debug)
-
-
-@app.command(epilog="Examples:\n\ntad compare configs/demo.yaml runs/other")
-def compare(
-    a: Annotated[
-        str,
-        typer.Argument(metavar="A", help="YAML file of a finished run, its store, or its report's folder."),
-    ],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-    debug: Debug = False,
-) -> None:
-    """Hold two finished runs side by side: accuracy, speed, AUP, and the settings in which they differ."""
-
-    def work() -> None:
-        from flows.compare import compare as compare_runs
-
-        compare_runs((a, b), as_json)
-
-    running.guard(work, debug)
-
-
-@app.command(epilog=_epilog("plan", "tad plan configs/llada-8b.yaml --gpu h200 --gpus 8"))
-def plan(
-    config: Config,
-    gpu: Annotated[
-        str | None,
-        typer.Option("--gpu", help="Plan for this GPU instead of this machine, e.g. h200, h100, a100."),
-    ] = None,
-    gpus: Annotated[
-        int | None,
-        typer.Option("--gpus", min=1, help="How many a host has; default: as many as the config uses."),
-    ] = None,
-    measure: Annotated[bool, typer.Option("--measure", help="Time a few forwards here first.")] = False,
-    no_data: Annotated[
-        bool, typer.Option("--no-data", help="Do not read the data: take the counts from the config.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-    set_: Overrides = None,
-    store: StoreUrl = None,
-    debug: Debug = False,
-) -> None:
-    """Say what a run will take before it runs: samples, steps, hours, memory, disk, and what it would refuse.
-
-    Exit code 1: it will not fit; otherwise that of ``tad run``.
-    """
-
-    def work() -> None:
-        loaded = running.load(config, set_ or [], store)
-        from flows.plan import plan_run, print_plan
-        from tad_core.config import naming_lines
-
-        with naming_lines(config, set_ or []):
-            planned = plan_run(loaded, gpu, gpus, measure, not no_data)
-        print_plan(planned, as_json)
-        if planned.counts.exit_code or planned.problems:
-            raise typer.Exit(planned.counts.exit_code or FAILED)
-
-    running.guard(work, debug)
-
-
 @app.command(epilog="Examples:\n\ntad resume\n\ntad resume configs/demo.yaml")
 def resume(
     config: Annotated[
@@ -337,7 +157,7 @@ def resume(
 
 @app.command(
     "collect-worker",
-    epilog=_epilog("collect-worker", "tad collect-worker configs/demo.yaml --host 1 --hosts 4"),
+    epilog=epilog("collect-worker", "tad collect-worker configs/demo.yaml --host 1 --hosts 4"),
 )
 def collect_worker(
     config: Config,
@@ -371,22 +191,6 @@ def lm_eval(context: typer.Context) -> None:
     running.guard(work, debug=False)
 
 
-@app.command(epilog="Example:\n\ntad doctor")
-def doctor(
-    store: Annotated[str, typer.Option("--store", help="Folder whose disk is looked at.")] = "runs",
-    debug: Debug = False,
-) -> None:
-    """Look at this machine: versions, GPUs, disk, sandbox, server; with a remedy for what is wrong."""
-
-    def work() -> None:
-        from flows.doctor import print_findings
-
-        if not print_findings(store):
-            raise typer.Exit(FAILED)
-
-    running.guard(work, debug)
-
-
 @app.command(
     epilog="Examples:\n\ntad join runs/llada-8b\n\nTAD_NODE_RANK=$SLURM_NODEID tad join /shared/runs/llada-8b"
 )
@@ -409,6 +213,9 @@ def join(
         take_part(folder, rank, print, once)
 
     running.guard(work, debug)
+
+
+app.add_typer(looking)
 
 
 def main() -> None:

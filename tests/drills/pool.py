@@ -20,7 +20,7 @@ class Pool:
 
     def __init__(self, folder: Path, server: Server, limit: int | None = None) -> None:
         self.folder, self.server = folder, server
-        self.failing, self.together, self.hold = folder / "failing", folder / "together", folder / "hold"
+        self.failing, self.together = folder / "failing", folder / "together"
         self.workers: list[subprocess.Popen[bytes]] = []
         with server.client() as client:
             template = {"name": "drill", "type": "process"}
@@ -47,7 +47,6 @@ class Pool:
                 PREFECT_WORKER_QUERY_SECONDS="1",
                 PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30",
                 PREFECT_CLIENT_MAX_RETRIES="7",
-                DRILL_HOLD=str(self.hold),
                 DRILL_FAILING=str(self.failing),
                 DRILL_TOGETHER=str(self.together),
             )
