@@ -105,9 +105,8 @@ def ours(
         with tempfile.TemporaryDirectory() as root:
             fused = compiled and without != "compiled losses"
             objectives = [make_objective(config, WINDOWS[name], fused) for name in names]
-            plan = StatePlan(setting.table, objectives[0], config)
-            if without == "order by length":
-                shuffle(plan)
+            kind = ShuffledPlan if without == "order by length" else StatePlan
+            plan = kind(setting.table, objectives[0], config)
             tokens = Tokens(model.mask_token_id, model.eos_token_id)
             collator = Collator(setting.table, plan, objectives, tokens)
             args = training_arguments(config, Path(root), 1, device)
@@ -131,12 +130,14 @@ def ours(
     return (len(losses) - 1) * config.global_batch_size * len(names) / spent_s, losses[0]["loss"]
 
 
-def shuffle(plan: StatePlan) -> None:
-    """Undo the order by length inside of every step."""
-    for step in range(plan.steps):
-        part = slice(step * plan.batch, (step + 1) * plan.batch)
-        order = np.random.default_rng(step).permutation(plan.batch)
-        plan.row_S[part], plan.draw_S[part] = plan.row_S[part][order], plan.draw_S[part][order]
+class ShuffledPlan(StatePlan):
+    """The same states in each step, in an order that knows nothing of their lengths."""
+
+    def __getitems__(self, indices: list[int]) -> list[int]:
+        """The states in place of these."""
+        first = indices[0] // self.batch * self.batch
+        order = np.random.default_rng(first).permutation(self.batch) + first
+        return [int(order[i - first]) for i in indices]
 
 
 # --- the plain trainer ----------------------------------------------------------------------------------
@@ -147,8 +148,7 @@ def plain(setting: Setting) -> tuple[float, float]:
     model, config, device = setting.model, setting.config, setting.device
     teacher = copy.deepcopy(model).requires_grad_(False)
     student = add_lora(model, config.lora, config.seed)
-    plan = StatePlan(setting.table, make_objective(config, WINDOWS["quality"]), config)
-    shuffle(plan)
+    plan = ShuffledPlan(setting.table, make_objective(config, WINDOWS["quality"]), config)
     weights = [p for p in student.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
     first_loss, started = 0.0, 0.0
@@ -158,8 +158,8 @@ def plain(setting: Setting) -> tuple[float, float]:
                 _wait(device)
                 started = time.perf_counter()
             sums = {"near": (0.0, 0), "distant": (0.0, 0)}
-            order = np.arange(step * plan.batch, (step + 1) * plan.batch)
-            for micro in order.reshape(-1, config.micro_batch_size):
+            order = plan.__getitems__(list(range(step * plan.batch, (step + 1) * plan.batch)))
+            for micro in np.array(order).reshape(-1, config.micro_batch_size):
                 parts = plain_parts(setting, student, teacher, plan, micro)
                 loss = sum(part.mean() for part in parts.values() if len(part))
                 (loss * config.micro_batch_size / plan.batch).backward()

@@ -44,14 +44,14 @@ def make(world, checkpoint, tmp_path):
 
 def state_losses(spec, student, teacher, table, row, step):
     """Cross-entropy of near tokens and KL of distant ones of a state, each ``[n]``; by the words of the paper."""
-    response_L = torch.from_numpy(table.response_RL[row]).long()
-    revealed_L = torch.from_numpy(table.revealed_at_RL[row]).long()
+    response_L = torch.from_numpy(table.response_RL[row].copy()).long()
+    revealed_L = torch.from_numpy(table.revealed_at_RL[row].copy()).long()
     masked_L, length = revealed_L > step, len(response_L)
     near_L = masked_L & (revealed_L <= min(step + spec.window, length))
     shown_L = torch.where(masked_L, teacher.mask_token_id, response_L)
     logits = []
     for model, prompts in ((student, table.student), (teacher, table.teacher)):
-        prompt_P = torch.from_numpy(prompts.ids_RP[row, : prompts.length_R[row]]).long()
+        prompt_P = torch.from_numpy(prompts[row].copy()).long()
         with torch.set_grad_enabled(model is student):
             logits.append(model(torch.cat([prompt_P, shown_L])[None])[0, len(prompt_P) :])
     own_LV, other_LV = logits
