@@ -137,7 +137,7 @@ def test_another_learning_rate_changes_distillation_and_what_follows(
     before = written(tree)
     _, states = run({**tree, "distill": {**tree["distill"], "learning_rate": 2.0e-3}})
     new = changed(before, written(tree))
-    assert set(stages_of(new)) == {"distill", "evaluate", "report"}
+    assert set(stages_of(new)) == {"distill", "decode", "evaluate", "report"}
     computed = {name for name, state in states.items() if state == "Completed"}
     assert computed == {"distill quality", "evaluate quality", "report"}
     assert states["evaluate base"] == "Cached"
