@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tad_core.decoding.policies import POLICIES
 from tad_core.errors import ConfigError
 
-#: a file of ``policies/`` each
-Method = Literal["token_by_token", "entropy", "confidence"]
 #: ``none``: every forward computes every token. ``dual``: keys and values of what lies before and behind the open
 #: blocks are kept from the last refresh.
 Cache = Literal["none", "dual"]
@@ -38,7 +37,7 @@ class DecodeSpec:
 
     response_length: int
     block_length: int
-    method: Method = "token_by_token"
+    method: str = "token_by_token"
     threshold: float = 0.0
     block_add_threshold: float = 1.0
     early_stop: bool = True
@@ -54,10 +53,8 @@ class DecodeSpec:
                 f"block_length: {self.block_length} does not divide response_length {self.response_length}; "
                 "use one of its divisors"
             )
-        if self.method not in ("token_by_token", "entropy", "confidence"):
-            raise ConfigError(
-                f"method: {self.method!r} is not known; use 'token_by_token', 'entropy' or 'confidence'"
-            )
+        if self.method not in POLICIES:
+            raise ConfigError(f"method: {self.method!r} is not known; use one of {', '.join(POLICIES)}")
         if not self.threshold >= 0:
             raise ConfigError(f"threshold: {self.threshold} is not an entropy; use 0 or more (nats)")
         if self.method == "confidence" and self.threshold > 1:

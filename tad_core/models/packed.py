@@ -109,13 +109,6 @@ class PackedCache:
         values.index_copy_(0, cell_T, v_TKE.to(values.dtype))
         return keys, values
 
-    @staticmethod
-    def bytes_per_token(model: TransformerLM) -> int:
-        """Memory of one token of one sequence."""
-        heads, size = model.key_shape()
-        itemsize = torch.empty(0, dtype=model.dtype).element_size()
-        return len(list(model.layers())) * 2 * heads * size * itemsize
-
 
 def run(
     model: TransformerLM, ids_T: Tensor, packing: Packing, cache: PackedCache | None, fused: bool

@@ -1,4 +1,4 @@
-"""Which piece of an artifact to do next, while others do others: shards of a collection, verdicts on them.
+"""Which piece of an artifact to do next, while others do others: shards of a collection, verdicts on them, slices.
 
 Every process that works on an artifact, a run or a worker on another host, holds a claim (``artifacts.leases``) on
 each piece in its hands. What is left is found by two listings, of the finished pieces and of the claims, at most every

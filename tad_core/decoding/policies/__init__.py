@@ -4,9 +4,8 @@ from tad_core.decoding.policies.base import Policy
 from tad_core.decoding.policies.confidence import ConfidenceThreshold
 from tad_core.decoding.policies.entropy import EntropyMultiBlock
 from tad_core.decoding.policies.token_by_token import TokenByToken
-from tad_core.decoding.spec import Method
 
-POLICIES: dict[Method, type[Policy]] = {
+POLICIES: dict[str, type[Policy]] = {
     "token_by_token": TokenByToken,
     "entropy": EntropyMultiBlock,
     "confidence": ConfidenceThreshold,

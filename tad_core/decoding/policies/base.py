@@ -7,12 +7,13 @@ Shapes: B slots, L response positions, K blocks, N rows of logits, V vocabulary.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from tad_core.decoding.spec import DecodeSpec
+if TYPE_CHECKING:  # a spec is checked against the methods that there are
+    from tad_core.decoding.spec import DecodeSpec
 
 
 class Policy(Protocol):

@@ -6,13 +6,16 @@ Shapes: B slots, L response positions, N rows, V vocabulary.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tad_core.decoding.confidence import leftmost_argmax
 from tad_core.decoding.policies.token_by_token import TokenByToken
-from tad_core.decoding.spec import DecodeSpec
+
+if TYPE_CHECKING:  # a spec is checked against the methods that there are
+    from tad_core.decoding.spec import DecodeSpec
 
 
 class ConfidenceThreshold(TokenByToken):

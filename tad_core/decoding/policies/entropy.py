@@ -16,12 +16,16 @@ Shapes: B slots, L response positions, K blocks, N rows, V vocabulary.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from tad_core.decoding.confidence import leftmost_argmax
 from tad_core.decoding.policies.base import first_unfinished, positions_of
-from tad_core.decoding.spec import DecodeSpec
+
+if TYPE_CHECKING:  # a spec is checked against the methods that there are
+    from tad_core.decoding.spec import DecodeSpec
 
 
 def entropy(logits_NV: Tensor) -> Tensor:

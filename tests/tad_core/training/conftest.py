@@ -6,6 +6,7 @@ Runs are forked, not started afresh, where a test kills or interrupts them: an i
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,11 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tad_core.config import DistillConfig, LoraConfig, ModelConfig
 from tad_core.models import LLaDAConfig, LLaDAModelLM
+from tad_core.training.recorder import StopRequest
+from tad_core.training.run import train
 from tad_core.training.spec import TrainingSpec
 from tad_core.trajectory.schema import Trajectory
 from tad_core.trajectory.shards import write_trajectories, write_verdicts
@@ -141,6 +145,31 @@ def wait(pid: int) -> int:
 def world() -> ModuleType:
     """This module: what tests build their runs from."""
     return sys.modules[__name__]
+
+
+def two_ranks(spec: TrainingSpec, before: Callable[[int], None] = lambda number: None) -> None:
+    """Train in two forked processes that are ranks 0 and 1 of one group; ``before`` is called in each."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def rank(number: int) -> Callable[[], int]:
+        def work() -> int:
+            before(number)
+            for state in (AcceleratorState, GradientState, PartialState):
+                state._shared_state.clear()
+            os.environ.update(
+                RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
+                MASTER_PORT=str(port), CUDA_VISIBLE_DEVICES="",
+            )  # fmt: skip
+            assert train(spec, StopRequest())
+            torch.distributed.destroy_process_group()
+            return 0
+
+        return work
+
+    children = [fork(rank(number)) for number in (0, 1)]
+    assert [wait(pid) for pid in children] == [0, 0]
 
 
 @pytest.fixture(scope="session")

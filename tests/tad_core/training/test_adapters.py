@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
 
 from tad_core.config import LoraConfig, ModelConfig
@@ -192,26 +190,7 @@ def test_progress_names_the_adapter_and_the_summary_the_company(make, capsys):
 def test_two_processes_give_the_steps_of_one(world, make, alone):
     changes = {"lora": LoraConfig(rank=4, alpha=4, dropout=0.0), "max_steps": 4, "micro_batch_size": 2}
     expected, spec = alone(**changes), make("both", *NAMES, **changes)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def rank(number):
-        def work():
-            for state in (AcceleratorState, GradientState, PartialState):
-                state._shared_state.clear()
-            os.environ.update(
-                RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
-                MASTER_PORT=str(port), CUDA_VISIBLE_DEVICES="",
-            )  # fmt: skip
-            assert train(spec, StopRequest())
-            torch.distributed.destroy_process_group()
-            return 0
-
-        return work
-
-    children = [world.fork(rank(number)) for number in (0, 1)]
-    assert [world.wait(pid) for pid in children] == [0, 0]
+    world.two_ranks(spec)
     for name, folder in outputs(spec).items():
         for a, b in zip(losses_of(expected[name]), losses_of(folder), strict=True):
             assert a == pytest.approx(b, rel=1e-5)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import os
-import socket
 
 import pytest
 import torch
 import torch.nn.functional as F
-from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
 
 from tad_core.config import LoraConfig, ModelConfig
@@ -120,24 +117,5 @@ def test_ten_steps_are_those_of_the_plain_trainer(make, names, changes):
 
 def test_so_they_are_in_two_processes_with_two_adapters(world, make):
     spec = make("ours", *WINDOWS, micro_batch_size=2)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def rank(number):
-        def work():
-            for state in (AcceleratorState, GradientState, PartialState):
-                state._shared_state.clear()
-            os.environ.update(
-                RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
-                MASTER_PORT=str(port), CUDA_VISIBLE_DEVICES="",
-            )  # fmt: skip
-            assert train(spec, StopRequest())
-            torch.distributed.destroy_process_group()
-            return 0
-
-        return work
-
-    children = [world.fork(rank(number)) for number in (0, 1)]
-    assert [world.wait(pid) for pid in children] == [0, 0]
+    world.two_ranks(spec)
     assert_as_plain(spec)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from contextlib import nullcontext
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
@@ -269,10 +266,6 @@ def test_a_mean_of_micro_batch_means_is_something_else(make_trainer):
 
 
 def test_two_processes_give_the_step_of_one(world, checkpoint, tmp_path, monkeypatch):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
     free = {"lora": DRY, "max_steps": 4, "micro_batch_size": 2, "max_grad_norm": 1e9}
     spec = world.make_spec(tmp_path / "two", checkpoint, **free)
 
@@ -284,23 +277,10 @@ def test_two_processes_give_the_step_of_one(world, checkpoint, tmp_path, monkeyp
 
         return on_pre_optimizer_step
 
-    def rank(number):
-        def work():
-            Recorder.on_pre_optimizer_step = keep(tmp_path / f"{number}.pt")
-            for state in (AcceleratorState, GradientState, PartialState):
-                state._shared_state.clear()
-            os.environ.update(
-                RANK=str(number), LOCAL_RANK=str(number), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
-                MASTER_PORT=str(port), CUDA_VISIBLE_DEVICES="",
-            )  # fmt: skip
-            assert train(spec, StopRequest())
-            torch.distributed.destroy_process_group()
-            return 0
+    def before(number):
+        Recorder.on_pre_optimizer_step = keep(tmp_path / f"{number}.pt")
 
-        return work
-
-    children = [world.fork(rank(number)) for number in (0, 1)]
-    assert [world.wait(pid) for pid in children] == [0, 0]
+    world.two_ranks(spec, before)
     monkeypatch.setattr(Recorder, "on_pre_optimizer_step", keep(tmp_path / "one.pt"))
     one = world.make_spec(tmp_path / "one", checkpoint, **free)
     assert train(one, StopRequest())
