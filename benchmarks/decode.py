@@ -15,6 +15,7 @@ import argparse
 import itertools
 import json
 import platform
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from tad_core.decoding import DecodeSpec, Request, decode_requests, new_fitting
 from tad_core.decoding.policies import POLICIES
 from tad_core.decoding.policies.base import positions_of
 from tad_core.decoding.policies.entropy import EntropyMultiBlock
+from tad_core.decoding.sampling import Noise, tokens_and_scores
 from tad_core.models.base import DiffusionLM
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 from tad_core.models.packed import Keys, Packing, Segments
@@ -45,11 +47,11 @@ SHAPES = {"full": (300, 150, 256, 32, 32), "small": (48, 24, 32, 8, 4)}
 TPF = 8.47
 
 
-def build(size: str, device: str) -> DiffusionLM:
+def build(size: str, device: str, **changes: Any) -> LLaDAModelLM:
     """Random weights, made where they are used."""
     dtype = torch.bfloat16 if size == "full" else torch.float32
     with torch.device("meta"):
-        model = LLaDAModelLM(LLaDAConfig(**SIZES[size]))
+        model = LLaDAModelLM(LLaDAConfig(**{**SIZES[size], **changes}))
     model = model.to(dtype).to_empty(device=device)
     draw = torch.Generator(device).manual_seed(0)
     with torch.no_grad():
@@ -273,7 +275,7 @@ class Bench:
             figures[f"exact, {slots} at once"] = per_hour(s, slots, block)
             figures[f"exact, {slots} at once: ratio"] = round(figures[f"exact, {slots} at once"] / best, 2)
         for name, reveals in (("block", 0), ("half block", block // 2)):
-            for slots in (self.batch, 2 * self.batch, 4 * self.batch):
+            for slots in (self.batch, 2 * self.batch, 4 * self.batch) if name == "block" else (self.batch,):
                 cached = DecodeSpec(
                     self.length, block, early_stop=False, cache="dual", refresh_reveals=reveals
                 )
@@ -356,6 +358,49 @@ class Bench:
             "ms a forward": round(1e3 * s / meter.forwards, 1),
         }  # fmt: skip
 
+    def noise(self) -> dict[str, Any]:
+        """Milliseconds of the sampler for a step of a full batch, with keyed noise and without."""
+        rows = self.batch * self.block // 2
+        draw = torch.Generator(self.model.device).manual_seed(2)
+        hidden_ND = torch.randn(
+            rows, self.model.token_embedding().weight.shape[1], dtype=self.model.dtype,
+            device=self.model.device, generator=draw,
+        )  # fmt: skip
+        spec = DecodeSpec(self.length, self.block, early_stop=False)
+        policy = POLICIES[spec.method](spec, self.batch, self.model.device)
+        at_N = torch.arange(rows, dtype=torch.int32, device=self.model.device)
+        keyed = Noise(at_N, at_N * 3, at_N, torch.full((rows,), 0.7, dtype=torch.float64, device=at_N.device))
+        fused = self.size == "full"
+        figures: dict[str, Any] = {"rows": rows}
+        for name, noise in (("greedy", None), ("keyed noise", keyed)):
+            for steps in (2, 20):
+                s = seconds(
+                    lambda n=noise, k=steps: [
+                        tokens_and_scores(self.model, policy, hidden_ND, n, fused) for _ in range(k)
+                    ]
+                )
+            figures[f"{name}, ms"] = round(1e3 * s / 20, 2)
+        figures["noise alone, ms"] = round(figures["keyed noise, ms"] - figures["greedy, ms"], 2)
+        return figures
+
+    def many(self) -> dict[str, Any]:
+        """Ten times as many samples through the same slots: the rate, and what is held afterwards."""
+        model = build(self.size, str(self.model.device), n_layers=2)
+        counts = (200, 2000) if self.size == "full" else (8, 80)
+        high = self.rollout_prompt
+        spec = DecodeSpec(2 * self.block, self.block, early_stop=False, cache="dual")
+        ours(model, prompts(self.batch, (high // 2, high), self.vocab), spec, self.batch, 0.7)
+        figures: dict[str, Any] = {}
+        for count in counts:
+            rows = prompts(count, (high // 2, high), self.vocab)
+            with peak(figures, f"{count} samples: GiB"):
+                s = seconds(lambda r=rows: ours(model, r, spec, self.batch, 0.7))
+            figures[f"{count} samples: samples/s"] = round(count / s, 2)
+            figures[f"{count} samples: host MiB at most"] = (
+                resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+            )
+        return figures
+
     def exactness(self) -> dict[str, Any]:
         """Whether what a sample decodes to depends on how many are beside it."""
         rows = prompts(self.batch, (40, 120 if self.size == "full" else 60), self.vocab)
@@ -377,7 +422,7 @@ class Bench:
 
 def main() -> None:
     """Run the measurements and print them."""
-    names = ["rollout", "decode1", "decode32", "lengths", "exactness"]
+    names = ["rollout", "decode1", "decode32", "noise", "lengths", "many", "exactness"]
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", choices=sorted(SIZES), default="small")
     parser.add_argument("--only", nargs="*", choices=names, default=names)

@@ -1,8 +1,8 @@
 """From slots to one forward: the tokens that are computed, end to end, and the rows that are asked for.
 
 On an accelerator one more sequence, which nobody reads, follows those of the slots. It fills the forward up to one of a
-few sizes: small forwards are replayed as graphs, of which there is one for each size, and none has so few rows that
-a matrix product would take a kernel that rounds differently. So a sample does not depend on how many are beside it.
+few sizes: small forwards are replayed as graphs, of which there is one for each size, and no size is used at which a
+matrix product would take a kernel that rounds differently. So a sample does not depend on how many are beside it.
 
 Shapes: B slots, W columns of a slot, T computed tokens, N rows asked for, C cells of the cache.
 """
@@ -12,20 +12,21 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, count
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tad_core.decoding.graphs import Graphs
+from tad_core.decoding.rows import of_layers
 from tad_core.decoding.slots import Slots
 from tad_core.models.base import DiffusionLM
 from tad_core.models.packed import Keys, Packing, Segments
 
 #: On a CPU fewer rows than these take another kernel; the last layer and the head get at least so many.
 LEAST_ROWS_CPU = 32
-#: From here on kernels are the same for any number of rows; fewer take as long.
+#: Fewer rows take as long; see ``rows`` for which numbers are used.
 LEAST_ROWS = 128
 #: Sizes are multiples of these: of small forwards, which are graphs, and of large ones.
 SMALL_STEP, LARGE_STEP = 64, 256
@@ -70,8 +71,8 @@ class Packer:
         """
         model = self._model()
         assert model is not None
-        cuda, count = compute_BW.is_cuda, sum(computed)
-        size = _size(count + 1) if cuda else count
+        cuda, total = compute_BW.is_cuda, sum(computed)
+        size = of_layers(model).first(_sizes(total + 1)) if cuda else total
         cell_T = self._cells(slots, compute_BW, computed, size)
         row_N = (column_N - model.packed_shift).clamp(min=0)
         if computed == slots.totals:
@@ -83,9 +84,9 @@ class Packer:
         tokens, wanted = list(computed), list(opened)
         keys = [(b * self.width, total if computed[b] else 0) for b, total in enumerate(slots.totals)]
         if cuda:
-            rows = max(LEAST_ROWS, 1 << (len(wanted_N) - 1).bit_length())
-            wanted_N = F.pad(wanted_N, (0, rows - len(wanted_N)), value=count)
-            tokens.append(size - count)
+            rows = of_layers(model).first(_doubled(len(wanted_N)))
+            wanted_N = F.pad(wanted_N, (0, rows - len(wanted_N)), value=total)
+            tokens.append(size - total)
             wanted.append(rows - sum(wanted))
             keys.append((self.slots * self.width, 1))
         elif (missing := LEAST_ROWS_CPU - len(wanted_N)) > 0:
@@ -149,6 +150,13 @@ def packer_of(model: DiffusionLM, slots: int, width: int, cached: bool) -> Itera
     _idle[model] = packer
 
 
-def _size(tokens: int) -> int:
+def _sizes(tokens: int) -> Iterator[int]:
+    """Of a forward, from so many tokens on."""
     step = SMALL_STEP if tokens <= GRAPH_TOKENS else LARGE_STEP
-    return max(LEAST_ROWS, -(-tokens // step) * step)
+    return count(max(LEAST_ROWS, -(-tokens // step) * step), step)
+
+
+def _doubled(rows: int) -> Iterator[int]:
+    """Of rows that are asked for."""
+    first = max(LEAST_ROWS, 1 << (rows - 1).bit_length())
+    return (first << doublings for doublings in count())

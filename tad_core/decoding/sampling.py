@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache as once
+from itertools import count
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tad_core.decoding.noise import gumbel, hashed
 from tad_core.decoding.policies import Policy
+from tad_core.decoding.rows import of_head
 from tad_core.models.base import DiffusionLM
 from tad_core.models.packed import compiled
 
@@ -66,14 +69,21 @@ def tokens_and_scores(
     for first in range(0, len(hidden_ND), at_once):
         part_ND = hidden_ND[first : first + at_once]
         rows = len(part_ND)
-        if rows < MIN_HEAD_ROWS:
-            part_ND = torch.cat((part_ND, part_ND.new_zeros(MIN_HEAD_ROWS - rows, part_ND.shape[1])))
+        part_ND = F.pad(part_ND, (0, 0, 0, _head_rows(model, part_ND) - rows))
         logits_NV = model.head(part_ND)[:rows]
         some = noise.part(slice(first, first + rows)) if noise else None
         token_N, score_N = read(policy, logits_NV, model.mask_token_id, some)
         tokens.append(token_N)
         scores.append(score_N)
     return torch.cat(tokens), torch.cat(scores)
+
+
+def _head_rows(model: DiffusionLM, hidden_ND: Tensor) -> int:
+    """How many rows the head is to get for these."""
+    rows = len(hidden_ND)
+    if not hidden_ND.is_cuda:
+        return max(rows, MIN_HEAD_ROWS)
+    return of_head(model).first(count(-(-rows // MIN_HEAD_ROWS) * MIN_HEAD_ROWS, MIN_HEAD_ROWS))
 
 
 def _read(policy: Policy, logits_NV: Tensor, mask_id: int, noise: Noise | None) -> tuple[Tensor, Tensor]:

@@ -146,6 +146,30 @@ def attend(q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys:
             0.0, False, False, seqused_k=keys.count_B if isinstance(keys, Keys) else None,
         )[0]  # fmt: skip
         return cast(Tensor, mixed_THE).flatten(1)
+    if q_THE.is_cuda and q_THE.dtype == torch.float32:
+        return _in_float32(q_THE, k_CKE, v_CKE, queries, keys)
+    return _one_by_one(q_THE, k_CKE, v_CKE, queries, keys)
+
+
+def _in_float32(
+    q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys: Segments | Keys
+) -> Tensor:
+    """The kernel of packed sequences that takes float32; heads that share keys are to it more rows of one head."""
+    count, heads, size = q_THE.shape
+    shared = k_CKE.shape[1]
+    rows = heads // shared
+    q = q_THE.view(count, shared, rows, size).transpose(1, 2).reshape(1, count * rows, shared, size)
+    mixed = torch.ops.aten._efficient_attention_forward(
+        q, k_CKE[None], v_CKE.to(q.dtype)[None], None, queries.start_B1 * rows, keys.start_B1,
+        queries.longest * rows, keys.longest, 0.0, 0, seqlen_k=keys.count_B if isinstance(keys, Keys) else None,
+    )[0]  # fmt: skip
+    return cast(Tensor, mixed).view(count, rows, shared, size).transpose(1, 2).reshape(count, heads * size)
+
+
+def _one_by_one(
+    q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys: Segments | Keys
+) -> Tensor:
+    """Sequence after sequence, with the kernels that each takes alone."""
     out, first = [], 0
     starts = keys.starts if isinstance(keys, Keys) else [0, *accumulate(keys.counts)]
     for count, start, length in zip(queries.counts, starts, keys.counts, strict=False):

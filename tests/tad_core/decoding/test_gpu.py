@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new_fitting
+from tad_core.models.base import DiffusionLM
+from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
@@ -23,14 +25,27 @@ SPECS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[LLaDAModelLM]:
-    """Two layers of the published shape in bfloat16, with the kernels of a large model."""
+def llada(**changes: int) -> DiffusionLM:
+    return LLaDAModelLM(LLaDAConfig(n_layers=2, **changes))
+
+
+#: Two layers of the published shapes, and a head so small that libraries split its sums.
+MODELS = {
+    "llada": llada,
+    "dream": lambda: DreamModel(DreamConfig(num_hidden_layers=2)),
+    "small vocabulary": lambda: llada(vocab_size=2048, mask_token_id=1, eos_token_id=0, pad_token_id=0),
+}
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def model(request: pytest.FixtureRequest) -> Iterator[DiffusionLM]:
+    """In bfloat16, with the kernels of a large model."""
     torch.manual_seed(0)
     patch = pytest.MonkeyPatch()
     patch.setattr("tad_core.decoding.packing.COMPILED_PARAMETERS", 0)
-    config = LLaDAConfig(n_layers=2, vocab_size=2048, mask_token_id=1, eos_token_id=0, pad_token_id=0)
-    yield LLaDAModelLM(config).to(torch.bfloat16).cuda().eval()
+    with torch.device("cuda"):
+        made = MODELS[request.param]().to(torch.bfloat16).eval()
+    yield made
     patch.undo()
 
 
@@ -48,7 +63,7 @@ def whole(decoded: list[Decoded]) -> list[tuple[list[int], list[int], list[float
 
 @pytest.mark.parametrize("heat", [0.0, 0.7])
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.method} {s.mode}")
-def test_company_changes_no_bit(model: LLaDAModelLM, spec: DecodeSpec, heat: float) -> None:
+def test_company_changes_no_bit(model: DiffusionLM, spec: DecodeSpec, heat: float) -> None:
     asked = requests(heat)
     alone = [decode_requests(model, [r], spec, 1, new_fitting())[0] for r in asked[::6]]
     for slots in (2, 8, 32):
@@ -56,7 +71,7 @@ def test_company_changes_no_bit(model: LLaDAModelLM, spec: DecodeSpec, heat: flo
         assert whole(company) == whole(alone), slots
 
 
-def test_a_graph_gives_what_its_forward_gives(model: LLaDAModelLM, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_gives_what_its_forward_gives(model: DiffusionLM, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = requests(0.0)[:3]
     for spec in (SPECS[1], replace(SPECS[3], refresh_reveals=5)):
         with_graphs = decode_requests(model, asked, spec, 3, new_fitting())

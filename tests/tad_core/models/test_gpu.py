@@ -10,6 +10,8 @@ import torch
 from tad_core.config import ModelConfig
 from tad_core.models import right_pad
 from tad_core.models.loading import load_model
+from tad_core.models.packed import Keys, Segments, _one_by_one
+from tad_core.models.packed import attend as packed_attend
 from tad_core.models.transformer import attend
 
 pytestmark = pytest.mark.gpu
@@ -69,3 +71,27 @@ def test_shared_heads_take_a_fused_kernel_at_dreams_shape() -> None:
         )
         expected = repeated.transpose(1, 2).flatten(2)
         torch.testing.assert_close(ours.float(), expected.float(), atol=2e-2, rtol=2e-2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cached", [False, True])
+def test_float32_sequences_end_to_end_are_attended_to_as_one_by_one(cached: bool) -> None:
+    """8 heads over 2; an empty sequence, one that computes a part of its tokens, one of a single token."""
+    draw = torch.Generator("cuda").manual_seed(0)
+    counts, lengths, capacity = (5, 0, 33, 1), (17, 0, 40, 1), 48
+
+    def random(rows: int, heads: int) -> torch.Tensor:
+        return torch.randn(rows, heads, 32, device="cuda", generator=draw)
+
+    device = torch.device("cuda")
+    queries = Segments.of(counts if cached else lengths, device)
+    keys: Segments | Keys = Segments.of(lengths, device)
+    if cached:
+        starts = tuple(capacity * b for b in range(4))
+        start_B1 = torch.tensor([*starts, 0], dtype=torch.int32, device=device)
+        count_B = torch.tensor(lengths, dtype=torch.int32, device=device)
+        keys = Keys(starts, lengths, start_B1, count_B, capacity, torch.empty(0))
+    q, cells = random(sum(queries.counts), 8), 4 * capacity + 1 if cached else sum(lengths)
+    k, v = random(cells, 2), random(cells, 2)
+    expected = _one_by_one(q, k, v, queries, keys)
+    torch.testing.assert_close(packed_attend(q, k, v, queries, keys), expected, atol=1e-5, rtol=1e-5)
