@@ -74,6 +74,18 @@ _add("evaluate", "evaluate", "Measure accuracy and tokens per forward of each mo
 _add("report", "report", "Write tables and pictures, and everything before: the same as run.")
 
 
+@app.command(epilog="Examples:\n\ntad demo\n\ntad demo --set distill.max_steps=20")
+def demo(
+    set_: Overrides = None, force: Force = None, store: StoreUrl = None, debug: Debug = False
+) -> None:  # fmt: skip
+    """Run the whole pipeline on the small model that comes with TAD: minutes on two cores."""
+    from tad_core import shipped
+
+    settings = [f"model.path={shipped.model_here()}", *(set_ or [])]
+    path = shipped.root() / shipped.DEMO
+    running.guard(lambda: running.run_until("report", path, settings, force or [], store, debug), debug)
+
+
 @app.command(epilog=epilog("replicate", "tad replicate configs/demo.yaml --seeds 0,1,2,3,4"))
 def replicate(
     config: Config,

@@ -33,6 +33,22 @@ def init(
     running.guard(work, debug)
 
 
+@looking.command(epilog="Example:\n\ntad files my-tad")
+def files(
+    folder: Annotated[Path, typer.Argument(help="Where to; made if it is not there.", show_default=False)],
+    debug: Debug = False,
+) -> None:
+    """Copy what comes with TAD to where it can be changed: configurations, the small model, deployment files."""
+
+    def work() -> None:
+        from tad_core import shipped
+
+        for place in shipped.copy_to(folder):
+            typer.echo(f"wrote {place}")
+
+    running.guard(work, debug)
+
+
 @looking.command(epilog=epilog("check"))
 def check(config: Config, set_: Overrides = None, store: StoreUrl = None, debug: Debug = False) -> None:
     """Say everything that is wrong with settings, data, model and this machine; runs nothing."""

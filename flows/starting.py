@@ -6,12 +6,11 @@ import json
 import re
 from pathlib import Path
 
+from tad_core import shipped
 from tad_core.config import SourceConfig
 from tad_core.data.sources import load_problems
 from tad_core.errors import ConfigError
 
-_ROOT = Path(__file__).resolve().parents[1]
-_MODEL = Path("assets") / "tiny-llada"
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]*$")
 MATH, CODE, CONFIG = "math.jsonl", "code.jsonl", "config.yaml"
 _ROWS = {"arithmetic": 24, "pyfunc": 12}
@@ -88,7 +87,7 @@ def start(folder: Path) -> Path:
     _write(folder / MATH, "arithmetic")
     _write(folder / CODE, "pyfunc")
     # Relative paths start where a command is typed: two of one kind, so that both hold at the same place.
-    model = _MODEL if _MODEL.is_dir() and not folder.is_absolute() else _ROOT / _MODEL
+    model = shipped.root() / shipped.MODEL if folder.is_absolute() else shipped.model_here()
     config = folder / CONFIG
     config.write_text(_TEXT.format(name=name, folder=folder, config=config, model=model), encoding="utf-8")
     return config

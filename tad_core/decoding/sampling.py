@@ -5,8 +5,8 @@ Shapes: N rows, D hidden size, V vocabulary.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from functools import cache as once
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from tad_core.decoding.noise import gumbel, hashed
 from tad_core.decoding.policies import Policy
 from tad_core.decoding.rows import of_head
 from tad_core.models.base import DiffusionLM
-from tad_core.models.packed import compiled
+from tad_core.models.compiling import compiled
 
 #: Fewer rows take another GEMM kernel on CPUs, which rounds differently: the head gets at least these, so that a
 #: position's logits do not depend on how many are scored with it.
@@ -59,12 +59,12 @@ def tokens_and_scores(
         fused: whether kernels may be compiled.
     """
     if len(hidden_ND) == 1:  # threads share the sum of a single row, and whole rows of several
-        twice = Noise(*(of_N.expand(2) for of_N in noise)) if noise else None
-        token_N, score_N = tokens_and_scores(model, policy, hidden_ND.expand(2, -1), twice, fused)
+        twice = Noise(*(of_N.repeat(2) for of_N in noise)) if noise else None
+        token_N, score_N = tokens_and_scores(model, policy, hidden_ND.repeat(2, 1), twice, fused)
         return token_N[:1], score_N[:1]
     limit = MAX_SCORED_ELEMENTS.get(hidden_ND.device.type, MAX_SCORED_ELEMENTS["cpu"])
     at_once = max(MIN_HEAD_ROWS, limit // model.vocab_size)
-    read = _compiled(type(policy)) if fused else _read
+    read = _reader(model, policy, noise is not None) if fused else _read
     tokens, scores = [], []
     for first in range(0, len(hidden_ND), at_once):
         part_ND = hidden_ND[first : first + at_once]
@@ -99,7 +99,15 @@ def _read(policy: Policy, logits_NV: Tensor, mask_id: int, noise: Noise | None) 
     return token_N, policy.score(logits_NV if policy.scores_mask else answers_NV, token_N).double()
 
 
-@once
-def _compiled(_: type[Policy]) -> Callable[..., Any]:
-    """One compilation a process and policy."""
-    return compiled(_read)
+_compiled: weakref.WeakKeyDictionary[DiffusionLM, dict[object, Callable[..., Any]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _reader(model: DiffusionLM, policy: Policy, noisy: bool) -> Callable[..., Any]:
+    """``_read``, compiled once a model, policy and way to choose."""
+    mine = _compiled.setdefault(model, {})
+    key = type(policy), noisy
+    if key not in mine:
+        mine[key] = compiled(_read, ("", "N", "", "N" if noisy else ""))
+    return mine[key]

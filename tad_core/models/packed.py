@@ -10,16 +10,17 @@ heads, K key/value heads, E head size; D hidden.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache as once
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
+
+from tad_core.models.compiling import compiled
 
 if TYPE_CHECKING:
     from tad_core.models.transformer import Layer, Parts, TransformerLM
@@ -117,7 +118,7 @@ def run(
 
     The last layer computes keys and values of all tokens and everything else of the wanted rows alone.
     """
-    kernels = _compiled() if fused else _PLAIN
+    kernels = _kernels_of(model) if fused else _PLAIN
     x_TD = model.token_embedding()(ids_T)
     cos_TE, sin_TE = model.rotations(packing.at_T, (packing.keys or packing.tokens).longest, x_TD.dtype)
     layers = cast("list[Layer]", list(model.layers()))
@@ -235,23 +236,15 @@ class _Kernels:
 _PLAIN = _Kernels(_before, _before_last, _after)
 
 
-@once
-def _compiled() -> _Kernels:
-    """One compilation a process for all layers, lengths and batches."""
-    return _Kernels(*(compiled(f) for f in (_before, _before_last, _after)))
+_compiled: weakref.WeakKeyDictionary[TransformerLM, _Kernels] = weakref.WeakKeyDictionary()
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled once for any length of the first axis of its tensors; all other sizes are constants of the kernels.
-
-    Sizes that a kernel does not know cost it a division for every element it reads.
-    """
-    fast = torch.compile(function)
-
-    def run(*arguments: Any) -> Any:
-        for tensor in tree_leaves(arguments):
-            if isinstance(tensor, Tensor) and tensor.ndim:
-                torch._dynamo.maybe_mark_dynamic(tensor, 0)
-        return fast(*arguments)
-
-    return run
+def _kernels_of(model: TransformerLM) -> _Kernels:
+    """One compilation a model for all layers, lengths and batches."""
+    if model not in _compiled:
+        _compiled[model] = _Kernels(
+            before=compiled(_before, ("", "", "T", "T", "T")),
+            before_last=compiled(_before_last, ("", "", "T", "T", "T", "N")),
+            after=compiled(_after, ("", "T", "T")),
+        )
+    return _compiled[model]
