@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help env sandbox demo test test-all test-services server deploy lint format clean clean-env
+.PHONY: help env sandbox demo test test-all test-services server deploy docs docs-serve lint format clean clean-env
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -60,6 +60,17 @@ server: $(STAMP) ## a Prefect server whose restart no run notices; SERVER_FLAGS=
 deploy: $(STAMP) ## work pools, deployments, automation, on the server of PREFECT_API_URL; docs/cluster.md
 	@$(BIN)/python deployments/deploy.py
 
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
+$(VENV)/.docs-installed: $(STAMP)
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs-installed ## the pages and the library's names as a site, in site/
+	@$(MKDOCS) build --quiet --site-dir site
+
+docs-serve: $(VENV)/.docs-installed ## the same while pages change, on port 8000
+	@$(MKDOCS) serve
+
 lint: $(STAMP) ## ruff, formatting, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -70,7 +81,7 @@ format: $(STAMP) ## mend what can be mended by itself
 	@$(BIN)/ruff format .
 
 clean: ## caches; artifacts in runs/ stay
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site
 	@find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 clean-env: clean ## the environment too
