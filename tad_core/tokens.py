@@ -11,13 +11,16 @@ from tad_core.errors import ModelError
 from tad_core.weights import vocabulary_of
 
 _SPECIAL = ("mask_token_id", "eos_token_id", "pad_token_id", "bos_token_id")
+#: How the families spell the end of a turn, by ``model_type``.
+TURN_ENDS = {"llada": "<|eot_id|>", "Dream": "<|im_end|>"}
 
 
 def check_tokens(folder: Path, config: Mapping[str, Any]) -> None:
     """Hold the ids in config.json and in the tokenizer's files against the rows of the embedding.
 
     Raises:
-        ModelError: naming the first token beyond them, or a file that is no tokenizer's.
+        ModelError: naming the first token beyond them, a file that is no tokenizer's, or what shows that the tokenizer
+            is another family's.
     """
     rows = vocabulary_of(config)
     for name in _SPECIAL:
@@ -26,13 +29,35 @@ def check_tokens(folder: Path, config: Mapping[str, Any]) -> None:
             raise ModelError(
                 f"model.path: {folder}/config.json has {name} {value!r}; the vocabulary has the ids 0 to {rows - 1}"
             )
+    found: dict[str, int] = {}
     one = (folder / "tokenizer.json").is_file()  # the others are not read beside it
     for file in (
         *(("tokenizer.json",) if one else ("vocab.json", "added_tokens.json")),
         "tokenizer_config.json",
     ):
         if (folder / file).is_file():
-            _check_ids(folder / file, dict(_ids(folder / file)), rows)
+            ids = dict(_ids(folder / file))
+            _check_ids(folder / file, ids, rows)
+            found |= ids
+    _check_family(folder, config, found)
+
+
+def _check_family(folder: Path, config: Mapping[str, Any], ids: Mapping[str, int]) -> None:
+    remedy = "take tokenizer and weights of one model"
+    family, mask = config.get("model_type"), config.get("mask_token_id")
+    own = TURN_ENDS.get(str(family))
+    others = [f"{end!r}, as {name} does" for name, end in TURN_ENDS.items() if name != family and end in ids]
+    if own and others and own not in ids:
+        raise ModelError(
+            f"model.path: the weights in {folder} are of type {family!r}, and the tokenizer beside them ends a turn "
+            f"with {others[0]}; {remedy}"
+        )
+    at_mask = [token for token, number in ids.items() if number == mask]
+    if at_mask and not any("mask" in token.lower() for token in at_mask):
+        raise ModelError(
+            f"model.path: {folder}/config.json has mask_token_id {mask}, which the tokenizer beside it spells "
+            f"{at_mask[0]!r}; {remedy}"
+        )
 
 
 def check_vocabulary(folder: Path, ids: Mapping[str, int]) -> None:

@@ -276,6 +276,13 @@ def add_token(tree: Any) -> None:
     tree["added_tokens"].append({**tree["added_tokens"][0], "id": 5000, "content": "<|far|>"})
 
 
+def rename(folder: Path, old: str, new: str) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        text = (folder / name).read_text()
+        assert old in text or name != "tokenizer.json"
+        (folder / name).write_text(text.replace(old, new))
+
+
 def two_files(folder: Path) -> None:
     """Qwen2's form of a tokenizer, with one token too far."""
     (folder / "tokenizer.json").unlink()
@@ -305,6 +312,14 @@ def two_files(folder: Path) -> None:
             "token '<x>' with id 6000",
         ),
         (two_files, "vocab.json has the token 'far' with id 9000"),
+        (
+            lambda f: rename(f, "<|eot_id|>", "<|im_end|>"),
+            r"type 'llada', and the tokenizer beside them ends a turn with '<\|im_end\|>', as Dream does",
+        ),
+        (
+            lambda f: rename(f, "<|mdm_mask|>", "word"),
+            r"mask_token_id \d+, which the tokenizer beside it spells 'word'",
+        ),
         (lambda f: (f / "tokenizer.json").write_text("[]"), "tokenizer.json cannot be read as a tokenizer's"),
         (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json cannot be read as a tokenizer's"),
     ],

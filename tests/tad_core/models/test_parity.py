@@ -82,7 +82,7 @@ def checkpoint(folder: Path, config: dict, shards: int = 1) -> Path:
     folder.mkdir()
     weights = random_weights(config)
     (folder / "config.json").write_text(json.dumps(config))
-    words = {f"w{i}": i for i in range(VOCAB)}
+    words = {"<mask>" if i == MASK else f"w{i}": i for i in range(VOCAB)}
     Tokenizer(models.WordLevel(words, unk_token="w0")).save(str(folder / "tokenizer.json"))
     if shards == 1:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
