@@ -27,14 +27,15 @@ import torch.nn.functional as F
 from tad_core.config import DistillConfig, LoraConfig, ModelConfig
 from tad_core.models import LLaDAConfig, LLaDAModelLM
 from tad_core.models.base import DiffusionLM
+from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of, weights_of
 from tad_core.objectives import make_objective
 from tad_core.training.adapters import Trained
-from tad_core.training.collate import Collator, Tokens
+from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import Prompts, StatePlan, TrainingTable
 from tad_core.training.recorder import Books, Recorder, StopRequest, read_losses
-from tad_core.training.run import compile_layers, compiles, uncompile_layers
+from tad_core.training.run import compiles
 from tad_core.training.trainer import DistillTrainer, training_arguments
 
 BLOCK = 16
@@ -100,15 +101,14 @@ def ours(
     adapted = add_lora(model, config.lora, config.seed, names)
     model.gradient_checkpointing = checkpointed
     if compiled:
-        compile_layers(model)
+        prepare_training(model)
     try:
         with tempfile.TemporaryDirectory() as root:
             fused = compiled and without != "compiled losses"
             objectives = [make_objective(config, WINDOWS[name], fused) for name in names]
             kind = ShuffledPlan if without == "order by length" else StatePlan
             plan = kind(setting.table, objectives[0], config)
-            tokens = Tokens(model.mask_token_id, model.eos_token_id)
-            collator = Collator(setting.table, plan, objectives, tokens)
+            collator = Collator(setting.table, plan, objectives, Reader.of(model))
             args = training_arguments(config, Path(root), 1, device)
             args.max_steps = plan.steps
             adapters = []
@@ -120,11 +120,13 @@ def ours(
                     Trained(name, objective, books, "benchmark", folder, weights_of(adapted, name))
                 )
             recorder = Recorder([a.books for a in adapters], config, plan.steps, StopRequest())
-            DistillTrainer(adapted, args, plan, collator, adapters, recorder, device.type == "cuda").train()
+            trainer = DistillTrainer(
+                adapted, args, plan, collator, adapters, recorder, device.type == "cuda", compiled
+            )
+            trainer.train()
             losses = read_losses(Path(root) / names[0] / "losses.jsonl")
     finally:
         adapted.unload()
-        uncompile_layers(model)
         model.gradient_checkpointing = False
     spent_s = losses[-1]["wall_s"] - losses[0]["wall_s"]
     return (len(losses) - 1) * config.global_batch_size * len(names) / spent_s, losses[0]["loss"]

@@ -84,13 +84,13 @@ def test_each_ends_as_it_does_alone(make, alone, changes, monkeypatch):
     expected = alone(**changes)
     spec = make("both", *NAMES, **changes)
     teachers = []
-    original = run_module.DistillTrainer.teacher_hidden
+    original = run_module.DistillTrainer.teacher_rows
 
     def counted(self, *inputs):
         teachers.append(1)
         return original(self, *inputs)
 
-    monkeypatch.setattr(run_module.DistillTrainer, "teacher_hidden", counted)
+    monkeypatch.setattr(run_module.DistillTrainer, "teacher_rows", counted)
     assert train(spec, StopRequest())
     assert_equal(outputs(spec), expected)
     assert len(teachers) == 8 * 2  # steps x micro-batches, not x adapters
