@@ -19,7 +19,8 @@ from tad_core.errors import ConfigError
 from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model, load_tokenizer
-from tad_core.models.lora import ALONE, add_lora, base_of, save_adapter, weights_of
+from tad_core.models.lora import ALONE, add_lora, save_adapter, weights_of
+from tad_core.models.quantized import quantize
 from tad_core.objectives import make_objective
 from tad_core.training import checkpoint
 from tad_core.training.adapters import Trained
@@ -136,8 +137,10 @@ def _prepare(
     objectives = [make_objective(config, run.window, compiled) for run in runs]
     alone = len(runs) == 1
     names = [ALONE] if alone else [run.name for run in runs]
-    model = add_lora(load_model(spec.model, str(device)), config.lora, config.seed, names)
-    base = base_of(model)
+    base = load_model(spec.model, str(device))
+    if config.quantize != "none":
+        quantize(base)
+    model = add_lora(base, config.lora, config.seed, names)
     base.gradient_checkpointing = config.gradient_checkpointing
     if compiled:
         prepare_training(base)
