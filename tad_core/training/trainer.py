@@ -65,6 +65,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.adapters, self.recorder, self.autocast, self.fused = adapters, recorder, autocast, fused
+        # The base comes in eval mode, in which no layer is computed again; PEFT's own module says otherwise of itself.
+        model.train()
         self._switch = Switch(model)
         self._chunk = max(1, LOGITS_AT_ONCE // base_of(model).vocab_size)
         if args.report_to:
@@ -81,8 +83,6 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         del num_items_in_batch  # the counts of the step travel with the batch
         batch = cast(Batch, self._prepare_inputs(inputs))
         teacher_ND = self._teacher_rows(batch)
-        if not model.training:
-            model.train()
         draws = Draws(self.args.device) if len(self.adapters) > 1 else None
         total = torch.zeros((), device=self.args.device)
         for adapter, part in zip(self.adapters, batch["parts"], strict=True):

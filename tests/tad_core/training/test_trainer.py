@@ -297,6 +297,19 @@ def test_gradient_checkpointing_changes_nothing_but_memory(world, checkpoint, tm
     assert_same_run(plain, run(world, checkpoint, tmp_path / "saving", gradient_checkpointing=True))
 
 
+def test_gradient_checkpointing_keeps_the_inputs_of_layers_alone(world, checkpoint, tmp_path):
+    kept = {}
+    for on in (False, True):
+        numbers = []
+        spec = world.make_spec(tmp_path / str(on), checkpoint, max_steps=1, gradient_checkpointing=on)
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, n=numbers: n.append(t.numel()) or t, lambda t: t
+        ):
+            assert train(spec, StopRequest())
+        kept[on] = sum(numbers)
+    assert kept[True] < 0.5 * kept[False]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_compiled_layers_change_nothing_but_speed(world, checkpoint, tmp_path):
