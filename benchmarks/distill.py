@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 
 from tad_core.config import DistillConfig, LoraConfig, ModelConfig
-from tad_core.models import LLaDAConfig, LLaDAModelLM
+from tad_core.models import LLaDAConfig, LLaDAModelLM, packed
 from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model
@@ -102,6 +102,7 @@ def ours(
     model.gradient_checkpointing = checkpointed
     if compiled:
         prepare_training(model)
+    undo = switch_off(without, model)
     try:
         with tempfile.TemporaryDirectory() as root:
             fused = compiled and without != "compiled losses"
@@ -126,10 +127,30 @@ def ours(
             trainer.train()
             losses = read_losses(Path(root) / names[0] / "losses.jsonl")
     finally:
+        undo()
         adapted.unload()
         model.gradient_checkpointing = False
     spent_s = losses[-1]["wall_s"] - losses[0]["wall_s"]
     return (len(losses) - 1) * config.global_batch_size * len(names) / spent_s, losses[0]["loss"]
+
+
+def switch_off(without: str, model: DiffusionLM) -> Callable[[], None]:
+    """Leave a measure of the compiled layers out; what is returned puts it back."""
+    if without not in ("adapters' products together", "less kept"):
+        return lambda: None
+    project, settings = packed.project, torch._functorch.config
+
+    def again() -> None:
+        packed.project, settings.ban_recompute_materialized_backward = project, False
+        packed._compiled.pop(model, None)
+        torch._dynamo.reset()
+
+    again()
+    if without == "less kept":
+        settings.ban_recompute_materialized_backward = True
+    else:
+        packed.project = lambda maps, x_TD: [part(x_TD) for part in maps]
+    return again
 
 
 class ShuffledPlan(StatePlan):
@@ -239,7 +260,7 @@ def ways_of(setting: Setting, mixed: Setting) -> dict[str, tuple[str, Callable[[
         "ours, checkpointed": (alike, lambda: ours(setting, checkpointed=True)),
     }
     if compiles(setting.config, setting.device):
-        for measure in ("compiled losses", "compiled layers"):
+        for measure in ("compiled losses", "compiled layers", "adapters' products together", "less kept"):
             ways[f"ours without {measure}"] = (alike, lambda m=measure: ours(setting, without=m))  # type: ignore[misc]
     ways["ours, mixed"] = ("mixed lengths", lambda: ours(mixed))
     ways["ours, mixed, without order by length"] = (

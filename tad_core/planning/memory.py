@@ -65,11 +65,19 @@ def training_gib(
 
 
 def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[str]:
-    """What less memory would cost: checkpointing in operations, a base in 4 bits in what is learned."""
+    """What other settings of training would save and cost: checkpointing, a base in 4 bits, no DeepSpeed."""
     distill, in_one_pass = config.distill, most_in_one_pass(config)
     micro, recompute = distill.micro_batch_size, distill.gradient_checkpointing
-    if not counts.models or recompute:
+    if not counts.models:
         return []
+    found = []
+    if distill.deepspeed and len([mode for mode in trained_models(config) if mode != "sft"]) > 1:
+        found.append(
+            "under distill.deepspeed models are trained one after the other; null trains them in one pass, with one "
+            "teacher for both, on any number of GPUs"
+        )
+    if recompute:
+        return found
     need = training_gib(config, shape, counts, micro, recompute, in_one_pass)
     less = training_gib(config, shape, counts, micro, True, in_one_pass)
     student, teacher = (own + config.rollout.response_length for own in (counts.student, counts.teacher))
@@ -79,10 +87,10 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
         )
         for on in (False, True)
     )
-    found = [
+    found.append(
         f"distill.gradient_checkpointing true would train in {less:.1f} GiB instead of {need:.1f}, with "
         f"{again / plain:.2f} times the operations"
-    ]
+    )
     if distill.quantize == "none" and distill.deepspeed is None:
         packed = config.model_copy(update={"distill": distill.model_copy(update={"quantize": "nf4"})})
         gib = training_gib(packed, shape, counts, micro, recompute, in_one_pass)

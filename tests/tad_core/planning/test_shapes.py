@@ -158,8 +158,11 @@ def test_what_less_memory_would_cost_is_told() -> None:
     first, second = training_choices(llada_8b(deepspeed=None, processes=1, **DRY), LLADA, counts)
     assert re.fullmatch(r"distill.gradient_checkpointing true would .* 1\.\d\d times the operations", first)
     assert second.startswith("distill.quantize nf4 would train in 2")
-    assert len(training_choices(llada_8b(**DRY), LLADA, counts)) == 1  # not under DeepSpeed
-    assert not training_choices(llada_8b(gradient_checkpointing=True), LLADA, counts)
+    told = training_choices(llada_8b(**DRY), LLADA, counts)  # as shipped: under DeepSpeed
+    assert [line.split()[:2] for line in told] == [["under", "distill.deepspeed"], first.split()[:2]]
+    again = llada_8b(deepspeed=None, processes=1, gradient_checkpointing=True)
+    assert not training_choices(again, LLADA, counts)
+    assert not training_choices(llada_8b(), LLADA, counts_of(models=0))
 
 
 def test_the_small_model_and_a_hub_id_that_is_not_here() -> None:
