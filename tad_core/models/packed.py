@@ -162,7 +162,8 @@ def attend(q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys:
             0.0, False, False, seqused_k=keys.count_B if isinstance(keys, Keys) else None,
         )[0]  # fmt: skip
         return cast(Tensor, mixed_THE).flatten(1)
-    if q_THE.is_cuda and q_THE.dtype == torch.float32 and not torch.is_grad_enabled():
+    differentiated = any(x.requires_grad for x in (q_THE, k_CKE, v_CKE))
+    if q_THE.is_cuda and q_THE.dtype == torch.float32 and not differentiated:
         return _in_float32(q_THE, k_CKE, v_CKE, queries, keys)
     return _one_by_one(q_THE, k_CKE, v_CKE, queries, keys)
 
