@@ -14,9 +14,7 @@ from torch import nn
 
 from tad_core.errors import ModelError
 from tad_core.models.base import DiffusionLM
-
-#: weights that share a scale; bitsandbytes 0.50 unpacks rows that are not whole blocks wrongly on a CPU
-BLOCK = 64
+from tad_core.weights import check_packable
 
 
 def quantize(model: DiffusionLM) -> None:
@@ -26,8 +24,8 @@ def quantize(model: DiffusionLM) -> None:
         model: on its device, in its dtype.
 
     Raises:
-        ModelError: bitsandbytes is not installed, or does not work on the model's device; rows of a projection are
-            not whole blocks.
+        ModelError: bitsandbytes is not installed, or does not work on the model's device; see also
+            ``weights.check_packable``, which reads no weights.
     """
     try:
         import bitsandbytes
@@ -35,17 +33,13 @@ def quantize(model: DiffusionLM) -> None:
         raise ModelError(
             f"distill.quantize: bitsandbytes cannot be used ({error}); pip install 'tad[quantize]', or set none"
         ) from None
+    check_packable(model.config.to_dict())
     pattern = re.compile("|".join(f"(?:{role})" for role in model.role_patterns.values()))
     chosen = [
         (name, part)
         for name, part in model.named_modules()
         if isinstance(part, nn.Linear) and pattern.fullmatch(name)
     ]
-    if broken := next((found for found in chosen if found[1].in_features % BLOCK), None):
-        raise ModelError(
-            f"distill.quantize: {broken[0]} has rows of {broken[1].in_features} weights, and 4 bits need a multiple of "
-            f"{BLOCK}; set none"
-        )
     for name, linear in chosen:
         try:
             model.set_submodule(name, _in_4_bits(bitsandbytes.nn, linear))
