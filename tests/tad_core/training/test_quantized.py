@@ -53,6 +53,15 @@ def test_how_a_step_is_computed_changes_nothing(run, changes):
         assert found == pytest.approx(expected, rel=1e-4)
 
 
+def test_two_processes_give_the_steps_of_one(run, world, tmp_path):
+    expected = run("one")
+    settings = {"quantize": "nf4", "lora": DRY, "max_steps": 4, "save_steps": 2, "micro_batch_size": 2}
+    world.two_ranks(world.make_spec(tmp_path / "two", tmp_path / "base", **settings))
+    rows = read_losses(tmp_path / "two" / "out" / "losses.jsonl")
+    for row, figures in zip(rows, expected, strict=True):
+        assert [row[figure] for figure in FIGURES] == pytest.approx(figures, rel=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_compiled_it_is_the_same(run):
