@@ -25,16 +25,17 @@ import torch
 import torch.nn.functional as F
 
 from tad_core.config import DistillConfig, LoraConfig, ModelConfig
-from tad_core.models import LLaDAConfig, LLaDAModelLM
+from tad_core.models import LLaDAConfig, LLaDAModelLM, packed
 from tad_core.models.base import DiffusionLM
+from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of, weights_of
 from tad_core.objectives import make_objective
 from tad_core.training.adapters import Trained
-from tad_core.training.collate import Collator, Tokens
+from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import Prompts, StatePlan, TrainingTable
 from tad_core.training.recorder import Books, Recorder, StopRequest, read_losses
-from tad_core.training.run import compile_layers, compiles, uncompile_layers
+from tad_core.training.run import compiles
 from tad_core.training.trainer import DistillTrainer, training_arguments
 
 BLOCK = 16
@@ -100,15 +101,15 @@ def ours(
     adapted = add_lora(model, config.lora, config.seed, names)
     model.gradient_checkpointing = checkpointed
     if compiled:
-        compile_layers(model)
+        prepare_training(model)
+    undo = switch_off(without, model)
     try:
         with tempfile.TemporaryDirectory() as root:
             fused = compiled and without != "compiled losses"
             objectives = [make_objective(config, WINDOWS[name], fused) for name in names]
             kind = ShuffledPlan if without == "order by length" else StatePlan
             plan = kind(setting.table, objectives[0], config)
-            tokens = Tokens(model.mask_token_id, model.eos_token_id)
-            collator = Collator(setting.table, plan, objectives, tokens)
+            collator = Collator(setting.table, plan, objectives, Reader.of(model))
             args = training_arguments(config, Path(root), 1, device)
             args.max_steps = plan.steps
             adapters = []
@@ -120,14 +121,36 @@ def ours(
                     Trained(name, objective, books, "benchmark", folder, weights_of(adapted, name))
                 )
             recorder = Recorder([a.books for a in adapters], config, plan.steps, StopRequest())
-            DistillTrainer(adapted, args, plan, collator, adapters, recorder, device.type == "cuda").train()
+            trainer = DistillTrainer(
+                adapted, args, plan, collator, adapters, recorder, device.type == "cuda", compiled
+            )
+            trainer.train()
             losses = read_losses(Path(root) / names[0] / "losses.jsonl")
     finally:
+        undo()
         adapted.unload()
-        uncompile_layers(model)
         model.gradient_checkpointing = False
     spent_s = losses[-1]["wall_s"] - losses[0]["wall_s"]
     return (len(losses) - 1) * config.global_batch_size * len(names) / spent_s, losses[0]["loss"]
+
+
+def switch_off(without: str, model: DiffusionLM) -> Callable[[], None]:
+    """Leave a measure of the compiled layers out; what is returned puts it back."""
+    if without not in ("adapters' products together", "less kept"):
+        return lambda: None
+    project, settings = packed.project, torch._functorch.config
+
+    def again() -> None:
+        packed.project, settings.ban_recompute_materialized_backward = project, False
+        packed._compiled.pop(model, None)
+        torch._dynamo.reset()
+
+    again()
+    if without == "less kept":
+        settings.ban_recompute_materialized_backward = True
+    else:
+        packed.project = lambda maps, x_TD: [part(x_TD) for part in maps]
+    return again
 
 
 class ShuffledPlan(StatePlan):
@@ -237,7 +260,7 @@ def ways_of(setting: Setting, mixed: Setting) -> dict[str, tuple[str, Callable[[
         "ours, checkpointed": (alike, lambda: ours(setting, checkpointed=True)),
     }
     if compiles(setting.config, setting.device):
-        for measure in ("compiled losses", "compiled layers"):
+        for measure in ("compiled losses", "compiled layers", "adapters' products together", "less kept"):
             ways[f"ours without {measure}"] = (alike, lambda m=measure: ours(setting, without=m))  # type: ignore[misc]
     ways["ours, mixed"] = ("mixed lengths", lambda: ours(mixed))
     ways["ours, mixed, without order by length"] = (

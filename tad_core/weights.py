@@ -17,6 +17,8 @@ from tad_core.errors import ModelError
 INDEX = "model.safetensors.index.json"
 WHOLE = "model.safetensors"
 
+#: Weights in 4 bits that share a scale; bitsandbytes 0.50 unpacks rows that are not whole blocks wrongly on a CPU.
+BLOCK_OF_4_BITS = 64
 #: Types of numbers in a file that are converted to ``model.dtype`` as they are read.
 _DTYPES = ("F64", "F32", "F16", "BF16")
 
@@ -158,6 +160,21 @@ def shapes_of(config: Mapping[str, Any]) -> Shapes:
         ModelError: a dimension is missing or makes no sense.
     """
     return _dream(config) if config["model_type"] == "Dream" else _llada(config)
+
+
+def check_packable(config: Mapping[str, Any]) -> None:
+    """That the projections of a model can be held in 4 bits.
+
+    Raises:
+        ModelError: rows of one are not whole blocks.
+    """
+    for name, shape in shapes_of(config).items():
+        is_projection = len(shape) == 2 and (".blocks." in name or ".layers." in name)
+        if is_projection and shape[1] % BLOCK_OF_4_BITS:
+            raise ModelError(
+                f"distill.quantize: {name.removesuffix('.weight')} has rows of {shape[1]} weights, and 4 bits need a "
+                f"multiple of {BLOCK_OF_4_BITS}; set none"
+            )
 
 
 def vocabulary_of(config: Mapping[str, Any]) -> int:

@@ -67,6 +67,12 @@ class DistillConfig(Strict):
     seed: int = Field(42, ge=0, description="Order of states, adapter initialisation, dropout.")
     lora: LoraConfig = Field(LoraConfig(), description="Adapter shape.")
     bf16: bool = Field(True, description="bfloat16 autocast.")
+    quantize: Literal["none", "nf4"] = Field(
+        "none",
+        description="Base in 4 bits while adapters are trained on it (QLoRA), the teacher's too; an adapter is "
+        "evaluated and exported on the base in `model.dtype`.",
+        json_schema_extra=ADDED,
+    )
     gradient_checkpointing: bool = Field(
         False,
         description="Compute layers again in the backward pass: less memory, about 1.5 times the time.",
@@ -123,6 +129,15 @@ class DistillConfig(Strict):
     @classmethod
     def _yaml_reads_on_as_true(cls, value: object) -> object:
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _quantized_without_deepspeed(self) -> Self:
+        if self.quantize != "none" and self.deepspeed is not None:
+            raise ValueError(
+                f"quantize: {self.quantize} does not go with deepspeed {self.deepspeed}, which holds all weights in a "
+                "dtype of its own; set deepspeed to null, which takes any number of GPUs, or quantize to none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _batches_divide(self) -> Self:

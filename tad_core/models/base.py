@@ -89,14 +89,19 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
         raise NotImplementedError
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, hidden_only: bool = False
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        packing: Packing | None = None,
+        fused: bool = False,
     ) -> Tensor:
         """Logits ``[B, L, V]``, unshifted: position i predicts token i.
 
-        ``hidden_only`` gives what ``hidden`` gives: data-parallel wrappers see gradients only through ``forward``.
+        With ``packing``, what ``packed`` gives: data-parallel wrappers see gradients only through ``forward``.
         """
-        hidden_BLD = self.hidden(input_ids, attention_mask)
-        return hidden_BLD if hidden_only else self.head(hidden_BLD)
+        if packing is not None:
+            return self.packed(input_ids, packing, fused=fused)
+        return self.head(self.hidden(input_ids, attention_mask))
 
     @property
     def max_positions(self) -> int | None:

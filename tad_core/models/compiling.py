@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 #: What a kernel is compiled for, whatever it is first needed for; two numbers that are not equal stay apart.
@@ -26,12 +26,7 @@ def compiled(function: Callable[..., Any], axes: Sequence[str]) -> Callable[...,
         function: of tensors and tuples of them; all sizes but those of first axes never change.
         axes: for each argument, a name of ``SIZES`` for the first axis of its tensors, or nothing for what has none.
     """
-    assert isinstance(function, FunctionType)
-    # A copy: variants are counted for each piece of code.
-    own = FunctionType(
-        function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__
-    )
-    fast = torch.compile(own, options=_options())
+    fast = torch.compile(_copy(function), options=_options())
     made = False
 
     def run(*arguments: Any) -> Any:
@@ -42,6 +37,44 @@ def compiled(function: Callable[..., Any], axes: Sequence[str]) -> Callable[...,
         return fast(*arguments)
 
     return run
+
+
+def compiled_as_needed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled for any number of rows when it is first called with its parts as they then are.
+
+    For training, where parts are with and without each adapter, with and without gradient, and rows need not come
+    out as in other company.
+
+    Args:
+        function: of tensors; all sizes but those of first axes never change.
+    """
+    fast = torch.compile(_copy(function))
+
+    def run(*arguments: Any) -> Any:
+        for tensor in arguments:
+            if isinstance(tensor, Tensor) and tensor.ndim:
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        return fast(*arguments)
+
+    return run
+
+
+def prepare_training(model: nn.Module) -> None:
+    """Have the model's kernels compiled as a training needs them; call before its first forward."""
+    model.compiled_for_training = True  # type: ignore[assignment]
+    # Variants, times two kinds of PEFT's layers: the default of 8 would be met, and the next not be compiled.
+    torch._dynamo.config.recompile_limit = 64
+    # Norms, the product of gate and up and an adapter's weights in bfloat16 are made again in the backward pass,
+    # which takes next to no time: by default what a matrix product reads is kept instead.
+    torch._functorch.config.ban_recompute_materialized_backward = False
+
+
+def _copy(function: Callable[..., Any]) -> FunctionType:
+    """Another piece of code: variants are counted for each."""
+    assert isinstance(function, FunctionType)
+    return FunctionType(
+        function.__code__.replace(), function.__globals__, function.__name__, function.__defaults__
+    )
 
 
 def _options() -> dict[str, Any]:

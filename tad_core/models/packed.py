@@ -1,4 +1,4 @@
-"""One forward over several sequences laid end to end, without padding: what decoding runs.
+"""One forward over several sequences laid end to end, without padding: what decoding and training run.
 
 Every linear map sees one long row of tokens; attention alone knows where a sequence begins and ends. So nothing is
 spent on padding, no key mask is needed, and what a sequence gives does not depend on its company. A forward may
@@ -13,14 +13,16 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from tad_core.models.compiling import compiled
+from tad_core.models.compiling import compiled, compiled_as_needed
+from tad_core.models.together import project
 
 if TYPE_CHECKING:
     from tad_core.models.transformer import Layer, Parts, TransformerLM
@@ -116,26 +118,39 @@ def run(
 ) -> Tensor:
     """Final, normalised rows ``[N, D]`` as the layers give them, before a family's shift.
 
-    The last layer computes keys and values of all tokens and everything else of the wanted rows alone.
+    The last layer computes keys and values of all tokens and everything else of the wanted rows alone. With
+    ``model.gradient_checkpointing``, in training, layers are computed again in the backward pass.
     """
     kernels = _kernels_of(model) if fused else _PLAIN
     x_TD = model.token_embedding()(ids_T)
     cos_TE, sin_TE = model.rotations(packing.at_T, (packing.keys or packing.tokens).longest, x_TD.dtype)
     layers = cast("list[Layer]", list(model.layers()))
+    again = model.gradient_checkpointing and model.training
     for i, layer in enumerate(layers):
-        parts, size = layer.parts(), layer.head_size
-        if i + 1 < len(layers):
-            q, k, v = kernels.before(parts, size, x_TD, cos_TE, sin_TE)
-            queries = packing.tokens
+        step = partial(_layer, kernels, layer, i, i + 1 == len(layers), packing, cache)
+        if again:
+            x_TD = torch.utils.checkpoint.checkpoint(step, x_TD, cos_TE, sin_TE, use_reentrant=False)
         else:
-            q, k, v = kernels.before_last(parts, size, x_TD, cos_TE, sin_TE, packing.wanted_N)
-            queries, x_TD = packing.wanted, x_TD[packing.wanted_N]
-        if cache is not None:
-            assert packing.keys is not None
-            k, v = cache.renew(i, packing.keys.cell_T, k, v)
-        mixed_TD = attend(q, k, v, queries, packing.keys or packing.tokens)
-        x_TD = kernels.after(parts, x_TD, mixed_TD)
+            x_TD = step(x_TD, cos_TE, sin_TE)
     return cast(Tensor, model.final_norm()(x_TD))
+
+
+def _layer(
+    kernels: _Kernels, layer: Layer, i: int, last: bool, packing: Packing, cache: PackedCache | None,
+    x_TD: Tensor, cos_TE: Tensor, sin_TE: Tensor,
+) -> Tensor:  # fmt: skip
+    parts, size = layer.parts(), layer.head_size
+    if last:
+        q, k, v = kernels.before_last(parts, size, x_TD, cos_TE, sin_TE, packing.wanted_N)
+        queries, x_TD = packing.wanted, x_TD[packing.wanted_N]
+    else:
+        q, k, v = kernels.before(parts, size, x_TD, cos_TE, sin_TE)
+        queries = packing.tokens
+    if cache is not None:
+        assert packing.keys is not None
+        k, v = cache.renew(i, packing.keys.cell_T, k, v)
+    mixed_TD = attend(q, k, v, queries, packing.keys or packing.tokens)
+    return cast(Tensor, kernels.after(parts, x_TD, mixed_TD))
 
 
 def attend(q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys: Segments | Keys) -> Tensor:
@@ -147,7 +162,8 @@ def attend(q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys:
             0.0, False, False, seqused_k=keys.count_B if isinstance(keys, Keys) else None,
         )[0]  # fmt: skip
         return cast(Tensor, mixed_THE).flatten(1)
-    if q_THE.is_cuda and q_THE.dtype == torch.float32:
+    differentiated = any(x.requires_grad for x in (q_THE, k_CKE, v_CKE))
+    if q_THE.is_cuda and q_THE.dtype == torch.float32 and not differentiated:
         return _in_float32(q_THE, k_CKE, v_CKE, queries, keys)
     return _one_by_one(q_THE, k_CKE, v_CKE, queries, keys)
 
@@ -199,7 +215,7 @@ def _alone(q_SHE: Tensor, k_LKE: Tensor, v_LKE: Tensor) -> Tensor:
 
 def _before(parts: Parts, size: int, x_TD: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     normed = parts.attention_norm(x_TD)
-    q, k, v = (part(normed).view(len(x_TD), -1, size) for part in (parts.q, parts.k, parts.v))
+    q, k, v = (y.view(len(x_TD), -1, size) for y in _project((parts.q, parts.k, parts.v), normed))
     return _rotate(q, cos, sin), _rotate(k, cos, sin), v
 
 
@@ -207,15 +223,20 @@ def _before_last(
     parts: Parts, size: int, x_TD: Tensor, cos: Tensor, sin: Tensor, wanted_N: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     normed = parts.attention_norm(x_TD)
-    k, v = (part(normed).view(len(x_TD), -1, size) for part in (parts.k, parts.v))
+    k, v = (y.view(len(x_TD), -1, size) for y in _project((parts.k, parts.v), normed))
     q = parts.q(normed[wanted_N]).view(len(wanted_N), -1, size)
     return _rotate(q, cos[wanted_N], sin[wanted_N]), _rotate(k, cos, sin), v
 
 
 def _after(parts: Parts, x_TD: Tensor, mixed_TD: Tensor) -> Tensor:
     x_TD = x_TD + parts.o(mixed_TD)
-    normed = parts.mlp_norm(x_TD)
-    return x_TD + cast(Tensor, parts.down(F.silu(parts.gate(normed)) * parts.up(normed)))
+    gate, up = _project((parts.gate, parts.up), parts.mlp_norm(x_TD))
+    return x_TD + cast(Tensor, parts.down(F.silu(gate) * up))
+
+
+def _project(maps: Sequence[nn.Module], x_TD: Tensor) -> list[Tensor]:
+    """Together in training; one by one in decoding, whose figures were made so."""
+    return project(maps, x_TD) if torch.is_grad_enabled() else [part(x_TD) for part in maps]
 
 
 def _rotate(x_THE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
@@ -240,7 +261,11 @@ _compiled: weakref.WeakKeyDictionary[TransformerLM, _Kernels] = weakref.WeakKeyD
 
 
 def _kernels_of(model: TransformerLM) -> _Kernels:
-    """One compilation a model for all layers, lengths and batches."""
+    """One compilation a model for all layers, lengths and batches; in training one for each variant."""
+    if model not in _compiled and model.compiled_for_training:
+        _compiled[model] = _Kernels(
+            compiled_as_needed(_before), compiled_as_needed(_before_last), compiled_as_needed(_after)
+        )
     if model not in _compiled:
         _compiled[model] = _Kernels(
             before=compiled(_before, ("", "", "T", "T", "T")),

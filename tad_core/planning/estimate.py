@@ -9,7 +9,14 @@ from tad_core.config import TADConfig
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import Machine
-from tad_core.planning.memory import decoding_gib, most_in_one_pass, too_much, training_gib, weights_gib
+from tad_core.planning.memory import (
+    decoding_gib,
+    most_in_one_pass,
+    too_much,
+    training_choices,
+    training_gib,
+    weights_gib,
+)
 from tad_core.planning.shapes import GIB, Shape
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
 from tad_core.stages.distill import passes
@@ -106,6 +113,7 @@ def estimate(
         notes.append(
             f"multi-block decoding is counted at {ASSUMED_TPF:g} tokens a forward, which only the run can tell"
         )
+    notes += training_choices(config, shape, counts)
     if any(stage.wall_s is None for stage in stages):
         notes.append(
             "how fast this machine is at it is not known: --measure tries it, --gpu NAME plans for another"

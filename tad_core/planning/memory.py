@@ -15,6 +15,8 @@ USABLE = 0.94
 #: What sampling holds of a block of logits: in bfloat16 the logits alone, read by one kernel; in float32 also logits,
 #: noise, their sum and what odds are made of in float64.
 _SAMPLER_BYTES = {2: 2, 4: 4 + 5 * 8}
+#: A weight in 4 bits with its share of the scales: 8 bits for 64, 32 bits for 64 x 256; see ``models.quantized``.
+BYTES_A_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
 #: Copies of a row of logits in the loss: both models' and both gradients'.
 _LOSS_COPIES = 4
 
@@ -22,6 +24,14 @@ _LOSS_COPIES = 4
 def weights_gib(config: TADConfig, shape: Shape) -> float:
     """The model itself."""
     return shape.parameters * _item(config) / GIB
+
+
+def base_gib(config: TADConfig, shape: Shape) -> float:
+    """The model under the adapters in training: ``distill.quantize`` packs its projections."""
+    if config.distill.quantize == "none":
+        return weights_gib(config, shape)
+    packed = shape.layers * shape.layer_weights
+    return (packed * BYTES_A_WEIGHT + (shape.parameters - packed) * _item(config)) / GIB
 
 
 def decoding_gib(config: TADConfig, shape: Shape, batch: int, prompt: float, cached: bool = False) -> float:
@@ -36,17 +46,60 @@ def decoding_gib(config: TADConfig, shape: Shape, batch: int, prompt: float, cac
 def training_gib(
     config: TADConfig, shape: Shape, counts: Counts, micro: int, recompute: bool, in_one_pass: int = 1
 ) -> float:
-    """One training process: weights shared by student and teacher, adapters, optimizer, activations, logits."""
+    """One training process: weights shared by student and teacher, adapters, optimizer, activations, logits.
+
+    A base that is to be packed is on the device whole before anything else is.
+    """
     distill, length = config.distill, config.rollout.response_length
     lora = shape.lora(distill.lora)
     devices = distill.processes * distill.nodes if distill.deepspeed else 1  # ZeRO-2 shares these out
     adapter = 4 * lora + (4 + 8) * lora / devices  # float32: parameters; gradients and Adam's two moments
     item = 2 if distill.bf16 and config.model.dtype == "bfloat16" else 4
     tokens = micro * (counts.student + length)
-    activations = shape.kept_bytes(tokens, item, distill.lora, recompute)
+    activations = shape.kept_bytes(tokens, item, distill.lora, recompute, distill.compile != "off")
     teacher = shape.passing_bytes(micro * (counts.teacher + length), item)
     logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
-    return weights_gib(config, shape) + (in_one_pass * adapter + activations + teacher + logits) / GIB
+    unpacked = 0.0 if distill.quantize == "none" else _item(config) * shape.width * shape.mlp
+    more = (in_one_pass * adapter + activations + teacher + logits + unpacked) / GIB
+    return max(weights_gib(config, shape), base_gib(config, shape) + more)
+
+
+def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[str]:
+    """What other settings of training would save and cost: checkpointing, a base in 4 bits, no DeepSpeed."""
+    distill, in_one_pass = config.distill, most_in_one_pass(config)
+    micro, recompute = distill.micro_batch_size, distill.gradient_checkpointing
+    if not counts.models:
+        return []
+    found = []
+    if distill.deepspeed and len([mode for mode in trained_models(config) if mode != "sft"]) > 1:
+        found.append(
+            "under distill.deepspeed models are trained one after the other; null trains them in one pass, with one "
+            "teacher for both, on any number of GPUs"
+        )
+    if recompute:
+        return found
+    need = training_gib(config, shape, counts, micro, recompute, in_one_pass)
+    less = training_gib(config, shape, counts, micro, True, in_one_pass)
+    student, teacher = (own + config.rollout.response_length for own in (counts.student, counts.teacher))
+    plain, again = (
+        shape.trained_state(
+            student, teacher, config.rollout.response_length, shape.lora(distill.lora), on, in_one_pass
+        )
+        for on in (False, True)
+    )
+    found.append(
+        f"distill.gradient_checkpointing true would train in {less:.1f} GiB instead of {need:.1f}, with "
+        f"{again / plain:.2f} times the operations"
+    )
+    if distill.quantize == "none" and distill.deepspeed is None:
+        packed = config.model_copy(update={"distill": distill.model_copy(update={"quantize": "nf4"})})
+        gib = training_gib(packed, shape, counts, micro, recompute, in_one_pass)
+        if gib < need:
+            found.append(
+                f"distill.quantize nf4 would train in {gib:.1f} GiB instead of {need:.1f}: another adapter, on a base "
+                "in 4 bits"
+            )
+    return found
 
 
 def most_in_one_pass(config: TADConfig) -> int:

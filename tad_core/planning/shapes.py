@@ -103,11 +103,15 @@ class Shape:
             total += self.forward(teacher, 0) / in_one_pass + self.forward(0, rows)
         return total + (self.forward(student, 0) if recompute else 0.0)
 
-    def kept_bytes(self, tokens: float, item: int, lora: LoraConfig, recompute: bool) -> float:
+    def kept_bytes(
+        self, tokens: float, item: int, lora: LoraConfig, recompute: bool, compiled: bool = False
+    ) -> float:
         """Bytes of activations that the backward pass of ``tokens`` tokens needs, ``item`` bytes a number."""
         # In and out of two norms, queries, keys, values, the rotated two, attention's output, the residual; gate, up,
         # its activation, their product. With dropout also each adapter's own input, and which of it was dropped.
-        layer = item * (10 * self.width + 4 * self.mlp)
+        # Compiled, norms, rotations and what follows gate and up are made again.
+        widths, mlps = (6, 2) if compiled else (10, 4)
+        layer = item * (widths * self.width + mlps * self.mlp)
         if lora.dropout > 0:
             layer += (item + 1) * sum(self.mlp if role == "down" else self.width for role in lora.roles)
         if recompute:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
-from tad_core.checkpoint import local_folder
+from tad_core.checkpoint import check_model, local_folder
 from tad_core.config import TADConfig
 from tad_core.data import unknown as unknown_in
 from tad_core.data.problem import Problem
@@ -29,7 +29,7 @@ from tad_core.stages.collect import CollectionPlan, unknown_of
 from tad_core.stages.distill import Mode
 from tad_core.training.command import check_settings
 from tad_core.verify.sandbox.tiers import require_tier
-from tad_core.weights import weight_files
+from tad_core.weights import check_packable, weight_files
 
 Stage = Literal["collect", "filter", "calibrate", "distill", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = ("collect", "filter", "calibrate", "distill", "evaluate", "report")
@@ -203,13 +203,15 @@ def place_checks(
     tasks: Mapping[str, Sequence[Problem]],
     until: Stage = "report",
 ) -> list[Callable[[], object]]:
-    """That store and sandbox can be used here; each raises ``TADError``."""
+    """That store, sandbox and model can be used for it; each raises ``TADError``."""
     checks: list[Callable[[], object]] = [
         lambda: store.check_writable(_needed_bytes(config, plan, until)),
     ]
     problems = [*plan.ordered, *(p for problems in tasks.values() for p in problems)]
     if wants(until, "filter") and any(problem.kind == "code" for problem in problems):
         checks.append(lambda: require_tier(config.filter.sandbox))
+    if wants(until, "distill") and config.distill.quantize != "none":
+        checks.append(lambda: check_packable(check_model(config.model)))
     return checks
 
 

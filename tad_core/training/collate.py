@@ -1,24 +1,26 @@
 """From state numbers to the tensors of a micro-batch, without a Python loop over samples.
 
-Student and teacher sequences differ only in their prompt; each is right-padded on its own. Only the rows that a
-loss reads go through the head, so the batch carries their flat indices.
+Student and teacher sequences differ only in their prompt; each are laid end to end. Only the rows of masked tokens
+leave the last layer, and only those that a loss reads go through the head: the batch carries their places.
 
-Shapes: B states, L response positions, W sequence width, N near rows, M distant rows, G states of a step.
+Shapes: B states, L response positions, W width of padded sequences, N near rows, M distant rows, G states of a step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tad_core.models.base import DiffusionLM
 from tad_core.objectives.base import BoolArray, IntArray, Marks, Objective
 from tad_core.training.dataset import Prompts, StatePlan, TrainingTable
+from tad_core.training.packing import lay_out, rows_among, wanted
 
 #: see ``Collator``
 Batch = dict[str, Any]
@@ -28,25 +30,30 @@ _ALIGN = 8
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """The two ids a state is written with."""
+class Reader:
+    """What a model says of how it reads a state: the id of its mask, and which row predicts a token."""
 
     mask: int
-    pad: int
+    shift: int = 0
+
+    @classmethod
+    def of(cls, model: DiffusionLM) -> Self:
+        """That of a model."""
+        return cls(model.mask_token_id, model.packed_shift)
 
 
 class Collator:
     """Builds micro-batches of a plan, for one adapter or for several that see the same states.
 
-    A batch holds ``student_ids_BW``, ``student_mask_BW`` (left out when nothing is padded) and the same of the
-    teacher where one is needed; and ``parts``, one for each objective: ``near_*`` and ``distant_*``: flat rows of the
-    student (and teacher) sequences, labels, weights; and ``totals_2``, the divisors of the whole optimizer step.
+    A batch holds ``student``, laid out as ``packing.lay_out`` does, and ``teacher`` where one is needed; and ``parts``,
+    one for each objective: ``near_*`` and ``distant_*``: places among the rows of the student (and teacher), labels,
+    weights; and ``totals_2``, the divisors of the whole optimizer step.
     """
 
     def __init__(
-        self, table: TrainingTable, plan: StatePlan, objectives: Sequence[Objective], tokens: Tokens
+        self, table: TrainingTable, plan: StatePlan, objectives: Sequence[Objective], reader: Reader
     ) -> None:
-        self.table, self.plan, self.objectives, self.tokens = table, plan, objectives, tokens
+        self.table, self.plan, self.objectives, self.reader = table, plan, objectives, reader
         self._step = -1
         self._totals: list[Tensor] = []
 
@@ -64,19 +71,15 @@ class Collator:
             "one pass is over the same states"
         )
         response_BL = self.table.response_RL[row_B].astype(np.int64)
-        state_BL = np.where(masked_BL, self.tokens.mask, response_BL)
+        state_BL = np.where(masked_BL, self.reader.mask, response_BL)
         batch: Batch = {}
-        first: dict[str, IntArray] = {}
+        # The same rows whatever reads them, so that an adapter's numbers do not depend on its company.
+        wanted_BL = wanted(masked_BL)
         for who, prompts in (("student", self.table.student), ("teacher", self.table.teacher)):
-            if who == "teacher" and not any(o.needs_teacher for o in self.objectives):
-                continue
-            ids_BW, mask_BW = join(prompts, row_B, state_BL, self.tokens.pad)
-            batch[f"{who}_ids_BW"] = torch.from_numpy(ids_BW)
-            if mask_BW is not None:
-                batch[f"{who}_mask_BW"] = torch.from_numpy(mask_BW)
-            first[who] = np.arange(len(row_B)) * ids_BW.shape[1] + prompts.length_R[row_B]
+            if who == "student" or any(o.needs_teacher for o in self.objectives):
+                batch[who] = lay_out(prompts, row_B, state_BL, wanted_BL, self.reader.shift)
         batch["parts"] = [
-            _part(objective, mark, totals_2, response_BL, first)
+            _part(objective, mark, totals_2, response_BL, wanted_BL)
             for objective, mark, totals_2 in zip(self.objectives, marks, self._totals, strict=True)
         ]
         return batch
@@ -97,18 +100,21 @@ class Collator:
 
 
 def _part(
-    objective: Objective, marks: Marks, totals_2: Tensor, response_BL: IntArray, first: dict[str, IntArray]
+    objective: Objective, marks: Marks, totals_2: Tensor, response_BL: IntArray, wanted_BL: BoolArray
 ) -> dict[str, Tensor]:
-    """Rows, labels and divisors of one objective; ``first`` is where responses start, by who reads them."""
+    """Rows, labels and divisors of one objective; ``wanted_BL`` are the positions that have rows."""
     part = {"totals_2": totals_2.clone()}
-    for who, first_B in first.items():
-        if who == "student" or objective.near_needs_teacher:
-            part[f"near_{who}_N"] = flat_rows(marks.near_BL, first_B)
-        if objective.distant_counts and (who == "student" or objective.distant_needs_teacher):
-            part[f"distant_{who}_M"] = flat_rows(marks.distant_BL, first_B)
+    near_N = rows_among(wanted_BL, marks.near_BL)
+    part["near_student_N"] = near_N
     part["near_labels_N"] = torch.from_numpy(response_BL[marks.near_BL])
+    if objective.near_needs_teacher:
+        part["near_teacher_N"] = near_N.clone()
     if objective.distant_counts:
+        distant_M = rows_among(wanted_BL, marks.distant_BL)
+        part["distant_student_M"] = distant_M
         part["distant_labels_M"] = torch.from_numpy(response_BL[marks.distant_BL])
+        if objective.distant_needs_teacher:
+            part["distant_teacher_M"] = distant_M.clone()
     if marks.weight_B is not None:
         state_N = np.nonzero(marks.near_BL)[0]
         part["near_weights_N"] = torch.from_numpy(marks.weight_B[state_N])

@@ -61,7 +61,7 @@ def check_settings(config: DistillConfig) -> None:
     """Find what would stop a training run before it starts; cheap enough to be asked before any stage.
 
     Raises:
-        ConfigError: launcher, processes, DeepSpeed file or reporters do not fit, or are not installed.
+        ConfigError: launcher, processes, DeepSpeed file, quantization or reporters do not fit, or are not installed.
     """
     if config.launcher == "python" and config.processes * config.nodes > 1:
         raise ConfigError(
@@ -88,6 +88,11 @@ def check_settings(config: DistillConfig) -> None:
         )
     if config.deepspeed is not None:
         _check_deepspeed(config)
+    if config.quantize != "none" and not _installed("bitsandbytes"):
+        raise ConfigError(
+            f"distill.quantize: {config.quantize} needs bitsandbytes, which is not installed; "
+            '.venv/bin/pip install -c constraints.txt -e ".[quantize]", or set it to none'
+        )
     for name in config.report_to:
         if not _installed(name) and not (name == "tensorboard" and _installed("tensorboardX")):
             raise ConfigError(

@@ -17,12 +17,14 @@ from transformers import TrainingArguments
 from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
 from tad_core.models.base import DiffusionLM
+from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model, load_tokenizer
-from tad_core.models.lora import ALONE, add_lora, base_of, save_adapter, weights_of
+from tad_core.models.lora import ALONE, add_lora, save_adapter, weights_of
+from tad_core.models.quantized import quantize
 from tad_core.objectives import make_objective
 from tad_core.training import checkpoint
 from tad_core.training.adapters import Trained
-from tad_core.training.collate import Collator, Tokens
+from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import StatePlan, TrainingTable, load_kept, load_references, system_prompts
 from tad_core.training.exits import say
 from tad_core.training.group import Group
@@ -135,16 +137,18 @@ def _prepare(
     objectives = [make_objective(config, run.window, compiled) for run in runs]
     alone = len(runs) == 1
     names = [ALONE] if alone else [run.name for run in runs]
-    model = add_lora(load_model(spec.model, str(device)), config.lora, config.seed, names)
-    base = base_of(model)
+    base = load_model(spec.model, str(device))
+    if config.quantize != "none":
+        quantize(base)
+    model = add_lora(base, config.lora, config.seed, names)
     base.gradient_checkpointing = config.gradient_checkpointing
     if compiled:
-        compile_layers(base)
+        prepare_training(base)
     table, too_long = _table(spec, base)
     plan = StatePlan(table, objectives[0], config)
     args.max_steps = plan.steps
     args.output_dir = str(runs[0].output)
-    collator = Collator(table, plan, objectives, Tokens(mask=base.mask_token_id, pad=base.eos_token_id))
+    collator = Collator(table, plan, objectives, Reader.of(base))
     adapters = [
         Trained(
             name=name,
@@ -158,7 +162,7 @@ def _prepare(
     ]
     recorder = Recorder([adapter.books for adapter in adapters], config, plan.steps, stop)
     autocast = config.bf16 and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    trainer = DistillTrainer(model, args, plan, collator, adapters, recorder, autocast)
+    trainer = DistillTrainer(model, args, plan, collator, adapters, recorder, autocast, compiled)
     return trainer, _Rows(len(table), too_long, plan.epoch_states)
 
 
@@ -189,25 +193,6 @@ def compiles(config: DistillConfig, device: torch.device) -> bool:
         return config.compile == "on"
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     return device.type == "cuda" and has_triton() and compiler is not None
-
-
-def compile_layers(base: DiffusionLM) -> None:
-    """Compile every layer in place: one graph with the adapter, one without, for all layers and widths.
-
-    Names of modules and weights stay as they are, so that checkpoints do not differ.
-    """
-    # Of each graph there is one for the first width and one for all others, with and without padding, and PEFT's
-    # layers are two more kinds; the default of 8 would be met, and what comes after it is run uncompiled.
-    torch._dynamo.config.recompile_limit = 64
-    layers = [m for m in base.modules() if type(m).__name__ in base._no_split_modules]
-    for layer in layers:
-        layer.compile()
-
-
-def uncompile_layers(base: DiffusionLM) -> None:
-    """Undo ``compile_layers``."""
-    for module in base.modules():
-        module._compiled_call_impl = None
 
 
 def pick_device(device: str) -> torch.device:

@@ -74,7 +74,11 @@ class TrainingSpec(Strict):
         if self.distill.objective == "sft":
             raise ValueError("also: the sft objective draws states of its own; train it alone")
         if self.distill.deepspeed is not None:
-            raise ValueError("also: DeepSpeed trains one adapter a process; train them one after the other")
+            raise ValueError(
+                f"also: distill.deepspeed {self.distill.deepspeed} clips all gradients by one norm, which would tie "
+                "the adapters to each other; set it to null, which takes any number of GPUs, or train them one after "
+                "the other"
+            )
         for field in ("name", "output"):
             values = [getattr(self, field), *(getattr(other, field) for other in self.also)]
             if len(set(values)) < len(values):

@@ -3,7 +3,7 @@
 The teacher is the student's own weights with the adapter off, so only one model is in memory. The loss of an
 optimizer step is normalised by that step's own token counts, so that micro-batches and devices do not show.
 
-Shapes: B states, W sequence width, D hidden size, N near rows, M distant rows.
+Shapes: T tokens of all states of a micro-batch, D hidden size, N rows (near rows in a loss), M distant rows.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from tad_core.training.adapters import (
 )
 from tad_core.training.collate import Batch, Collator
 from tad_core.training.dataset import StatePlan
+from tad_core.training.packing import LaidOut, packing_of
 from tad_core.training.recorder import Recorder
 
 
@@ -56,13 +57,16 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         adapters: Sequence[Trained],
         recorder: Recorder,
         autocast: bool,
+        fused: bool = False,
     ) -> None:
         super().__init__(
             model=model, args=args, train_dataset=plan, data_collator=collator, callbacks=[recorder]
         )
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
-        self.adapters, self.recorder, self.autocast = adapters, recorder, autocast
+        self.adapters, self.recorder, self.autocast, self.fused = adapters, recorder, autocast, fused
+        # The base comes in eval mode, in which no layer is computed again; PEFT's own module says otherwise of itself.
+        model.train()
         self._switch = Switch(model)
         self._chunk = max(1, LOGITS_AT_ONCE // base_of(model).vocab_size)
         if args.report_to:
@@ -78,9 +82,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         """One micro-batch, forward and backward of every adapter; returns its share of the step's losses."""
         del num_items_in_batch  # the counts of the step travel with the batch
         batch = cast(Batch, self._prepare_inputs(inputs))
-        teacher_D = self._teacher_rows(batch)
-        if not model.training:
-            model.train()
+        teacher_ND = self._teacher_rows(batch)
         draws = Draws(self.args.device) if len(self.adapters) > 1 else None
         total = torch.zeros((), device=self.args.device)
         for adapter, part in zip(self.adapters, batch["parts"], strict=True):
@@ -88,7 +90,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
                 draws.again()
             self._switch.to(adapter.name)
             with self._precision():
-                parts = self._loss(model, adapter.objective, batch, part, teacher_D)
+                parts = self._loss(model, adapter.objective, batch, part, teacher_ND)
             adapter.books.add(parts, part["totals_2"])
             self._backward(adapter, parts.loss)
             total += parts.loss.detach()
@@ -110,10 +112,10 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         self.accelerator.backward(loss * self.args.world_size, scale_wrt_gas=False)
 
     def _teacher_rows(self, batch: Batch) -> Tensor | None:
-        if "teacher_ids_BW" not in batch:
+        if "teacher" not in batch:
             return None
         with self._precision():
-            return self.teacher_hidden(batch["teacher_ids_BW"], batch.get("teacher_mask_BW")).flatten(0, 1)
+            return self.teacher_rows(batch["teacher"])
 
     def _loss(
         self,
@@ -121,12 +123,12 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         objective: Objective,
         batch: Batch,
         part: dict[str, Tensor],
-        teacher_D: Tensor | None,
+        teacher_ND: Tensor | None,
     ) -> LossParts:
-        student_BWD = model(batch["student_ids_BW"], batch.get("student_mask_BW"), hidden_only=True)
-        student_D = student_BWD.flatten(0, 1)
-        near = _rows(student_D, teacher_D, part, "near", "N")
-        distant = _rows(student_D, teacher_D, part, "distant", "M") if objective.distant_counts else near
+        laid_out = batch["student"]
+        student_ND = model(laid_out["ids_T"], packing=packing_of(laid_out), fused=self.fused)
+        near = _rows(student_ND, teacher_ND, part, "near", "N")
+        distant = _rows(student_ND, teacher_ND, part, "distant", "M") if objective.distant_counts else near
         return objective.loss(near, distant, self._head, part["totals_2"], self._chunk)
 
     def _head(self, hidden_ND: Tensor) -> Tensor:
@@ -136,8 +138,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             return base.head(hidden_ND.to(base.get_output_embeddings().weight.dtype))
 
     @torch.no_grad()
-    def teacher_hidden(self, ids_BW: Tensor, mask_BW: Tensor | None) -> Tensor:
-        """Hidden states ``[B, W, D]`` of the base: adapters off, no gradient, nothing kept to be computed again.
+    def teacher_rows(self, laid_out: LaidOut) -> Tensor:
+        """Wanted rows ``[N, D]`` of the base: adapters off, no gradient, nothing kept to be computed again.
 
         The base itself has no dropout, so its modules need not be told; walking through them all takes the host as
         long as half of a forward.
@@ -146,7 +148,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         training, base.training = base.training, False
         try:
             with self._switch.off():
-                return base.hidden(ids_BW, mask_BW)
+                return base.packed(laid_out["ids_T"], packing_of(laid_out), fused=self.fused)
         finally:
             base.training = training
 
@@ -166,7 +168,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             return data.to(self.args.device, non_blocking=True)
         if isinstance(data, list):
             return [self._prepare_input(item) for item in data]
-        return {name: self._prepare_input(item) for name, item in data.items()}
+        if isinstance(data, dict):
+            return {name: self._prepare_input(item) for name, item in data.items()}
+        return data
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with a group for each adapter; under DeepSpeed as the Trainer makes it."""
@@ -265,14 +269,16 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         """Nothing to load."""
 
 
-def _rows(student_D: Tensor, teacher_D: Tensor | None, part: dict[str, Tensor], kind: str, axis: str) -> Rows:
+def _rows(
+    student_ND: Tensor, teacher_ND: Tensor | None, part: dict[str, Tensor], kind: str, axis: str
+) -> Rows:
     teacher_index = part.get(f"{kind}_teacher_{axis}")
     return Rows(
-        student_ND=student_D.index_select(0, part[f"{kind}_student_{axis}"]),
+        student_ND=student_ND.index_select(0, part[f"{kind}_student_{axis}"]),
         labels_N=part[f"{kind}_labels_{axis}"],
         teacher_ND=None
-        if teacher_index is None or teacher_D is None
-        else teacher_D.index_select(0, teacher_index),
+        if teacher_index is None or teacher_ND is None
+        else teacher_ND.index_select(0, teacher_index),
         weights_N=part.get(f"{kind}_weights_{axis}"),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tad_core.config import LoraConfig, ModelConfig
@@ -9,7 +11,14 @@ from tad_core.config.rollout import CacheConfig
 from tad_core.errors import ConfigError
 from tad_core.planning.decoding import measured_share, work
 from tad_core.planning.machines import GPUS, named_machine, training_share
-from tad_core.planning.memory import decoding_gib, most_in_one_pass, training_gib, weights_gib
+from tad_core.planning.memory import (
+    base_gib,
+    decoding_gib,
+    most_in_one_pass,
+    training_choices,
+    training_gib,
+    weights_gib,
+)
 from tad_core.planning.shapes import PUBLISHED, Shape, read_shape, shape_of
 from tad_core.planning.speeds import Pace
 from tests.tad_core.planning.common import counts_of, llada_8b
@@ -17,6 +26,7 @@ from tests.tad_core.planning.common import counts_of, llada_8b
 LLADA = read_shape(PUBLISHED["GSAI-ML/LLaDA-8B-Instruct"])
 DREAM = read_shape(PUBLISHED["Dream-org/Dream-v0-Instruct-7B"])
 LENGTH, PROMPT, STUDENT = 256, 300, 150
+DRY = {"lora.dropout": 0.0}
 
 
 def test_parameters_are_those_of_the_published_checkpoints() -> None:
@@ -93,7 +103,7 @@ def test_memory_is_near_what_was_measured() -> None:
 
 def test_an_h100_is_met_that_nothing_was_fitted_to() -> None:
     """docs/results/full-size.md: training 4 states in 31.73 GiB; decode.md: 32 rollouts in 17.4 GiB, cached in 27.6."""
-    config = llada_8b(deepspeed=None, processes=1)
+    config = llada_8b(deepspeed=None, processes=1, compile="off")
     counts = counts_of(student=36.3, teacher=56.3)
     assert training_gib(config, LLADA, counts, 4, False) == pytest.approx(31.73, rel=0.05)
     assert decoding_gib(config, LLADA, 32, PROMPT) == pytest.approx(17.4, rel=0.05)
@@ -116,6 +126,43 @@ def test_less_is_kept_with_checkpointing_and_less_held_with_zero() -> None:
     assert training_gib(one, LLADA, counts, 4, True) < training_gib(one, LLADA, counts, 4, False) - 5
     saved = training_gib(one, LLADA, counts, 4, False) - training_gib(eight, LLADA, counts, 4, False)
     assert saved == pytest.approx(12 * LLADA.lora(LoraConfig()) * 7 / 8 / 2**30)
+
+
+def test_compiled_less_is_kept() -> None:
+    """docs/results/distill.md: an H100 at 406 and 556 tokens."""
+    counts = counts_of(student=STUDENT, teacher=PROMPT)
+    compiled, plain = (
+        training_gib(llada_8b(deepspeed=None, processes=1, compile=on, **DRY), LLADA, counts, 4, False)
+        for on in ("auto", "off")
+    )
+    assert compiled == pytest.approx(25.8, rel=0.03)
+    assert plain > compiled + 3
+
+
+def test_a_base_in_4_bits_is_smaller_where_adapters_are_trained_and_nowhere_else() -> None:
+    counts = counts_of(student=STUDENT, teacher=PROMPT)
+    whole = llada_8b(deepspeed=None, processes=1, **DRY)
+    packed = llada_8b(deepspeed=None, processes=1, quantize="nf4", **DRY)
+    assert base_gib(whole, LLADA) == weights_gib(whole, LLADA) == weights_gib(packed, LLADA)
+    # 6.98 G weights of projections in 0.516 bytes, embedding and head in two.
+    assert base_gib(packed, LLADA) == pytest.approx(5.29, abs=0.02)
+    unpacked = LLADA.width * LLADA.mlp * 2 / 2**30
+    saved = training_gib(whole, LLADA, counts, 4, False) - training_gib(packed, LLADA, counts, 4, False)
+    assert saved == pytest.approx(weights_gib(whole, LLADA) - base_gib(packed, LLADA) - unpacked)
+    small = llada_8b(deepspeed=None, processes=1, quantize="nf4", **{**DRY, "lora.rank": 1})
+    assert training_gib(small, LLADA, counts, 1, True) == weights_gib(small, LLADA)  # it is whole at first
+
+
+def test_what_less_memory_would_cost_is_told() -> None:
+    counts = counts_of(student=STUDENT, teacher=PROMPT)
+    first, second = training_choices(llada_8b(deepspeed=None, processes=1, **DRY), LLADA, counts)
+    assert re.fullmatch(r"distill.gradient_checkpointing true would .* 1\.\d\d times the operations", first)
+    assert second.startswith("distill.quantize nf4 would train in 2")
+    told = training_choices(llada_8b(**DRY), LLADA, counts)  # as shipped: under DeepSpeed
+    assert [line.split()[:2] for line in told] == [["under", "distill.deepspeed"], first.split()[:2]]
+    again = llada_8b(deepspeed=None, processes=1, gradient_checkpointing=True)
+    assert not training_choices(again, LLADA, counts)
+    assert not training_choices(llada_8b(), LLADA, counts_of(models=0))
 
 
 def test_the_small_model_and_a_hub_id_that_is_not_here() -> None:

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from flows.cli import app
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
-from tad_core.errors import DataError
+from tad_core.errors import DataError, ModelError
 from tad_core.planning import count
 from tad_core.planning.survey import survey
+from tad_core.training import command
 
 Tree = dict[str, Any]
 
@@ -83,3 +84,17 @@ def test_a_configuration_that_is_well_is_checked_without_a_trace(tree: Tree, tmp
     assert done.exit_code == 0, done.output
     assert "tad run will begin" in done.output
     assert not list((tmp_path / "store").rglob("*.json")), "nothing was run"
+
+
+def test_a_model_that_4_bits_do_not_fit_is_refused_before_any_work(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_installed", lambda name: True)
+    well = own(tmp_path, "good", [f"Ann has {n} apples." for n in range(7)])
+    tree["data"], tree["evaluate"]["tasks"] = [well], [{**well, "name": "task"}]
+    for quantize, told in (("none", 0), ("nf4", 1)):
+        tree["distill"] = {**tree.get("distill", {}), "quantize": quantize}
+        refused = survey(parse_config(tree), Store(tree["store"])).refused
+        assert len(refused) == told, refused
+    assert "distill.quantize: model.transformer.blocks.0.q_proj has rows of 32 weights" in str(refused[0])
+    assert refused[0].exit_code == ModelError.exit_code

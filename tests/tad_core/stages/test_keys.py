@@ -107,6 +107,7 @@ OTHER: dict[str, Any] = {
     "distill.lora.dropout": 0.1,
     "distill.lora.roles": ["q"],
     "distill.bf16": False,
+    "distill.quantize": "nf4",
     "distill.gradient_checkpointing": True,
     "distill.save_steps": 1,
     "distill.log_steps": 1,

@@ -32,11 +32,11 @@ from tad_core.trajectory.shards import write_trajectories, write_verdicts
 VOCAB, MASK, EOS, LENGTH = 40, 38, 39, 12
 
 
-def make_checkpoint(folder: Path) -> Path:
+def make_checkpoint(folder: Path, width: int = 32) -> Path:
     """A random model of 2 layers with a tokenizer of 38 words."""
     torch.manual_seed(0)
     config = LLaDAConfig(
-        d_model=32, n_heads=2, n_layers=2, mlp_hidden_size=64, vocab_size=VOCAB, mask_token_id=MASK,
+        d_model=width, n_heads=2, n_layers=2, mlp_hidden_size=64, vocab_size=VOCAB, mask_token_id=MASK,
         eos_token_id=EOS, pad_token_id=EOS,
     )  # fmt: skip
     model = LLaDAModelLM(config)

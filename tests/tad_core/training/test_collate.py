@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tad_core.objectives import make_objective
-from tad_core.training.collate import Collator, Tokens, join
+from tad_core.training.collate import Collator, Reader, join
 from tad_core.training.dataset import Prompts, StatePlan, load_kept
 from tad_core.trajectory.states import partition
+
+KINDS = (("near", "N"), ("distant", "M"))
 
 
 @pytest.fixture
@@ -23,7 +27,7 @@ def made(world, tmp_path):
         objective = make_objective(settings, 3)
         table = load_kept([shard], [judged], world.LENGTH)
         plan = StatePlan(table, objective, settings)
-        return rows, plan, Collator(table, plan, [objective], Tokens(world.MASK, world.EOS))
+        return rows, plan, Collator(table, plan, [objective], Reader(world.MASK))
 
     return build
 
@@ -40,25 +44,28 @@ def test_batch_against_a_loop(world, made):
             world.MASK if r > step else t for t, r in zip(row.response_ids, row.revealed_at, strict=True)
         ]
         for who, prompt in (("student", row.student_prompt_ids), ("teacher", row.teacher_prompt_ids)):
-            ids = batch[f"{who}_ids_BW"][b].tolist()
-            real = len(prompt) + world.LENGTH
-            assert ids[:real] == prompt + state
-            assert set(ids[real:]) <= {world.EOS}
-            assert batch[f"{who}_mask_BW"][b].tolist() == [1] * real + [0] * (len(ids) - real)
+            first, last = batch[who]["start_B1"][b : b + 2].tolist()
+            assert batch[who]["ids_T"][first:last].tolist() == prompt + state
+            assert batch[who]["at_T"][first:last].tolist() == list(range(len(prompt) + world.LENGTH))
         for positions, collected in zip(partition(revealed_at_L, step, 3), (near, distant), strict=True):
             for p in np.nonzero(positions)[0]:
-                width_s, width_t = batch["student_ids_BW"].shape[1], batch["teacher_ids_BW"].shape[1]
                 collected.append((
-                    b * width_s + len(row.student_prompt_ids) + p,
-                    b * width_t + len(row.teacher_prompt_ids) + p,
+                    int(batch["student"]["start_B1"][b]) + len(row.student_prompt_ids) + p,
+                    int(batch["teacher"]["start_B1"][b]) + len(row.teacher_prompt_ids) + p,
                     row.response_ids[p],
                 ))  # fmt: skip
-    assert batch["parts"][0]["near_student_N"].tolist() == [n[0] for n in near]
-    assert batch["parts"][0]["near_labels_N"].tolist() == [n[2] for n in near]
-    assert "near_teacher_N" not in batch["parts"][0]  # hard near rows need no teacher
-    assert batch["parts"][0]["distant_student_M"].tolist() == [d[0] for d in distant]
-    assert batch["parts"][0]["distant_teacher_M"].tolist() == [d[1] for d in distant]
-    assert batch["parts"][0]["distant_labels_M"].tolist() == [d[2] for d in distant]
+    (part,) = batch["parts"]
+    assert tokens(batch, part, "near_student_N") == [n[0] for n in near]
+    assert part["near_labels_N"].tolist() == [n[2] for n in near]
+    assert "near_teacher_N" not in part  # hard near rows need no teacher
+    assert tokens(batch, part, "distant_student_M") == [d[0] for d in distant]
+    assert tokens(batch, part, "distant_teacher_M") == [d[1] for d in distant]
+    assert part["distant_labels_M"].tolist() == [d[2] for d in distant]
+
+
+def tokens(batch, part, name):
+    """Which of the tokens laid end to end these rows are."""
+    return batch[name.split("_")[1]]["wanted_N"][part[name]].tolist()
 
 
 def test_rows_of_the_loss_are_exactly_the_mask_tokens(world, made):
@@ -67,11 +74,12 @@ def test_rows_of_the_loss_are_exactly_the_mask_tokens(world, made):
         batch = collator(list(range(start, start + 4)))
         (part,) = batch["parts"]
         for who in ("student", "teacher"):
-            masked = (batch[f"{who}_ids_BW"].flatten() == world.MASK).nonzero().flatten().tolist()
+            masked = (batch[who]["ids_T"] == world.MASK).nonzero().flatten().tolist()
             if who == "teacher":
-                assert set(part["distant_teacher_M"].tolist()) <= set(masked)
+                assert set(tokens(batch, part, "distant_teacher_M")) <= set(masked)
             else:
-                assert sorted(part["near_student_N"].tolist() + part["distant_student_M"].tolist()) == masked
+                read = (tokens(batch, part, f"{kind}_student_{axis}") for kind, axis in KINDS)
+                assert sorted(itertools.chain(*read)) == masked == batch[who]["wanted_N"].tolist()
 
 
 def test_totals_are_those_of_the_whole_step(made):
@@ -86,12 +94,6 @@ def test_a_distant_part_that_does_not_count_is_left_out(made):
     batch = made(distant="none")[2]([0, 1])
     names = [*batch, *batch["parts"][0]]
     assert not [name for name in names if name.startswith("distant") or "teacher" in name]
-
-
-def test_no_mask_where_nothing_is_padded(made):
-    _, plan, collator = made(micro_batch_size=1)
-    assert "student_mask_BW" not in collator([0])
-    assert len(plan) > 1
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(2, 7), st.integers(0, 2**31 - 1))
@@ -116,10 +118,10 @@ def test_sft_rows_carry_their_weights(world, made, tmp_path):
     _, plan, collator = made()
     objective = make_objective(settings, None)
     plan = StatePlan(collator.table, objective, settings)
-    sft = Collator(collator.table, plan, [objective], Tokens(world.MASK, world.EOS))
+    sft = Collator(collator.table, plan, [objective], Reader(world.MASK))
     batch = sft([0, 1, 2, 3])
-    masked = (batch["student_ids_BW"].flatten() == world.MASK).nonzero().flatten()
-    assert batch["parts"][0]["near_student_N"].tolist() == masked.tolist()
+    masked = (batch["student"]["ids_T"] == world.MASK).nonzero().flatten()
+    assert tokens(batch, batch["parts"][0], "near_student_N") == masked.tolist()
     assert batch["parts"][0]["near_weights_N"].shape == batch["parts"][0]["near_labels_N"].shape
     assert batch["parts"][0]["near_weights_N"].min() >= 1
     assert batch["parts"][0]["totals_2"].tolist() == [8 * world.LENGTH, 0]

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -23,6 +24,7 @@ from tad_core.training.join import join
 from tad_core.training.launch import launch
 from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import train
+from tad_core.training.spec import AlsoTrained
 from tests.waiting import CEILING_S, until
 
 ZERO2 = str(Path(__file__).resolve().parents[3] / "configs" / "deepspeed" / "zero2.json")
@@ -63,19 +65,27 @@ def make(world, checkpoint, tmp_path):
 
 
 def figures(spec):
+    return figures_in(Path(spec.output))
+
+
+def figures_in(folder):
     names = ("step", "loss", "near_count", "distant_count", "grad_norm", "lr")
-    return [[row[name] for name in names] for row in read_losses(Path(spec.output) / "losses.jsonl")]
+    return [[row[name] for name in names] for row in read_losses(folder / "losses.jsonl")]
 
 
 def adapter(spec):
-    return load_file(Path(spec.output) / "adapter" / "adapter_model.safetensors")
+    return adapter_in(Path(spec.output))
 
 
-def killed_at(spec, step):
+def adapter_in(folder):
+    return load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+def killed_at(spec, step, whose=""):
     """Run until ``step`` is told, then kill -9 the launcher and everything it started."""
 
     def kill(line):
-        if line.startswith(f"step {step}/"):
+        if line.startswith(f"{whose}step {step}/"):
             for process in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
@@ -116,6 +126,36 @@ def test_after_kill_9_two_processes_end_as_undisturbed(make, way):
     assert any(line.startswith("resuming from step 3:") for line in lines)
     assert figures(spec) == figures(undisturbed)
     assert all((weight == adapter(undisturbed)[name]).all() for name, weight in adapter(spec).items())
+
+
+def test_after_kill_9_two_processes_with_two_models_end_as_undisturbed(make):
+    """Also where one process was killed while the checkpoints of a step were written: that of one model is there."""
+
+    def both(name):
+        spec = make(name, lora=WET, launcher="torchrun")
+        other = AlsoTrained(
+            name="speed", window=5, run_id="s", output=str(Path(spec.output).parent / "speed")
+        )
+        return spec.model_copy(update={"name": "quality", "also": [other]})
+
+    undisturbed = both("undisturbed")
+    launch(undisturbed)
+    spec = both("killed")
+    killed_at(spec, 7, "quality: ")
+    kept = [checkpoints.newest(run.output, run.mark) for run in spec.adapters]
+    assert [checkpoints.step_of(folder) for folder in kept] == [6, 6]
+    shutil.rmtree(kept[1])
+    lines = []
+    launch(spec, lines.append)
+    assert any(line.startswith("resuming from step 3:") for line in lines)
+    assert any("quality and speed in one pass" in line for line in lines)
+    found, expected = (
+        [(figures_in(run.output), adapter_in(run.output)) for run in s.adapters] for s in (spec, undisturbed)
+    )
+    assert expected[0][0] != expected[1][0]  # two models, two losses
+    for (rows, weights), (expected_rows, expected_weights) in zip(found, expected, strict=True):
+        assert rows == expected_rows and len(rows) == 8
+        assert all((weight == weights[name]).all() for name, weight in expected_weights.items())
 
 
 @needs_deepspeed

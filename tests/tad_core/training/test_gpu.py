@@ -11,7 +11,7 @@ from tad_core.models.lora import add_lora, weights_of
 from tad_core.objectives import make_objective
 from tad_core.objectives.base import LOGITS_AT_ONCE
 from tad_core.training.adapters import Trained
-from tad_core.training.collate import Collator, Tokens
+from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import StatePlan, load_kept
 from tad_core.training.recorder import Books, Recorder, StopRequest
 from tad_core.training.trainer import DistillTrainer, training_arguments
@@ -41,7 +41,7 @@ def trainer_and_batch(world, tmp_path):
         objectives = [make_objective(settings, window) for window in windows]
         table = load_kept([shard], [judged], world.LENGTH)
         plan = StatePlan(table, objectives[0], settings)
-        collator = Collator(table, plan, objectives, Tokens(config.mask_token_id, config.eos_token_id))
+        collator = Collator(table, plan, objectives, Reader.of(model))
         args = training_arguments(settings, tmp_path, 1, torch.device(device))
         names = [f"window{window}" for window in windows]
         adapted = add_lora(model, settings.lora, settings.seed, names)

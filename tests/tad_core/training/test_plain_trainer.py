@@ -107,7 +107,7 @@ def assert_as_plain(spec):
         {"micro_batch_size": 4},
         {"micro_batch_size": 4, "gradient_checkpointing": True},
     ],
-    ids=["without padding", "padded", "checkpointed"],
+    ids=["one by one", "packed", "checkpointed"],
 )
 def test_ten_steps_are_those_of_the_plain_trainer(make, names, changes):
     spec = make("ours", *names, **changes)

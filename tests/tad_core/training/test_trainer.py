@@ -15,10 +15,11 @@ from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of, weights_of
 from tad_core.objectives import make_objective
 from tad_core.training.adapters import Trained
-from tad_core.training.collate import Collator, Tokens
+from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import StatePlan, load_kept
+from tad_core.training.packing import packing_of
 from tad_core.training.recorder import Books, Recorder, StopRequest, read_losses
-from tad_core.training.run import compile_layers, train
+from tad_core.training.run import train
 from tad_core.training.trainer import DistillTrainer, training_arguments
 
 CPU = torch.device("cpu")
@@ -36,7 +37,7 @@ def make_trainer(world, checkpoint, tmp_path):
         objective = make_objective(settings, 3)
         table = load_kept([shard], [judged], world.LENGTH)
         plan = StatePlan(table, objective, settings)
-        collator = Collator(table, plan, [objective], Tokens(world.MASK, world.EOS))
+        collator = Collator(table, plan, [objective], Reader(world.MASK))
         books = Books(tmp_path, settings, plan.steps)
         adapter = Trained("default", objective, books, "m", tmp_path, weights_of(model, "default"))
         recorder = Recorder([books], settings, plan.steps, StopRequest())
@@ -59,36 +60,34 @@ def disturb(trainer):
 def test_the_teacher_is_the_base_without_the_adapter(make_trainer, checkpoint):
     trainer, collator = make_trainer(lora=LoraConfig(rank=4, alpha=4, dropout=0.5))
     disturb(trainer)
-    batch = collator([0, 1, 2, 3])
-    ids_BW, mask_BW = batch["teacher_ids_BW"], batch.get("teacher_mask_BW")
+    teacher = collator([0, 1, 2, 3])["teacher"]
     trainer.model.train()
     pristine = load_model(ModelConfig(path=str(checkpoint), device="cpu"))
     with torch.no_grad():
-        expected = pristine.hidden(ids_BW, mask_BW)
-    assert torch.equal(trainer.teacher_hidden(ids_BW, mask_BW), expected)
-    student = base_of(trainer.model).hidden(ids_BW, mask_BW)
-    assert (student - expected).abs().max() > 0.1  # the adapter is on again, and it matters
+        expected_ND = pristine.packed(teacher["ids_T"], packing_of(teacher))
+    assert torch.equal(trainer.teacher_rows(teacher), expected_ND)
+    student_ND = base_of(trainer.model).packed(teacher["ids_T"], packing_of(teacher))
+    assert (student_ND - expected_ND).abs().max() > 0.1  # the adapter is on again, and it matters
 
 
 def test_the_teacher_is_not_differentiated(make_trainer):
     trainer, collator = make_trainer()
-    batch = collator([0, 1])
-    assert not trainer.teacher_hidden(batch["teacher_ids_BW"], batch.get("teacher_mask_BW")).requires_grad
+    assert not trainer.teacher_rows(collator([0, 1])["teacher"]).requires_grad
 
 
 def test_the_adapter_comes_back_after_a_failure(make_trainer, monkeypatch):
     trainer, collator = make_trainer(lora=DRY)
     disturb(trainer)
-    ids_BW = collator([0])["student_ids_BW"]
+    state = collator([0])["student"]
     with torch.no_grad():
-        before = base_of(trainer.model).hidden(ids_BW)
-    monkeypatch.setattr(type(base_of(trainer.model)), "hidden", lambda *_: 1 / 0)
+        before = base_of(trainer.model).packed(state["ids_T"], packing_of(state))
+    monkeypatch.setattr(type(base_of(trainer.model)), "packed", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        trainer.teacher_hidden(ids_BW, None)
+        trainer.teacher_rows(state)
     monkeypatch.undo()
     trainer.model.eval()
     with torch.no_grad():
-        assert torch.equal(base_of(trainer.model).hidden(ids_BW), before)
+        assert torch.equal(base_of(trainer.model).packed(state["ids_T"], packing_of(state)), before)
 
 
 def test_kl_is_zero_without_reference_and_with_a_fresh_adapter(make_trainer):
@@ -129,19 +128,20 @@ def test_only_rows_of_the_loss_get_a_gradient(make_trainer, monkeypatch, world, 
     batch = collator([0, 1, 2, 3])
     kept = []
 
-    def spy(model, args, kwargs, hidden_BWD):
-        hidden_BWD.retain_grad()
-        kept.append(hidden_BWD)
+    def spy(model, args, kwargs, hidden_ND):
+        hidden_ND.retain_grad()
+        kept.append(hidden_ND)
 
     trainer.model.register_forward_hook(spy, with_kwargs=True)
     trainer.training_step(trainer.model, batch)
-    (hidden_BWD,) = kept
-    touched = hidden_BWD.grad.abs().sum(-1).flatten().nonzero().flatten().tolist()
+    (hidden_ND,) = kept
+    touched = hidden_ND.grad.abs().sum(-1).nonzero().flatten().tolist()
     expected = batch["parts"][0]["near_student_N"].tolist() + (
         batch["parts"][0]["distant_student_M"].tolist() if distant == "soft" else []
     )
     assert touched == sorted(expected)
-    assert (batch["student_ids_BW"].flatten()[touched] == world.MASK).all()
+    laid_out = batch["student"]
+    assert (laid_out["ids_T"][laid_out["wanted_N"]] == world.MASK).all()
 
 
 def test_only_the_adapter_is_trained(make_trainer, checkpoint):
@@ -155,7 +155,7 @@ def test_only_the_adapter_is_trained(make_trainer, checkpoint):
             assert torch.equal(weight, pristine[name.replace(".base_layer", "")])
 
 
-def test_padding_does_not_change_the_loss(make_trainer):
+def test_company_does_not_change_the_loss(make_trainer):
     trainer, collator = make_trainer(lora=DRY)
     disturb(trainer)
     indices = [0, 3, 5, 7]
@@ -165,7 +165,9 @@ def test_padding_does_not_change_the_loss(make_trainer):
     alone = trainer.adapters[0].books.sums_4[:2].clone()
     trainer.adapters[0].books.sums_4 = None
     batch = collator(indices)
-    assert "student_mask_BW" in batch and "teacher_mask_BW" in batch
+    assert all(
+        len(set(batch[who]["counts"])) > 1 for who in ("student", "teacher")
+    )  # prompts of many lengths
     trainer.training_step(trainer.model, batch)
     torch.testing.assert_close(trainer.adapters[0].books.sums_4[:2], alone, rtol=1e-5, atol=1e-5)
 
@@ -295,6 +297,19 @@ def test_gradient_checkpointing_changes_nothing_but_memory(world, checkpoint, tm
     assert_same_run(plain, run(world, checkpoint, tmp_path / "saving", gradient_checkpointing=True))
 
 
+def test_gradient_checkpointing_keeps_the_inputs_of_layers_alone(world, checkpoint, tmp_path):
+    kept = {}
+    for on in (False, True):
+        numbers = []
+        spec = world.make_spec(tmp_path / str(on), checkpoint, max_steps=1, gradient_checkpointing=on)
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, n=numbers: n.append(t.numel()) or t, lambda t: t
+        ):
+            assert train(spec, StopRequest())
+        kept[on] = sum(numbers)
+    assert kept[True] < 0.5 * kept[False]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_compiled_layers_change_nothing_but_speed(world, checkpoint, tmp_path):
@@ -302,16 +317,6 @@ def test_compiled_layers_change_nothing_but_speed(world, checkpoint, tmp_path):
     assert_same_run(plain, run(world, checkpoint, tmp_path / "compiled", compile="on"))
     again = run(world, checkpoint, tmp_path / "both", compile="on", gradient_checkpointing=True)
     assert_same_run(plain, again)
-
-
-@pytest.mark.slow
-def test_every_layer_is_compiled_and_no_name_changes(checkpoint):
-    model = add_lora(load_model(ModelConfig(path=str(checkpoint), device="cpu")), DRY, 0)
-    names = list(model.state_dict())
-    compile_layers(base_of(model))
-    compiled = [n for n, m in model.named_modules() if m._compiled_call_impl is not None]
-    assert len(compiled) == 2 and all("blocks." in name for name in compiled)
-    assert list(model.state_dict()) == names
 
 
 def test_figures_go_to_the_reporters_that_are_asked_for(world, checkpoint, tmp_path, monkeypatch):

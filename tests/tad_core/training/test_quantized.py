@@ -1,0 +1,88 @@
+"""Training on a base in 4 bits: the same ways as on any, another adapter, and what it does not go with."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from tad_core.config import DistillConfig, LoraConfig
+from tad_core.errors import ConfigError
+from tad_core.training import command
+from tad_core.training.command import check_settings
+from tad_core.training.recorder import StopRequest, read_losses
+from tad_core.training.run import train
+from tad_core.training.spec import AlsoTrained
+
+DRY = LoraConfig(rank=4, alpha=4, dropout=0.0)
+FIGURES = ("loss", "near", "distant", "grad_norm")
+
+
+@pytest.fixture
+def run(world, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    checkpoint = world.make_checkpoint(tmp_path / "base", width=64)
+
+    def build(name, stop_at=None, also=False, **changes):
+        settings = {"quantize": "nf4", "lora": DRY, "max_steps": 4, "save_steps": 2, **changes}
+        spec = world.make_spec(tmp_path / name, checkpoint, **settings)
+        if also:
+            other = AlsoTrained(name="speed", window=5, run_id="s", output=str(tmp_path / name / "speed"))
+            spec = spec.model_copy(update={"also": [other], "name": "quality"})
+        assert train(spec, StopRequest())
+        rows = read_losses(tmp_path / name / "out" / "losses.jsonl")
+        return [[row[figure] for figure in FIGURES] for row in rows]
+
+    return build
+
+
+def test_it_trains_and_is_another_adapter(run):
+    packed = run("packed")
+    whole = run("whole", quantize="none")
+    assert packed == run("again")
+    assert packed[0] != pytest.approx(whole[0], rel=1e-4)
+    assert packed[0][0] == pytest.approx(whole[0][0], rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"micro_batch_size": 1}, {"gradient_checkpointing": True}, {"also": True}],
+    ids=["one by one", "checkpointed", "two adapters"],
+)
+def test_how_a_step_is_computed_changes_nothing(run, changes):
+    for found, expected in zip(run("other", **changes), run("packed"), strict=True):
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_two_processes_give_the_steps_of_one(run, world, tmp_path):
+    expected = run("one")
+    settings = {"quantize": "nf4", "lora": DRY, "max_steps": 4, "save_steps": 2, "micro_batch_size": 2}
+    world.two_ranks(world.make_spec(tmp_path / "two", tmp_path / "base", **settings))
+    rows = read_losses(tmp_path / "two" / "out" / "losses.jsonl")
+    for row, figures in zip(rows, expected, strict=True):
+        assert [row[figure] for figure in FIGURES] == pytest.approx(figures, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_compiled_it_is_the_same(run):
+    for found, expected in zip(run("compiled", compile="on"), run("packed"), strict=True):
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_it_is_told_by_the_identity_alone_where_it_is_on():
+    assert "quantize" not in DistillConfig().identity()
+    assert DistillConfig(quantize="nf4").identity()["quantize"] == "nf4"
+
+
+def test_with_deepspeed_it_is_refused():
+    with pytest.raises(
+        ValidationError, match=r"quantize: nf4 does not go with deepspeed z.json.*deepspeed to null"
+    ):
+        DistillConfig(quantize="nf4", deepspeed="z.json", launcher="torchrun")
+
+
+def test_without_the_library_a_run_does_not_start(monkeypatch):
+    monkeypatch.setattr(command, "_installed", lambda name: name != "bitsandbytes")
+    check_settings(DistillConfig())
+    with pytest.raises(ConfigError, match=r"distill.quantize: nf4 needs bitsandbytes.*\[quantize\]"):
+        check_settings(DistillConfig(quantize="nf4"))
