@@ -12,7 +12,7 @@ from jinja2 import TemplateError
 from tad_core.checkpoint import local_folder
 from tad_core.config import DecodeConfig, ModelConfig
 from tad_core.data.prompts import encode_text
-from tad_core.decoding import DecodeSpec
+from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import read_decoder
 from tad_core.errors import ConfigError
 from tad_core.evaluation.generate import Texts, load_for_inference
@@ -98,6 +98,12 @@ class Served:
             Texts(load_tokenizer(source.model)),
             spec,
         )
+
+    def warm_up(self) -> None:
+        """On a GPU compile what forwards run, so that the first client does not wait for it."""
+        if self.model.device.type == "cuda":
+            spec = DecodeSpec(self.spec.block_length, self.spec.block_length)
+            decode(self.model, [[self.model.eos_token_id]], spec, 1)
 
     def limit(self, width: int) -> int:
         """Most tokens of a prompt with its response, where the server gives so many."""

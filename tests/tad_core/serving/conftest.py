@@ -42,7 +42,9 @@ def running(models, limits: Limits, api_key: str | None = None) -> Iterator[tupl
 @pytest.fixture(scope="module")
 def models(tiny_checkpoint, tiny_dream_checkpoint):
     folders = {"llada": tiny_checkpoint, "dream": tiny_dream_checkpoint}
-    return [Served.load(Source(n, ModelConfig(path=str(f), device="cpu"), spec=SPEC)) for n, f in folders.items()]
+    return [
+        Served.load(Source(n, ModelConfig(path=str(f), device="cpu"), spec=SPEC)) for n, f in folders.items()
+    ]
 
 
 @pytest.fixture(scope="module")

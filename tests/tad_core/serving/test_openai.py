@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from dataclasses import replace
 
 import httpx
 import openai
@@ -103,7 +104,7 @@ def test_how_it_is_decoded_can_be_said(client, models):
         ({"threshold": 2.0, "block_add_threshold": 0.0}, DecodeSpec(16, 4, "entropy", 2.0, 0.0)),
         ({"method": "token_by_token"}, DecodeSpec(16, 4, block_add_threshold=0.25)),
         ({"method": "confidence", "threshold": 0.5, "block_length": 8}, DecodeSpec(16, 8, "confidence", 0.5)),
-        ({"cache": "dual", "refresh_forwards": 3}, DecodeSpec(16, 4, "entropy", 1.0, 0.25, cache="dual", refresh_forwards=3)),
+        ({"cache": "dual", "refresh_forwards": 3}, replace(SPEC, cache="dual", refresh_forwards=3)),
     ]  # fmt: skip
     for given, spec in ways:
         got = client.chat.completions.create(model="llada", messages=chat("well"), extra_body=given)
@@ -159,7 +160,8 @@ def test_two_hundred_mixed_requests_at_once_equal_one_by_one(server, models):
         more = {"temperature": 0.9, "seed": i % 5} if draw.random() < 0.3 else {}
         asked.append(
             {
-                "model": draw.choice(["llada", "dream"]), "messages": chat(text), "max_tokens": draw.choice([4, 7, 16, 24]),
+                "model": draw.choice(["llada", "dream"]), "messages": chat(text),
+                "max_tokens": draw.choice([4, 7, 16, 24]),
                 "stream": draw.random() < 0.5, **draw.choice(ways), **more,
             }
         )  # fmt: skip
@@ -173,7 +175,9 @@ def test_two_hundred_mixed_requests_at_once_equal_one_by_one(server, models):
         return "".join(c["choices"][0]["delta"].get("content") or "" for c in lines)
 
     async def every():
-        async with httpx.AsyncClient(base_url=server[0], timeout=120, limits=httpx.Limits(max_connections=200)) as client:
+        async with httpx.AsyncClient(
+            base_url=server[0], timeout=120, limits=httpx.Limits(max_connections=200)
+        ) as client:
             return await asyncio.gather(*(one(client, body) for body in asked))
 
     together = asyncio.run(every())
@@ -183,8 +187,8 @@ def test_two_hundred_mixed_requests_at_once_equal_one_by_one(server, models):
         block = body.get("block_length", 4)
         fields = {k: body[k] for k in ("threshold", "cache", "method") if k in body}
         spec = DecodeSpec(
-            **{"method": "entropy", "threshold": 1.0, **fields}, response_length=-(-body["max_tokens"] // block) * block,
-            block_length=block, block_add_threshold=0.25,
+            **{"method": "entropy", "threshold": 1.0, **fields}, block_length=block, block_add_threshold=0.25,
+            response_length=-(-body["max_tokens"] // block) * block,
         )  # fmt: skip
         prompt = prompt_of(served, body["messages"][0]["content"])
         heat = body.get("temperature", 0.0)
