@@ -8,7 +8,6 @@ import random
 from dataclasses import replace
 
 import httpx
-import openai
 import pytest
 
 from tad_core.data.prompts import encode_text
@@ -21,6 +20,7 @@ QUESTIONS = ["What is 3 + 4 ?", "Write a function that doubles x .", "a", "Ben h
 
 @pytest.fixture
 def client(server):
+    openai = pytest.importorskip("openai", reason="pip install -e .[dev]")
     with openai.OpenAI(base_url=f"{server[0]}/v1", api_key="none", max_retries=0) as one:
         yield one
 
