@@ -8,6 +8,7 @@ server is a process of its own. Markdown on stdout, for docs/results/serve.md.
 
     python benchmarks/serve.py                                   # the small model, on a CPU, about ten minutes
     python benchmarks/serve.py --size full --clients 1 8 32 64   # LLaDA-8B's shape in bfloat16, one GPU
+    python benchmarks/serve.py --size random --requests 4        # the smoke test of that, on a CPU
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -36,7 +39,9 @@ KINDS = {"plain": "plain, one at a time", "exact": "ours, exact", "cached": "our
 #: tokens of the prompts
 PROMPT = 50, 500
 #: response, block, blocks opened at which progress
-SHAPES = {"small": (64, 16, 1.0), "full": (256, 32, 0.1)}
+SHAPES = {"small": (64, 16, 1.0), "random": (32, 8, 0.1), "full": (256, 32, 0.1)}
+#: random tokens of prompts are below these
+VOCABULARY = {"random": 1_800, "full": 120_000}
 
 
 @dataclass
@@ -78,29 +83,40 @@ def main() -> None:
     print(f"`python benchmarks/serve.py {' '.join(sys.argv[1:])}`".replace(" `", "`"))
     print(f"{time.strftime('%Y-%m-%d')}, {machine()}, prompts of {PROMPT[0]} to {PROMPT[1]} tokens\n")
     print(
-        "| server | clients | tokens/s | first block, s | p50, s | p95, s | tokens a forward | slots filled |"
+        "| clients | server | tokens/s | CPU s of 100 tokens | first block, s | p50, s | p95, s | tokens a forward "
+        "| slots filled |"
     )
-    print("|---|---|---|---|---|---|---|---|")
-    texts: dict[str, dict[int, str]] = {}
-    for kind in options.only:
-        with Child(options, kind) as url:
-            asyncio.run(level(url, kind, asked[:2], 1))  # compiles, and fills caches
+    print("|---|---|---|---|---|---|---|---|---|")
+    texts: dict[str, dict[int, str]] = {kind: {} for kind in options.only}
+    # Side by side where memory holds all, so that what else the machine does hits each alike.
+    rounds = [options.only] if options.size != "full" else [[kind] for kind in options.only]
+    for kinds in rounds:
+        with ExitStack() as stack:
+            children = {kind: stack.enter_context(Child(options, kind)) for kind in kinds}
+            for kind, child in children.items():
+                asyncio.run(level(child.url, kind, asked[:2], 1))  # compiles, and fills caches
             for clients in options.clients:
-                began = time.perf_counter()
-                seen = asyncio.run(level(url, kind, asked[: max(options.requests, 2 * clients)], clients))
-                wall_s = time.perf_counter() - began
-                texts.setdefault(kind, {}).update(seen.texts)
-                first, whole = sorted(seen.first_s), sorted(seen.whole_s)
-                slots = f"{statistics.mean(seen.slots):.1f}" if seen.slots else "1"
-                print(
-                    f"| {KINDS[kind]} | {clients} | {seen.tokens / wall_s:.1f} | {statistics.median(first):.2f} | "
-                    f"{statistics.median(whole):.2f} | {whole[int(0.95 * len(whole))]:.2f} | "
-                    f"{seen.revealed / seen.forwards:.2f} | {slots} |",
-                    flush=True,
-                )
+                for kind, child in children.items():
+                    some = asked[: max(options.requests, 2 * clients)]
+                    began, cpu_s = time.perf_counter(), child.cpu_s()
+                    seen = asyncio.run(level(child.url, kind, some, clients))
+                    wall_s, cpu_s = time.perf_counter() - began, child.cpu_s() - cpu_s
+                    texts[kind].update(seen.texts)
+                    print(row(clients, kind, seen, wall_s, cpu_s), flush=True)
     if {"plain", "exact"} <= texts.keys():
         same = sum(texts["plain"][i] == text for i, text in texts["exact"].items())
         print(f"\n{same} of {len(texts['exact'])} exact answers are the plain server's, word for word.")
+
+
+def row(clients: int, kind: str, seen: Client, wall_s: float, cpu_s: float) -> str:
+    """A line of the table."""
+    whole = sorted(seen.whole_s)
+    slots = f"{statistics.mean(seen.slots):.1f}" if seen.slots else "1"
+    return (
+        f"| {clients} | {KINDS[kind]} | {seen.tokens / wall_s:.1f} | {100 * cpu_s / seen.tokens:.2f} | "
+        f"{statistics.median(seen.first_s):.2f} | {statistics.median(whole):.2f} | "
+        f"{whole[int(0.95 * len(whole))]:.2f} | {seen.revealed / seen.forwards:.2f} | {slots} |"
+    )
 
 
 def machine() -> str:
@@ -116,8 +132,8 @@ def prompts(count: int, size: str) -> list[Any]:
     """Token ids: of the small model questions one after the other, as many as fit the length; else random."""
     draw = random.Random(0)
     lengths = [draw.randint(*PROMPT) for _ in range(count)]
-    if size == "full":
-        return [[draw.randrange(2, 120_000) for _ in range(n)] for n in lengths]
+    if size in VOCABULARY:
+        return [[draw.randrange(2, VOCABULARY[size]) for _ in range(n)] for n in lengths]
     from tad_core.checkpoint import load_tokenizer
     from tad_core.data.prompts import encode_prompt
 
@@ -199,12 +215,17 @@ class Child:
             command += ["--slots", str(options.slots)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    def __enter__(self) -> str:
+    def __enter__(self) -> Child:
         assert self._process.stdout is not None
-        url = self._process.stdout.readline().strip()
-        if not url.startswith("http"):
-            raise SystemExit(f"the server did not start: {url}")
-        return url
+        self.url = self._process.stdout.readline().strip()
+        if not self.url.startswith("http"):
+            raise SystemExit(f"the server did not start: {self.url}")
+        return self
+
+    def cpu_s(self) -> float:
+        """Of the process so far, all threads."""
+        used = psutil.Process(self._process.pid).cpu_times()
+        return float(used.user + used.system)
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
@@ -243,9 +264,10 @@ def load(size: str, kind: str) -> Any:
     length, block, add = SHAPES[size]
     cache = {"cache": "dual"} if kind == "cached" else {}
     tokenizer = load_tokenizer(SMALL)
-    if size == "full":
+    if size in VOCABULARY:
         spec = DecodeSpec(length, block, "budget", 0.0, add, early_stop=False, **cache)
-        return Served("model", build("full", "cuda"), AnyText(tokenizer), spec)
+        model = build("full", "cuda") if size == "full" else build("small", "cpu")
+        return Served("model", model, AnyText(tokenizer), spec)
     spec = DecodeSpec(length, block, "entropy", 0.5, add, **cache)
     return Served("model", load_model(ModelConfig(path=str(SMALL), device="cpu")), Texts(tokenizer), spec)
 
