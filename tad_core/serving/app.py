@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from tad_core.serving.faults import RequestError, of_validation
+from tad_core.serving.faults import RequestError, of_failure, of_validation
 from tad_core.serving.guard import Guard
 from tad_core.serving.metrics import Metrics
 from tad_core.serving.patience import GONE, Events, body_of, unless_gone
@@ -131,6 +131,7 @@ def make_app(
     app.state.service = service
     app.add_middleware(Guard, api_key=api_key, loopback=loopback)
     app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(Exception, _failed)
     _routes(app, service)
     return app
 
@@ -139,6 +140,11 @@ async def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     said = f"{request.method} {request.url.path}: {error.detail}; see /v1/models and docs/serving.md"
     return RequestError(error.status_code, said).response()
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    """Of a fault of ours; the log has it."""
+    return of_failure(error).response()
 
 
 def _routes(app: FastAPI, service: Service) -> None:

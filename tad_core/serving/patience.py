@@ -46,9 +46,12 @@ async def body_of(request: Request) -> Any:
     except ClientDisconnect:
         raise RequestError(GONE, "the client went away") from None
     try:
-        return json.loads(b"".join(parts), parse_constant=_no_number)
+        tree = json.loads(b"".join(parts), parse_constant=_no_number)
+        json.dumps(tree, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        return tree
     except (ValueError, RecursionError) as error:
-        raise RequestError(400, f"the body is not JSON ({error})", code="invalid_json") from None
+        said = str(error).encode(errors="replace").decode()
+        raise RequestError(400, f"the body is not JSON ({said})", code="invalid_json") from None
 
 
 def _no_number(name: str) -> None:

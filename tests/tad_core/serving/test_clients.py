@@ -94,7 +94,7 @@ def test_bodies_that_are_none(server):
     json_type = {"Content-Type": "application/json"}
     for content, headers, status in (
         (b"{", json_type, 400), (b"\xff\xfe", json_type, 400), (b'{"temperature": NaN}', json_type, 400),
-        (b"x" * (patience.MAX_BODY_BYTES + 1), json_type, 413),
+        (b"x" * (patience.MAX_BODY_BYTES + 1), json_type, 413), (b'{"a": "\\ud800"}', json_type, 400),
         (json.dumps(HELLO).encode(), {"Content-Type": "text/plain"}, 415),
     ):  # fmt: skip
         answer = httpx.post(server[0] + CHAT, content=content, headers=headers)
@@ -203,6 +203,13 @@ def test_a_full_queue_says_so_and_takes_the_next_when_there_is_room(models):
         assert settled(service)
         # With one model its name may be left out.
         assert httpx.post(url + CHAT, json={"messages": HELLO["messages"]}).status_code == 200
+
+
+def test_a_fault_of_the_server_is_told_in_the_same_form(server, models, monkeypatch):
+    monkeypatch.setattr(type(models[0]), "wish", lambda *_: 1 / 0)
+    answer = httpx.post(server[0] + CHAT, json=HELLO)
+    assert answer.status_code == 500 and answer.json()["error"]["type"] == "server_error"
+    assert "division" not in answer.text
 
 
 def test_what_takes_too_long_is_given_up(models):

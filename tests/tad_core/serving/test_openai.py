@@ -93,7 +93,7 @@ def test_a_seed_repeats_and_a_drawn_one_is_told(client):
 
     drawn = ask()
     assert ask(seed=drawn.seed).choices[0].message.content == drawn.choices[0].message.content
-    texts = {ask(seed=i).choices[0].message.content for i in range(6)}
+    texts = {ask(seed=i).choices[0].message.content for i in (*range(5), (1 << 63) - 1)}
     assert len(texts) > 1
     assert not hasattr(client.chat.completions.create(model="llada", messages=chat("hm")), "seed")
 
