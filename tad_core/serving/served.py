@@ -83,6 +83,8 @@ class Served:
 
     def __init__(self, name: str, model: DiffusionLM, texts: Texts, spec: DecodeSpec) -> None:
         self.name, self.model, self.texts, self.spec = name, model, texts, spec
+        self._before = encode_text(texts.tokenizer, "a")[:1]
+        self._pieces: dict[int, str] = {}
 
     @classmethod
     def load(cls, source: Source) -> Served:
@@ -173,6 +175,17 @@ class Served:
                 f"{self.model.vocab_size - 1}", "prompt", "invalid_value",
             )  # fmt: skip
         return list(prompt)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """Each token as it is written behind another: with the space that some tokenizers put between words."""
+        for token in set(ids) - self._pieces.keys():
+            alone, behind = self.texts.token_strings([token])[0], self._written([*self._before, token])
+            before = self._written(self._before)
+            self._pieces[token] = behind[len(before) :] if behind.startswith(before) else alone
+        return [self._pieces[token] for token in ids]
+
+    def _written(self, ids: Sequence[int]) -> str:
+        return str(self.texts.tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def described(self, created: int, width: int) -> dict[str, Any]:
         """As /v1/models lists it."""

@@ -163,7 +163,7 @@ class Session:
             places = [p for p, token in enumerate(told.tokens) if token != mask]
         new = [p for p in places if p not in self._seen[i]]
         self._seen[i].update(new)
-        shown = self._served.texts.token_strings([told.tokens[p] for p in new])
+        shown = self._served.pieces([told.tokens[p] for p in new])
         return {
             "forward": told.forwards,
             "length": len(told.tokens),

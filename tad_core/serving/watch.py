@@ -68,7 +68,7 @@ def frames(served: Served, wish: Wish) -> Iterator[Frame]:
                 revealed, lead = [token != mask for token in told.tokens], told.lead
             growing.grow(told.tokens[:lead], bool(done))
             over = bool(done) or (growing.finish is not None and spec.early_stop)
-            strings = served.texts.token_strings(told.tokens)
+            strings = served.pieces(told.tokens)
             yield Frame(
                 [text if there else None for text, there in zip(strings, revealed, strict=True)],
                 frozenset(p for p, there in enumerate(revealed) if there and not known[p]),

@@ -27,8 +27,13 @@ def test_frames_fill_in_what_the_decoder_gives(models, early, cache):
         assert after.revealed == before.revealed + len(after.new) and after.seconds > before.seconds
         assert after.text.startswith(before.text)
     if not early:
-        assert shown[-1].forwards == one.forwards and shown[-1].tokens == served.texts.token_strings(
-            one.tokens
-        )
+        assert shown[-1].forwards == one.forwards and shown[-1].tokens == served.pieces(one.tokens)
         for place, step in enumerate(one.revealed_at):
             assert place in shown[step - 1].new
+
+
+def test_pieces_are_written_as_in_a_text(models):
+    for served in models:
+        ids = served.texts.tokenizer("Ben has 5 apples and eats 2 .", add_special_tokens=False)["input_ids"]
+        assert "".join(served.pieces(ids)).strip() == served.texts.tokenizer.decode(ids)
+        assert served.pieces([served.model.eos_token_id])[0].strip() == "<|endoftext|>"
