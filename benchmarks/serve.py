@@ -21,9 +21,8 @@ import random
 import statistics
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,15 +70,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", choices=SHAPES, default="small")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--requests", type=int, default=24, help="of one level; at least two a client")
+    parser.add_argument("--requests", type=int, default=24, help="of one level; at least one a client")
     parser.add_argument("--only", choices=KINDS, nargs="+", default=list(KINDS))
     parser.add_argument("--slots", type=int, default=None, help="default: 32 on a GPU, 4 on a CPU")
+    parser.add_argument("--threads", type=int, default=None, help="of a CPU; default: all cores")
     parser.add_argument("--child", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         serve(options)
         return
-    asked = prompts(max(options.requests, 2 * max(options.clients)), options.size)
+    asked = prompts(max(options.requests, *options.clients), options.size)
     print(f"`python benchmarks/serve.py {' '.join(sys.argv[1:])}`".replace(" `", "`"))
     print(f"{time.strftime('%Y-%m-%d')}, {machine()}, prompts of {PROMPT[0]} to {PROMPT[1]} tokens\n")
     print(
@@ -97,7 +97,7 @@ def main() -> None:
                 asyncio.run(level(child.url, kind, asked[:2], 1))  # compiles, and fills caches
             for clients in options.clients:
                 for kind, child in children.items():
-                    some = asked[: max(options.requests, 2 * clients)]
+                    some = asked[: max(options.requests, clients)]
                     began, cpu_s = time.perf_counter(), child.cpu_s()
                     seen = asyncio.run(level(child.url, kind, some, clients))
                     wall_s, cpu_s = time.perf_counter() - began, child.cpu_s() - cpu_s
@@ -211,8 +211,9 @@ class Child:
 
     def __init__(self, options: argparse.Namespace, kind: str) -> None:
         command = [sys.executable, __file__, "--child", kind, "--size", options.size]
-        if options.slots:
-            command += ["--slots", str(options.slots)]
+        for name in ("slots", "threads"):
+            if value := getattr(options, name):
+                command += [f"--{name}", str(value)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Child:
@@ -236,11 +237,15 @@ def serve(options: argparse.Namespace) -> None:
     """Be a server."""
     import signal
 
+    import torch
+
     from tad_core.serving.app import Limits, make_app
     from tad_core.serving.server import bind, url_of
     from tad_core.serving.server import serve as run
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     served = load(options.size, options.child)
     if options.child == "plain":
         app = plain_app(served)
@@ -275,20 +280,22 @@ def load(size: str, kind: str) -> Any:
 def plain_app(served: Any) -> Any:
     """A plain server: one request at a time, finished blocks as they complete."""
     from starlette.applications import Starlette
+    from starlette.concurrency import iterate_in_threadpool
     from starlette.responses import StreamingResponse
     from starlette.routing import Route
 
     from tad_core.data.responses import text_length
 
-    turn = threading.Lock()
+    turn = asyncio.Lock()
 
     async def complete(request: Any) -> StreamingResponse:
         ids = (await request.json())["prompt"]
 
-        def lines() -> Iterator[str]:
+        async def lines() -> AsyncIterator[str]:
             sent, usage = "", {}
-            with turn:
-                for tokens, forwards, revealed in plain_decode(served.model, ids, served.spec):
+            async with turn:
+                pieces = iterate_in_threadpool(plain_decode(served.model, ids, served.spec))
+                async for tokens, forwards, revealed in pieces:
                     count = text_length(tokens, served.texts.ends)
                     text = served.texts.tokenizer.decode(tokens[:count], skip_special_tokens=True)
                     yield event(choices=[{"index": 0, "text": text[len(sent) :]}])

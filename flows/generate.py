@@ -17,7 +17,7 @@ from flows.serving import Read
 from tad_core.errors import ConfigError
 from tad_core.serving.faults import RequestError, of_validation
 from tad_core.serving.requests import ChatAsked
-from tad_core.serving.served import Served
+from tad_core.serving.served import load_all
 from tad_core.serving.sources import Hardware, sources_of
 from tad_core.serving.watch import Frame, frames
 
@@ -44,7 +44,7 @@ def run_generate(
             f"MODEL: {model} has {', '.join(s.name for s in sources)}; say which, as in {model}:{sources[-1].name}, or "
             f"--compare {','.join(s.name for s in sources)}"
         )
-    models = [Served.load(source) for source in sources]
+    models = load_all(sources)
     try:
         decoded = [frames(one, one.wish(body, one.model.max_positions or sys.maxsize)) for one in models]
     except RequestError as error:

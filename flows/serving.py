@@ -13,6 +13,7 @@ from rich.table import Table
 
 from tad_core.config import TADConfig
 from tad_core.errors import ConfigError
+from tad_core.serving.served import Served, Source, load_all
 from tad_core.serving.sources import DType, Hardware, sources_of
 
 Read = Callable[[Path], TADConfig]
@@ -52,18 +53,19 @@ def run_server(words: Sequence[str], on: Hardware, options: Serving, read: Read)
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tad_core.serving.app import Limits, make_app
-    from tad_core.serving.served import Served
     from tad_core.serving.server import bind, check_address, is_loopback, serve, url_of
 
     check_address(options.host, options.api_key)
     sources = sources_of(words, on, read)
     listening = bind(options.host, options.port)
     console = Console(stderr=True)
-    models = []
-    for source in sources:
+
+    def say(source: Source) -> None:
         console.print(f"loading {source.name}: {source.model.path}", highlight=False, soft_wrap=True)
-        models.append(Served.load(source))
-        models[-1].warm_up()
+
+    models = load_all(sources, say)
+    for served in models:
+        served.warm_up()
     on_cpu = all(served.model.device.type == "cpu" for served in models)
     slots = options.slots or (CPU_SLOTS if on_cpu else GPU_SLOTS)
     limits = Limits(slots, options.queue, options.context, options.timeout_s)
@@ -77,11 +79,9 @@ def run_server(words: Sequence[str], on: Hardware, options: Serving, read: Read)
     console.print("everything asked for is answered; the server has ended", highlight=False)
 
 
-def _table(models: Sequence[object]) -> Table:
-    from tad_core.serving.served import Served
-
+def _table(models: Sequence[Served]) -> Table:
     table = Table("model", "device", "decoded by", "threshold", "cache", "response", box=None, pad_edge=False)
-    for served in cast(Sequence[Served], models):
+    for served in models:
         spec = served.spec
         table.add_row(
             served.name, str(served.model.device), spec.method, f"{spec.threshold:g}", spec.cache,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tad_core.evaluation.generate import Texts, load_for_inference
 from tad_core.evaluation.prompting import chat_text
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_tokenizer
+from tad_core.models.merge import Merge, merged_beside
 from tad_core.serving.faults import RequestError
 from tad_core.serving.requests import Asked, ChatAsked, TextAsked
 
@@ -78,6 +79,27 @@ class Wish:
     stops: list[str]
 
 
+def load_all(sources: Sequence[Source], say: Callable[[Source], None] = lambda source: None) -> list[Served]:
+    """All of them; a checkpoint that several are from is read once, and what their adapters leave alone is shared.
+
+    Args:
+        sources: what to load.
+        say: told each before it is loaded.
+
+    Raises:
+        ModelError: a checkpoint or an adapter cannot be used.
+    """
+    bases: dict[ModelConfig, DiffusionLM] = {}
+    often = [source.model for source in sources]
+    loaded = []
+    for source in sources:
+        say(source)
+        if often.count(source.model) > 1 and source.model not in bases:
+            bases[source.model] = load_for_inference(source.model, None)
+        loaded.append(Served.load(source, bases.get(source.model)))
+    return loaded
+
+
 class Served:
     """One of the models of a server."""
 
@@ -87,19 +109,22 @@ class Served:
         self._pieces: dict[int, str] = {}
 
     @classmethod
-    def load(cls, source: Source) -> Served:
+    def load(cls, source: Source, base: DiffusionLM | None = None) -> Served:
         """From its files.
+
+        Args:
+            source: where it is from.
+            base: the checkpoint of the source where it is loaded already; it stays as it is.
 
         Raises:
             ModelError: they cannot be used.
         """
         spec = source.defaults()
-        return cls(
-            source.name,
-            load_for_inference(source.model, source.adapter),
-            Texts(load_tokenizer(source.model)),
-            spec,
-        )
+        if base is None:
+            base = load_for_inference(source.model, source.adapter)
+        elif source.adapter is not None:
+            base = merged_beside(base, Merge(source.adapter))
+        return cls(source.name, base, Texts(load_tokenizer(source.model)), spec)
 
     def warm_up(self) -> None:
         """On a GPU compile what forwards run, so that the first client does not wait for it."""

@@ -6,18 +6,21 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from tad_core.config import ModelConfig, parse_config
-from tad_core.decoding import DecodeSpec
+from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import NAME, decoder_text
 from tad_core.errors import ArtifactError, ConfigError, ModelError
 from tad_core.evaluation.sweep import operating_spec
+from tad_core.models.merge import Merge
 from tad_core.serving import sources as finding
-from tad_core.serving.served import FALLBACK, Served
+from tad_core.serving.served import FALLBACK, Served, load_all
 from tad_core.serving.sources import Hardware, sources_of
 from tests.tad_core.models.test_export import make_adapter
 
 CPU = Hardware(device="cpu")
+FALLBACK_16 = DecodeSpec(16, 4, "entropy", 0.5, 0.1)
 
 
 def no_run(path):
@@ -107,3 +110,20 @@ def test_what_means_nothing_is_refused_before_weights_are_read(
         sources_of([f"a b={tiny_checkpoint}"], CPU, no_run)
     with pytest.raises(ModelError, match="'abc' is not a commit hash"):
         sources_of(["org/name@abc"], CPU, no_run)
+
+
+def test_adapters_of_one_base_share_what_they_leave_alone(tiny_checkpoint, adapter, tmp_path):
+    words = [f"base={tiny_checkpoint}", f"a={tiny_checkpoint}+{adapter}", f"b={tiny_checkpoint}+{adapter}"]
+    sources = sources_of(words, CPU, no_run)
+    base, a, b = load_all(sources)
+    alone = [Served.load(source) for source in sources]
+    changed = Merge(adapter).keys
+    for one, other in zip((base, a, b), alone, strict=True):
+        of_other = dict(other.model.named_parameters())
+        assert all(torch.equal(weight, of_other[name]) for name, weight in one.model.named_parameters())
+    for name, weight in base.model.named_parameters():
+        others = [dict(m.model.named_parameters())[name] for m in (a, b)]
+        assert all((other is weight) == (name not in changed) for other in others)
+    assert changed and not a.model.training
+    prompts = [[5, 6, 7], [8]]
+    assert decode(a.model, prompts, FALLBACK_16) == decode(alone[1].model, prompts, FALLBACK_16)
