@@ -76,7 +76,7 @@ def run_server(words: Sequence[str], on: Hardware, options: Serving, read: Read)
         console.print(f"serving at {url_of(listening)}", highlight=False)
 
     serve(app, listening, options.timeout_s, ready)
-    console.print("everything asked for is answered; the server has ended", highlight=False)
+    console.print("the server has ended", highlight=False)
 
 
 def _table(models: Sequence[Served]) -> Table:
