@@ -60,7 +60,7 @@ def test_a_server_answers_and_ends_by_sigterm_when_what_runs_is_answered(exporte
         whole = httpx.post(f"{url}/v1/chat/completions", json=CHAT, timeout=60).json()
         assert whole["model"] == "mine" and whole["usage"]["completion_tokens"] <= 32
         answers: list[httpx.Response] = []
-        long = {**CHAT, "max_tokens": 256, "method": "token_by_token", "early_stop": False}
+        long = {**CHAT, "max_tokens": 128, "method": "token_by_token", "early_stop": False}
         asking = threading.Thread(
             target=lambda: answers.append(httpx.post(f"{url}/v1/chat/completions", json=long, timeout=120))
         )
@@ -69,7 +69,7 @@ def test_a_server_answers_and_ends_by_sigterm_when_what_runs_is_answered(exporte
             pass
         process.send_signal(signal.SIGTERM)
         asking.join()
-        assert answers[0].status_code == 200 and answers[0].json()["usage"]["forwards"] == 256
+        assert answers[0].status_code == 200 and answers[0].json()["usage"]["forwards"] == 128
         assert process.wait(60) == 0
         assert "the server has ended" in process.stderr.read()
     finally:
