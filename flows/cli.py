@@ -9,6 +9,7 @@ import typer
 
 from flows import running
 from flows.cli_looking import looking
+from flows.cli_serving import serving
 from flows.options import Config, Debug, Force, Overrides, StoreUrl, epilog
 from tad_core import __version__
 
@@ -228,6 +229,7 @@ def join(
 
 
 app.add_typer(looking)
+app.add_typer(serving)
 
 
 def main() -> None:

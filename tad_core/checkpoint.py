@@ -83,7 +83,7 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 #: What is fetched of a hub repository: weights, settings, tokenizer, card. Never code: ours loads the weights.
-HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt", "README.md", "LICENSE*")
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt", "decoder.yaml", "README.md", "LICENSE*")
 
 #: What a training run may leave beside the weights: nothing of it is read.
 _OF_TRAINING = ("adapter_config.json", "trainer_state.json", "*_results.json")

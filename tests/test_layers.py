@@ -24,7 +24,7 @@ LEVELS = [
     {"rollout", "objectives", "training", "evaluation", "calibration", "pretraining"},
     {"report"},
     {"stages"},
-    {"planning"},
+    {"planning", "serving"},
 ]
 #: The tree of settings holds the verifier's, which live beside what they set; the worker process runs the stage.
 EXCEPTIONS = {

@@ -45,6 +45,10 @@ class Noise(NamedTuple):
         """Of some rows."""
         return Noise(*(of_N[rows] for of_N in self))
 
+    def at(self, row_M: Tensor) -> Noise:
+        """Of these rows."""
+        return Noise(*(of_N[row_M] for of_N in self))
+
 
 def tokens_and_scores(
     model: DiffusionLM, policy: Policy, hidden_ND: Tensor, noise: Noise | None, fused: bool

@@ -61,7 +61,9 @@ class Schedule:
         if spec.refresh_reveals:
             refresh_B = refresh_B | (self._reveals_B >= spec.refresh_reveals)
         column_BL = prompt_B[:, None] + torch.arange(masked_BL.shape[1], device=masked_BL.device)
-        # One sample's columns never reach another's: width is at least the longest prompt with its response.
+        # One sample's columns never reach another's: width is at least the longest prompt with its response. A slot of
+        # another way may have less room behind its prompt; nothing that is said of it counts.
+        column_BL = column_BL.clamp(max=self._width - 1)
         some_BW = torch.zeros_like(all_BW).scatter(1, column_BL, open_BL | revealed_BL)
         if self._shift:
             ahead_BW = torch.zeros_like(all_BW).scatter(1, (column_BL - self._shift).clamp(min=0), open_BL)

@@ -1,6 +1,7 @@
 """Where samples live while they are decoded: one row of every buffer each, taken again by the next when one leaves.
 
-Shapes: B slots, L response positions, W columns of a slot (prompt, response, then nothing), N open positions.
+Shapes: B slots, L response positions of the longest, W columns of a slot (prompt, response, then nothing), N open
+positions.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from tad_core.decoding.noise import signed, step_key
 from tad_core.decoding.sampling import Noise
-from tad_core.decoding.spec import Decoded, Request
+from tad_core.decoding.spec import Decoded, Job, Seen
 from tad_core.models.base import DiffusionLM
 
 
@@ -27,7 +28,10 @@ class Slots:
         masked_BL: which response positions are masked; none in an empty slot.
         revealed_BL: what the last forward revealed.
         step_B: forwards so far.
-        holds: index of the request in each slot, None while it is empty.
+        lead_B: positions of each response that are revealed from the first on; see ``finished``.
+        length: room for the longest response.
+        holds: index of the sample in each slot, None while it is empty.
+        jobs: the sample itself.
         totals: ``total_B``, on the host.
     """
 
@@ -47,9 +51,11 @@ class Slots:
         self._revealed_at_BL = zeros(slots, response_length, dtype=torch.int32)
         self._scores_BL = zeros(slots, response_length, dtype=torch.float64)
         self._response_L = torch.arange(response_length, device=device)
+        self._length_B, self._stops_B = zeros(slots), zeros(slots, dtype=torch.bool)
+        self.lead_B = zeros(slots)
         self.holds: list[int | None] = [None] * slots
+        self.jobs: list[Job | None] = [None] * slots
         self.totals = [0] * slots
-        self._requests: list[Request | None] = [None] * slots
         self._steps = [0] * slots
         self._share_s = [0.0] * slots
         self._computed = [0] * slots
@@ -64,37 +70,38 @@ class Slots:
         """Slots that do not."""
         return [b for b, index in enumerate(self.holds) if index is None]
 
-    def enter(self, slots: Sequence[int], indices: Sequence[int], requests: Sequence[Request]) -> Tensor:
-        """Put requests into empty slots; returns which slots those are, ``[B]`` bool."""
-        rows = []
-        for b, index, request in zip(slots, indices, requests, strict=True):
-            ids = [*request.prompt_ids, *[self._mask] * self.length]
-            self.holds[b], self.totals[b], self._requests[b] = index, len(ids), request
+    def enter(self, taken: Sequence[tuple[int, int, Job]]) -> None:
+        """Put samples into empty slots: the slot, the sample's number, the sample."""
+        rows, lengths = [], []
+        for b, index, job in taken:
+            length = job.spec.response_length
+            ids = [*job.request.prompt_ids, *[self._mask] * length]
+            self.holds[b], self.totals[b], self.jobs[b] = index, len(ids), job
             self._steps[b], self._share_s[b], self._computed[b] = 0, 0.0, 0
             rows.append(ids + [self._eos] * (self.width - len(ids)))
-        where = torch.tensor(list(slots)).to(self.device)
-        totals = torch.tensor([self.totals[b] for b in slots]).to(self.device)
+            lengths.append([len(ids), length, job.spec.early_stop])
+        where = torch.tensor([b for b, _, _ in taken]).to(self.device)
+        totals, lengths_of, stops = torch.tensor(lengths).to(self.device).unbind(1)
         self.ids_BW[where] = torch.tensor(rows).to(self.device)
-        self.total_B[where], self.prompt_B[where] = totals, totals - self.length
-        self.masked_BL[where] = True
+        self.total_B[where], self.prompt_B[where] = totals, totals - lengths_of
+        self._length_B[where], self._stops_B[where] = lengths_of, stops.bool()
+        self.masked_BL[where] = self._response_L < lengths_of[:, None]
         self.revealed_BL[where] = False
         self.step_B[where], self._revealed_at_BL[where], self._scores_BL[where] = 0, 0, 0.0
-        entered_B = torch.zeros_like(self.masked_BL[:, 0])
-        entered_B[where] = True
-        return entered_B
+        self.lead_B[where] = 0
 
     def columns(self) -> Tensor:
-        """Column of every response position, ``[B, L]``."""
-        return self.prompt_B[:, None] + self._response_L
+        """Column of every response position, ``[B, L]``; some column beyond the end of a response."""
+        return (self.prompt_B[:, None] + self._response_L).clamp(max=self.width - 1)
 
-    def noise(self, seed: int, slot_N: Tensor, position_N: Tensor) -> Noise | None:
+    def noise(self, slot_N: Tensor, position_N: Tensor) -> Noise | None:
         """Of the coming forward for these rows; None where no sample has a temperature."""
-        heat = [request.temperature if request else 0.0 for request in self._requests]
+        heat = [job.request.temperature if job else 0.0 for job in self.jobs]
         if not any(heat):
             return None
         keys = [
-            step_key(seed, *request.key, step + 1) if request else (0, 0)
-            for request, step in zip(self._requests, self._steps, strict=True)
+            step_key(job.seed, *job.request.key, step + 1) if job else (0, 0)
+            for job, step in zip(self.jobs, self._steps, strict=True)
         ]
         half_2B = torch.tensor([[signed(k[i]) for k in keys] for i in (0, 1)], dtype=torch.int32)
         low_N, high_N = half_2B.to(self.device)[:, slot_N]
@@ -114,16 +121,26 @@ class Slots:
         self._scores_BL = torch.where(reveal_BL, scores_BL, self._scores_BL)
         self.masked_BL = self.masked_BL & ~reveal_BL
 
-    def finished(self, early_stop: bool) -> Tensor:
+    def finished(self) -> Tensor:
         """Which samples need no further forward, ``[B]``; with early stop also those whose end is reached."""
         complete_B = ~self.masked_BL.any(1)
-        if early_stop:
-            ids_BL = self.ids_BW.gather(1, self.columns())
-            eos_BL = (ids_BL == self._eos) & ~self.masked_BL
-            first_mask_B = torch.where(complete_B, self.length, self.masked_BL.int().argmax(1))
-            first_eos_B = torch.where(eos_BL.any(1), eos_BL.int().argmax(1), self.length)
-            complete_B = complete_B | (first_eos_B < first_mask_B)
+        ids_BL = self.ids_BW.gather(1, self.columns())
+        eos_BL = (ids_BL == self._eos) & ~self.masked_BL & (self._response_L < self._length_B[:, None])
+        self.lead_B = torch.where(complete_B, self._length_B, self.masked_BL.int().argmax(1))
+        first_eos_B = torch.where(eos_BL.any(1), eos_BL.int().argmax(1), self.length)
+        complete_B = complete_B | (self._stops_B & (first_eos_B < self.lead_B))
         return complete_B & (self.total_B > 0)
+
+    def seen(self, slots: Sequence[int], leads: Sequence[int]) -> dict[int, Seen]:
+        """How far the samples of these slots have come; the device is waited for."""
+        where = torch.tensor(list(slots)).to(self.device)
+        ids_NL = self.ids_BW[where].gather(1, self.columns()[where])
+        out: dict[int, Seen] = {}
+        for b, ids in zip(slots, ids_NL.tolist(), strict=True):
+            index, job = self.holds[b], self.jobs[b]
+            assert index is not None and job is not None
+            out[index] = Seen(ids[: job.spec.response_length], leads[b], self._steps[b])
+        return out
 
     def took(self, seconds: float, computed: Sequence[int]) -> None:
         """A forward of all samples is over; ``computed`` are the tokens of each slot."""
@@ -146,13 +163,26 @@ class Slots:
         out: dict[int, Decoded] = {}
         rows = zip(slots, *(c.tolist() for c in columns), strict=True)
         for b, tokens, revealed_at, filled, scores in rows:
-            index = self.holds[b]
-            assert index is not None
+            index, job = self.holds[b], self.jobs[b]
+            assert index is not None and job is not None
+            own = slice(job.spec.response_length)
             out[index] = Decoded(
-                tokens, self._steps[b], revealed_at, filled, self._share_s[b], scores, self._computed[b]
+                tokens[own],
+                self._steps[b],
+                revealed_at[own],
+                filled,
+                self._share_s[b],
+                scores[own],
+                self._computed[b],
             )
-            self.holds[b], self._requests[b], self.totals[b] = None, None, 0
+        self.empty(slots)
+        return out
+
+    def empty(self, slots: Sequence[int]) -> None:
+        """Nobody is in these slots any more."""
+        for b in slots:
+            self.holds[b], self.jobs[b], self.totals[b] = None, None, 0
+        where = torch.tensor(list(slots)).to(self.device)
         self.total_B[where] = 0
         self.masked_BL[where] = False
         self.revealed_BL[where] = False
-        return out

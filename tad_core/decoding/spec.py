@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tad_core.decoding.policies import POLICIES
 from tad_core.errors import ConfigError
@@ -100,6 +100,37 @@ class Request:
     prompt_ids: Sequence[int]
     key: tuple[str, int] = ("", 0)
     temperature: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request and how it is decoded.
+
+    Attributes:
+        request: prompt, key of the noise, temperature.
+        spec: how; a loop with a cache takes those that have one, another those that have none.
+        seed: of the noise.
+        watched: whether ``Loop.seen`` may be asked for it.
+    """
+
+    request: Request
+    spec: DecodeSpec
+    seed: int = 0
+    watched: bool = False
+
+
+class Seen(NamedTuple):
+    """How far a sample has come.
+
+    Attributes:
+        tokens: of all response positions; the mask where one is not revealed.
+        lead: how many from the first on are revealed.
+        forwards: so far.
+    """
+
+    tokens: list[int]
+    lead: int
+    forwards: int
 
 
 @dataclass(frozen=True)

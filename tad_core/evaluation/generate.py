@@ -29,7 +29,7 @@ class Texts:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self._ends = end_ids(tokenizer)
+        self.ends = end_ids(tokenizer)
 
     def encode(self, problem: Problem) -> list[int]:
         """Token ids of the prompt: a benchmark's own, or the plain one of training."""
@@ -41,11 +41,11 @@ class Texts:
 
     def text(self, decoded: Decoded) -> str:
         """The response up to the end of its turn or text, without special tokens."""
-        return response_text(self.tokenizer, decoded.tokens, self._ends)
+        return response_text(self.tokenizer, decoded.tokens, self.ends)
 
     def text_tokens(self, decoded: Decoded) -> int:
         """Tokens of ``text``."""
-        return text_length(decoded.tokens, self._ends)
+        return text_length(decoded.tokens, self.ends)
 
     def token_strings(self, ids: Sequence[int]) -> list[str]:
         """Each token as the text it stands for."""

@@ -80,6 +80,14 @@ def ways(config: TADConfig) -> list[DecodeSpec]:
     return [single, *parallel]
 
 
+def operating_spec(config: TADConfig) -> DecodeSpec:
+    """How the models of a run are meant to be decoded: at the threshold of its headline row."""
+    settings, evaluate = config.evaluate.decode.as_spec(), config.evaluate
+    return DecodeSpec(
+        config.rollout.response_length, method="entropy", threshold=evaluate.operating_threshold, **settings
+    )
+
+
 def sweep(
     config: TADConfig,
     model_name: str,

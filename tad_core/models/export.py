@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ DType = Literal["float32", "bfloat16", "float16"]
 #: Shards as large as the hub's usual ones.
 MAX_SHARD_BYTES = 5_000_000_000
 CARD = "README.md"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 #: What else of the base goes along; weights, code and card do not.
 _COPIED = (
@@ -49,6 +51,7 @@ def export_merged(
     dtype: DType,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     on_tensor: OnTensor = lambda done, total: None,
+    beside: Mapping[str, str] = NOTHING,
 ) -> Path:
     """Write the base with the adapter merged into it; ``out`` appears whole, at the end.
 
@@ -60,6 +63,7 @@ def export_merged(
         dtype: of the weights written.
         max_shard_bytes: more than this and the weights are written in several files with an index.
         on_tensor: told tensors written, and of how many.
+        beside: texts of more files, by their names.
 
     Raises:
         ModelError: base or adapter cannot be used, or do not belong together.
@@ -92,12 +96,14 @@ def export_merged(
             _write_json(part / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": index})
         _write_json(part / "config.json", _config(config, _home(base, config), dtype))
         _copy_rest(source, part, _home(base, config))
-        (part / CARD).write_text(card, encoding="utf-8")
+        _write_texts(part, {CARD: card, **beside})
         check_weights(part, config)
     return out
 
 
-def export_adapter(base: ModelConfig, adapter: Path, out: Path, card: str) -> Path:
+def export_adapter(
+    base: ModelConfig, adapter: Path, out: Path, card: str, beside: Mapping[str, str] = NOTHING
+) -> Path:
     """Write the adapter alone, in PEFT's format, naming its base as the configuration does.
 
     Raises:
@@ -110,7 +116,7 @@ def export_adapter(base: ModelConfig, adapter: Path, out: Path, card: str) -> Pa
     with _taking_shape(out) as part:
         shutil.copyfile(adapter / ADAPTER_WEIGHTS, part / ADAPTER_WEIGHTS)
         _write_json(part / ADAPTER_CONFIG, settings)
-        (part / CARD).write_text(card, encoding="utf-8")
+        _write_texts(part, {CARD: card, **beside})
     return out
 
 
@@ -237,6 +243,11 @@ def _copy_rest(source: Path, target: Path, home: str) -> None:
                 )
             else:
                 shutil.copyfile(file, target / file.name)
+
+
+def _write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _write_json(path: Path, tree: dict[str, Any]) -> None:

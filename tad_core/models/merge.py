@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any, cast
@@ -131,6 +132,18 @@ def merge_into(model: DiffusionLM, merge: Merge) -> DiffusionLM:
     for name in merge.keys:
         weights[name].copy_(merge(name, weights[name], weights[name].dtype))
     return model
+
+
+def merged_beside(model: DiffusionLM, merge: Merge) -> DiffusionLM:
+    """Another model with the adapter added, the first one untouched; weights without an adapter are one memory.
+
+    Raises:
+        ModelError: the adapter was trained on another base.
+    """
+    weights = dict(model.named_parameters())
+    merge.check({name: tuple(weight.shape) for name, weight in weights.items()}, type(model).__name__)
+    shared = {id(weight): weight for name, weight in weights.items() if name not in merge.keys}
+    return merge_into(copy.deepcopy(model, shared), merge)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

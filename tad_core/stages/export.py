@@ -50,8 +50,11 @@ def export(
     kinds = ("float32", "bfloat16", "float16")
     if dtype is not None and dtype not in kinds:
         raise ConfigError(f"--dtype: {dtype!r} is not accepted; use one of {', '.join(kinds)}")
-    adapter, facts = _find(config, cast(Mode, mode), store)
+    adapter, facts = _found(config, cast(Mode, mode), store)
 
+    from tad_core.checkpoint import check_model
+    from tad_core.decoding import decoder_file
+    from tad_core.evaluation.sweep import operating_spec
     from tad_core.models.card import Facts, model_card
     from tad_core.models.export import DType, export_adapter, export_merged
 
@@ -67,12 +70,25 @@ def export(
         )
     )
     folder = adapter.local_folder(distill_stage.ADAPTER)
+    mask_id = int(check_model(config.model)["mask_token_id"])
+    beside = {decoder_file.NAME: decoder_file.decoder_text(operating_spec(config), mask_id)}
     if adapter_only:
-        return export_adapter(config.model, folder, out, card)
-    return export_merged(config.model, folder, out, card, cast(DType, written), on_tensor=on_tensor)
+        return export_adapter(config.model, folder, out, card, beside)
+    return export_merged(
+        config.model, folder, out, card, cast(DType, written), on_tensor=on_tensor, beside=beside
+    )
 
 
-def _find(config: TADConfig, mode: Mode, store: Store) -> tuple[ArtifactRef, dict[str, Any]]:
+def find_adapter(config: TADConfig, mode: str, store: Store) -> Path:
+    """The folder of the adapter that a run distilled; runs nothing.
+
+    Raises:
+        ArtifactError: the run has not come to this model.
+    """
+    return _found(config, cast(Mode, mode), store)[0].local_folder(distill_stage.ADAPTER)
+
+
+def _found(config: TADConfig, mode: Mode, store: Store) -> tuple[ArtifactRef, dict[str, Any]]:
     """The adapter, and what a card says of it; from manifests and small files."""
     plan = plan_of(config, store)
     collection = collect_stage.find_collection(plan, store)

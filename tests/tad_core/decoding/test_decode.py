@@ -367,7 +367,7 @@ def test_forwards_are_those_the_model_served():
 
 @pytest.mark.usefixtures("together")
 def test_slots_that_may_not_all_be_filled_at_once_are_filled_one_forward_later(monkeypatch):
-    monkeypatch.setattr("tad_core.decoding.engine.ENTERING_TOKENS", 40)
+    monkeypatch.setattr("tad_core.decoding.loop.ENTERING_TOKENS", 40)
     model, packed, busy = FormulaModel(3), FormulaModel.packed, []
 
     def counted(self, ids_T, packing, *rest):

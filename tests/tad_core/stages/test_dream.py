@@ -15,10 +15,15 @@ from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import ModelConfig, SourceConfig, TADConfig, parse_config
 from tad_core.data.sources import load_source
 from tad_core.decoding import DecodeSpec, decode
+from tad_core.decoding.decoder_file import read_decoder
 from tad_core.errors import ArtifactError, ConfigError
+from tad_core.evaluation.sweep import operating_spec
 from tad_core.models import DreamModel
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.models.lora import base_of, load_adapter
+from tad_core.serving.served import Served, Source, Wish
+from tad_core.serving.sources import Hardware, sources_of
+from tad_core.serving.watch import frames
 from tad_core.stages.collect import collect_shard, finish_collection, plan_collection
 from tad_core.stages.export import export
 from tad_core.stages.pipeline import Outcome, run_pipeline
@@ -121,6 +126,22 @@ def test_what_it_distilled_is_exported_and_decodes_the_same(
 
     alone = export(config, "quality", tmp_path / "adapter", store, adapter_only=True)
     assert decode(base_of(load_adapter(load_model(config.model), alone)), prompts, spec) == wanted
+    assert read_decoder(out) == read_decoder(alone) == operating_spec(config)
+    assert yaml.safe_load((out / "decoder.yaml").read_text())["mask_id"] == exported.mask_token_id
+
+
+def test_what_it_distilled_is_served_by_name(
+    outcome: Outcome, config: TADConfig, store: Store, tmp_path: Path
+) -> None:
+    here = config.model_copy(update={"store": str(store.root)})
+    base, quality = sources_of(["run.yaml"], Hardware(), lambda path: here)
+    assert (base.name, quality.name) == ("base", "quality")
+    assert quality.adapter == outcome.distilled["quality"].local_folder("adapter")
+    wish = Wish([[2, 9, 30, 31]], quality.defaults(), 16, 1, 0.0, None, [])
+    exported = Source("exported", ModelConfig(path=str(export(config, "quality", tmp_path / "out", store))))
+    shown = [list(frames(Served.load(source), wish))[-1] for source in (quality, exported)]
+    assert exported.defaults() == quality.defaults() == operating_spec(config)
+    assert shown[0].tokens == shown[1].tokens and shown[0].forwards == shown[1].forwards
 
 
 def test_what_was_not_distilled_is_not_exported(

@@ -1,0 +1,90 @@
+"""``tad serve``: everything that can be wrong is found before weights are read, the address is taken first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from tad_core.config import TADConfig
+from tad_core.errors import ConfigError
+from tad_core.serving.served import Served, Source, load_all
+from tad_core.serving.sources import DType, Hardware, sources_of
+
+Read = Callable[[Path], TADConfig]
+#: Responses of a model at once: a GPU fills its forwards with many, a CPU takes turns.
+GPU_SLOTS, CPU_SLOTS = 32, 4
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What the command line says of the server; see there."""
+
+    host: str
+    port: int
+    api_key: str | None
+    slots: int | None
+    queue: int
+    context: int
+    timeout_s: float
+
+
+def hardware(device: str | None, dtype: str | None, threads: int | None) -> Hardware:
+    """As the command line gives it.
+
+    Raises:
+        ConfigError: no such dtype.
+    """
+    if dtype is not None and dtype not in get_args(DType):
+        raise ConfigError(f"--dtype: {dtype!r} is not accepted; use one of {', '.join(get_args(DType))}")
+    return Hardware(cast(DType | None, dtype), device, threads)
+
+
+def run_server(words: Sequence[str], on: Hardware, options: Serving, read: Read) -> None:
+    """Load and serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        TADError: one clear message.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from tad_core.serving.app import Limits, make_app
+    from tad_core.serving.server import bind, check_address, is_loopback, serve, url_of
+
+    check_address(options.host, options.api_key)
+    sources = sources_of(words, on, read)
+    listening = bind(options.host, options.port)
+    console = Console(stderr=True)
+
+    def say(source: Source) -> None:
+        console.print(f"loading {source.name}: {source.model.path}", highlight=False, soft_wrap=True)
+
+    models = load_all(sources, say)
+    for served in models:
+        served.warm_up()
+    on_cpu = all(served.model.device.type == "cpu" for served in models)
+    slots = options.slots or (CPU_SLOTS if on_cpu else GPU_SLOTS)
+    limits = Limits(slots, options.queue, options.context, options.timeout_s)
+    app = make_app(models, limits, options.api_key, is_loopback(options.host))
+
+    def ready() -> None:
+        console.print(_table(models))
+        console.print(f"serving at {url_of(listening)}", highlight=False)
+
+    serve(app, listening, options.timeout_s, ready)
+    console.print("the server has ended", highlight=False)
+
+
+def _table(models: Sequence[Served]) -> Table:
+    table = Table("model", "device", "decoded by", "threshold", "cache", "response", box=None, pad_edge=False)
+    for served in models:
+        spec = served.spec
+        table.add_row(
+            served.name, str(served.model.device), spec.method, f"{spec.threshold:g}", spec.cache,
+            f"{spec.response_length} tokens, blocks of {spec.block_length}",
+        )  # fmt: skip
+    return table

@@ -1,0 +1,78 @@
+"""How a model is meant to be decoded, in a file beside its weights: the defaults of whoever serves it.
+
+A flat YAML mapping, as SGLang reads it for diffusion models (``--dllm-algorithm-config``): ``threshold``,
+``block_size``, ``block_add_threshold`` and ``decoded_token_threshold`` are the names of the algorithm proposed there
+for LLaDA and Dream. What it does not know it passes over; those are the other fields of ``DecodeSpec``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tad_core.decoding.spec import DecodeSpec
+from tad_core.errors import ConfigError, ModelError
+
+NAME = "decoder.yaml"
+_HEAD = """\
+# How this model was measured: the entropy in nats below which a token is revealed, and when another block is opened.
+# Defaults of `tad serve`; the names are those of SGLang's configuration of diffusion models.
+"""
+#: From which share on that algorithm counts a block as decoded; here it decides nothing (``policies/entropy``).
+_DECODED = {"decoded_token_threshold": 0.95}
+#: Ours -> theirs.
+_NAMES = {"block_length": "block_size"}
+_PLAIN = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "Cache": (str,)}
+
+
+def decoder_text(spec: DecodeSpec, mask_id: int) -> str:
+    """The file's content.
+
+    Args:
+        spec: how the model is decoded where nobody says otherwise.
+        mask_id: of the mask token, which is never revealed.
+    """
+    tree = {_NAMES.get(name, name): value for name, value in asdict(spec).items()} | _DECODED
+    first = ("threshold", "block_size", "block_add_threshold", "decoded_token_threshold")
+    ordered = {name: tree.pop(name) for name in first} | {"mask_id": mask_id} | tree
+    return _HEAD + yaml.safe_dump(ordered, sort_keys=False)
+
+
+def read_decoder(folder: Path) -> DecodeSpec | None:
+    """What the file in a folder says; None where there is none.
+
+    Raises:
+        ModelError: it cannot be read, a name in it is not known, or a value is not accepted.
+    """
+    file = folder / NAME
+    if not file.is_file():
+        return None
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{file}: cannot be read ({first}); export the model again, or remove it") from None
+    if not isinstance(tree, dict):
+        raise ModelError(f"{file}: holds no mapping; export the model again, or remove it")
+    kinds = {_NAMES.get(f.name, f.name): (f.name, str(f.type)) for f in fields(DecodeSpec)}
+    given: dict[str, Any] = {}
+    for name, value in tree.items():
+        if name in _DECODED or name == "mask_id":
+            continue
+        if name not in kinds:
+            raise ModelError(f"{file}: {name} is not known; use {', '.join(kinds)}")
+        ours, kind = kinds[name]
+        if not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and kind != "bool"):
+            raise ModelError(f"{file}: {name} is {value!r}; it takes a value of type {kind.lower()}")
+        given[ours] = value
+    try:
+        return DecodeSpec(**given)
+    except TypeError:
+        raise ModelError(
+            f"{file}: block_size and response_length are needed; export the model again"
+        ) from None
+    except ConfigError as error:
+        raise ModelError(f"{file}: {error}") from None

@@ -1,0 +1,153 @@
+"""The ways in which the samples of a loop are decoded: for each, its policy and schedule and which slots are its own.
+
+A way is a spec. Its tensors have a row for every slot; what it says of the slots of others is put aside here, so that
+policies and schedules know of one spec alone, and a sample sees nothing of those that are decoded otherwise beside it.
+
+Shapes: B slots, L positions of the longest response there is room for, M of the way's own, W columns of a slot, N rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from tad_core.decoding.policies import POLICIES
+from tad_core.decoding.schedule import Schedule
+from tad_core.decoding.slots import Slots
+from tad_core.decoding.spec import DecodeSpec
+from tad_core.models.base import DiffusionLM
+
+
+class Way:
+    """The slots of one spec."""
+
+    def __init__(self, spec: DecodeSpec, model: DiffusionLM, slots: int, width: int) -> None:
+        self.length = spec.response_length
+        self.policy = POLICIES[spec.method](spec, slots, model.device)
+        self._schedule = Schedule(spec, slots, width, model.packed_shift, model.device)
+        self.members: set[int] = set()
+        self._mine_B = torch.zeros(slots, dtype=torch.bool, device=model.device)
+        self._refresh_B = torch.zeros_like(self._mine_B)
+
+    def enter(self, slots: Slots, entered_B: Tensor) -> None:
+        """New samples, of this way, took these slots."""
+        self._mine_B = self._mine_B | entered_B
+        self.policy.enter(entered_B)
+        self._schedule.enter(entered_B)
+        self.policy.advance(slots.masked_BL[:, : self.length], entered_B)
+
+    def leave(self, where: Tensor) -> None:
+        """These slots are empty, or another's."""
+        self._mine_B[where] = False
+
+    def advance(self, slots: Slots, running_B: Tensor) -> None:
+        """A forward is over for those that go on."""
+        self.policy.advance(slots.masked_BL[:, : self.length], running_B & self._mine_B)
+
+    def plan(self, slots: Slots, running_B: Tensor) -> tuple[Tensor, Tensor]:
+        """What may be revealed, ``[B, L]``, and what must be computed, ``[B, W]``; False in the slots of others."""
+        mine_B = running_B & self._mine_B
+        masked_BM, revealed_BM = slots.masked_BL[:, : self.length], slots.revealed_BL[:, : self.length]
+        open_BM = self.policy.open(masked_BM) & mine_B[:, None]
+        compute_BW, self._refresh_B = self._schedule.computed(
+            masked_BM, open_BM, revealed_BM, slots.prompt_B, slots.total_B * mine_B
+        )
+        return _padded(open_BM, slots.length), compute_BW
+
+    def choose(self, slots: Slots, scores_BL: Tensor, open_BL: Tensor) -> Tensor:
+        """Which of its open positions are revealed, ``[B, L]``."""
+        open_BM = open_BL[:, : self.length] & self._mine_B[:, None]
+        reveal_BM = self.policy.choose(scores_BL[:, : self.length], open_BM)
+        self._schedule.ran(slots.masked_BL[:, : self.length], self._refresh_B, reveal_BM.sum(1))
+        return _padded(reveal_BM, slots.length)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the next forward does.
+
+    Attributes:
+        open_BL: what may be revealed.
+        compute_BW: what is computed.
+    """
+
+    open_BL: Tensor
+    compute_BW: Tensor
+
+
+class Ways:
+    """All that are in use; one that nobody uses any more is forgotten."""
+
+    def __init__(self, model: DiffusionLM, slots: int, width: int) -> None:
+        self._model, self._count, self._width = model, slots, width
+        self._ways: dict[DecodeSpec, Way] = {}
+
+    def enter(self, slots: Slots, taken: dict[DecodeSpec, list[int]]) -> None:
+        """New samples took these slots, by their spec."""
+        for spec, where in taken.items():
+            way = self._ways.get(spec)
+            if way is None:
+                way = self._ways[spec] = Way(spec, self._model, self._count, self._width)
+            way.members.update(where)
+            entered_B = torch.zeros_like(slots.masked_BL[:, 0])
+            entered_B[torch.tensor(where).to(slots.device)] = True
+            way.enter(slots, entered_B)
+
+    def leave(self, slots: Slots, where: list[int]) -> None:
+        """The samples of these slots are gone."""
+        gone = set(where)
+        for spec, way in list(self._ways.items()):
+            if mine := way.members & gone:
+                way.members -= mine
+                if way.members:
+                    way.leave(torch.tensor(sorted(mine)).to(slots.device))
+                else:
+                    del self._ways[spec]
+
+    def advance(self, slots: Slots, running_B: Tensor) -> None:
+        """A forward is over for those that go on."""
+        for way in self._ways.values():
+            way.advance(slots, running_B)
+
+    def plan(self, slots: Slots, running_B: Tensor) -> Plan:
+        """The next forward of all that run."""
+        parts = [way.plan(slots, running_B) for way in self._ways.values()]
+        if len(parts) == 1:
+            return Plan(*parts[0])
+        open_BL, compute_BW = (
+            torch.zeros_like(slots.masked_BL),
+            torch.zeros_like(slots.ids_BW, dtype=torch.bool),
+        )
+        for way_open_BL, way_compute_BW in parts:
+            open_BL |= way_open_BL
+            compute_BW |= way_compute_BW
+        return Plan(open_BL, compute_BW)
+
+    def rows(self, opened: list[int]) -> list[tuple[Way, list[int] | None]]:
+        """Which of the N rows, slot after slot, are whose; None is all of them.
+
+        Args:
+            opened: rows of each slot.
+        """
+        ways = list(self._ways.values())
+        if len(ways) == 1:
+            return [(ways[0], None)]
+        first = [0, *accumulate(opened)]
+        rows = [[n for b in sorted(way.members) for n in range(first[b], first[b + 1])] for way in ways]
+        return list(zip(ways, rows, strict=True))
+
+    def choose(self, slots: Slots, scores_BL: Tensor, plan: Plan) -> Tensor:
+        """Which of the open positions are revealed, ``[B, L]``."""
+        chosen = [way.choose(slots, scores_BL, plan.open_BL) for way in self._ways.values()]
+        reveal_BL = chosen[0]
+        for more_BL in chosen[1:]:
+            reveal_BL = reveal_BL | more_BL
+        return reveal_BL
+
+
+def _padded(of_BM: Tensor, length: int) -> Tensor:
+    missing = length - of_BM.shape[1]
+    return torch.nn.functional.pad(of_BM, (0, missing)) if missing else of_BM

@@ -1,0 +1,50 @@
+"""Who may ask: in front of every route."""
+
+from __future__ import annotations
+
+import hmac
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tad_core.serving.faults import RequestError
+
+#: Names by which a client on this machine reaches a loopback address. A page of another origin that had its own name
+#: point here would send that name.
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+#: What needs no key: the page holds nothing, and whoever watches the server has none.
+OPEN = ("/", "/health")
+
+
+class Guard:
+    """Refuses other names of this host, and clients without the key."""
+
+    def __init__(self, app: ASGIApp, api_key: str | None, loopback: bool) -> None:
+        """In front of ``app``.
+
+        Args:
+            app: what is guarded.
+            api_key: None: none is asked for.
+            loopback: whether only this machine can reach the server.
+        """
+        self._app, self._loopback = app, loopback
+        self._wanted = None if api_key is None else f"Bearer {api_key}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass it on, or answer it here."""
+        refused = self._refusal(scope) if scope["type"] == "http" else None
+        await (self._app if refused is None else refused.response())(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> RequestError | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+        if self._loopback and name.lower() not in LOOPBACK_HOSTS:
+            return RequestError(403, f"host: {host!r:.80} is not a name of this machine; use localhost")
+        if self._wanted is not None and scope["path"] not in OPEN:
+            given = headers.get("authorization", "").encode()
+            if not hmac.compare_digest(given, self._wanted):
+                return RequestError(
+                    401, "authorization: the API key is missing or wrong; send Bearer and the key"
+                )
+        return None

@@ -1,0 +1,134 @@
+"""``tad serve`` as a process, and ``tad generate`` in a terminal and beside one."""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from flows import generate as generating
+from flows.cli import app
+from tad_core.config import ModelConfig
+from tad_core.decoding import DecodeSpec, decode
+from tad_core.decoding.decoder_file import NAME, decoder_text
+from tad_core.serving.served import Served, Source
+
+SPEC = DecodeSpec(32, 8, "entropy", 1.0, 0.25)
+CHAT = {"messages": [{"role": "user", "content": "hello"}]}
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_checkpoint: Path) -> Iterator[Path]:
+    (tiny_checkpoint / NAME).write_text(decoder_text(SPEC, 1))
+    yield tiny_checkpoint
+    (tiny_checkpoint / NAME).unlink()
+
+
+def call(*words: str, given: str | None = None) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(words), input=given)
+    return result.exit_code, result.output
+
+
+def test_a_server_answers_and_ends_by_sigterm_when_what_runs_is_answered(exported: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "serve",
+        f"mine={exported}",
+        "--port",
+        "0",
+        "--device",
+        "cpu",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        lines = iter(process.stderr.readline, "")
+        url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+        whole = httpx.post(f"{url}/v1/chat/completions", json=CHAT, timeout=60).json()
+        assert whole["model"] == "mine" and whole["usage"]["completion_tokens"] <= 32
+        answers: list[httpx.Response] = []
+        long = {**CHAT, "max_tokens": 128, "method": "token_by_token", "early_stop": False}
+        asking = threading.Thread(
+            target=lambda: answers.append(httpx.post(f"{url}/v1/chat/completions", json=long, timeout=120))
+        )
+        asking.start()
+        while "tad_open_responses 0.0" in httpx.get(f"{url}/metrics").text:
+            pass
+        process.send_signal(signal.SIGTERM)
+        asking.join()
+        assert answers[0].status_code == 200 and answers[0].json()["usage"]["forwards"] == 128
+        assert process.wait(60) == 0
+        assert "the server has ended" in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_cannot_be_served_is_said_before_anything_is_loaded(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Served, "load", lambda source: pytest.fail("weights were read"))
+    monkeypatch.delenv("TAD_API_KEY", raising=False)
+    code, output = call("serve", str(exported), "--host", "0.0.0.0")
+    assert code == 2 and "can be reached from other machines, and there is no key" in output
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, output = call("serve", str(exported), "--port", str(taken.getsockname()[1]))
+    assert code == 2 and "is taken; use another, or 0 for any" in output
+    code, output = call("serve", "nowhere")
+    assert code == 2 and "nowhere is not a folder" in output
+    code, output = call("serve", str(exported), "--dtype", "int8")
+    assert code == 2 and "--dtype: 'int8' is not accepted; use one of float32, bfloat16" in output
+    code, output = call("serve", str(exported), "--host", "not.an.address.invalid", "--api-key", "x")
+    assert code == 2 and "is not an address" in output
+
+
+def test_the_text_alone_where_nobody_watches(exported: Path) -> None:
+    served = Served.load(Source("m", ModelConfig(path=str(exported), device="cpu")))
+    assert served.spec == SPEC
+    ids = served.texts.tokenizer.apply_chat_template(CHAT["messages"], add_generation_prompt=True)[
+        "input_ids"
+    ]
+    (wanted,) = decode(served.model, [ids], SPEC)
+    code, output = call("generate", str(exported), "hello", "--device", "cpu")
+    assert (code, output) == (0, f"{served.texts.text(wanted)}\n")
+    assert call("generate", str(exported), "-", "--device", "cpu", given="hello") == (code, output)
+
+
+def test_what_cannot_be_generated_is_said(exported: Path) -> None:
+    for words, says in (
+        (["--max-tokens", "600"], "more than the 512 that"),
+        (["--threshold", "-1"], "threshold: -1.0 is not an entropy"),
+        (["--method", "guess"], "use one of token_by_token, entropy, confidence"),
+        (["--cache", "prefix"], "'none' or 'dual'"),
+        (["--compare", "base,speed"], "is not a folder"),
+    ):
+        code, output = call("generate", str(exported), "hello", *words)
+        assert code == 2 and says in output.replace("\n", " "), output
+
+
+def test_the_canvas_fills_in_side_by_side(exported: Path) -> None:
+    served = Served.load(Source("m", ModelConfig(path=str(exported), device="cpu")))
+    wish = served.wish(generating.ChatAsked.model_validate(CHAT), 512)
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, color_system=None)
+    last = generating._live(console, ["base", "speed"], [generating.frames(served, wish) for _ in range(2)])
+    shown = out.getvalue()
+    assert last[0].text == last[1].text and last[0].finish
+    assert " base " in shown and " speed " in shown and f"{last[0].forwards} forwards" in shown
+    half = next(f for f in generating.frames(served, wish) if 4 < f.revealed < 30)
+    text = generating.canvas(half)
+    assert text.plain.count("·") == 32 - half.revealed
+    assert len([span for span in text.spans if "green" in str(span.style)]) == len(half.new)

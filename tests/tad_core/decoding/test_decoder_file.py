@@ -1,0 +1,53 @@
+"""The file that says how a model is decoded."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tad_core.decoding import DecodeSpec
+from tad_core.decoding.decoder_file import NAME, decoder_text, read_decoder
+from tad_core.errors import ModelError
+
+SPECS = [
+    DecodeSpec(256, 32, "entropy", 0.5, 0.1),
+    DecodeSpec(64, 16, early_stop=False),
+    DecodeSpec(64, 16, "confidence", 0.9, mask_in_entropy=False, cache="dual", refresh_reveals=8),
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.method)
+def test_what_is_written_is_read(tmp_path, spec):
+    (tmp_path / NAME).write_text(decoder_text(spec, 126336))
+    assert read_decoder(tmp_path) == spec
+    assert read_decoder(tmp_path / "elsewhere") is None
+
+
+def test_other_engines_find_their_names_flat():
+    tree = yaml.safe_load(decoder_text(SPECS[0], 126336))
+    assert list(tree)[:5] == [
+        "threshold", "block_size", "block_add_threshold", "decoded_token_threshold", "mask_id"
+    ]  # fmt: skip
+    assert (tree["threshold"], tree["block_size"], tree["block_add_threshold"]) == (0.5, 32, 0.1)
+    assert (tree["decoded_token_threshold"], tree["mask_id"]) == (0.95, 126336)
+    assert not any(isinstance(value, dict | list) for value in tree.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- 1", "holds no mapping"),
+        ("threshold: [", "cannot be read"),
+        ("treshold: 0.5", "treshold is not known; use response_length, block_size"),
+        ("block_size: 32", "block_size and response_length are needed"),
+        ("{block_size: 32, response_length: 64, threshold: high}", "threshold is 'high'; it takes"),
+        ("{block_size: true, response_length: 64}", "block_size is True"),
+        ("{block_size: 32, response_length: 65}", "block_length: 32 does not divide response_length 65"),
+        ("{block_size: 32, response_length: 64, cache: prefix}", "'prefix' is not known"),
+    ],
+)
+def test_a_damaged_one_says_what_is_wrong(tmp_path, text, says):
+    (tmp_path / NAME).write_text(text)
+    with pytest.raises(ModelError, match=says) as told:
+        read_decoder(tmp_path)
+    assert str(tmp_path / NAME) in str(told.value)
