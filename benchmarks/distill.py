@@ -116,7 +116,7 @@ def ours(
             for name, objective in zip(names, objectives, strict=True):
                 folder = Path(root) / name
                 folder.mkdir()
-                books = Books(folder, config, plan.steps, name)
+                books = Books(folder, config, objective.terms, plan.steps, name)
                 adapters.append(
                     Trained(name, objective, books, "benchmark", folder, weights_of(adapted, name))
                 )

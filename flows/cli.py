@@ -119,7 +119,9 @@ def pretrain(
 )
 def export(
     config: Config,
-    model: Annotated[str, typer.Option("--model", help="quality, speed or sft.", show_default=False)],
+    model: Annotated[
+        str, typer.Option("--model", help="A model of the table, e.g. quality.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option("--out", help="A new or empty folder.", show_default=False)],
     adapter_only: Annotated[
         bool, typer.Option("--adapter-only", help="The LoRA adapter instead of the merged model.")

@@ -142,7 +142,7 @@ def show(
         str, typer.Option("--verdict", help="Texts of one verdict, e.g. different; wrong: all but passed.")
     ] = "",
     model: Annotated[
-        str, typer.Option("--model", help="teacher (rollouts), base, quality, speed, sft.")
+        str, typer.Option("--model", help="teacher (rollouts), base, or a model of the table.")
     ] = "",
     way: Annotated[
         str, typer.Option("--way", help="privileged, plain, 'token by token', 'threshold 0.5'.")

@@ -1,11 +1,11 @@
-"""Calibration and the distillations on one machine, two models in one pass where they see the same states."""
+"""Calibration and the distillations on one machine, models in one pass where they see the same states."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 
-from tad_core.stages.distill import passes
 from tad_core.stages.pipeline import Outcome, Stage, trained_models, wants
+from tad_core.stages.variants import check_windows, passes
 from tasks.calibrate import calibrate
 from tasks.distill import distill
 from tasks.work import Work
@@ -20,6 +20,7 @@ def calibrate_and_distill(work: Work, outcome: Outcome, until: Stage = "distill"
     outcome = Outcome(outcome.collection, outcome.filtered, windows)
     if not wants(until, "distill"):
         return outcome
+    check_windows(work.config, trained_models(work.config), windows)
     for modes in passes(work.config, trained_models(work.config)):
         with ExitStack() as stack:
             rows = [stack.enter_context(work.row(f"distill {mode}")) for mode in modes]

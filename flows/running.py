@@ -80,7 +80,7 @@ def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, d
         ref = replicate_flow(config, chosen)
     from flows.show import show_replicates
 
-    show_replicates(ref)
+    show_replicates(config, ref)
 
 
 def collect_worker(config: TADConfig, host: int, hosts: int, debug: bool) -> None:

@@ -21,11 +21,12 @@ def show_outcome(config: TADConfig, outcome: Outcome) -> None:
     print_report(outcome.report, console)
 
 
-def show_replicates(ref: ArtifactRef) -> None:
+def show_replicates(config: TADConfig, ref: ArtifactRef) -> None:
     """The table over all runs and what it allows to say."""
     from tad_core.report.console import print_replicates
+    from tad_core.report.lineup import Lineup
 
-    print_replicates(ref, Console())
+    print_replicates(ref, Lineup.of(config), Console())
 
 
 def _last(outcome: Outcome) -> list[ArtifactRef]:

@@ -9,7 +9,6 @@ from prefect import task
 from tad_core.artifacts import ArtifactRef
 from tad_core.progress import Progress
 from tad_core.stages import distill as stage
-from tad_core.stages.distill import Mode
 from tasks.caching import CACHED, cache_key, key_parameter
 from tasks.logs import forward_lines
 from tasks.retrying import RETRIED
@@ -18,12 +17,12 @@ from tasks.work import Work
 
 def distill(
     work: Work,
-    modes: Sequence[Mode],
+    modes: Sequence[str],
     collection: ArtifactRef,
     filtered: ArtifactRef,
     windows: ArtifactRef | None,
-) -> dict[Mode, ArtifactRef]:
-    """The trained adapters of one pass: ``quality``, ``speed`` or both, or ``sft``."""
+) -> dict[str, ArtifactRef]:
+    """The trained adapters of one pass, by the names of their models."""
     marks = [stage.key_in(work.store, work.config, mode, collection, filtered, windows) for mode in modes]
     key = cache_key(work.store, stage.STAGE, " ".join(marks), [collection, filtered], " ".join(modes))
     run = _distill.with_options(refresh_cache=work.forced(stage.STAGE))
@@ -35,11 +34,11 @@ def _distill(
     work: Work,
     key: str,
     names: str,
-    modes: list[Mode],
+    modes: list[str],
     collection: ArtifactRef,
     filtered: ArtifactRef,
     windows: ArtifactRef | None,
-) -> dict[Mode, ArtifactRef]:
+) -> dict[str, ArtifactRef]:
     """Train, resume, or take the adapters from the store."""
     del key, names
     listeners = {name: work.rows[name].listener() for name in (f"{stage.STAGE} {mode}" for mode in modes)}

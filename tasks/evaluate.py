@@ -13,7 +13,7 @@ from tasks.work import Work
 
 
 def evaluate(work: Work, model: str, adapter: ArtifactRef | None) -> ArtifactRef:
-    """The points of one model: ``base``, ``quality``, ``speed`` or ``sft``."""
+    """The points of one model: ``base``, or one of the table."""
     inputs = [adapter] if adapter else []
     key = cache_key(work.store, stage.STAGE, stage.key(work.config, model, adapter), inputs, model)
     run = _evaluate.with_options(refresh_cache=work.forced(stage.STAGE))

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: Parts of tad_core, low to high: each may import its own level and those below.
 LEVELS = [
-    {"errors", "rng", "settings", "progress", "signals", "fitting"},
+    {"errors", "rng", "settings", "progress", "signals", "fitting", "windows"},
     {"config", "artifacts", "checkpoint", "weights", "tokens", "shipped"},
     {"models", "data", "trajectory"},
     {"decoding", "verify"},

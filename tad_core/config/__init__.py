@@ -7,14 +7,18 @@ workers) carry ``RUNTIME`` in their metadata and never enter a fingerprint.
 
 from __future__ import annotations
 
-from tad_core.config.evaluation import DecodeConfig, EvaluateConfig, ModelName
+from tad_core.config.evaluation import DecodeConfig, EvaluateConfig
 from tad_core.config.inputs import ModelConfig, SourceConfig
 from tad_core.config.loading import dump_config, load_config, naming_lines, parse_config
+from tad_core.config.models import BASE, Variant, VariantConfig, WindowConfig, variants
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.config.rollout import CalibrateConfig, Condition, RolloutConfig
 from tad_core.config.training import DistillConfig, LoraConfig
 from tad_core.config.tree import TADConfig
 
 __all__ = [
+    "BASE",
+    "OBJECTIVES",
     "CalibrateConfig",
     "Condition",
     "DecodeConfig",
@@ -22,12 +26,15 @@ __all__ = [
     "EvaluateConfig",
     "LoraConfig",
     "ModelConfig",
-    "ModelName",
     "RolloutConfig",
     "SourceConfig",
     "TADConfig",
+    "Variant",
+    "VariantConfig",
+    "WindowConfig",
     "dump_config",
     "load_config",
     "naming_lines",
     "parse_config",
+    "variants",
 ]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -150,8 +150,12 @@ def _path_of(message: str, tree: Any) -> list[str]:
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """Names of the fields of the section at ``loc``, walking the tree of models."""
+    is_key = False
     for part in loc:
-        if isinstance(part, int):
+        if is_key or isinstance(
+            part, int
+        ):  # of a mapping or a list: its entries are of the section found already
+            is_key = False
             continue
         info = model.model_fields.get(str(part))
         if info is None:
@@ -160,5 +164,5 @@ def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
         models = [a for a in inner if issubclass(a, BaseModel)]
         if not models:
             return []
-        model = models[0]
+        model, is_key = models[0], get_origin(info.annotation) is dict
     return sorted(model.model_fields)

@@ -21,6 +21,7 @@ FIRST_STAGE = {
     "filter": "filter",
     "calibrate": "calibrate",
     "distill": "distill",
+    "models": "distill",
     "evaluate": "evaluate",
 }
 _AFTER = {
@@ -78,12 +79,12 @@ def fields_of(owner: type[Strict], section: str, prefix: str) -> Iterator[tuple[
 
 
 def section_of(annotation: Any) -> type[Strict] | None:
-    """The section a field holds, also inside a list."""
+    """The section a field holds, also inside a list or a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, Strict):
         return annotation
     return listed(annotation)
 
 
 def listed(annotation: Any) -> type[Strict] | None:
-    """The section that a list holds."""
+    """The section that a list or a mapping holds."""
     return next((a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Strict)), None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -43,7 +44,9 @@ def page() -> str:
         section = section_of(info.annotation)
         if section is None:
             continue
-        title = f"`{name}`" if section is not listed(info.annotation) else f"`{name}`, a list of"
+        title = f"`{name}`"
+        if section is listed(info.annotation):
+            title += ", a mapping of names to" if get_origin(info.annotation) is dict else ", a list of"
         about = info.description or (section.__doc__ or "").strip().splitlines()[0]
         lines = [f"## {title}", "", about, "", *_COLUMNS]
         lines += [_row(*entry) for entry in fields_of(section, name, "")]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tad_core.config.objectives import OBJECTIVES, ObjectiveName
 from tad_core.settings import ADDED, RUNTIME, Strict, runtime_but, runtime_though
 
 _BY_DEVICE = "with `lora.dropout` above 0, which is drawn by device, for their number"
@@ -25,15 +26,44 @@ class LoraConfig(Strict):
 class DistillConfig(Strict):
     """Temporal-aware distillation (paper, section 3.3 and Table 7)."""
 
-    objective: Literal["tad", "sft"] = Field("tad", description="tad, or plain fine-tuning on references.")
+    objective: ObjectiveName = Field(
+        "tad",
+        description="Of every model that names none of its own in the table of models.",
+        json_schema_extra={"enum": list(OBJECTIVES)},
+    )
     near: Literal["hard", "soft"] = Field("hard", description="Loss on tokens revealed within the window.")
     distant: Literal["soft", "hard", "none"] = Field("soft", description="Loss on tokens revealed later.")
     weight_distant: float = Field(1.0, ge=0, description="Lambda of the distant loss.")
     temperature: float = Field(1.0, gt=0, description="Softmax temperature of the KL.")
-    teacher_prompt: Literal["rollout", "system"] = Field(
+    teacher_prompt: Literal["rollout", "system", "plain"] = Field(
         "rollout",
         description="Where the teacher reads the reference in training: in the prompt of its rollout, or in the "
-        "system turn, as the paper's code does.",
+        "system turn, as the paper's code does; plain: nowhere, it reads the student's prompt.",
+        json_schema_extra=ADDED,
+    )
+    mask_block: int = Field(
+        32,
+        ge=1,
+        description="Length of the blocks that dparallel masks; the response's for the whole response at once.",
+        json_schema_extra=ADDED,
+    )
+    mask_ratio: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Most of a block that d3llm masks; the least grows from none to it over the run.",
+        json_schema_extra=ADDED,
+    )
+    mask_blocks: list[Annotated[int, Field(ge=1)]] = Field(
+        [16, 16, 24, 24, 32, 32],
+        min_length=1,
+        description="Lengths of d3llm's blocks from the first step to the last.",
+        json_schema_extra=ADDED,
+    )
+    weight_certainty: float = Field(
+        2.0,
+        ge=0,
+        description="Weight of the entropy of right tokens in dparallel and d3llm.",
         json_schema_extra=ADDED,
     )
     states_per_trajectory: int = Field(

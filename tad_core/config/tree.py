@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from tad_core.config.evaluation import EvaluateConfig
 from tad_core.config.inputs import ModelConfig, SourceConfig
+from tad_core.config.models import BASE, VariantConfig, check
 from tad_core.config.rollout import CalibrateConfig, RolloutConfig
 from tad_core.config.training import DistillConfig
-from tad_core.settings import RUNTIME, Strict
+from tad_core.settings import ADDED, RUNTIME, Strict
 from tad_core.verify.config import VerifyConfig
 
 
@@ -25,7 +26,23 @@ class TADConfig(Strict):
     filter: VerifyConfig = Field(VerifyConfig(), description="Verification of answers.")
     calibrate: CalibrateConfig = Field(CalibrateConfig(), description="Windows.")
     distill: DistillConfig = Field(DistillConfig(), description="Training.")
+    models: dict[str, VariantConfig] = Field(
+        {},
+        description="The models trained and compared beside the base, by name; default: quality, speed and sft.",
+        json_schema_extra=ADDED,
+    )
     evaluate: EvaluateConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_models_are_compared(cls, given: Any) -> Any:
+        table = given.get("models") if isinstance(given, dict) else None
+        if not table or not isinstance(table, dict):
+            return given
+        given = {**given, "models": {name: {} if entry is None else entry for name, entry in table.items()}}
+        if isinstance(evaluate := given.get("evaluate"), dict) and "models" not in evaluate:
+            given["evaluate"] = {**evaluate, "models": [BASE, *(str(name) for name in table if name != BASE)]}
+        return given
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> Self:
@@ -44,6 +61,11 @@ class TADConfig(Strict):
         if len(set(names)) != len(names):
             raise ValueError("data: two sources have the same name; rename one")
         self._rules_are_for_known_sources([*names, *(task.name for task in self.evaluate.tasks)])
+        return self
+
+    @model_validator(mode="after")
+    def _models_are_known(self) -> Self:
+        check(self)
         return self
 
     def _rules_are_for_known_sources(self, names: list[str]) -> None:

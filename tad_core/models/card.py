@@ -12,12 +12,6 @@ import yaml
 from tad_core.checkpoint import local_folder
 from tad_core.config import ModelConfig
 
-_METHOD = {
-    "quality": "Temporal-aware trajectory self-distillation (TAD), Quality",
-    "speed": "Temporal-aware trajectory self-distillation (TAD), Speed",
-    "sft": "Plain fine-tuning on the references with random masks, the baseline of TAD's comparisons",
-}
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -25,11 +19,13 @@ class Facts:
 
     Attributes:
         name: title.
-        mode: ``quality``, ``speed`` or ``sft``.
+        label: which of its run's models it is, for readers.
+        method: how it was trained.
+        loss: its loss, where it has a window.
         base: the checkpoint it started from.
         adapter_only: whether the folder holds the adapter or the merged model.
         dtype: of the weights.
-        window: steps of the near window; None for ``sft``.
+        window: steps of the near window; None without one.
         window_source: where the window is from.
         training: settings and figures, by what they are.
         data: training sources, by what they are.
@@ -38,7 +34,9 @@ class Facts:
     """
 
     name: str
-    mode: str
+    label: str
+    method: str
+    loss: str
     base: ModelConfig
     adapter_only: bool
     dtype: str
@@ -64,7 +62,7 @@ def model_card(facts: Facts) -> str:
     lines = [
         "---", yaml.safe_dump(head, sort_keys=False).strip(), "---", "",
         f"# {facts.name}", "",
-        f"{_METHOD[facts.mode]}: {what} `{base.path}`{pinned}; weights in {facts.dtype}.", "",
+        f"{_told(facts)}: {what} `{base.path}`{pinned}; weights in {facts.dtype}.", "",
         *_section("Windows", _windows(facts)),
         *_section("Data", facts.data),
         *_section("Training", facts.training),
@@ -73,6 +71,11 @@ def model_card(facts: Facts) -> str:
         "## Licence", "", _licence_text(licence, base), "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _told(facts: Facts) -> str:
+    """The method, and of several models with a window which one it is."""
+    return _cell(facts.method if facts.window is None else f"{facts.method}, {facts.label}")
 
 
 def licence_of(base: ModelConfig) -> dict[str, str]:
@@ -95,7 +98,7 @@ def _windows(facts: Facts) -> dict[str, Any]:
         return {"window": "none: random masks"}
     return {
         "near window": f"{facts.window} steps ({facts.window_source})",
-        "loss": "cross-entropy on tokens the teacher reveals within the window, forward KL to the teacher beyond",
+        "loss": facts.loss,
     }
 
 

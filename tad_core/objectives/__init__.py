@@ -1,11 +1,15 @@
-"""Training objectives: pure functions of logits, labels and masks, behind one interface."""
+"""Training objectives: pure functions of logits, labels and masks, behind one interface.
+
+Which there are is told by ``tad_core.config.objectives``, where another one is a further entry.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from tad_core.config import DistillConfig
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.objectives.base import Objective
-from tad_core.objectives.sft import SFTObjective
-from tad_core.objectives.tad import TADObjective
 
 
 def make_objective(config: DistillConfig, window: int | None, compiled: bool = False) -> Objective:
@@ -13,12 +17,15 @@ def make_objective(config: DistillConfig, window: int | None, compiled: bool = F
 
     Args:
         config: the settings.
-        window: for those that split near from distant.
+        window: steps of the near set, for those that split near from distant.
         compiled: fuse the loss, which is the same up to rounding.
     """
-    if config.objective == "sft":
-        return SFTObjective(config, compiled)
-    return TADObjective(config, window, compiled)
+    kind = OBJECTIVES[config.objective]
+    module, _, name = kind.made_by.partition(":")
+    made = getattr(import_module(module), name)(config, window, compiled)
+    assert isinstance(made, Objective), "the registry names objectives"
+    assert made.copies == kind.inputs, "what is planned with is what is trained"
+    return made
 
 
-__all__ = ["Objective", "SFTObjective", "TADObjective", "make_objective"]
+__all__ = ["Objective", "make_objective"]

@@ -1,15 +1,15 @@
-"""What an objective is: which states it trains on, which tokens of them, and the loss.
+"""What an objective is: which states it trains on, which tokens of them, and the terms of its loss.
 
-The trainer, the data set and the collator know only this interface, so that another objective is one more file
-here and one more entry in ``objectives/__init__.py``.
+The trainer, the data set, the collator, the log and the pictures know terms by their names and nothing else, so that
+another objective is one more file here and one more entry in ``config/objectives.py``.
 
-Shapes: B states, L response positions, N selected rows, D hidden size, V vocabulary.
+Shapes: B states, L response positions, N selected rows, D hidden size, V vocabulary, T terms.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,26 +28,46 @@ Head = Callable[[Tensor], Tensor]
 LOGITS_AT_ONCE = 1 << 26
 
 
+#: from logits of student and teacher ``[N, V]`` and labels ``[N]`` to the losses ``[N]`` in float32 and their gradient
+#: with respect to the student's logits ``[N, V]``, in these logits' dtype
+RowLoss = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a loss: a mean over its rows, times its weight.
+
+    Attributes:
+        name: in batches, logs and pictures; a word.
+        row_loss: of each row.
+        weight: of its mean in the loss.
+        needs_teacher: whether its rows need the teacher's distribution.
+    """
+
+    name: str
+    row_loss: RowLoss
+    weight: float = 1.0
+    needs_teacher: bool = False
+
+
 @dataclass(frozen=True)
 class Marks:
     """What happens at every response position of B states.
 
     Attributes:
         masked_BL: shown to the student as the mask token.
-        near_BL: rows of the near loss, a subset of the masked ones.
-        distant_BL: rows of the distant loss, masked and disjoint from near.
-        weight_B: factor of the near rows of a state; None for 1.
+        rows: by term, its rows; a subset of the masked ones, so that a label is never read off the input.
+        weight_B: factor of the rows of a state; None for 1.
     """
 
     masked_BL: BoolArray
-    near_BL: BoolArray
-    distant_BL: BoolArray
+    rows: Mapping[str, BoolArray]
     weight_B: FloatArray | None = None
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The selected rows of one part of the loss.
+    """The selected rows of one term.
 
     Attributes:
         student_ND: the student's hidden states, with gradient (or logits, when the head is the identity).
@@ -68,25 +88,28 @@ class LossParts:
 
     Attributes:
         loss: scalar to differentiate; the shares of all micro-batches of an optimizer step add up to its loss.
-        near_sum: sum over near rows, detached.
-        distant_sum: sum over distant rows before lambda, detached.
+        sums_T: sum over the rows of each term before its weight, detached, in the order of the terms.
     """
 
     loss: Tensor
-    near_sum: Tensor
-    distant_sum: Tensor
+    sums_T: Tensor
 
 
 class Objective(ABC):
-    """A training objective on partly masked responses."""
+    """A training objective on partly masked responses: which states, which rows of them, and its terms.
 
-    #: whether the adapter-free model with the privileged prompt has to be run
-    needs_teacher: bool
-    #: whether near rows need the teacher's distribution
-    near_needs_teacher: bool = False
-    #: whether distant rows enter the loss at all, and whether they need the teacher's distribution
-    distant_counts: bool = False
-    distant_needs_teacher: bool = False
+    An objective has one or more terms. It is made from the settings, the window (None without one) and whether to
+    compile its losses.
+    """
+
+    terms: tuple[Term, ...]
+    #: inputs that are made of a drawn state: ``mark`` gives the marks of all first ones, then those of all second ones
+    copies: int = 1
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the adapter-free model with its own prompt has to be run."""
+        return any(term.needs_teacher for term in self.terms)
 
     @abstractmethod
     def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
@@ -94,29 +117,31 @@ class Objective(ABC):
         the seed, the name and the epoch alone. What a number means is the objective's own affair."""
 
     @abstractmethod
-    def mark(self, revealed_at_BL: IntArray, draws_B: IntArray) -> Marks:
-        """Masked, near and distant positions of the states that ``draws`` named."""
+    def mark(self, revealed_at_BL: IntArray, draws_B: IntArray, progress: float = 0.0) -> Marks:
+        """What is masked in the states that ``draws`` named, and which rows of them each term has; with ``copies``
+        c the marks of c * B inputs. ``progress`` is the part of the run that is done, 0 to 1, for curricula."""
 
-    @abstractmethod
-    def totals(self, marks: Marks) -> tuple[int, int]:
-        """By how much the near and the distant sum of a whole optimizer step are divided."""
+    def totals(self, marks: Marks) -> tuple[int, ...]:
+        """By how much the sum of each term over a whole optimizer step is divided; default: by its rows."""
+        return tuple(int(marks.rows[term.name].sum()) for term in self.terms)
 
-    @abstractmethod
-    def loss(self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int) -> LossParts:
-        """The share of one micro-batch in the loss of its optimizer step.
+    def loss(
+        self, rows: Sequence[Rows], head: Head, totals_T: Tensor, rows_per_chunk: int = 1 << 30
+    ) -> LossParts:
+        """The share of one micro-batch in the loss of its optimizer step; a term without rows is zero, not NaN.
 
         Args:
-            near: near rows of the micro-batch.
-            distant: distant rows of the micro-batch.
+            rows: of the micro-batch, by term.
             head: hidden rows to logits; frozen.
-            totals_2: what ``totals`` said of the whole optimizer step, over all micro-batches and devices.
+            totals_T: what ``totals`` said of the whole optimizer step, over all micro-batches and devices.
             rows_per_chunk: rows whose logits may be in memory at once.
         """
-
-
-#: from logits of student and teacher ``[N, V]`` and labels ``[N]`` to the losses ``[N]`` in float32 and their gradient
-#: with respect to the student's logits ``[N, V]``, in these logits' dtype
-RowLoss = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, Tensor]]
+        total_T = totals_T.clamp(min=1)
+        sums, shares = [], []
+        for i, (term, chosen) in enumerate(zip(self.terms, rows, strict=True)):
+            sums.append(sum_rows(chosen, term.row_loss, head, rows_per_chunk))
+            shares.append(term.weight * sums[-1] / total_T[i])
+        return LossParts(torch.stack(shares).sum(), torch.stack(sums).detach())
 
 
 def sum_rows(rows: Rows, row_loss: RowLoss, head: Head, rows_per_chunk: int) -> Tensor:

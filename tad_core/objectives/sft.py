@@ -1,4 +1,8 @@
-"""Plain fine-tuning on the references: the masked-diffusion loss of LLaDA, the baseline of every comparison.
+"""Random masks: the masked-diffusion loss of LLaDA, over the references or over the teacher's kept answers.
+
+On references it is plain fine-tuning, the baseline of every comparison. On kept trajectories (objective ``random``) it
+is what TAD is without the order in which its teacher revealed the tokens; which tokens count as filled in is then as in
+TAD, and a trajectory has as many draws as TAD has states of it.
 
 For every state a masking rate p is drawn uniformly, each response token is masked with probability p, and the
 cross-entropy of the masked tokens is weighted 1/p and divided by *all* response tokens, masked or not (Nie et al.
@@ -10,17 +14,16 @@ Shapes: B states, L response positions.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tad_core.config import DistillConfig
-from tad_core.objectives.base import Head, IntArray, LossParts, Marks, Objective, Rows, sum_rows
+from tad_core.objectives.base import IntArray, Marks, Objective, Term
 from tad_core.objectives.tad import fused, hard_loss
 from tad_core.rng import generator
 
 #: least masking rate: bounds the weight 1/p
 MIN_RATE = 1e-3
+TERM = "masked"
 
 
 def uniforms(seeds_B: IntArray, count: int) -> NDArray[np.float64]:
@@ -36,33 +39,28 @@ def uniforms(seeds_B: IntArray, count: int) -> NDArray[np.float64]:
 
 
 class SFTObjective(Objective):
-    """Random masks over the references."""
+    """Random masks over a response, wherever it is from."""
 
-    needs_teacher = False
-
-    def __init__(self, config: DistillConfig, compiled: bool = False) -> None:
+    def __init__(self, config: DistillConfig, window: int | None = None, compiled: bool = False) -> None:
+        del window
         self.seed = config.seed
-        self._loss = fused(hard_loss) if compiled else hard_loss
+        row_loss = fused(hard_loss) if compiled else hard_loss
+        self.terms = (Term(TERM, lambda student_NV, _, labels_N: row_loss(student_NV, labels_N)),)
 
     def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
         """A draw is the seed of one random mask."""
         del length
         return generator("sft", self.seed, epoch, name).integers(0, 1 << 62, size=count, dtype=np.int64)
 
-    def mark(self, revealed_at_BL: IntArray, draws_B: IntArray) -> Marks:
+    def mark(self, revealed_at_BL: IntArray, draws_B: IntArray, progress: float = 0.0) -> Marks:
         """The rate is the first number of a seed, the tokens' own are the next L."""
+        del progress
         noise = uniforms(draws_B, 1 + revealed_at_BL.shape[1])
         rate_B1 = MIN_RATE + (1 - MIN_RATE) * noise[:, :1]
         masked_BL = noise[:, 1:] < rate_B1
         weight_B = (1.0 / rate_B1[:, 0]).astype(np.float32)
-        return Marks(masked_BL, masked_BL, np.zeros_like(masked_BL), weight_B)
+        return Marks(masked_BL, {TERM: masked_BL}, weight_B)
 
-    def totals(self, marks: Marks) -> tuple[int, int]:
-        """All response tokens."""
-        return int(marks.masked_BL.size), 0
-
-    def loss(self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int) -> LossParts:
-        """Weighted cross-entropy over masked tokens, divided by all response tokens."""
-        del distant
-        near_sum = sum_rows(near, lambda s, _, y: self._loss(s, y), head, rows_per_chunk)
-        return LossParts(near_sum / totals_2[0], near_sum.detach(), torch.zeros_like(near_sum).detach())
+    def totals(self, marks: Marks) -> tuple[int, ...]:
+        """All response tokens, masked or not: the weight 1/p makes up for those that are not."""
+        return (int(marks.masked_BL.size),)

@@ -10,7 +10,6 @@ Shapes: B states, L response positions, N rows, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -20,17 +19,7 @@ from torch import Tensor
 
 from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
-from tad_core.objectives.base import (
-    BoolArray,
-    Head,
-    IntArray,
-    LossParts,
-    Marks,
-    Objective,
-    RowLoss,
-    Rows,
-    sum_rows,
-)
+from tad_core.objectives.base import BoolArray, IntArray, Marks, Objective, RowLoss, Term
 from tad_core.trajectory.states import sample_steps
 
 
@@ -79,69 +68,46 @@ def fused(loss: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Ten
     return compiled
 
 
-@dataclass(frozen=True)
-class TADLoss:
-    """How near and distant rows are penalised; ``weight_distant`` is lambda, ``compiled`` fuses the computation."""
+def row_loss(kind: Literal["hard", "soft"], temperature: float, compiled: bool) -> RowLoss:
+    """Cross-entropy on labels, or KL to the teacher, as a term has it."""
+    hard_rows = fused(hard_loss) if compiled else hard_loss
+    soft_rows = fused(soft_loss) if compiled else soft_loss
 
-    near: Literal["hard", "soft"] = "hard"
-    distant: Literal["soft", "hard", "none"] = "soft"
-    weight_distant: float = 1.0
-    temperature: float = 1.0
-    compiled: bool = False
+    def hard(student_NV: Tensor, _: Tensor | None, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+        return hard_rows(student_NV, labels_N)
 
-    def __call__(
-        self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int = 1 << 30
-    ) -> LossParts:
-        """See ``Objective.loss``; an empty part is zero, not NaN."""
-        near_sum = sum_rows(near, self._rows(self.near), head, rows_per_chunk)
-        total_2 = totals_2.clamp(min=1)
-        loss = near_sum / total_2[0]
-        distant_sum = torch.zeros_like(near_sum)
-        if self.distant != "none":
-            distant_sum = sum_rows(distant, self._rows(self.distant), head, rows_per_chunk)
-            loss = loss + self.weight_distant * distant_sum / total_2[1]
-        return LossParts(loss, near_sum.detach(), distant_sum.detach())
+    def soft(student_NV: Tensor, teacher_NV: Tensor | None, _: Tensor) -> tuple[Tensor, Tensor]:
+        assert teacher_NV is not None, "a soft loss is given teacher rows"
+        return soft_rows(student_NV, teacher_NV, temperature)
 
-    def _rows(self, kind: str) -> RowLoss:
-        hard_rows = fused(hard_loss) if self.compiled else hard_loss
-        soft_rows = fused(soft_loss) if self.compiled else soft_loss
-
-        def hard(student_NV: Tensor, _: Tensor | None, labels_N: Tensor) -> tuple[Tensor, Tensor]:
-            return hard_rows(student_NV, labels_N)
-
-        def soft(student_NV: Tensor, teacher_NV: Tensor | None, _: Tensor) -> tuple[Tensor, Tensor]:
-            assert teacher_NV is not None, "a soft loss is given teacher rows"
-            return soft_rows(student_NV, teacher_NV, self.temperature)
-
-        return hard if kind == "hard" else soft
+    return hard if kind == "hard" else soft
 
 
 class TADObjective(Objective):
-    """States of the teacher's own trajectories, split by the window."""
+    """States of the teacher's own trajectories, split by the window.
+
+    Its ablations are settings: hard or soft near tokens, soft, hard or no distant ones (``near``, ``distant``), a
+    teacher without the reference (``teacher_prompt: plain``).
+    """
 
     def __init__(self, config: DistillConfig, window: int | None, compiled: bool = False) -> None:
         if window is None or window < 1:
             raise ConfigError(f"window: {window!r}; the tad objective needs a window of at least 1 step")
         self.window, self.seed = window, config.seed
-        self._loss = TADLoss(config.near, config.distant, config.weight_distant, config.temperature, compiled)
-        self.near_needs_teacher = config.near == "soft"
-        self.distant_counts = config.distant != "none"
-        self.distant_needs_teacher = config.distant == "soft"
-        self.needs_teacher = self.near_needs_teacher or self.distant_needs_teacher
+
+        def term(name: str, kind: Literal["hard", "soft"], weight: float) -> Term:
+            return Term(name, row_loss(kind, config.temperature, compiled), weight, kind == "soft")
+
+        self.terms = (term("near", config.near, 1.0),)
+        if config.distant != "none":
+            self.terms += (term("distant", config.distant, config.weight_distant),)
 
     def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
         """Distinct steps 0 to L - 1 of one trajectory."""
         return sample_steps(f"tad/{self.seed}/{epoch}/{name}", length, count)
 
-    def mark(self, revealed_at_BL: IntArray, draws_B: IntArray) -> Marks:
+    def mark(self, revealed_at_BL: IntArray, draws_B: IntArray, progress: float = 0.0) -> Marks:
         """A draw is the step of the state."""
+        del progress
         near_BL, distant_BL = partition_batch(revealed_at_BL, draws_B, self.window)
-        return Marks(near_BL | distant_BL, near_BL, distant_BL)
-
-    def totals(self, marks: Marks) -> tuple[int, int]:
-        """Counts of near and of distant tokens."""
-        return int(marks.near_BL.sum()), int(marks.distant_BL.sum())
-
-    def loss(self, near: Rows, distant: Rows, head: Head, totals_2: Tensor, rows_per_chunk: int) -> LossParts:
-        """See ``TADLoss``."""
-        return self._loss(near, distant, head, totals_2, rows_per_chunk)
+        return Marks(near_BL | distant_BL, {"near": near_BL, "distant": distant_BL})

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from tad_core.artifacts import Store
-from tad_core.config import SourceConfig, TADConfig
+from tad_core.config import DistillConfig, SourceConfig, TADConfig, variants
 from tad_core.data.problem import Problem
 from tad_core.data.unknown import WORTH_SAYING
 from tad_core.planning.survey import Survey
@@ -36,6 +36,7 @@ class Counts:
         kept: trajectories that training will see.
         states, steps: of one training run.
         models: how many are trained.
+        by_model: states of those whose settings say another number of them.
         prompts: of one model's evaluation, once.
         student, teacher, task: tokens of a prompt.
         notes: what was assumed rather than counted.
@@ -58,6 +59,7 @@ class Counts:
     teacher: float
     task: float
     notes: list[str] = field(default_factory=list)
+    by_model: dict[str, int] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     exit_code: int = 0
 
@@ -81,13 +83,17 @@ def count(config: TADConfig, store: Store, found: Survey | None = None) -> Count
     shards = len(plan.shards) if plan else -(-problems // size) + -(-compared // size)
     student, teacher, task = _tokens(config, plan.ordered if plan else None, tasks, notes)
     kept = _kept(config, store, plan, problems * config.rollout.samples, notes)
-    per_epoch = min(config.distill.states_per_trajectory, config.rollout.response_length) * kept
     if config.distill.filled_states != "all" and config.distill.max_steps is None:
         notes.append(
             "states that were filled in are known after collection alone: distillation is counted with all"
         )
-    batch = config.distill.global_batch_size
-    steps = config.distill.max_steps or max(1, round(per_epoch * config.distill.epochs / batch))
+    steps = _steps(config.distill, kept)
+    states = {
+        name: _steps(variant.distill, kept) * variant.distill.global_batch_size
+        for name, variant in variants(config).items()
+        if name in config.evaluate.models
+    }
+    usual = steps * config.distill.global_batch_size
     return Counts(
         problems=problems,
         compared=compared,
@@ -96,7 +102,7 @@ def count(config: TADConfig, store: Store, found: Survey | None = None) -> Count
         shards=shards,
         programs=_programs(config, plan),
         kept=kept,
-        states=steps * batch,
+        states=usual,
         steps=steps,
         models=len(trained_models(config)),
         prompts=sum(found.task_sizes.get(t.name) or _assumed_task(t, notes) for t in config.evaluate.tasks),
@@ -104,9 +110,15 @@ def count(config: TADConfig, store: Store, found: Survey | None = None) -> Count
         teacher=teacher,
         task=task,
         notes=notes,
+        by_model={name: own for name, own in states.items() if own != usual},
         refused=[str(error) for error in found.refused],
         exit_code=found.exit_code,
     )
+
+
+def _steps(distill: DistillConfig, kept: int) -> int:
+    per_epoch = distill.states_per_trajectory * kept
+    return distill.max_steps or max(1, round(per_epoch * distill.epochs / distill.global_batch_size))
 
 
 def _assumed(source: SourceConfig, notes: list[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tad_core.config import TADConfig
+from tad_core.config import TADConfig, variants
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import Machine
@@ -19,8 +19,8 @@ from tad_core.planning.memory import (
 )
 from tad_core.planning.shapes import GIB, Shape
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
-from tad_core.stages.distill import passes
 from tad_core.stages.pipeline import trained_models
+from tad_core.stages.variants import passes
 
 #: Tokens a forward of multi-block decoding at any threshold, since it is not known before: the paper has 4 to 9.
 ASSUMED_TPF = 4.0
@@ -172,10 +172,16 @@ def _distill(
 ) -> StageEstimate:
     distill = config.distill
     devices = distill.processes * distill.nodes
-    states = counts.states * counts.models
     groups = passes(config, trained_models(config))
-    work = sum(len(g) * counts.states * state_flops(config, shape, counts, len(g)) for g in groups)
-    together = ", both in one pass" if any(len(g) > 1 for g in groups) else ""
+    of_each = {name: counts.by_model.get(name, counts.states) for group in groups for name in group}
+    states = sum(of_each.values())
+    table = variants(config)
+    inputs = {name: number * table[name].kind.inputs for name, number in of_each.items()}
+    work = sum(sum(inputs[m] for m in g) * state_flops(config, shape, counts, len(g)) for g in groups)
+    most = max(map(len, groups), default=1)
+    together = "" if most == 1 else ", both in one pass" if most == 2 else f", {most} of them in one pass"
+    if counts.by_model:
+        together += f"; another number of states: {', '.join(counts.by_model)}"
     memory = training_gib(
         config,
         shape,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from tad_core.config import TADConfig
+from tad_core.config import TADConfig, variants
 from tad_core.planning.counts import Counts
 from tad_core.planning.shapes import GIB, Shape
-from tad_core.stages.distill import passes
 from tad_core.stages.pipeline import trained_models
+from tad_core.stages.variants import passes
 
 #: Of the memory there is, what may be planned with: the rest goes to the driver, to fragments and to chance.
 USABLE = 0.94
@@ -51,6 +51,7 @@ def training_gib(
     A base that is to be packed is on the device whole before anything else is.
     """
     distill, length = config.distill, config.rollout.response_length
+    micro *= most_inputs(config)
     lora = shape.lora(distill.lora)
     devices = distill.processes * distill.nodes if distill.deepspeed else 1  # ZeRO-2 shares these out
     adapter = 4 * lora + (4 + 8) * lora / devices  # float32: parameters; gradients and Adam's two moments
@@ -100,6 +101,12 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
                 "in 4 bits"
             )
     return found
+
+
+def most_inputs(config: TADConfig) -> int:
+    """Inputs that the objectives which are trained make of a state at most."""
+    table = variants(config)
+    return max((table[name].kind.inputs for name in trained_models(config)), default=1)
 
 
 def most_in_one_pass(config: TADConfig) -> int:

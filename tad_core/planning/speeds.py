@@ -13,7 +13,7 @@ import yaml
 
 from tad_core.artifacts import Manifest, Store, read_manifest
 from tad_core.artifacts.files import list_names, read_bytes
-from tad_core.config import TADConfig, parse_config
+from tad_core.config import TADConfig, parse_config, variants
 from tad_core.errors import ConfigError
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work, measured_share, rollout_work
@@ -174,11 +174,17 @@ def _runs(
             yield manifest, settings
 
 
+def _with_a_teacher(settings: TADConfig, mode: object) -> bool:
+    """Whether the model of this name was trained beside the teacher's forwards, which a state is counted with."""
+    variant = variants(settings).get(str(mode))
+    return variant is None or variant.kind.trains_on == "trajectories"
+
+
 def _pace(stage: str, manifest: Manifest, settings: TADConfig, shape: Shape, counts: Counts) -> Pace | None:
     info, source = manifest.info, f"measured here: {stage}/{manifest.fingerprint[:8]}"
     if stage == "collect" and info.get("samples_per_s"):
         return Pace(info["samples_per_s"] * sample_flops(settings, shape, counts), source)
-    if stage == "distill" and info.get("states_per_s") and info.get("mode") != "sft":
+    if stage == "distill" and info.get("states_per_s") and _with_a_teacher(settings, info.get("mode")):
         devices = settings.distill.processes * settings.distill.nodes
         together = int(info.get("in_one_pass", 1))
         states_per_s = info["states_per_s"] * together  # of all models of the pass

@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from tad_core.artifacts import ArtifactRef
+from tad_core.config import parse_config
+from tad_core.report.lineup import Lineup
 from tad_core.report.replicates import NUMBERS_NAME, PAGE_NAME, ReplicateRow, sentences, tables
 from tad_core.report.scores import SCORES_NAME, Scores
 from tad_core.report.tables import headline, to_rich
@@ -19,21 +21,22 @@ _MARKS = {"result": ("•", ""), "fact": ("•", "dim"), "caution": ("!", "yello
 def print_report(report: ArtifactRef, console: Console | None = None) -> None:
     """The headline table and the sentences of a finished report, and where to read it."""
     console = console or Console()
-    print_scores(read_scores(report), report.read_json(SCORES_NAME)["findings"], console)
+    lineup = Lineup.of(parse_config(report.manifest.config))
+    print_scores(read_scores(report), report.read_json(SCORES_NAME)["findings"], lineup, console)
     for name in ("report.html", "report.md"):
         console.print(f"{report.url}/{name}", soft_wrap=True, highlight=False, markup=False)
 
 
-def print_replicates(comparison: ArtifactRef, console: Console | None = None) -> None:
+def print_replicates(comparison: ArtifactRef, lineup: Lineup, console: Console | None = None) -> None:
     """The table over several training runs, its sentences, and where the page is."""
     console = console or Console()
     content = comparison.read_json(NUMBERS_NAME)
     rows = [ReplicateRow.model_validate(row) for row in content["rows"]]
-    table, _ = tables(rows, content["seeds"], content["operating_threshold"])
-    console.print(to_rich(table))
+    table, _ = tables(rows, content["seeds"], content["operating_threshold"], lineup)
+    console.print(to_rich(table, lineup))
     for note in table.notes:
         console.print(Text(note, style="dim"))
-    for text in sentences(rows):
+    for text in sentences(rows, lineup):
         console.print(Padding(Text(f"• {text}"), (0, 0, 0, 1)))
     console.print(f"{comparison.url}/{PAGE_NAME}", soft_wrap=True, highlight=False, markup=False)
 
@@ -44,10 +47,10 @@ def read_scores(report: ArtifactRef) -> Scores:
     return Scores.model_validate({name: content[name] for name in Scores.model_fields})
 
 
-def print_scores(scores: Scores, findings: list[dict[str, Any]], console: Console) -> None:
+def print_scores(scores: Scores, findings: list[dict[str, Any]], lineup: Lineup, console: Console) -> None:
     """The table and the sentences; text from the data is never read as markup."""
-    table = headline(scores, narrow=console.width < 110)
-    console.print(to_rich(table))
+    table = headline(scores, lineup, narrow=console.width < 110)
+    console.print(to_rich(table, lineup))
     for note in table.notes:
         console.print(Text(note, style="dim"))
     console.print()

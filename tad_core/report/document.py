@@ -8,16 +8,16 @@ from typing import Any
 
 import yaml
 
-from tad_core.config import TADConfig
+from tad_core.config import BASE, TADConfig, variants
 from tad_core.data.selection import LeftOutRow
 from tad_core.data.unknown import WORTH_SAYING, Unknown
 from tad_core.report import tables
 from tad_core.report.example import Decoding
+from tad_core.report.lineup import Lineup
 from tad_core.report.scores import Scores
 from tad_core.report.summary import Finding, findings
 from tad_core.report.tables import Table
 from tad_core.report.texts import Text
-from tad_core.report.theme import label
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Material:
     Attributes:
         filtered: ``summary.json`` of the filter.
         curve: ``curve.json`` of the calibration; None without one.
+        windows: the window of each model that has one, by its name.
         logs: ``losses.jsonl`` of each distilled model.
         decodings: one problem, decoded by base and distilled models.
         prompt: that problem.
@@ -42,6 +43,7 @@ class Material:
     scores: Scores
     filtered: Mapping[str, Any]
     curve: Mapping[str, Any] | None
+    windows: Mapping[str, Mapping[str, Any]]
     logs: Mapping[str, Sequence[Mapping[str, Any]]]
     decodings: Sequence[Decoding] = ()
     prompt: str = ""
@@ -51,6 +53,11 @@ class Material:
     unknown: Sequence[Unknown] = ()
     rejected: Sequence[Text] = ()
     wrong: Sequence[Text] = ()
+
+    @property
+    def lineup(self) -> Lineup:
+        """How its models are shown."""
+        return Lineup.of(self.config)
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ class Document:
     """The whole report."""
 
     title: str
+    lineup: Lineup
     findings: list[Finding]
     tiles: list[Tile]
     sections: list[Section]
@@ -98,22 +106,25 @@ class Document:
 
 def compose(material: Material) -> Document:
     """Put the material in order."""
-    scores = material.scores
+    scores, lineup = material.scores, material.lineup
     sections = [
-        _results(scores, material.wrong),
-        _curves(scores),
+        _results(scores, material.wrong, lineup),
+        _curves(scores, lineup),
         _trajectory(material),
         _kept(material),
     ]
-    sections += [_windows(material.curve), _losses(material.logs), _reading(scores)]
+    sections += [_windows(material), _losses(material), _reading(scores)]
     facts = [*material.facts, *((f"Time, {stage}", _duration(s)) for stage, s in material.timings)]
     return Document(
         title=material.config.name,
+        lineup=lineup,
         findings=[
-            *findings(scores, material.filtered, material.curve, list(material.logs)),
+            *findings(
+                scores, material.filtered, material.windows, list(material.logs), lineup, _alike(material)
+            ),
             *(Finding("caution", f"{u.told()}.") for u in material.unknown if u.share >= WORTH_SAYING),
         ],
-        tiles=_tiles(scores),
+        tiles=_tiles(scores, lineup),
         sections=[s for s in sections if s is not None],
         facts=facts,
         # What decides the result: where it ran and how fast is told among the facts.
@@ -124,15 +135,21 @@ def compose(material: Material) -> Document:
 # --- sections ---------------------------------------------------------------------------------------
 
 
-def _results(scores: Scores, wrong: Sequence[Text]) -> Section:
+def _results(scores: Scores, wrong: Sequence[Text], lineup: Lineup) -> Section:
     how = f"Wrong answers at {scores.operating_threshold:g}, the first of each kind"
-    more = [tables.points(scores), tables.lm_eval_figures(scores), tables.texts(how, wrong)]
-    return Section("Results", tables=[tables.headline(scores)], folded=[t for t in more if t is not None])
+    more = [
+        tables.points(scores, lineup),
+        tables.lm_eval_figures(scores, lineup),
+        tables.texts(how, wrong, lineup),
+    ]
+    return Section(
+        "Results", tables=[tables.headline(scores, lineup)], folded=[t for t in more if t is not None]
+    )
 
 
-def _curves(scores: Scores) -> Section:
+def _curves(scores: Scores, lineup: Lineup) -> Section:
     ends = [
-        f"{label(s.model)} from {s.points[0].accuracy:.0f} % at {s.points[0].tpf:.1f} to "
+        f"{lineup.label(s.model)} from {s.points[0].accuracy:.0f} % at {s.points[0].tpf:.1f} to "
         f"{s.points[-1].accuracy:.0f} % at {s.points[-1].tpf:.1f} tokens per forward pass on {t.task}"
         for t in scores.tasks
         for s in t.scores
@@ -166,7 +183,7 @@ def _trajectory(material: Material) -> Section | None:
 
 def _kept(material: Material) -> Section:
     filtered = material.filtered
-    rejected = tables.texts("Rejected, the first of each kind", material.rejected)
+    rejected = tables.texts("Rejected, the first of each kind", material.rejected, material.lineup)
     rates = [
         f"{e['source']} {e['condition']} {e['kept']} of {e['total']}"
         for e in filtered["by_source"]
@@ -187,36 +204,78 @@ def _kept(material: Material) -> Section:
     )
 
 
-def _windows(curve: Mapping[str, Any] | None) -> Section | None:
+def _windows(material: Material) -> Section | None:
+    curve, lineup = material.curve, material.lineup
     if curve is None:
         return None
-    windows = ", ".join(f"{label(m)} {curve[m]['window']}" for m in ("quality", "speed"))
+    windows = ", ".join(f"{lineup.label(m)} {w['window']}" for m, w in material.windows.items())
     return Section(
         "Windows",
         text=[
             "How probable the undistilled student finds the teacher's token, against the number of steps until "
-            "the teacher reveals it. Tokens inside the window get hard labels, those beyond it the teacher's "
-            "distribution. The curve that windows are read from is of the text alone: "
+            f"the teacher reveals it. {_penalties(material)} The curve that windows are read from is of the text "
+            "alone: "
             f"{100 * curve['left_out']:.0f} % of the masked positions are left out, since they were filled in or "
             "come after the end of the text."
         ],
         picture=Picture("calibration", f"Confidence against steps to reveal; windows: {windows}.", ""),
-        tables=[tables.windows(curve)],
+        tables=[tables.windows(material.windows, lineup)],
     )
 
 
-def _losses(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section | None:
+_LABELS = {
+    "hard": "hard labels",
+    "soft": "the teacher's distribution",
+    "none": "no loss",
+}
+
+
+def _penalties(material: Material) -> str:
+    """What tokens inside and beyond the window get, by model where models differ in it."""
+    table, ways = variants(material.config), dict[tuple[str, str], list[str]]()
+    for name in material.windows:
+        settings = table[name].distill
+        ways.setdefault((settings.near, settings.distant), []).append(material.lineup.label(name))
+    return " ".join(
+        ("" if len(ways) == 1 else f"{', '.join(names)}: ")
+        + f"Tokens inside the window get {_LABELS[near]}, those beyond it {_LABELS[distant]}."
+        for (near, distant), names in ways.items()
+    )
+
+
+def _near_and_distant(material: Material) -> str:
+    """What the terms of models with a window are."""
+    table = variants(material.config)
+    windowed = [table[name].distill for name in material.logs if name in table and table[name].kind.windowed]
+    if not windowed:
+        return "Means over the tokens of each term."
+    if all((settings.near, settings.distant) == ("hard", "soft") for settings in windowed):
+        return "Near: cross-entropy on tokens inside the window. Distant: KL divergence to the teacher beyond it."
+    return "Near: on tokens inside the window. Distant: beyond it. Cross-entropy or KL divergence, as under Windows."
+
+
+def _alike(material: Material) -> list[list[str]]:
+    """Groups of trained models whose windows and settings are the same."""
+    table, groups = variants(material.config), dict[str, list[str]]()
+    for name in (n for n in material.logs if n in material.windows):
+        settings = table[name].distill.identity()
+        groups.setdefault(repr((material.windows[name]["window"], settings)), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _losses(material: Material) -> Section | None:
+    logs, lineup = material.logs, material.lineup
     if not any(logs.values()):
         return None
     return Section(
         "Distillation",
         picture=Picture(
             "losses",
-            f"Training losses of {', '.join(label(m) for m in logs)}.",
-            "Near: cross-entropy on tokens inside the window. Distant: KL divergence to the teacher beyond it. "
+            f"Training losses of {', '.join(lineup.label(m) for m in logs)}.",
+            f"{_near_and_distant(material)} "
             "Windows differ, so the losses of two models are not over the same tokens.",
         ),
-        tables=[tables.losses(logs)],
+        tables=[tables.losses(logs, lineup)],
     )
 
 
@@ -245,31 +304,36 @@ def _reading(scores: Scores) -> Section:
 # --- tiles and words --------------------------------------------------------------------------------
 
 
-def _tiles(scores: Scores) -> list[Tile]:
-    """Accuracy, speed and AUP of the distilled models on the first task, each next to the base."""
+#: models with tiles
+_TILED = 3
+
+
+def _tiles(scores: Scores, lineup: Lineup) -> list[Tile]:
+    """Accuracy, speed and AUP of the first distilled models on the first task, each next to the base."""
     task = scores.tasks[0]
-    base, where = task.of("base"), f", {task.task}" if len(scores.tasks) > 1 else ""
+    base, where = task.of(BASE), f", {task.task}" if len(scores.tasks) > 1 else ""
     found = []
-    for model in ("quality", "speed"):
-        score = task.of(model)
-        if score is None or base is None:
-            continue
+    distilled = [s for s in task.scores if s.model != BASE and s.model not in lineup.baselines]
+    if base is None:
+        return []
+    for score in distilled[:_TILED]:
+        model, label = score.model, lineup.label(score.model)
         single, before = score.token_by_token, base.token_by_token
         if single is not None and before is not None:
             detail = f"token by token{where}; base {before.accuracy:.1f} %"
-            found.append(Tile(model, f"{label(model)} accuracy", f"{single.accuracy:.1f} %", detail))
+            found.append(Tile(model, f"{label} accuracy", f"{single.accuracy:.1f} %", detail))
         point, base_point = score.at(scores.operating_threshold), base.at(scores.operating_threshold)
         if point is not None and base_point is not None:
             detail = (
                 f"tokens per forward at {point.accuracy:.1f} %{where}; base {base_point.tpf:.1f} "
                 f"at {base_point.accuracy:.1f} %"
             )
-            found.append(Tile(model, f"{label(model)} speed", f"{point.tpf:.1f}", detail))
+            found.append(Tile(model, f"{label} speed", f"{point.tpf:.1f}", detail))
         span = score.aup_interval
         detail = (
             f"95 %: {span.low:.0f} to {span.high:.0f}{where}; " if span else ""
         ) + f"base {base.aup:.0f}"
-        found.append(Tile(model, f"{label(model)} AUP", f"{score.aup:.0f}", detail))
+        found.append(Tile(model, f"{label} AUP", f"{score.aup:.0f}", detail))
     return found
 
 

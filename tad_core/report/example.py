@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tad_core.config import BASE
+from tad_core.report.lineup import Lineup
 from tad_core.report.scores import TOKEN_BY_TOKEN
-from tad_core.report.theme import label
+
+#: models in the picture beside the base
+_OTHERS = 2
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class Decoding:
 
     Attributes:
         model: whose it is.
+        label: what readers call it.
         how: how it was decoded, in words.
         tokens: the response as strings, end-of-text tokens included.
         revealed_at: for each token the forward (from 1) that revealed it; 0 where it was filled in.
@@ -25,6 +30,7 @@ class Decoding:
     """
 
     model: str
+    label: str
     how: str
     tokens: Sequence[str]
     revealed_at: Sequence[int]
@@ -37,31 +43,34 @@ class Decoding:
         """One line: who, how, how fast, right or wrong."""
         verdict = {True: ", right", False: ", wrong", None: ""}[self.correct]
         passes = f"{self.forwards} forward pass{'es' if self.forwards != 1 else ''}"
-        return f"{label(self.model)}, {self.how}: {self.text_tokens} tokens of text in {passes}{verdict}"
+        return f"{self.label}, {self.how}: {self.text_tokens} tokens of text in {passes}{verdict}"
 
 
-def decodings(examples: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[Decoding]]:
-    """The problem's prompt, and its decodings: base both ways, distilled models at the operating threshold.
+def decodings(examples: Mapping[str, Mapping[str, Any]], lineup: Lineup) -> tuple[str, list[Decoding]]:
+    """The problem's prompt, and its decodings: base both ways, the first two others at the operating threshold.
 
     Args:
-        examples: ``example.json`` by model, in reading order.
+        examples: ``example.json`` by model.
+        lineup: whose order is kept.
     """
     found: list[Decoding] = []
-    if {"quality", "speed"} & examples.keys():
-        # Four bands are a picture, five are a list: the baseline gives way.
-        examples = {m: e for m, e in examples.items() if m != "sft"}
+    # Four bands are a picture, five are a list: baselines give way, then what stands further down the table.
+    others = [m for m in lineup.ordered(examples) if m != BASE]
+    distilled = [m for m in others if m not in lineup.baselines]
+    wanted = [*([BASE] if BASE in examples else []), *(distilled or others)[:_OTHERS]]
     shown: Mapping[str, Any] | None = None
-    for model, example in examples.items():
+    for model, example in ((m, examples[m]) for m in wanted):
         shown = shown or example
         if example["problem_id"] != shown["problem_id"]:
             continue
         for decoded in example["decodings"]:
             single = decoded["method"] == TOKEN_BY_TOKEN
-            if single and model != "base":
+            if single and model != BASE:
                 continue
             found.append(
                 Decoding(
                     model=model,
+                    label=lineup.label(model),
                     how="token by token" if single else f"threshold {decoded['threshold']:g}",
                     tokens=decoded["tokens"],
                     revealed_at=decoded["revealed_at"],

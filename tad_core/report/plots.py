@@ -6,6 +6,7 @@ Each function takes plain numbers and returns PNG bytes. Models keep their colou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from tad_core.report.canvas import WIDTH, figure, png, themed
+from tad_core.report.lineup import Lineup
 from tad_core.report.scores import Score, Scores, TaskScores, wilson
-from tad_core.report.theme import LIGHT, LINES, MARKERS, Theme, label
+from tad_core.report.tables import terms_of
+from tad_core.report.theme import LIGHT, Theme
 
 # --- accuracy against tokens per forward ------------------------------------------------------------
 
 
-def curves(scores: Scores, theme: Theme = LIGHT) -> bytes:
+def curves(scores: Scores, lineup: Lineup, theme: Theme = LIGHT) -> bytes:
     """One panel a task: accuracy against TPF of every model, with 95 % bands of accuracy."""
     columns = 1 if len(scores.tasks) == 1 else 2
     rows = -(-len(scores.tasks) // columns)
@@ -30,7 +33,7 @@ def curves(scores: Scores, theme: Theme = LIGHT) -> bytes:
         made = figure(WIDTH, 4.9 if columns == 1 else 4.1 * rows + 0.5)
         axes = made.subplots(rows, columns, squeeze=False).ravel()
         for ax, task in zip(axes, scores.tasks, strict=False):
-            _curve_panel(ax, task, scores.operating_threshold, theme, wide=columns == 1)
+            _curve_panel(ax, task, scores.operating_threshold, lineup, theme, wide=columns == 1)
         for ax in axes[len(scores.tasks) :]:
             ax.set_axis_off()
         made.legend(handles=_curve_key(scores, theme), loc="outside lower left", ncols=4, fontsize=9.5,
@@ -38,9 +41,11 @@ def curves(scores: Scores, theme: Theme = LIGHT) -> bytes:
         return png(made)
 
 
-def _curve_panel(ax: Axes, task: TaskScores, operating: float, theme: Theme, *, wide: bool) -> None:
+def _curve_panel(
+    ax: Axes, task: TaskScores, operating: float, lineup: Lineup, theme: Theme, *, wide: bool
+) -> None:
     for score in task.scores:
-        _curve(ax, score, operating, theme)
+        _curve(ax, score, operating, lineup, theme)
     every = [p for s in task.scores for p in s.points]
     left, right = min(p.tpf for p in every), max(p.tpf for p in every)
     low = min(p.accuracy_interval.low for p in every)
@@ -53,17 +58,17 @@ def _curve_panel(ax: Axes, task: TaskScores, operating: float, theme: Theme, *, 
     ax.set_ylabel("accuracy")
     ax.yaxis.set_major_formatter(PercentFormatter(100, decimals=0))
     ax.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-    _end_labels(ax, task.scores, theme)
+    _end_labels(ax, task.scores, lineup, theme)
 
 
-def _curve(ax: Axes, score: Score, operating: float, theme: Theme) -> None:
-    colour, marker = theme.colour(score.model), MARKERS.get(score.model, "o")
+def _curve(ax: Axes, score: Score, operating: float, lineup: Lineup, theme: Theme) -> None:
+    colour, marker = lineup.colour(score.model, theme), lineup.marker(score.model)
     tpf = np.array([p.tpf for p in score.points])
     accuracy = np.array([p.accuracy for p in score.points])
     low = np.array([p.accuracy_interval.low for p in score.points])
     high = np.array([p.accuracy_interval.high for p in score.points])
     ax.fill_between(tpf, low, high, color=colour, alpha=0.13, linewidth=0)
-    ax.plot(tpf, accuracy, color=colour, linestyle=LINES.get(score.model, "-"), linewidth=2.2, zorder=3)
+    ax.plot(tpf, accuracy, color=colour, linestyle=lineup.line(score.model), linewidth=2.2, zorder=3)
     for point in score.points:
         face = theme.paper if point.method == "token_by_token" else colour
         ax.plot(
@@ -81,19 +86,19 @@ def _curve(ax: Axes, score: Score, operating: float, theme: Theme) -> None:
         ax.scatter(x, y, s=250, facecolors="none", edgecolors=theme.ink, linewidths=1.3, zorder=5)
 
 
-def _end_labels(ax: Axes, scores: Sequence[Score], theme: Theme) -> None:
+def _end_labels(ax: Axes, scores: Sequence[Score], lineup: Lineup, theme: Theme) -> None:
     """Name and AUP in the right margin, tied to the end of each curve, pushed apart where ends are close."""
     bottom, top = ax.get_ylim()
-    gap = (top - bottom) * 0.135
+    gap = (top - bottom) * min(0.135, 0.95 / len(scores))
     right = max(p.tpf for s in scores for p in s.points)
     margin = right + 0.06 * max(right - 1, 0.5)
     ends = sorted(((s.points[-1].tpf, s.points[-1].accuracy, s) for s in scores), key=lambda e: e[1])
     heights = spread([y for _, y, _ in ends], gap, bottom + gap / 2, top - gap / 2)
     for (x, y, score), height in zip(ends, heights, strict=True):
-        colour = theme.colour(score.model)
+        colour = lineup.colour(score.model, theme)
         ax.plot([x, margin], [y, height], color=colour, linewidth=0.9, alpha=0.55, zorder=2.2)
         ax.annotate(
-            f"{label(score.model)}\nAUP {score.aup:.0f}",
+            f"{lineup.label(score.model)}\nAUP {score.aup:.0f}",
             (margin, height),
             xytext=(4, 0),
             textcoords="offset points",
@@ -137,7 +142,12 @@ def _curve_key(scores: Scores, theme: Theme) -> list[Artist]:
 # --- calibration ------------------------------------------------------------------------------------
 
 
-def calibration(curve: Mapping[str, Any], theme: Theme = LIGHT) -> bytes:
+def calibration(
+    curve: Mapping[str, Any],
+    windows: Mapping[str, Mapping[str, Any]],
+    lineup: Lineup,
+    theme: Theme = LIGHT,
+) -> bytes:
     """Student confidence in the teacher's token against steps until its reveal, windows and counts."""
     offsets = np.array(curve["offsets"])
     confidence, smoothed = _where_counted(curve, "confidence"), _where_counted(curve, "smoothed")
@@ -151,10 +161,9 @@ def calibration(curve: Mapping[str, Any], theme: Theme = LIGHT) -> bytes:
         every = _where_counted(curve, "confidence_all", "count_all")
         top.plot(offsets, every, color=theme.muted, linewidth=1.4, linestyle=(0, (1, 1.5)), zorder=2,
                  label="with end-of-text")  # fmt: skip
-        windows = {mode: curve[mode] for mode in ("quality", "speed")}
         busy = [(x, y) for line in top.lines for x, y in line.get_xydata() if not np.isnan(y)]
         for mode, window in windows.items():
-            _window(top, mode, window, float(offsets[-1]), busy, theme)
+            _window(top, mode, window, float(offsets[-1]), busy, lineup, theme)
         top.set_ylim(0, 1.03)
         top.set_xlim(0.5, max([float(offsets[-1]), *(w["window"] for w in windows.values())]) + 0.5)
         top.set_ylabel("confidence")
@@ -175,26 +184,28 @@ def _window(
     window: Mapping[str, Any],
     last: float,
     busy: list[tuple[float, float]],
+    lineup: Lineup,
     theme: Theme,
 ) -> None:
     """A window's line and its label, which keeps clear of the points in ``busy`` and is added to them."""
-    colour, steps = theme.colour(mode), window["window"]
+    colour, steps = lineup.colour(mode, theme), window["window"]
+    at = window["threshold"]
     how = {
-        "calibrated": f"then it falls below {window['threshold']:g}",
-        "cap": f"the cap: never below {window['threshold']:g}",
+        "calibrated": "" if at is None else f"then it falls below {at:g}",
+        "cap": "" if at is None else f"the cap: never below {at:g}",
         "fixed": "fixed",
         "quality": "raised to the Quality window",
     }[window["source"]]
     if window["source"] != "fixed":
         ax.axhline(window["threshold"], color=colour, linewidth=1.1, linestyle=(0, (2, 3)), zorder=1.5)
-    ax.axvline(steps, color=colour, linewidth=2, linestyle=LINES.get(mode, "-"), zorder=2.5)
+    ax.axvline(steps, color=colour, linewidth=2, linestyle=lineup.line(mode), zorder=2.5)
     # Near the right edge the label stands left of its line, or it would leave the picture.
     left = steps > 0.65 * last
     start, end = (steps - 0.3 * last, steps) if left else (steps, steps + 0.3 * last)
     height = free_height([y for x, y in busy if start <= x <= end], 0.13)
     busy += [(x, height + 0.13 * part) for x in np.linspace(start, end, 9) for part in (0, 0.5, 1)]
     ax.annotate(
-        f"{label(mode)}: {steps} step{'s' if steps != 1 else ''}\n{how}",
+        f"{lineup.label(mode)}: {steps} step{'s' if steps != 1 else ''}\n{how}",
         (steps, height),
         xytext=(-8 if left else 8, 0),
         textcoords="offset points",
@@ -268,36 +279,43 @@ def _kept_bar(ax: Axes, entry: Mapping[str, Any], at: float, condition: str, the
     )
 
 
+#: side by side
+_LOSS_PANELS = 4
+_TERM_LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (4, 1.6)), (0, (1, 1)))
+
 # --- losses -----------------------------------------------------------------------------------------
 
 
-def losses(logs: Mapping[str, Sequence[Mapping[str, Any]]], theme: Theme = LIGHT) -> bytes:
-    """One panel a distilled model: near (solid) and distant (dashed) loss against optimizer steps."""
+def losses(logs: Mapping[str, Sequence[Mapping[str, Any]]], lineup: Lineup, theme: Theme = LIGHT) -> bytes:
+    """One panel a distilled model: the terms of its loss against optimizer steps, the first solid."""
     logs = {model: log for model, log in logs.items() if log}
     with themed(theme):
-        made = figure(WIDTH, 3.6)
-        axes = made.subplots(1, max(1, len(logs)), squeeze=False, sharey=True).ravel()
+        columns = min(_LOSS_PANELS, max(1, len(logs)))
+        rows = max(1, -(-len(logs) // columns))
+        made = figure(WIDTH, 3.6 * rows)
+        panels = made.subplots(rows, columns, squeeze=False, sharey=True)
+        axes = panels.ravel()
         for ax, (model, log) in zip(axes, logs.items(), strict=False):
-            _loss_panel(ax, model, log, theme)
-        axes[0].set_ylabel("loss (nats per token)")
+            _loss_panel(ax, model, log, lineup, theme)
+        for ax in axes[len(logs) :]:
+            ax.set_axis_off()
+        for ax in panels[:, 0]:
+            ax.set_ylabel("loss (nats per token)")
         axes[0].set_ylim(bottom=0)
         return png(made)
 
 
-def _loss_panel(ax: Axes, model: str, log: Sequence[Mapping[str, Any]], theme: Theme) -> None:
-    colour = theme.colour(model)
-    # A log of fine-tuning counts no distant token; its near loss is simply the loss.
-    names = [n for n in ("near", "distant") if any(line.get(f"{n}_count", 0) for line in log)]
-    names = names if "distant" in names else ["loss"]
-    for name in names:
+def _loss_panel(ax: Axes, model: str, log: Sequence[Mapping[str, Any]], lineup: Lineup, theme: Theme) -> None:
+    colour = lineup.colour(model, theme)
+    names = terms_of(log)
+    for name, line in zip(names if len(names) > 1 else ["loss"], cycle(_TERM_LINES), strict=False):
         pairs = [(line["step"], line[name]) for line in log if line.get(name) is not None]
         steps, values = np.array(pairs, dtype=float).T
         smooth = running_mean(values, max(1, len(values) // 15))
-        line = "-" if name != "distant" else (0, (4, 1.6))
         ax.plot(steps, values, color=colour, linewidth=0.8, alpha=0.3)
         ax.plot(steps, smooth, color=colour, linewidth=2.2, linestyle=line, label=name,
                 marker="o" if len(values) == 1 else "")  # fmt: skip
-    ax.set_title(label(model), color=colour)
+    ax.set_title(lineup.label(model), color=colour)
     ax.set_xlabel("optimizer step")
     ax.margins(x=0.02)
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))

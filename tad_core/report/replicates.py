@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from tad_core.config import BASE
 from tad_core.evaluation.replicates import Replicates, Spread
+from tad_core.report.lineup import Lineup
 from tad_core.report.scores import ENTROPY, TOKEN_BY_TOKEN
 from tad_core.report.tables import NONE, Cell, Row, Table, escape_markdown, to_markdown
-from tad_core.report.theme import label, ordered
 
 PAGE_NAME, NUMBERS_NAME = "replicates.md", "replicates.json"
 
@@ -38,12 +39,17 @@ class ReplicateRow(BaseModel):
     """TPF at the operating threshold, over that of Quality."""
 
 
-def summarise(tasks: Sequence[Replicates], operating_threshold: float) -> list[ReplicateRow]:
+def summarise(tasks: Sequence[Replicates], operating_threshold: float, lineup: Lineup) -> list[ReplicateRow]:
     """A row for every task and model."""
-    return [_row(task, model, operating_threshold) for task in tasks for model in ordered(task.models)]
+    return [
+        _row(task, model, operating_threshold, lineup)
+        for task in tasks
+        for model in lineup.ordered(task.models)
+    ]
 
 
-def _row(task: Replicates, model: str, threshold: float) -> ReplicateRow:
+def _row(task: Replicates, model: str, threshold: float, lineup: Lineup) -> ReplicateRow:
+    baseline = next((name for name in lineup.baselines if name in task.models), "")
     single, fast = (TOKEN_BY_TOKEN, 0.0), (ENTROPY, threshold)
 
     def held_against(over: str) -> tuple[Spread | None, bool | None]:
@@ -51,13 +57,13 @@ def _row(task: Replicates, model: str, threshold: float) -> ReplicateRow:
             return None, None
         return task.aup_ratio(model, over), task.aup(model).apart_from(task.aup(over))
 
-    (over_base, from_base), (over_sft, from_sft) = held_against("base"), held_against("sft")
+    (over_base, from_base), (over_sft, from_sft) = held_against(BASE), held_against(baseline)
     return ReplicateRow(
         task=task.task,
         problems=task.problems,
         model=model,
         token_by_token=task.accuracy((model, *single)),
-        gain=None if model == "base" else task.accuracy_gain((model, *single), ("base", *single)),
+        gain=None if model == BASE else task.accuracy_gain((model, *single), (BASE, *single)),
         accuracy=task.accuracy((model, *fast)),
         tpf=task.tpf((model, *fast)),
         aup=task.aup(model),
@@ -65,11 +71,15 @@ def _row(task: Replicates, model: str, threshold: float) -> ReplicateRow:
         apart_from_base=from_base,
         aup_over_sft=over_sft,
         apart_from_sft=from_sft,
-        tpf_over_quality=None if model != "speed" else task.tpf_gain((model, *fast), ("quality", *fast)),
+        tpf_over_quality=task.tpf_gain((model, *fast), ("quality", *fast))
+        if model == "speed" and "quality" in task.models
+        else None,
     )
 
 
-def tables(rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_threshold: float) -> list[Table]:
+def tables(
+    rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_threshold: float, lineup: Lineup
+) -> list[Table]:
     """Means with intervals, and what each run gave."""
     at = f"at {operating_threshold:g}"
     means = [
@@ -89,13 +99,16 @@ def tables(rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_thresho
             row.aup_over_base,
             row.aup_over_sft,
         )
-        cells = [row.task if first else "", label(row.model), *map(_with_interval, spreads)]
+        cells = [row.task if first else "", lineup.label(row.model), *map(_with_interval, spreads)]
         mean_rows.append(Row([Cell(c) for c in cells], model=row.model, starts_group=first))
         for j, seed in enumerate(seeds):
             own = (row.token_by_token, row.accuracy, row.tpf, row.aup)
             numbers = [NONE if s is None else f"{s.each[j]:.2f}" for s in own]
             each_rows.append(
-                Row([Cell(c) for c in (row.task, label(row.model), str(seed), *numbers)], model=row.model)
+                Row(
+                    [Cell(c) for c in (row.task, lineup.label(row.model), str(seed), *numbers)],
+                    model=row.model,
+                )
             )
     note = (
         f"Means over {len(seeds)} training runs with 95 % intervals over runs and problems "
@@ -107,11 +120,11 @@ def tables(rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_thresho
     ]
 
 
-def sentences(rows: Sequence[ReplicateRow]) -> list[str]:
+def sentences(rows: Sequence[ReplicateRow], lineup: Lineup) -> list[str]:
     """What the intervals allow to be said."""
     said = []
     for row in rows:
-        name = f"{row.task}, {label(row.model)}"
+        name = f"{row.task}, {lineup.label(row.model)}"
         for apart, over, other in (
             (row.apart_from_base, row.aup_over_base, "the base's"),
             (row.apart_from_sft, row.aup_over_sft, "that of fine-tuning on the references"),
@@ -130,10 +143,12 @@ def sentences(rows: Sequence[ReplicateRow]) -> list[str]:
     return said
 
 
-def render(name: str, rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_threshold: float) -> str:
+def render(
+    name: str, rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_threshold: float, lineup: Lineup
+) -> str:
     """The page as Markdown."""
-    means, each = tables(rows, seeds, operating_threshold)
-    said = "\n".join(f"- {escape_markdown(text)}" for text in sentences(rows))
+    means, each = tables(rows, seeds, operating_threshold, lineup)
+    said = "\n".join(f"- {escape_markdown(text)}" for text in sentences(rows, lineup))
     title = f"# {escape_markdown(name)}: {len(seeds)} training runs"
     return "\n\n".join(part for part in (title, said, to_markdown(means), to_markdown(each)) if part) + "\n"
 

@@ -14,6 +14,7 @@ from tad_core.config import EvaluateConfig
 from tad_core.evaluation.aup import DROP_BELOW, aup
 from tad_core.evaluation.bootstrap import Bootstrap, Estimate, ModelWay, bootstrap_aup, mean_aup
 from tad_core.evaluation.records import Record, points
+from tad_core.report.lineup import Lineup
 from tad_core.report.scores import (
     ENTROPY,
     TOKEN_BY_TOKEN,
@@ -25,20 +26,14 @@ from tad_core.report.scores import (
     TaskScores,
     wilson,
 )
-from tad_core.report.theme import ordered
-
-PAIRS = (
-    ("sft", "base"),
-    ("quality", "base"),
-    ("speed", "base"),
-    ("quality", "sft"),
-    ("speed", "sft"),
-    ("speed", "quality"),
-)
-"""Which models are held against which."""
 
 
-def score(name: str, config: EvaluateConfig, records: Sequence[Record]) -> Scores:
+def pairs(models: Sequence[str]) -> list[tuple[str, str]]:
+    """Which models, in reading order, are held against which: each against all before it."""
+    return [(model, over) for i, over in enumerate(models) for model in models[i + 1 :]]
+
+
+def score(name: str, config: EvaluateConfig, records: Sequence[Record], lineup: Lineup) -> Scores:
     """Every number of the table.
 
     Raises:
@@ -48,8 +43,8 @@ def score(name: str, config: EvaluateConfig, records: Sequence[Record]) -> Score
     for record in records:
         by_task.setdefault(record.task, []).append(record)
     boots = {t: bootstrap_aup(rs, config.bootstrap, alpha=config.aup_alpha) for t, rs in by_task.items()}
-    tasks = [_score_task(boots[task], rs, config) for task, rs in by_task.items()]
-    models = ordered(record.model for record in records)
+    tasks = [_score_task(boots[task], rs, config, lineup) for task, rs in by_task.items()]
+    models = lineup.ordered(record.model for record in records)
     average = [_average(m, tasks, list(boots.values()), config) for m in models] if len(tasks) > 1 else []
     return Scores(
         name=name,
@@ -61,11 +56,13 @@ def score(name: str, config: EvaluateConfig, records: Sequence[Record]) -> Score
     )
 
 
-def _score_task(boot: Bootstrap, records: Sequence[Record], config: EvaluateConfig) -> TaskScores:
+def _score_task(
+    boot: Bootstrap, records: Sequence[Record], config: EvaluateConfig, lineup: Lineup
+) -> TaskScores:
     found = points(records)
     y_max = max(p["accuracy"] for p in found)
-    scores = []
-    for model in ordered(p["model"] for p in found):
+    scores, models = [], lineup.ordered(p["model"] for p in found)
+    for model in models:
         own = sorted((p for p in found if p["model"] == model), key=lambda p: (p["tpf"], -p["accuracy"]))
         first = own[0]["accuracy"]
         scores.append(
@@ -83,7 +80,9 @@ def _score_task(boot: Bootstrap, records: Sequence[Record], config: EvaluateConf
         y_max=y_max,
         scores=scores,
         comparisons=[
-            c for model, over in PAIRS if (c := _compare(boot, scores, model, over, config)) is not None
+            c
+            for model, over in pairs(models)
+            if (c := _compare(boot, scores, model, over, config)) is not None
         ],
     )
 

@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tad_core.config import BASE
 from tad_core.evaluation.bootstrap import Estimate, Interval
+from tad_core.report.lineup import Lineup
 from tad_core.report.scores import Comparison, Score, Scores, TaskScores
-from tad_core.report.theme import label
 from tad_core.verify.verdict import NO_PROGRAMS
 
 FEW_PROBLEMS = 100
-_DISTILLED = ("quality", "speed")
+
+#: by model: where its window ends, as ``curve.json`` describes one
+Windows = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -29,22 +32,29 @@ class Finding:
 
 
 def findings(
-    scores: Scores, filtered: Mapping[str, Any], curve: Mapping[str, Any] | None, trained: Sequence[str]
+    scores: Scores,
+    filtered: Mapping[str, Any],
+    windows: Windows,
+    trained: Sequence[str],
+    lineup: Lineup,
+    alike: Sequence[Sequence[str]] = (),
 ) -> list[Finding]:
     """Results first, then facts, then cautions.
 
     Args:
         scores: the table.
         filtered: ``summary.json`` of the filter.
-        curve: ``curve.json`` of the calibration; None where windows are fixed without one.
+        windows: the window of each model that has one, by its name; empty without a calibration.
         trained: the models distilled in this run.
+        lineup: how models are called.
+        alike: groups of them that were trained on the same loss, since their windows came out the same.
     """
-    found = [Finding("result", text) for task in scores.tasks for text in _of_task(task, scores)]
-    found += [Finding("fact", text) for text in (*_kept(filtered), *_windows(curve))]
+    found = [Finding("result", text) for task in scores.tasks for text in _of_task(task, scores, lineup)]
+    found += [Finding("fact", text) for text in (*_kept(filtered), *_windows(windows, lineup))]
     cautions = (
-        *_window_cautions(curve, trained),
+        *_window_cautions(windows, trained, lineup, alike),
         *_filter_cautions(filtered),
-        *_score_cautions(scores, trained),
+        *_score_cautions(scores, trained, lineup),
     )
     return found + [Finding("caution", text) for text in cautions]
 
@@ -52,53 +62,55 @@ def findings(
 # --- results ----------------------------------------------------------------------------------------
 
 
-def _of_task(task: TaskScores, scores: Scores) -> Iterator[str]:
+def _of_task(task: TaskScores, scores: Scores, lineup: Lineup) -> Iterator[str]:
     name = f"{task.task} ({task.problems:,} problem{'s' if task.problems != 1 else ''})"
-    base = task.of("base")
-    others = [s for s in task.scores if s.model != "base"]
+    base = task.of(BASE)
+    others = [s for s in task.scores if s.model != BASE]
     if base is None or not others:
-        yield from (f"{name}: {_alone(s)}" for s in task.scores)
+        yield from (f"{name}: {_alone(s, lineup)}" for s in task.scores)
         return
-    if (text := _accuracies(task, base, others)) is not None:
+    if (text := _accuracies(task, base, others, lineup)) is not None:
         yield f"{name}, token by token: {text}."
-    if (text := _at_threshold(task, scores.operating_threshold)) is not None:
+    if (text := _at_threshold(task, scores.operating_threshold, lineup)) is not None:
         yield f"{task.task}, tokens per forward pass at threshold {scores.operating_threshold:g}: {text}."
-    against = [(s, c) for s in others if (c := task.against(s.model, "base")) is not None]
+    against = [(s, c) for s in others if (c := task.against(s.model, BASE)) is not None]
     if against:
-        listed = "; ".join(_aup(s, c, "the base's") for s, c in against)
+        listed = "; ".join(_aup(s, c, "the base's", lineup) for s, c in against)
         yield f"{task.task}, AUP: the base has {base.aup:.1f}{_bracket(base.aup_interval)}; {listed}."
-    if (sft := task.of("sft")) is not None:
-        against = [(s, c) for s in others if (c := task.against(s.model, "sft")) is not None]
-        listed = "; ".join(_aup(s, c, "as much", brief=True) for s, c in against)
+    for name, other in ((n, s) for n in lineup.baselines if (s := task.of(n)) is not None):
+        distilled = [s for s in others if s.model not in lineup.baselines]
+        against = [(s, c) for s in distilled if (c := task.against(s.model, name)) is not None]
+        listed = "; ".join(_aup(s, c, "as much", lineup, brief=True) for s, c in against)
         if listed:
-            yield f"{task.task}, AUP against fine-tuning on the references ({sft.aup:.1f}): {listed}."
+            which = f"{lineup.label(name)}, " if len(lineup.baselines) > 1 else ""
+            yield f"{task.task}, AUP against fine-tuning on the references ({which}{other.aup:.1f}): {listed}."
 
 
-def _alone(score: Score) -> str:
-    text = f"{label(score.model)} has an AUP of {score.aup:.1f}{_bracket(score.aup_interval)}"
+def _alone(score: Score, lineup: Lineup) -> str:
+    text = f"{lineup.label(score.model)} has an AUP of {score.aup:.1f}{_bracket(score.aup_interval)}"
     if (p := score.token_by_token) is not None:
         text += f" and answers {p.accuracy:.1f} % token by token{_bracket(p.accuracy_interval)}"
     return text + ". There is nothing here to compare it with."
 
 
-def _accuracies(task: TaskScores, base: Score, others: Sequence[Score]) -> str | None:
+def _accuracies(task: TaskScores, base: Score, others: Sequence[Score], lineup: Lineup) -> str | None:
     if base.token_by_token is None:
         return None
     parts = [f"the base answers {base.token_by_token.accuracy:.1f} % correctly"]
     for score in others:
-        against = task.against(score.model, "base")
+        against = task.against(score.model, BASE)
         if score.token_by_token is None or against is None or against.accuracy_token_by_token is None:
             continue
         change = _change(against.accuracy_token_by_token, " points")
-        parts.append(f"{label(score.model)} {score.token_by_token.accuracy:.1f} % ({change})")
+        parts.append(f"{lineup.label(score.model)} {score.token_by_token.accuracy:.1f} % ({change})")
     return ", ".join(parts)
 
 
-def _at_threshold(task: TaskScores, threshold: float) -> str | None:
+def _at_threshold(task: TaskScores, threshold: float, lineup: Lineup) -> str | None:
     points = [(s.model, p) for s in task.scores if (p := s.at(threshold)) is not None]
     if not points:
         return None
-    listed = ", ".join(f"{_name(m)} {p.tpf:.2f} with {p.accuracy:.1f} % correct" for m, p in points)
+    listed = ", ".join(f"{_name(m, lineup)} {p.tpf:.2f} with {p.accuracy:.1f} % correct" for m, p in points)
     text = listed
     pair = task.against("speed", "quality")
     if pair is not None and pair.tpf is not None:
@@ -115,8 +127,8 @@ def _change(gain: Estimate, unit: str, digits: int = 1) -> str:
     return text if gain.interval.low > 0 or gain.interval.high < 0 else f"{text}: no clear difference"
 
 
-def _aup(score: Score, against: Comparison, than: str, brief: bool = False) -> str:
-    text = label(score.model)
+def _aup(score: Score, against: Comparison, than: str, lineup: Lineup, brief: bool = False) -> str:
+    text = lineup.label(score.model)
     if not brief:
         text += f" {score.aup:.1f}{_bracket(score.aup_interval)}"
     ratio = against.aup_ratio
@@ -163,47 +175,46 @@ def _kept(filtered: Mapping[str, Any]) -> Iterator[str]:
         yield f"Programs under test, isolation: {'; '.join(tiers)}."
 
 
-def _windows(curve: Mapping[str, Any] | None) -> Iterator[str]:
-    if curve is None:
-        return
-    measured = [m for m in _DISTILLED if curve[m]["source"] == "calibrated"]
-    for mode in measured:
-        w = curve[mode]
+def _windows(windows: Windows, lineup: Lineup) -> Iterator[str]:
+    for mode, w in windows.items():
+        if w["source"] != "calibrated":
+            continue
         yield (
-            f"The {label(mode)} window, {_steps(w['window'])}, ends where the student's smoothed confidence falls "
-            f"below {w['threshold']:g}."
+            f"The {lineup.label(mode)} window, {_steps(w['window'])}, ends where the student's smoothed confidence "
+            f"falls below {w['threshold']:g}."
         )
 
 
 # --- cautions ---------------------------------------------------------------------------------------
 
 
-def _window_cautions(curve: Mapping[str, Any] | None, trained: Sequence[str]) -> Iterator[str]:
-    if curve is None:
-        return
-    for mode in _DISTILLED:
-        w = curve[mode]
+def _window_cautions(
+    windows: Windows, trained: Sequence[str], lineup: Lineup, alike: Sequence[Sequence[str]]
+) -> Iterator[str]:
+    for mode, w in windows.items():
         if w["source"] == "cap":
             yield (
                 f"The student's confidence does not fall below {w['threshold']:g} at any distance that was "
-                f"measured: the {label(mode)} window, {_steps(w['window'])}, is the configured cap and not a "
+                f"measured: the {lineup.label(mode)} window, {_steps(w['window'])}, is the configured cap and not a "
                 "measurement."
             )
         elif w["source"] == "fixed":
-            yield f"The {label(mode)} window, {_steps(w['window'])}, was fixed in the configuration."
+            yield f"The {lineup.label(mode)} window, {_steps(w['window'])}, was fixed in the configuration."
         elif w["source"] == "quality":
             own = "the student's confidence gave" if w["crossed"] else "the configured cap gave"
             yield (
-                f"The {label(mode)} window was raised to the Quality window, {_steps(w['window'])}: {own} "
+                f"The {lineup.label(mode)} window was raised to the Quality window, {_steps(w['window'])}: {own} "
                 f"{w['raised_from']}, and Speed is not to learn from nearer than Quality does."
             )
-    both = all(mode in trained for mode in _DISTILLED)
-    if both and curve["quality"]["window"] > curve["speed"]["window"]:
+    both = all(mode in trained and mode in windows for mode in ("quality", "speed"))
+    if both and windows["quality"]["window"] > windows["speed"]["window"]:
         yield "The Speed window is shorter than the Quality window: Speed learned from nearer than Quality did."
-    if both and curve["quality"]["window"] == curve["speed"]["window"]:
+    for group in alike:
+        names = [lineup.label(name) for name in group]
+        which = "Both windows" if len(windows) == 2 else "Their windows"
         yield (
-            "Both windows are the same, so Quality and Speed were trained on the same loss; a difference between "
-            "them is chance."
+            f"{which} are the same, so {', '.join(names[:-1])} and {names[-1]} were trained on the same loss; a "
+            "difference between them is chance."
         )
 
 
@@ -225,12 +236,12 @@ def _filter_cautions(filtered: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _score_cautions(scores: Scores, trained: Sequence[str]) -> Iterator[str]:
+def _score_cautions(scores: Scores, trained: Sequence[str], lineup: Lineup) -> Iterator[str]:
     few = [f"{t.task} {t.problems}" for t in scores.tasks if t.problems < FEW_PROBLEMS]
     if few:
         yield f"Few problems ({', '.join(few)}): intervals are wide and ranks unsure."
     dropped = [
-        f"{t.task} {label(s.model)} {sum(not p.counted for p in s.points)} of {len(s.points)}"
+        f"{t.task} {lineup.label(s.model)} {sum(not p.counted for p in s.points)} of {len(s.points)}"
         for t in scores.tasks
         for s in t.scores
         if any(not p.counted for p in s.points)
@@ -241,7 +252,7 @@ def _score_cautions(scores: Scores, trained: Sequence[str]) -> Iterator[str]:
             f"{', '.join(dropped)}."
         )
     flat = [
-        f"{t.task} {label(s.model)}"
+        f"{t.task} {lineup.label(s.model)}"
         for t in scores.tasks
         for s in t.scores
         if s.aup_interval is not None and s.aup_interval.low == s.aup_interval.high
@@ -251,7 +262,7 @@ def _score_cautions(scores: Scores, trained: Sequence[str]) -> Iterator[str]:
             f"Resampling changes nothing where all answers are alike ({', '.join(flat)}): an interval of AUP "
             "without width is no sign of certainty there."
         )
-    yield from _padding(scores)
+    yield from _padding(scores, lineup)
     if any(len(s.points) < 3 for t in scores.tasks for s in t.scores):
         yield "Some curves have fewer than three points; their AUP says little of what lies between."
     if not scores.bootstrap:
@@ -263,10 +274,10 @@ def _score_cautions(scores: Scores, trained: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _padding(scores: Scores) -> Iterator[str]:
+def _padding(scores: Scores, lineup: Lineup) -> Iterator[str]:
     """Say it where a good part of the speed is end-of-text filling the answer up."""
     listed = [
-        f"{t.task} {label(s.model)} {100 * (1 - p.tpf_text / p.tpf):.0f} %"
+        f"{t.task} {lineup.label(s.model)} {100 * (1 - p.tpf_text / p.tpf):.0f} %"
         for t in scores.tasks
         for s in t.scores
         if (p := s.at(scores.operating_threshold)) is not None and p.tpf_text < 0.75 * p.tpf
@@ -290,8 +301,8 @@ def _by_condition(filtered: Mapping[str, Any]) -> tuple[Counter[str], Counter[st
     return totals, kept
 
 
-def _name(model: str) -> str:
-    return "the base" if model == "base" else label(model)
+def _name(model: str, lineup: Lineup) -> str:
+    return "the base" if model == BASE else lineup.label(model)
 
 
 def _signed(value: float, digits: int) -> str:

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from tad_core.data.selection import LeftOutRow
 from tad_core.evaluation.bootstrap import Interval
+from tad_core.report.lineup import Lineup
 from tad_core.report.scores import Point, Scores
 from tad_core.report.texts import TEACHER, shortened
 from tad_core.report.texts import Text as Answer
-from tad_core.report.theme import label
 
 NONE = "–"
 _LEFT_OUT = "Rows of the training data that could not be used: they are in no other number of this report."
@@ -53,7 +53,7 @@ class Table:
 # --- the tables of the report -----------------------------------------------------------------------
 
 
-def headline(scores: Scores, narrow: bool = False) -> Table:
+def headline(scores: Scores, lineup: Lineup, narrow: bool = False) -> Table:
     """The table of the paper, per task and on average: accuracy, speed and AUP of every model.
 
     ``narrow`` shortens the columns' names and the intervals for a terminal of 80 columns.
@@ -70,12 +70,12 @@ def headline(scores: Scores, narrow: bool = False) -> Table:
         for s in task.scores:
             single, operating = s.token_by_token, s.at(scores.operating_threshold)
             lines.append((s.model, _numbers(single, operating, s.aup), s.aup_interval))
-        rows += _group(task.task, lines, digits)
+        rows += _group(task.task, lines, digits, lineup)
     lines = [
         (a.model, [a.token_by_token, a.accuracy, a.tpf, a.tpf_text, a.tokens_per_s, a.aup], a.aup_interval)
         for a in scores.average
     ]
-    rows += _group("Average", lines, digits)
+    rows += _group("Average", lines, digits, lineup)
     problems = ", ".join(f"{t.task} {t.problems}" for t in scores.tasks)
     notes = [
         f"Problems: {problems}. TPF: tokens per forward pass, end-of-text tokens included; “text only” "
@@ -96,7 +96,10 @@ _FORMATS = ("{:.1f}", "{:.1f}", "{:.2f}", "{:.2f}", "{:,.0f}", "{:.1f}")
 
 
 def _group(
-    name: str, lines: Sequence[tuple[str, Sequence[float | None], Interval | None]], digits: int
+    name: str,
+    lines: Sequence[tuple[str, Sequence[float | None], Interval | None]],
+    digits: int,
+    lineup: Lineup,
 ) -> list[Row]:
     """Rows of one task; the task's name stands on the first, the best of each column is marked."""
     if not lines:
@@ -110,7 +113,7 @@ def _group(
     ]
     rows = []
     for i, (model, _, interval) in enumerate(lines):
-        cells = [Cell(name if i == 0 else ""), Cell(label(model))]
+        cells = [Cell(name if i == 0 else ""), Cell(lineup.label(model))]
         for c, column in enumerate(shown):
             text = column[i]
             is_best = len(lines) > 1 and text == best[c] and text != NONE
@@ -121,7 +124,7 @@ def _group(
     return rows
 
 
-def points(scores: Scores) -> Table:
+def points(scores: Scores, lineup: Lineup) -> Table:
     """Every point of every curve."""
     rows = []
     for task in scores.tasks:
@@ -129,7 +132,7 @@ def points(scores: Scores) -> Table:
             for i, p in enumerate(s.points):
                 how = "token by token" if p.method == "token_by_token" else f"{p.threshold:g}"
                 interval = f"{p.accuracy:.1f} [{p.accuracy_interval.low:.1f}, {p.accuracy_interval.high:.1f}]"
-                cells = [task.task, label(s.model), how, interval, f"{p.tpf:.2f}", f"{p.tpf_text:.2f}"]
+                cells = [task.task, lineup.label(s.model), how, interval, f"{p.tpf:.2f}", f"{p.tpf_text:.2f}"]
                 cells += [f"{p.tokens_per_s:,.0f}", "yes" if p.counted else "no"]
                 rows.append(Row([Cell(c) for c in cells], model=s.model, starts_group=i == 0))
     columns = [
@@ -138,7 +141,7 @@ def points(scores: Scores) -> Table:
     return Table("Every point", columns, rows, left=3, model_column=1)
 
 
-def lm_eval_figures(scores: Scores) -> Table | None:
+def lm_eval_figures(scores: Scores, lineup: Lineup) -> Table | None:
     """What lm-eval itself says of the benchmarks, beside the verdict; None where no task is one."""
     rows = []
     for task in scores.tasks:
@@ -147,7 +150,7 @@ def lm_eval_figures(scores: Scores) -> Table | None:
             for i, p in enumerate(p for p in shown if p is not None and p.figures):
                 how = "token by token" if p.method == "token_by_token" else f"{p.threshold:g}"
                 told = ", ".join(f"{name} {value:.1f}" for name, value in p.figures.items())
-                cells = [task.task, label(s.model), how, f"{p.accuracy:.1f}", told]
+                cells = [task.task, lineup.label(s.model), how, f"{p.accuracy:.1f}", told]
                 rows.append(Row([Cell(c) for c in cells], model=s.model, starts_group=i == 0))
     if not rows:
         return None
@@ -188,30 +191,31 @@ def left_out(rows: Sequence[LeftOutRow]) -> Table | None:
     )
 
 
-def texts(title: str, found: Sequence[Answer]) -> Table | None:
+def texts(title: str, found: Sequence[Answer], lineup: Lineup) -> Table | None:
     """Answers that did not pass, each with its verdict, reason and text, cut to a line; None without any."""
     if not found:
         return None
     rows = []
     for text in (shortened(t, _TEXT_LENGTH) for t in found):
-        who = text.way if text.model == TEACHER else label(text.model)
+        who = text.way if text.model == TEACHER else lineup.label(text.model)
         why = _words(text.verdict) + (f": {text.reason}" if text.reason else "")
         rows.append(Row([Cell(c) for c in (text.source, who, text.problem_id, why, text.text or NONE)]))
     note = "All of them, and each problem in full: tad show CONFIG."
     return Table(title, ["Source", "By", "Problem", "Why", "Text"], rows, left=5, notes=[note])
 
 
-def windows(curve: Mapping[str, Any]) -> Table:
-    """The two windows and where each came from."""
+def windows(found: Mapping[str, Mapping[str, Any]], lineup: Lineup) -> Table:
+    """The window of every model that has one, and where it came from."""
     rows = []
-    for mode in ("quality", "speed"):
-        w = curve[mode]
-        cells = [label(mode), f"{w['window']}", _window_source(w)]
+    for mode, w in found.items():
+        cells = [lineup.label(mode), f"{w['window']}", _window_source(w)]
         rows.append(Row([Cell(c) for c in cells], model=mode))
     return Table("Windows", ["Model", "Window (steps)", "How it was chosen"], rows)
 
 
 def _window_source(window: Mapping[str, Any]) -> str:
+    if window["threshold"] is None:
+        return "fixed in the configuration"
     below = f"below {window['threshold']:g}"
     if window["source"] == "cap":
         return f"the configured cap: smoothed confidence never falls {below}"
@@ -224,21 +228,27 @@ def _window_source(window: Mapping[str, Any]) -> str:
     return f"fixed in the configuration; smoothed confidence falls {below} at {window['crossing']:.1f} steps"
 
 
-def losses(lines: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+def losses(lines: Mapping[str, Sequence[Mapping[str, Any]]], lineup: Lineup) -> Table:
     """First and last losses of each distillation (means of the first and last tenth of the log)."""
-    rows = []
+    rows, terms = [], list(dict.fromkeys(name for log in lines.values() for name in terms_of(log)))
     for model, log in lines.items():
         if not log:
             continue
         tenth = max(1, len(log) // 10)
-        cells = [label(model), f"{log[-1]['step']:,}"]
-        for name in ("near", "distant", "loss"):
+        cells = [lineup.label(model), f"{log[-1]['step']:,}"]
+        for name in (*terms, "loss"):
             first, last = mean_loss(log[:tenth], name), mean_loss(log[-tenth:], name)
             cells.append(NONE if first is None or last is None else f"{first:.3f} → {last:.3f}")
         cells.append(f"{log[-1]['wall_s']:,.0f}")
         rows.append(Row([Cell(c) for c in cells], model=model))
-    columns = ["Model", "Steps", "Near loss", "Distant loss", "Total", "Seconds"]
+    columns = ["Model", "Steps", *(f"{name.capitalize()} loss" for name in terms), "Total", "Seconds"]
     return Table("Distillation", columns, rows)
+
+
+def terms_of(log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The terms of a loss that a log counts tokens of, in its order."""
+    names = dict.fromkeys(name for line in log for name in line if name.endswith("_count"))
+    return [name.removesuffix("_count") for name in names if any(line.get(name, 0) for line in log)]
 
 
 def mean_loss(log: Sequence[Mapping[str, Any]], name: str) -> float | None:
@@ -286,10 +296,7 @@ def escape_markdown(text: str) -> str:
     return " ".join(text.split())
 
 
-_RICH_STYLES = {"base": "grey62", "sft": "medium_orchid", "quality": "dodger_blue1", "speed": "orange_red1"}
-
-
-def to_rich(table: Table) -> RichTable:
+def to_rich(table: Table, lineup: Lineup) -> RichTable:
     """The table for a terminal."""
     out = RichTable(
         title=table.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
@@ -306,7 +313,7 @@ def to_rich(table: Table) -> RichTable:
     for row in table.rows:
         if row.starts_group and out.row_count:
             out.add_section()
-        style = _RICH_STYLES.get(row.model, "")
+        style = lineup.style(row.model)
         cells = []
         for i, cell in enumerate(row.cells):
             named = i == table.model_column and row.model

@@ -22,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tad_core.report.canvas import DPI, WIDTH, png, themed
 from tad_core.report.example import Decoding
+from tad_core.report.lineup import Lineup
 from tad_core.report.theme import LIGHT, Theme
 
 _FONT = 10.0
@@ -33,7 +34,7 @@ _MIN_CHART = 92.0
 _MAX_LINES = 14
 
 
-def trajectory(decodings: Sequence[Decoding], theme: Theme = LIGHT) -> bytes:
+def trajectory(decodings: Sequence[Decoding], lineup: Lineup, theme: Theme = LIGHT) -> bytes:
     """The picture as PNG."""
     width = WIDTH * 72
     lines = [_flow(d, width - _TEXT_LEFT - _RIGHT) for d in decodings]
@@ -50,7 +51,7 @@ def trajectory(decodings: Sequence[Decoding], theme: Theme = LIGHT) -> bytes:
                 _CHART_LEFT / width - 0.034,
                 (top + 7) / total,
                 decoding.caption,
-                color=theme.colour(decoding.model),
+                color=lineup.colour(decoding.model, theme),
                 fontsize=11.5,
                 fontweight="bold",
             )

@@ -11,25 +11,23 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
 from tad_core.artifacts import Store
 from tad_core.checkpoint import check_model
-from tad_core.config import ModelConfig, TADConfig
+from tad_core.config import BASE, ModelConfig, TADConfig, variants
 from tad_core.errors import ArtifactError, ConfigError
 from tad_core.evaluation.sweep import operating_spec
 from tad_core.models.merge import ADAPTER_CONFIG, Merge, read_adapter
 from tad_core.serving.served import Source
-from tad_core.stages.distill import Mode
 from tad_core.stages.export import find_adapter
 from tad_core.weights import shapes_of
 
 DType = Literal["float32", "bfloat16"]
 _NAME = re.compile(r"^[\w.\-/:]{1,96}$")
-_RUN = re.compile(r"^(?P<file>.+\.ya?ml)(?::(?P<mode>[a-z]+))?$")
-_MODELS = ("base", *get_args(Mode))
+_RUN = re.compile(r"^(?P<file>.+\.ya?ml)(?::(?P<mode>[a-z0-9_-]+))?$")
 
 
 @dataclass(frozen=True)
@@ -93,15 +91,16 @@ def _sources(word: str, hardware: Hardware, read: Callable[[Path], TADConfig]) -
 
 
 def _of_run(config: TADConfig, mode: str | None, hardware: Hardware) -> list[Source]:
-    if mode is not None and mode not in _MODELS:
-        raise ConfigError(f"MODEL: {mode!r} is no model of a run; use one of {', '.join(_MODELS)}")
+    known = (BASE, *variants(config))
+    if mode is not None and mode not in known:
+        raise ConfigError(f"MODEL: {mode!r} is no model of a run; use one of {', '.join(known)}")
     store, spec = Store(config.store), operating_spec(config)
     given = {k: v for k, v in vars(hardware).items() if v is not None}
     model = config.model.model_copy(update=given)
     found = []
-    for each in [mode] if mode else dict.fromkeys(("base", *config.evaluate.models)):
+    for each in [mode] if mode else dict.fromkeys((BASE, *config.evaluate.models)):
         try:
-            adapter = None if each == "base" else find_adapter(config, each, store)
+            adapter = None if each == BASE else find_adapter(config, each, store)
         except ArtifactError:
             if mode:
                 raise

@@ -1,26 +1,36 @@
-"""Calibrate: measure the student's confidence curve and read the Quality and Speed windows from it."""
+"""Calibrate: measure the student's confidence curve and read windows from it.
+
+The windows of the rules ``quality`` and ``speed`` are kept with the curve. That of any other threshold is read from
+the finished curve, so that a model more or less in the table measures nothing again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
-from tad_core.config import CalibrateConfig, TADConfig, dump_config
+from tad_core.config import CalibrateConfig, TADConfig, Variant, dump_config, variants
+from tad_core.config.models import WindowMode
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.kept import kept_files
+from tad_core.windows import Window, at_least_quality, read_window, smooth
 
 if TYPE_CHECKING:  # torch is loaded only where something is measured, not to say what is done already
-    from tad_core.calibration import Curve, Window
+    from tad_core.calibration import Curve
 
 STAGE = "calibrate"
 STAGE_VERSION = 3
 CURVE = "curve.json"
 
-WindowMode = Literal["quality", "speed"]
+#: the rules whose windows are kept with the curve
+MODES: tuple[WindowMode, ...] = get_args(WindowMode)
 
 
 def key(config: TADConfig, collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> str:
@@ -56,7 +66,7 @@ def calibrate(
         writer.write_text(CONFIG_NAME, dump_config(config))
         content = curve_of(config, shards, verdicts, on_progress)
         writer.write_json(CURVE, content)
-        return writer.commit({name: content[name] for name in ("quality", "speed", "states", "left_out")})
+        return writer.commit({name: content[name] for name in (*MODES, "states", "left_out")})
 
 
 def curve_of(
@@ -80,15 +90,52 @@ def curve_of(
     return _content(curve, settings)
 
 
-def read_windows(ref: ArtifactRef) -> dict[str, int]:
-    """``{"quality": steps, "speed": steps}`` of a calibration."""
-    curve = ref.read_json(CURVE)
-    return {mode: int(curve[mode]["window"]) for mode in ("quality", "speed")}
+def windows_of(config: TADConfig, curve: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The window of every model of the table that has one, as ``curve.json`` describes windows.
+
+    One whose threshold this curve gives no window for is left out: it cannot have been trained.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, variant in variants(config).items():
+        if variant.window is None:
+            continue
+        with contextlib.suppress(ConfigError):
+            found[name] = window_in(curve, variant)
+    return found
+
+
+def window_in(curve: Mapping[str, Any], variant: Variant) -> dict[str, Any]:
+    """The window of one model that has a rule, in a finished curve.
+
+    Raises:
+        ConfigError: the curve never falls below its threshold, and it has no cap.
+    """
+    rule = variant.window
+    assert rule is not None, "only a model with a window is asked for one"
+    if rule.like is not None:
+        return dict(curve[rule.like])
+    if rule.steps is not None:
+        return _entry(Window(rule.steps, None, False, "fixed", None))
+    assert rule.threshold is not None, "the configuration's validator asks for one of the three"
+    count_L = np.array(curve["count"])
+    found = read_window(np.array(curve["smoothed"]), count_L, rule.threshold, rule.cap or len(count_L))
+    if not found.crossed and rule.cap is None:
+        lowest = min(s for s, n in zip(curve["smoothed"], curve["count"], strict=True) if n)
+        raise ConfigError(
+            f"models.{variant.name}.window.threshold: the student's confidence never falls below {rule.threshold:g} "
+            f"(lowest: {lowest:.2f}), which gives no window; set a higher one, models.{variant.name}.window.cap, or a "
+            "number of steps"
+        )
+    return _entry(found)
+
+
+def read_curve(ref: ArtifactRef) -> dict[str, Any]:
+    """The content of ``curve.json``."""
+    curve: dict[str, Any] = ref.read_json(CURVE)
+    return curve
 
 
 def _content(curve: Curve, settings: CalibrateConfig) -> dict[str, Any]:
-    from tad_core.calibration import at_least_quality, read_window, smooth
-
     smoothed_L = smooth(curve.confidence_L, curve.count_L, settings.smoothing)
     quality = read_window(
         smoothed_L, curve.count_L, settings.quality_threshold, settings.quality_cap, settings.quality_window

@@ -51,7 +51,7 @@ def evaluate(
 
     Args:
         config: the run.
-        model_name: ``base``, ``quality``, ``speed`` or ``sft``.
+        model_name: ``base``, or a model of the table.
         adapter_ref: the distilled adapter; None for the base model.
         store: where the artifact lives.
         on_progress: told the answers given so far.

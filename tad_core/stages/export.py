@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from tad_core.artifacts import ArtifactRef, Store
-from tad_core.config import SourceConfig, TADConfig
+from tad_core.config import SourceConfig, TADConfig, Variant, variants
 from tad_core.errors import ArtifactError, ConfigError
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
 from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import filter as filter_stage
-from tad_core.stages.distill import Mode
+from tad_core.stages import variants as variants_stage
 from tad_core.stages.pipeline import plan_of
 
 
@@ -32,7 +31,7 @@ def export(
 
     Args:
         config: the run.
-        mode: ``quality``, ``speed`` or ``sft``.
+        mode: a model of the table.
         out: a folder that does not exist or is empty.
         store: where the run's artifacts are.
         adapter_only: write the LoRA adapter instead of the merged model.
@@ -43,14 +42,14 @@ def export(
         ArtifactError: the run has not come to this model.
         ConfigError, ModelError: wrong input.
     """
-    if mode not in get_args(Mode):
-        raise ConfigError(
-            f"--model: {mode!r} is not a distilled model; use one of {', '.join(get_args(Mode))}"
-        )
+    table = variants(config)
+    if mode not in table:
+        raise ConfigError(f"--model: {mode!r} is not a distilled model; use one of {', '.join(table)}")
+    variant = variants_stage.variant_of(config, mode)
     kinds = ("float32", "bfloat16", "float16")
     if dtype is not None and dtype not in kinds:
         raise ConfigError(f"--dtype: {dtype!r} is not accepted; use one of {', '.join(kinds)}")
-    adapter, facts = _found(config, cast(Mode, mode), store)
+    adapter, facts = _found(config, variant, store)
 
     from tad_core.checkpoint import check_model
     from tad_core.decoding import decoder_file
@@ -62,7 +61,9 @@ def export(
     card = model_card(
         Facts(
             name=f"{config.name}-{mode}" + ("-adapter" if adapter_only else ""),
-            mode=mode,
+            label=variant.label,
+            method=variant.kind.told,
+            loss=_loss(variant),
             base=config.model,
             adapter_only=adapter_only,
             dtype=written,
@@ -84,13 +85,15 @@ def find_adapter(config: TADConfig, mode: str, store: Store) -> Path:
 
     Raises:
         ArtifactError: the run has not come to this model.
+        ConfigError: it is none of the table.
     """
-    return _found(config, cast(Mode, mode), store)[0].local_folder(distill_stage.ADAPTER)
+    variant = variants_stage.variant_of(config, mode)
+    return _found(config, variant, store)[0].local_folder(distill_stage.ADAPTER)
 
 
-def _found(config: TADConfig, mode: Mode, store: Store) -> tuple[ArtifactRef, dict[str, Any]]:
+def _found(config: TADConfig, variant: Variant, store: Store) -> tuple[ArtifactRef, dict[str, Any]]:
     """The adapter, and what a card says of it; from manifests and small files."""
-    plan = plan_of(config, store)
+    mode, plan = variant.name, plan_of(config, store)
     collection = collect_stage.find_collection(plan, store)
     if collection is None:
         raise _missing("collect", mode)
@@ -98,24 +101,23 @@ def _found(config: TADConfig, mode: Mode, store: Store) -> tuple[ArtifactRef, di
     if filtered is None:
         raise _missing("filter", mode)
     windows = None
-    if mode != "sft":
+    if variant.kind.windowed:
         mark = calibrate_stage.key(config, collection, filtered)
         if (windows := store.find(calibrate_stage.STAGE, mark, [collection, filtered])) is None:
             raise _missing("calibrate", mode)
     mark = distill_stage.key_in(store, config, mode, collection, filtered, windows)
-    inputs = [collection] if mode == "sft" else [collection, filtered]
+    inputs = variants_stage.inputs_of(config, mode, collection, filtered)
     adapter = store.find(distill_stage.STAGE, mark, inputs)
     if adapter is None:
         raise _missing("distill", mode)
     window_source = ""
     if windows is not None:
-        curve = json.loads(windows.local("curve.json").read_text(encoding="utf-8"))
-        window_source = str(curve[mode]["source"])
+        window_source = str(calibrate_stage.window_in(calibrate_stage.read_curve(windows), variant)["source"])
     return adapter, {
         "window": adapter.manifest.info["window"],
         "window_source": window_source,
-        "training": _training(config, adapter),
-        "data": _data(config, mode, collection, filtered),
+        "training": _training(config, variant, adapter),
+        "data": _data(config, variant, collection, filtered),
         "points": _points(config, mode, adapter, store),
         "base_points": _points(config, "base", None, store),
     }
@@ -133,8 +135,17 @@ def _points(config: TADConfig, name: str, adapter: ArtifactRef | None, store: St
     return [] if ref is None else list(ref.manifest.info["points"])
 
 
-def _training(config: TADConfig, adapter: ArtifactRef) -> dict[str, Any]:
-    settings, info, lora = config.distill, adapter.manifest.info, config.distill.lora
+def _loss(variant: Variant) -> str:
+    """The loss of a model with a window, in words."""
+    if not variant.kind.windowed:
+        return ""
+    how = {"hard": "cross-entropy", "soft": "forward KL to the teacher", "none": "nothing"}
+    settings = variant.distill
+    return f"{how[settings.near]} on tokens the teacher reveals within the window, {how[settings.distant]} beyond"
+
+
+def _training(config: TADConfig, variant: Variant, adapter: ArtifactRef) -> dict[str, Any]:
+    settings, info, lora = variant.distill, adapter.manifest.info, variant.distill.lora
     return {
         "LoRA": f"rank {lora.rank}, alpha {lora.alpha}, dropout {lora.dropout:g}, on {', '.join(lora.roles)}",
         "optimizer": f"AdamW, learning rate {settings.learning_rate:g} ({settings.schedule}), "
@@ -148,10 +159,12 @@ def _training(config: TADConfig, adapter: ArtifactRef) -> dict[str, Any]:
     }
 
 
-def _data(config: TADConfig, mode: Mode, collection: ArtifactRef, filtered: ArtifactRef) -> dict[str, Any]:
+def _data(
+    config: TADConfig, variant: Variant, collection: ArtifactRef, filtered: ArtifactRef
+) -> dict[str, Any]:
     rows: dict[str, Any] = {source.name: _source(source) for source in config.data}
     rows["problems"] = collection.manifest.info["problems"]
-    if mode == "sft":
+    if variant.kind.trains_on == "references":
         return rows
     summary = filter_stage.read_summary(filtered)
     rows["trajectories"] = (

@@ -12,7 +12,7 @@ from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.checkpoint import check_model, local_folder
-from tad_core.config import TADConfig
+from tad_core.config import BASE, TADConfig
 from tad_core.data import unknown as unknown_in
 from tad_core.data.problem import Problem
 from tad_core.data.unknown import Unknown, check_unknown
@@ -25,8 +25,8 @@ from tad_core.stages import distill as distill_stage
 from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import filter as filter_stage
 from tad_core.stages import report as report_stage
+from tad_core.stages import variants as variants_stage
 from tad_core.stages.collect import CollectionPlan, unknown_of
-from tad_core.stages.distill import Mode
 from tad_core.training.command import check_settings
 from tad_core.verify.sandbox.tiers import require_tier
 from tad_core.weights import check_packable, weight_files
@@ -77,9 +77,9 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     return plan_of(config, store)
 
 
-def trained_models(config: TADConfig) -> list[Mode]:
+def trained_models(config: TADConfig) -> list[str]:
     """The models that distillation has to make: all that are compared, but the base."""
-    return [name for name in config.evaluate.models if name != "base"]
+    return [name for name in config.evaluate.models if name != BASE]
 
 
 def wants(until: Stage, stage: Stage) -> bool:
@@ -126,7 +126,8 @@ def run_pipeline(
     )
     outcome = Outcome(collection, filtered, windows)
     if wants(until, "distill"):
-        for modes in distill_stage.passes(config, trained_models(config)):
+        variants_stage.check_windows(config, trained_models(config), windows)
+        for modes in variants_stage.passes(config, trained_models(config)):
             made = distill_stage.distill_together(
                 config,
                 modes,
@@ -137,7 +138,7 @@ def run_pipeline(
                 on_progress=on_progress,
                 force="distill" in force,
             )
-            outcome.distilled.update({str(mode): ref for mode, ref in made.items()})
+            outcome.distilled.update(made)
     if wants(until, "evaluate"):
         for name in config.evaluate.models:
             outcome.evaluated[name] = evaluate_stage.evaluate(
@@ -182,7 +183,7 @@ def check_training(config: TADConfig) -> None:
     """Raise ``ConfigError`` for settings of training that cannot be together."""
     check_settings(config.distill)
     for mode in trained_models(config):
-        _check_mode(config, mode)
+        variants_stage.variant_of(config, mode)
 
 
 def check_tasks(config: TADConfig, tasks: Mapping[str, Sequence[Problem]]) -> list[Unknown]:
@@ -213,13 +214,6 @@ def place_checks(
     if wants(until, "distill") and config.distill.quantize != "none":
         checks.append(lambda: check_packable(check_model(config.model)))
     return checks
-
-
-def _check_mode(config: TADConfig, mode: Mode) -> None:
-    if mode in ("quality", "speed") and config.distill.objective == "sft":
-        raise ConfigError(
-            f"distill.objective: sft gives no {mode} model; leave it at tad and add sft to evaluate.models"
-        )
 
 
 def _needed_bytes(config: TADConfig, plan: CollectionPlan, until: Stage) -> int:

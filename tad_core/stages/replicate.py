@@ -18,6 +18,7 @@ from tad_core.evaluation.bootstrap import bootstrap_aup
 from tad_core.evaluation.records import Record, read_records
 from tad_core.evaluation.replicates import Replicates
 from tad_core.progress import OnProgress, silent
+from tad_core.report.lineup import Lineup
 from tad_core.report.replicates import NUMBERS_NAME, PAGE_NAME, render, summarise
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.pipeline import Outcome, run_pipeline
@@ -105,7 +106,8 @@ def compare(
     mark = key(config, seeds, runs)
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
-    rows = summarise(_tasks(config, runs), threshold)
+    lineup = Lineup.of(config)
+    rows = summarise(_tasks(config, runs), threshold, lineup)
     content = {
         "seeds": list(seeds),
         "operating_threshold": threshold,
@@ -113,7 +115,7 @@ def compare(
     }
     with store.writer(STAGE, STAGE_VERSION, mark, _fields(config, seeds, runs), inputs) as writer:
         writer.write_text(CONFIG_NAME, dump_config(config))
-        writer.write_text(PAGE_NAME, render(config.name, rows, seeds, threshold))
+        writer.write_text(PAGE_NAME, render(config.name, rows, seeds, threshold, lineup))
         writer.write_json(NUMBERS_NAME, content)
         return writer.commit({"seeds": list(seeds)})
 

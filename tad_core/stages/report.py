@@ -17,12 +17,14 @@ from tad_core.progress import OnProgress, Progress, silent
 from tad_core.report.document import Document, Material, compose
 from tad_core.report.example import decodings
 from tad_core.report.html import render_html
+from tad_core.report.lineup import Lineup
 from tad_core.report.markdown import REPORT_NAME, render_markdown
 from tad_core.report.scores import ENTROPY, SCORES_NAME, Scores
 from tad_core.report.scoring import score
 from tad_core.report.texts import Shard, Text, of_record, rollouts, spread
-from tad_core.report.theme import DARK, LIGHT, Theme, label, ordered
+from tad_core.report.theme import DARK, LIGHT, Theme
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.calibrate import read_curve, windows_of
 from tad_core.stages.filter import read_summary
 from tad_core.trajectory.schema import PRIVILEGED
 from tad_core.verify.verdict import NO_PROGRAMS
@@ -32,7 +34,6 @@ STAGE_VERSION = 2
 #: Answers shown of every source, model and reason.
 _SHOWN = 2
 HTML_NAME = "report.html"
-CURVE_NAME = "curve.json"
 
 
 def key(
@@ -44,7 +45,7 @@ def key(
     evaluated: Mapping[str, ArtifactRef],
 ) -> str:
     """Fingerprint of a report: the settings it prints and everything it is made from."""
-    inputs = _inputs(collection, filtered, windows, distilled, evaluated)
+    inputs = inputs_of(config, collection, filtered, windows, distilled, evaluated)
     fields = {**config.identity(), **component_fields(STAGE)}
     return fingerprint(STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in inputs])
 
@@ -65,7 +66,7 @@ def report(
     Raises:
         DataError: when the models were evaluated on different problems.
     """
-    inputs = _inputs(collection, filtered, windows, distilled, evaluated)
+    inputs = inputs_of(config, collection, filtered, windows, distilled, evaluated)
     mark = key(config, collection, filtered, windows, distilled, evaluated)
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
@@ -100,24 +101,27 @@ def gather(
     evaluated: Mapping[str, ArtifactRef],
 ) -> Material:
     """Read what the report is made from."""
+    lineup = Lineup.of(config)
+    curve = None if windows is None else read_curve(windows)
     records: list[Record] = []
-    for model in ordered(evaluated):
+    for model in lineup.ordered(evaluated):
         records += read_records(evaluated[model].local("results.parquet"))
-    prompt, decoded = decodings({m: evaluated[m].read_json("example.json") for m in ordered(evaluated)})
+    prompt, decoded = decodings({m: ref.read_json("example.json") for m, ref in evaluated.items()}, lineup)
     return Material(
         config=config,
-        scores=score(config.name, config.evaluate, records),
+        scores=score(config.name, config.evaluate, records, lineup),
         filtered=read_summary(filtered),
-        curve=None if windows is None else windows.read_json(CURVE_NAME),
-        logs={m: _read_lines(distilled[m]) for m in ordered(distilled)},
+        curve=curve,
+        windows={} if curve is None else windows_of(config, curve),
+        logs={m: _read_lines(distilled[m]) for m in lineup.ordered(distilled)},
         decodings=decoded,
         prompt=prompt,
-        timings=_timings(collection, filtered, windows, distilled, records),
+        timings=_timings(collection, filtered, windows, distilled, records, lineup),
         left_out=left_out_rows(collection.manifest.info),
         unknown=unknown_rows(collection.manifest.info),
         rejected=_rejected(collection, filtered),
         wrong=_wrong(records, config.evaluate.operating_threshold),
-        facts=_facts([collection.manifest, *(evaluated[m].manifest for m in ordered(evaluated))]),
+        facts=_facts([collection.manifest, *(evaluated[m].manifest for m in lineup.ordered(evaluated))]),
     )
 
 
@@ -127,16 +131,16 @@ def draw(name: str, material: Material, theme: Theme) -> bytes:
     from tad_core.report.trajectory_plot import trajectory
 
     if name == "curves":
-        return plots.curves(material.scores, theme)
+        return plots.curves(material.scores, material.lineup, theme)
     if name == "trajectory":
-        return trajectory(material.decodings, theme)
+        return trajectory(material.decodings, material.lineup, theme)
     if name == "kept":
         return plots.kept(material.filtered, theme)
     if name == "calibration":
         assert material.curve is not None, "the section exists only with a curve"
-        return plots.calibration(material.curve, theme)
+        return plots.calibration(material.curve, material.windows, material.lineup, theme)
     assert name == "losses", name
-    return plots.losses(material.logs, theme)
+    return plots.losses(material.logs, material.lineup, theme)
 
 
 def scores_content(scores: Scores, document: Document) -> dict[str, Any]:
@@ -145,7 +149,8 @@ def scores_content(scores: Scores, document: Document) -> dict[str, Any]:
     return {**scores.model_dump(mode="json"), "findings": said}
 
 
-def _inputs(
+def inputs_of(
+    config: TADConfig,
     collection: ArtifactRef,
     filtered: ArtifactRef,
     windows: ArtifactRef | None,
@@ -153,6 +158,7 @@ def _inputs(
     evaluated: Mapping[str, ArtifactRef],
 ) -> list[ArtifactRef]:
     """The inputs in the order in which the manifest lists them."""
+    ordered = Lineup.of(config).ordered
     head = [collection, filtered, *([windows] if windows is not None else [])]
     return [*head, *(distilled[m] for m in ordered(distilled)), *(evaluated[m] for m in ordered(evaluated))]
 
@@ -189,18 +195,19 @@ def _timings(
     windows: ArtifactRef | None,
     distilled: Mapping[str, ArtifactRef],
     records: Sequence[Record],
+    lineup: Lineup,
 ) -> list[tuple[str, float]]:
     """Seconds of work of each stage, of all its workers together; evaluation: its decoding."""
     found = [("collect", _decode_s(collection))]
     found.append(("filter", float(filtered.manifest.info["judge_s"])))
     if windows is not None:
         found.append(("calibrate", windows.manifest.wall_s))
-    for model in ordered(distilled):
+    for model in lineup.ordered(distilled):
         manifest = distilled[model].manifest
         wall_s = float(manifest.info.get("wall_s", manifest.wall_s))  # of all models of the pass
-        found.append((f"distil {label(model)}", wall_s / int(manifest.info.get("in_one_pass", 1))))
-    for model in ordered(record.model for record in records):
-        found.append((f"evaluate {label(model)}", sum(r.wall_s for r in records if r.model == model)))
+        found.append((f"distil {lineup.label(model)}", wall_s / int(manifest.info.get("in_one_pass", 1))))
+    for model in lineup.ordered(record.model for record in records):
+        found.append((f"evaluate {lineup.label(model)}", sum(r.wall_s for r in records if r.model == model)))
     return found
 
 

@@ -11,13 +11,14 @@ from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig
 from tad_core.data.selection import LeftOutRow, left_out_rows
 from tad_core.errors import ConfigError
-from tad_core.report.theme import ordered
+from tad_core.report.lineup import Lineup
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
 from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import filter as filter_stage
 from tad_core.stages import report as report_stage
+from tad_core.stages import variants as variants_stage
 from tad_core.stages.pipeline import Stage, plan_of, trained_models
 
 State = Literal["done", "missing", "broken"]
@@ -73,6 +74,7 @@ def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
     if windows is None or len(evaluated) < len(config.evaluate.models):
         look.waits("report", "report", "waits for the stages before it")
         return look.seen
+    ordered = Lineup.of(config).ordered
     fingerprint = report_stage.key(config, collected, kept, windows, adapters, evaluated)
     refs = [
         collection,
@@ -102,8 +104,8 @@ def _look_at_adapters(
             # Without a calibration only a fixed window is known.
             look.waits("distill", mode, "waits for calibrate")
             continue
-        inputs = [_real(collected)] if mode == "sft" else [_real(collected), _real(kept)]
-        adapter = look.at("distill", mode, fingerprint, inputs)
+        made_from = variants_stage.inputs_of(config, mode, collected, kept)
+        adapter = look.at("distill", mode, fingerprint, [_real(ref) for ref in made_from])
         adapters[mode] = _planned(adapter, "distill", fingerprint)
     return adapters
 

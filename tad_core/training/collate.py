@@ -3,7 +3,7 @@
 Student and teacher sequences differ only in their prompt; each are laid end to end. Only the rows of masked tokens
 leave the last layer, and only those that a loss reads go through the head: the batch carries their places.
 
-Shapes: B states, L response positions, W width of padded sequences, N near rows, M distant rows, G states of a step.
+Shapes: B inputs, L response positions, W width of padded sequences, N rows of a term, T terms, G states of a step.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Collator:
     """Builds micro-batches of a plan, for one adapter or for several that see the same states.
 
     A batch holds ``student``, laid out as ``packing.lay_out`` does, and ``teacher`` where one is needed; and ``parts``,
-    one for each objective: ``near_*`` and ``distant_*``: places among the rows of the student (and teacher), labels,
-    weights; and ``totals_2``, the divisors of the whole optimizer step.
+    one for each objective: by the name of each term places among the rows of the student (and teacher), labels,
+    weights; and ``totals_T``, the divisors of the whole optimizer step.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class Collator:
         if step != self._step:
             self._step, self._totals = step, self.step_totals(step)
         row_B = self.plan.row_S[index]
-        marks = self._mark(row_B, self.plan.draw_S[index])
+        marks = self._mark(row_B, self.plan.draw_S[index], step)
+        row_B = np.tile(row_B, self.objectives[0].copies)
         masked_BL = marks[0].masked_BL
         assert all(np.array_equal(masked_BL, m.masked_BL) for m in marks[1:]), (
             "one pass is over the same states"
@@ -79,45 +80,41 @@ class Collator:
             if who == "student" or any(o.needs_teacher for o in self.objectives):
                 batch[who] = lay_out(prompts, row_B, state_BL, wanted_BL, self.reader.shift)
         batch["parts"] = [
-            _part(objective, mark, totals_2, response_BL, wanted_BL)
-            for objective, mark, totals_2 in zip(self.objectives, marks, self._totals, strict=True)
+            _part(objective, mark, totals_T, response_BL, wanted_BL)
+            for objective, mark, totals_T in zip(self.objectives, marks, self._totals, strict=True)
         ]
         return batch
 
     def step_totals(self, step: int) -> list[Tensor]:
-        """``totals_2`` of a whole optimizer step: the same on every device, so none has to be asked."""
+        """``totals_T`` of a whole optimizer step: the same on every device, so none has to be asked."""
         part = slice(step * self.plan.batch, (step + 1) * self.plan.batch)
-        marks = self._mark(self.plan.row_S[part], self.plan.draw_S[part])
+        marks = self._mark(self.plan.row_S[part], self.plan.draw_S[part], step)
         # Whole numbers: DeepSpeed's integration rounds what is floating to bfloat16 on its way to the device.
         return [
             torch.tensor(objective.totals(mark), dtype=torch.long)
             for objective, mark in zip(self.objectives, marks, strict=True)
         ]
 
-    def _mark(self, row_B: NDArray[np.int32], draw_B: IntArray) -> list[Marks]:
+    def _mark(self, row_B: NDArray[np.int32], draw_B: IntArray, step: int) -> list[Marks]:
         revealed_at_BL = self.table.revealed_at_RL[row_B].astype(np.int64)
-        return [objective.mark(revealed_at_BL, draw_B) for objective in self.objectives]
+        progress = step / self.plan.steps
+        return [objective.mark(revealed_at_BL, draw_B, progress) for objective in self.objectives]
 
 
 def _part(
-    objective: Objective, marks: Marks, totals_2: Tensor, response_BL: IntArray, wanted_BL: BoolArray
+    objective: Objective, marks: Marks, totals_T: Tensor, response_BL: IntArray, wanted_BL: BoolArray
 ) -> dict[str, Tensor]:
     """Rows, labels and divisors of one objective; ``wanted_BL`` are the positions that have rows."""
-    part = {"totals_2": totals_2.clone()}
-    near_N = rows_among(wanted_BL, marks.near_BL)
-    part["near_student_N"] = near_N
-    part["near_labels_N"] = torch.from_numpy(response_BL[marks.near_BL])
-    if objective.near_needs_teacher:
-        part["near_teacher_N"] = near_N.clone()
-    if objective.distant_counts:
-        distant_M = rows_among(wanted_BL, marks.distant_BL)
-        part["distant_student_M"] = distant_M
-        part["distant_labels_M"] = torch.from_numpy(response_BL[marks.distant_BL])
-        if objective.distant_needs_teacher:
-            part["distant_teacher_M"] = distant_M.clone()
-    if marks.weight_B is not None:
-        state_N = np.nonzero(marks.near_BL)[0]
-        part["near_weights_N"] = torch.from_numpy(marks.weight_B[state_N])
+    part = {"totals_T": totals_T.clone()}
+    for term in objective.terms:
+        chosen_BL = marks.rows[term.name]
+        rows_N = rows_among(wanted_BL, chosen_BL)
+        part[f"{term.name}_student_N"] = rows_N
+        part[f"{term.name}_labels_N"] = torch.from_numpy(response_BL[chosen_BL])
+        if term.needs_teacher:
+            part[f"{term.name}_teacher_N"] = rows_N.clone()
+        if marks.weight_B is not None:
+            part[f"{term.name}_weights_N"] = torch.from_numpy(marks.weight_B[np.nonzero(chosen_BL)[0]])
     return part
 
 

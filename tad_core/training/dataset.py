@@ -54,6 +54,7 @@ def load_kept(
     verdicts: Sequence[str | Path],
     length: int,
     teacher_ids: Callable[[str], list[int]] | None = None,
+    without_reference: bool = False,
 ) -> TrainingTable:
     """The privileged trajectories that passed, in the order of the shards; mapped, not in memory.
 
@@ -63,6 +64,7 @@ def load_kept(
         length: expected response length.
         teacher_ids: the teacher's prompt of a problem id; default: the prompt of the rollout, which is in the row.
             What it gives is written anew each time, into files of this process.
+        without_reference: the teacher reads the student's prompt.
 
     Raises:
         ArtifactError: damaged file, other schema, verdicts of other rows, or no room for the table.
@@ -83,10 +85,12 @@ def load_kept(
             )
         )
     names = Names(flat.arrays["names"], _int64(flat, "name_length"))
+    student = Prompts(flat.arrays["student"], _int64(flat, "student_length"))
+    told = Prompts(teacher.arrays["teacher"], _int64(teacher, "teacher_length"))
     return TrainingTable(
         names=names,
-        student=Prompts(flat.arrays["student"], _int64(flat, "student_length")),
-        teacher=Prompts(teacher.arrays["teacher"], _int64(teacher, "teacher_length")),
+        student=student,
+        teacher=student if without_reference else told,
         response_RL=flat.arrays["response"],
         revealed_at_RL=flat.arrays["revealed_at"],
         filled_from_R=np.array(flat.arrays["filled_from"]),

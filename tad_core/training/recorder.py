@@ -24,24 +24,23 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from tad_core.config import DistillConfig
 from tad_core.config.marks import with_cost
 from tad_core.errors import TrainingError
-from tad_core.objectives.base import LossParts
+from tad_core.objectives.base import LossParts, Term
 from tad_core.rng import key
 from tad_core.signals import take_over
 from tad_core.training.checkpoint import last_step, write_atomic
 from tad_core.training.exits import EXIT_INTERRUPTED, say
 
 LOSSES = "losses.jsonl"
-_MEANS = ("loss", "near", "distant", "grad_norm")
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A step whose line is not written yet; ``sums_4``: near and distant sums, and by what they are divided."""
+    """A step whose line is not written yet; ``sums_2T``: the sum of every term, then by what each is divided."""
 
     number: int
     lr: float
     wall_s: float
-    sums_4: Tensor
+    sums_2T: Tensor
     norm: Tensor
 
 
@@ -66,14 +65,18 @@ class StopRequest:
 class Books:
     """The losses of one adapter, and what is told of them."""
 
-    def __init__(self, output: Path, config: DistillConfig, steps: int, name: str = "") -> None:
-        """``name`` stands before its progress lines, where several adapters write them."""
+    def __init__(
+        self, output: Path, config: DistillConfig, terms: Sequence[Term], steps: int, name: str = ""
+    ) -> None:
+        """``terms`` are those of its objective; ``name`` stands before its progress lines, where several adapters
+        write them."""
+        self.terms = terms
         self.path, self.config, self.steps = output / LOSSES, config, steps
         self.name = name
         self.done_before = 0
         self.wall_before = 0.0
-        #: near and distant sums of the step so far, and by what they are divided
-        self.sums_4: Tensor | None = None
+        #: sums of the terms of the step so far, and by what they are divided
+        self.sums_2T: Tensor | None = None
         self._norm: Tensor | float = 0.0
         self._waiting: list[_Step] = []
         #: told of the mean figures of every progress line, see ``distill.report_to``
@@ -87,13 +90,12 @@ class Books:
         self.done_before = step
         self.wall_before = float(json.loads(kept[-1])["wall_s"]) if kept else 0.0
 
-    def add(self, parts: LossParts, totals_2: Tensor) -> None:
+    def add(self, parts: LossParts, totals_T: Tensor) -> None:
         """Count one micro-batch; no host synchronisation."""
-        sums_2 = torch.stack([parts.near_sum, parts.distant_sum])
-        if self.sums_4 is None:
-            self.sums_4 = torch.cat([sums_2, totals_2.to(sums_2.dtype)])
+        if self.sums_2T is None:
+            self.sums_2T = torch.cat([parts.sums_T, totals_T.to(parts.sums_T.dtype)])
         else:
-            self.sums_4[:2] += sums_2
+            self.sums_2T[: len(self.terms)] += parts.sums_T
 
     def check_sums(self, step: int) -> None:
         """Look at the losses of the step's micro-batches so far; the host waits for the device.
@@ -101,7 +103,9 @@ class Books:
         Raises:
             TrainingError: one is not finite.
         """
-        if self.sums_4 is not None and not math.isfinite(total := float(self.sums_4[:2].sum())):
+        if self.sums_2T is not None and not math.isfinite(
+            total := float(self.sums_2T[: len(self.terms)].sum())
+        ):
             raise self.broken(step, f"its loss is {total}")
 
     def add_norm(self, step: int, norm: Tensor | float | None) -> None:
@@ -130,10 +134,10 @@ class Books:
 
     def file(self, step: int, lr: float, run_s: float) -> None:
         """The step is done, ``run_s`` after this run began; its line waits on the device for the next flush."""
-        assert self.sums_4 is not None
-        norm = torch.as_tensor(self._norm, dtype=torch.float32, device=self.sums_4.device).detach()
-        self._waiting.append(_Step(step, lr, self.wall_before + run_s, self.sums_4, norm))
-        self.sums_4 = None
+        assert self.sums_2T is not None
+        norm = torch.as_tensor(self._norm, dtype=torch.float32, device=self.sums_2T.device).detach()
+        self._waiting.append(_Step(step, lr, self.wall_before + run_s, self.sums_2T, norm))
+        self.sums_2T = None
 
     def flush(self, first: bool) -> None:
         """Write the lines that wait, in the ``first`` process, and tell of them.
@@ -141,15 +145,15 @@ class Books:
         Raises:
             TrainingError: a loss is not finite.
         """
-        sums_S4 = torch.stack([step.sums_4 for step in self._waiting])
+        sums_S2T = torch.stack([step.sums_2T for step in self._waiting])
         norms = torch.stack([step.norm for step in self._waiting]).tolist()
         if dist.is_available() and dist.is_initialized():
-            shares_S2 = sums_S4[:, :2].contiguous()
-            dist.all_reduce(shares_S2)  # the totals are those of all devices already
-            sums_S4[:, :2] = shares_S2
+            shares_ST = sums_S2T[:, : len(self.terms)].contiguous()
+            dist.all_reduce(shares_ST)  # the totals are those of all devices already
+            sums_S2T[:, : len(self.terms)] = shares_ST
         rows = [
-            self._line(step, norm, *sums)
-            for step, norm, sums in zip(self._waiting, norms, sums_S4.tolist(), strict=True)
+            self._line(step, norm, sums)
+            for step, norm, sums in zip(self._waiting, norms, sums_S2T.tolist(), strict=True)
         ]
         self._waiting.clear()
         if first:
@@ -160,24 +164,24 @@ class Books:
             if not math.isfinite(row["loss"]):
                 raise self.broken(row["step"], f"its loss is {row['loss']}")
 
-    def _line(
-        self, step: _Step, norm: float, near: float, distant: float, near_count: float, distant_count: float
-    ) -> dict[str, Any]:
-        near_mean, distant_mean = near / max(near_count, 1.0), distant / max(distant_count, 1.0)
-        weight = self.config.weight_distant
+    def _line(self, step: _Step, norm: float, sums_2T: Sequence[float]) -> dict[str, Any]:
+        count = len(self.terms)
+        means = {t.name: sums_2T[i] / max(sums_2T[count + i], 1.0) for i, t in enumerate(self.terms)}
+        counts = {f"{t.name}_count": int(sums_2T[count + i]) for i, t in enumerate(self.terms)}
+        loss = sum(term.weight * means[term.name] for term in self.terms)
         return {
-            "step": step.number, "loss": near_mean + weight * distant_mean, "near": near_mean,
-            "distant": distant_mean, "near_count": int(near_count), "distant_count": int(distant_count),
+            "step": step.number, "loss": loss, **means, **counts,
             "grad_norm": norm, "lr": step.lr, "wall_s": round(step.wall_s, 3),
         }  # fmt: skip
 
     def _tell(self, rows: list[dict[str, Any]]) -> None:
-        mean = {name: sum(row[name] for row in rows) / len(rows) for name in _MEANS}
+        names = ("loss", *(term.name for term in self.terms))
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in (*names, "grad_norm")}
         step, spent_s = rows[-1]["step"], rows[-1]["wall_s"] - self.wall_before
         rate = (step - self.done_before) / max(spent_s, 1e-9)
         say(
-            f"{f'{self.name}: ' if self.name else ''}step {step}/{self.steps} loss {mean['loss']:.4f} "
-            f"near {mean['near']:.4f} distant {mean['distant']:.4f} "
+            f"{f'{self.name}: ' if self.name else ''}step {step}/{self.steps} "
+            f"{' '.join(f'{name} {mean[name]:.4f}' for name in names)} "
             f"lr {rows[-1]['lr']:.3g} states/s {rate * self.config.global_batch_size:.4g} "
             f"eta_s {(self.steps - step) / max(rate, 1e-9):.0f}",
         )

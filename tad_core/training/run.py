@@ -15,6 +15,7 @@ from torch.utils._triton import has_triton
 from transformers import TrainingArguments
 
 from tad_core.config import DistillConfig
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.errors import ConfigError
 from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
@@ -134,7 +135,7 @@ def _prepare(
     """Model, data and trainer of this process."""
     config = spec.distill
     compiled = compiles(config, device)
-    objectives = [make_objective(config, run.window, compiled) for run in runs]
+    objectives = [make_objective(run.distill, run.window, compiled) for run in runs]
     alone = len(runs) == 1
     names = [ALONE] if alone else [run.name for run in runs]
     base = load_model(spec.model, str(device))
@@ -153,7 +154,7 @@ def _prepare(
         Trained(
             name=name,
             objective=objective,
-            books=Books(run.output, config, plan.steps, "" if alone else name),
+            books=Books(run.output, run.distill, objective.terms, plan.steps, "" if alone else name),
             mark=run.mark,
             output=run.output,
             weights=weights_of(model, name),
@@ -243,7 +244,7 @@ def finished(output: Path, mark: str) -> bool:
 
 def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
     config = spec.distill
-    if config.objective == "sft":
+    if OBJECTIVES[config.objective].trains_on == "references":
         assert spec.problems is not None, "the spec's validator asks for it"
         tokenizer = load_tokenizer(spec.model)
         return load_references(spec.problems, tokenizer, spec.response_length)
@@ -251,7 +252,9 @@ def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
     if config.teacher_prompt == "system":
         assert spec.problems is not None, "the spec's validator asks for it"
         teacher_ids = system_prompts(spec.problems, load_tokenizer(spec.model), base.family)
-    return load_kept(spec.trajectories, spec.verdicts, spec.response_length, teacher_ids), 0
+    return load_kept(
+        spec.trajectories, spec.verdicts, spec.response_length, teacher_ids, config.teacher_prompt == "plain"
+    ), 0
 
 
 def _finish(
@@ -265,9 +268,10 @@ def _finish(
     part.replace(output / ADAPTER)
     losses = read_losses(output / LOSSES)
     tail = losses[-max(1, len(losses) // 10) :]
+    names = ("loss", *(term.name for term in adapter.objective.terms))
     summary = {
         "mark": run.mark,
-        "objective": spec.distill.objective,
+        "objective": run.distill.objective,
         "window": run.window,
         "steps": len(losses),
         "states": len(losses) * spec.distill.global_batch_size,
@@ -282,7 +286,7 @@ def _finish(
             len(losses) * spec.distill.global_batch_size / max(losses[-1]["wall_s"], 1e-3), 2
         ),
         "peak_memory_mib": torch.cuda.max_memory_allocated() >> 20 if device.startswith("cuda") else None,
-        "final": {name: sum(row[name] for row in tail) / len(tail) for name in ("loss", "near", "distant")},
+        "final": {name: sum(row[name] for row in tail) / len(tail) for name in names},
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     checkpoint.write_atomic(output / SUMMARY, json.dumps(summary, indent=1) + "\n")

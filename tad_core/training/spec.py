@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from tad_core.artifacts.fingerprint import fingerprint
 from tad_core.config import DistillConfig, ModelConfig
+from tad_core.config.objectives import OBJECTIVES, OF_THE_LOSS
 from tad_core.errors import ConfigError
 from tad_core.settings import Strict
 
@@ -21,15 +22,18 @@ class AdapterRun:
 
     name: str
     window: int | None
+    distill: DistillConfig
     mark: str
     output: Path
 
 
 class AlsoTrained(Strict):
-    """A further adapter of the same pass: the same states and teacher, another window."""
+    """A further adapter of the same pass: the same states and teacher, another window or other penalties."""
 
-    name: str = Field(pattern=r"^\w+$", description="Its name in progress lines.")
+    name: str = Field(pattern=r"^[\w-]+$", description="Its name in progress lines.")
     window: int = Field(ge=1, description="Steps of its near set.")
+    # Not a whole section: what the launcher changes for the machine is changed in one place.
+    loss: dict[str, JsonValue] = Field({}, description="Settings of its loss that are not the spec's.")
     run_id: str = Field(description="Identity of its run.")
     output: str = Field(description="Folder of its checkpoints and results.")
 
@@ -46,21 +50,22 @@ class TrainingSpec(Strict):
     window: int | None = Field(None, ge=1, description="Steps of the near set (tad).")
     run_id: str | None = Field(None, description="Identity of the run; default: that of this file.")
     output: str = Field(description="Folder of checkpoints, losses.jsonl, adapter/ and summary.json.")
-    name: str = Field("default", pattern=r"^\w+$", description="Of the adapter, where there are several.")
+    name: str = Field("default", pattern=r"^[\w-]+$", description="Of the adapter, where there are several.")
     also: list[AlsoTrained] = Field([], description="Further adapters trained in the same pass (tad).")
 
     @model_validator(mode="after")
     def _inputs_fit(self) -> Self:
-        if self.distill.objective == "sft" and self.problems is None:
-            raise ValueError("problems: missing; the sft objective trains on a problems.jsonl")
+        name, kind = self.distill.objective, OBJECTIVES[self.distill.objective]
+        if kind.trains_on == "references" and self.problems is None:
+            raise ValueError(f"problems: missing; the {name} objective trains on a problems.jsonl")
         if self.distill.teacher_prompt == "system" and self.problems is None:
             raise ValueError(
                 "problems: missing; distill.teacher_prompt system reads the references from problems.jsonl"
             )
-        if self.distill.objective != "sft" and not self.trajectories:
-            raise ValueError("trajectories: empty; the tad objective needs at least one shard")
-        if self.distill.objective != "sft" and self.window is None:
-            raise ValueError("window: missing; the tad objective needs the window, e.g. 8")
+        if kind.trains_on == "trajectories" and not self.trajectories:
+            raise ValueError(f"trajectories: empty; the {name} objective needs at least one shard")
+        if kind.windowed and self.window is None:
+            raise ValueError(f"window: missing; the {name} objective needs the window, e.g. 8")
         if self.verdicts and len(self.verdicts) != len(self.trajectories):
             raise ValueError(
                 f"verdicts: {len(self.verdicts)} files for {len(self.trajectories)} shards; give one for each, or none"
@@ -71,8 +76,15 @@ class TrainingSpec(Strict):
     def _one_pass_fits(self) -> Self:
         if not self.also:
             return self
-        if self.distill.objective == "sft":
-            raise ValueError("also: the sft objective draws states of its own; train it alone")
+        if not OBJECTIVES[self.distill.objective].windowed:
+            raise ValueError(
+                f"also: the {self.distill.objective} objective draws states of its own; train it alone"
+            )
+        for other in self.also:
+            if not other.loss.keys() <= OF_THE_LOSS:
+                raise ValueError(
+                    f"also: {other.name} differs in more than {', '.join(sorted(OF_THE_LOSS))}; train it alone"
+                )
         if self.distill.deepspeed is not None:
             raise ValueError(
                 f"also: distill.deepspeed {self.distill.deepspeed} clips all gradients by one norm, which would tie "
@@ -88,8 +100,14 @@ class TrainingSpec(Strict):
     @property
     def adapters(self) -> list[AdapterRun]:
         """The adapters of the pass, this spec's own first."""
-        own = AdapterRun(self.name, self.window, self.mark, Path(self.output))
-        return [own, *(AdapterRun(o.name, o.window, o.run_id, Path(o.output)) for o in self.also)]
+        own = AdapterRun(self.name, self.window, self.distill, self.mark, Path(self.output))
+        others = (
+            AdapterRun(o.name, o.window, self._with(o.loss), o.run_id, Path(o.output)) for o in self.also
+        )
+        return [own, *others]
+
+    def _with(self, loss: dict[str, JsonValue]) -> DistillConfig:
+        return DistillConfig.model_validate({**self.distill.model_dump(), **loss}) if loss else self.distill
 
     @property
     def mark(self) -> str:

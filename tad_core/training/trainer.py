@@ -91,7 +91,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             self._switch.to(adapter.name)
             with self._precision():
                 parts = self._loss(model, adapter.objective, batch, part, teacher_ND)
-            adapter.books.add(parts, part["totals_2"])
+            adapter.books.add(parts, part["totals_T"])
             self._backward(adapter, parts.loss)
             total += parts.loss.detach()
         return total
@@ -127,9 +127,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
     ) -> LossParts:
         laid_out = batch["student"]
         student_ND = model(laid_out["ids_T"], packing=packing_of(laid_out), fused=self.fused)
-        near = _rows(student_ND, teacher_ND, part, "near", "N")
-        distant = _rows(student_ND, teacher_ND, part, "distant", "M") if objective.distant_counts else near
-        return objective.loss(near, distant, self._head, part["totals_2"], self._chunk)
+        rows = [_rows(student_ND, teacher_ND, part, term.name) for term in objective.terms]
+        return objective.loss(rows, self._head, part["totals_T"], self._chunk)
 
     def _head(self, hidden_ND: Tensor) -> Tensor:
         """Logits in the precision of the head's own weights: autocast would round them to 8 bits before the loss."""
@@ -269,17 +268,15 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         """Nothing to load."""
 
 
-def _rows(
-    student_ND: Tensor, teacher_ND: Tensor | None, part: dict[str, Tensor], kind: str, axis: str
-) -> Rows:
-    teacher_index = part.get(f"{kind}_teacher_{axis}")
+def _rows(student_ND: Tensor, teacher_ND: Tensor | None, part: dict[str, Tensor], term: str) -> Rows:
+    teacher_index = part.get(f"{term}_teacher_N")
     return Rows(
-        student_ND=student_ND.index_select(0, part[f"{kind}_student_{axis}"]),
-        labels_N=part[f"{kind}_labels_{axis}"],
+        student_ND=student_ND.index_select(0, part[f"{term}_student_N"]),
+        labels_N=part[f"{term}_labels_N"],
         teacher_ND=None
         if teacher_index is None or teacher_ND is None
         else teacher_ND.index_select(0, teacher_index),
-        weights_N=part.get(f"{kind}_weights_{axis}"),
+        weights_N=part.get(f"{term}_weights_N"),
     )
 
 

@@ -316,7 +316,8 @@ def point(model: str, accuracy: float, tpf: float) -> dict[str, Any]:
 
 def card_of(base: ModelConfig, **changes: Any) -> tuple[dict[str, Any], str]:
     facts: dict[str, Any] = {
-        "name": "tiny-quality", "mode": "quality", "base": base, "adapter_only": False, "dtype": "float32",
+        "name": "tiny-quality", "label": "Quality", "method": "TAD",
+        "loss": "this one", "base": base, "adapter_only": False, "dtype": "float32",
         "window": 6, "window_source": "calibrated", "training": {"steps": "24 of 64 states"},
         "data": {"sums": "arithmetic, train, 5 problems"}, "points": [point("quality", 62.5, 8.3)],
         "base_points": [point("base", 60.4, 8.01)],
@@ -333,8 +334,9 @@ def test_the_card_says_what_it_is_made_of(base: ModelConfig) -> None:
     assert "| near window | 6 steps (calibrated) |" in text
     assert "| sums | entropy 0.5 | 48 | 62.5 | 8.30 | 60.4 | 8.01 |" in text
     assert "24 of 64 states" in text and "arithmetic, train, 5 problems" in text
-    _, bare = card_of(base, points=[], base_points=[], window=None, mode="sft")
-    assert "has not been evaluated" in bare and "random masks" in bare
+    _, bare = card_of(base, points=[], base_points=[], window=None, method="Fine-tuning")
+    assert "has not been evaluated" in bare and "none: random masks" in bare
+    assert "TAD, Quality: LoRA" in text and "| loss | this one |" in text and "Fine-tuning: LoRA" in bare
 
 
 def test_licence_and_base_come_from_the_base(tiny_checkpoint: Path, tmp_path: Path, monkeypatch) -> None:

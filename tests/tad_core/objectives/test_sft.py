@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from tad_core.config import DistillConfig
-from tad_core.objectives import SFTObjective, TADObjective, make_objective
+from tad_core.objectives import make_objective
 from tad_core.objectives.base import Rows
-from tad_core.objectives.sft import MIN_RATE, uniforms
+from tad_core.objectives.sft import MIN_RATE, SFTObjective, uniforms
+from tad_core.objectives.tad import TADObjective
 
 
 def objective(seed=1):
@@ -41,7 +42,7 @@ def test_rate_weight_and_mask_agree():
     assert rate_B.min() >= MIN_RATE and rate_B.max() <= 1
     assert rate_B.mean() == pytest.approx(0.5, abs=0.06)
     assert np.abs(marks.masked_BL.mean(1) - rate_B).max() < 0.12
-    assert (marks.near_BL == marks.masked_BL).all() and not marks.distant_BL.any()
+    assert marks.rows.keys() == {"masked"} and (marks.rows["masked"] == marks.masked_BL).all()
 
 
 def test_divided_by_all_response_tokens_so_that_the_mean_is_unbiased():
@@ -49,12 +50,12 @@ def test_divided_by_all_response_tokens_so_that_the_mean_is_unbiased():
     marks = objective().mark(
         np.zeros((states, length), dtype=np.int64), objective().draws("p", length, states, 0)
     )
-    assert objective().totals(marks) == (states * length, 0)
-    count = int(marks.near_BL.sum())
-    weights_N = torch.from_numpy(marks.weight_B[np.nonzero(marks.near_BL)[0]])
-    near = Rows(torch.zeros(count, vocabulary), torch.zeros(count, dtype=torch.long), None, weights_N)
-    totals_2 = torch.tensor([states * length, 0.0])
-    parts = objective().loss(near, near, lambda x: x, totals_2, 1 << 30)
+    assert objective().totals(marks) == (states * length,)
+    count = int(marks.rows["masked"].sum())
+    weights_N = torch.from_numpy(marks.weight_B[np.nonzero(marks.rows["masked"])[0]])
+    rows = Rows(torch.zeros(count, vocabulary), torch.zeros(count, dtype=torch.long), None, weights_N)
+    totals_T = torch.tensor([states * length])
+    parts = objective().loss([rows], lambda x: x, totals_T)
     # Every token costs log V; a 1/p weight on tokens masked with probability p leaves the mean where it is.
     assert parts.loss.item() == pytest.approx(math.log(vocabulary), rel=0.03)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
 from tad_core.objectives.base import Rows
-from tad_core.objectives.tad import TADLoss, TADObjective, hard_loss, partition_batch, soft_loss
+from tad_core.objectives.tad import TADObjective, hard_loss, partition_batch, soft_loss
 from tad_core.trajectory.states import partition
 
 
@@ -90,15 +90,18 @@ def test_losses_and_gradients_are_those_of_autograd_in_float64(kind, dtype):
     torch.testing.assert_close(ours[1].double(), gradient_NV, rtol=rounding, atol=max(rounding / 8, 1e-6))
 
 
+def tad(**settings):
+    return TADObjective(DistillConfig(**settings), window=2)
+
+
 def test_parts_are_token_means_and_lambda_weighs_the_distant_one():
     near = rows(torch.stack([log(0.5, 0.5), log(0.1, 0.9), log(0.8, 0.2)]), [0, 0, 0])
     distant = rows(log(0.5, 0.5)[None], [1], log(0.9, 0.1)[None])
     ce = -(math.log(0.5) + math.log(0.1) + math.log(0.8)) / 3
     kl = 0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5)
-    parts = TADLoss(weight_distant=0.5)(near, distant, identity, torch.tensor([3.0, 1.0]))
+    parts = tad(weight_distant=0.5).loss([near, distant], identity, torch.tensor([3.0, 1.0]))
     assert parts.loss.item() == pytest.approx(ce + 0.5 * kl, rel=1e-5)
-    assert parts.near_sum.item() == pytest.approx(3 * ce, rel=1e-5)
-    assert parts.distant_sum.item() == pytest.approx(kl, rel=1e-5)
+    assert parts.sums_T.tolist() == pytest.approx([3 * ce, kl], rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -112,14 +115,17 @@ def test_parts_are_token_means_and_lambda_weighs_the_distant_one():
 def test_kinds(near_kind, distant_kind, expected):
     near = rows(log(0.5, 0.5)[None], [0], log(0.6, 0.4)[None])
     distant = rows(log(0.8, 0.2)[None], [1], log(0.3, 0.7)[None])
-    parts = TADLoss(near_kind, distant_kind)(near, distant, identity, torch.tensor([1.0, 1.0]))
+    objective = tad(near=near_kind, distant=distant_kind)
+    chosen = [near, distant][: len(objective.terms)]
+    parts = objective.loss(chosen, identity, torch.ones(len(chosen)))
+    assert len(chosen) == (1 if distant_kind == "none" else 2)
     assert parts.loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_empty_parts_are_zero_and_still_differentiable():
     logits_NV = torch.randn(4, 3, requires_grad=True)
     none = Rows(logits_NV[:0], torch.empty(0, dtype=torch.long), torch.empty(0, 3))
-    parts = TADLoss()(none, none, identity, torch.tensor([0.0, 0.0]))
+    parts = tad().loss([none, none], identity, torch.tensor([0.0, 0.0]))
     parts.loss.backward()
     assert parts.loss.item() == 0
     assert logits_NV.grad is not None and logits_NV.grad.abs().max() == 0
@@ -132,13 +138,13 @@ def test_shares_of_micro_batches_add_up_to_the_big_batch(cuts, seed):
     teacher_NV = torch.randn(12, 5, generator=generator)
     labels_N = torch.randint(0, 5, (12,), generator=generator)
     is_near_N = torch.rand(12, generator=generator) < 0.5
-    totals_2 = torch.tensor([is_near_N.sum(), (~is_near_N).sum()]).float()
-    loss = TADLoss(temperature=1.3, weight_distant=0.7)
+    totals_T = torch.tensor([is_near_N.sum(), (~is_near_N).sum()]).float()
+    loss = tad(temperature=1.3, weight_distant=0.7).loss
 
     def share(part_N):
         chosen = [part_N[is_near_N[part_N]], part_N[~is_near_N[part_N]]]
-        near, distant = (Rows(student_NV[i], labels_N[i], teacher_NV[i]) for i in chosen)
-        return loss(near, distant, identity, totals_2).loss
+        parts = [Rows(student_NV[i], labels_N[i], teacher_NV[i]) for i in chosen]
+        return loss(parts, identity, totals_T).loss
 
     everything = torch.arange(12)
     (whole_grad,) = torch.autograd.grad(share(everything), student_NV)

@@ -56,6 +56,22 @@ def test_the_work_of_the_demo_is_counted_from_its_configuration(tmp_path: Path) 
     assert any("all 76 are assumed" in note for note in counts.notes)
 
 
+def test_models_with_settings_of_their_own_are_counted_by_them(tmp_path: Path) -> None:
+    usual = planned(demo("models.quality=", "models.speed="), Store(tmp_path))
+    change = ["models.quality=", "models.speed=", "models.long={window: 6, settings: {max_steps: 1440}}"]
+    config = demo(*change)
+    assert counted(config, Store(tmp_path)).by_model == {"long": 1440 * 16}
+    found = planned(config, Store(tmp_path))
+    work, before = (next(s for s in e.stages if s.stage == "distill") for e in (found, usual))
+    assert "another number of states: long" in work.work and "another number" not in before.work
+
+
+def test_two_inputs_a_state_are_planned_as_two(tmp_path: Path) -> None:
+    one, two = (demo(f"models.x.objective={name}") for name in ("random", "dparallel"))
+    counts, (shape, _) = counted(one, Store(tmp_path)), shape_of(one.model)
+    assert training_gib(two, shape, counts, 8, False) == training_gib(one, shape, counts, 16, False)
+
+
 def test_steps_follow_from_states_epochs_and_batch(tmp_path: Path) -> None:
     config = demo("distill.max_steps=null", "distill.epochs=2", "distill.states_per_trajectory=10")
     assert counted(config, Store(tmp_path)).steps == round(76 * 10 * 2 / 16)

@@ -14,6 +14,7 @@ import pytest
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig, parse_config
 from tad_core.evaluation.records import Record, points, write_records
+from tad_core.report.lineup import Lineup
 
 LENGTH = 8
 RIGHT: dict[str, dict[tuple[str, float], tuple[int, int]]] = {
@@ -97,6 +98,11 @@ def make_curve(quality: dict[str, Any] | None = None, speed: dict[str, Any] | No
         "speed": {"window": 6, "threshold": 0.2, "crossed": False, "crossing": None, "source": "cap",
                   **(speed or {})},
     }  # fmt: skip
+
+
+def make_windows(curve: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Those of the standard table."""
+    return {name: (curve or make_curve())[name] for name in ("quality", "speed")}
 
 
 def make_log(steps: int = 20) -> list[dict[str, Any]]:
@@ -188,6 +194,8 @@ def fake() -> SimpleNamespace:
         example=make_example,
         run=make_run,
         curves=RIGHT,
+        lineup=Lineup.of(make_config()),
+        windows=make_windows,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tad_core.config import parse_config
 from tad_core.data.selection import LeftOutRow
 from tad_core.report.document import Document, Material, compose
 from tad_core.report.example import Decoding
@@ -48,11 +49,12 @@ def make_document(fake: SimpleNamespace, **changes: Any) -> Document:
     records = [r for model, ways in fake.curves.items() for r in fake.records(model, ways)]
     parts: dict[str, Any] = {
         "config": fake.config(),
-        "scores": score("hand-made", fake.config().evaluate, records),
+        "scores": score("hand-made", fake.config().evaluate, records, fake.lineup),
         "filtered": fake.summary(),
         "curve": fake.curve(),
+        "windows": fake.windows(),
         "logs": {"quality": fake.log(), "speed": fake.log()},
-        "decodings": [Decoding("base", "token by token", ["a"], [1], 1, 1, True)],
+        "decodings": [Decoding("base", "Base", "token by token", ["a"], [1], 1, 1, True)],
         "prompt": "How much?",
         "timings": [("collect", 12.34), ("filter", 61.0), ("distil Quality", 7265.0)],
         "facts": [("Code", "0.1.0")],
@@ -108,7 +110,7 @@ def test_hostile_text_stays_text(fake: SimpleNamespace) -> None:
         prompt=HOSTILE,
         facts=[(HOSTILE, HOSTILE)],
         filtered=summary,
-        scores=score("x", fake.config().evaluate, records),
+        scores=score("x", fake.config().evaluate, records, fake.lineup),
     )
 
     page = render_html(document, PICTURES)
@@ -120,7 +122,7 @@ def test_hostile_text_stays_text(fake: SimpleNamespace) -> None:
 
 
 def test_sections_without_data_are_left_out(fake: SimpleNamespace) -> None:
-    document = make_document(fake, curve=None, logs={}, decodings=[])
+    document = make_document(fake, curve=None, windows={}, logs={}, decodings=[])
 
     assert [s.title for s in document.sections] == [
         "Results",
@@ -136,7 +138,7 @@ def test_tiles_need_a_base_to_compare_with(fake: SimpleNamespace) -> None:
         "Quality accuracy", "Quality speed", "Quality AUP", "Speed accuracy", "Speed speed", "Speed AUP",
     ]  # fmt: skip
     records = fake.records("quality", fake.curves["quality"])
-    assert make_document(fake, scores=score("x", fake.config().evaluate, records)).tiles == []
+    assert make_document(fake, scores=score("x", fake.config().evaluate, records, fake.lineup)).tiles == []
 
 
 @pytest.mark.parametrize("name", ["quality", "speed"])
@@ -145,3 +147,43 @@ def test_tiles_show_the_distilled_number_next_to_the_base(fake: SimpleNamespace,
 
     assert tile.value == {"quality": "4.0", "speed": "8.0"}[name]
     assert tile.detail == "tokens per forward at 75.0 %; base 4.0 at 10.0 %"
+
+
+def test_models_with_the_same_window_and_settings_are_told(fake: SimpleNamespace) -> None:
+    def said(windows: dict[str, Any], **models: Any) -> str:
+        tree = fake.config().model_dump(mode="json", exclude={"models"})
+        del tree["evaluate"]["models"]
+        config = parse_config({**tree, "models": {"quality": {}, "speed": {}, **models}})
+        logs = {name: fake.log() for name in windows}
+        return "\n".join(
+            f.text for f in make_document(fake, config=config, windows=windows, logs=logs).findings
+        )
+
+    window = fake.curve()["quality"]
+    two = {"quality": window, "speed": window}
+    assert "Both windows are the same, so Quality and Speed were" in said(two)
+    assert "are the same, so" not in said(fake.windows())
+    three = {**two, "mid": window}
+    assert "Their windows are the same, so Quality, Speed and Middle were" in said(
+        three, mid={"window": 4, "label": "Middle"}
+    )
+    # Another loss on the same tokens is another model.
+    hard = said(three, mid={"window": 4, "label": "Middle", "settings": {"distant": "hard"}})
+    assert "so Quality and Speed were" in hard and "Middle were" not in hard
+
+
+def test_the_page_says_what_each_model_learns_where_they_differ(fake: SimpleNamespace) -> None:
+    tree = fake.config().model_dump(mode="json", exclude={"models"})
+    del tree["evaluate"]["models"]
+    table = {"quality": {}, "hard": {"window": 4, "settings": {"distant": "none"}}}
+    window = fake.curve()["quality"]
+    parts = {
+        "windows": {"quality": window, "hard": window},
+        "logs": {"quality": fake.log(), "hard": fake.log()},
+    }
+    text = render_html(make_document(fake, config=parse_config({**tree, "models": table}), **parts), PICTURES)
+
+    assert "Quality: Tokens inside the window get hard labels, those beyond it the teacher" in text
+    assert "hard: Tokens inside the window get hard labels, those beyond it no loss." in text
+    assert "--model-hard:" in text
+    assert "Quality: Tokens" not in render_html(make_document(fake), PICTURES)

@@ -46,22 +46,22 @@ def make_scores(
     fake: SimpleNamespace, curves: Mapping[str, Any], tasks: tuple[str, ...] = ("sums",)
 ) -> Scores:
     records = [r for t in tasks for model, ways in curves.items() for r in fake.records(model, ways, task=t)]
-    return score("x", fake.config(bootstrap=0).evaluate, records)
+    return score("x", fake.config(bootstrap=0).evaluate, records, fake.lineup)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda t: t.name)
 def test_curves_show_every_model_in_its_colour(fake: SimpleNamespace, theme: Theme) -> None:
-    picture = plots.curves(make_scores(fake, fake.curves), theme)
+    picture = plots.curves(make_scores(fake, fake.curves), fake.lineup, theme)
 
     assert_drawn(picture, theme)
     for model in fake.curves:
-        assert has_colour(picture, theme.colour(model)), model
+        assert has_colour(picture, fake.lineup.colour(model, theme)), model
 
 
 def test_the_same_scores_give_the_same_bytes(fake: SimpleNamespace) -> None:
     scores = make_scores(fake, fake.curves)
 
-    assert plots.curves(scores) == plots.curves(scores)
+    assert plots.curves(scores, fake.lineup) == plots.curves(scores, fake.lineup)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_the_same_scores_give_the_same_bytes(fake: SimpleNamespace) -> None:
     ids=["one point", "operating point only, nothing right", "all right, no faster"],
 )
 def test_degenerate_curves(fake: SimpleNamespace, curves: dict[str, Any]) -> None:
-    assert_drawn(plots.curves(make_scores(fake, curves)))
+    assert_drawn(plots.curves(make_scores(fake, curves), fake.lineup))
 
 
 def test_a_panel_for_each_task(fake: SimpleNamespace) -> None:
     heights = [
-        pixels(plots.curves(make_scores(fake, fake.curves, tasks))).shape[0]
+        pixels(plots.curves(make_scores(fake, fake.curves, tasks), fake.lineup)).shape[0]
         for tasks in (("a", "b"), ("a", "b", "c"))
     ]
 
@@ -97,18 +97,20 @@ def test_a_panel_for_each_task(fake: SimpleNamespace) -> None:
     ids=["measured and cap", "both at the end", "beyond the curve", "raised"],
 )
 def test_calibration(fake: SimpleNamespace, quality: dict[str, Any], speed: dict[str, Any]) -> None:
-    picture = plots.calibration(fake.curve(quality, speed))
+    picture = plots.calibration(
+        fake.curve(quality, speed), fake.windows(fake.curve(quality, speed)), fake.lineup
+    )
 
     assert_drawn(picture)
-    assert has_colour(picture, LIGHT.colour("quality"))
-    assert has_colour(picture, LIGHT.colour("speed"))
+    assert has_colour(picture, fake.lineup.colour("quality", LIGHT))
+    assert has_colour(picture, fake.lineup.colour("speed", LIGHT))
 
 
 def test_calibration_of_a_curve_that_stays_high(fake: SimpleNamespace) -> None:
     curve = fake.curve({"source": "cap"}, {"source": "cap"})
     curve["smoothed"] = curve["confidence"] = [0.97] * 8
 
-    assert_drawn(plots.calibration(curve))
+    assert_drawn(plots.calibration(curve, fake.windows(curve), fake.lineup))
 
 
 def test_kept_with_and_without_a_comparison(fake: SimpleNamespace) -> None:
@@ -124,11 +126,11 @@ def test_kept_with_and_without_a_comparison(fake: SimpleNamespace) -> None:
 
 def test_losses_of_each_model(fake: SimpleNamespace) -> None:
     sft = [{**line, "distant": 0.0, "distant_count": 0} for line in fake.log()]
-    picture = plots.losses({"sft": sft, "quality": fake.log(), "speed": fake.log(1)})
+    picture = plots.losses({"sft": sft, "quality": fake.log(), "speed": fake.log(1)}, fake.lineup)
 
     assert_drawn(picture)
     for model in ("sft", "quality", "speed"):
-        assert has_colour(picture, LIGHT.colour(model)), model
+        assert has_colour(picture, fake.lineup.colour(model, LIGHT)), model
 
 
 def test_labels_are_spread_and_stay_in_order() -> None:

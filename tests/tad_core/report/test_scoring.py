@@ -16,7 +16,7 @@ from tad_core.report.scoring import score
 @pytest.fixture
 def scores(fake: SimpleNamespace) -> Scores:
     records = [r for model, ways in fake.curves.items() for r in fake.records(model, ways)]
-    return score("hand-made", fake.config().evaluate, records)
+    return score("hand-made", fake.config().evaluate, records, fake.lineup)
 
 
 def test_points_are_sums_over_problems(scores: Scores) -> None:
@@ -79,12 +79,12 @@ def test_intervals_hold_the_value_and_the_seed(scores: Scores, fake: SimpleNames
         assert s.aup_interval is not None
         assert s.aup_interval.low <= s.aup <= s.aup_interval.high
     records = [r for model, ways in fake.curves.items() for r in fake.records(model, ways)]
-    assert score("hand-made", fake.config().evaluate, records) == scores
+    assert score("hand-made", fake.config().evaluate, records, fake.lineup) == scores
 
 
 def test_without_a_bootstrap_there_are_no_intervals(fake: SimpleNamespace) -> None:
     records = fake.records("base", fake.curves["base"]) + fake.records("quality", fake.curves["quality"])
-    found = score("x", fake.config(bootstrap=0).evaluate, records)
+    found = score("x", fake.config(bootstrap=0).evaluate, records, fake.lineup)
 
     gain = found.tasks[0].against("quality", "base")
     assert gain is not None
@@ -97,7 +97,7 @@ def test_without_a_bootstrap_there_are_no_intervals(fake: SimpleNamespace) -> No
 def test_a_single_problem_promises_no_interval(fake: SimpleNamespace) -> None:
     records = [r for r in fake.records("base", fake.curves["base"]) if r.problem_id == "sums/0"]
 
-    (only,) = score("x", fake.config().evaluate, records).tasks[0].scores
+    (only,) = score("x", fake.config().evaluate, records, fake.lineup).tasks[0].scores
 
     assert only.aup_interval is None
 
@@ -106,19 +106,19 @@ def test_a_base_that_solves_nothing_gives_no_ratio(fake: SimpleNamespace) -> Non
     nothing = {("token_by_token", 0.0): (0, 8), ("entropy", 0.5): (0, 4)}
     records = fake.records("base", nothing) + fake.records("quality", fake.curves["quality"])
 
-    task = score("x", fake.config().evaluate, records).tasks[0]
+    task = score("x", fake.config().evaluate, records, fake.lineup).tasks[0]
 
     gain = task.against("quality", "base")
     assert gain is not None
     assert gain.aup_ratio is None
-    Scores.model_validate_json(score("x", fake.config().evaluate, records).model_dump_json())
+    Scores.model_validate_json(score("x", fake.config().evaluate, records, fake.lineup).model_dump_json())
 
 
 def test_average_is_the_mean_over_tasks(fake: SimpleNamespace) -> None:
     other = {"base": {("token_by_token", 0.0): (10, 8), ("entropy", 0.5): (10, 4)}}
     records = fake.records("base", fake.curves["base"]) + fake.records("base", other["base"], task="code")
 
-    found = score("x", fake.config().evaluate, records)
+    found = score("x", fake.config().evaluate, records, fake.lineup)
 
     (average,) = found.average
     assert average.token_by_token == (30 + 50) / 2
@@ -133,7 +133,7 @@ def test_average_lacks_what_a_task_lacks(fake: SimpleNamespace) -> None:
     records = fake.records("base", fake.curves["base"])
     records += fake.records("base", {("token_by_token", 0.0): (10, 8)}, task="code")
 
-    (average,) = score("x", fake.config().evaluate, records).average
+    (average,) = score("x", fake.config().evaluate, records, fake.lineup).average
 
     assert average.tpf is None
     assert average.token_by_token == 40.0
@@ -143,7 +143,7 @@ def test_models_on_different_problems_are_refused(fake: SimpleNamespace) -> None
     records = fake.records("base", fake.curves["base"]) + fake.records("quality", fake.curves["quality"])[1:]
 
     with pytest.raises(DataError, match="other problems"):
-        score("x", fake.config().evaluate, records)
+        score("x", fake.config().evaluate, records, fake.lineup)
 
 
 @pytest.mark.parametrize(

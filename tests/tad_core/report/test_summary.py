@@ -14,10 +14,11 @@ def say(
     fake: SimpleNamespace, curves: dict[str, Any] | None = None, kind: str | None = None, **parts: Any
 ) -> str:
     records = [r for model, ways in (curves or fake.curves).items() for r in fake.records(model, ways)]
-    scores = score("x", fake.config(**parts.get("evaluate", {})).evaluate, records)
+    scores = score("x", fake.config(**parts.get("evaluate", {})).evaluate, records, fake.lineup)
     summary = parts.get("summary", fake.summary())
-    curve = parts.get("curve", fake.curve())
-    found = findings(scores, summary, curve, parts.get("trained", ["quality", "speed"]))
+    windows = parts.get("windows") if "windows" in parts else fake.windows(parts.get("curve"))
+    trained = parts.get("trained", ["quality", "speed"])
+    found = findings(scores, summary, windows, trained, fake.lineup, parts.get("alike", ()))
     return "\n".join(f.text for f in found if kind in (None, f.kind))
 
 
@@ -80,11 +81,11 @@ def test_a_window_from_the_cap_is_no_measurement(fake: SimpleNamespace) -> None:
 
 def test_fixed_and_equal_windows_are_told(fake: SimpleNamespace) -> None:
     curve = fake.curve({"source": "fixed", "window": 6}, {"source": "fixed"})
-    text = say(fake, curve=curve, kind="caution")
+    text = say(fake, curve=curve, kind="caution", alike=[["quality", "speed"]])
 
     assert "The Quality window, 6 steps, was fixed" in text
-    assert "Both windows are the same" in text
-    assert "Both windows" not in say(fake, curve=curve, kind="caution", trained=["quality"])
+    assert "Both windows are the same, so Quality and Speed were trained on the same loss" in text
+    assert "Both windows" not in say(fake, curve=curve, kind="caution")
 
 
 def test_a_raised_speed_window_is_told(fake: SimpleNamespace) -> None:
@@ -92,7 +93,6 @@ def test_a_raised_speed_window_is_told(fake: SimpleNamespace) -> None:
     text = say(fake, curve=curve, kind="caution")
 
     assert "The Speed window was raised to the Quality window, 30 steps: the configured cap gave 20" in text
-    assert "Both windows are the same" in text
 
 
 def test_a_speed_window_fixed_shorter_is_told(fake: SimpleNamespace) -> None:
@@ -103,7 +103,7 @@ def test_a_speed_window_fixed_shorter_is_told(fake: SimpleNamespace) -> None:
 
 
 def test_no_windows_no_word_of_them(fake: SimpleNamespace) -> None:
-    assert "window" not in say(fake, curve=None)
+    assert "window" not in say(fake, windows={})
 
 
 def test_what_the_filter_found(fake: SimpleNamespace) -> None:
@@ -147,7 +147,9 @@ def test_score_cautions(fake: SimpleNamespace) -> None:
 def test_padding_is_told_only_where_it_is_much(fake: SimpleNamespace) -> None:
     assert "end-of-text" not in say(fake)  # a quarter of the tokens exactly
     records = [type(r)(**{**r.__dict__, "tokens_text": 2}) for r in fake.records("base", fake.curves["base"])]
-    found = findings(score("x", fake.config().evaluate, records), fake.summary(), None, [])
+    found = findings(
+        score("x", fake.config().evaluate, records, fake.lineup), fake.summary(), {}, [], fake.lineup
+    )
 
     assert any("end-of-text (sums Base 75 %)" in f.text for f in found)
 

@@ -17,7 +17,7 @@ from tad_core.report.tables import Cell, Row, Table
 
 def make_scores(fake: SimpleNamespace, models: tuple[str, ...] = ("base", "quality", "speed")) -> Scores:
     records = [r for model in models for r in fake.records(model, fake.curves[model])]
-    return score("hand-made", fake.config(bootstrap=0).evaluate, records)
+    return score("hand-made", fake.config(bootstrap=0).evaluate, records, fake.lineup)
 
 
 def texts(table: Table) -> list[list[str]]:
@@ -29,7 +29,7 @@ def best(table: Table) -> list[list[bool]]:
 
 
 def test_headline_by_hand(fake: SimpleNamespace) -> None:
-    table = tables.headline(make_scores(fake))
+    table = tables.headline(make_scores(fake), fake.lineup)
 
     assert texts(table) == [
         ["sums", "Base", "30.0", "10.0", "4.00", "3.00", "400", "33.9"],
@@ -47,7 +47,7 @@ def test_headline_by_hand(fake: SimpleNamespace) -> None:
 
 def test_intervals_and_average_are_shown_where_there_are_any(fake: SimpleNamespace) -> None:
     records = fake.records("base", fake.curves["base"]) + fake.records("base", fake.curves["base"], task="b")
-    table = tables.headline(score("x", fake.config().evaluate, records))
+    table = tables.headline(score("x", fake.config().evaluate, records, fake.lineup), fake.lineup)
 
     assert table.columns[-1] == "AUP [95 %]"
     assert [row.cells[0].text for row in table.rows] == ["sums", "b", "Average"]
@@ -57,13 +57,13 @@ def test_intervals_and_average_are_shown_where_there_are_any(fake: SimpleNamespa
 
 def test_a_model_without_the_operating_threshold_shows_dashes(fake: SimpleNamespace) -> None:
     records = fake.records("base", {("token_by_token", 0.0): (6, 8)})
-    table = tables.headline(score("x", fake.config(bootstrap=0).evaluate, records))
+    table = tables.headline(score("x", fake.config(bootstrap=0).evaluate, records, fake.lineup), fake.lineup)
 
     assert texts(table) == [["sums", "Base", "30.0", "–", "–", "–", "–", "30.0"]]
 
 
 def test_every_point_is_listed(fake: SimpleNamespace) -> None:
-    found = texts(tables.points(make_scores(fake, ("base",))))
+    found = texts(tables.points(make_scores(fake, ("base",)), fake.lineup))
 
     assert [row[2] for row in found] == ["token by token", "0.1", "0.5"]
     assert [row[-1] for row in found] == ["yes", "yes", "no"]
@@ -100,22 +100,23 @@ def test_data_left_out_is_listed_by_reason() -> None:
 def test_windows_name_their_source(fake: SimpleNamespace) -> None:
     fixed = fake.curve(quality={"source": "fixed", "window": 1})
 
-    assert [row[2] for row in texts(tables.windows(fake.curve()))] == [
+    assert [row[2] for row in texts(tables.windows(fake.windows(fake.curve()), fake.lineup))] == [
         "measured: the last step before smoothed confidence falls below 0.5",
         "the configured cap: smoothed confidence never falls below 0.2",
     ]
-    assert texts(tables.windows(fixed))[0] == [
+    assert texts(tables.windows(fake.windows(fixed), fake.lineup))[0] == [
         "Quality",
         "1",
         "fixed in the configuration; smoothed confidence falls below 0.5 at 4.0 steps",
     ]
     raised = fake.curve(speed={"source": "quality", "window": 9, "raised_from": 6})
     assert (
-        texts(tables.windows(raised))[1][2] == "raised to the Quality window from 6, which would be shorter"
+        texts(tables.windows(fake.windows(raised), fake.lineup))[1][2]
+        == "raised to the Quality window from 6, which would be shorter"
     )
 
 
-def test_losses_are_weighted_by_their_tokens() -> None:
+def test_losses_are_weighted_by_their_tokens(fake: SimpleNamespace) -> None:
     log = [
         {
             "step": 1,
@@ -140,10 +141,10 @@ def test_losses_are_weighted_by_their_tokens() -> None:
     assert tables.mean_loss(log, "near") == (4 + 3) / 4
     assert tables.mean_loss(log, "distant") == 1.0
     assert tables.mean_loss(log, "absent") is None
-    assert texts(tables.losses({"quality": log})) == [
+    assert texts(tables.losses({"quality": log}, fake.lineup)) == [
         ["Quality", "2", "4.000 → 1.000", "–", "5.000 → 2.000", "9"],
     ]
-    assert texts(tables.losses({"quality": []})) == []
+    assert texts(tables.losses({"quality": []}, fake.lineup)) == []
 
 
 def test_markdown_keeps_hostile_text_in_its_cell() -> None:
@@ -164,7 +165,9 @@ def test_rich_shows_every_number_in_80_columns(fake: SimpleNamespace) -> None:
     out = io.StringIO()
     scores = make_scores(fake)
 
-    Console(file=out, width=80).print(tables.to_rich(tables.headline(scores, narrow=True)))
+    Console(file=out, width=80).print(
+        tables.to_rich(tables.headline(scores, fake.lineup, narrow=True), fake.lineup)
+    )
 
     lines = out.getvalue().splitlines()
     row = next(line for line in lines if "Speed" in line)
@@ -172,22 +175,24 @@ def test_rich_shows_every_number_in_80_columns(fake: SimpleNamespace) -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_rich_reads_no_markup_from_names() -> None:
+def test_rich_reads_no_markup_from_names(fake: SimpleNamespace) -> None:
     out = io.StringIO()
     table = Table("t", ["Name"], [Row([Cell("[red]x[/red]")])])
 
-    Console(file=out, width=80).print(tables.to_rich(table))
+    Console(file=out, width=80).print(tables.to_rich(table, fake.lineup))
 
     assert "[red]x[/red]" in out.getvalue()
 
 
 def test_lm_evals_own_figures_stand_beside_the_verdict(fake: SimpleNamespace) -> None:
-    assert tables.lm_eval_figures(make_scores(fake)) is None
+    assert tables.lm_eval_figures(make_scores(fake), fake.lineup) is None
     records = [
         dataclasses.replace(r, figures={"math_verify,none": float(r.correct), "exact_match,none": 0.25})
         for r in fake.records("base", fake.curves["base"])
     ]
-    table = tables.lm_eval_figures(score("hand-made", fake.config(bootstrap=0).evaluate, records))
+    table = tables.lm_eval_figures(
+        score("hand-made", fake.config(bootstrap=0).evaluate, records, fake.lineup), fake.lineup
+    )
     assert table is not None
     assert texts(table) == [
         ["sums", "Base", "token by token", "30.0", "math_verify,none 30.0, exact_match,none 25.0"],

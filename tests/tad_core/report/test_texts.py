@@ -9,6 +9,7 @@ import pytest
 from tad_core.artifacts import Store, ref_at
 from tad_core.errors import ArtifactError
 from tad_core.evaluation.records import Record
+from tad_core.report.lineup import Lineup
 from tad_core.report.tables import texts as table_of
 from tad_core.report.texts import (
     NOT_JUDGED,
@@ -119,10 +120,10 @@ def test_of_every_reason_the_first_few() -> None:
 def test_long_texts_are_cut_to_a_line_of_the_report() -> None:
     long = text(text="a\n" * 300, reason="b" * 300)
     assert shortened(long, 10).text == "a a a a a…" and len(shortened(long, 10).reason) == 10
-    table = table_of("Wrong", [long])
+    table = table_of("Wrong", [long], Lineup([]))
     assert table is not None
     assert [len(cell.text) <= 180 for cell in table.rows[0].cells] == [True] * 5
-    assert table_of("Wrong", []) is None
+    assert table_of("Wrong", [], Lineup([])) is None
 
 
 def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ import pytest
 from matplotlib.image import imread
 
 from tad_core.report.example import Decoding
+from tad_core.report.lineup import Lineup
 from tad_core.report.theme import DARK
 from tad_core.report.trajectory_plot import _flow, _visible, readable, trajectory
 
+LINEUP = Lineup([])
 ONE = Decoding(
     "base",
+    "Base",
     "token by token",
     ["1", "+", "1", "$2$", "\n", "<eos>", "<eos>"],
     [1, 2, 3, 4, 5, 6, 0],
@@ -29,8 +32,8 @@ def image(picture: bytes) -> np.ndarray:
 
 
 def test_more_decodings_make_a_taller_picture() -> None:
-    one = image(trajectory([ONE]))
-    two = image(trajectory([ONE, replace(ONE, model="speed", forwards=2)], DARK))
+    one = image(trajectory([ONE], LINEUP))
+    two = image(trajectory([ONE, replace(ONE, model="speed", forwards=2)], LINEUP, DARK))
 
     assert one.std() > 0.05
     assert two.shape[0] > one.shape[0]
@@ -48,12 +51,12 @@ def test_more_decodings_make_a_taller_picture() -> None:
     ids=["no text", "one token", "very long"],
 )
 def test_degenerate_decodings(decoding: Decoding) -> None:
-    assert image(trajectory([decoding])).std() > 0.01
+    assert image(trajectory([decoding], LINEUP)).std() > 0.01
 
 
 def test_caption_says_who_how_fast_and_whether_right() -> None:
     assert ONE.caption == "Base, token by token: 5 tokens of text in 6 forward passes, right"
-    single = replace(ONE, model="speed", how="threshold 0.5", forwards=1, correct=False)
+    single = replace(ONE, model="speed", label="Speed", how="threshold 0.5", forwards=1, correct=False)
     assert single.caption == "Speed, threshold 0.5: 5 tokens of text in 1 forward pass, wrong"
 
 

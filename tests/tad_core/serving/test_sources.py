@@ -87,7 +87,7 @@ def test_a_run_gives_its_base_and_what_it_has_distilled(tiny_tree, adapter, monk
     with pytest.raises(ArtifactError, match="no finished distill"):
         sources_of(["run.yaml:speed"], CPU, lambda path: config)
     with pytest.raises(
-        ConfigError, match="'best' is no model of a run; use one of base, quality, speed, sft"
+        ConfigError, match="'best' is no model of a run; use one of base, sft, quality, speed"
     ):
         sources_of(["run.yaml:best"], CPU, lambda path: config)
     with pytest.raises(ConfigError, match=r"names 2 models; say which, as in mine=run\.yaml:speed"):

@@ -146,6 +146,11 @@ ELSEWHERE = {
     "calibrate.quality_window",
     "calibrate.speed_window",
     "distill.objective",
+    "distill.mask_block",
+    "distill.mask_blocks",
+    "distill.mask_ratio",
+    "distill.weight_certainty",
+    *(f"models.{field}" for field in ("objective", "window", "settings", "label", "colour")),
     "distill.deepspeed",
     "evaluate.operating_threshold",
 }
@@ -296,7 +301,7 @@ FINISHED = {
 @pytest.mark.parametrize("micro", [1, 4, 8])
 @pytest.mark.parametrize("finished", FINISHED)
 def test_adapters_of_version_1_are_found_by_the_keys_they_were_given(
-    tmp_path: Path, micro: int, finished: tuple[distill.Mode, int, str]
+    tmp_path: Path, micro: int, finished: tuple[str, int, str]
 ) -> None:
     mode, _, teacher_prompt = finished
     config = parse_config({

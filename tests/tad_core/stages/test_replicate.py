@@ -11,6 +11,7 @@ from tad_core.config import TADConfig, parse_config
 from tad_core.errors import ConfigError
 from tad_core.evaluation.records import Record, write_records
 from tad_core.report.console import print_replicates
+from tad_core.report.lineup import Lineup
 from tad_core.stages.replicate import compare, read_seeds, replicate, seeded
 
 
@@ -59,7 +60,7 @@ def test_runs_become_one_page(
     page = ref.local("replicates.md").read_text()
     assert "tiny: 3 training runs" in page and "| quality |" in page.lower()
     assert "+2.00 tokens per forward against Quality" in page and "intervals are apart" in page
-    print_replicates(ref, Console(width=200))
+    print_replicates(ref, Lineup.of(tiny_config), Console(width=200))
     shown = capsys.readouterr().out
     assert "77.5 [" in shown and "Means over 3 training runs" in shown
 

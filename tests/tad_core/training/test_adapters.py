@@ -290,3 +290,21 @@ def test_an_optimizer_of_groups_is_the_optimizers_of_each():
     first = split_state(state)[0]
     first["param_groups"].append({**first["param_groups"][0], "params": []})
     assert join_states([first, split_state(state)[1]])["param_groups"] == state["param_groups"]
+
+
+def test_what_the_launcher_changes_for_the_machine_is_changed_for_all_adapters(world, checkpoint, tmp_path):
+    """A pass of models with losses of their own, halved where memory ran out, and read by the next process."""
+    spec = world.make_spec(tmp_path, checkpoint, micro_batch_size=2, global_batch_size=4)
+    hard = AlsoTrained(
+        name="hard", window=3, loss={"distant": "hard"}, run_id="h", output=str(tmp_path / "h")
+    )
+    both = spec.model_copy(update={"also": [hard], "name": "quality"})
+    smaller = both.model_copy(update={"distill": spec.distill.model_copy(update={"micro_batch_size": 1})})
+    first, second = parse_spec(smaller.model_dump(mode="json")).adapters
+    assert (first.distill.micro_batch_size, second.distill.micro_batch_size) == (1, 1)
+    assert (first.distill.distant, second.distill.distant) == ("soft", "hard")
+    other = hard.model_copy(update={"loss": {"learning_rate": 1.0}})
+    with pytest.raises(
+        ConfigError, match="also: hard differs in more than distant, near, temperature, weight_"
+    ):
+        parse_spec(both.model_copy(update={"also": [other]}).model_dump(mode="json"))

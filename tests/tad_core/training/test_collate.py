@@ -15,7 +15,7 @@ from tad_core.training.collate import Collator, Reader, join
 from tad_core.training.dataset import Prompts, StatePlan, load_kept
 from tad_core.trajectory.states import partition
 
-KINDS = (("near", "N"), ("distant", "M"))
+KINDS = ("near", "distant")
 
 
 @pytest.fixture
@@ -58,9 +58,9 @@ def test_batch_against_a_loop(world, made):
     assert tokens(batch, part, "near_student_N") == [n[0] for n in near]
     assert part["near_labels_N"].tolist() == [n[2] for n in near]
     assert "near_teacher_N" not in part  # hard near rows need no teacher
-    assert tokens(batch, part, "distant_student_M") == [d[0] for d in distant]
-    assert tokens(batch, part, "distant_teacher_M") == [d[1] for d in distant]
-    assert part["distant_labels_M"].tolist() == [d[2] for d in distant]
+    assert tokens(batch, part, "distant_student_N") == [d[0] for d in distant]
+    assert tokens(batch, part, "distant_teacher_N") == [d[1] for d in distant]
+    assert part["distant_labels_N"].tolist() == [d[2] for d in distant]
 
 
 def tokens(batch, part, name):
@@ -76,9 +76,9 @@ def test_rows_of_the_loss_are_exactly_the_mask_tokens(world, made):
         for who in ("student", "teacher"):
             masked = (batch[who]["ids_T"] == world.MASK).nonzero().flatten().tolist()
             if who == "teacher":
-                assert set(tokens(batch, part, "distant_teacher_M")) <= set(masked)
+                assert set(tokens(batch, part, "distant_teacher_N")) <= set(masked)
             else:
-                read = (tokens(batch, part, f"{kind}_student_{axis}") for kind, axis in KINDS)
+                read = (tokens(batch, part, f"{kind}_student_N") for kind in KINDS)
                 assert sorted(itertools.chain(*read)) == masked == batch[who]["wanted_N"].tolist()
 
 
@@ -86,8 +86,8 @@ def test_totals_are_those_of_the_whole_step(made):
     _, plan, collator = made(global_batch_size=8, micro_batch_size=2)
     for step in range(plan.steps):
         parts = [collator(list(range(step * 8 + i, step * 8 + i + 2)))["parts"][0] for i in range(0, 8, 2)]
-        near, distant = (sum(len(p[f"{n}"]) for p in parts) for n in ("near_labels_N", "distant_labels_M"))
-        assert all(p["totals_2"].tolist() == [near, distant] for p in parts)
+        near, distant = (sum(len(p[f"{n}"]) for p in parts) for n in ("near_labels_N", "distant_labels_N"))
+        assert all(p["totals_T"].tolist() == [near, distant] for p in parts)
 
 
 def test_a_distant_part_that_does_not_count_is_left_out(made):
@@ -121,8 +121,8 @@ def test_sft_rows_carry_their_weights(world, made, tmp_path):
     sft = Collator(collator.table, plan, [objective], Reader(world.MASK))
     batch = sft([0, 1, 2, 3])
     masked = (batch["student"]["ids_T"] == world.MASK).nonzero().flatten()
-    assert tokens(batch, batch["parts"][0], "near_student_N") == masked.tolist()
-    assert batch["parts"][0]["near_weights_N"].shape == batch["parts"][0]["near_labels_N"].shape
-    assert batch["parts"][0]["near_weights_N"].min() >= 1
-    assert batch["parts"][0]["totals_2"].tolist() == [8 * world.LENGTH, 0]
-    assert batch["parts"][0]["totals_2"].dtype == torch.long  # see Collator.step_totals
+    assert tokens(batch, batch["parts"][0], "masked_student_N") == masked.tolist()
+    assert batch["parts"][0]["masked_weights_N"].shape == batch["parts"][0]["masked_labels_N"].shape
+    assert batch["parts"][0]["masked_weights_N"].min() >= 1
+    assert batch["parts"][0]["totals_T"].tolist() == [8 * world.LENGTH]
+    assert batch["parts"][0]["totals_T"].dtype == torch.long  # see Collator.step_totals

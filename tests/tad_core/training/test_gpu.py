@@ -49,7 +49,7 @@ def trainer_and_batch(world, tmp_path):
             Trained(
                 name,
                 objective,
-                Books(tmp_path, settings, plan.steps),
+                Books(tmp_path, settings, objective.terms, plan.steps),
                 "m",
                 tmp_path,
                 weights_of(adapted, name),
@@ -78,7 +78,7 @@ def test_no_micro_batch_waits_for_the_host(trainer_and_batch, windows):
 def test_the_logits_of_a_micro_batch_are_never_in_memory_together(trainer_and_batch):
     trainer, batch = trainer_and_batch("cuda", 512)
     (part,) = batch["parts"]
-    rows = len(part["near_labels_N"]) + len(part["distant_labels_M"])
+    rows = len(part["near_labels_N"]) + len(part["distant_labels_N"])
     trainer.training_step(trainer.model, batch)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

@@ -200,7 +200,7 @@ def test_sft_learns_the_references(world, checkpoint, tmp_path):
     spec = parse_spec({**tree, "problems": str(path), "trajectories": [], "verdicts": [], "window": None})
     assert train(spec, StopRequest())
     rows = losses_of(spec)
-    assert all(row["distant"] == 0 and row["near_count"] == 8 * world.LENGTH for row in rows)
+    assert all("near" not in row and row["masked_count"] == 8 * world.LENGTH for row in rows)
     assert sum(r["loss"] for r in rows[-5:]) < 0.5 * sum(r["loss"] for r in rows[:5])
 
 

@@ -38,7 +38,7 @@ def make_trainer(world, checkpoint, tmp_path):
         table = load_kept([shard], [judged], world.LENGTH)
         plan = StatePlan(table, objective, settings)
         collator = Collator(table, plan, [objective], Reader(world.MASK))
-        books = Books(tmp_path, settings, plan.steps)
+        books = Books(tmp_path, settings, objective.terms, plan.steps)
         adapter = Trained("default", objective, books, "m", tmp_path, weights_of(model, "default"))
         recorder = Recorder([books], settings, plan.steps, StopRequest())
         args = training_arguments(settings, tmp_path, 1, CPU)
@@ -93,12 +93,12 @@ def test_the_adapter_comes_back_after_a_failure(make_trainer, monkeypatch):
 def test_kl_is_zero_without_reference_and_with_a_fresh_adapter(make_trainer):
     trainer, collator = make_trainer(same_prompt=True, near="soft", lora=DRY)
     trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
-    sums_4 = trainer.adapters[0].books.sums_4
-    assert sums_4[2] > 0 and sums_4[3] > 0  # there were near and distant tokens
-    assert sums_4[:2].abs().max() < 1e-6
+    sums_2T = trainer.adapters[0].books.sums_2T
+    assert sums_2T[2] > 0 and sums_2T[3] > 0  # there were near and distant tokens
+    assert sums_2T[:2].abs().max() < 1e-6
     disturb(trainer)
     trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
-    assert sums_4[:2].min() > 0.1
+    assert sums_2T[:2].min() > 0.1
 
 
 def test_autocast_rounds_the_layers_but_not_the_logits(make_trainer):
@@ -111,7 +111,7 @@ def test_autocast_rounds_the_layers_but_not_the_logits(make_trainer):
         )
         trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
         assert set(dtypes) == {torch.float32}
-        sums[autocast] = trainer.adapters[0].books.sums_4[:2]
+        sums[autocast] = trainer.adapters[0].books.sums_2T[:2]
     assert not torch.equal(sums[True], sums[False])
     torch.testing.assert_close(sums[True], sums[False], rtol=0.05, atol=0.05)
 
@@ -119,7 +119,7 @@ def test_autocast_rounds_the_layers_but_not_the_logits(make_trainer):
 def test_a_reference_alone_makes_the_distant_loss_positive(make_trainer):
     trainer, collator = make_trainer(lora=DRY)
     trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
-    assert trainer.adapters[0].books.sums_4[1] > 1e-3
+    assert trainer.adapters[0].books.sums_2T[1] > 1e-3
 
 
 @pytest.mark.parametrize("distant", ["soft", "none"])
@@ -137,7 +137,7 @@ def test_only_rows_of_the_loss_get_a_gradient(make_trainer, monkeypatch, world, 
     (hidden_ND,) = kept
     touched = hidden_ND.grad.abs().sum(-1).nonzero().flatten().tolist()
     expected = batch["parts"][0]["near_student_N"].tolist() + (
-        batch["parts"][0]["distant_student_M"].tolist() if distant == "soft" else []
+        batch["parts"][0]["distant_student_N"].tolist() if distant == "soft" else []
     )
     assert touched == sorted(expected)
     laid_out = batch["student"]
@@ -162,14 +162,14 @@ def test_company_does_not_change_the_loss(make_trainer):
     alone = torch.zeros(2)
     for i in indices:
         trainer.training_step(trainer.model, collator([i]))
-    alone = trainer.adapters[0].books.sums_4[:2].clone()
-    trainer.adapters[0].books.sums_4 = None
+    alone = trainer.adapters[0].books.sums_2T[:2].clone()
+    trainer.adapters[0].books.sums_2T = None
     batch = collator(indices)
     assert all(
         len(set(batch[who]["counts"])) > 1 for who in ("student", "teacher")
     )  # prompts of many lengths
     trainer.training_step(trainer.model, batch)
-    torch.testing.assert_close(trainer.adapters[0].books.sums_4[:2], alone, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(trainer.adapters[0].books.sums_2T[:2], alone, rtol=1e-5, atol=1e-5)
 
 
 def test_float32_on_a_cpu_whatever_bf16_says(world, checkpoint, tmp_path):
@@ -230,7 +230,7 @@ def gradients(trainer, collator, micro):
     trainer.model.zero_grad()
     for start in range(0, 8, micro):
         trainer.training_step(trainer.model, collator(list(range(start, start + micro))))
-    trainer.adapters[0].books.sums_4 = None
+    trainer.adapters[0].books.sums_2T = None
     return {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
 
 
@@ -260,8 +260,8 @@ def test_a_mean_of_micro_batch_means_is_something_else(make_trainer):
     for start in range(0, 8, 2):
         batch = collator([start, start + 1])
         (part,) = batch["parts"]
-        counts = [len(part["near_labels_N"]), len(part["distant_labels_M"])]
-        parts = [{**part, "totals_2": 4 * torch.tensor(counts)}]
+        counts = [len(part["near_labels_N"]), len(part["distant_labels_N"])]
+        parts = [{**part, "totals_T": 4 * torch.tensor(counts)}]
         trainer.training_step(trainer.model, {**batch, "parts": parts})
     name, gradient = next((n, p.grad) for n, p in trainer.model.named_parameters() if p.requires_grad)
     assert (gradient - whole[name]).abs().max() > 1e-3 * whole[name].abs().max()

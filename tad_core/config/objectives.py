@@ -1,0 +1,99 @@
+"""The training objectives there are: what each is made of, as far as settings, keys and checks have to know.
+
+One entry an objective; its file in ``tad_core/objectives`` is loaded where something is trained, and only there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+
+@dataclass(frozen=True)
+class ObjectiveKind:
+    """An objective, as seen from outside.
+
+    Attributes:
+        made_by: ``module:class`` of the objective; called with the settings, the window and whether to compile.
+        trains_on: kept trajectories of the teacher, or the references of the collection's problems.
+        windowed: whether it splits near tokens from distant ones, and so needs a window.
+        told: what it is, for cards; a sentence without its end.
+        inputs: how many it makes of a drawn state: so many times the sequences of a micro-batch.
+        lacks: settings of ``distill`` that mean nothing to it, and so are no part of what is trained.
+    """
+
+    made_by: str
+    trains_on: Literal["trajectories", "references"]
+    windowed: bool
+    told: str
+    inputs: int = 1
+    lacks: frozenset[str] = frozenset()
+
+
+#: settings of the distillation loss and of the teacher, which fine-tuning on references does not have
+_OF_DISTILLATION = frozenset(
+    {"near", "distant", "weight_distant", "temperature", "teacher_prompt", "filled_states"}
+)
+#: settings of certainty forcing, of dParallel's blocks and of d3LLM's
+_OF_CERTAINTY, _OF_DPARALLEL = frozenset({"weight_certainty"}), frozenset({"mask_block"})
+_OF_D3LLM = frozenset({"mask_ratio", "mask_blocks"})
+#: what the objectives without them lack
+_OF_BLOCKS = _OF_CERTAINTY | _OF_DPARALLEL | _OF_D3LLM
+
+OBJECTIVES: dict[str, ObjectiveKind] = {
+    "tad": ObjectiveKind(
+        "tad_core.objectives.tad:TADObjective",
+        "trajectories",
+        windowed=True,
+        told="Temporal-aware trajectory self-distillation (TAD)",
+        lacks=_OF_BLOCKS,
+    ),
+    "sft": ObjectiveKind(
+        "tad_core.objectives.sft:SFTObjective",
+        "references",
+        windowed=False,
+        told="Plain fine-tuning on the references with random masks, the baseline of TAD's comparisons",
+        lacks=_OF_DISTILLATION | _OF_BLOCKS,
+    ),
+    "random": ObjectiveKind(
+        "tad_core.objectives.sft:SFTObjective",
+        "trajectories",
+        windowed=False,
+        told="Training on the teacher's kept answers with random masks: TAD without the order of its trajectories",
+        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_BLOCKS,
+    ),
+    "dparallel": ObjectiveKind(
+        "tad_core.objectives.dparallel:DParallelObjective",
+        "trajectories",
+        windowed=False,
+        told="dParallel's certainty forcing on the teacher's kept answers",
+        inputs=2,
+        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_D3LLM,
+    ),
+    "d3llm": ObjectiveKind(
+        "tad_core.objectives.d3llm:D3LLMObjective",
+        "trajectories",
+        windowed=False,
+        told="d3LLM's pseudo-trajectory distillation on the teacher's kept answers",
+        inputs=2,
+        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_DPARALLEL,
+    ),
+}
+
+#: settings of ``distill`` in which models trained in one pass may differ: they choose how rows are penalised, and
+#: neither states, teacher nor optimizer
+OF_THE_LOSS = frozenset({"near", "distant", "weight_distant", "temperature"})
+
+
+def _known(name: str) -> str:
+    if name not in OBJECTIVES:
+        raise PydanticCustomError(
+            "objective", "Input should be {known}", {"known": " or ".join(map(repr, OBJECTIVES))}
+        )
+    return name
+
+
+ObjectiveName = Annotated[str, AfterValidator(_known)]

@@ -1,0 +1,103 @@
+"""The table of models as the stages see it: what each is made from, its window, and who is trained together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from tad_core.artifacts import ArtifactRef
+from tad_core.config import TADConfig, Variant, variants
+from tad_core.config.objectives import OF_THE_LOSS
+from tad_core.errors import ConfigError
+from tad_core.stages.calibrate import read_curve, window_in
+
+
+def variant_of(config: TADConfig, mode: str) -> Variant:
+    """The model of the table.
+
+    Raises:
+        ConfigError: there is none of this name, or its objective has no use for its window.
+    """
+    table = variants(config)
+    if mode not in table:
+        raise ConfigError(f"model: {mode!r} is not a distilled model; use one of {', '.join(table)}")
+    variant = table[mode]
+    if variant.window is not None and not variant.kind.windowed:
+        raise ConfigError(
+            f"distill.objective: {variant.distill.objective} gives no {mode} model; leave it at tad and add sft to "
+            "evaluate.models"
+        )
+    return variant
+
+
+def on_references(variant: Variant) -> bool:
+    """Whether it trains on the references of the problems, and so on nothing that was judged."""
+    return variant.kind.trains_on == "references"
+
+
+def inputs_of(
+    config: TADConfig, mode: str, collection_ref: ArtifactRef, filtered_ref: ArtifactRef
+) -> list[ArtifactRef]:
+    """What an adapter is made from; references are judged by nobody."""
+    references = on_references(variant_of(config, mode))
+    return [collection_ref] if references else [collection_ref, filtered_ref]
+
+
+def passes(config: TADConfig, modes: Sequence[str]) -> list[list[str]]:
+    """Which models are trained together: those with a window that differ in it, and in how rows are penalised, alone.
+
+    Their states, teacher and optimizer are the same. Not under DeepSpeed, whose engine has one loss and one optimizer.
+    """
+    together: dict[str, list[str]] = {}
+    alone: list[list[str]] = []
+    for mode in modes:
+        variant = variant_of(config, mode)
+        if config.distill.deepspeed is not None or not variant.kind.windowed:
+            alone.append([mode])
+            continue
+        shared = {n: v for n, v in variant.distill.identity().items() if n not in OF_THE_LOSS}
+        together.setdefault(json.dumps(shared, sort_keys=True), []).append(mode)
+    return [*together.values(), *alone]
+
+
+def check_windows(config: TADConfig, modes: Sequence[str], windows_ref: ArtifactRef | None) -> None:
+    """That every one of these models has its window, before the first of them is trained.
+
+    Raises:
+        ConfigError: with a line for each that has none.
+    """
+    faults: list[str] = []
+    for mode in modes:
+        try:
+            if variant_of(config, mode).kind.windowed:
+                window_of(config, mode, windows_ref)
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def window_of(config: TADConfig, mode: str, windows_ref: ArtifactRef | None) -> int:
+    """The window of a model: a number of steps, or read from the calibration; ``calibrate``'s fixed ones without one.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    variant = variant_of(config, mode)
+    rule = variant.window
+    assert rule is not None, "an objective with a window has a rule for it"
+    if rule.steps is not None:
+        return rule.steps
+    if windows_ref is not None:
+        return int(window_in(read_curve(windows_ref), variant)["window"])
+    if rule.like is None:
+        raise ConfigError(
+            f"models.{mode}.window.threshold: no calibration is given to read it from; calibrate, or set "
+            f"models.{mode}.window to a number of steps"
+        )
+    fixed: int | None = getattr(config.calibrate, f"{rule.like}_window")
+    if fixed is None:
+        raise ConfigError(
+            f"calibrate.{rule.like}_window: not set and no calibration is given; set it, or calibrate"
+        )
+    return fixed

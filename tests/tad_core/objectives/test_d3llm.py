@@ -1,0 +1,74 @@
+"""Pseudo-trajectories: the teacher's order inside a block, complements, and curricula."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tad_core.config import DistillConfig
+from tad_core.objectives import make_objective
+
+LENGTH, STATES = 40, 300
+
+
+def objective(**settings):
+    return make_objective(DistillConfig(objective="d3llm", **{"mask_blocks": [8, 16], **settings}), None)
+
+
+def marked(progress, **settings):
+    """The marks of many states of random orders, and those orders."""
+    rng = np.random.default_rng(3)
+    revealed_at_BL = np.stack([rng.permutation(LENGTH) + 1 for _ in range(STATES)])
+    made = objective(**settings)
+    return made.mark(revealed_at_BL, made.draws("p", LENGTH, STATES, 0), progress), revealed_at_BL
+
+
+@pytest.mark.parametrize(("progress", "size"), [(0.0, 8), (0.5, 12), (0.99, 15)])
+def test_the_tokens_revealed_last_are_masked_and_the_others_in_the_second_input(progress, size):
+    marks, revealed_at_BL = marked(progress)
+    late_BL, early_BL = marks.rows["masked"][:STATES], marks.rows["complement"][STATES:]
+    assert not marks.rows["masked"][STATES:].any() and not marks.rows["complement"][:STATES].any()
+    assert (marks.rows["certainty"] == marks.rows["masked"]).all()
+    assert not (late_BL & early_BL).any()
+    for late_L, early_L, revealed_at_L in zip(late_BL, early_BL, revealed_at_BL, strict=True):
+        (places,) = np.nonzero(late_L | early_L)
+        assert places[0] % size == 0 and (np.diff(places) == 1).all()
+        assert len(places) == min(size, LENGTH - places[0])
+        if late_L.any() and early_L.any():
+            assert revealed_at_L[early_L].max() < revealed_at_L[late_L].min()
+
+
+def test_before_the_block_all_is_shown_and_after_it_all_is_masked_and_not_learned():
+    marks, _ = marked(0.3)
+    learned_BL = marks.rows["masked"] | marks.rows["complement"]
+    block_BL = np.tile(learned_BL[:STATES] | learned_BL[STATES:], (2, 1))
+    position_1L = np.arange(LENGTH)[None, :]
+    before_BL = position_1L < block_BL.argmax(1)[:, None]
+    after_BL = ~before_BL & ~block_BL
+    assert not marks.masked_BL[before_BL].any() and marks.masked_BL[after_BL].all()
+    assert (marks.masked_BL[block_BL] == learned_BL[block_BL]).all()
+
+
+def test_the_least_share_grows_over_the_run_and_the_most_stays():
+    shares = {}
+    for progress in (0.0, 0.5, 1.0):
+        marks, _ = marked(progress, mask_blocks=[LENGTH], mask_ratio=0.8)
+        shares[progress] = marks.rows["masked"][:STATES].mean(1)
+    one = 1 / LENGTH  # what is shown is rounded down
+    assert shares[0.0].min() < 0.05 + one and shares[0.0].mean() == pytest.approx(0.4, abs=0.04)
+    assert shares[0.5].min() >= 0.4 and shares[0.5].mean() == pytest.approx(0.6, abs=0.04)
+    assert shares[1.0].min() >= 0.8 - 1e-9
+    assert all(found.max() <= 0.8 + one + 1e-9 for found in shares.values())
+
+
+def test_blocks_are_read_between_those_given():
+    made = objective(mask_blocks=[16, 16, 24, 24, 32, 32])
+    assert [made.block_at(p) for p in (0.0, 0.2, 0.3, 0.4, 0.71, 0.8, 1.0)] == [16, 16, 20, 24, 28, 32, 32]
+    assert objective(mask_blocks=[9]).block_at(0.7) == 9
+
+
+def test_each_input_has_its_own_mean():
+    marks, _ = marked(0.0)
+    late, early, certain = objective().totals(marks)
+    assert (late, early) == (int(marks.rows["masked"].sum()), int(marks.rows["complement"].sum()))
+    assert certain == late and late != early
