@@ -130,7 +130,7 @@ class FanOut:
     def _hand_out(self) -> None:
         if self._helps:  # whoever closes the collection looks at what others have finished
             self._shares.drop_present()
-        at_once = self._work.pool.size + _AHEAD if self._shares.may_claim else _CHECKED_AT_ONCE
+        at_once = self._work.workers + _AHEAD if self._shares.may_claim else _CHECKED_AT_ONCE
         while self._flying["collect"] < at_once and (shard := self._shares.next()) is not None:
             self._watch("collect", shard, collecting.submit_shard(self._work, shard))
         while self._flying["filter"] < _JUDGED_AT_ONCE and (judged := self._verdicts.next()) is not None:

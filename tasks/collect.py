@@ -41,7 +41,8 @@ def _collect_shard(work: Work, key: str, index: int, name: str) -> ArtifactRef:
     if (found := work.shares.own(work.plan.shards[index])) is not None:
         return found
     listener = work.rows[stage.STAGE].listener(name)
-    return work.pool.run(work.plan.shards[index], listener, work.forced(stage.STAGE))
+    job = stage.shard_job(work.config, work.store, work.plan.shards[index], work.forced(stage.STAGE))
+    return work.pool.run(job, listener)
 
 
 @task(name="collection", task_run_name="collect all shards", cache_key_fn=key_parameter, **CACHED, **RETRIED)

@@ -21,7 +21,7 @@ LEVELS = [
     {"config", "artifacts", "checkpoint", "weights", "tokens", "shipped"},
     {"models", "data", "trajectory"},
     {"decoding", "verify"},
-    {"rollout", "objectives", "training", "evaluation", "calibration", "pretraining"},
+    {"rollout", "workers", "objectives", "training", "evaluation", "calibration", "pretraining"},
     {"report"},
     {"stages"},
     {"planning", "serving"},
@@ -34,7 +34,7 @@ EXCEPTIONS = {
     ("tad_core.data.sources.math", "tad_core.verify.extract"),
     ("tad_core.data.sources.kodcode", "tad_core.verify.extract"),
     ("tad_core.data.sources.table", "tad_core.verify.extract"),
-    ("tad_core.rollout.worker", "tad_core.stages.collect"),
+    ("tad_core.workers.process", "tad_core.stages.collect"),
 }
 
 

@@ -30,6 +30,7 @@ from tad_core.stages.collection_plan import (
     plan_collection,
 )
 from tad_core.trajectory.schema import Trajectory
+from tad_core.workers.jobs import ShardJob
 
 if TYPE_CHECKING:  # it loads torch
     from tad_core.fitting import Fitting
@@ -49,6 +50,7 @@ __all__ = [
     "key",
     "plan_collection",
     "read_problems",
+    "shard_job",
     "unknown_of",
 ]
 
@@ -237,20 +239,29 @@ def collect(
 
     Other processes that collect the same, on this machine or another, take their part of the shards.
     """
-    from tad_core.rollout.devices import workers_of
-    from tad_core.rollout.workers import RolloutPool
     from tad_core.stages.sharing import Shares
+    from tad_core.workers.devices import workers_of
+    from tad_core.workers.fanning import fan_out
+    from tad_core.workers.pool import Pool
 
     plan = plan_collection(config, store)
     if not force and (found := find_collection(plan, store)) is not None:
         return found
     with Shares(plan, store, config.rollout.lease_s, force) as shares:
-        todo = sum(1 for s in plan.shards if force or s.name not in shares.present)
-        with RolloutPool(config, store, min(workers_of(config), max(1, todo))) as pool:
-            for shard, ref in pool.run_all(shares.todo(), on_progress, force):
+        with Pool(config.model) as pool:
+
+            def make(shard: ShardSpec) -> ArtifactRef:
+                return pool.run(shard_job(config, store, shard, force), on_progress)
+
+            for shard, ref in fan_out(shares.todo(), make, workers_of(config), pool.close):
                 shares.ended(shard, ref)
         refs = [shares.refs[shard.name] for shard in plan.shards]
     return finish_collection(config, plan, refs, store)
+
+
+def shard_job(config: TADConfig, store: Store, shard: ShardSpec, force: bool = False) -> ShardJob:
+    """What a worker process is asked to roll out a shard."""
+    return ShardJob(config, store, (shard.condition, shard.start, shard.stop), force)
 
 
 def read_problems(collection: ArtifactRef) -> dict[str, Problem]:

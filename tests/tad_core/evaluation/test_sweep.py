@@ -114,7 +114,7 @@ def test_reference_answers_pass_the_real_verifier(tasks, generator, harness):
 
     def recite(problem):
         row = generator.encode_text(answers[tuple(generator.encode(problem))])
-        return Decoded([*row, generator.model.eos_token_id], 2, [1] * (len(row) + 1), False)
+        return Decoded([*row, generator.held.eos_token_id], 2, [1] * (len(row) + 1), False)
 
     decoded = {(task, p.id): recite(p) for task, found in tasks.items() for p in found}
     with (

@@ -17,9 +17,11 @@ from tad_core.artifacts import Store
 from tad_core.config import parse_config
 from tad_core.errors import DataError, ModelError, SubprocessError
 from tad_core.models.loading import load_model, load_tokenizer
-from tad_core.rollout.workers import RolloutPool
 from tad_core.stages import collect as stage
 from tad_core.trajectory.shards import read_trajectories
+from tad_core.workers.fanning import fan_out
+from tad_core.workers.jobs import ShardJob
+from tad_core.workers.pool import Pool
 from tests.waiting import CEILING_S, until
 
 
@@ -157,20 +159,20 @@ def test_workers_give_the_same_rows_and_report_progress(tiny_tree: dict[str, Any
 @pytest.fixture
 def light_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker with the real protocol and store, but without a model, whose import takes most of the time."""
-    monkeypatch.setattr("tad_core.rollout.workers.MODULE", "tests.drills.fake_worker")
+    monkeypatch.setattr("tad_core.workers.pool.MODULE", "tests.drills.fake_worker")
 
 
 @pytest.mark.usefixtures("light_worker")
 def test_a_killed_worker_costs_its_shard_alone(tiny_config: Any) -> None:
     store = Store(tiny_config.store)
-    with RolloutPool(tiny_config, store, 1) as pool:
-        pool.run(0)
-        (worker,) = pool._live
-        os.kill(worker.process.pid, signal.SIGKILL)
-        worker.process.wait()
-        plan = stage.plan_collection(tiny_config)
+    plan = stage.plan_collection(tiny_config)
+    with Pool(tiny_config.model) as pool:
+        pool.run(stage.shard_job(tiny_config, store, plan.shards[0]))
+        (worker,) = pool.pids()
+        os.kill(worker, signal.SIGKILL)
+        os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
         assert stage.find_shard(plan, plan.shards[0], store) is not None
-        ref = pool.run(1)  # a new worker takes over
+        ref = pool.run(stage.shard_job(tiny_config, store, plan.shards[1]))  # a new worker takes over
     assert len(read_trajectories(ref.local("privileged-00003-00006.parquet"))) == 3
 
 
@@ -179,20 +181,24 @@ def test_a_listener_that_fails_leaves_no_answer_for_the_next_shard(tiny_config: 
     def fails(_: Any) -> None:
         raise RuntimeError("nobody listens")
 
-    with RolloutPool(tiny_config, Store(tiny_config.store), 1) as pool:
+    store, plan = Store(tiny_config.store), stage.plan_collection(tiny_config)
+    with Pool(tiny_config.model) as pool:
         with pytest.raises(RuntimeError, match="nobody listens"):
-            pool.run(0, fails)
-        assert pool.run(1).manifest_name == "privileged-00003-00006.json"
+            pool.run(stage.shard_job(tiny_config, store, plan.shards[0]), fails)
+        ref = pool.run(stage.shard_job(tiny_config, store, plan.shards[1]))
+        assert ref.manifest_name == "privileged-00003-00006.json"
 
 
 @pytest.mark.usefixtures("light_worker")
 def test_a_caller_that_stops_leaves_the_rest_undone(tiny_config: Any) -> None:
     store, plan = Store(tiny_config.store), stage.plan_collection(tiny_config)
-    with RolloutPool(tiny_config, store, 1) as pool:
-        results = pool.run_all([0, 1, 2])
-        assert next(results)[0] == 0
+    with Pool(tiny_config.model) as pool:
+        results = fan_out(
+            plan.shards, lambda shard: pool.run(stage.shard_job(tiny_config, store, shard)), 1, pool.close
+        )
+        assert next(results)[0] == plan.shards[0]
         results.close()  # type: ignore[attr-defined]
-        assert not pool._live
+        assert not pool.pids()
     assert stage.find_shard(plan, plan.shards[0], store) is not None
     assert stage.find_shard(plan, plan.shards[2], store) is None
 
@@ -206,20 +212,20 @@ def test_errors_of_a_worker_arrive_as_they_are(
     tiny_tree["model"]["path"] = str(folder)
     config = parse_config(tiny_tree)
     with (
-        RolloutPool(config, Store(config.store), 1) as pool,
+        Pool(config.model) as pool,
         pytest.raises(ModelError, match=r"model\.safetensors"),
     ):
-        pool.run(0)
+        pool.run(ShardJob(config, Store(config.store), ("privileged", 0, 3)))
 
 
 def test_a_worker_that_dies_at_work_says_so(tiny_config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nonexistent")
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with (
-        RolloutPool(tiny_config, Store(tiny_config.store), 1) as pool,
+        Pool(tiny_config.model) as pool,
         pytest.raises(SubprocessError, match="code 1"),
     ):
-        pool.run(0)
+        pool.run(ShardJob(tiny_config, Store(tiny_config.store), ("privileged", 0, 3)))
 
 
 def test_bad_input_is_refused_before_anything_runs(tiny_tree: dict[str, Any], tmp_path: Path) -> None:
