@@ -172,14 +172,14 @@ class FanOut:
             self._verdicts.add(ShardToJudge(shard.name, result))
 
 
-def summary(failed: dict[str, Exception], total: int) -> Exception:
-    """One error for all failed shards, of the kind of the first, so that the exit code stays true."""
+def summary(failed: dict[str, Exception], total: int, what: str = "shards") -> Exception:
+    """One error for all that failed, of the kind of the first, so that the exit code stays true."""
     first = next((e for e in failed.values() if isinstance(e, TADError)), next(iter(failed.values())))
     kind = type(first) if isinstance(first, TADError) else TADError
     lines = [f"{name}: {error}" for name, error in list(failed.items())[:5]]
     more = f"\n… and {len(failed) - 5} more" if len(failed) > 5 else ""
     return kind(
-        f"{len(failed)} of {total} shards failed; what the others made is kept, run the same command again to go "
+        f"{len(failed)} of {total} {what} failed; what the others made is kept, run the same command again to go "
         "on.\n" + "\n".join(lines) + more
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from tad_core.artifacts.components import component_fields
 from tad_core.config import EvaluateConfig, TADConfig, dump_config
 from tad_core.data.problem import Problem
 from tad_core.errors import ConfigError, DataError
-from tad_core.progress import OnProgress, silent
+from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME, marked
 
 if TYPE_CHECKING:
@@ -107,6 +108,43 @@ def evaluate(
             # Of several hosts that share the slices one is first to put them together.
             unless=None if force else lambda: store.find(STAGE, mark, inputs),
         )
+
+
+def evaluate_all(
+    config: TADConfig,
+    adapters: Mapping[str, ArtifactRef],
+    store: Store,
+    on_progress: OnProgress = silent,
+    force: bool = False,
+) -> dict[str, ArtifactRef]:
+    """Every model of ``evaluate.models``, side by side in one pool of processes.
+
+    Args:
+        config: the run.
+        adapters: the distilled ones, by model.
+        store: where the artifacts live.
+        on_progress: told of each model's answers; never by two threads at once.
+        force: evaluate even what is there.
+
+    Raises:
+        TADError: the first that one of them raises, once the others have ended.
+    """
+    from tad_core.workers.fanning import fan_out
+    from tad_core.workers.pool import Pool
+
+    models, lock = config.evaluate.models, threading.Lock()
+
+    def tell(progress: Progress) -> None:
+        with lock:
+            on_progress(progress)
+
+    with Pool(config.model) as pool:
+
+        def make(name: str) -> ArtifactRef:
+            return evaluate(config, name, adapters.get(name), store, tell, force, pool)
+
+        made = dict(fan_out(models, make, len(models), pool.close))
+    return {name: made[name] for name in models}
 
 
 def check_workers(config: TADConfig) -> None:

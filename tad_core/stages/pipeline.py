@@ -139,15 +139,9 @@ def run_pipeline(
             )
             outcome.distilled.update({str(mode): ref for mode, ref in made.items()})
     if wants(until, "evaluate"):
-        for name in config.evaluate.models:
-            outcome.evaluated[name] = evaluate_stage.evaluate(
-                config,
-                name,
-                outcome.distilled.get(name),
-                store,
-                on_progress=on_progress,
-                force="evaluate" in force,
-            )
+        outcome.evaluated.update(
+            evaluate_stage.evaluate_all(config, outcome.distilled, store, on_progress, "evaluate" in force)
+        )
     if not wants(until, "report"):
         return outcome
     report = report_stage.report(
