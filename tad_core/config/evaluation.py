@@ -68,7 +68,8 @@ class EvaluateConfig(Strict):
     slice_size: int = Field(
         64,
         ge=1,
-        description="Prompts decoded and kept as one slice: what a killed evaluation decodes again at most.",
+        description="Prompts decoded and kept as one slice: what a killed evaluation decodes again, at most, for each "
+        "process.",
         json_schema_extra=RUNTIME,
     )
     workers: int = Field(

@@ -207,7 +207,8 @@ def _evaluate(
     answers = counts.prompts * len(settings.models)
     works = [evaluation_work(config, shape, counts, forwards) for forwards in ways]
     forwards = answers * sum(one.forwards for one in works)
-    processes, at_once = _decoding(config, counts.prompts, machine)
+    slices = len(settings.models) * len(ways) * -(-counts.prompts // settings.slice_size)
+    processes, at_once = _decoding(config, slices, machine)
     return _stage(
         "evaluate",
         f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways, "
@@ -221,19 +222,18 @@ def _evaluate(
     )
 
 
-def _decoding(config: TADConfig, prompts: int, machine: Machine) -> tuple[int, float]:
+def _decoding(config: TADConfig, slices: int, machine: Machine) -> tuple[int, float]:
     """Processes that decode in evaluation, and how many of them are at work on average.
 
-    On GPUs ``b`` whole batches go to ``n`` processes in ``ceil(b / n)`` rounds, of which the last may leave some idle;
-    on a CPU prompts go to them one by one, and all end together.
+    On GPUs ``s`` slices of all models go to ``n`` processes in ``ceil(s / n)`` rounds, of which the last may leave some
+    idle; on a CPU they are many and small.
     """
     settings = config.evaluate
     if not machine.gpu:
         processes = settings.workers or _cores()
         return processes, processes
     processes = 1 if config.model.device.startswith("cuda:") else settings.workers or max(1, machine.count)
-    batches = max(1, -(-prompts // settings.batch_size))
-    return processes, batches / -(-batches // processes)
+    return processes, max(1, slices) / -(-max(1, slices) // processes)
 
 
 def _stage(
