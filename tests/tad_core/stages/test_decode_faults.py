@@ -109,20 +109,21 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "problems"), [(2, 20), pytest.param(10, 100, marks=pytest.mark.slow)])
 def test_killed_at_random_it_decodes_every_slice_once_and_repeats_those_in_hand_alone(
-    tree: dict[str, Any], pool: Pool, tmp_path: Path, kills: int
+    tree: dict[str, Any], pool: Pool, tmp_path: Path, kills: int, problems: int
 ) -> None:
+    tree["evaluate"]["tasks"][0]["count"] = problems
     store, evaluation, draw = Store(tree["store"]), Evaluation(tree, tmp_path), random.Random(kills)
     there: dict[Path, int] = {}
     for _ in range(kills):
         evaluation.kill_after_a_slice(store, draw.random() * 0.15)
         assert there.items() <= slices(store).items(), "a finished slice was written again"
         there = slices(store)
-        assert len(there) < 2 * PROBLEMS, "it was done before it could be killed"
+        assert len(there) < 2 * problems, "it was done before it could be killed"
     subprocess.run(evaluation.command, check=True, capture_output=True, timeout=CEILING_S)
-    assert len(slices(store)) == 2 * PROBLEMS and there.items() <= slices(store).items()
-    assert evaluation.begun().total() <= 2 * PROBLEMS + kills * (SLOTS + 1)
+    assert len(slices(store)) == 2 * problems and there.items() <= slices(store).items()
+    assert evaluation.begun().total() <= 2 * problems + kills * (SLOTS + 1)
     assert rows(found(tree)) == undisturbed(tree, pool)
     assert not list(Path(store.root).rglob(".tmp-*"))
 
