@@ -106,10 +106,13 @@ class Decoding:
             with Shares(self._plan, self._store, self._config.rollout.lease_s, self._force) as shares:
                 # One more than decodes: its slice is there when a process is free, and the last is written meanwhile.
                 at_once = self._decoders.slots + 1
-                for piece, ref in fan_out(self._todo(shares), self._make, at_once, self._pool.close):
+                # A fault here ends no process of the pool: other models use them.
+                for piece, ref in fan_out(self._todo(shares), self._make, at_once):
                     shares.ended(piece, ref)
                     self._publish(shares)
                 self._publish(shares)
+                if self._pool.closed and len(shares.refs) < len(self._plan.pieces):
+                    raise SubprocessError("evaluate: the pool of workers is closed")
         except BaseException as error:
             self._error = error
         finally:
@@ -117,10 +120,10 @@ class Decoding:
                 self._changed.notify_all()
 
     def _todo(self, shares: Shares[SliceSpec]) -> Iterator[SliceSpec | None]:
-        """What to make here, as long as anybody waits for it; what is found is told."""
+        """What to make here, as long as anybody waits for it and it can be made; what is found is told."""
         for piece in shares.todo():
             self._publish(shares)
-            if self._over:
+            if self._over or self._pool.closed:
                 if piece is not None:
                     shares.ended(piece)
                 return
@@ -140,14 +143,21 @@ class Decoding:
         return write(self._config, self._plan, piece, self._store, places, rows, self._force)
 
     def _decode(self, job: DecodeJob, on_progress: OnProgress) -> list[Decoded]:
-        for _ in range(_TRIES - 1):
+        tries = 0
+        while True:
             try:
                 return self._pool.run(job, on_progress)
             except PERMANENT_ERRORS:
+                self._over = True  # the next slice would find the same
+                raise
+            except KeyboardInterrupt:
+                self._pool.close()
                 raise
             except SubprocessError as error:
+                tries += 1
+                if tries == _TRIES or self._pool.closed:
+                    raise
                 _log.warning("decoded again: %s", str(error).splitlines()[0])
-        return self._pool.run(job, on_progress)
 
 
 def write(

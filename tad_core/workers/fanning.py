@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from tad_core.errors import WorkersLostError
+
 Piece = TypeVar("Piece")
 Made = TypeVar("Made")
 
@@ -21,6 +23,8 @@ def fan_out(
     stop: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Piece, Made]]:
     """All pieces, yielded as they finish; a failure is raised once its siblings have ended.
+
+    No more pieces are asked for once no worker is left. Where ``pieces`` itself fails, what is being made is finished.
 
     Args:
         pieces: asked for the next only when a thread is free; None means that there is none now.
@@ -58,13 +62,15 @@ def fan_out(
                         yield piece, future.result()
                     elif isinstance(error, Exception):
                         failures.append(error)
+                        more = more and not isinstance(error, WorkersLostError)
                     else:
                         raise error
-        except BaseException:
+        except BaseException as error:
             # What has not begun must not begin.
             for future in pending:
                 future.cancel()
-            stop()
+            if not isinstance(error, Exception):
+                stop()
             raise
     if failures:
         raise failures[0]

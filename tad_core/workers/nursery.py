@@ -23,6 +23,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from tad_core import errors
+from tad_core.workers.process import Held, work
 
 #: between two looks for forked workers that ended
 _LOOK_S = 0.05
@@ -134,10 +135,13 @@ def nurse(fd: int, parent: int) -> None:
     """
     import torch
 
-    from tad_core.workers.process import Held, work
-
     torch.set_num_threads(1)
-    requests = socket.socket(fileno=fd)
+    # Its end of the socket goes with the parent, at any moment; then nobody is there to be told anything.
+    with socket.socket(fileno=fd) as requests, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        _serve(requests, parent)
+
+
+def _serve(requests: socket.socket, parent: int) -> None:
     held: Held | None = None
     while os.getppid() == parent:
         ready, _, _ = select.select([requests], [], [], _LOOK_S)
@@ -157,22 +161,27 @@ def nurse(fd: int, parent: int) -> None:
             held = None
             requests.send(json.dumps({"error": type(error).__name__, "message": str(error)}).encode())
         else:
-            ours, pid = os.getpid(), os.fork()
-            if pid == 0:
-                requests.close()
-                for at, pipe in enumerate(pipes):
-                    os.dup2(pipe, at)
-                    os.close(pipe)
-                try:
-                    work(ours, held)
-                except BaseException:  # nothing of the nursery's may go on in its copy
-                    traceback.print_exc()
-                    sys.stderr.flush()
-                    os._exit(1)
-            requests.send(json.dumps({"pid": pid}).encode())
+            requests.send(json.dumps({"pid": _fork(requests, pipes, held)}).encode())
         finally:
             for pipe in pipes:
                 os.close(pipe)
+
+
+def _fork(requests: socket.socket, pipes: Sequence[int], held: Held) -> int:
+    """A worker that reads and writes these pipes; its process id."""
+    ours, pid = os.getpid(), os.fork()
+    if pid:
+        return pid
+    try:
+        requests.close()
+        for at, pipe in enumerate(pipes):
+            os.dup2(pipe, at)
+            os.close(pipe)
+        work(ours, held)
+    except BaseException:  # nothing of the nursery's may go on in its copy
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def _model(setup: dict[str, Any]) -> tuple[Any, Any]:

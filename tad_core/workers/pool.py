@@ -96,6 +96,11 @@ class Pool:
             child.close()
         self._close_nursery()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be done here any more."""
+        return self._closed
+
     def __enter__(self) -> Self:
         return self
 

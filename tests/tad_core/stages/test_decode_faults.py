@@ -19,8 +19,9 @@ import yaml
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import ModelConfig, parse_config
-from tad_core.errors import KilledError, SubprocessError
+from tad_core.errors import KilledError, OutOfMemoryError, SubprocessError
 from tad_core.stages.evaluate import evaluate, key
+from tad_core.stages.sharing import Shares
 from tad_core.workers.pool import Pool
 from tests.tad_core.stages.test_decode import rows, slices
 from tests.waiting import CEILING_S, until
@@ -186,3 +187,52 @@ def test_processes_that_keep_dying_end_it_and_what_was_decoded_stays(
     assert there
     assert rows(evaluate(config, "base", None, store, pool=pool)) == undisturbed(tree, pool)
     assert there.items() <= slices(store).items()
+
+
+def test_what_no_slice_can_do_is_not_tried_with_every_slice(
+    tree: dict[str, Any], pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = parse_config(tree)
+    asked: list[int] = []
+
+    def full(*_: Any) -> Any:
+        asked.append(1)
+        raise OutOfMemoryError("evaluate.batch_size: not even one")
+
+    monkeypatch.setattr(pool, "run", full)
+    with pytest.raises(OutOfMemoryError, match="not even one"):
+        evaluate(config, "base", None, Store(config.store), pool=pool)
+    assert len(asked) <= SLOTS + 1, "only what was in hand already"
+
+
+def test_a_fault_of_the_store_leaves_the_processes_to_other_models(
+    tree: dict[str, Any], pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = parse_config(tree)
+    store = Store(config.store)
+    ended = Shares.ended
+
+    def fails(self: Any, *rest: Any) -> None:
+        ended(self, *rest)
+        raise OSError("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shares, "ended", fails)
+        with pytest.raises(OSError, match="the store is away"):
+            evaluate(config, "base", None, store, pool=pool)
+    there = slices(store)
+    assert there and not pool.closed
+    assert rows(evaluate(config, "base", None, store, pool=pool)) == undisturbed(tree, pool)
+    assert there.items() <= slices(store).items()
+
+
+def test_with_its_pool_closed_nobody_waits_for_what_others_decode(
+    tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Ctrl-C has ended the processes of all models, and another host has the slices that are left."""
+    config = parse_config(tree)
+    monkeypatch.setattr(Shares, "next", lambda _: None)
+    with Pool(config.model) as closed:
+        closed.close()
+        with pytest.raises(SubprocessError, match="the pool of workers is closed"):
+            evaluate(config, "base", None, Store(config.store), pool=closed)

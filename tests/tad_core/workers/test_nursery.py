@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,38 @@ def test_a_fork_of_the_owner_that_ends_leaves_the_workers_alone(pool: Pool) -> N
         os._exit(0)
     os.waitpid(code, 0)
     assert alive(pid) and pool.run(job())
+
+
+#: Has a forked worker do something, and waits.
+FORKING = """
+import sys, time
+from tad_core.config import ModelConfig
+from tad_core.decoding import DecodeSpec
+from tad_core.workers.jobs import DecodeJob
+from tad_core.workers.pool import Pool
+pool = Pool(ModelConfig(path=sys.argv[1], device="cpu", threads=1))
+pool.run(DecodeJob([[5]], DecodeSpec(8, 4), 4, 2, 1))
+print("done", flush=True)
+time.sleep(600)
+"""
+
+
+def gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_killed_parent_takes_nursery_and_workers_with_it_without_a_word(tiny_checkpoint: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", FORKING, str(tiny_checkpoint)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert parent.stdout is not None and parent.stdout.readline() == b"done\n"
+    family = psutil.Process(parent.pid).children(recursive=True)
+    assert len(family) == 2, "the nursery and its worker"
+    for member in family:
+        member.suspend()  # so that the worker ends first, as it may
+    parent.kill()
+    for member in reversed(family):
+        member.resume()
+        until(partial(gone, member), "its end")
+    _, said = parent.communicate()
+    assert said == b""

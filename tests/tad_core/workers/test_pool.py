@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -225,6 +226,40 @@ def test_indices_are_asked_for_only_when_a_worker_is_free(
             ended.append(index)
     assert ended == [0, 1, 2]
     assert asked == [0, 1, None, 2]
+
+
+def test_where_no_worker_is_left_no_more_is_asked_for() -> None:
+    asked: list[int] = []
+
+    def source() -> Any:
+        for index in range(9):
+            asked.append(index)
+            yield index
+
+    def lost(_: int) -> None:
+        raise WorkersLostError("none is left")
+
+    with pytest.raises(WorkersLostError):
+        list(fan_out(source(), lost, 1))
+    assert asked == [0]
+
+
+def test_where_the_next_piece_cannot_be_found_what_is_in_hand_is_finished() -> None:
+    begun, made, stopped = threading.Event(), [], []
+
+    def source() -> Any:
+        yield 0
+        begun.wait()
+        raise OSError("the store is away")
+
+    def make(index: int) -> None:
+        begun.set()
+        time.sleep(0.05)
+        made.append(index)
+
+    with pytest.raises(OSError, match="is away"):
+        list(fan_out(source(), make, 2, lambda: stopped.append(1)))
+    assert made == [0] and not stopped
 
 
 class Pretended:
