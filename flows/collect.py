@@ -12,6 +12,7 @@ from tad_core.artifacts import ArtifactRef
 from tad_core.errors import TADError, WorkersLostError
 from tad_core.stages.collect import ShardSpec, find_collection
 from tad_core.stages.filter import ShardToJudge
+from tad_core.stages.mending import mend_shards
 from tad_core.stages.pipeline import Outcome
 from tasks import collect as collecting
 from tasks import filter as filtering
@@ -41,12 +42,16 @@ def collect_and_filter(work: Work, judge: bool = True) -> Outcome:
             collection = collecting.close(work, [])
             row.ended(samples_of(work))
         if not judge:
+            mend_shards(collection)
             return Outcome(collection)
         if not work.forced("filter") and filtering.is_done(work, collection):
             with work.row("filter", samples_of(work), "trajectories") as row:
                 filtered = filtering.close(work, collection, [])
                 row.ended(samples_of(work))
             return Outcome(collection, filtered)
+        mend_shards(
+            collection
+        )  # they are judged one by one, and one without a manifest would be decoded again
     with Children(work) as children:
         shards = FanOut(work, judge, children).run()
     collection = collecting.close(work, [shards.collected[s.name] for s in work.plan.shards])

@@ -29,7 +29,9 @@ def submit_shard(work: Work, shard: ShardSpec) -> PrefectFuture[ArtifactRef]:
 def close(work: Work, shards: Sequence[ArtifactRef]) -> ArtifactRef:
     """The collection as one artifact; adopted if it is in the store already and nothing is forced."""
     key = cache_key(work.store, stage.STAGE, work.plan.fingerprint)
-    run = _close_collection.with_options(refresh_cache=work.forced(stage.STAGE))
+    # Of a collection that lists other shards the record is as old as that.
+    old = bool(shards) and stage.find_closed(work.plan, shards, work.store) is None
+    run = _close_collection.with_options(refresh_cache=old or work.forced(stage.STAGE))
     return run(work, key, list(shards))
 
 

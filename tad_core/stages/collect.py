@@ -8,7 +8,7 @@ Layout of the artifact: ``privileged-00000-00064.<content>.parquet`` (problems 0
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tad_core.artifacts import ArtifactRef, Store
@@ -42,6 +42,7 @@ __all__ = [
     "ShardSpec",
     "collect",
     "collect_shard",
+    "find_closed",
     "find_collection",
     "find_shard",
     "find_shards",
@@ -196,7 +197,7 @@ def finish_collection(
         raise ArtifactError(
             f"collection {plan.fingerprint}: shard {missing[0]} is missing; run collect again"
         )
-    if (found := find_collection(plan, store)) is not None:
+    if (found := find_closed(plan, shard_refs, store)) is not None:
         return found
     manifests = [by_name[f"{s.name}.json"].manifest for s in plan.shards]
     decode_s = sum(float(m.info["decode_s"]) for m in manifests)
@@ -225,6 +226,19 @@ def finish_collection(
         )
 
 
+def find_closed(plan: CollectionPlan, shard_refs: Sequence[ArtifactRef], store: Store) -> ArtifactRef | None:
+    """The finished collection if it lists these very shards.
+
+    One that was lost and decoded again need not be the one that was listed: another GPU may round otherwise.
+    """
+    found = find_collection(plan, store)
+    if found is None or any(
+        not ref.manifest.files.items() <= found.manifest.files.items() for ref in shard_refs
+    ):
+        return None
+    return found
+
+
 def unknown_of(config: TADConfig, plan: CollectionPlan) -> list[Unknown]:
     """Tokens of the problems that the model's tokenizer does not know, by source; counted once a process."""
     if plan.fingerprint not in _unknown:
@@ -239,6 +253,7 @@ def collect(
 
     Other processes that collect the same, on this machine or another, take their part of the shards.
     """
+    from tad_core.stages.mending import mend_shards
     from tad_core.stages.sharing import Shares
     from tad_core.workers.devices import workers_of
     from tad_core.workers.fanning import fan_out
@@ -246,6 +261,7 @@ def collect(
 
     plan = plan_collection(config, store)
     if not force and (found := find_collection(plan, store)) is not None:
+        mend_shards(found)
         return found
     with Shares(plan, store, config.rollout.lease_s, force) as shares:
         with Pool(config.model) as pool:

@@ -179,7 +179,7 @@ def write(
         f"{piece.name}.json",
     ) as writer:
         write_slice(writer.path(f"{piece.name}.parquet", rows=len(rows), by_content=True), places, rows)
-        info = {"task": piece.task, "spec": spec_fields(piece.spec)}
+        info = {"task": piece.task, "spec": spec_fields(piece.spec), "mode": piece.spec.mode}
         return writer.commit(info, unless=None if force else lambda: plan.find(piece, store))
 
 

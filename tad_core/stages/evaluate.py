@@ -86,8 +86,8 @@ def evaluate(
     from tad_core.verify.verdict import NO_PROGRAMS
     from tad_core.workers.pool import Pool
 
-    texts = Texts(load_tokenizer(config.model))
-    plan = plan_slices(config, adapter_ref, tasks, ways(config), texts.tokenizer, store)
+    texts, specs = Texts(load_tokenizer(config.model)), ways(config)
+    plan = plan_slices(config, adapter_ref, tasks, specs, texts.tokenizer, store)
     with (
         contextlib.nullcontext(pool) if pool else Pool(config.model) as processes,
         Verifier(config.filter) as verifier,
@@ -104,7 +104,13 @@ def evaluate(
         writer.write_json(POINTS, measured)
         writer.write_json(EXAMPLE, example)
         return writer.commit(
-            {"model": model_name, "points": measured, "left_out": left_out, "tier": tier},
+            {
+                "model": model_name,
+                "points": measured,
+                "left_out": left_out,
+                "tier": tier,
+                "mode": specs[0].mode,  # of every way
+            },
             # Of several hosts that share the slices one is first to put them together.
             unless=None if force else lambda: store.find(STAGE, mark, inputs),
         )

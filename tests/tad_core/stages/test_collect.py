@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import yaml
 
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
-from tad_core.errors import DataError, ModelError, SubprocessError
+from tad_core.errors import ArtifactError, DataError, ModelError, SubprocessError
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.stages import collect as stage
-from tad_core.trajectory.shards import read_trajectories
+from tad_core.stages.filter import filter_all
+from tad_core.trajectory.shards import read_trajectories, write_trajectories
 from tad_core.workers.fanning import fan_out
 from tad_core.workers.jobs import ShardJob
 from tad_core.workers.pool import Pool
@@ -145,6 +147,48 @@ def test_a_damaged_shard_alone_is_recomputed(
     assert decoded == ["privileged-00003-00006"]
     assert rows(again) == before and again.digest == ref.digest
     assert {p.name: p.stat().st_mtime_ns for p in path.parent.glob("*.parquet") if p != path} == stamps
+
+
+@pytest.mark.parametrize("damage", ["missing", "unreadable"])
+def test_manifests_that_a_closed_collection_lost_are_mended_without_decoding(
+    tiny_tree: dict[str, Any], damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_tree["rollout"]["compare_plain"] = 2
+    config = parse_config(tiny_tree)
+    whole = collect_here(config)
+    plan, store = stage.plan_collection(config), Store(config.store)
+    before = stage.find_shards(plan, plan.shards, store)
+    lost = [Path(whole.url, f"{name}.json") for name in ("privileged-00003-00006", "plain-00000-00002")]
+    for file in lost:
+        file.unlink() if damage == "missing" else file.write_text("{")
+    with pytest.raises(ArtifactError, match="run `tad collect` again"):
+        filter_all(config, plan, whole, store)
+    monkeypatch.setattr(Pool, "run", lambda *_: pytest.fail("nothing is decoded"))
+    assert stage.collect(config, store).digest == whole.digest
+    after = stage.find_shards(plan, plan.shards, store)
+    assert {shard.name: ref.digest for shard, ref in after.items()} == {
+        shard.name: ref.digest for shard, ref in before.items()
+    }
+    with pytest.raises(DataError, match="0 of 8 privileged trajectories passed"):  # all are judged
+        filter_all(config, plan, whole, store)
+
+
+def test_a_closed_collection_lists_the_shards_that_it_is_closed_with(tiny_config: Any) -> None:
+    """One that was lost and decoded again elsewhere may differ in its bits."""
+    whole = collect_here(tiny_config)
+    plan, store = stage.plan_collection(tiny_config), Store(tiny_config.store)
+    refs = list(stage.find_shards(plan, plan.shards, store).values())
+    found = read_trajectories(refs[1].local("privileged-00003-00006.parquet"))
+    found[0] = replace(found[0], text=f"{found[0].text} else")
+    with store.writer(
+        "collect", stage.STAGE_VERSION, plan.fingerprint, {}, manifest_name="privileged-00003-00006.json"
+    ) as writer:
+        write_trajectories(writer.path("privileged-00003-00006.parquet", rows=3, by_content=True), found)
+        refs[1] = writer.commit(refs[1].manifest.info)
+    again = stage.finish_collection(tiny_config, plan, refs, store)
+    assert again.digest != whole.digest
+    assert rows(again)[3] == found[0]
+    assert stage.finish_collection(tiny_config, plan, refs, store) == again
 
 
 def test_workers_give_the_same_rows_and_report_progress(tiny_tree: dict[str, Any], tmp_path: Path) -> None:

@@ -86,6 +86,17 @@ def test_every_range_of_every_way_is_a_slice(tree: dict[str, Any], run: Run) -> 
     assert len(walls) == 10 and min(walls) > 0
 
 
+def test_answers_say_with_which_cache_they_were_decoded(tree: dict[str, Any], run: Run) -> None:
+    exact, store = run(tree), Store(tree["store"])
+    before = slices(store)
+    tree["evaluate"]["decode"] |= {"cache": {"mode": "dual", "refresh_forwards": 3}}
+    cached = run(tree)
+    assert exact.manifest.info["mode"] == "exact"
+    assert cached.manifest.info["mode"] == "dual cache, refresh block, 3 forwards"
+    assert {m.info["mode"] for m in fresh(store, {})} == {"exact", cached.manifest.info["mode"]}
+    assert {m.info["mode"] for m in fresh(store, before)} == {cached.manifest.info["mode"]}
+
+
 def test_a_new_threshold_decodes_that_alone(tree: dict[str, Any], run: Run) -> None:
     first = run(tree)
     store = Store(tree["store"])
