@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from tad_core import errors
 from tad_core.artifacts import ArtifactRef, Store
@@ -133,7 +133,7 @@ class DecodeJob(Job["list[Decoded]"]):
 
     prompts: Sequence[Sequence[int]]
     spec: DecodeSpec
-    batch_size: int
+    batch_size: int | Literal["auto"]
     slots: int
     threads: int
     adapter: str = ""
@@ -197,7 +197,11 @@ class Decoders:
         return cls(slots, 1 if slots > 1 else model.threads or threads_per_worker(1))
 
     def job(
-        self, prompts: Sequence[Sequence[int]], spec: DecodeSpec, batch_size: int, adapter: Path | None
+        self,
+        prompts: Sequence[Sequence[int]],
+        spec: DecodeSpec,
+        batch_size: int | Literal["auto"],
+        adapter: Path | None,
     ) -> DecodeJob:
         """Prompts for one of them."""
         return DecodeJob(prompts, spec, batch_size, self.slots, self.threads, str(adapter or ""))

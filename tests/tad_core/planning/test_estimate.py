@@ -16,10 +16,10 @@ from tad_core.planning import Counts, Estimate, Machine, count, estimate
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import GPUS, named_machine
 from tad_core.planning.memory import too_much, training_gib
-from tad_core.planning.shapes import shape_of
 from tad_core.planning.speeds import Speeds, sample_flops, speeds_of, state_flops
 from tad_core.planning.survey import survey
 from tad_core.settings import CONFIG_NAME
+from tad_core.shapes import shape_of
 from tests.tad_core.planning.common import counts_of, llada_8b
 
 CPU = Machine("a laptop", None, 0, 16.0, 100.0)
