@@ -20,6 +20,7 @@ import yaml
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import ModelConfig, parse_config
 from tad_core.errors import KilledError, OutOfMemoryError, SubprocessError
+from tad_core.progress import Progress
 from tad_core.stages.evaluate import evaluate, key
 from tad_core.stages.sharing import Shares
 from tad_core.workers.pool import Pool
@@ -142,11 +143,12 @@ def test_two_that_evaluate_the_same_share_the_slices(
     assert not [p for p in Path(tree["store"], ".leases", "decode").rglob("*") if p.is_file()]
 
 
+@pytest.mark.parametrize("kills", [1, 10])
 def test_a_killed_process_costs_its_slice_alone(
-    tree: dict[str, Any], pool: Pool, monkeypatch: pytest.MonkeyPatch
+    tree: dict[str, Any], pool: Pool, kills: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = parse_config(tree)
-    before, store = undisturbed(tree, pool), Store(config.store)
+    before, store, draw = undisturbed(tree, pool), Store(config.store), random.Random(kills)
     jobs: list[int] = []
     real = pool.run
 
@@ -156,15 +158,19 @@ def test_a_killed_process_costs_its_slice_alone(
 
     monkeypatch.setattr(pool, "run", counted)
     killed: list[int] = []
+    finished: dict[Path, int] = {}
 
-    def kill(_: Any) -> None:
-        if not killed:
-            killed.append(pool.pids()[0])
-            os.kill(killed[0], signal.SIGKILL)
+    def kill(progress: Progress) -> None:
+        working = sorted(set(pool.pids()) - set(killed))
+        if len(killed) < kills and progress.done > 3 * len(killed) and working:
+            finished.update(slices(store))
+            killed.append(draw.choice(working))
+            os.kill(killed[-1], signal.SIGKILL)
 
     assert rows(evaluate(config, "base", None, store, kill, pool=pool)) == before
-    assert 2 * PROBLEMS <= len(jobs) <= 2 * PROBLEMS + 1
-    assert killed and killed[0] not in pool.pids()
+    assert len(killed) == kills and not set(killed) & set(pool.pids())
+    assert 2 * PROBLEMS <= len(jobs) <= 2 * PROBLEMS + kills
+    assert finished.items() <= slices(store).items(), "a finished slice was decoded again"
 
 
 def test_processes_that_keep_dying_end_it_and_what_was_decoded_stays(
