@@ -98,6 +98,10 @@ class Evaluation:
         before, process = len(slices(store)), self.start()
         until(lambda: len(slices(store)) > before or process.poll() is not None, "another slice")
         time.sleep(delay_s)
+        self.kill(process)
+
+    @staticmethod
+    def kill(process: subprocess.Popen[str]) -> None:
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.communicate()
@@ -141,6 +145,24 @@ def test_two_that_evaluate_the_same_share_the_slices(
     assert set(evaluation.begun().values()) == {1} and len(evaluation.begun()) == 2 * PROBLEMS
     assert rows(found(tree)) == undisturbed(tree, pool)
     assert not [p for p in Path(tree["store"], ".leases", "decode").rglob("*") if p.is_file()]
+
+
+def test_one_of_two_that_evaluate_the_same_is_killed_and_begins_again(
+    tree: dict[str, Any], pool: Pool, tmp_path: Path
+) -> None:
+    store, evaluation = Store(tree["store"]), Evaluation(tree, tmp_path)
+    both = [evaluation.start() for _ in range(2)]
+    until(lambda: slices(store), "a slice")
+    there = slices(store)
+    assert len(there) < 2 * PROBLEMS, "it was done before it could be killed"
+    evaluation.kill(both[0])
+    both[0] = evaluation.start()
+    for process in both:
+        process.communicate(timeout=CEILING_S)
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(slices(store)) == 2 * PROBLEMS and there.items() <= slices(store).items()
+    assert evaluation.begun().total() <= 2 * PROBLEMS + SLOTS + 1
+    assert rows(found(tree)) == undisturbed(tree, pool)
 
 
 @pytest.mark.parametrize("kills", [1, 10])
