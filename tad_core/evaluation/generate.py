@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -132,6 +133,7 @@ class Processes:
         """Longest prompts first, a few parts for each process, so that none waits long for the last."""
         size = max(1, -(-len(prompts) // (_PARTS * self.decoders.slots)))
         done, lock = dict.fromkeys(range(len(prompts)), 0), threading.Lock()
+        failed = threading.Event()
 
         def make(part: tuple[int, ...]) -> list[Decoded]:
             def tell(progress: Progress) -> None:
@@ -139,11 +141,17 @@ class Processes:
                     done[part[0]] = progress.done
                     on_progress(Progress(progress.stage, sum(done.values()), len(prompts)))
 
-            return self.pool.run(
-                self.decoders.job([prompts[i] for i in part], spec, batch_size, self.adapter), tell
-            )
+            try:
+                return self.pool.run(
+                    self.decoders.job([prompts[i] for i in part], spec, batch_size, self.adapter), tell
+                )
+            except BaseException:
+                failed.set()
+                raise
 
-        parts = map(tuple, plan_batches([len(p) for p in prompts], size))
+        planned = map(tuple, plan_batches([len(p) for p in prompts], size))
+        # Nothing is kept: what would come after a failure is for nobody.
+        parts = takewhile(lambda _: not failed.is_set(), planned)
         results: dict[int, Decoded] = {}
         for part, rows in fan_out(parts, make, self.decoders.slots, self.pool.close):
             results.update(zip(part, rows, strict=True))

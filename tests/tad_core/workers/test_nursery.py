@@ -81,6 +81,21 @@ def test_two_forks_decode_as_one_process_does(model: ModelConfig, tmp_path: Path
     assert not any(map(alive, pids))
 
 
+def test_where_a_part_fails_no_other_begins(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def fails(*_: Any) -> None:
+        asked.append(1)
+        raise SubprocessError("it ended")
+
+    with Generator.load(model, workers=2) as shared:
+        assert isinstance(shared.held, Processes)
+        monkeypatch.setattr(shared.held.pool, "run", fails)
+        with pytest.raises(SubprocessError, match="it ended"):
+            shared.decode(PROMPTS, SPEC)
+    assert len(asked) <= 2, "what two processes had in hand"
+
+
 def test_how_many_decode_and_with_how_many_threads(
     model: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
