@@ -179,6 +179,9 @@ def test_a_killed_process_costs_its_slice_alone(
         return real(job, *rest)
 
     monkeypatch.setattr(pool, "run", counted)
+    # Chance may choose one slice, or one slot, again and again; when that ends it is another test's.
+    monkeypatch.setattr("tad_core.stages.decode._TRIES", kills + 1)
+    monkeypatch.setattr("tad_core.workers.pool.DEATHS_IN_A_ROW", kills + 1)
     killed: list[int] = []
     finished: dict[Path, int] = {}
 
