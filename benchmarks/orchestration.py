@@ -114,9 +114,10 @@ def child(what: str, file: Path) -> None:
     """The process that is watched: workers are replaced by a function that makes up a shard at once."""
     from tad_core.artifacts import ArtifactRef, Store
     from tad_core.config import parse_config
-    from tad_core.rollout.workers import RolloutPool
     from tad_core.stages import collect as stage
     from tad_core.stages.pipeline import plan_of
+    from tad_core.workers.jobs import ShardJob
+    from tad_core.workers.pool import Pool
     from tests.drills import fake_worker
 
     os.environ["DRILL_SHARD_S"] = "0"
@@ -124,12 +125,13 @@ def child(what: str, file: Path) -> None:
     config = parse_config(yaml.safe_load(file.read_text()))
     store = Store(config.store)
 
-    def run(
-        self: RolloutPool, index: int | stage.ShardSpec, on_progress: Any, force: bool = False
-    ) -> ArtifactRef:
-        return stage.collect_shard(config, plan_of(config), index, store, on_progress, force, (None, None))
+    def run(self: Pool, job: ShardJob, on_progress: Any) -> ArtifactRef:
+        shard = stage.ShardSpec(0, *job.piece)
+        return stage.collect_shard(
+            config, plan_of(config), shard, store, on_progress, job.force, (None, None)
+        )
 
-    RolloutPool.run = run  # type: ignore[method-assign]
+    Pool.run = run  # type: ignore[assignment,method-assign]
     if what == "library":
         stage.collect(config, store)
         return

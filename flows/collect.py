@@ -12,6 +12,7 @@ from tad_core.artifacts import ArtifactRef
 from tad_core.errors import TADError, WorkersLostError
 from tad_core.stages.collect import ShardSpec, find_collection
 from tad_core.stages.filter import ShardToJudge
+from tad_core.stages.mending import mend_shards
 from tad_core.stages.pipeline import Outcome
 from tasks import collect as collecting
 from tasks import filter as filtering
@@ -41,12 +42,16 @@ def collect_and_filter(work: Work, judge: bool = True) -> Outcome:
             collection = collecting.close(work, [])
             row.ended(samples_of(work))
         if not judge:
+            mend_shards(collection)
             return Outcome(collection)
         if not work.forced("filter") and filtering.is_done(work, collection):
             with work.row("filter", samples_of(work), "trajectories") as row:
                 filtered = filtering.close(work, collection, [])
                 row.ended(samples_of(work))
             return Outcome(collection, filtered)
+        mend_shards(
+            collection
+        )  # they are judged one by one, and one without a manifest would be decoded again
     with Children(work) as children:
         shards = FanOut(work, judge, children).run()
     collection = collecting.close(work, [shards.collected[s.name] for s in work.plan.shards])
@@ -130,7 +135,7 @@ class FanOut:
     def _hand_out(self) -> None:
         if self._helps:  # whoever closes the collection looks at what others have finished
             self._shares.drop_present()
-        at_once = self._work.pool.size + _AHEAD if self._shares.may_claim else _CHECKED_AT_ONCE
+        at_once = self._work.workers + _AHEAD if self._shares.may_claim else _CHECKED_AT_ONCE
         while self._flying["collect"] < at_once and (shard := self._shares.next()) is not None:
             self._watch("collect", shard, collecting.submit_shard(self._work, shard))
         while self._flying["filter"] < _JUDGED_AT_ONCE and (judged := self._verdicts.next()) is not None:
@@ -172,14 +177,14 @@ class FanOut:
             self._verdicts.add(ShardToJudge(shard.name, result))
 
 
-def summary(failed: dict[str, Exception], total: int) -> Exception:
-    """One error for all failed shards, of the kind of the first, so that the exit code stays true."""
+def summary(failed: dict[str, Exception], total: int, what: str = "shards") -> Exception:
+    """One error for all that failed, of the kind of the first, so that the exit code stays true."""
     first = next((e for e in failed.values() if isinstance(e, TADError)), next(iter(failed.values())))
     kind = type(first) if isinstance(first, TADError) else TADError
     lines = [f"{name}: {error}" for name, error in list(failed.items())[:5]]
     more = f"\n… and {len(failed) - 5} more" if len(failed) > 5 else ""
     return kind(
-        f"{len(failed)} of {total} shards failed; what the others made is kept, run the same command again to go "
+        f"{len(failed)} of {total} {what} failed; what the others made is kept, run the same command again to go "
         "on.\n" + "\n".join(lines) + more
     )
 

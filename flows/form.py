@@ -142,6 +142,8 @@ def _fits_a_field(annotation: Any) -> bool:
         return _fits_a_field(get_args(annotation)[0])
     if origin is list:
         return _fits_a_field(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):  # a number, or a word
+        return all(map(_fits_a_field, get_args(annotation)))
     return origin is Literal or annotation in _SCALARS
 
 

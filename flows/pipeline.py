@@ -78,6 +78,7 @@ def _run(config: TADConfig, until: Stage, force: Collection[Stage]) -> Outcome:
         recorded(config, work.store, until),
     ):
         outcome = collect_and_filter(work, judge=wants(until, "filter"))
+        work.pool.rest()  # the models of its workers would be in the way of calibration and training
         if wants(until, "calibrate"):
             outcome = calibrate_and_distill(work, outcome, until)
         if wants(until, "evaluate"):

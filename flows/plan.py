@@ -13,9 +13,9 @@ from tad_core.config import TADConfig
 from tad_core.data.unknown import WORTH_SAYING
 from tad_core.planning import Estimate, count, estimate, this_machine
 from tad_core.planning.machines import named_machine
-from tad_core.planning.shapes import shape_of
 from tad_core.planning.speeds import speeds_of, try_out
 from tad_core.planning.survey import survey
+from tad_core.shapes import shape_of
 
 
 def plan_run(

@@ -29,7 +29,9 @@ def submit_shard(work: Work, shard: ShardSpec) -> PrefectFuture[ArtifactRef]:
 def close(work: Work, shards: Sequence[ArtifactRef]) -> ArtifactRef:
     """The collection as one artifact; adopted if it is in the store already and nothing is forced."""
     key = cache_key(work.store, stage.STAGE, work.plan.fingerprint)
-    run = _close_collection.with_options(refresh_cache=work.forced(stage.STAGE))
+    # Of a collection that lists other shards the record is as old as that.
+    old = bool(shards) and stage.find_closed(work.plan, shards, work.store) is None
+    run = _close_collection.with_options(refresh_cache=old or work.forced(stage.STAGE))
     return run(work, key, list(shards))
 
 
@@ -41,7 +43,8 @@ def _collect_shard(work: Work, key: str, index: int, name: str) -> ArtifactRef:
     if (found := work.shares.own(work.plan.shards[index])) is not None:
         return found
     listener = work.rows[stage.STAGE].listener(name)
-    return work.pool.run(work.plan.shards[index], listener, work.forced(stage.STAGE))
+    job = stage.shard_job(work.config, work.store, work.plan.shards[index], work.forced(stage.STAGE))
+    return work.pool.run(job, listener)
 
 
 @task(name="collection", task_run_name="collect all shards", cache_key_fn=key_parameter, **CACHED, **RETRIED)

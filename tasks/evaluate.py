@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect import task
+from prefect.futures import PrefectFuture
 
 from tad_core.artifacts import ArtifactRef
 from tad_core.stages import evaluate as stage
@@ -12,12 +13,12 @@ from tasks.retrying import RETRIED
 from tasks.work import Work
 
 
-def evaluate(work: Work, model: str, adapter: ArtifactRef | None) -> ArtifactRef:
-    """The points of one model: ``base``, or one of the table."""
+def submit(work: Work, model: str, adapter: ArtifactRef | None) -> PrefectFuture[ArtifactRef]:
+    """Start measuring one model: ``base``, or one of the table; it waits in its thread for processes."""
     inputs = [adapter] if adapter else []
     key = cache_key(work.store, stage.STAGE, stage.key(work.config, model, adapter), inputs, model)
     run = _evaluate.with_options(refresh_cache=work.forced(stage.STAGE))
-    return run(work, key, model, adapter)
+    return run.submit(work, key, model, adapter)
 
 
 @task(name="evaluate", task_run_name="evaluate {model}", cache_key_fn=key_parameter, **CACHED, **RETRIED)
@@ -31,6 +32,7 @@ def _evaluate(work: Work, key: str, model: str, adapter: ArtifactRef | None) -> 
         work.store,
         on_progress=work.rows[f"{stage.STAGE} {model}"].listener(),
         force=work.forced(stage.STAGE),
+        pool=work.pool,
     )
     record_markdown(f"points-{model}", _table(ref), f"Accuracy and tokens per forward of {model}")
     return ref

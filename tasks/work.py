@@ -9,12 +9,13 @@ from typing import Self
 
 from tad_core.artifacts import MANIFEST_NAME, Store
 from tad_core.config import TADConfig
-from tad_core.rollout.workers import RolloutPool
 from tad_core.stages.collect import ShardSpec
 from tad_core.stages.filter import ShardToJudge, pieces_of
 from tad_core.stages.pipeline import plan_of
 from tad_core.stages.sharing import Pieces, Shares
 from tad_core.verify import Verifier
+from tad_core.workers.devices import workers_of
+from tad_core.workers.pool import Pool
 from tasks.caching import absolute_store
 from tasks.logs import forward_lines
 from tasks.progress import Board, Row
@@ -35,9 +36,10 @@ class Work:
         self.store: Store = absolute_store(config.store)
         self.plan = plan_of(config, self.store)
         self._force = frozenset(force)
-        # Neither starts a process before it is used, and each serves all shards.
+        # Neither starts a process before it is used, and each serves all shards and slices.
+        self.pool = Pool(config.model, on_line=forward_lines())
         # A machine that only waits may have fewer GPUs than those that decode.
-        self.pool = RolloutPool(config, self.store, None if decode else 1, on_line=forward_lines())
+        self.workers = workers_of(config) if decode else 1
         self.verifier = Verifier(config.filter)
         self.rows: dict[str, Row] = {}
         self._decode, self._first = decode, 0

@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Parts of tad_core, low to high: each may import its own level and those below.
 LEVELS = [
     {"errors", "rng", "settings", "progress", "signals", "fitting", "windows"},
-    {"config", "artifacts", "checkpoint", "weights", "tokens", "shipped"},
+    {"config", "artifacts", "checkpoint", "weights", "tokens", "shapes", "shipped"},
     {"models", "data", "trajectory"},
     {"decoding", "verify"},
-    {"rollout", "objectives", "training", "evaluation", "calibration", "pretraining"},
+    {"rollout", "workers", "objectives", "training", "evaluation", "calibration", "pretraining"},
     {"report"},
     {"stages"},
     {"planning", "serving"},
@@ -34,7 +34,7 @@ EXCEPTIONS = {
     ("tad_core.data.sources.math", "tad_core.verify.extract"),
     ("tad_core.data.sources.kodcode", "tad_core.verify.extract"),
     ("tad_core.data.sources.table", "tad_core.verify.extract"),
-    ("tad_core.rollout.worker", "tad_core.stages.collect"),
+    ("tad_core.workers.process", "tad_core.stages.collect"),
 }
 
 

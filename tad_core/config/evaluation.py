@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from tad_core.config.inputs import SourceConfig
-from tad_core.config.rollout import CacheConfig
+from tad_core.config.rollout import BatchSize, CacheConfig
 from tad_core.settings import ADDED, REPORT, RUNTIME, Strict
 
 
@@ -63,13 +63,17 @@ class EvaluateConfig(Strict):
         description="Resamples of problems for the 95 % intervals; 0: none.",
         json_schema_extra=REPORT,
     )
-    batch_size: int = Field(
-        32, ge=1, description="Prompts decoded together on a GPU.", json_schema_extra=RUNTIME
+    batch_size: BatchSize = Field(
+        32,
+        description="Prompts decoded together on a GPU. auto: as many as its memory holds, by the sizes that tad plan "
+        "uses.",
+        json_schema_extra=RUNTIME,
     )
     slice_size: int = Field(
         64,
         ge=1,
-        description="Prompts decoded and kept as one slice: what a killed evaluation decodes again at most.",
+        description="Prompts decoded and kept as one slice: what a killed evaluation decodes again, at most, for each "
+        "process.",
         json_schema_extra=RUNTIME,
     )
     workers: int = Field(

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
 
 from tad_core.settings import ADDED, RUNTIME, Strict, runtime_but
 
 Condition = Literal["privileged", "plain"]
+
+
+def _number_or_auto(value: Any, validate: Callable[[Any], Any]) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        # One error: a union has one for each of its members.
+        raise PydanticCustomError("batch_size", "use a number of 1 or more, or auto") from None
+
+
+#: How many samples a device decodes together.
+BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], WrapValidator(_number_or_auto)]
 
 
 class CacheConfig(Strict):
@@ -61,8 +75,11 @@ class RolloutConfig(Strict):
     shard_size: int = Field(
         64, ge=1, description="Problems per shard, the unit of resume.", json_schema_extra=RUNTIME
     )
-    batch_size: int = Field(
-        32, ge=1, description="Samples decoded together on a GPU.", json_schema_extra=RUNTIME
+    batch_size: BatchSize = Field(
+        32,
+        description="Samples decoded together on a GPU. auto: as many as its memory holds, by the sizes that tad plan "
+        "uses.",
+        json_schema_extra=RUNTIME,
     )
     workers: int | None = Field(
         None,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from tad_core.config.marks import with_cost
 from tad_core.decoding.engine import decode_requests
+from tad_core.decoding.room import slots_for
 from tad_core.decoding.spec import Decoded, DecodeSpec, Request
 from tad_core.fitting import Fitting, tell
 from tad_core.models.base import DiffusionLM
@@ -19,6 +21,7 @@ __all__ = [
     "decode_requests",
     "new_fitting",
     "plan_batches",
+    "slots_of",
 ]
 
 
@@ -26,7 +29,7 @@ def decode(
     model: DiffusionLM,
     prompts: Sequence[Sequence[int]],
     spec: DecodeSpec,
-    batch_size: int = 32,
+    batch_size: int | Literal["auto"] = 32,
     on_progress: OnProgress = silent,
     fitting: Fitting | None = None,
 ) -> list[Decoded]:
@@ -36,14 +39,24 @@ def decode(
         model: in evaluation mode, on its device.
         prompts: token ids, at least one each.
         spec: how to decode.
-        batch_size: most samples in one forward on an accelerator; changes the speed only.
+        batch_size: most samples in one forward on an accelerator, or ``auto``; changes the speed only.
         on_progress: told the samples finished so far.
         fitting: what is known of the model's memory from before.
     """
+    requests = [Request(prompt) for prompt in prompts]
+    slots = slots_of(model, requests, spec, batch_size)
     return decode_requests(
-        model, [Request(prompt) for prompt in prompts], spec, batch_size, fitting or new_fitting(),
+        model, requests, spec, slots, fitting or new_fitting(),
         on_done=lambda done: on_progress(Progress("decode", done, len(prompts))),
     )  # fmt: skip
+
+
+def slots_of(
+    model: DiffusionLM, requests: Sequence[Request], spec: DecodeSpec, wanted: int | Literal["auto"]
+) -> int:
+    """Most samples in one forward: ``wanted``, or with ``auto`` as many as there is room for; see ``room``."""
+    longest = max((len(request.prompt_ids) for request in requests), default=0)
+    return slots_for(model, wanted, longest, spec.response_length, spec.block_length, spec.cache != "none")
 
 
 def new_fitting(say: Callable[[str], None] = tell) -> Fitting:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,16 +15,19 @@ from tad_core.config import ModelConfig
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import encode_text
 from tad_core.data.responses import end_ids, response_text, text_length
-from tad_core.decoding import Decoded, DecodeSpec, decode, new_fitting
-from tad_core.evaluation.pool import GpuPool
-from tad_core.evaluation.processes import decode_forked, worker_count
+from tad_core.decoding import Decoded, DecodeSpec, decode, new_fitting, plan_batches
 from tad_core.evaluation.prompting import encode
 from tad_core.models.base import DiffusionLM
-from tad_core.models.loading import load_model, load_tokenizer, resolve_device
+from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.models.merge import Merge, merge_into
-from tad_core.progress import OnProgress, silent
-from tad_core.rollout.devices import gpus_for_evaluation
+from tad_core.progress import OnProgress, Progress, silent
 from tad_core.weights import shapes_of
+from tad_core.workers.fanning import fan_out
+from tad_core.workers.jobs import Decoders
+from tad_core.workers.pool import Pool
+
+#: Parts of what is decoded for each process, so that none waits long for the last one.
+_PARTS = 4
 
 
 class Texts:
@@ -53,16 +59,14 @@ class Texts:
 
 
 class Generator(Texts):
-    """A model with its tokenizer; decoding is the same for every caller.
+    """A model with its tokenizer that answers prompts at once; nothing is kept.
 
-    The model is held here, or by the processes of several GPUs: ``close`` ends them, as leaving a ``with`` block does.
+    The model is held here, or by the processes of a pool: ``close`` ends them, as leaving a ``with`` block does.
     """
 
-    def __init__(
-        self, model: DiffusionLM | GpuPool, tokenizer: Any, batch_size: int = 32, workers: int = 1
-    ) -> None:
+    def __init__(self, held: DiffusionLM | Processes, tokenizer: Any, batch_size: int = 32) -> None:
         super().__init__(tokenizer)
-        self.model, self.batch_size, self.workers = model, batch_size, workers
+        self.held, self.batch_size = held, batch_size
         self._fitting = new_fitting()
 
     @classmethod
@@ -80,29 +84,31 @@ class Generator(Texts):
         Raises:
             ConfigError: more workers than GPUs.
             ModelError: when the checkpoint or the adapter cannot be used.
-            SubprocessError: when the process of a GPU died.
         """
-        gpus = gpus_for_evaluation(model.device, workers)
-        if gpus > 1 and resolve_device(model.device).type == "cuda":
-            return cls(GpuPool(model, adapter, gpus), load_tokenizer(model), batch_size, gpus)
-        loaded = load_for_inference(model, adapter)
-        count = worker_count(workers, model.threads, loaded.device)
-        return cls(loaded, load_tokenizer(model), batch_size, count)
+        decoders = Decoders.of(model, workers)
+        tokenizer = load_tokenizer(model)
+        if decoders.slots > 1:
+            return cls(Processes(Pool(model), decoders, adapter), tokenizer, batch_size)
+        return cls(load_for_inference(model, adapter), tokenizer, batch_size)
 
     def decode(
         self, prompts: Sequence[Sequence[int]], spec: DecodeSpec, on_progress: OnProgress = silent
     ) -> list[Decoded]:
-        """Decode the prompts, in their order."""
-        if isinstance(self.model, GpuPool):
-            return self.model.decode(prompts, spec, self.batch_size, on_progress)
-        if self.workers > 1:
-            return decode_forked(self.model, prompts, spec, self.workers, on_progress)
-        return decode(self.model, prompts, spec, self.batch_size, on_progress, self._fitting)
+        """Decode the prompts, in their order.
+
+        Raises:
+            DataError: a prompt is empty, or too long for the model together with the response.
+            OutOfMemoryError: not even one prompt fits.
+            KilledError, SubprocessError, KeyboardInterrupt: a process of several died.
+        """
+        if isinstance(self.held, Processes):
+            return self.held.decode(prompts, spec, self.batch_size, on_progress)
+        return decode(self.held, prompts, spec, self.batch_size, on_progress, self._fitting)
 
     def close(self) -> None:
         """End the processes that hold the model, if there are any."""
-        if isinstance(self.model, GpuPool):
-            self.model.close()
+        if isinstance(self.held, Processes):
+            self.held.pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -111,6 +117,45 @@ class Generator(Texts):
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class Processes:
+    """A pool whose processes decode with one model."""
+
+    pool: Pool
+    decoders: Decoders
+    adapter: Path | None
+
+    def decode(
+        self, prompts: Sequence[Sequence[int]], spec: DecodeSpec, batch_size: int, on_progress: OnProgress
+    ) -> list[Decoded]:
+        """Longest prompts first, a few parts for each process, so that none waits long for the last."""
+        size = max(1, -(-len(prompts) // (_PARTS * self.decoders.slots)))
+        done, lock = dict.fromkeys(range(len(prompts)), 0), threading.Lock()
+        failed = threading.Event()
+
+        def make(part: tuple[int, ...]) -> list[Decoded]:
+            def tell(progress: Progress) -> None:
+                with lock:
+                    done[part[0]] = progress.done
+                    on_progress(Progress(progress.stage, sum(done.values()), len(prompts)))
+
+            try:
+                return self.pool.run(
+                    self.decoders.job([prompts[i] for i in part], spec, batch_size, self.adapter), tell
+                )
+            except BaseException:
+                failed.set()
+                raise
+
+        planned = map(tuple, plan_batches([len(p) for p in prompts], size))
+        # Nothing is kept: what would come after a failure is for nobody.
+        parts = takewhile(lambda _: not failed.is_set(), planned)
+        results: dict[int, Decoded] = {}
+        for part, rows in fan_out(parts, make, self.decoders.slots, self.pool.close):
+            results.update(zip(part, rows, strict=True))
+        return [results[i] for i in range(len(prompts))]
 
 
 def load_for_inference(model: ModelConfig, adapter: Path | None) -> DiffusionLM:

@@ -23,7 +23,7 @@ from tad_core.evaluation.benchmarks.base import Figures, benchmark_of
 from tad_core.evaluation.benchmarks.functions import judging
 from tad_core.evaluation.generate import Texts
 from tad_core.evaluation.lm import RequestKey, TadLM, key_of
-from tad_core.evaluation.lm_eval_tasks import SOLVED, load_tasks
+from tad_core.evaluation.lm_eval_tasks import ONE_AT_A_TIME, SOLVED, load_tasks
 from tad_core.evaluation.prompting import chat_text, messages_of
 from tad_core.evaluation.scoring import Scorer
 from tad_core.evaluation.sweep import Decodings, Output, Tasks
@@ -74,7 +74,7 @@ class LmEvalEngine:
             return [decodings[self._loaded.entries[key[0]], self._problems[key].id] for key in keys]
 
         lm = TadLM(self._texts, spec, decoded, listen)
-        with judging(self._scorer):
+        with ONE_AT_A_TIME, judging(self._scorer):
             found = evaluate(
                 lm, self._loaded.tasks, bootstrap_iters=0, log_samples=True, apply_chat_template=True
             )

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import importlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,11 @@ class LoadedTasks:
     entries: dict[str, str]
 
 
+#: lm-eval and the data set library keep settings, locks and seeds for the whole process, and are not made for threads;
+#: models are evaluated side by side.
+ONE_AT_A_TIME = threading.Lock()
+
+
 def load_tasks(tasks: Tasks, solved: Solved, folder: Path) -> LoadedTasks:
     """A task of lm-eval for each set of problems; a group of tasks for a benchmark with subsets.
 
@@ -68,7 +74,7 @@ def load_tasks(tasks: Tasks, solved: Solved, folder: Path) -> LoadedTasks:
     specs: list[dict[str, Any] | Group] = []
     problems: dict[str, list[Problem]] = {}
     entries: dict[str, str] = {}
-    with _local():
+    with ONE_AT_A_TIME, _local():
         for i, (name, found) in enumerate(tasks.items()):
             path = folder / str(i)
             benchmark = BENCHMARKS.get(benchmark_of(found[0]) or "")

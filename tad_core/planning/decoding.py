@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tad_core.config import TADConfig
 from tad_core.config.rollout import CacheConfig
 from tad_core.planning.counts import Counts
-from tad_core.planning.shapes import PUBLISHED, Shape, read_shape
+from tad_core.shapes import PUBLISHED, Shape, read_shape
 
 #: Open blocks on average where several may be: a little more than one for the small distilled models.
 OPEN_BLOCKS = 1.5

@@ -10,6 +10,7 @@ from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import Machine
 from tad_core.planning.memory import (
+    batch_of,
     decoding_gib,
     most_in_one_pass,
     too_much,
@@ -17,8 +18,8 @@ from tad_core.planning.memory import (
     training_gib,
     weights_gib,
 )
-from tad_core.planning.shapes import GIB, Shape
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
+from tad_core.shapes import GIB, Shape
 from tad_core.stages.pipeline import trained_models
 from tad_core.stages.variants import passes
 
@@ -143,8 +144,9 @@ def _collect(
 ) -> StageEstimate:
     rollout = config.rollout
     workers = (rollout.workers or max(1, machine.count)) * rollout.hosts
-    forwards = counts.samples / rollout.batch_size * rollout.response_length
-    memory = decoding_gib(config, shape, rollout.batch_size, counts.teacher, rollout.cache.mode != "none")
+    batch = batch_of(config, shape, counts, "collect", machine.memory_gib if machine.gpu else None)
+    forwards = counts.samples / batch * rollout.response_length
+    memory = decoding_gib(config, shape, batch, counts.teacher, rollout.cache.mode != "none")
     return _stage(
         "collect",
         f"{counts.samples:,} samples in {counts.shards:,} shards, {workers} worker{'s' * (workers > 1)}",
@@ -213,33 +215,34 @@ def _evaluate(
     answers = counts.prompts * len(settings.models)
     works = [evaluation_work(config, shape, counts, forwards) for forwards in ways]
     forwards = answers * sum(one.forwards for one in works)
-    processes, at_once = _decoding(config, counts.prompts, machine)
+    slices = len(settings.models) * len(ways) * -(-counts.prompts // settings.slice_size)
+    processes, at_once = _decoding(config, slices, machine)
+    batch = batch_of(config, shape, counts, "evaluate", machine.memory_gib if machine.gpu else None)
     return _stage(
         "evaluate",
         f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways, "
         f"{processes} process{'es' * (processes > 1)}",
         speeds.decode,
         answers * sum(one.flops for one in works),
-        forwards / settings.batch_size,
+        forwards / batch,
         at_once,
         machine,
-        decoding_gib(config, shape, settings.batch_size, counts.task, settings.decode.cache.mode != "none"),
+        decoding_gib(config, shape, batch, counts.task, settings.decode.cache.mode != "none"),
     )
 
 
-def _decoding(config: TADConfig, prompts: int, machine: Machine) -> tuple[int, float]:
+def _decoding(config: TADConfig, slices: int, machine: Machine) -> tuple[int, float]:
     """Processes that decode in evaluation, and how many of them are at work on average.
 
-    On GPUs ``b`` whole batches go to ``n`` processes in ``ceil(b / n)`` rounds, of which the last may leave some idle;
-    on a CPU prompts go to them one by one, and all end together.
+    On GPUs ``s`` slices of all models go to ``n`` processes in ``ceil(s / n)`` rounds, of which the last may leave some
+    idle; on a CPU they are many and small.
     """
     settings = config.evaluate
     if not machine.gpu:
         processes = settings.workers or _cores()
         return processes, processes
     processes = 1 if config.model.device.startswith("cuda:") else settings.workers or max(1, machine.count)
-    batches = max(1, -(-prompts // settings.batch_size))
-    return processes, batches / -(-batches // processes)
+    return processes, max(1, slices) / -(-max(1, slices) // processes)
 
 
 def _stage(

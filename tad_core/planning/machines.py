@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tad_core.errors import ConfigError
-from tad_core.planning.shapes import GIB, PUBLISHED, read_shape
+from tad_core.shapes import GIB, PUBLISHED, read_shape
 
 
 @dataclass(frozen=True)

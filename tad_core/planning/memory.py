@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 from tad_core.config import TADConfig, variants
+from tad_core.config.rollout import CacheConfig
 from tad_core.planning.counts import Counts
-from tad_core.planning.shapes import GIB, Shape
+from tad_core.shapes import AUTO_ON_A_CPU, GIB, USABLE, Shape, slots_in
 from tad_core.stages.pipeline import trained_models
 from tad_core.stages.variants import passes
 
-#: Of the memory there is, what may be planned with: the rest goes to the driver, to fragments and to chance.
-USABLE = 0.94
-#: What sampling holds of a block of logits: in bfloat16 the logits alone, read by one kernel; in float32 also logits,
-#: noise, their sum and what odds are made of in float64.
-_SAMPLER_BYTES = {2: 2, 4: 4 + 5 * 8}
 #: A weight in 4 bits with its share of the scales: 8 bits for 64, 32 bits for 64 x 256; see ``models.quantized``.
 BYTES_A_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
 #: Copies of a row of logits in the loss: both models' and both gradients'.
@@ -36,11 +33,38 @@ def base_gib(config: TADConfig, shape: Shape) -> float:
 
 def decoding_gib(config: TADConfig, shape: Shape, batch: int, prompt: float, cached: bool = False) -> float:
     """Rollout or evaluation of ``batch`` samples together, with their keys and values where those are kept."""
-    item = _item(config)
-    tokens = batch * (prompt + config.rollout.response_length)
-    logits = _SAMPLER_BYTES[item] * batch * config.rollout.block_length * shape.vocabulary
-    kept = shape.cached_bytes(tokens, item) if cached else 0.0
-    return weights_gib(config, shape) + (shape.passing_bytes(tokens, item) + logits + kept) / GIB
+    tokens, rows = batch * (prompt + config.rollout.response_length), batch * config.rollout.block_length
+    return weights_gib(config, shape) + shape.decoding_bytes(tokens, rows, _item(config), cached) / GIB
+
+
+def batch_of(
+    config: TADConfig,
+    shape: Shape,
+    counts: Counts,
+    stage: Literal["collect", "evaluate"],
+    limit_gib: float | None,
+) -> int:
+    """Samples that a stage decodes together; with ``auto`` as many as there is memory for.
+
+    Args:
+        config: the run.
+        shape: of the model.
+        counts: of tokens.
+        stage: which.
+        limit_gib: memory of an accelerator; None for a CPU, where each runs alone.
+    """
+    rollout, evaluate = config.rollout, config.evaluate
+    wanted, most, prompt, cache = {
+        "collect": (rollout.batch_size, rollout.shard_size * rollout.samples, counts.teacher, rollout.cache),
+        "evaluate": (evaluate.batch_size, evaluate.slice_size, counts.task, evaluate.decode.cache),
+    }[stage]
+    if wanted != "auto":
+        return wanted
+    if limit_gib is None:
+        return AUTO_ON_A_CPU
+    taken, total = weights_gib(config, shape) * GIB, limit_gib * GIB
+    sizes = round(prompt), rollout.response_length, rollout.block_length, cache.mode != "none"
+    return min(most, slots_in(int(total - taken), int(total), shape, _item(config), *sizes))
 
 
 def training_gib(
@@ -123,15 +147,19 @@ def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) 
         remedy = "set model.dtype to bfloat16" if _item(config) == 4 else "use a GPU with more memory"
         return [f"{needs}; {remedy}"]
     rollout, evaluate = config.rollout, config.evaluate
-    for field, batch, prompt, cache in (
-        ("rollout.batch_size", rollout.batch_size, counts.teacher, rollout.cache),
-        ("evaluate.batch_size", evaluate.batch_size, counts.task, evaluate.decode.cache),
-    ):
+    stages: tuple[
+        tuple[str, Literal["collect", "evaluate"], int | Literal["auto"], float, CacheConfig], ...
+    ] = (
+        ("rollout", "collect", rollout.batch_size, counts.teacher, rollout.cache),
+        ("evaluate", "evaluate", evaluate.batch_size, counts.task, evaluate.decode.cache),
+    )
+    for section, stage, wanted, prompt, cache in stages:
+        field, batch = f"{section}.batch_size", batch_of(config, shape, counts, stage, limit_gib)
         needs_of = partial(decoding_gib, config, shape, prompt=prompt, cached=cache.mode != "none")
         if (need := needs_of(batch)) > limit:
             fits = next((b for b in range(batch - 1, 0, -1) if needs_of(b) <= limit), 0)
             remedy = f"set it to {fits}" if fits else "even 1 is too much: use a GPU with more memory"
-            found.append(f"{field} {batch} needs {need:.0f} GiB of {limit_gib:.0f}; {remedy}")
+            found.append(f"{field} {wanted} needs {need:.0f} GiB of {limit_gib:.0f}; {remedy}")
     distill = config.distill
     micro, recompute = distill.micro_batch_size, distill.gradient_checkpointing
     need = training_gib(config, shape, counts, micro, recompute, most_in_one_pass(config))

@@ -18,8 +18,8 @@ from tad_core.errors import ConfigError
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work, measured_share, rollout_work
 from tad_core.planning.machines import MEASURED_LAUNCH_S, Gpu, Machine, training_share
-from tad_core.planning.shapes import Shape
 from tad_core.settings import CONFIG_NAME
+from tad_core.shapes import Shape
 
 #: Seconds of one core for a text: docs/results/verify.md (7,000 pairs and about 60 programs a second on two).
 _MATH_S, _CODE_S = 1 / 3500, 1 / 30
@@ -231,13 +231,17 @@ def try_out(config: TADConfig, shape: Shape, counts: Counts, forwards: int = 4) 
     """
     import torch
 
+    from tad_core.decoding.room import slots_for
     from tad_core.models.loading import load_model
 
     model = load_model(config.model)
     if model.device.type == "cpu":  # as one of the processes that share the cores
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // (config.rollout.workers or 1)))
     tokens = round(counts.teacher) + config.rollout.response_length
-    batch = config.rollout.batch_size
+    rollout = config.rollout
+    batch = slots_for(
+        model, rollout.batch_size, round(counts.teacher), rollout.response_length, rollout.block_length, False
+    )
     ids_BL = torch.full((batch, tokens), model.mask_token_id, device=model.device)
     mask_BL = torch.ones_like(ids_BL, dtype=torch.bool)
     times = []

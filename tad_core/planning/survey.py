@@ -15,7 +15,7 @@ from tad_core.data.problem import Problem
 from tad_core.data.selection import ENOUGH, Check, Selection
 from tad_core.data.unknown import Unknown, check_unknown
 from tad_core.errors import NotFetchedError, TADError
-from tad_core.planning.shapes import PUBLISHED, is_here
+from tad_core.shapes import PUBLISHED, is_here
 from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import pipeline
 from tad_core.stages.collect import CollectionPlan, unknown_of

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tad_core.config.marks import with_cost
-from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests
+from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, slots_of
 from tad_core.decoding.confidence import probability
 from tad_core.decoding.spec import Cache
 from tad_core.fitting import Fitting
@@ -69,7 +70,7 @@ def rollout(
     model: DiffusionLM,
     requests: Sequence[RolloutRequest],
     spec: RolloutSpec,
-    batch_size: int,
+    batch_size: int | Literal["auto"],
     on_done: Callable[[int], None] | None = None,
     fitting: Fitting | None = None,
 ) -> list[RolloutResult]:
@@ -79,7 +80,8 @@ def rollout(
         model: the teacher, in eval mode.
         requests: what to decode.
         spec: lengths, seed, early finish.
-        batch_size: rows decoded together on an accelerator; on a CPU each runs alone, and nothing depends on it.
+        batch_size: rows decoded together on an accelerator, or ``auto`` for as many as it has room for; on a CPU each
+            runs alone, and nothing depends on it.
         on_done: called with the number of finished requests.
         fitting: what is known of the model's memory from before.
 
@@ -87,8 +89,9 @@ def rollout(
         OutOfMemoryError: not even one request fits.
     """
     asked = [Request(r.prompt_ids, (r.problem_id, r.sample), r.temperature) for r in requests]
+    slots = slots_of(model, asked, spec.decoding, batch_size)
     decoded = decode_requests(
-        model, asked, spec.decoding, batch_size, fitting or new_fitting(), spec.seed, on_done
+        model, asked, spec.decoding, slots, fitting or new_fitting(), spec.seed, on_done
     )
     return [_result(one, spec.response_length) for one in decoded]
 

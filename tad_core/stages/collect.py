@@ -8,7 +8,7 @@ Layout of the artifact: ``privileged-00000-00064.<content>.parquet`` (problems 0
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tad_core.artifacts import ArtifactRef, Store
@@ -30,6 +30,7 @@ from tad_core.stages.collection_plan import (
     plan_collection,
 )
 from tad_core.trajectory.schema import Trajectory
+from tad_core.workers.jobs import ShardJob
 
 if TYPE_CHECKING:  # it loads torch
     from tad_core.fitting import Fitting
@@ -41,6 +42,7 @@ __all__ = [
     "ShardSpec",
     "collect",
     "collect_shard",
+    "find_closed",
     "find_collection",
     "find_shard",
     "find_shards",
@@ -49,6 +51,7 @@ __all__ = [
     "key",
     "plan_collection",
     "read_problems",
+    "shard_job",
     "unknown_of",
 ]
 
@@ -194,7 +197,7 @@ def finish_collection(
         raise ArtifactError(
             f"collection {plan.fingerprint}: shard {missing[0]} is missing; run collect again"
         )
-    if (found := find_collection(plan, store)) is not None:
+    if (found := find_closed(plan, shard_refs, store)) is not None:
         return found
     manifests = [by_name[f"{s.name}.json"].manifest for s in plan.shards]
     decode_s = sum(float(m.info["decode_s"]) for m in manifests)
@@ -223,6 +226,19 @@ def finish_collection(
         )
 
 
+def find_closed(plan: CollectionPlan, shard_refs: Sequence[ArtifactRef], store: Store) -> ArtifactRef | None:
+    """The finished collection if it lists these very shards.
+
+    One that was lost and decoded again need not be the one that was listed: another GPU may round otherwise.
+    """
+    found = find_collection(plan, store)
+    if found is None or any(
+        not ref.manifest.files.items() <= found.manifest.files.items() for ref in shard_refs
+    ):
+        return None
+    return found
+
+
 def unknown_of(config: TADConfig, plan: CollectionPlan) -> list[Unknown]:
     """Tokens of the problems that the model's tokenizer does not know, by source; counted once a process."""
     if plan.fingerprint not in _unknown:
@@ -237,20 +253,31 @@ def collect(
 
     Other processes that collect the same, on this machine or another, take their part of the shards.
     """
-    from tad_core.rollout.devices import workers_of
-    from tad_core.rollout.workers import RolloutPool
+    from tad_core.stages.mending import mend_shards
     from tad_core.stages.sharing import Shares
+    from tad_core.workers.devices import workers_of
+    from tad_core.workers.fanning import fan_out
+    from tad_core.workers.pool import Pool
 
     plan = plan_collection(config, store)
     if not force and (found := find_collection(plan, store)) is not None:
+        mend_shards(found)
         return found
     with Shares(plan, store, config.rollout.lease_s, force) as shares:
-        todo = sum(1 for s in plan.shards if force or s.name not in shares.present)
-        with RolloutPool(config, store, min(workers_of(config), max(1, todo))) as pool:
-            for shard, ref in pool.run_all(shares.todo(), on_progress, force):
+        with Pool(config.model) as pool:
+
+            def make(shard: ShardSpec) -> ArtifactRef:
+                return pool.run(shard_job(config, store, shard, force), on_progress)
+
+            for shard, ref in fan_out(shares.todo(), make, workers_of(config), pool.close):
                 shares.ended(shard, ref)
         refs = [shares.refs[shard.name] for shard in plan.shards]
     return finish_collection(config, plan, refs, store)
+
+
+def shard_job(config: TADConfig, store: Store, shard: ShardSpec, force: bool = False) -> ShardJob:
+    """What a worker process is asked to roll out a shard."""
+    return ShardJob(config, store, (shard.condition, shard.start, shard.stop), force)
 
 
 def read_problems(collection: ArtifactRef) -> dict[str, Problem]:

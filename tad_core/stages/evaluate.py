@@ -8,22 +8,26 @@ Files: ``results.parquet`` (one row a task, way and problem), ``points.json`` (a
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
 from tad_core.config import EvaluateConfig, TADConfig, dump_config
 from tad_core.data.problem import Problem
 from tad_core.errors import ConfigError, DataError
-from tad_core.progress import OnProgress, silent
+from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME, marked
+
+if TYPE_CHECKING:
+    from tad_core.workers.pool import Pool
 
 STAGE = "evaluate"
 STAGE_VERSION = 1
 RESULTS, POINTS, EXAMPLE = "results.parquet", "points.json", "example.json"
-ADAPTER = "adapter"
 
 #: more than any chat template adds to one turn
 _TEMPLATE_BYTES = 512
@@ -46,6 +50,7 @@ def evaluate(
     store: Store,
     on_progress: OnProgress = silent,
     force: bool = False,
+    pool: Pool | None = None,
 ) -> ArtifactRef:
     """The finished evaluation from the store, or made now.
 
@@ -56,6 +61,7 @@ def evaluate(
         store: where the artifact lives.
         on_progress: told the answers given so far.
         force: evaluate even if it is there.
+        pool: has the processes that decode; one of its own otherwise.
 
     Raises:
         ConfigError, DataError, ModelError: wrong input, before any decoding.
@@ -69,28 +75,26 @@ def evaluate(
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
 
-    from tad_core.evaluation.generate import Generator
+    from tad_core.checkpoint import load_tokenizer
+    from tad_core.evaluation.generate import Texts
     from tad_core.evaluation.records import points, write_records
     from tad_core.evaluation.scoring import Scorer
     from tad_core.evaluation.sweep import make_engine, sweep, ways
-    from tad_core.stages.decode import decode_slices, read_way
+    from tad_core.stages.decode import Decoding
     from tad_core.stages.slice_plan import plan_slices
     from tad_core.verify import Verifier
     from tad_core.verify.verdict import NO_PROGRAMS
+    from tad_core.workers.pool import Pool
 
-    adapter = adapter_ref.local_folder(ADAPTER) if adapter_ref else None
+    texts, specs = Texts(load_tokenizer(config.model)), ways(config)
+    plan = plan_slices(config, adapter_ref, tasks, specs, texts.tokenizer, store)
     with (
-        Generator.load(
-            config.model, adapter, config.evaluate.batch_size, config.evaluate.workers
-        ) as generator,
+        contextlib.nullcontext(pool) if pool else Pool(config.model) as processes,
         Verifier(config.filter) as verifier,
-        make_engine(config.evaluate.harness, tasks, generator, Scorer(verifier)) as engine,
+        make_engine(config.evaluate.harness, tasks, texts, Scorer(verifier)) as engine,
+        Decoding(config, model_name, plan, store, processes, on_progress, force) as decoding,
     ):
-        plan = plan_slices(config, adapter_ref, tasks, ways(config), generator.tokenizer, store)
-        slices = decode_slices(config, model_name, plan, store, generator.decode, on_progress, force)
-        records, example = sweep(
-            config, model_name, engine, generator, lambda spec: read_way(plan, slices, spec)
-        )
+        records, example = sweep(config, model_name, engine, texts, decoding.way)
         programs = any(problem.kind == "code" for problems in tasks.values() for problem in problems)
         tier = verifier.tier.name if programs else NO_PROGRAMS
     with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
@@ -99,12 +103,59 @@ def evaluate(
         measured = points(records)
         writer.write_json(POINTS, measured)
         writer.write_json(EXAMPLE, example)
-        return writer.commit({"model": model_name, "points": measured, "left_out": left_out, "tier": tier})
+        return writer.commit(
+            {
+                "model": model_name,
+                "points": measured,
+                "left_out": left_out,
+                "tier": tier,
+                "mode": specs[0].mode,  # of every way
+            },
+            # Of several hosts that share the slices one is first to put them together.
+            unless=None if force else lambda: store.find(STAGE, mark, inputs),
+        )
+
+
+def evaluate_all(
+    config: TADConfig,
+    adapters: Mapping[str, ArtifactRef],
+    store: Store,
+    on_progress: OnProgress = silent,
+    force: bool = False,
+) -> dict[str, ArtifactRef]:
+    """Every model of ``evaluate.models``, side by side in one pool of processes.
+
+    Args:
+        config: the run.
+        adapters: the distilled ones, by model.
+        store: where the artifacts live.
+        on_progress: told of each model's answers; never by two threads at once.
+        force: evaluate even what is there.
+
+    Raises:
+        TADError: the first that one of them raises, once the others have ended.
+    """
+    from tad_core.workers.fanning import fan_out
+    from tad_core.workers.pool import Pool
+
+    models, lock = config.evaluate.models, threading.Lock()
+
+    def tell(progress: Progress) -> None:
+        with lock:
+            on_progress(progress)
+
+    with Pool(config.model) as pool:
+
+        def make(name: str) -> ArtifactRef:
+            return evaluate(config, name, adapters.get(name), store, tell, force, pool)
+
+        made = dict(fan_out(models, make, len(models), pool.close))
+    return {name: made[name] for name in models}
 
 
 def check_workers(config: TADConfig) -> None:
     """Raise ``ConfigError`` if this machine has fewer GPUs than ``evaluate.workers`` says."""
-    from tad_core.rollout.devices import gpus_for_evaluation
+    from tad_core.workers.devices import gpus_for_evaluation
 
     gpus_for_evaluation(config.model.device, config.evaluate.workers)
 

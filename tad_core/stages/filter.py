@@ -304,7 +304,7 @@ def _shard_ref(collection_ref: ArtifactRef, name: str) -> ArtifactRef:
     manifest = read_manifest(url, manifest_name)
     if manifest is None:
         raise ArtifactError(
-            f"filter: {url}/{manifest_name} is missing; run `tad collect` again, it alone is remade"
+            f"filter: {url}/{manifest_name} is missing or unreadable; run `tad collect` again, which mends it"
         )
     return ArtifactRef(
         stage=manifest.stage,

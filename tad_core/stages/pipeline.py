@@ -18,7 +18,6 @@ from tad_core.data.problem import Problem
 from tad_core.data.unknown import Unknown, check_unknown
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, silent
-from tad_core.rollout.devices import check_processes, workers_of
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
@@ -30,6 +29,7 @@ from tad_core.stages.collect import CollectionPlan, unknown_of
 from tad_core.training.command import check_settings
 from tad_core.verify.sandbox.tiers import require_tier
 from tad_core.weights import check_packable, weight_files
+from tad_core.workers.devices import check_processes, workers_of
 
 Stage = Literal["collect", "filter", "calibrate", "distill", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = ("collect", "filter", "calibrate", "distill", "evaluate", "report")
@@ -140,15 +140,9 @@ def run_pipeline(
             )
             outcome.distilled.update(made)
     if wants(until, "evaluate"):
-        for name in config.evaluate.models:
-            outcome.evaluated[name] = evaluate_stage.evaluate(
-                config,
-                name,
-                outcome.distilled.get(name),
-                store,
-                on_progress=on_progress,
-                force="evaluate" in force,
-            )
+        outcome.evaluated.update(
+            evaluate_stage.evaluate_all(config, outcome.distilled, store, on_progress, "evaluate" in force)
+        )
     if not wants(until, "report"):
         return outcome
     report = report_stage.report(

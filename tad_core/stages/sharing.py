@@ -151,14 +151,9 @@ class Pieces(Generic[_Piece]):
             SubprocessError: the run is being stopped.
         """
         while True:
-            if not self.force and (ref := self._find(piece)) is not None:
+            ref, ours = self._try(piece)
+            if ref is not None or ours:
                 return ref
-            if self.may_claim and self._leases.take(piece.name):
-                return None
-            if not self.may_claim and piece.name in self.present:
-                # It is there and damaged, which who computes cannot see from its name.
-                self.present.discard(piece.name)
-                self._store.discard(self._stage, self._fingerprint, f"{piece.name}.json")
             if self._over.wait(self.look_s):
                 raise SubprocessError("the run was stopped")
 
@@ -172,11 +167,17 @@ class Pieces(Generic[_Piece]):
             piece = self.next()
             if piece is None:
                 yield None
-            elif (ref := self.own(piece)) is not None:
+                continue
+            ref, ours = self._try(piece)
+            if ref is not None:
                 self.ended(piece, ref)
                 on_found(ref)
-            else:
+            elif ours:
                 yield piece
+            else:  # damaged, and another makes it anew: nobody waits here, who may have to stop
+                self.present.discard(piece.name)
+                self._elsewhere.add(piece.name)
+                self._left[piece.name] = piece
 
     def ended(self, piece: _Piece, ref: ArtifactRef | None = None) -> None:
         """Give the claim back; without an artifact the piece failed here, and others may try it."""
@@ -206,6 +207,18 @@ class Pieces(Generic[_Piece]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _try(self, piece: _Piece) -> tuple[ArtifactRef | None, bool]:
+        """The finished piece; without one, whether it is claimed for this process now."""
+        if not self.force and (ref := self._find(piece)) is not None:
+            return ref, False
+        if self.may_claim:
+            return None, self._leases.take(piece.name)
+        if piece.name in self.present:
+            # It is there and damaged, which who computes cannot see from its name.
+            self.present.discard(piece.name)
+            self._store.discard(self._stage, self._fingerprint, f"{piece.name}.json")
+        return None, False
 
     def _pop(self, name: str) -> _Piece:
         self._ready.pop(name, None)

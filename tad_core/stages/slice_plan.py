@@ -8,6 +8,7 @@ another threshold, another task or other settings of the report decode nothing t
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -47,6 +48,7 @@ class TaskPrompts:
 
     def __init__(self, problems: Sequence[Problem], tokenizer: Any) -> None:
         self.problems, self._tokenizer = problems, tokenizer
+        self._encoding = threading.Lock()
 
     @cached_property
     def messages(self) -> list[Any]:
@@ -65,8 +67,9 @@ class TaskPrompts:
 
     def of(self, piece: SliceSpec) -> tuple[list[int], list[list[int]]]:
         """Places of a slice's problems and their prompts' token ids; none is encoded before it is asked for."""
-        places = self._order[piece.start : piece.stop]
-        return places, [self._encoded[i] for i in places]
+        with self._encoding:  # several threads ask first at once, and a tokenizer is not made for that
+            places = self._order[piece.start : piece.stop]
+            return places, [self._encoded[i] for i in places]
 
 
 @dataclass(frozen=True)

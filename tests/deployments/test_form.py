@@ -48,6 +48,8 @@ def test_fields_have_types_choices_bounds_descriptions_and_the_presets_values(sc
     assert rollout["samples"]["type"] == "integer"
     assert (rollout["samples"]["minimum"], rollout["samples"]["maximum"]) == (1, 64)
     assert rollout["samples"]["description"].startswith("Trajectories per problem. Preset: ")
+    number, word = rollout["batch_size"]["anyOf"]
+    assert (number["type"], number["minimum"], word["const"]) == ("integer", 1, "auto")
     assert rollout["finish_early"]["enum"] == [True, False], "a switch could not be left empty"
     distill = schema["definitions"]["Distill"]["properties"]
     assert distill["schedule"]["enum"] == ["constant", "cosine", "linear"]

@@ -11,12 +11,12 @@ from flows.orphans import look_after_itself
 from flows.pipeline import collect_flow
 from flows.worker import collect_worker_flow
 from tad_core.config import parse_config
-from tad_core.rollout import workers
+from tad_core.workers import pool
 from tests.drills.fake_worker import without_tokenizer
 
 __all__ = ["collect", "collect_worker_flow"]
 
-workers.MODULE = "tests.drills.fake_worker"
+pool.MODULE = "tests.drills.fake_worker"
 without_tokenizer()
 
 

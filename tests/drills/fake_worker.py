@@ -1,6 +1,6 @@
 """A rollout worker without a model: the real protocol, store and claims around rows made up from the problem's id.
 
-``python -m tests.drills.fake_worker`` takes the place of ``tad_core.rollout.worker``. Each shard it begins is a line
+``python -m tests.drills.fake_worker`` takes the place of ``tad_core.workers.process``. Each shard it begins is a line
 in ``$DRILL_JOURNAL`` (name, process), so that work that was done twice can be counted; ``$DRILL_SHARD_S`` is how long
 a shard takes, and those named in the file ``$DRILL_FAILING`` fail; while the file ``$DRILL_HOLD`` is there, no more
 shards than it says get done; ``$DRILL_PROGRAM`` is the text of every answer.
@@ -121,10 +121,10 @@ def main() -> None:
     torch.set_num_threads = lambda *_: None  # type: ignore[attr-defined]
     torch.cuda = types.SimpleNamespace(is_available=lambda: False)  # type: ignore[attr-defined]
     torch.__version__ = "none"  # type: ignore[attr-defined]
-    from tad_core.rollout import worker
+    from tad_core.workers import process
 
     sys.modules["torch"] = torch
-    worker.main()
+    process.main()
 
 
 if __name__ == "__main__":

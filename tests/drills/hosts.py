@@ -8,11 +8,11 @@ import yaml
 
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
-from tad_core.rollout import workers
 from tad_core.stages.collect import collect
+from tad_core.workers import pool
 from tests.drills.fake_worker import without_tokenizer
 
-workers.MODULE = "tests.drills.fake_worker"
+pool.MODULE = "tests.drills.fake_worker"
 without_tokenizer()
 
 if __name__ == "__main__":

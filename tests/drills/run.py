@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tad_core.rollout import workers
+from tad_core.workers import pool
 from tests.drills.fake_worker import without_tokenizer
 
-workers.MODULE = "tests.drills.fake_worker"
+pool.MODULE = "tests.drills.fake_worker"
 without_tokenizer()
 
 if __name__ == "__main__":

@@ -189,6 +189,42 @@ def test_without_a_server_it_runs_and_leaves_no_process(
     assert " | INFO" not in output, "Prefect's own lines stay out of the terminal"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_a_stopped_evaluation_leaves_no_process_and_goes_on_with_its_slices(
+    make_tree: Callable[[Path], Tree], environment: dict[str, str], tmp_path: Path, number: int
+) -> None:
+    tree = make_tree(tmp_path / "store")
+    tree["rollout"]["lease_s"] = 5.0
+    tree["evaluate"] |= {
+        "tasks": [{"name": "sums", "source": "arithmetic", "split": "heldout", "count": 24}],
+        "models": ["base"],
+        "decode": {"block_length": 8, "early_stop": False},
+        "harness": "direct",
+        "slice_size": 1,
+        "workers": 2,
+    }
+
+    def slices() -> dict[str, int]:
+        return {f.name: f.stat().st_mtime_ns for f in Path(tree["store"]).glob("decode/*/*.json")}
+
+    run = start(tree, tmp_path, environment, "evaluate")
+    wait_until(lambda: len(slices()) >= 2 or run.poll() is not None)
+    assert run.poll() is None, run.communicate()[0]
+    children = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, number)  # the whole foreground group gets it
+    output, _ = run.communicate(timeout=DEADLINE_S)
+    assert run.returncode == 130, output
+    assert "Traceback" not in output
+    wait_until(lambda: not any(map(alive, children)))
+    there = slices()
+    assert not list(Path(tree["store"]).glob("evaluate/*/manifest.json")), "it was stopped in the middle"
+    run = start(tree, tmp_path, environment, "evaluate")
+    output, _ = run.communicate(timeout=DEADLINE_S)
+    assert run.returncode == 0, output
+    assert len(slices()) == 48 and there.items() <= slices().items()
+    assert not [p for p in Path(tree["store"], ".leases").rglob("*") if p.is_file()]
+
+
 @pytest.mark.slow
 def test_stopped_training_saves_a_checkpoint_first_and_goes_on_from_it(
     make_tree: Callable[[Path], Tree], environment: dict[str, str], tmp_path: Path

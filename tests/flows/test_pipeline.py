@@ -131,6 +131,24 @@ def test_what_is_damaged_is_noticed_and_alone_computed_again(
     assert again.filtered == outcome.filtered
 
 
+def test_a_lost_manifest_of_a_closed_collection_decodes_nothing(
+    tree: dict[str, Any], first: tuple[Any, dict[str, str]]
+) -> None:
+    outcome = first[0]
+    lost = Path(outcome.collection.url, f"{SHARDS[0]}.json")
+    tables = {path for path in written(tree) if path.endswith(".parquet")}
+    lost.unlink()
+    again, states = run(tree, until="collect")
+    assert again.collection == outcome.collection and set(states) == {"collect all shards"}
+    assert lost.exists()
+    lost.write_text("{")
+    Path(outcome.filtered.url, "manifest.json").unlink()
+    again, states = run(tree, until="filter")
+    assert again.filtered.digest == outcome.filtered.digest
+    assert all(states[f"{stage} {name}"] == "Cached" for stage in ("collect", "filter") for name in SHARDS)
+    assert {path for path in written(tree) if path.endswith(".parquet")} == tables
+
+
 def test_another_learning_rate_changes_distillation_and_what_follows(
     tree: dict[str, Any], first: tuple[Any, dict[str, str]]
 ) -> None:

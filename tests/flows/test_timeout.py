@@ -19,10 +19,10 @@ def test_a_run_that_is_out_of_time_leaves_no_process_and_no_half_file(
     from flows.pipeline import collect_flow
     from tad_core.artifacts.runs import records
     from tad_core.config import parse_config
-    from tad_core.rollout import workers
     from tad_core.stages.pipeline import plan_of
+    from tad_core.workers import pool
 
-    monkeypatch.setattr(workers, "MODULE", "tests.drills.fake_worker")
+    monkeypatch.setattr(pool, "MODULE", "tests.drills.fake_worker")
     monkeypatch.setenv("DRILL_JOURNAL", str(tmp_path / "journal"))
     monkeypatch.setenv("DRILL_SHARD_S", "300")
     config = parse_config(tree_of(str(tmp_path / "store"), 4, workers=2))
@@ -44,9 +44,9 @@ def test_where_no_worker_can_live_the_run_ends_soon(
     from flows.pipeline import collect_flow
     from tad_core.config import parse_config
     from tad_core.errors import WorkersLostError
-    from tad_core.rollout import workers
+    from tad_core.workers import pool
 
-    monkeypatch.setattr(workers, "MODULE", "no_such_module")
+    monkeypatch.setattr(pool, "MODULE", "no_such_module")
     config = parse_config(tree_of(str(tmp_path / "store"), 200, workers=1))
     with pytest.raises(
         WorkersLostError, match=r"[12] of 200 shards failed(.|\n)*No module named no_such_module"

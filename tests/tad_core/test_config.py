@@ -52,6 +52,8 @@ def write(tmp_path: Path, tree: Any) -> Path:
         ({"evaluate": {"tasks": [{"name": "a", "source": "arithmetic", "count": 1}], "thresholds": [0.1],
                        "operating_threshold": 0.2, "decode": {"block_length": 8}}},
          "operating_threshold: 0.2 is not in thresholds"),
+        ({"rollout": {"batch_size": "all"}},
+         "rollout.batch_size: 'all' is not accepted: use a number of 1 or more, or auto"),
         ({"name": "Has Space"}, "name: 'Has Space' is not accepted"),
     ],
 )  # fmt: skip

@@ -2,7 +2,10 @@
 
 import json
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import datasets
 import pytest
 
 from tad_core.data.problem import Problem
@@ -10,6 +13,7 @@ from tad_core.data.prompts import student_prompt
 from tad_core.data.sources import load_source
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import VerifierError
+from tad_core.evaluation import harness, lm_eval_tasks
 from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.harness import LmEvalEngine
 from tad_core.evaluation.records import points
@@ -114,7 +118,7 @@ def test_reference_answers_pass_the_real_verifier(tasks, generator, harness):
 
     def recite(problem):
         row = generator.encode_text(answers[tuple(generator.encode(problem))])
-        return Decoded([*row, generator.model.eos_token_id], 2, [1] * (len(row) + 1), False)
+        return Decoded([*row, generator.held.eos_token_id], 2, [1] * (len(row) + 1), False)
 
     decoded = {(task, p.id): recite(p) for task, found in tasks.items() for p in found}
     with (
@@ -181,3 +185,35 @@ def test_a_verifier_that_failed_stops_the_evaluation():
 
     with pytest.raises(VerifierError, match=r"'p1': no sandbox; run `tad doctor`"):
         Scorer(Broken()).judge([Problem("p1", "x", "math", "q", "r", answer="1")], ["t"])
+
+
+def test_engines_of_models_side_by_side_take_turns_in_lm_eval(tasks, generator, monkeypatch):
+    """It and the data set library change settings of the whole process meanwhile."""
+    inside, most = [], []
+
+    def alone(real):
+        def call(*arguments, **options):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.05)
+            try:
+                return real(*arguments, **options)
+            finally:
+                inside.pop()
+
+        return call
+
+    monkeypatch.setattr(lm_eval_tasks.TaskManager, "load", alone(lm_eval_tasks.TaskManager.load))
+    monkeypatch.setattr(harness, "evaluate", alone(harness.evaluate))
+    before, spec = datasets.config.HF_HUB_OFFLINE, DecodeSpec(16, 8)
+    decoded = decodings_of(generator, tasks)(spec)
+
+    def run(_):
+        with LmEvalEngine(tasks, generator, Scorer(CoinJudge())) as engine:
+            return [(o.problem.id, o.text, o.judgement) for o in engine.run(spec, decoded)]
+
+    with ThreadPoolExecutor(3) as threads:
+        first, *others = threads.map(run, range(3))
+    assert len(first) == 10 and others == [first, first]
+    assert len(most) == 6 and max(most) == 1
+    assert before == datasets.config.HF_HUB_OFFLINE

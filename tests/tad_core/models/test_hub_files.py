@@ -26,7 +26,7 @@ from tad_core.evaluation.generate import load_for_inference
 from tad_core.models.export import export_merged
 from tad_core.models.loading import check_model, load_model, load_tokenizer
 from tad_core.models.lora import add_lora, save_adapter
-from tad_core.planning.shapes import shape_of
+from tad_core.shapes import shape_of
 from tests.conftest import SHARED_DATA
 
 HUB = SHARED_DATA / "hub" / "llada-8b-instruct"

@@ -16,10 +16,10 @@ from tad_core.planning import Counts, Estimate, Machine, count, estimate
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import GPUS, named_machine
 from tad_core.planning.memory import too_much, training_gib
-from tad_core.planning.shapes import shape_of
 from tad_core.planning.speeds import Speeds, sample_flops, speeds_of, state_flops
 from tad_core.planning.survey import survey
 from tad_core.settings import CONFIG_NAME
+from tad_core.shapes import shape_of
 from tests.tad_core.planning.common import counts_of, llada_8b
 
 CPU = Machine("a laptop", None, 0, 16.0, 100.0)
@@ -144,14 +144,14 @@ def test_a_named_gpu_gives_hours_and_is_not_mixed_with_what_ran_here(tmp_path: P
     ("gpus", "device", "workers", "prompts", "processes", "faster"),
     [
         (1, "auto", 0, 6983, 1, 1.0),
-        (8, "auto", 0, 320, 8, 10 / 2),  # 10 batches of 32: eight, then two
-        (8, "auto", 0, 6983, 8, 219 / 28),
-        (8, "auto", 0, 100, 8, 4.0),  # 4 batches
-        (8, "auto", 3, 320, 3, 10 / 4),
+        (8, "auto", 0, 320, 8, 75 / 10),  # 5 slices of 64 prompts, of three models at five ways
+        (8, "auto", 0, 6983, 8, 1650 / 207),
+        (8, "auto", 0, 100, 8, 30 / 4),
+        (8, "auto", 3, 320, 3, 75 / 25),
         (8, "cuda:2", 0, 320, 1, 1.0),
     ],
 )
-def test_evaluation_is_spread_over_the_gpus_in_whole_batches(
+def test_evaluation_is_spread_over_the_gpus_in_whole_slices(
     gpus: int, device: str, workers: int, prompts: int, processes: int, faster: float, tmp_path: Path
 ) -> None:
     config = load_config("configs/llada-8b.yaml", [f"model.device={device}", f"evaluate.workers={workers}"])

@@ -6,21 +6,23 @@ import re
 
 import pytest
 
-from tad_core.config import LoraConfig, ModelConfig
+from tad_core.config import LoraConfig, ModelConfig, load_config
 from tad_core.config.rollout import CacheConfig
 from tad_core.errors import ConfigError
 from tad_core.planning.decoding import measured_share, work
 from tad_core.planning.machines import GPUS, named_machine, training_share
 from tad_core.planning.memory import (
     base_gib,
+    batch_of,
     decoding_gib,
     most_in_one_pass,
+    too_much,
     training_choices,
     training_gib,
     weights_gib,
 )
-from tad_core.planning.shapes import PUBLISHED, Shape, read_shape, shape_of
 from tad_core.planning.speeds import Pace
+from tad_core.shapes import PUBLISHED, Shape, read_shape, shape_of
 from tests.tad_core.planning.common import counts_of, llada_8b
 
 LLADA = read_shape(PUBLISHED["GSAI-ML/LLaDA-8B-Instruct"])
@@ -108,6 +110,17 @@ def test_an_h100_is_met_that_nothing_was_fitted_to() -> None:
     assert training_gib(config, LLADA, counts, 4, False) == pytest.approx(31.73, rel=0.05)
     assert decoding_gib(config, LLADA, 32, PROMPT) == pytest.approx(17.4, rel=0.05)
     assert decoding_gib(config, LLADA, 32, PROMPT, cached=True) == pytest.approx(27.6, rel=0.1)
+
+
+@pytest.mark.parametrize(("limit_gib", "slots"), [(None, 32), (79.0, 64), (17.0, 8), (15.0, 1)])
+def test_with_auto_a_plan_takes_the_slots_that_a_run_would(limit_gib: float | None, slots: int) -> None:
+    """On 17 GiB: 0.94 x 17 - 14.93 are 1.05 GiB, and a slot of 640 columns and a block takes 86.7 MB: 12, so 8."""
+    config = load_config("configs/llada-8b.yaml", ["rollout.batch_size=auto"])
+    assert config.rollout.shard_size * config.rollout.samples == 64, "more a shard does not have"
+    assert batch_of(config, LLADA, counts_of(teacher=PROMPT), "collect", limit_gib) == slots
+    assert batch_of(config, LLADA, counts_of(), "evaluate", limit_gib) == 32, "a number stays what it is"
+    told = too_much(config, LLADA, counts_of(models=0), limit_gib or 79.0)
+    assert [line for line in told if line.startswith("rollout.batch_size")] == []
 
 
 def test_a_second_adapter_costs_its_own_weights_and_optimizer_and_shares_the_teacher() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ import yaml
 
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
-from tad_core.errors import DataError, ModelError, SubprocessError
+from tad_core.errors import ArtifactError, DataError, ModelError, SubprocessError
 from tad_core.models.loading import load_model, load_tokenizer
-from tad_core.rollout.workers import RolloutPool
 from tad_core.stages import collect as stage
-from tad_core.trajectory.shards import read_trajectories
+from tad_core.stages.filter import filter_all
+from tad_core.trajectory.shards import read_trajectories, write_trajectories
+from tad_core.workers.fanning import fan_out
+from tad_core.workers.jobs import ShardJob
+from tad_core.workers.pool import Pool
 from tests.waiting import CEILING_S, until
 
 
@@ -145,6 +149,48 @@ def test_a_damaged_shard_alone_is_recomputed(
     assert {p.name: p.stat().st_mtime_ns for p in path.parent.glob("*.parquet") if p != path} == stamps
 
 
+@pytest.mark.parametrize("damage", ["missing", "unreadable"])
+def test_manifests_that_a_closed_collection_lost_are_mended_without_decoding(
+    tiny_tree: dict[str, Any], damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_tree["rollout"]["compare_plain"] = 2
+    config = parse_config(tiny_tree)
+    whole = collect_here(config)
+    plan, store = stage.plan_collection(config), Store(config.store)
+    before = stage.find_shards(plan, plan.shards, store)
+    lost = [Path(whole.url, f"{name}.json") for name in ("privileged-00003-00006", "plain-00000-00002")]
+    for file in lost:
+        file.unlink() if damage == "missing" else file.write_text("{")
+    with pytest.raises(ArtifactError, match="run `tad collect` again"):
+        filter_all(config, plan, whole, store)
+    monkeypatch.setattr(Pool, "run", lambda *_: pytest.fail("nothing is decoded"))
+    assert stage.collect(config, store).digest == whole.digest
+    after = stage.find_shards(plan, plan.shards, store)
+    assert {shard.name: ref.digest for shard, ref in after.items()} == {
+        shard.name: ref.digest for shard, ref in before.items()
+    }
+    with pytest.raises(DataError, match="0 of 8 privileged trajectories passed"):  # all are judged
+        filter_all(config, plan, whole, store)
+
+
+def test_a_closed_collection_lists_the_shards_that_it_is_closed_with(tiny_config: Any) -> None:
+    """One that was lost and decoded again elsewhere may differ in its bits."""
+    whole = collect_here(tiny_config)
+    plan, store = stage.plan_collection(tiny_config), Store(tiny_config.store)
+    refs = list(stage.find_shards(plan, plan.shards, store).values())
+    found = read_trajectories(refs[1].local("privileged-00003-00006.parquet"))
+    found[0] = replace(found[0], text=f"{found[0].text} else")
+    with store.writer(
+        "collect", stage.STAGE_VERSION, plan.fingerprint, {}, manifest_name="privileged-00003-00006.json"
+    ) as writer:
+        write_trajectories(writer.path("privileged-00003-00006.parquet", rows=3, by_content=True), found)
+        refs[1] = writer.commit(refs[1].manifest.info)
+    again = stage.finish_collection(tiny_config, plan, refs, store)
+    assert again.digest != whole.digest
+    assert rows(again)[3] == found[0]
+    assert stage.finish_collection(tiny_config, plan, refs, store) == again
+
+
 def test_workers_give_the_same_rows_and_report_progress(tiny_tree: dict[str, Any], tmp_path: Path) -> None:
     alone = rows(collect_here(parse_config({**tiny_tree, "store": str(tmp_path / "a")})))
     tree = {**tiny_tree, "store": str(tmp_path / "b"), "rollout": {**tiny_tree["rollout"], "workers": 2}}
@@ -157,20 +203,20 @@ def test_workers_give_the_same_rows_and_report_progress(tiny_tree: dict[str, Any
 @pytest.fixture
 def light_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker with the real protocol and store, but without a model, whose import takes most of the time."""
-    monkeypatch.setattr("tad_core.rollout.workers.MODULE", "tests.drills.fake_worker")
+    monkeypatch.setattr("tad_core.workers.pool.MODULE", "tests.drills.fake_worker")
 
 
 @pytest.mark.usefixtures("light_worker")
 def test_a_killed_worker_costs_its_shard_alone(tiny_config: Any) -> None:
     store = Store(tiny_config.store)
-    with RolloutPool(tiny_config, store, 1) as pool:
-        pool.run(0)
-        (worker,) = pool._live
-        os.kill(worker.process.pid, signal.SIGKILL)
-        worker.process.wait()
-        plan = stage.plan_collection(tiny_config)
+    plan = stage.plan_collection(tiny_config)
+    with Pool(tiny_config.model) as pool:
+        pool.run(stage.shard_job(tiny_config, store, plan.shards[0]))
+        (worker,) = pool.pids()
+        os.kill(worker, signal.SIGKILL)
+        os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
         assert stage.find_shard(plan, plan.shards[0], store) is not None
-        ref = pool.run(1)  # a new worker takes over
+        ref = pool.run(stage.shard_job(tiny_config, store, plan.shards[1]))  # a new worker takes over
     assert len(read_trajectories(ref.local("privileged-00003-00006.parquet"))) == 3
 
 
@@ -179,20 +225,24 @@ def test_a_listener_that_fails_leaves_no_answer_for_the_next_shard(tiny_config: 
     def fails(_: Any) -> None:
         raise RuntimeError("nobody listens")
 
-    with RolloutPool(tiny_config, Store(tiny_config.store), 1) as pool:
+    store, plan = Store(tiny_config.store), stage.plan_collection(tiny_config)
+    with Pool(tiny_config.model) as pool:
         with pytest.raises(RuntimeError, match="nobody listens"):
-            pool.run(0, fails)
-        assert pool.run(1).manifest_name == "privileged-00003-00006.json"
+            pool.run(stage.shard_job(tiny_config, store, plan.shards[0]), fails)
+        ref = pool.run(stage.shard_job(tiny_config, store, plan.shards[1]))
+        assert ref.manifest_name == "privileged-00003-00006.json"
 
 
 @pytest.mark.usefixtures("light_worker")
 def test_a_caller_that_stops_leaves_the_rest_undone(tiny_config: Any) -> None:
     store, plan = Store(tiny_config.store), stage.plan_collection(tiny_config)
-    with RolloutPool(tiny_config, store, 1) as pool:
-        results = pool.run_all([0, 1, 2])
-        assert next(results)[0] == 0
+    with Pool(tiny_config.model) as pool:
+        results = fan_out(
+            plan.shards, lambda shard: pool.run(stage.shard_job(tiny_config, store, shard)), 1, pool.close
+        )
+        assert next(results)[0] == plan.shards[0]
         results.close()  # type: ignore[attr-defined]
-        assert not pool._live
+        assert not pool.pids()
     assert stage.find_shard(plan, plan.shards[0], store) is not None
     assert stage.find_shard(plan, plan.shards[2], store) is None
 
@@ -206,20 +256,20 @@ def test_errors_of_a_worker_arrive_as_they_are(
     tiny_tree["model"]["path"] = str(folder)
     config = parse_config(tiny_tree)
     with (
-        RolloutPool(config, Store(config.store), 1) as pool,
+        Pool(config.model) as pool,
         pytest.raises(ModelError, match=r"model\.safetensors"),
     ):
-        pool.run(0)
+        pool.run(ShardJob(config, Store(config.store), ("privileged", 0, 3)))
 
 
 def test_a_worker_that_dies_at_work_says_so(tiny_config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nonexistent")
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with (
-        RolloutPool(tiny_config, Store(tiny_config.store), 1) as pool,
+        Pool(tiny_config.model) as pool,
         pytest.raises(SubprocessError, match="code 1"),
     ):
-        pool.run(0)
+        pool.run(ShardJob(tiny_config, Store(tiny_config.store), ("privileged", 0, 3)))
 
 
 def test_bad_input_is_refused_before_anything_runs(tiny_tree: dict[str, Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytest
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts.manifest import Manifest
-from tad_core.config import parse_config
+from tad_core.config import ModelConfig, parse_config
 from tad_core.evaluation.records import read_records
 from tad_core.progress import Progress
 from tad_core.stages.evaluate import EXAMPLE, evaluate
+from tad_core.workers.pool import Pool
 from tests.tad_core.stages.test_evaluate import adapter_of
+
+Run = Callable[..., ArtifactRef]
 
 
 @pytest.fixture
@@ -50,12 +54,25 @@ def rows(ref: ArtifactRef) -> list[dict[str, Any]]:
     ]
 
 
-def run(tree: dict[str, Any], **more: Any) -> ArtifactRef:
-    config = parse_config(tree)
-    return evaluate(config, "base", None, Store(config.store), **more)
+@pytest.fixture(scope="module")
+def pool(tiny_checkpoint: Path) -> Iterator[Pool]:
+    """One for all tests here, since a process takes seconds to begin."""
+    with Pool(ModelConfig(path=str(tiny_checkpoint), device="cpu")) as made:
+        yield made
 
 
-def test_every_range_of_every_way_is_a_slice(tree: dict[str, Any]) -> None:
+@pytest.fixture
+def run(pool: Pool) -> Run:
+    """Evaluate the base model of a configuration."""
+
+    def evaluated(tree: dict[str, Any], **more: Any) -> ArtifactRef:
+        config = parse_config(tree)
+        return evaluate(config, "base", None, Store(config.store), **{"pool": pool, **more})
+
+    return evaluated
+
+
+def test_every_range_of_every_way_is_a_slice(tree: dict[str, Any], run: Run) -> None:
     told: list[Progress] = []
     ref = run(tree, on_progress=told.append)
     store = Store(tree["store"])
@@ -69,7 +86,18 @@ def test_every_range_of_every_way_is_a_slice(tree: dict[str, Any]) -> None:
     assert len(walls) == 10 and min(walls) > 0
 
 
-def test_a_new_threshold_decodes_that_alone(tree: dict[str, Any]) -> None:
+def test_answers_say_with_which_cache_they_were_decoded(tree: dict[str, Any], run: Run) -> None:
+    exact, store = run(tree), Store(tree["store"])
+    before = slices(store)
+    tree["evaluate"]["decode"] |= {"cache": {"mode": "dual", "refresh_forwards": 3}}
+    cached = run(tree)
+    assert exact.manifest.info["mode"] == "exact"
+    assert cached.manifest.info["mode"] == "dual cache, refresh block, 3 forwards"
+    assert {m.info["mode"] for m in fresh(store, {})} == {"exact", cached.manifest.info["mode"]}
+    assert {m.info["mode"] for m in fresh(store, before)} == {cached.manifest.info["mode"]}
+
+
+def test_a_new_threshold_decodes_that_alone(tree: dict[str, Any], run: Run) -> None:
     first = run(tree)
     store = Store(tree["store"])
     before = slices(store)
@@ -82,7 +110,7 @@ def test_a_new_threshold_decodes_that_alone(tree: dict[str, Any]) -> None:
     assert rows(run(tree)) == rows(ref)
 
 
-def test_another_headline_or_verifier_decodes_nothing(tree: dict[str, Any]) -> None:
+def test_another_headline_or_verifier_decodes_nothing(tree: dict[str, Any], run: Run) -> None:
     tree["evaluate"]["thresholds"] = [0.5, 7.2]
     first = run(tree)
     store = Store(tree["store"])
@@ -98,7 +126,9 @@ def test_another_headline_or_verifier_decodes_nothing(tree: dict[str, Any]) -> N
     assert shown == [[0.0, 0.5], [0.0, 7.2]]
 
 
-def test_a_new_task_decodes_that_alone_and_a_task_by_another_name_nothing(tree: dict[str, Any]) -> None:
+def test_a_new_task_decodes_that_alone_and_a_task_by_another_name_nothing(
+    tree: dict[str, Any], run: Run
+) -> None:
     run(tree)
     store = Store(tree["store"])
     before = slices(store)
@@ -111,7 +141,7 @@ def test_a_new_task_decodes_that_alone_and_a_task_by_another_name_nothing(tree: 
 
 
 def test_a_damaged_slice_alone_is_decoded_again_and_finished_ones_keep_their_size(
-    tree: dict[str, Any],
+    tree: dict[str, Any], run: Run
 ) -> None:
     first = run(tree)
     store = Store(tree["store"])
@@ -125,13 +155,13 @@ def test_a_damaged_slice_alone_is_decoded_again_and_finished_ones_keep_their_siz
     assert [m.rows for m in made] == [1, 1] and len(slices(store)) == len(before) + 2
 
 
-def test_what_a_stopped_evaluation_had_decoded_is_not_decoded_again(tree: dict[str, Any]) -> None:
+def test_what_a_stopped_evaluation_had_decoded_is_not_decoded_again(tree: dict[str, Any], run: Run) -> None:
     def stop(progress: Progress) -> None:
         if progress.done >= 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tree, on_progress=stop)
+        run(tree, on_progress=stop, pool=None)
     store = Store(tree["store"])
     before = slices(store)
     assert 1 <= len(before) < 6
@@ -141,7 +171,7 @@ def test_what_a_stopped_evaluation_had_decoded_is_not_decoded_again(tree: dict[s
     assert rows(run(tree)) == rows(ref)
 
 
-def test_force_decodes_everything_again(tree: dict[str, Any]) -> None:
+def test_force_decodes_everything_again(tree: dict[str, Any], run: Run) -> None:
     run(tree)
     store = Store(tree["store"])
     before = slices(store)
@@ -149,16 +179,18 @@ def test_force_decodes_everything_again(tree: dict[str, Any]) -> None:
     assert len(fresh(store, before)) == 6
 
 
-def test_a_model_has_slices_of_its_own_by_what_it_is_not_by_its_name(tree: dict[str, Any]) -> None:
+def test_a_model_has_slices_of_its_own_by_what_it_is_not_by_its_name(
+    tree: dict[str, Any], run: Run, pool: Pool
+) -> None:
     config = parse_config(tree)
     store = Store(config.store)
     run(tree)
     adapter = adapter_of(config, store)
     before = slices(store)
-    tuned = evaluate(config, "quality", adapter, store)
+    tuned = evaluate(config, "quality", adapter, store, pool=pool)
     made = fresh(store, before)
     assert len(made) == 6 and {i.digest for m in made for i in m.inputs} == {adapter.digest}
     before = slices(store)
-    same = evaluate(config, "speed", adapter, store)
+    same = evaluate(config, "speed", adapter, store, pool=pool)
     assert fresh(store, before) == []
     assert [r | {"model": ""} for r in rows(same)] == [r | {"model": ""} for r in rows(tuned)]

@@ -1,21 +1,24 @@
 """The evaluate stage: what it writes, when it is reused, what changes its fingerprint."""
 
 import contextlib
+import dataclasses
 import json
 import sys
 
+import psutil
 import pytest
 import torch
 
 from tad_core.artifacts import Store
 from tad_core.config import LoraConfig, parse_config
 from tad_core.errors import ConfigError, DataError, ModelError
-from tad_core.evaluation.generate import Generator, load_for_inference
+from tad_core.evaluation.generate import load_for_inference
 from tad_core.evaluation.records import points, read_records
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of, save_adapter
-from tad_core.stages.evaluate import evaluate, key
+from tad_core.stages.evaluate import evaluate, evaluate_all, key
 from tad_core.stages.pipeline import prepare
+from tad_core.workers.pool import Pool
 
 
 @pytest.fixture
@@ -40,10 +43,9 @@ def adapter_of(config, store, seed=1, mark="a" * 32):
 def test_what_it_writes_and_that_it_is_reused(direct, monkeypatch):
     config = parse_config(direct)
     store = Store(config.store)
-    closed = []
-    monkeypatch.setattr(Generator, "close", lambda generator: closed.append(generator))
+    before = set(psutil.Process().children(recursive=True))  # another test's, a server for one
     ref = evaluate(config, "base", None, store)
-    assert len(closed) == 1, "processes of GPUs would stay"
+    assert set(psutil.Process().children(recursive=True)) <= before, "processes that decode stay"
     assert ref.fingerprint == key(config, "base")
     records = read_records(ref.local("results.parquet"))
     assert len(records) == ref.manifest.files["results.parquet"].rows == 6
@@ -261,9 +263,7 @@ def test_a_benchmark_enters_the_fingerprint_by_its_prompts(benchmarks):
 
 def test_prompts_without_room_are_one_error_before_any_work(benchmarks, monkeypatch):
     """The tiny model has 512 positions; MATH's four examples alone are more."""
-    monkeypatch.setattr(
-        "tad_core.evaluation.generate.load_model", lambda *_: pytest.fail("a model was loaded")
-    )
+    monkeypatch.setattr("tad_core.workers.pool.Pool.run", lambda *_: pytest.fail("something was decoded"))
     for task in benchmarks["evaluate"]["tasks"]:
         task["options"] |= {"num_fewshot": 4} if task["name"] == "math" else {}
     config = parse_config(benchmarks)
@@ -280,3 +280,31 @@ def test_the_isolation_of_programs_is_named(direct):
     direct["evaluate"]["tasks"] = [{"name": "funcs", "source": "pyfunc", "split": "heldout", "count": 1}]
     after = evaluate(parse_config(direct), "base", None, Store(direct["store"]))
     assert after.manifest.info["tier"].startswith("tier ")
+
+
+def test_all_models_side_by_side_are_what_each_is_alone(direct, tmp_path):
+    direct["evaluate"]["models"] = ["base", "quality", "speed"]
+    direct["evaluate"]["slice_size"] = 1
+    config = parse_config(direct)
+    store = Store(config.store)
+    adapters = {"quality": adapter_of(config, store), "speed": adapter_of(config, store, 2, "b" * 32)}
+    told = []
+    found = evaluate_all(config, adapters, store, told.append)
+    assert list(found) == ["base", "quality", "speed"]
+    assert {p.figures["model"] for p in told} == set(found)
+    elsewhere = Store(tmp_path / "alone")
+    with Pool(config.model) as pool:
+        for name, ref in found.items():
+            alone = evaluate(config, name, adapters.get(name), elsewhere, pool=pool)
+            rows = [read_records(one.local("results.parquet")) for one in (ref, alone)]
+            first, second = ([dataclasses.replace(r, wall_s=0.0) for r in one] for one in rows)
+            assert first == second
+
+
+def test_a_model_that_fails_leaves_the_others_to_end(direct):
+    direct["evaluate"]["models"] = ["base", "quality"]
+    config = parse_config(direct)
+    store = Store(config.store)
+    with pytest.raises(ConfigError, match="quality was asked for without an adapter"):
+        evaluate_all(config, {}, store)
+    assert store.find("evaluate", key(config, "base")) is not None

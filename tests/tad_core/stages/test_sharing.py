@@ -109,6 +109,21 @@ def test_who_only_waits_takes_a_damaged_shard_away_so_that_another_makes_it(stor
         assert found[0] is not None
 
 
+def test_a_damaged_piece_in_other_hands_is_come_back_to(store: Store) -> None:
+    """Whoever takes what there is to do must be able to stop meanwhile."""
+    make(store, PLAN.shards[0])
+    Path(store.url(STAGE, PLAN.fingerprint), f"{NAMES[0]}.parquet").write_text("else")
+    with shares(store) as one, shares(store) as two:
+        todo = one.todo()
+        mended = next(todo)
+        assert mended == PLAN.shards[0]
+        others = two.todo()
+        assert [next(others) for _ in range(4)] == [*PLAN.shards[1:], None]
+        one.ended(PLAN.shards[0], make(store, PLAN.shards[0]))
+        until(lambda: next(others, "over") == "over", "the mended piece is found")
+        assert NAMES[0] in two.refs
+
+
 def test_at_the_end_claims_of_the_dead_go_and_those_of_the_living_stay(store: Store) -> None:
     """A run that is killed between a shard's manifest and the end of its claim leaves one that nobody asks for."""
     folder = f"{store.root}/.leases/{STAGE}/{PLAN.fingerprint}"

@@ -16,6 +16,17 @@ from tad_core.errors import ModelError
 from tad_core.weights import missing_files
 
 GIB = 2**30
+#: Of the memory there is, what may be planned with: the rest goes to the driver, to fragments and to chance.
+USABLE = 0.94
+#: Samples decoded together where ``auto`` has nothing to go by: on a CPU, where each runs alone anyway.
+AUTO_ON_A_CPU = 32
+#: With ``auto`` more are multiples of this, so that prompts of another length seldom change how many there are.
+_SLOTS_STEP = 8
+#: Columns of a slot are multiples of this (``decoding.packing``).
+_COLUMNS = 128
+#: What sampling holds of a block of logits: in bfloat16 the logits alone, read by one kernel; in float32 also logits,
+#: noise, their sum and what odds are made of in float64.
+_SAMPLER_BYTES = {2: 2, 4: 4 + 5 * 8}
 #: Dimensions of the published checkpoints, for a plan on a machine that does not have them: their config.json.
 _LLADA_8B = {"model_type": "llada", "d_model": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 32,
              "mlp_hidden_size": 12288, "embedding_size": 126464}  # fmt: skip
@@ -118,6 +129,19 @@ class Shape:
             return tokens * (self.layers * item * self.width + layer)
         return tokens * self.layers * layer
 
+    def decoding_bytes(self, tokens: float, rows: float, item: int, cached: bool) -> float:
+        """Bytes that decoding takes beside the weights, ``item`` bytes a number.
+
+        Args:
+            tokens: of all samples that are decoded together.
+            rows: of logits: a block of each.
+            item: bytes of a number.
+            cached: whether keys and values are kept.
+        """
+        logits = _SAMPLER_BYTES[item] * rows * self.vocabulary
+        kept = self.cached_bytes(tokens, item) if cached else 0.0
+        return self.passing_bytes(tokens, item) + logits + kept
+
     def cached_bytes(self, tokens: float, item: int) -> float:
         """Bytes of the keys and values of so many tokens, all layers."""
         return tokens * item * 2 * self.layers * self.key_width
@@ -125,6 +149,27 @@ class Shape:
     def passing_bytes(self, tokens: float, item: int) -> float:
         """Bytes of the activations that a forward without gradient holds at a time."""
         return tokens * item * (6 * self.width + 3 * self.mlp)
+
+
+def slots_in(
+    free: int, total: int, shape: Shape, item: int, prompt: int, response: int, block: int, cached: bool
+) -> int:
+    """Slots for which ``free`` bytes of a device have room, of whose ``total`` a reserve stays free; at least one.
+
+    Args:
+        free: bytes beside the model's.
+        total: bytes of the device.
+        shape: of the model.
+        item: bytes of a number.
+        prompt: tokens of the longest prompt.
+        response: tokens of a response.
+        block: tokens of a block.
+        cached: whether keys and values are kept.
+    """
+    width = -(-(prompt + response) // _COLUMNS) * _COLUMNS
+    each = shape.decoding_bytes(width, block, item, cached)
+    most = int((free - (total - int(USABLE * total))) // each)
+    return max(1, most if most < _SLOTS_STEP else most // _SLOTS_STEP * _SLOTS_STEP)
 
 
 def shape_of(model: ModelConfig) -> tuple[Shape, str]:

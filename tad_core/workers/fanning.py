@@ -1,0 +1,76 @@
+"""Pieces side by side: the next is asked for only when a hand is free."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from tad_core.errors import WorkersLostError
+
+Piece = TypeVar("Piece")
+Made = TypeVar("Made")
+
+#: Between two looks for a piece, while others work on all that are left.
+_LOOK_S = 0.5
+
+
+def fan_out(
+    pieces: Iterable[Piece | None],
+    make: Callable[[Piece], Made],
+    at_once: int,
+    stop: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Piece, Made]]:
+    """All pieces, yielded as they finish; a failure is raised once its siblings have ended.
+
+    No more pieces are asked for once no worker is left. Where ``pieces`` itself fails, what is being made is finished.
+
+    Args:
+        pieces: asked for the next only when a thread is free; None means that there is none now.
+        make: makes one, in a thread.
+        at_once: threads.
+        stop: lets what is being made end at once: where this is interrupted, or nobody takes the results any more.
+    """
+    failures: list[BaseException] = []
+    pending: dict[Future[Made], Piece] = {}
+    source, more = iter(pieces), True
+    with ThreadPoolExecutor(at_once) as threads:
+        try:
+            while True:
+                wait_for: float | None = None
+                while more and len(pending) < at_once:
+                    try:
+                        piece = next(source)
+                    except StopIteration:
+                        more = False
+                        break
+                    if piece is None:
+                        wait_for = _LOOK_S
+                        break
+                    pending[threads.submit(make, piece)] = piece
+                if not pending:
+                    if not more:
+                        break
+                    time.sleep(_LOOK_S)
+                    continue
+                finished, _ = wait(pending, wait_for, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    piece = pending.pop(future)
+                    error = future.exception()
+                    if error is None:
+                        yield piece, future.result()
+                    elif isinstance(error, Exception):
+                        failures.append(error)
+                        more = more and not isinstance(error, WorkersLostError)
+                    else:
+                        raise error
+        except BaseException as error:
+            # What has not begun must not begin.
+            for future in pending:
+                future.cancel()
+            if not isinstance(error, Exception):
+                stop()
+            raise
+    if failures:
+        raise failures[0]
