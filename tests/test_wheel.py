@@ -78,7 +78,8 @@ def test_commands_work_in_an_empty_folder(python: Path, tmp_path: Path) -> None:
     done = tad(python, tmp_path / "b", "files", ".")
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (tmp_path / "b").iterdir()} == {"assets", "configs", "deployments"}
-    assert tad(python, tmp_path / "b", "check", "configs/demo.yaml").returncode == 0
+    done = tad(python, tmp_path / "b", "check", "configs/demo.yaml")
+    assert done.returncode == 0, done.stderr
     again = tad(python, tmp_path / "b", "files", ".")
     assert again.returncode == 2 and "assets is there already" in again.stderr
 

@@ -189,7 +189,8 @@ def test_without_a_server_it_runs_and_leaves_no_process(
     assert " | INFO" not in output, "Prefect's own lines stay out of the terminal"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_evaluation_leaves_no_process_and_goes_on_with_its_slices(
     make_tree: Callable[[Path], Tree], environment: dict[str, str], tmp_path: Path, number: int
 ) -> None:

@@ -103,7 +103,10 @@ def test_a_place_that_cannot_be_written(
     assert "Fatal Python error" not in done.stderr
 
 
-@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "variable",
+    ["HTTP_PROXY", *(pytest.param(name, marks=pytest.mark.slow) for name in ("http_proxy", "ALL_PROXY"))],
+)
 def test_a_proxy_does_not_stand_before_the_local_server(variable: str, tmp_path: Path) -> None:
     """Nobody listens at the proxy; the run asks its server and so do its children."""
     env = environment(tmp_path, "one", PREFECT_CLIENT_MAX_RETRIES="0", **{variable: "http://127.0.0.1:9"})

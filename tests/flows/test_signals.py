@@ -40,9 +40,10 @@ def shards(folder: Path) -> int:
 @pytest.mark.parametrize(
     ("ignored", "sent", "code"),
     [
-        ((signal.SIGHUP,), (signal.SIGHUP,), 0),  # nohup
+        pytest.param((signal.SIGHUP,), (signal.SIGHUP,), 0, marks=pytest.mark.slow),  # nohup
         (ALL, ALL, 0),
-        ((signal.SIGINT,), (signal.SIGINT, signal.SIGHUP), 130),  # a background shell; then the terminal is closed
+        # a background shell; then the terminal is closed
+        pytest.param((signal.SIGINT,), (signal.SIGINT, signal.SIGHUP), 130, marks=pytest.mark.slow),
     ],
     ids=["nohup", "all", "background"],
 )  # fmt: skip

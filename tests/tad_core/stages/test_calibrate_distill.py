@@ -297,6 +297,7 @@ def test_distil_trains_in_a_child_and_keeps_the_adapter(config, made, windows, t
         assert distill(config, "quality", collection, filtered, windows, store) == ref
 
 
+@pytest.mark.slow
 def test_two_models_in_one_pass_are_the_artifacts_of_two_runs(config, made, windows, tmp_path):
     _, collection, filtered = made
     refs = (collection, filtered, windows)

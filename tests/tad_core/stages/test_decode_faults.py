@@ -115,7 +115,8 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.parametrize(("kills", "problems"), [(2, 20), pytest.param(10, 100, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("kills", "problems"), [(2, 20), (10, 100)])
 def test_killed_at_random_it_decodes_every_slice_once_and_repeats_those_in_hand_alone(
     tree: dict[str, Any], pool: Pool, tmp_path: Path, kills: int, problems: int
 ) -> None:
@@ -147,6 +148,7 @@ def test_two_that_evaluate_the_same_share_the_slices(
     assert not [p for p in Path(tree["store"], ".leases", "decode").rglob("*") if p.is_file()]
 
 
+@pytest.mark.slow
 def test_one_of_two_that_evaluate_the_same_is_killed_and_begins_again(
     tree: dict[str, Any], pool: Pool, tmp_path: Path
 ) -> None:

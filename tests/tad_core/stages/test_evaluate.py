@@ -282,6 +282,7 @@ def test_the_isolation_of_programs_is_named(direct):
     assert after.manifest.info["tier"].startswith("tier ")
 
 
+@pytest.mark.slow
 def test_all_models_side_by_side_are_what_each_is_alone(direct, tmp_path):
     direct["evaluate"]["models"] = ["base", "quality", "speed"]
     direct["evaluate"]["slice_size"] = 1

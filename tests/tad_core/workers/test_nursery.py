@@ -111,7 +111,7 @@ def test_how_many_decode_and_with_how_many_threads(
     assert Decoders.of(several.model_copy(update={"device": "cuda:1"}), 0).slots == 1
 
 
-@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize(
     ("number", "kind", "message"),
     [
