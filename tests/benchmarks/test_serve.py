@@ -17,6 +17,8 @@ def test_every_server_is_measured_and_the_plain_one_says_what_ours_says(size: st
     command = [
         sys.executable,
         str(ROOT / "benchmarks" / "serve.py"),
+        "--size",
+        size,
         "--clients",
         "1",
         "2",

@@ -135,6 +135,7 @@ def test_killed_at_random_it_decodes_every_slice_once_and_repeats_those_in_hand_
     assert not list(Path(store.root).rglob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_two_that_evaluate_the_same_share_the_slices(
     tree: dict[str, Any], pool: Pool, tmp_path: Path
 ) -> None:

@@ -47,7 +47,7 @@ def tree(checkpoint: Path, problems: Path) -> dict[str, Any]:
         },
         "evaluate": {
             "tasks": [{**source, "count": 2}], "models": ["base", "quality"], "thresholds": [0.5],
-            "decode": {"block_length": 8}, "bootstrap": 10, "harness": "direct", "workers": 1,
+            "decode": {"block_length": 8}, "bootstrap": 10, "harness": "direct", "workers": 2,
         },
     }  # fmt: skip
 

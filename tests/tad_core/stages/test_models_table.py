@@ -196,7 +196,7 @@ def small(store: Path, models: dict[str, Any]) -> TADConfig:
         "models": models,
         "evaluate": {
             "tasks": [{"name": "held", "split": "heldout", "count": 3, **problems}],
-            "thresholds": [0.5], "decode": {"block_length": 16}, "bootstrap": 20, "harness": "direct", "workers": 1,
+            "thresholds": [0.5], "decode": {"block_length": 16}, "bootstrap": 20, "harness": "direct", "workers": 2,
         },
     })  # fmt: skip
 

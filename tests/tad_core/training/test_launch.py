@@ -251,6 +251,7 @@ def with_memory_for(monkeypatch, most):
     return tried
 
 
+@pytest.mark.slow
 def test_a_micro_batch_that_does_not_fit_is_halved_and_the_run_goes_on(
     world, checkpoint, tmp_path, monkeypatch
 ):

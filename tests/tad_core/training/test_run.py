@@ -383,10 +383,9 @@ def test_a_fault_of_ours_keeps_its_traceback(world, checkpoint, tmp_path, run_ma
 )
 def test_one_gpu_stays_visible(monkeypatch, device, visible, expected):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")  # set first, so that it is as before afterwards
     if visible is None:
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    else:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     hide_other_gpus(device)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
 
