@@ -369,6 +369,10 @@ class AnyText:
         self.tokenizer = self
         del tokenizer
 
+    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        """A token a byte."""
+        return {"input_ids": [2 + byte for byte in text.encode()]}
+
     def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
         """Numbers."""
         return "".join(f" {i}" for i in ids)

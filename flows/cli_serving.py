@@ -74,8 +74,8 @@ def serve(
 
 
 @serving.command(
-    epilog="Examples:\n\ntad generate configs/demo.yaml:quality 'Ben has 5 apples and eats 2 . How many are left ?'\n\n"
-    "tad generate configs/demo.yaml --compare base,quality,speed 'What is 3 + 4 ?'\n\necho 'Hello' | tad generate "
+    epilog="Examples:\n\ntad generate configs/demo.yaml:quality 'Cleo has 13 coins. Cleo sells 8. How many coins does Cleo have?'\n\n"
+    "tad generate configs/demo.yaml --compare base,quality,speed 'Cleo has 13 coins. Cleo sells 8. How many coins does Cleo have?'\n\necho 'Hello' | tad generate "
     "exports/speed -"
 )
 def generate(

@@ -1,4 +1,4 @@
-"""The benchmark of decoding on its smallest size: every measurement runs, and a sample does not depend on its company."""
+"""The benchmark of decoding on its smallest size: every measurement runs, and company changes no sample."""
 
 from __future__ import annotations
 
