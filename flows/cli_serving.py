@@ -29,6 +29,8 @@ _WHAT = (
     "(org/name@commit), BASE+ADAPTER; NAME= in front names it."
 )
 
+_QUESTION = "Cleo has 13 coins. Cleo sells 8. How many coins does Cleo have?"
+
 
 @serving.command(
     epilog="Examples:\n\ntad serve configs/demo.yaml\n\ntad serve exports/quality --port 9000\n\n"
@@ -74,9 +76,9 @@ def serve(
 
 
 @serving.command(
-    epilog="Examples:\n\ntad generate configs/demo.yaml:quality 'Cleo has 13 coins. Cleo sells 8. How many coins does Cleo have?'\n\n"
-    "tad generate configs/demo.yaml --compare base,quality,speed 'Cleo has 13 coins. Cleo sells 8. How many coins does Cleo have?'\n\necho 'Hello' | tad generate "
-    "exports/speed -"
+    epilog=f"Examples:\n\ntad generate configs/demo.yaml:quality '{_QUESTION}'\n\n"
+    f"tad generate configs/demo.yaml --compare base,quality,speed '{_QUESTION}'\n\n"
+    "echo 'Hello' | tad generate exports/speed -"
 )
 def generate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=_WHAT, show_default=False)],
