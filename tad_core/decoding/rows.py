@@ -2,7 +2,7 @@
 
 Libraries choose a kernel by the number of rows, and some of these kernels add up in another order. Which, depends on
 the shape of the matrix and on the card: for LLaDA-8B's on an H100 64 rows differ from 1,024 and 128 do not, for
-Dream-7B's 256 do. So numbers are tried on the device at hand before they are used.
+Dream-7B's keys 221 do. So numbers are tried on the device at hand before they are used.
 
 Shapes: N rows, D inputs of a map.
 """
