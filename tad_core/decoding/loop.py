@@ -20,7 +20,7 @@ from tad_core.decoding.packing import Packer
 from tad_core.decoding.sampling import Noise, tokens_and_scores
 from tad_core.decoding.slots import Slots
 from tad_core.decoding.spec import Decoded, DecodeSpec, Job, Seen
-from tad_core.decoding.ways import Plan, Way, Ways
+from tad_core.decoding.ways import Plan, Ways
 from tad_core.models.base import DiffusionLM
 
 #: Tokens of the samples that enter at one forward: their first one computes all of them. What enters together is
@@ -158,17 +158,16 @@ class Loop:
 
     def _read(self, hidden_ND: Tensor, noise: Noise | None) -> tuple[Tensor, Tensor]:
         """Token and score of every row, each by the policy of its sample."""
-        parts: list[tuple[Way, list[int] | None]] = self._ways.rows(self._opened)
-        if parts[0][1] is None:
-            return tokens_and_scores(self._model, parts[0][0].policy, hidden_ND, noise, self._packer.fused)
         token_N = torch.zeros(len(hidden_ND), dtype=torch.long, device=hidden_ND.device)
         score_N = torch.zeros(len(hidden_ND), dtype=torch.float64, device=hidden_ND.device)
-        for way, rows in parts:
-            if rows:
-                row_M = torch.tensor(rows).to(hidden_ND.device)
-                some = noise.at(row_M) if noise else None
-                token_M, score_M = tokens_and_scores(
-                    self._model, way.policy, hidden_ND[row_M], some, self._packer.fused
-                )
-                token_N[row_M], score_N[row_M] = token_M, score_M
+        for way, hot, rows in self._ways.rows(self._opened, self._slots.hot):
+            if rows is None:
+                some = noise if hot else None
+                return tokens_and_scores(self._model, way.policy, hidden_ND, some, self._packer.fused)
+            row_M = torch.tensor(rows).to(hidden_ND.device)
+            some = noise.at(row_M) if noise and hot else None
+            token_M, score_M = tokens_and_scores(
+                self._model, way.policy, hidden_ND[row_M], some, self._packer.fused
+            )
+            token_N[row_M], score_N[row_M] = token_M, score_M
         return token_N, score_N

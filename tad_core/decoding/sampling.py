@@ -109,9 +109,12 @@ _compiled: weakref.WeakKeyDictionary[DiffusionLM, dict[object, Callable[..., Any
 
 
 def _reader(model: DiffusionLM, policy: Policy, noisy: bool) -> Callable[..., Any]:
-    """``_read``, compiled once a model, policy and way to choose."""
+    """``_read``, compiled once for each model and each way to choose and to score.
+
+    All that it depends on is in the key: what it is compiled again for, it is compiled for rows as they then are.
+    """
     mine = _compiled.setdefault(model, {})
-    key = type(policy), noisy
+    key = type(policy), policy.scores_mask, noisy
     if key not in mine:
         mine[key] = compiled(_read, ("", "N", "", "N" if noisy else ""))
     return mine[key]

@@ -70,6 +70,11 @@ class Slots:
         """Slots that do not."""
         return [b for b, index in enumerate(self.holds) if index is None]
 
+    @property
+    def hot(self) -> list[bool]:
+        """Slots whose sample has a temperature."""
+        return [job is not None and job.request.temperature > 0 for job in self.jobs]
+
     def enter(self, taken: Sequence[tuple[int, int, Job]]) -> None:
         """Put samples into empty slots: the slot, the sample's number, the sample."""
         rows, lengths = [], []
@@ -97,7 +102,7 @@ class Slots:
     def noise(self, slot_N: Tensor, position_N: Tensor) -> Noise | None:
         """Of the coming forward for these rows; None where no sample has a temperature."""
         heat = [job.request.temperature if job else 0.0 for job in self.jobs]
-        if not any(heat):
+        if not any(self.hot):
             return None
         keys = [
             step_key(job.seed, *job.request.key, step + 1) if job else (0, 0)

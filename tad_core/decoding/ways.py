@@ -126,18 +126,31 @@ class Ways:
             compute_BW |= way_compute_BW
         return Plan(open_BL, compute_BW)
 
-    def rows(self, opened: list[int]) -> list[tuple[Way, list[int] | None]]:
-        """Which of the N rows, slot after slot, are whose; None is all of them.
+    def rows(self, opened: list[int], hot: list[bool]) -> list[tuple[Way, bool, list[int] | None]]:
+        """Which of the N rows, slot after slot, are read alike: their way, whether with noise, and the rows.
+
+        Greedy rows are read without noise also beside others that have it: of a temperature of zero the kernel with
+        noise makes the same token, but not the last bit of its score.
 
         Args:
             opened: rows of each slot.
+            hot: which slots have a temperature.
+
+        Returns:
+            None for the rows where they are all.
         """
-        ways = list(self._ways.values())
-        if len(ways) == 1:
-            return [(ways[0], None)]
         first = [0, *accumulate(opened)]
-        rows = [[n for b in sorted(way.members) for n in range(first[b], first[b + 1])] for way in ways]
-        return list(zip(ways, rows, strict=True))
+        parts: list[tuple[Way, bool, list[int]]] = []
+        for way in self._ways.values():
+            for heated in (False, True):
+                rows = [
+                    n for b in sorted(way.members) if hot[b] is heated for n in range(first[b], first[b + 1])
+                ]
+                if rows:
+                    parts.append((way, heated, rows))
+        if len(parts) == 1:
+            return [(*parts[0][:2], None)]
+        return list(parts)
 
     def choose(self, slots: Slots, scores_BL: Tensor, plan: Plan) -> Tensor:
         """Which of the open positions are revealed, ``[B, L]``."""

@@ -49,11 +49,17 @@ def model(request: pytest.FixtureRequest) -> Iterator[DiffusionLM]:
     patch.undo()
 
 
-def requests(heat: float) -> list[Request]:
+def requests(heat: float | None) -> list[Request]:
+    """Of this temperature; None: every other one is greedy."""
     draw = torch.Generator().manual_seed(1)
     lengths = [40 + 7 * i for i in range(32)]
     return [
-        Request(torch.randint(2, 2048, (n,), generator=draw).tolist(), (f"p{n}", 0), heat) for n in lengths
+        Request(
+            torch.randint(2, 2048, (n,), generator=draw).tolist(),
+            (f"p{n}", 0),
+            0.7 * (n % 2) if heat is None else heat,
+        )
+        for n in lengths
     ]
 
 
@@ -61,7 +67,7 @@ def whole(decoded: list[Decoded]) -> list[tuple[list[int], list[int], list[float
     return [(d.tokens, d.revealed_at, d.scores) for d in decoded]
 
 
-@pytest.mark.parametrize("heat", [0.0, 0.7])
+@pytest.mark.parametrize("heat", [0.0, 0.7, None])
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.method} {s.mode}")
 def test_company_changes_no_bit(model: DiffusionLM, spec: DecodeSpec, heat: float) -> None:
     asked = requests(heat)

@@ -11,6 +11,7 @@ import torch
 from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new_fitting
 from tad_core.decoding.loop import Loop
 from tad_core.decoding.packing import packer_of
+from tad_core.decoding.sampling import tokens_and_scores
 from tad_core.decoding.spec import Job
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import random_llada
@@ -72,6 +73,20 @@ def test_what_joins_late_and_is_decoded_otherwise_gets_what_it_gets_alone(llada,
     assert len(done) == len(given)
     for i, job in enumerate(given):
         assert done[i] == alone(llada, job)
+
+
+def test_greedy_samples_are_read_without_noise_beside_others_that_have_it(llada, monkeypatch):
+    """On an accelerator the kernel with noise rounds scores otherwise."""
+    heats = []
+
+    def read(model, policy, hidden_ND, noise, fused):
+        heats.append(set(noise.heat_N.tolist()) if noise else {0.0})
+        return tokens_and_scores(model, policy, hidden_ND, noise, fused)
+
+    monkeypatch.setattr("tad_core.decoding.loop.tokens_and_scores", read)
+    given = [Job(Request([2, 3, i], ("p", i), 0.8 * (i % 2)), SPECS[i // 2 % 2]) for i in range(4)]
+    run(llada, given, 4, [0, 0, 0, 0])
+    assert {frozenset(h) for h in heats} == {frozenset({0.0}), frozenset({0.8})}
 
 
 @pytest.mark.parametrize("slots", [1, 4])
