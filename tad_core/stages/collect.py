@@ -7,6 +7,7 @@ Layout of the artifact: ``privileged-00000-00064.<content>.parquet`` (problems 0
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from tad_core.workers.jobs import ShardJob
 
 if TYPE_CHECKING:  # it loads torch
     from tad_core.fitting import Fitting
+    from tad_core.workers.pool import Pool
 
 __all__ = [
     "STAGE",
@@ -247,11 +249,22 @@ def unknown_of(config: TADConfig, plan: CollectionPlan) -> list[Unknown]:
 
 
 def collect(
-    config: TADConfig, store: Store, on_progress: OnProgress = silent, force: bool = False
+    config: TADConfig,
+    store: Store,
+    on_progress: OnProgress = silent,
+    force: bool = False,
+    pool: Pool | None = None,
 ) -> ArtifactRef:
     """The whole collection, missing shards only, over ``rollout.workers`` processes.
 
     Other processes that collect the same, on this machine or another, take their part of the shards.
+
+    Args:
+        config: the run.
+        store: where it lives.
+        on_progress: told of each shard's samples.
+        force: decode even what is there.
+        pool: has the processes that decode; one of its own otherwise.
     """
     from tad_core.stages.mending import mend_shards
     from tad_core.stages.sharing import Shares
@@ -264,12 +277,12 @@ def collect(
         mend_shards(found)
         return found
     with Shares(plan, store, config.rollout.lease_s, force) as shares:
-        with Pool(config.model) as pool:
+        with contextlib.nullcontext(pool) if pool else Pool(config.model) as processes:
 
             def make(shard: ShardSpec) -> ArtifactRef:
-                return pool.run(shard_job(config, store, shard, force), on_progress)
+                return processes.run(shard_job(config, store, shard, force), on_progress)
 
-            for shard, ref in fan_out(shares.todo(), make, workers_of(config), pool.close):
+            for shard, ref in fan_out(shares.todo(), make, workers_of(config), processes.close):
                 shares.ended(shard, ref)
         refs = [shares.refs[shard.name] for shard in plan.shards]
     return finish_collection(config, plan, refs, store)
