@@ -23,6 +23,7 @@ class ObjectiveKind:
         told: what it is, for cards; a sentence without its end.
         inputs: how many it makes of a drawn state: so many times the sequences of a micro-batch.
         lacks: settings of ``distill`` that mean nothing to it, and so are no part of what is trained.
+        snapshot: whether an earlier state of the adapter is run beside the one in training.
     """
 
     made_by: str
@@ -31,17 +32,18 @@ class ObjectiveKind:
     told: str
     inputs: int = 1
     lacks: frozenset[str] = frozenset()
+    snapshot: bool = False
 
 
 #: settings of the distillation loss and of the teacher, which fine-tuning on references does not have
 _OF_DISTILLATION = frozenset(
     {"near", "distant", "weight_distant", "temperature", "teacher_prompt", "filled_states"}
 )
-#: settings of certainty forcing, of dParallel's blocks and of d3LLM's
-_OF_CERTAINTY, _OF_DPARALLEL = frozenset({"weight_certainty"}), frozenset({"mask_block"})
-_OF_D3LLM = frozenset({"mask_ratio", "mask_blocks"})
+#: settings of certainty forcing, of blocks of one length, of d3LLM's and of T3D
+_OF_CERTAINTY, _OF_ONE_BLOCK = frozenset({"weight_certainty"}), frozenset({"mask_block"})
+_OF_D3LLM, _OF_T3D = frozenset({"mask_ratio", "mask_blocks"}), frozenset({"t3d"})
 #: what the objectives without them lack
-_OF_BLOCKS = _OF_CERTAINTY | _OF_DPARALLEL | _OF_D3LLM
+_OF_BLOCKS = _OF_CERTAINTY | _OF_ONE_BLOCK | _OF_D3LLM | _OF_T3D
 
 OBJECTIVES: dict[str, ObjectiveKind] = {
     "tad": ObjectiveKind(
@@ -71,7 +73,7 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         windowed=False,
         told="dParallel's certainty forcing on the teacher's kept answers",
         inputs=2,
-        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_D3LLM,
+        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_D3LLM | _OF_T3D,
     ),
     "d3llm": ObjectiveKind(
         "tad_core.objectives.d3llm:D3LLMObjective",
@@ -79,13 +81,21 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         windowed=False,
         told="d3LLM's pseudo-trajectory distillation on the teacher's kept answers",
         inputs=2,
-        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_DPARALLEL,
+        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_ONE_BLOCK | _OF_T3D,
+    ),
+    "t3d": ObjectiveKind(
+        "tad_core.objectives.t3d:T3DObjective",
+        "trajectories",
+        windowed=False,
+        told="T3D's direct discriminative optimization on the teacher's kept answers",
+        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_CERTAINTY | _OF_D3LLM,
+        snapshot=True,
     ),
 }
 
 #: settings of ``distill`` in which models trained in one pass may differ: they choose how rows are penalised, and
 #: neither states, teacher nor optimizer
-OF_THE_LOSS = frozenset({"near", "distant", "weight_distant", "temperature"})
+OF_THE_LOSS = frozenset({"near", "distant", "weight_distant", "temperature", "weight_certainty", "t3d"})
 
 
 def _known(name: str) -> str:

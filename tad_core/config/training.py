@@ -23,6 +23,18 @@ class LoraConfig(Strict):
     )
 
 
+class T3DConfig(Strict):
+    """What T3D's loss is made of; its blocks are ``mask_block``."""
+
+    alpha: float = Field(0.5, ge=0, description="Weight of pushing down the snapshot's own tokens.")
+    beta: float = Field(0.1, gt=0, description="Factor of both differences of log-probabilities.")
+    weight_path: float = Field(0.2, ge=0, description="Weight of the path loss.")
+    path_steps: int = Field(4, ge=1, description="Tokens by which the levels of the path grow.")
+    snapshot_steps: int = Field(
+        10, ge=1, description="Optimizer steps after which the snapshot of the adapter is taken anew."
+    )
+
+
 class DistillConfig(Strict):
     """Temporal-aware distillation (paper, section 3.3 and Table 7)."""
 
@@ -44,7 +56,7 @@ class DistillConfig(Strict):
     mask_block: int = Field(
         32,
         ge=1,
-        description="Length of the blocks that dparallel masks; the response's for the whole response at once.",
+        description="Length of the blocks that dparallel and t3d mask; the response's for the whole response at once.",
         json_schema_extra=ADDED,
     )
     mask_ratio: float = Field(
@@ -66,6 +78,7 @@ class DistillConfig(Strict):
         description="Weight of the entropy of right tokens in dparallel and d3llm.",
         json_schema_extra=ADDED,
     )
+    t3d: T3DConfig = Field(T3DConfig(), description="Terms of t3d.", json_schema_extra=ADDED)
     states_per_trajectory: int = Field(
         256, ge=1, description="States drawn per trajectory and epoch, without replacement; at most L."
     )
@@ -166,6 +179,16 @@ class DistillConfig(Strict):
             raise ValueError(
                 f"quantize: {self.quantize} does not go with deepspeed {self.deepspeed}, which holds all weights in a "
                 "dtype of its own; set deepspeed to null, which takes any number of GPUs, or quantize to none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _snapshot_without_deepspeed(self) -> Self:
+        if OBJECTIVES[self.objective].snapshot and self.deepspeed is not None:
+            raise ValueError(
+                f"objective: {self.objective} runs an earlier state of the adapter beside the one in training, which "
+                f"deepspeed {self.deepspeed} holds in buffers of its own; set deepspeed to null, which takes any "
+                "number of GPUs"
             )
         return self
 

@@ -24,7 +24,9 @@ def make_objective(config: DistillConfig, window: int | None, compiled: bool = F
     module, _, name = kind.made_by.partition(":")
     made = getattr(import_module(module), name)(config, window, compiled)
     assert isinstance(made, Objective), "the registry names objectives"
-    assert made.copies == kind.inputs, "what is planned with is what is trained"
+    assert (made.copies, made.needs_snapshot) == (kind.inputs, kind.snapshot), (
+        "what is planned with is what is trained"
+    )
     return made
 
 

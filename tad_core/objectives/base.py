@@ -3,14 +3,15 @@
 The trainer, the data set, the collator, the log and the pictures know terms by their names and nothing else, so that
 another objective is one more file here and one more entry in ``config/objectives.py``.
 
-Shapes: B states, L response positions, N selected rows, D hidden size, V vocabulary, T terms.
+Shapes: B states (inputs, where ``copies`` makes several of one), L response positions, N selected rows, D hidden size,
+V vocabulary, T terms.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -28,26 +29,33 @@ Head = Callable[[Tensor], Tensor]
 LOGITS_AT_ONCE = 1 << 26
 
 
-#: from logits of student and teacher ``[N, V]`` and labels ``[N]`` to the losses ``[N]`` in float32 and their gradient
-#: with respect to the student's logits ``[N, V]``, in these logits' dtype
+#: from logits of the student and of what it is compared with ``[N, V]`` and labels ``[N]`` to the losses ``[N]`` in
+#: float32 and their gradient with respect to the student's logits ``[N, V]``, in these logits' dtype
 RowLoss = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, Tensor]]
+
+#: from the mean of a term's row losses in each state ``[B]`` to the losses of the states and their derivatives ``[B]``
+Joined = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Term:
-    """One part of a loss: a mean over its rows, times its weight.
+    """One part of a loss: a mean over its rows, or over the states that have some, times its weight.
 
     Attributes:
         name: in batches, logs and pictures; a word.
         row_loss: of each row.
         weight: of its mean in the loss.
         needs_teacher: whether its rows need the teacher's distribution.
+        needs_snapshot: whether they need that of the student's own earlier self, in the teacher's place.
+        joined: makes the loss of a state of the mean over its rows; its rows have no weights.
     """
 
     name: str
     row_loss: RowLoss
     weight: float = 1.0
     needs_teacher: bool = False
+    needs_snapshot: bool = False
+    joined: Joined | None = None
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,13 @@ class Marks:
         masked_BL: shown to the student as the mask token.
         rows: by term, its rows; a subset of the masked ones, so that a label is never read off the input.
         weight_B: factor of the rows of a state; None for 1.
+        weights_BL: by term, a further factor of each of its rows; 1 for terms that are not in it.
     """
 
     masked_BL: BoolArray
     rows: Mapping[str, BoolArray]
     weight_B: FloatArray | None = None
+    weights_BL: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,14 +82,19 @@ class Rows:
     Attributes:
         student_ND: the student's hidden states, with gradient (or logits, when the head is the identity).
         labels_N: the trajectory's tokens.
-        teacher_ND: the teacher's hidden states of the same tokens, without gradient; None if not needed.
+        other_ND: the teacher's (or the snapshot's) hidden states of the same tokens, without gradient; None if not
+            needed.
         weights_N: factor of each row; None for 1.
+        state_N: of a joined term, which of the micro-batch's states a row is of.
+        states: how many these are.
     """
 
     student_ND: Tensor
     labels_N: Tensor
-    teacher_ND: Tensor | None = None
+    other_ND: Tensor | None = None
     weights_N: Tensor | None = None
+    state_N: Tensor | None = None
+    states: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,11 +120,18 @@ class Objective(ABC):
     terms: tuple[Term, ...]
     #: inputs that are made of a drawn state: ``mark`` gives the marks of all first ones, then those of all second ones
     copies: int = 1
+    #: steps after which the snapshot is taken anew; of use with terms that need one
+    snapshot_steps: int = 1
 
     @property
     def needs_teacher(self) -> bool:
         """Whether the adapter-free model with its own prompt has to be run."""
         return any(term.needs_teacher for term in self.terms)
+
+    @property
+    def needs_snapshot(self) -> bool:
+        """Whether the adapter as it was has to be run beside the one that is trained."""
+        return any(term.needs_snapshot for term in self.terms)
 
     @abstractmethod
     def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
@@ -122,8 +144,10 @@ class Objective(ABC):
         c the marks of c * B inputs. ``progress`` is the part of the run that is done, 0 to 1, for curricula."""
 
     def totals(self, marks: Marks) -> tuple[int, ...]:
-        """By how much the sum of each term over a whole optimizer step is divided; default: by its rows."""
-        return tuple(int(marks.rows[term.name].sum()) for term in self.terms)
+        """By how much the sum of each term over a whole optimizer step is divided; default: by its rows, and a joined
+        one by the states that have some."""
+        rows = ((term, marks.rows[term.name]) for term in self.terms)
+        return tuple(int((chosen.any(axis=1) if term.joined else chosen).sum()) for term, chosen in rows)
 
     def loss(
         self, rows: Sequence[Rows], head: Head, totals_T: Tensor, rows_per_chunk: int = 1 << 30
@@ -139,25 +163,28 @@ class Objective(ABC):
         total_T = totals_T.clamp(min=1)
         sums, shares = [], []
         for i, (term, chosen) in enumerate(zip(self.terms, rows, strict=True)):
-            sums.append(sum_rows(chosen, term.row_loss, head, rows_per_chunk))
+            sums.append(sum_rows(chosen, term.row_loss, head, rows_per_chunk, term.joined))
             shares.append(term.weight * sums[-1] / total_T[i])
         return LossParts(torch.stack(shares).sum(), torch.stack(sums).detach())
 
 
-def sum_rows(rows: Rows, row_loss: RowLoss, head: Head, rows_per_chunk: int) -> Tensor:
-    """Sum of a loss over rows, float32.
+def sum_rows(
+    rows: Rows, row_loss: RowLoss, head: Head, rows_per_chunk: int, joined: Joined | None = None
+) -> Tensor:
+    """Sum of a loss over rows, or with ``joined`` over the states they are of; float32.
 
     The gradient of each chunk of rows is made as soon as its logits are there: those of one chunk at a time are
     alive, and nothing is computed twice.
     """
-    total: Tensor = _SumOfRows.apply(rows.student_ND, rows, row_loss, head, rows_per_chunk)  # type: ignore[no-untyped-call]
+    total: Tensor = _SumOfRows.apply(rows.student_ND, rows, row_loss, head, rows_per_chunk, joined)  # type: ignore[no-untyped-call]
     return total
 
 
 class _SumOfRows(torch.autograd.Function):
     """A sum over rows whose gradient with respect to them is computed along the way.
 
-    Right because the result is a sum: its gradient is each row's own, times one scalar from above.
+    Right because the result is a sum: its gradient is each row's own, times one scalar from above. What is joined is a
+    function of each state's mean: the gradient is each row's own, times one scalar of its state.
     """
 
     @staticmethod
@@ -168,23 +195,30 @@ class _SumOfRows(torch.autograd.Function):
         row_loss: RowLoss,
         head: Head,
         rows_per_chunk: int,
+        joined: Joined | None,
     ) -> Tensor:
         wanted = ctx.needs_input_grad[0]  # type: ignore[attr-defined]
         gradient_ND = torch.empty_like(student_ND) if wanted else None
         total = torch.zeros((), dtype=torch.float32, device=student_ND.device)
+        kept_N = [total.new_empty(0)]
         for start in range(0, student_ND.shape[0], rows_per_chunk):
             part = slice(start, start + rows_per_chunk)
-            teacher_NV = None if rows.teacher_ND is None else head(rows.teacher_ND[part])
+            other_NV = None if rows.other_ND is None else head(rows.other_ND[part])
             with torch.set_grad_enabled(wanted):
                 piece_ND = student_ND[part].detach().requires_grad_(wanted)
                 logits_NV = head(piece_ND)
-            losses_N, gradient_NV = row_loss(logits_NV.detach(), teacher_NV, rows.labels_N[part])
+            losses_N, gradient_NV = row_loss(logits_NV.detach(), other_NV, rows.labels_N[part])
             if rows.weights_N is not None:
                 losses_N = losses_N * rows.weights_N[part]
                 gradient_NV = gradient_NV * rows.weights_N[part, None].to(gradient_NV.dtype)
             total += losses_N.sum()
+            kept_N.append(losses_N)
             if gradient_ND is not None:
                 gradient_ND[part] = torch.autograd.grad(logits_NV, piece_ND, gradient_NV)[0]
+        if joined is not None:
+            total, factor_N = _join(rows, torch.cat(kept_N), joined)
+            if gradient_ND is not None:
+                gradient_ND *= factor_N[:, None].to(gradient_ND.dtype)
         if gradient_ND is not None:
             ctx.save_for_backward(gradient_ND)
         return total
@@ -192,6 +226,17 @@ class _SumOfRows(torch.autograd.Function):
     @staticmethod
     def backward(
         ctx: torch.autograd.function.FunctionCtx, *above: Tensor
-    ) -> tuple[Tensor | None, None, None, None, None]:
+    ) -> tuple[Tensor | None, None, None, None, None, None]:
         (gradient_ND,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return (gradient_ND * above[0]).to(gradient_ND.dtype), None, None, None, None
+        return (gradient_ND * above[0]).to(gradient_ND.dtype), None, None, None, None, None
+
+
+def _join(rows: Rows, losses_N: Tensor, joined: Joined) -> tuple[Tensor, Tensor]:
+    """The sum over the states that have rows, and what each row's own gradient is times."""
+    assert rows.state_N is not None and rows.weights_N is None, "a joined term knows the states of its rows"
+    state_B1 = torch.arange(rows.states, device=losses_N.device)[:, None]
+    member_BN = (state_B1 == rows.state_N).to(losses_N.dtype)
+    count_B = member_BN.sum(1)
+    share_BN = member_BN / count_B.clamp(min=1)[:, None]
+    losses_B, slope_B = joined(share_BN @ losses_N)
+    return (losses_B * (count_B > 0)).sum(), slope_B @ share_BN

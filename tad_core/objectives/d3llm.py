@@ -25,6 +25,7 @@ import numpy as np
 
 from tad_core.config import DistillConfig
 from tad_core.objectives.base import IntArray, Marks, Objective, Term
+from tad_core.objectives.blocks import rank_inside, sampled_block
 from tad_core.objectives.dparallel import certainty_term
 from tad_core.objectives.sft import uniforms
 from tad_core.objectives.tad import row_loss
@@ -60,16 +61,10 @@ class D3LLMObjective(Objective):
         """The block is the first number of a seed, the share the second."""
         length, size = revealed_at_BL.shape[1], self.block_at(progress)
         noise_B2 = uniforms(draws_B, 2)
-        start_B1 = (noise_B2[:, :1] * -(-length // size)).astype(np.int64) * size
-        position_1L = np.arange(length)[None, :]
-        after_BL = position_1L >= start_B1 + size
-        block_BL = (position_1L >= start_B1) & ~after_BL
+        block_BL, after_BL = sampled_block(noise_B2[:, :1], length, size)
         share_B1 = self.ratio * (progress + (1 - progress) * noise_B2[:, 1:])
         shown_B1 = ((1 - share_B1) * block_BL.sum(1, keepdims=True)).astype(np.int64)
-        # Place in the teacher's order inside the block; positions outside it come last.
-        order_BL = np.where(block_BL, revealed_at_BL, np.iinfo(np.int64).max).argsort(1, kind="stable")
-        rank_BL = np.empty_like(order_BL)
-        np.put_along_axis(rank_BL, order_BL, np.broadcast_to(position_1L, order_BL.shape), axis=1)
+        rank_BL = rank_inside(revealed_at_BL, block_BL)
         late_BL = block_BL & (rank_BL >= shown_B1)
         none_BL = np.zeros_like(late_BL)
         first, second = np.concatenate([late_BL, none_BL]), np.concatenate([none_BL, block_BL & ~late_BL])

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from tad_core.config import DistillConfig
 from tad_core.objectives.base import IntArray, Marks, Objective, Term
+from tad_core.objectives.blocks import sampled_block
 from tad_core.objectives.sft import uniforms
 from tad_core.objectives.tad import fused, row_loss
 from tad_core.rng import generator
@@ -77,10 +78,7 @@ class DParallelObjective(Objective):
         del progress
         length = revealed_at_BL.shape[1]
         noise = uniforms(draws_B, 1 + length)
-        start_B1 = (noise[:, :1] * -(-length // self.block)).astype(np.int64) * self.block
-        position_1L = np.arange(length)[None, :]
-        after_BL = position_1L >= start_B1 + self.block
-        block_BL = (position_1L >= start_B1) & ~after_BL
+        block_BL, after_BL = sampled_block(noise[:, :1], length, self.block)
         chosen_BL = noise[:, 1:] < MASKED
         learned = np.concatenate([block_BL & chosen_BL, block_BL & ~chosen_BL])
         return Marks(learned | np.tile(after_BL, (2, 1)), {"masked": learned, "certainty": learned})

@@ -180,6 +180,9 @@ def _distill(
     table = variants(config)
     inputs = {name: number * table[name].kind.inputs for name, number in of_each.items()}
     work = sum(sum(inputs[m] for m in g) * state_flops(config, shape, counts, len(g)) for g in groups)
+    length = config.rollout.response_length
+    again = sum(inputs[name] for name in inputs if table[name].kind.snapshot)
+    work += again * shape.forward(counts.student + length, length / 2)
     most = max(map(len, groups), default=1)
     together = "" if most == 1 else ", both in one pass" if most == 2 else f", {most} of them in one pass"
     if counts.by_model:

@@ -85,6 +85,8 @@ def training_gib(
     teacher = shape.passing_bytes(micro * (counts.teacher + length), item)
     logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
     unpacked = 0.0 if distill.quantize == "none" else _item(config) * shape.width * shape.mlp
+    if any(variants(config)[name].kind.snapshot for name in trained_models(config)):
+        adapter += 4 * lora  # as it was
     more = (in_one_pass * adapter + activations + teacher + logits + unpacked) / GIB
     return max(weights_gib(config, shape), base_gib(config, shape) + more)
 

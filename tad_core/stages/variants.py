@@ -44,20 +44,21 @@ def inputs_of(
 
 
 def passes(config: TADConfig, modes: Sequence[str]) -> list[list[str]]:
-    """Which models are trained together: those with a window that differ in it, and in how rows are penalised, alone.
+    """Which models are trained together: those that differ in their window and in how rows are penalised alone, with
+    windows before those without.
 
-    Their states, teacher and optimizer are the same. Not under DeepSpeed, whose engine has one loss and one optimizer.
+    Their objective, states, teacher and optimizer are the same. Not under DeepSpeed, whose engine has one loss and one
+    optimizer.
     """
-    together: dict[str, list[str]] = {}
-    alone: list[list[str]] = []
+    apart = config.distill.deepspeed is not None
+    together: dict[tuple[bool, str], list[str]] = {}
     for mode in modes:
         variant = variant_of(config, mode)
-        if config.distill.deepspeed is not None or not variant.kind.windowed:
-            alone.append([mode])
-            continue
-        shared = {n: v for n, v in variant.distill.identity().items() if n not in OF_THE_LOSS}
-        together.setdefault(json.dumps(shared, sort_keys=True), []).append(mode)
-    return [*together.values(), *alone]
+        left_out = OF_THE_LOSS | variant.kind.lacks
+        shared = {n: v for n, v in variant.distill.identity().items() if n not in left_out}
+        key = (mode if apart else "") + json.dumps(shared, sort_keys=True)
+        together.setdefault((not apart and not variant.kind.windowed, key), []).append(mode)
+    return [together[key] for key in sorted(together, key=lambda key: key[0])]
 
 
 def check_windows(config: TADConfig, modes: Sequence[str], windows_ref: ArtifactRef | None) -> None:

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tad_core.objectives.base import Objective
@@ -37,6 +38,7 @@ class Trained:
         mark: identity of its run.
         output: folder of its checkpoints.
         weights: in the order of its optimizer's group.
+        snapshot: its weights as they were, where the objective compares with them.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Trained:
     mark: str
     output: Path
     weights: list[nn.Parameter]
+    snapshot: Snapshot | None = None
 
     def folder(self, step: int) -> Path:
         """Its checkpoint of a step."""
@@ -76,6 +79,60 @@ class Switch:
         finally:
             for layer in self._layers:
                 layer._disable_adapters = False
+
+    @contextlib.contextmanager
+    def without_dropout(self) -> Iterator[None]:
+        """Inside, adapters drop nothing, and so draw nothing."""
+        drops = [drop for layer in self._layers for drop in layer.lora_dropout.values() if drop.training]
+        for drop in drops:
+            drop.training = False
+        try:
+            yield
+        finally:
+            for drop in drops:
+                drop.training = True
+
+
+class Snapshot:
+    """The weights of an adapter as they were, through which forwards can be sent; taken anew every so many steps.
+
+    It is part of a checkpoint, so that a resumed run compares with what the undisturbed one compares with.
+    """
+
+    FILE = "snapshot.safetensors"
+
+    def __init__(self, weights: Sequence[nn.Parameter], every: int) -> None:
+        self._weights, self._every = weights, every
+        self._kept: list[Tensor] = []
+        self._taken_at = -1
+
+    def refresh(self, step: int) -> None:
+        """Take it anew if so many steps are done that it is due; once a step."""
+        if step % self._every == 0 and step != self._taken_at:
+            self._kept = [weight.detach().clone() for weight in self._weights]
+            self._taken_at = step
+
+    @contextlib.contextmanager
+    def on(self) -> Iterator[None]:
+        """Inside, the adapter has the weights that it had; no gradient may be taken there."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for i, weight in enumerate(self._weights):
+            weight.data, self._kept[i] = self._kept[i], weight.data
+
+    def save(self, folder: Path) -> None:
+        """Write it into a checkpoint."""
+        save_file({str(i): kept.contiguous() for i, kept in enumerate(self._kept)}, folder / self.FILE)
+
+    def load(self, folder: Path) -> None:
+        """Take it from a checkpoint."""
+        found = load_file(folder / self.FILE)
+        self._kept = [found[str(i)].to(weight.device) for i, weight in enumerate(self._weights)]
 
 
 class Draws:

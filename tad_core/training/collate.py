@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tad_core.models.base import DiffusionLM
-from tad_core.objectives.base import BoolArray, IntArray, Marks, Objective
+from tad_core.objectives.base import BoolArray, FloatArray, IntArray, Marks, Objective
 from tad_core.training.dataset import Prompts, StatePlan, TrainingTable
 from tad_core.training.packing import lay_out, rows_among, wanted
 
@@ -46,8 +46,8 @@ class Collator:
     """Builds micro-batches of a plan, for one adapter or for several that see the same states.
 
     A batch holds ``student``, laid out as ``packing.lay_out`` does, and ``teacher`` where one is needed; and ``parts``,
-    one for each objective: by the name of each term places among the rows of the student (and teacher), labels,
-    weights; and ``totals_T``, the divisors of the whole optimizer step.
+    one for each objective: by the name of each term places among the rows of the student, labels,
+    weights, states; and ``totals_T``, the divisors of the whole optimizer step.
     """
 
     def __init__(
@@ -108,14 +108,22 @@ def _part(
     part = {"totals_T": totals_T.clone()}
     for term in objective.terms:
         chosen_BL = marks.rows[term.name]
-        rows_N = rows_among(wanted_BL, chosen_BL)
-        part[f"{term.name}_student_N"] = rows_N
+        part[f"{term.name}_student_N"] = rows_among(wanted_BL, chosen_BL)
         part[f"{term.name}_labels_N"] = torch.from_numpy(response_BL[chosen_BL])
-        if term.needs_teacher:
-            part[f"{term.name}_teacher_N"] = rows_N.clone()
-        if marks.weight_B is not None:
-            part[f"{term.name}_weights_N"] = torch.from_numpy(marks.weight_B[np.nonzero(chosen_BL)[0]])
+        if (weights_BL := _weights(marks, term.name)) is not None:
+            part[f"{term.name}_weights_N"] = torch.from_numpy(weights_BL[chosen_BL])
+        if term.joined is not None:
+            part[f"{term.name}_state_N"] = torch.from_numpy(np.nonzero(chosen_BL)[0])
     return part
+
+
+def _weights(marks: Marks, term: str) -> FloatArray | None:
+    """The factors of a term's rows, of each position; None where all are 1."""
+    own_BL = marks.weights_BL.get(term)
+    if marks.weight_B is None:
+        return own_BL
+    of_state_BL = np.broadcast_to(marks.weight_B[:, None], marks.masked_BL.shape)
+    return of_state_BL if own_BL is None else own_BL * of_state_BL
 
 
 def flat_rows(chosen_BL: BoolArray, first_B: IntArray) -> Tensor:

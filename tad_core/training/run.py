@@ -24,7 +24,7 @@ from tad_core.models.lora import ALONE, add_lora, save_adapter, weights_of
 from tad_core.models.quantized import quantize
 from tad_core.objectives import make_objective
 from tad_core.training import checkpoint
-from tad_core.training.adapters import Trained
+from tad_core.training.adapters import Snapshot, Trained
 from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import StatePlan, TrainingTable, load_kept, load_references, system_prompts
 from tad_core.training.exits import say
@@ -157,7 +157,8 @@ def _prepare(
             books=Books(run.output, run.distill, objective.terms, plan.steps, "" if alone else name),
             mark=run.mark,
             output=run.output,
-            weights=weights_of(model, name),
+            weights=(weights := weights_of(model, name)),
+            snapshot=Snapshot(weights, objective.snapshot_steps) if objective.needs_snapshot else None,
         )
         for name, objective, run in zip(names, objectives, runs, strict=True)
     ]

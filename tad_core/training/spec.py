@@ -28,10 +28,10 @@ class AdapterRun:
 
 
 class AlsoTrained(Strict):
-    """A further adapter of the same pass: the same states and teacher, another window or other penalties."""
+    """A further adapter of the same pass: the same objective, states and teacher, another window or other penalties."""
 
     name: str = Field(pattern=r"^[\w-]+$", description="Its name in progress lines.")
-    window: int = Field(ge=1, description="Steps of its near set.")
+    window: int | None = Field(None, ge=1, description="Steps of its near set (tad).")
     # Not a whole section: what the launcher changes for the machine is changed in one place.
     loss: dict[str, JsonValue] = Field({}, description="Settings of its loss that are not the spec's.")
     run_id: str = Field(description="Identity of its run.")
@@ -51,7 +51,7 @@ class TrainingSpec(Strict):
     run_id: str | None = Field(None, description="Identity of the run; default: that of this file.")
     output: str = Field(description="Folder of checkpoints, losses.jsonl, adapter/ and summary.json.")
     name: str = Field("default", pattern=r"^[\w-]+$", description="Of the adapter, where there are several.")
-    also: list[AlsoTrained] = Field([], description="Further adapters trained in the same pass (tad).")
+    also: list[AlsoTrained] = Field([], description="Further adapters trained in the same pass.")
 
     @model_validator(mode="after")
     def _inputs_fit(self) -> Self:
@@ -76,11 +76,11 @@ class TrainingSpec(Strict):
     def _one_pass_fits(self) -> Self:
         if not self.also:
             return self
-        if not OBJECTIVES[self.distill.objective].windowed:
-            raise ValueError(
-                f"also: the {self.distill.objective} objective draws states of its own; train it alone"
-            )
         for other in self.also:
+            if other.window is None and OBJECTIVES[self.distill.objective].windowed:
+                raise ValueError(
+                    f"also: {other.name} has no window, which the {self.distill.objective} objective needs, e.g. 8"
+                )
             if not other.loss.keys() <= OF_THE_LOSS:
                 raise ValueError(
                     f"also: {other.name} differs in more than {', '.join(sorted(OF_THE_LOSS))}; train it alone"

@@ -23,7 +23,7 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_N
 
 from tad_core.config import DistillConfig
 from tad_core.models.lora import base_of, load_weights, save_adapter
-from tad_core.objectives.base import LOGITS_AT_ONCE, LossParts, Objective, Rows
+from tad_core.objectives.base import LOGITS_AT_ONCE, LossParts, Objective, Rows, Term
 from tad_core.training import checkpoint
 from tad_core.training.adapters import (
     Draws,
@@ -89,8 +89,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             if draws is not None:
                 draws.again()
             self._switch.to(adapter.name)
+            snapshot_ND = self._snapshot_rows(adapter, batch)
             with self._precision():
-                parts = self._loss(model, adapter.objective, batch, part, teacher_ND)
+                parts = self._loss(model, adapter.objective, batch, part, teacher_ND, snapshot_ND)
             adapter.books.add(parts, part["totals_T"])
             self._backward(adapter, parts.loss)
             total += parts.loss.detach()
@@ -117,6 +118,16 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         with self._precision():
             return self.teacher_rows(batch["teacher"])
 
+    @torch.no_grad()
+    def _snapshot_rows(self, adapter: Trained, batch: Batch) -> Tensor | None:
+        """What the adapter as it was makes of the student's input; in the first micro-batch of a step it may be taken
+        anew."""
+        if adapter.snapshot is None:
+            return None
+        adapter.snapshot.refresh(self.state.global_step)
+        with self._precision(), adapter.snapshot.on(), self._switch.without_dropout():
+            return self._frozen_rows(batch["student"])
+
     def _loss(
         self,
         model: nn.Module,
@@ -124,10 +135,20 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         batch: Batch,
         part: dict[str, Tensor],
         teacher_ND: Tensor | None,
+        snapshot_ND: Tensor | None,
     ) -> LossParts:
         laid_out = batch["student"]
         student_ND = model(laid_out["ids_T"], packing=packing_of(laid_out), fused=self.fused)
-        rows = [_rows(student_ND, teacher_ND, part, term.name) for term in objective.terms]
+        rows = [
+            _rows(
+                student_ND,
+                snapshot_ND if term.needs_snapshot else teacher_ND,
+                part,
+                term,
+                len(laid_out["counts"]),
+            )
+            for term in objective.terms
+        ]
         return objective.loss(rows, self._head, part["totals_T"], self._chunk)
 
     def _head(self, hidden_ND: Tensor) -> Tensor:
@@ -138,7 +159,12 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
 
     @torch.no_grad()
     def teacher_rows(self, laid_out: LaidOut) -> Tensor:
-        """Wanted rows ``[N, D]`` of the base: adapters off, no gradient, nothing kept to be computed again.
+        """Wanted rows ``[N, D]`` of the base: adapters off, no gradient."""
+        with self._switch.off():
+            return self._frozen_rows(laid_out)
+
+    def _frozen_rows(self, laid_out: LaidOut) -> Tensor:
+        """Wanted rows ``[N, D]`` of which nothing is kept to be computed again.
 
         The base itself has no dropout, so its modules need not be told; walking through them all takes the host as
         long as half of a forward.
@@ -146,8 +172,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         base = base_of(self.model)
         training, base.training = base.training, False
         try:
-            with self._switch.off():
-                return base.packed(laid_out["ids_T"], packing_of(laid_out), fused=self.fused)
+            return base.packed(laid_out["ids_T"], packing_of(laid_out), fused=self.fused)
         finally:
             base.training = training
 
@@ -239,6 +264,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             folder = adapter.folder(self.state.global_step)
             folder.mkdir(parents=True, exist_ok=True)
             save_adapter(self.model, folder, adapter.name)
+            if adapter.snapshot is not None:
+                adapter.snapshot.save(folder)
             torch.save(state, folder / OPTIMIZER_NAME)
             torch.save(schedule_for(self.lr_scheduler.state_dict(), 1), folder / SCHEDULER_NAME)
             self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
@@ -248,6 +275,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         step = checkpoint.step_of(Path(resume_from_checkpoint))
         for adapter in self.adapters:
             load_weights(self.model, adapter.folder(step), adapter.name)
+            if adapter.snapshot is not None:
+                adapter.snapshot.load(adapter.folder(step))
 
     def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
         """Optimizer and schedule of every adapter."""
@@ -268,15 +297,19 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         """Nothing to load."""
 
 
-def _rows(student_ND: Tensor, teacher_ND: Tensor | None, part: dict[str, Tensor], term: str) -> Rows:
-    teacher_index = part.get(f"{term}_teacher_N")
+def _rows(
+    student_ND: Tensor, other_ND: Tensor | None, part: dict[str, Tensor], term: Term, states: int
+) -> Rows:
+    """The rows of a term; those of the model it is compared with lie where the student's do."""
+    index_N = part[f"{term.name}_student_N"]
+    compared = other_ND is not None and (term.needs_teacher or term.needs_snapshot)
     return Rows(
-        student_ND=student_ND.index_select(0, part[f"{term}_student_N"]),
-        labels_N=part[f"{term}_labels_N"],
-        teacher_ND=None
-        if teacher_index is None or teacher_ND is None
-        else teacher_ND.index_select(0, teacher_index),
-        weights_N=part.get(f"{term}_weights_N"),
+        student_ND=student_ND.index_select(0, index_N),
+        labels_N=part[f"{term.name}_labels_N"],
+        other_ND=other_ND.index_select(0, index_N) if compared and other_ND is not None else None,
+        weights_N=part.get(f"{term.name}_weights_N"),
+        state_N=part.get(f"{term.name}_state_N"),
+        states=states,
     )
 
 

@@ -33,6 +33,12 @@ def test_without_a_table_there_are_the_standard_models(tree: dict[str, Any]) -> 
     assert "models" not in config.identity()
 
 
+def test_a_snapshot_of_the_adapter_does_not_go_with_deepspeed(tree: dict[str, Any]) -> None:
+    distill = {**tree["distill"], "deepspeed": "zero2.json", "launcher": "torchrun"}
+    with pytest.raises(ConfigError, match=r"objective: t3d runs an earlier state .* zero2.json .* to null"):
+        table(tree, {"x": {"objective": "t3d"}}, distill=distill)
+
+
 def test_a_table_is_compared_as_a_whole_and_fills_in_what_is_left_open(tree: dict[str, Any]) -> None:
     models = {
         "quality": None,

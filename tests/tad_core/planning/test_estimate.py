@@ -16,7 +16,7 @@ from tad_core.planning import Counts, Estimate, Machine, count, estimate
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import GPUS, named_machine
 from tad_core.planning.memory import too_much, training_gib
-from tad_core.planning.speeds import Speeds, sample_flops, speeds_of, state_flops
+from tad_core.planning.speeds import Pace, Speeds, sample_flops, speeds_of, state_flops
 from tad_core.planning.survey import survey
 from tad_core.settings import CONFIG_NAME
 from tad_core.shapes import shape_of
@@ -70,6 +70,23 @@ def test_two_inputs_a_state_are_planned_as_two(tmp_path: Path) -> None:
     one, two = (demo(f"models.x.objective={name}") for name in ("random", "dparallel"))
     counts, (shape, _) = counted(one, Store(tmp_path)), shape_of(one.model)
     assert training_gib(two, shape, counts, 8, False) == training_gib(one, shape, counts, 16, False)
+
+
+def test_a_snapshot_is_planned_as_a_forward_and_the_weights_of_an_adapter(tmp_path: Path) -> None:
+    without, with_it = (demo(f"models.x.objective={name}") for name in ("random", "t3d"))
+    counts, (shape, _) = counted(without, Store(tmp_path)), shape_of(without.model)
+    more = training_gib(with_it, shape, counts, 8, False) - training_gib(without, shape, counts, 8, False)
+    assert more * 2**30 == pytest.approx(4 * shape.lora(without.distill.lora))
+    speeds = Speeds(None, Pace(1e9, "here"), None, 0.0, "here")
+    plain_s, snapshot_s = (
+        next(
+            s.wall_s for s in estimate(c, shape, "", counts, CPU, speeds).stages if s.stage == "distill"
+        )
+        for c in (without, with_it)
+    )  # fmt: skip
+    length = without.rollout.response_length
+    forwards = 144 * 16 * shape.forward(counts.student + length, length / 2)
+    assert snapshot_s and plain_s and snapshot_s - plain_s == pytest.approx(forwards / 1e9)
 
 
 def test_steps_follow_from_states_epochs_and_batch(tmp_path: Path) -> None:

@@ -153,11 +153,27 @@ def test_models_with_the_same_states_teacher_and_optimizer_share_a_pass() -> Non
     assert passes(apart, trained_models(apart)) == [[name] for name in models]
 
 
+def test_models_of_an_objective_without_a_window_share_a_pass_with_their_like() -> None:
+    models: dict[str, Any] = {
+        "quiet": {"objective": "t3d", "settings": {"t3d": {"alpha": 0.1}}}, "quality": {}, "t3d": {"objective": "t3d"},
+        "sure": {"objective": "dparallel"}, "surer": {"objective": "dparallel", "settings": {"weight_certainty": 3}},
+        "short": {"objective": "t3d", "settings": {"mask_block": 8}},
+    }  # fmt: skip
+    config = demo(models)
+    assert passes(config, trained_models(config)) == [
+        ["quality"],
+        ["quiet", "t3d"],
+        ["sure", "surer"],
+        ["short"],
+    ]
+    assert keys(config)["quiet"] != keys(config)["t3d"]
+
+
 def test_an_objective_without_a_window_under_a_name_of_its_own() -> None:
     """Fine-tuning under another name, and what trains on kept answers, which is made from verdicts too."""
     config = demo({"refs": {"objective": "sft", "settings": {"max_steps": 3}}})
     assert variants_stage.inputs_of(config, "refs", COLLECTED, KEPT) == [COLLECTED]
-    for objective in ("random", "dparallel", "d3llm"):
+    for objective in ("random", "dparallel", "d3llm", "t3d"):
         kept = demo({"x": {"objective": objective}})
         assert variants_stage.inputs_of(kept, "x", COLLECTED, KEPT) == [COLLECTED, KEPT]
         assert distill.key(kept, "x", COLLECTED, KEPT, None) == distill.key(

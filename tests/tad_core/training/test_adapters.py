@@ -202,7 +202,7 @@ def test_two_processes_give_the_steps_of_one(world, make, alone):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"distill": {"objective": "sft"}}, "also: the sft objective"),
+        ({"also": None}, "also: speed has no window, which the tad objective needs"),
         (
             {"distill": {"deepspeed": "x.json", "launcher": "torchrun"}},
             "x.json clips .* by one norm.* set it to null",
@@ -216,6 +216,8 @@ def test_what_does_not_go_together_is_refused(make, change, message):
     tree = spec.model_dump(mode="json")
     if "distill" in change:
         change = {"distill": {**tree["distill"], **change["distill"]}, "problems": "p.jsonl"}
+    if change.get("also", "") is None:
+        change = {"also": [{**tree["also"][0], "window": None}]}
     if change.get("output", "") is None:
         change = {"output": spec.also[0].output}
     with pytest.raises(ConfigError, match=message):
@@ -305,6 +307,6 @@ def test_what_the_launcher_changes_for_the_machine_is_changed_for_all_adapters(w
     assert (first.distill.distant, second.distill.distant) == ("soft", "hard")
     other = hard.model_copy(update={"loss": {"learning_rate": 1.0}})
     with pytest.raises(
-        ConfigError, match="also: hard differs in more than distant, near, temperature, weight_"
+        ConfigError, match="also: hard differs in more than distant, near, t3d, temperature, weight_"
     ):
         parse_spec(both.model_copy(update={"also": [other]}).model_dump(mode="json"))

@@ -50,9 +50,11 @@ def test_a_made_up_objective_is_a_file_and_a_line(world, checkpoint, tmp_path, m
     assert plots.losses({"odd": rows}, lineup).startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("objective", ["random", "dparallel", "d3llm"])
+@pytest.mark.parametrize("objective", ["random", "dparallel", "d3llm", "t3d"])
 def test_objectives_on_kept_answers_learn_them(world, checkpoint, tmp_path, objective):
     settings = {"max_steps": 120, "learning_rate": 2e-2, "mask_block": 4, "mask_blocks": [3, 6], "lora": DRY}
+    if objective == "t3d":  # as much of a path as of the rest
+        settings["t3d"] = {"weight_path": 1.0}
     spec = spec_of(world, checkpoint, tmp_path, objective, **settings)
     assert train(spec, StopRequest())
     rows = lines_of(spec)
