@@ -10,6 +10,7 @@ import pytest
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig, load_config, parse_config, variants
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.errors import ConfigError
 from tad_core.stages import calibrate, distill, report
 from tad_core.stages import variants as variants_stage
@@ -167,6 +168,35 @@ def test_models_of_an_objective_without_a_window_share_a_pass_with_their_like() 
         ["short"],
     ]
     assert keys(config)["quiet"] != keys(config)["t3d"]
+
+
+#: settings that only some objectives have, with another value than the default
+OWN: dict[str, dict[str, Any]] = {
+    "dparallel": {"mask_block": 8, "weight_certainty": 1.0},
+    "d3llm": {"mask_ratio": 0.5, "mask_blocks": [8], "weight_certainty": 1.0},
+    "t3d": {
+        "mask_block": 8,
+        "t3d": {"alpha": 0.4, "beta": 0.2, "weight_path": 0.1, "path_steps": 2, "snapshot_steps": 5},
+    },
+}
+
+
+def test_each_setting_of_an_objective_is_part_of_its_key_and_of_no_others() -> None:
+    for objective, settings in OWN.items():
+        flat = [
+            {name: {n: v}} if isinstance(value, dict) else {name: value}
+            for name, value in settings.items()
+            for n, v in (value.items() if isinstance(value, dict) else [("", None)])
+        ]
+        found = [keys(demo({"x": {"objective": objective, "settings": s}}))["x"] for s in ({}, *flat)]
+        assert len(set(found)) == len(found), objective
+        for other in OBJECTIVES:
+            lacked = settings.keys() & OBJECTIVES[other].lacks
+            for name in lacked:
+                window = {"window": 4} if OBJECTIVES[other].windowed else {}
+                models = {"x": {"objective": other, **window, "settings": {name: settings[name]}}}
+                with pytest.raises(ConfigError, match=f"the {other} objective has no such setting"):
+                    demo(models)
 
 
 def test_an_objective_without_a_window_under_a_name_of_its_own() -> None:
