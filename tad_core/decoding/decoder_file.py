@@ -21,11 +21,16 @@ _HEAD = """\
 # How this model was measured: the entropy in nats below which a token is revealed, and when another block is opened.
 # Defaults of `tad serve`; the names are those of SGLang's configuration of diffusion models.
 """
-#: From which share on that algorithm counts a block as decoded; here it decides nothing (``policies/entropy``).
-_DECODED = {"decoded_token_threshold": 0.95}
-#: Ours -> theirs.
-_NAMES = {"block_length": "block_size"}
-_PLAIN = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "Cache": (str,)}
+#: Said of a model that others would decode as what it is not.
+_BLOCK_CAUSAL = """\
+# attention is block_causal: a block of the response sees those before it and none behind. An engine that does not know
+# this field lets every token see all, for which these weights were not trained.
+"""
+#: Ours -> theirs; from ``decoded_threshold`` on that algorithm counts a block as decoded.
+_NAMES = {"block_length": "block_size", "decoded_threshold": "decoded_token_threshold"}
+_PLAIN = {
+    "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "Cache": (str,), "Attention": (str,),
+}  # fmt: skip
 
 
 def decoder_text(spec: DecodeSpec, mask_id: int) -> str:
@@ -35,10 +40,11 @@ def decoder_text(spec: DecodeSpec, mask_id: int) -> str:
         spec: how the model is decoded where nobody says otherwise.
         mask_id: of the mask token, which is never revealed.
     """
-    tree = {_NAMES.get(name, name): value for name, value in asdict(spec).items()} | _DECODED
+    tree = {_NAMES.get(name, name): value for name, value in asdict(spec).items()}
     first = ("threshold", "block_size", "block_add_threshold", "decoded_token_threshold")
     ordered = {name: tree.pop(name) for name in first} | {"mask_id": mask_id} | tree
-    return _HEAD + yaml.safe_dump(ordered, sort_keys=False)
+    head = _HEAD + (_BLOCK_CAUSAL if spec.attention == "block_causal" else "")
+    return head + yaml.safe_dump(ordered, sort_keys=False)
 
 
 def read_decoder(folder: Path) -> DecodeSpec | None:
@@ -60,7 +66,7 @@ def read_decoder(folder: Path) -> DecodeSpec | None:
     kinds = {_NAMES.get(f.name, f.name): (f.name, str(f.type)) for f in fields(DecodeSpec)}
     given: dict[str, Any] = {}
     for name, value in tree.items():
-        if name in _DECODED or name == "mask_id":
+        if name == "mask_id":
             continue
         if name not in kinds:
             raise ModelError(f"{file}: {name} is not known; use {', '.join(kinds)}")

@@ -95,7 +95,7 @@ def _decode(
 ) -> None:  # fmt: skip
     """Decode those that wait, the longest first, in so many slots."""
     width = len(requests[waiting[0]].prompt_ids) + spec.response_length
-    with packer_of(model, slots, width, spec.cache != "none") as packer:
+    with packer_of(model, slots, width, spec.lane) as packer:
         loop = Loop(model, packer, spec.response_length)
         for index in waiting:
             loop.add(index, Job(requests[index], spec, seed))

@@ -18,9 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tad_core.decoding.block_causal import pieces_of
 from tad_core.decoding.graphs import Graphs
 from tad_core.decoding.rows import of_layers
 from tad_core.decoding.slots import Slots
+from tad_core.decoding.spec import Lane
 from tad_core.models.base import DiffusionLM
 from tad_core.models.packed import Keys, Packing, Segments
 
@@ -41,18 +43,19 @@ COMPILED_PARAMETERS = 5e8
 class Packer:
     """Runs the model over so many slots; holds the cache and the graphs."""
 
-    def __init__(self, model: DiffusionLM, slots: int, width: int, cached: bool) -> None:
-        """For slots of ``width`` columns.
+    def __init__(self, model: DiffusionLM, slots: int, width: int, lane: Lane) -> None:
+        """For slots of ``width`` columns, and forwards of one kind.
 
         Raises:
             ModelError: a cache is asked for and the family has none.
             torch.OutOfMemoryError: the device has no room for the cache.
         """
-        self.slots, self.width, self.cached = slots, width, cached
+        self.slots, self.width, self.lane = slots, width, lane
         self._model = weakref.ref(model)
-        self._cache = model.new_cache(slots, width) if cached else None
+        self._cache = model.new_cache(slots, width) if lane.cached else None
         self.fused = model.device.type == "cuda" and model.num_parameters() >= COMPILED_PARAMETERS
-        graphs = self.fused and model.dtype in HALF
+        # The pieces of block-causal forwards are never as many twice.
+        graphs = self.fused and model.dtype in HALF and lane.block is None
         self._graphs = Graphs(self._cache, slots + 1, width) if graphs else None
         self._whole: tuple[list[int], Tensor] | None = None
 
@@ -81,14 +84,19 @@ class Packer:
         else:
             rank_BW = compute_BW.flatten().cumsum(0) - 1
             wanted_N = rank_BW[slot_N * self.width + row_N]
-        tokens, wanted = list(computed), list(opened)
-        keys = [(b * self.width, total if computed[b] else 0) for b, total in enumerate(slots.totals)]
+        if self.lane.block is None:
+            tokens, wanted = list(computed), list(opened)
+            keys = [(b * self.width, total if computed[b] else 0) for b, total in enumerate(slots.totals)]
+        else:
+            places = [0, *accumulate(computed[:-1])]
+            starts = [b * self.width for b in range(self.slots)] if self._cache else places
+            tokens, wanted, keys = pieces_of(slots, compute_BW, slot_N, row_N, self.lane.block, starts)
         if cuda:
             rows = of_layers(model).first(_doubled(len(wanted_N)))
             wanted_N = F.pad(wanted_N, (0, rows - len(wanted_N)), value=total)
             tokens.append(size - total)
             wanted.append(rows - sum(wanted))
-            keys.append((self.slots * self.width, 1))
+            keys.append((self.slots * self.width, 1) if self._cache else (total, size - total))
         elif (missing := LEAST_ROWS_CPU - len(wanted_N)) > 0:
             wanted_N = torch.cat((wanted_N, wanted_N[-1:].expand(missing)))
             wanted[-1] += missing
@@ -121,12 +129,12 @@ class Packer:
         numbers = [0, *accumulate(tokens)], [0, *accumulate(wanted)], [*starts, 0], [*counts, 0]
         there = torch.tensor(numbers, dtype=torch.int32)
         there = (there.pin_memory() if cell_T.is_cuda else there).to(cell_T.device, non_blocking=True)
-        in_cache = None
-        if self._cache:
-            in_cache = Keys(starts, counts, there[2], there[3, :-1], self.width, cell_T)
+        seen = None
+        if self._cache or self.lane.block is not None:
+            seen = Keys(starts, counts, there[2], there[3, :-1], self.width, cell_T)
         return Packing(
             cell_T % self.width, Segments(tuple(tokens), there[0], max(tokens)),
-            wanted_N, Segments(tuple(wanted), there[1], max(wanted)), in_cache,
+            wanted_N, Segments(tuple(wanted), there[1], max(wanted)), seen,
         )  # fmt: skip
 
 
@@ -134,18 +142,16 @@ _idle: weakref.WeakKeyDictionary[DiffusionLM, Packer] = weakref.WeakKeyDictionar
 
 
 @contextlib.contextmanager
-def packer_of(model: DiffusionLM, slots: int, width: int, cached: bool) -> Iterator[Packer]:
+def packer_of(model: DiffusionLM, slots: int, width: int, lane: Lane) -> Iterator[Packer]:
     """The model's last one, if it has room and nobody uses it: its graphs are worth keeping. Otherwise a new one.
 
     After a failure none is kept: memory that ran out is given back.
     """
     width = -(-width // LEAST_ROWS) * LEAST_ROWS if model.device.type == "cuda" else width
     packer = _idle.pop(model, None)
-    if packer and not (
-        (packer.slots, packer.cached) == (slots, cached) and width <= packer.width <= 2 * width
-    ):
+    if packer and not ((packer.slots, packer.lane) == (slots, lane) and width <= packer.width <= 2 * width):
         packer = None  # before another takes its memory
-    packer = packer or Packer(model, slots, width, cached)
+    packer = packer or Packer(model, slots, width, lane)
     yield packer
     _idle[model] = packer
 

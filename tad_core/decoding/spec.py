@@ -10,8 +10,24 @@ from tad_core.decoding.policies import POLICIES
 from tad_core.errors import ConfigError
 
 #: ``none``: every forward computes every token. ``dual``: keys and values of what lies before and behind the open
-#: blocks are kept from the last refresh.
-Cache = Literal["none", "dual"]
+#: blocks are kept from the last refresh. ``blocks``: those of the prompt and of finished blocks are kept, which with
+#: block-causal attention is exact.
+Cache = Literal["none", "dual", "blocks"]
+#: What a token sees: everything, or with ``block_causal`` the prompt (of which it is the same), the blocks before its
+#: own, and its own.
+Attention = Literal["full", "block_causal"]
+
+
+class Lane(NamedTuple):
+    """A kind of forwards: samples of one kind can share them.
+
+    Attributes:
+        cached: whether keys and values are kept.
+        block: tokens of a block where attention is block-causal; None where everything is seen.
+    """
+
+    cached: bool
+    block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -21,8 +37,9 @@ class DecodeSpec:
     Attributes:
         response_length: L, tokens of the response.
         block_length: tokens of a block; divides L.
-        method: ``token_by_token`` (one reveal a forward), ``entropy`` (all below the threshold, several blocks) or
-            ``confidence`` (all at or above the threshold, one block).
+        method: ``token_by_token`` (one reveal a forward), ``entropy`` (all below the threshold, several blocks),
+            ``confidence`` (all at or above the threshold, one block) or ``pipeline`` (all above the threshold, several
+            blocks).
         threshold: entropy in nats below which (strictly), or probability from which, a position is revealed; not
             used token by token.
         block_add_threshold: progress of the last added block, 0 to 1, at which the next one is added.
@@ -33,6 +50,8 @@ class DecodeSpec:
         refresh_blocks: with a cache, compute everything when a block becomes the first unfinished one.
         refresh_forwards: with a cache, compute everything every so many forwards; 0: never for that reason.
         refresh_reveals: with a cache, compute everything after so many reveals; 0: never for that reason.
+        attention: what a token sees, which is how the model was trained; its blocks are those of ``block_length``.
+        decoded_threshold: of ``pipeline``: progress of a block, 0 to 1, from which the next reveals at every forward.
     """
 
     response_length: int
@@ -46,6 +65,8 @@ class DecodeSpec:
     refresh_blocks: bool = True
     refresh_forwards: int = 0
     refresh_reveals: int = 0
+    attention: Attention = "full"
+    decoded_threshold: float = 0.95
 
     def __post_init__(self) -> None:
         if self.block_length < 1 or self.response_length < 1 or self.response_length % self.block_length:
@@ -57,17 +78,31 @@ class DecodeSpec:
             raise ConfigError(f"method: {self.method!r} is not known; use one of {', '.join(POLICIES)}")
         if not self.threshold >= 0:
             raise ConfigError(f"threshold: {self.threshold} is not an entropy; use 0 or more (nats)")
-        if self.method == "confidence" and self.threshold > 1:
+        if self.method in ("confidence", "pipeline") and self.threshold > 1:
             raise ConfigError(f"threshold: {self.threshold} is not a probability; use 0 to 1")
-        if not 0 <= self.block_add_threshold <= 1:
-            raise ConfigError(
-                f"block_add_threshold: {self.block_add_threshold} is not a progress; use 0 to 1"
-            )
-        if self.cache not in ("none", "dual"):
-            raise ConfigError(f"cache: {self.cache!r} is not known; use 'none' or 'dual'")
+        for name in ("block_add_threshold", "decoded_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} is not a progress; use 0 to 1")
+        self._check_attention()
         for name in ("refresh_forwards", "refresh_reveals"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not a count; use 0 (never) or more")
+
+    def _check_attention(self) -> None:
+        if self.attention not in ("full", "block_causal"):
+            raise ConfigError(f"attention: {self.attention!r} is not known; use 'full' or 'block_causal'")
+        if self.cache not in ("none", "dual", "blocks"):
+            raise ConfigError(f"cache: {self.cache!r} is not known; use 'none', 'dual' or 'blocks'")
+        if self.attention == "block_causal" and self.cache == "dual":
+            raise ConfigError(
+                "cache: 'dual' is for a model that sees the whole response, and this one reads block by block; use "
+                "'blocks', which is exact, or 'none'"
+            )
+        if self.attention == "full" and self.cache == "blocks":
+            raise ConfigError(
+                "cache: 'blocks' is for a model that reads block by block, and this one sees the whole response; use "
+                "'dual' or 'none'"
+            )
 
     @property
     def blocks(self) -> int:
@@ -75,8 +110,17 @@ class DecodeSpec:
         return self.response_length // self.block_length
 
     @property
+    def lane(self) -> Lane:
+        """Of which kind the forwards are that decode it."""
+        return Lane(self.cache != "none", self.block_length if self.attention == "block_causal" else None)
+
+    @property
     def mode(self) -> str:
         """``exact``, or which cache and when it is refreshed: what trajectories and answers say of themselves."""
+        if self.attention == "block_causal":
+            return f"block-causal in blocks of {self.block_length}" + (
+                ", finished blocks kept" if self.cache == "blocks" else ""
+            )
         if self.cache == "none":
             return "exact"
         when = [

@@ -14,6 +14,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from tad_core.decoding.block_causal import BlockCausalSchedule
 from tad_core.decoding.policies import POLICIES
 from tad_core.decoding.schedule import Schedule
 from tad_core.decoding.slots import Slots
@@ -27,7 +28,10 @@ class Way:
     def __init__(self, spec: DecodeSpec, model: DiffusionLM, slots: int, width: int) -> None:
         self.length = spec.response_length
         self.policy = POLICIES[spec.method](spec, slots, model.device)
-        self._schedule = Schedule(spec, slots, width, model.packed_shift, model.device)
+        kind = Schedule if spec.attention == "full" else BlockCausalSchedule
+        self._schedule: Schedule | BlockCausalSchedule = kind(
+            spec, slots, width, model.packed_shift, model.device
+        )
         self.members: set[int] = set()
         self._mine_B = torch.zeros(slots, dtype=torch.bool, device=model.device)
         self._refresh_B = torch.zeros_like(self._mine_B)

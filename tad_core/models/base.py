@@ -61,7 +61,14 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
             cache: keys and values of the tokens that are not computed; written for those that are. Right after a
                 forward over all of a sequence, one over some of its tokens, unchanged, gives the same rows.
             fused: whether kernels may be compiled.
+
+        Raises:
+            ModelError: the family has no block-causal attention.
         """
+        if packing.keys is not None:
+            raise ModelError(
+                f"{type(self).__name__} sees all of a sequence at once; it cannot read block by block"
+            )
         assert cache is None, f"{type(self).__name__} has no cache"
         rows = [
             self.hidden(ids_L[None])[0]

@@ -51,15 +51,17 @@ class Segments:
 
 @dataclass(frozen=True)
 class Keys:
-    """What each sequence attends to in a cache: ``counts[b]`` cells from ``start_B1[b]`` on.
+    """What each piece attends to: ``counts[b]`` cells of a cache, or tokens of this forward, from ``start_B1[b]`` on.
+
+    A piece is a sequence, or of a sequence that is read block by block the prompt or a block.
 
     Attributes:
-        starts: first cell of each sequence.
-        counts: how many cells it has.
+        starts: first cell (or token) of each piece.
+        counts: how many it sees.
         start_B1: int32, ``starts``, and one more entry that is never read.
         count_B: int32, ``counts``.
         longest: at least the most cells of one.
-        cell_T: where the keys and values of the tokens of this forward are written.
+        cell_T: where a cache keeps the keys and values of the tokens of this forward.
     """
 
     starts: tuple[int, ...]
@@ -79,7 +81,7 @@ class Packing:
         tokens: pieces of T.
         wanted_N: which of the T rows are asked for.
         wanted: pieces of N.
-        keys: what is attended to in a cache; None: the tokens of the sequence itself, all of which are computed.
+        keys: what each piece attends to; None: its own tokens, a whole sequence.
     """
 
     at_T: Tensor

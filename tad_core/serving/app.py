@@ -53,6 +53,7 @@ class Service:
         self.stream = Stream(
             {name: served.model for name, served in self.models.items()},
             limits.slots, limits.waiting, limits.width,
+            {name: served.spec.lane.block for name, served in self.models.items()},
         )  # fmt: skip
         self.metrics = Metrics(lambda: self.stream.open, lambda: self.stream.running)
 

@@ -1,7 +1,7 @@
 """The engine as a stream: one thread that decodes whatever is there, for as long as the server lives.
 
 Requests come from other threads and join at the next forward; what becomes of each is told to its listener, in the
-thread of the engine. A *lane* is a model with or without its cache, since both are other forwards; lanes with work take
+thread of the engine. A *lane* is a model with one kind of forwards, with its cache or without; lanes with work take
 turns, a forward each. On an accelerator a lane is one loop over many slots. On a CPU, where a sample runs alone
 (``at_once``), it is several loops of one slot, which take turns as well: nobody waits for the end of a long response.
 """
@@ -12,10 +12,11 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -23,7 +24,7 @@ import torch
 from tad_core.decoding import Decoded
 from tad_core.decoding.loop import Loop
 from tad_core.decoding.packing import packer_of
-from tad_core.decoding.spec import Job, Seen
+from tad_core.decoding.spec import Job, Lane, Seen
 from tad_core.errors import TADError
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
@@ -70,10 +71,10 @@ class Ticket:
 
 @dataclass
 class _Lane:
-    """The loops of one model, with or without a cache, and who waits for them."""
+    """The loops of one model and kind of forwards, and who waits for them."""
 
     model: DiffusionLM
-    cached: bool
+    kind: Lane
     fitting: Fitting
     slots: int
     waiting: deque[Ticket] = field(default_factory=deque)
@@ -92,7 +93,7 @@ class _Turn:
         self.tickets: dict[int, Ticket] = {}
         self._numbers = 0
         self._holds = ExitStack()
-        packer = self._holds.enter_context(packer_of(lane.model, slots, width, lane.cached))
+        packer = self._holds.enter_context(packer_of(lane.model, slots, width, lane.kind))
         self._loop = Loop(lane.model, packer, width)
 
     def give(self, ticket: Ticket) -> None:
@@ -120,7 +121,14 @@ class _Turn:
 class Stream:
     """Models by name, and the thread that decodes for them."""
 
-    def __init__(self, models: dict[str, DiffusionLM], slots: int, waiting: int, width: int) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, DiffusionLM],
+        slots: int,
+        waiting: int,
+        width: int,
+        blocks: Mapping[str, int | None] = MappingProxyType({}),
+    ) -> None:
         """Nothing runs before ``start``.
 
         Args:
@@ -128,11 +136,11 @@ class Stream:
             slots: most samples of a model in one forward; on a CPU, that take turns.
             waiting: most samples that wait for a slot.
             width: most tokens of a prompt with its response.
+            blocks: tokens of a block of the models that read block by block; None or nothing for others.
         """
+        kinds = {name: [Lane(cached, blocks.get(name)) for cached in (False, True)] for name in models}
         self._lanes = {
-            (name, cached): _lane(model, cached, slots)
-            for name, model in models.items()
-            for cached in (False, True)
+            (name, kind): _lane(model, kind, slots) for name, model in models.items() for kind in kinds[name]
         }
         self.slots, self.width, self._most_waiting = slots, width, waiting
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -214,7 +222,7 @@ class Stream:
             self._open.discard(ticket)
 
     def _lane_of(self, ticket: Ticket) -> _Lane:
-        return self._lanes[ticket.model, ticket.job.spec.cache != "none"]
+        return self._lanes[ticket.model, ticket.job.spec.lane]
 
     def _drop(self, ticket: Ticket) -> None:
         lane = self._lane_of(ticket)
@@ -298,6 +306,6 @@ def _open_turn(made: list[_Turn], lane: _Lane, width: int, slots: int) -> None:
     made.append(_Turn(lane, width, slots))
 
 
-def _lane(model: DiffusionLM, cached: bool, slots: int) -> _Lane:
+def _lane(model: DiffusionLM, kind: Lane, slots: int) -> _Lane:
     fitting = Fitting("--slots", "shorten --context, or serve fewer models")
-    return _Lane(model, cached, fitting, slots)
+    return _Lane(model, kind, fitting, slots)

@@ -52,7 +52,7 @@ def frames(served: Served, wish: Wish) -> Iterator[Frame]:
     (ids,), spec = wish.prompts, wish.spec
     growing = GrowingText(served.texts, wish.most_tokens, wish.stops)
     mask, known, seconds = served.model.mask_token_id, [False] * spec.response_length, 0.0
-    with packer_of(served.model, 1, len(ids) + spec.response_length, spec.cache != "none") as packer:
+    with packer_of(served.model, 1, len(ids) + spec.response_length, spec.lane) as packer:
         loop = Loop(served.model, packer, spec.response_length)
         loop.add(0, Job(Request(ids, ("", 0), wish.temperature), spec, wish.seed or 0, watched=True))
         over = False

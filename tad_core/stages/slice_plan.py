@@ -148,12 +148,18 @@ def plan_slices(
 
 
 def spec_fields(spec: DecodeSpec) -> dict[str, Any]:
-    """What of a way decides its result: without a cache, when it would be refreshed does not."""
-    return {
-        name: value
-        for name, value in asdict(spec).items()
-        if spec.cache != "none" or not name.startswith("refresh_")
-    }
+    """What of a way decides its result, and nothing that came later where it is as it was before.
+
+    When a cache would be refreshed is no part of a way that has none.
+    """
+    fields = asdict(spec)
+    if spec.cache != "dual":
+        fields = {name: value for name, value in fields.items() if not name.startswith("refresh_")}
+    if spec.attention == "full":
+        del fields["attention"]
+    if spec.method != "pipeline":
+        del fields["decoded_threshold"]
+    return fields
 
 
 def _kind(spec: DecodeSpec, prompts: TaskPrompts) -> str:

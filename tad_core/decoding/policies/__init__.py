@@ -3,12 +3,14 @@
 from tad_core.decoding.policies.base import Policy
 from tad_core.decoding.policies.confidence import ConfidenceThreshold
 from tad_core.decoding.policies.entropy import EntropyMultiBlock
+from tad_core.decoding.policies.pipeline import BlockPipeline
 from tad_core.decoding.policies.token_by_token import TokenByToken
 
 POLICIES: dict[str, type[Policy]] = {
     "token_by_token": TokenByToken,
     "entropy": EntropyMultiBlock,
     "confidence": ConfidenceThreshold,
+    "pipeline": BlockPipeline,
 }
 
 __all__ = ["POLICIES", "Policy"]

@@ -12,6 +12,7 @@ from tad_core.errors import ModelError
 SPECS = [
     DecodeSpec(256, 32, "entropy", 0.5, 0.1),
     DecodeSpec(64, 16, early_stop=False),
+    DecodeSpec(64, 16, "pipeline", 0.9, 0.1, attention="block_causal", cache="blocks", decoded_threshold=0.8),
     DecodeSpec(64, 16, "confidence", 0.9, mask_in_entropy=False, cache="dual", refresh_reveals=8),
 ]
 
@@ -31,6 +32,11 @@ def test_other_engines_find_their_names_flat():
     assert (tree["threshold"], tree["block_size"], tree["block_add_threshold"]) == (0.5, 32, 0.1)
     assert (tree["decoded_token_threshold"], tree["mask_id"]) == (0.95, 126336)
     assert not any(isinstance(value, dict | list) for value in tree.values())
+
+
+def test_an_engine_that_would_decode_it_wrongly_is_warned():
+    assert "An engine that does not know" in decoder_text(SPECS[2], 126336)
+    assert "attention is block_causal" not in decoder_text(SPECS[0], 126336)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new
 from tad_core.decoding.loop import Loop
 from tad_core.decoding.packing import packer_of
 from tad_core.decoding.sampling import tokens_and_scores
-from tad_core.decoding.spec import Job
+from tad_core.decoding.spec import Job, Lane
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import random_llada
 
@@ -50,7 +50,7 @@ def run(model, given, slots, arriving, cached=False, dropped=()):
     """Everything, as it arrives: ``arriving[i]`` steps before the i-th is added; some are dropped half way."""
     done: dict[int, Decoded] = {}
     steps = 0
-    with packer_of(model, slots, 25, cached) as packer:
+    with packer_of(model, slots, 25, Lane(cached)) as packer:
         loop = Loop(model, packer, 16)
         waiting = sorted(range(len(given)), key=lambda i: arriving[i])
         while waiting or loop.busy:
@@ -110,7 +110,7 @@ def test_one_that_is_dropped_frees_its_slot_and_touches_nobody():
 @torch.inference_mode()
 def test_a_loop_of_which_all_are_dropped_is_idle():
     model = FormulaModel()
-    with packer_of(model, 2, 25, False) as packer:
+    with packer_of(model, 2, 25, Lane(False)) as packer:
         loop = Loop(model, packer, 16)
         for i, job in enumerate(jobs(SPECS[:1], 4)):
             loop.add(i, job)
@@ -129,7 +129,7 @@ def test_what_is_seen_only_grows_and_ends_as_the_answer():
     model = FormulaModel()
     spec = DecodeSpec(16, 4, "entropy", 2.0, 0.5, early_stop=False)
     given = [Job(Request([i + 2, 5]), spec, watched=i != 1) for i in range(4)]
-    with packer_of(model, 2, 25, False) as packer:
+    with packer_of(model, 2, 25, Lane(False)) as packer:
         loop = Loop(model, packer, 16)
         for i, job in enumerate(given):
             loop.add(i, job)
@@ -155,7 +155,7 @@ def test_what_is_seen_only_grows_and_ends_as_the_answer():
 
 def test_ways_that_nobody_uses_are_forgotten(llada):
     specs = [DecodeSpec(4, 2, "entropy", 0.1 * i, 0.5) for i in range(1, 30)]
-    with torch.inference_mode(), packer_of(llada, 2, 25, False) as packer:
+    with torch.inference_mode(), packer_of(llada, 2, 25, Lane(False)) as packer:
         loop = Loop(llada, packer, 16)
         for i, spec in enumerate(specs):
             loop.add(i, Job(Request([3, 4]), spec))
