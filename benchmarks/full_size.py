@@ -74,6 +74,7 @@ class Setup:
     global_batch: int
     micro_batch: int
     gradient_checkpointing: bool
+    quantize: str = "none"
 
     @property
     def tiny(self) -> bool:
@@ -103,7 +104,7 @@ class Setup:
             "distill": {
                 "max_steps": self.steps, "states_per_trajectory": length, "save_steps": max(1, self.steps // 2),
                 "log_steps": 1, "global_batch_size": self.global_batch, "micro_batch_size": self.micro_batch,
-                "gradient_checkpointing": self.gradient_checkpointing,
+                "gradient_checkpointing": self.gradient_checkpointing, "quantize": self.quantize,
                 "bf16": not self.tiny, "lora": {"rank": rank, "alpha": rank},
                 **self.launcher(),
             },
@@ -411,6 +412,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--global-batch", type=int, default=32)
     parser.add_argument("--micro-batch", type=int, default=4)
     parser.add_argument("--gradient-checkpointing", action="store_true")
+    parser.add_argument("--quantize", choices=["none", "nf4"], default="none", help="the base in distillation")
     parser.add_argument("--only", nargs="+", choices=list(STEPS), help="these steps, done or not")
     parser.add_argument("--step", choices=list(STEPS), help=argparse.SUPPRESS)  # one step, in this process
     return parser.parse_args()
