@@ -90,12 +90,13 @@ def generate(
     ] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, help="Of the text.")] = None,
     method: Annotated[
-        str | None, typer.Option("--method", help="token_by_token, entropy or confidence.")
+        str | None, typer.Option("--method", help="token_by_token, entropy, confidence or factor.")
     ] = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Entropy in nats, or a probability.")
     ] = None,
-    cache: Annotated[str | None, typer.Option("--cache", help="none or dual.")] = None,
+    factor: Annotated[float | None, typer.Option("--factor", help="Of the method factor.")] = None,
+    cache: Annotated[str | None, typer.Option("--cache", help="none, dual or prefix.")] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0, max=2, help="0: the likeliest.")
     ] = 0.0,
@@ -113,7 +114,9 @@ def generate(
         from flows.generate import run_generate
         from flows.serving import hardware
 
-        given = {"max_tokens": max_tokens, "method": method, "threshold": threshold, "cache": cache}
+        given = {
+            "max_tokens": max_tokens, "method": method, "threshold": threshold, "factor": factor, "cache": cache,
+        }  # fmt: skip
         asked = {k: v for k, v in given.items() if v is not None} | {"temperature": temperature, "seed": seed}
         run_generate(model, prompt, compare, asked, hardware(device, dtype, threads), _reader(set_, store))
 

@@ -1,4 +1,4 @@
-"""How sure a model is of a token, and the surest position: what both ways of decoding one by one choose by.
+"""How sure a model is of a token, and the surest positions: what methods that compare confidences choose by.
 
 Shapes: ... any, V vocabulary, S positions.
 """
@@ -30,6 +30,13 @@ def probability(odds: float) -> float:
     if odds >= 0:
         return 1 / (1 + math.exp(-odds))
     return math.exp(odds) / (1 + math.exp(odds))
+
+
+def highest(score_S: Tensor, count: Tensor) -> Tensor:
+    """Which of ``[..., S]`` are the ``count`` ``[...]`` largest, bool; of equals the leftmost."""
+    order_S = score_S.sort(stable=True, dim=-1, descending=True).indices
+    taken_S = torch.arange(score_S.shape[-1], device=score_S.device) < count[..., None]
+    return torch.zeros_like(score_S, dtype=torch.bool).scatter(-1, order_S, taken_S)
 
 
 def leftmost_argmax(score_S: Tensor) -> Tensor:

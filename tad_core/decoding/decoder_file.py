@@ -29,7 +29,7 @@ _BLOCK_CAUSAL = """\
 #: Ours -> theirs; from ``decoded_threshold`` on that algorithm counts a block as decoded.
 _NAMES = {"block_length": "block_size", "decoded_threshold": "decoded_token_threshold"}
 _PLAIN = {
-    "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "Cache": (str,), "Attention": (str,),
+    "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "cache": (str,), "attention": (str,),
 }  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def decoder_text(spec: DecodeSpec, mask_id: int) -> str:
         spec: how the model is decoded where nobody says otherwise.
         mask_id: of the mask token, which is never revealed.
     """
-    tree = {_NAMES.get(name, name): value for name, value in asdict(spec).items()}
+    tree = {_NAMES.get(name, name): value for name, value in asdict(spec).items() if value is not None}
     first = ("threshold", "block_size", "block_add_threshold", "decoded_token_threshold")
     ordered = {name: tree.pop(name) for name in first} | {"mask_id": mask_id} | tree
     head = _HEAD + (_BLOCK_CAUSAL if spec.attention == "block_causal" else "")
@@ -63,7 +63,10 @@ def read_decoder(folder: Path) -> DecodeSpec | None:
         raise ModelError(f"{file}: cannot be read ({first}); export the model again, or remove it") from None
     if not isinstance(tree, dict):
         raise ModelError(f"{file}: holds no mapping; export the model again, or remove it")
-    kinds = {_NAMES.get(f.name, f.name): (f.name, str(f.type)) for f in fields(DecodeSpec)}
+    kinds = {
+        _NAMES.get(f.name, f.name): (f.name, str(f.type).partition(" ")[0].lower())
+        for f in fields(DecodeSpec)
+    }
     given: dict[str, Any] = {}
     for name, value in tree.items():
         if name == "mask_id":
@@ -72,7 +75,7 @@ def read_decoder(folder: Path) -> DecodeSpec | None:
             raise ModelError(f"{file}: {name} is not known; use {', '.join(kinds)}")
         ours, kind = kinds[name]
         if not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and kind != "bool"):
-            raise ModelError(f"{file}: {name} is {value!r}; it takes a value of type {kind.lower()}")
+            raise ModelError(f"{file}: {name} is {value!r}; it takes a value of type {kind}")
         given[ours] = value
     try:
         return DecodeSpec(**given)

@@ -1,8 +1,9 @@
 """Which tokens a forward computes: all, or those that can have changed since the cache was refreshed.
 
-Between refreshes only the open positions and what the last forward revealed are computed; everything before and behind
-counts as it was when it was computed last. That is an approximation (dual cache, Fast-dLLM section 3.2, with only the
-rows of a block that are still needed).
+Between refreshes the others count as they were when they were computed last, which is an approximation (Fast-dLLM,
+section 3.2). With a *dual* cache only the open positions and what the last forward revealed are computed: the block
+without the rows that are not needed any more. With a *prefix* cache the block that was first unfinished at the refresh
+and everything behind it are.
 
 Shapes: B slots, L response positions, W columns of a slot, prompt and response.
 """
@@ -60,15 +61,24 @@ class Schedule:
             refresh_B = refresh_B | (self._forwards_B >= spec.refresh_forwards)
         if spec.refresh_reveals:
             refresh_B = refresh_B | (self._reveals_B >= spec.refresh_reveals)
+        some_BW = self._partial(masked_BL, open_BL, revealed_BL, prompt_B) & all_BW
+        return torch.where(refresh_B[:, None], all_BW, some_BW), refresh_B & (total_B > 0)
+
+    def _partial(self, masked_BL: Tensor, open_BL: Tensor, revealed_BL: Tensor, prompt_B: Tensor) -> Tensor:
+        """What is computed between refreshes, ``[B, W]``; anything in slots that are refreshed."""
         column_BL = prompt_B[:, None] + torch.arange(masked_BL.shape[1], device=masked_BL.device)
         # One sample's columns never reach another's: width is at least the longest prompt with its response. A slot of
         # another way may have less room behind its prompt; nothing that is said of it counts.
         column_BL = column_BL.clamp(max=self._width - 1)
-        some_BW = torch.zeros_like(all_BW).scatter(1, column_BL, open_BL | revealed_BL)
+        none_BW = torch.zeros((len(prompt_B), self._width), dtype=torch.bool, device=masked_BL.device)
+        if self._spec.cache == "prefix":
+            kept_B = prompt_B + self._block_B * self._spec.block_length
+            some_BW = torch.arange(self._width, device=masked_BL.device) >= kept_B[:, None]
+        else:
+            some_BW = none_BW.scatter(1, column_BL, open_BL | revealed_BL)
         if self._shift:
-            ahead_BW = torch.zeros_like(all_BW).scatter(1, (column_BL - self._shift).clamp(min=0), open_BL)
-            some_BW = some_BW | ahead_BW
-        return torch.where(refresh_B[:, None], all_BW, some_BW & all_BW), refresh_B & (total_B > 0)
+            some_BW = some_BW | none_BW.scatter(1, (column_BL - self._shift).clamp(min=0), open_BL)
+        return some_BW
 
     def ran(self, masked_BL: Tensor, refresh_B: Tensor, reveals_B: Tensor) -> None:
         """After a forward: which slots it refreshed, what was masked before it, and how much it revealed."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, NamedTuple, get_args
 
 from tad_core.decoding.policies import POLICIES
 from tad_core.errors import ConfigError
 
 #: ``none``: every forward computes every token. ``dual``: keys and values of what lies before and behind the open
-#: blocks are kept from the last refresh. ``blocks``: those of the prompt and of finished blocks are kept, which with
-#: block-causal attention is exact.
-Cache = Literal["none", "dual", "blocks"]
+#: blocks are kept from the last refresh. ``prefix``: of what lies before the block that was first unfinished then.
+#: ``blocks``: those of the prompt and of finished blocks are kept, which with block-causal attention is exact.
+Cache = Literal["none", "dual", "prefix", "blocks"]
+#: Caches that are an approximation and are refreshed.
+REFRESHED: tuple[Cache, ...] = ("dual", "prefix")
 #: What a token sees: everything, or with ``block_causal`` the prompt (of which it is the same), the blocks before its
 #: own, and its own.
 Attention = Literal["full", "block_causal"]
+#: Mark of settings that only some methods read; they are None where the method is another.
+_OWN = {"own": True}
 
 
 class Lane(NamedTuple):
@@ -37,11 +41,9 @@ class DecodeSpec:
     Attributes:
         response_length: L, tokens of the response.
         block_length: tokens of a block; divides L.
-        method: ``token_by_token`` (one reveal a forward), ``entropy`` (all below the threshold, several blocks),
-            ``confidence`` (all at or above the threshold, one block) or ``pipeline`` (all above the threshold, several
-            blocks).
-        threshold: entropy in nats below which (strictly), or probability from which, a position is revealed; not
-            used token by token.
+        method: by its name in ``POLICIES``; ``docs/decoding.md`` has what each opens and reveals.
+        threshold: entropy in nats below which (strictly), or probability from which, a position is revealed; used by
+            the methods that have a threshold.
         block_add_threshold: progress of the last added block, 0 to 1, at which the next one is added.
         early_stop: stop once every position before the first end-of-text is revealed.
         mask_in_entropy: whether the entropy is that of all logits, the mask token's among them, as in the paper's code;
@@ -52,6 +54,7 @@ class DecodeSpec:
         refresh_reveals: with a cache, compute everything after so many reveals; 0: never for that reason.
         attention: what a token sees, which is how the model was trained; its blocks are those of ``block_length``.
         decoded_threshold: of ``pipeline``: progress of a block, 0 to 1, from which the next reveals at every forward.
+        factor: of the method of this name, and needed there; above 0.
     """
 
     response_length: int
@@ -67,6 +70,7 @@ class DecodeSpec:
     refresh_reveals: int = 0
     attention: Attention = "full"
     decoded_threshold: float = 0.95
+    factor: float | None = field(default=None, metadata=_OWN)
 
     def __post_init__(self) -> None:
         if self.block_length < 1 or self.response_length < 1 or self.response_length % self.block_length:
@@ -78,8 +82,6 @@ class DecodeSpec:
             raise ConfigError(f"method: {self.method!r} is not known; use one of {', '.join(POLICIES)}")
         if not self.threshold >= 0:
             raise ConfigError(f"threshold: {self.threshold} is not an entropy; use 0 or more (nats)")
-        if self.method in ("confidence", "pipeline") and self.threshold > 1:
-            raise ConfigError(f"threshold: {self.threshold} is not a probability; use 0 to 1")
         for name in ("block_add_threshold", "decoded_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not a progress; use 0 to 1")
@@ -87,21 +89,37 @@ class DecodeSpec:
         for name in ("refresh_forwards", "refresh_reveals"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not a count; use 0 (never) or more")
+        for name in OWN_SETTINGS:
+            self._check_own(name)
+        POLICIES[self.method].check(self)
+
+    def _check_own(self, name: str) -> None:
+        value, read = getattr(self, name), name in POLICIES[self.method].own
+        if read and value is None:
+            raise ConfigError(f"{name}: it is missing; the method {self.method} needs it")
+        if not read and value is not None:
+            others = ", ".join(method for method, policy in POLICIES.items() if name in policy.own)
+            raise ConfigError(
+                f"{name}: the method {self.method} does not read it, and it is {value}; leave it out, or use "
+                f"method {others}"
+            )
 
     def _check_attention(self) -> None:
         if self.attention not in ("full", "block_causal"):
             raise ConfigError(f"attention: {self.attention!r} is not known; use 'full' or 'block_causal'")
-        if self.cache not in ("none", "dual", "blocks"):
-            raise ConfigError(f"cache: {self.cache!r} is not known; use 'none', 'dual' or 'blocks'")
-        if self.attention == "block_causal" and self.cache == "dual":
+        if self.cache not in get_args(Cache):
             raise ConfigError(
-                "cache: 'dual' is for a model that sees the whole response, and this one reads block by block; use "
-                "'blocks', which is exact, or 'none'"
+                f"cache: {self.cache!r} is not known; use {', '.join(map(repr, get_args(Cache)))}"
+            )
+        if self.attention == "block_causal" and self.cache in REFRESHED:
+            raise ConfigError(
+                f"cache: {self.cache!r} is for a model that sees the whole response, and this one reads block by "
+                "block; use 'blocks', which is exact, or 'none'"
             )
         if self.attention == "full" and self.cache == "blocks":
             raise ConfigError(
                 "cache: 'blocks' is for a model that reads block by block, and this one sees the whole response; use "
-                "'dual' or 'none'"
+                "'dual', 'prefix' or 'none'"
             )
 
     @property
@@ -129,6 +147,22 @@ class DecodeSpec:
             *([f"{self.refresh_reveals} reveals"] if self.refresh_reveals else []),
         ]
         return f"{self.cache} cache, refresh " + (", ".join(when) or "never")
+
+
+OWN_SETTINGS = tuple(f.name for f in fields(DecodeSpec) if "own" in f.metadata)
+"""Fields that only some methods read."""
+
+
+def changed(spec: DecodeSpec, given: dict[str, Any]) -> DecodeSpec:
+    """A way with some fields changed; with another method it loses what only the former one reads.
+
+    Raises:
+        ConfigError: the fields do not fit each other.
+    """
+    values = {f.name: getattr(spec, f.name) for f in fields(spec)}
+    if given.get("method", spec.method) != spec.method:
+        values |= dict.fromkeys(OWN_SETTINGS)
+    return DecodeSpec(**{**values, **given})
 
 
 @dataclass(frozen=True)

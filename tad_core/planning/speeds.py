@@ -118,7 +118,7 @@ def _from_sheet(
 def _decoding_pace(mode: str, gpu: Gpu, peak: float, floor: float) -> Pace:
     share = measured_share(mode)
     guess = "" if gpu.title.startswith("NVIDIA H100") else ", taken over to this GPU"
-    how = "every token computed" if mode == "none" else "with a cache"
+    how = "every token computed" if mode == "none" else "with a dual cache"
     return Pace(share * peak, f"{share:.0%} of peak, as measured on an H100 (batch 32, {how}){guess}", floor)
 
 

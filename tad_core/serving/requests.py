@@ -40,13 +40,14 @@ class StreamOptions(_Body):
 class Decoding(_Body):
     """How a response is decoded; whatever is left out is the model's own default."""
 
-    method: str | None = Field(None, description="token_by_token, entropy or confidence.")
+    method: str | None = Field(None, description="token_by_token, entropy …: docs/decoding.md.")
     threshold: Number | None = Field(None, description="Entropy in nats, or a probability.")
     block_length: StrictInt | None = Field(None, ge=1, description="Tokens of a block.")
     block_add_threshold: Number | None = Field(None, description="Progress that opens another block.")
     early_stop: StrictBool | None = Field(None, description="Stop at the first end-of-text.")
     mask_in_entropy: StrictBool | None = Field(None, description="Whether the mask token counts in it.")
-    cache: Literal["none", "dual"] | None = Field(None, description="Keep keys and values.")
+    factor: Number | None = Field(None, description="Of the method factor.")
+    cache: Literal["none", "dual", "prefix"] | None = Field(None, description="Keep keys and values.")
     refresh_blocks: StrictBool | None = Field(None, description="With a cache: at each block.")
     refresh_forwards: StrictInt | None = Field(None, ge=0, description="With a cache: every so many.")
     refresh_reveals: StrictInt | None = Field(None, ge=0, description="With a cache: after so many.")

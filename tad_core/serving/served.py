@@ -14,6 +14,7 @@ from tad_core.config import DecodeConfig, ModelConfig
 from tad_core.data.prompts import encode_text
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import read_decoder
+from tad_core.decoding.spec import changed
 from tad_core.errors import ConfigError
 from tad_core.evaluation.generate import Texts, load_for_inference
 from tad_core.evaluation.prompting import chat_text
@@ -172,7 +173,7 @@ class Served:
             given["method"] = "entropy"
         block = int(given.get("block_length", self.spec.block_length))
         try:
-            return DecodeSpec(**{**asdict(self.spec), **given, "response_length": -(-most // block) * block})
+            return changed(self.spec, {**given, "response_length": -(-most // block) * block})
         except ConfigError as error:
             raise RequestError(400, str(error), str(error).split(":")[0], "invalid_value") from None
 

@@ -20,6 +20,7 @@ from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
 from tad_core.decoding import DecodeSpec, plan_batches
+from tad_core.decoding.spec import REFRESHED
 from tad_core.evaluation.prompting import encode, messages_of
 from tad_core.stages.cutting import Bounds, bounds_of, cut_around, piece_name
 
@@ -150,10 +151,11 @@ def plan_slices(
 def spec_fields(spec: DecodeSpec) -> dict[str, Any]:
     """What of a way decides its result, and nothing that came later where it is as it was before.
 
-    When a cache would be refreshed is no part of a way that has none.
+    When a cache would be refreshed is no part of a way that has none; what its method does not read is None, and none
+    either.
     """
-    fields = asdict(spec)
-    if spec.cache != "dual":
+    fields = {name: value for name, value in asdict(spec).items() if value is not None}
+    if spec.cache not in REFRESHED:
         fields = {name: value for name, value in fields.items() if not name.startswith("refresh_")}
     if spec.attention == "full":
         del fields["attention"]

@@ -3,6 +3,7 @@
 from tad_core.decoding.policies.base import Policy
 from tad_core.decoding.policies.confidence import ConfidenceThreshold
 from tad_core.decoding.policies.entropy import EntropyMultiBlock
+from tad_core.decoding.policies.factor import ParallelFactor
 from tad_core.decoding.policies.pipeline import BlockPipeline
 from tad_core.decoding.policies.token_by_token import TokenByToken
 
@@ -10,6 +11,7 @@ POLICIES: dict[str, type[Policy]] = {
     "token_by_token": TokenByToken,
     "entropy": EntropyMultiBlock,
     "confidence": ConfidenceThreshold,
+    "factor": ParallelFactor,
     "pipeline": BlockPipeline,
 }
 

@@ -7,7 +7,7 @@ Shapes: B slots, L response positions, K blocks, N rows of logits, V vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -19,11 +19,19 @@ if TYPE_CHECKING:  # a spec is checked against the methods that there are
 class Policy(Protocol):
     """A method; its tensors hold one row per slot. What it remembers of a slot is forgotten by ``enter``."""
 
+    own: ClassVar[tuple[str, ...]] = ()
+    """Settings of ``DecodeSpec`` that no other method reads, unless it names them here too; all are needed."""
+
     scores_mask: bool
     """Whether ``score`` sees the mask token's own logit; if not, it is -inf there."""
 
     def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
         """For so many slots."""
+        ...
+
+    @classmethod
+    def check(cls, spec: DecodeSpec) -> None:
+        """Raise ``ConfigError`` for settings that this method cannot decode with."""
         ...
 
     def enter(self, where_B: Tensor) -> None:

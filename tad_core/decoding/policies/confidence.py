@@ -13,13 +13,25 @@ from torch import Tensor
 
 from tad_core.decoding.confidence import leftmost_argmax
 from tad_core.decoding.policies.token_by_token import TokenByToken
+from tad_core.errors import ConfigError
 
 if TYPE_CHECKING:  # a spec is checked against the methods that there are
     from tad_core.decoding.spec import DecodeSpec
 
 
+def check_probability(spec: DecodeSpec) -> None:
+    """Raise ``ConfigError`` for a threshold that is no probability."""
+    if spec.threshold > 1:
+        raise ConfigError(f"threshold: {spec.threshold} is not a probability; use 0 to 1")
+
+
 class ConfidenceThreshold(TokenByToken):
     """Blocks from left to right; of the current one every token whose probability is at least the threshold."""
+
+    @classmethod
+    def check(cls, spec: DecodeSpec) -> None:
+        """The threshold is a probability."""
+        check_probability(spec)
 
     def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
         super().__init__(spec, slots, device)

@@ -16,7 +16,7 @@ Shapes: B slots, L response positions, K blocks, N rows, V vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -47,6 +47,12 @@ def _lowest(entropy_BL: Tensor, where_B1: Tensor) -> Tensor:
 
 class EntropyMultiBlock:
     """The blocks of each slot and which of their positions a forward reveals."""
+
+    own: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def check(cls, spec: DecodeSpec) -> None:
+        """What it reads is checked for every method."""
 
     def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
         self._spec = spec

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tad_core.decoding.confidence import leftmost_argmax, log_odds
+from tad_core.decoding.policies.confidence import check_probability
 from tad_core.decoding.policies.entropy import EntropyMultiBlock, reveals_needed
 
 if TYPE_CHECKING:  # a spec is checked against the methods that there are
@@ -28,6 +29,11 @@ if TYPE_CHECKING:  # a spec is checked against the methods that there are
 
 class BlockPipeline(EntropyMultiBlock):
     """Blocks are added as in ``entropy``; which of their positions a forward reveals is D2F's."""
+
+    @classmethod
+    def check(cls, spec: DecodeSpec) -> None:
+        """The threshold is a probability."""
+        check_probability(spec)
 
     def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
         super().__init__(spec, slots, device)

@@ -5,7 +5,7 @@ Shapes: B slots, L response positions, N rows, V vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,12 @@ if TYPE_CHECKING:  # a spec is checked against the methods that there are
 class TokenByToken:
     """Blocks from left to right, each finished before the next; ties go to the leftmost position."""
 
+    own: ClassVar[tuple[str, ...]] = ()
     scores_mask = False
+
+    @classmethod
+    def check(cls, spec: DecodeSpec) -> None:
+        """It has no settings."""
 
     def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
         self._block_length = spec.block_length

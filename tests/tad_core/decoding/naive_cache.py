@@ -1,4 +1,4 @@
-"""Decoding with a dual cache, read aloud: one sample, keys and values in lists, attention written out."""
+"""Decoding with a cache, read aloud: one sample, keys and values in lists, attention written out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 from tad_core.decoding import DecodeSpec
 from tad_core.models.transformer import TransformerLM, rope_tables
-from tests.tad_core.decoding.naive_decoder import Trace, _by_entropy, _row
+from tests.tad_core.decoding.naive_decoder import Trace, _by_entropy, _row, in_one_block
 
 
 class Stale:
@@ -70,6 +70,9 @@ def naive_cached(model: TransformerLM, prompt: list[int], spec: DecodeSpec) -> T
         ids, shift = prompt + trace.tokens, model.packed_shift
         if refresh:
             places, since, reveals, last_block = list(range(len(ids))), 0, 0, current
+        elif spec.cache == "prefix":
+            kept = len(prompt) + last_block * size
+            places = sorted({*range(kept, len(ids)), *(len(prompt) + i - shift for i in active)})
         else:
             needed = {len(prompt) + i for i in active + just} | {len(prompt) + i - shift for i in active}
             places = sorted(needed)
@@ -82,7 +85,7 @@ def naive_cached(model: TransformerLM, prompt: list[int], spec: DecodeSpec) -> T
             states += ["inactive"] * (len(blocks) - added)
             just = _by_entropy(rows, masked, blocks, states, spec.threshold)
         else:
-            just = [max(active, key=lambda i: (rows[i][1], -i))]
+            just = in_one_block(spec, rows, active)
         reveals += len(just)
         for i in just:
             trace.tokens[i], masked[i], trace.revealed_at[i] = rows[i][0], False, trace.forwards

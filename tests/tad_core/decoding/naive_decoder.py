@@ -98,7 +98,7 @@ def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec, decode
             chosen = _by_entropy(rows, masked, blocks, states, spec.threshold)
         else:
             block = next(b for b in blocks if any(masked[i] for i in b))
-            chosen = [max((i for i in block if masked[i]), key=lambda i: (rows[i][1], -i))]
+            chosen = in_one_block(spec, rows, [i for i in block if masked[i]])
         for i in chosen:
             trace.tokens[i], masked[i], trace.revealed_at[i] = rows[i][0], False, trace.forwards
         ends = [i for i in range(length) if not masked[i] and trace.tokens[i] == eos]
@@ -107,6 +107,19 @@ def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec, decode
             trace.stopped_early = True
             break
     return trace
+
+
+def in_one_block(spec, rows, left):
+    """What the methods that know one block alone reveal of its masked positions ``left``."""
+    surest = sorted(left, key=lambda i: (-rows[i][1], i))
+    chance = {i: 1 / (1 + math.exp(-rows[i][1])) for i in left}
+    if spec.method == "token_by_token":
+        return surest[:1]
+    if spec.method == "confidence":
+        return [i for i in left if chance[i] >= spec.threshold or i == surest[0]]
+    assert spec.method == "factor"
+    fits = [n for n, i in enumerate(surest, 1) if (n + 1) * (1 - chance[i]) < spec.factor]
+    return surest[: max(fits, default=1)]
 
 
 def _by_entropy(rows, masked, blocks, states, threshold):

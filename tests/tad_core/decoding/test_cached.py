@@ -25,6 +25,10 @@ CACHED = [
     DecodeSpec(16, 4, "entropy", 2.0, 0.25, cache="dual"),
     DecodeSpec(16, 4, "entropy", 5.0, 0.0, cache="dual", refresh_blocks=False, refresh_forwards=2),
     DecodeSpec(16, 8, "entropy", 2.0, 0.5, early_stop=False, cache="dual", refresh_reveals=6),
+    DecodeSpec(16, 4, "factor", factor=1.0, cache="dual"),
+    DecodeSpec(16, 4, cache="prefix"),
+    DecodeSpec(16, 4, "confidence", 0.4, cache="prefix", refresh_blocks=False, refresh_forwards=5),
+    DecodeSpec(16, 4, "entropy", 2.0, 0.25, early_stop=False, cache="prefix"),
 ]
 
 
@@ -74,6 +78,16 @@ def test_only_what_can_have_changed_is_computed(model):
         assert 7 + 4 + 3 + 2 <= one.computed <= 7 + 5 + 5 + 3
 
 
+def test_a_prefix_cache_computes_the_block_and_all_behind_it(model):
+    """Two blocks of 4 behind a prompt of 3: each refresh is followed by three forwards of what is not kept."""
+    (one,) = decode(model, [[7, 8, 9]], DecodeSpec(8, 4, early_stop=False, cache="prefix"))
+    if model.packed_shift == 0:
+        assert one.computed == (11 + 3 * 8) + (11 + 3 * 4)
+    else:
+        # Dream's row before the block is computed too, as long as the block's first position is masked.
+        assert 58 <= one.computed <= 58 + 6
+
+
 def test_noise_is_the_samples_own_with_a_cache_too(model, monkeypatch):
     spec = DecodeSpec(16, 8, cache="dual")
     requests = [Request(p, (f"p{i}", 0), 0.7) for i, p in enumerate(PROMPTS)]
@@ -97,7 +111,7 @@ def test_modes_are_named():
 
 
 def test_wrong_settings_are_refused():
-    with pytest.raises(ConfigError, match="cache: 'prefix' is not known"):
-        DecodeSpec(4, 4, cache="prefix")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="cache: 'suffix' is not known; use 'none', 'dual', 'prefix'"):
+        DecodeSpec(4, 4, cache="suffix")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="refresh_forwards: -1"):
         DecodeSpec(4, 4, refresh_forwards=-1)

@@ -2,23 +2,18 @@
 
 import copy
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tad_core.config import ModelConfig, SourceConfig
-from tad_core.data.prompts import student_prompt
-from tad_core.data.sources import load_source
 from tad_core.decoding import DecodeSpec, decode, plan_batches
 from tad_core.decoding.confidence import log_odds
 from tad_core.decoding.policies.entropy import EntropyMultiBlock, entropy, reveals_needed
 from tad_core.errors import ConfigError, DataError, OutOfMemoryError
 from tad_core.fitting import Fitting
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
-from tad_core.models.loading import load_model, load_tokenizer
 from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
 
 torch.set_num_threads(1)
@@ -253,7 +248,6 @@ def test_the_threshold_of_full_activation_decides_nothing(decoded, seed, thresho
     assert_equal(decode(model, [[2, 3]], spec)[0], trace)
 
 
-SHIPPED = Path(__file__).parents[3] / "assets" / "tiny-llada"
 EVERY_SETTING = [
     DecodeSpec(16, block, method, threshold, add, early_stop, mask)
     for method, thresholds in (("token_by_token", [0.0]), ("entropy", [0.0, 0.2, 1.0]))
@@ -270,21 +264,6 @@ def test_equals_the_plain_loops_on_the_shipped_model(shipped, spec):
     model, prompts = shipped
     for prompt, decoded in zip(prompts, decode(model, prompts, spec), strict=True):
         assert_equal(decoded, naive_decode(model, prompt, spec))
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    """The model of assets/ and two prompts of different length, three steps each."""
-    config = ModelConfig(path=str(SHIPPED))
-    source = SourceConfig(
-        name="arithmetic",
-        source="arithmetic",
-        count=2,
-        split="heldout",
-        options={"min_steps": 3, "max_steps": 3},
-    )
-    tokenizer = load_tokenizer(config)
-    return load_model(config, "cpu"), [student_prompt(tokenizer, problem) for problem in load_source(source)]
 
 
 def test_threshold_is_strict_and_zero_means_one_at_a_time():

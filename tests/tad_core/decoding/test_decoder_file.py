@@ -14,6 +14,7 @@ SPECS = [
     DecodeSpec(64, 16, early_stop=False),
     DecodeSpec(64, 16, "pipeline", 0.9, 0.1, attention="block_causal", cache="blocks", decoded_threshold=0.8),
     DecodeSpec(64, 16, "confidence", 0.9, mask_in_entropy=False, cache="dual", refresh_reveals=8),
+    DecodeSpec(64, 16, "factor", factor=1.5, cache="prefix"),
 ]
 
 
@@ -48,8 +49,16 @@ def test_an_engine_that_would_decode_it_wrongly_is_warned():
         ("block_size: 32", "block_size and response_length are needed"),
         ("{block_size: 32, response_length: 64, threshold: high}", "threshold is 'high'; it takes"),
         ("{block_size: true, response_length: 64}", "block_size is True"),
+        (
+            "{block_size: 32, response_length: 64, factor: 1}",
+            "factor: the method token_by_token does not read it",
+        ),
+        (
+            "{block_size: 32, response_length: 64, factor: high}",
+            "factor is 'high'; it takes a value of type float",
+        ),
         ("{block_size: 32, response_length: 65}", "block_length: 32 does not divide response_length 65"),
-        ("{block_size: 32, response_length: 64, cache: prefix}", "'prefix' is not known"),
+        ("{block_size: 32, response_length: 64, cache: suffix}", "'suffix' is not known"),
     ],
 )
 def test_a_damaged_one_says_what_is_wrong(tmp_path, text, says):

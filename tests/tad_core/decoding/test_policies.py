@@ -5,40 +5,43 @@ from __future__ import annotations
 import math
 
 import pytest
-import torch
 
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.policies import POLICIES
 from tad_core.decoding.policies.token_by_token import TokenByToken
+from tad_core.decoding.spec import changed
 from tad_core.errors import ConfigError
-from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, _row
-from tests.tad_core.decoding.test_decode import prompts_of, row
+from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
+from tests.tad_core.decoding.test_decode import assert_equal, prompts_of, row
+
+SINGLE = [
+    *(DecodeSpec(16, 4, "confidence", t, early_stop=False) for t in (0.0, 0.5, 0.9, 1.0)),
+    *(DecodeSpec(16, 4, "factor", factor=f) for f in (0.05, 0.5, 1.0, 2.5, 5.0)),
+    DecodeSpec(16, 16, "factor", factor=1.0, early_stop=False),
+]
 
 
-def naive_confidence(model, prompt, length, size, threshold):
-    """Fast-dLLM's rule, read aloud: every position of the block at or above the threshold, and the surest."""
-    tokens, revealed_at, forwards = [model.mask_token_id] * length, [0] * length, 0
-    for block in (range(start, start + size) for start in range(0, length, size)):
-        while left := [i for i in block if not revealed_at[i]]:
-            forwards += 1
-            with torch.no_grad():
-                logits = model(torch.tensor([prompt + tokens]))[0, len(prompt) :].double().tolist()
-            rows = {i: _row(logits[i], model.mask_token_id, True) for i in left}
-            chance = {i: 1 / (1 + math.exp(-rows[i][1])) for i in left}
-            surest = max(left, key=lambda i: (rows[i][1], -i))
-            for i in left:
-                if chance[i] >= threshold or i == surest:
-                    tokens[i], revealed_at[i] = rows[i][0], forwards
-    return tokens, revealed_at, forwards
+@pytest.mark.parametrize("spec", SINGLE, ids=str)
+def test_the_methods_of_one_block_equal_plain_loops(spec):
+    for seed in range(3):
+        model, prompts = FormulaModel(seed, eos_bonus=1.0), prompts_of(4, seed=seed)
+        for prompt, one in zip(prompts, decode(model, prompts, spec), strict=True):
+            assert_equal(one, naive_decode(model, prompt, spec))
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.9, 1.0])
-@pytest.mark.parametrize("seed", range(3))
-def test_the_confidence_threshold_equals_plain_loops(seed, threshold):
-    model, spec = FormulaModel(seed), DecodeSpec(16, 4, "confidence", threshold, early_stop=False)
-    for prompt, one in zip(prompts := prompts_of(4, seed=seed), decode(model, prompts, spec), strict=True):
-        expected = naive_confidence(model, prompt, 16, 4, threshold)
-        assert (one.tokens, one.revealed_at, one.forwards) == expected
+@pytest.mark.parametrize("spec", SINGLE[1::3], ids=str)
+def test_so_they_do_on_the_shipped_model(shipped, spec):
+    model, prompts = shipped
+    for prompt, one in zip(prompts, decode(model, prompts, spec), strict=True):
+        assert_equal(one, naive_decode(model, prompt, spec))
+
+
+@pytest.mark.parametrize("spec", SINGLE, ids=str)
+def test_company_changes_nothing(spec, monkeypatch):
+    model, prompts = FormulaModel(1, eos_bonus=1.0), prompts_of(7)
+    alone = decode(model, prompts, spec)
+    monkeypatch.setattr("tad_core.decoding.engine.at_once", lambda device_type, wanted: wanted)
+    assert decode(model, prompts, spec, 4) == alone
 
 
 def test_the_confidence_threshold_by_hand():
@@ -50,6 +53,43 @@ def test_the_confidence_threshold_by_hand():
     assert at_once.revealed_at == [1, 1, 2, 2]
     (alone,) = decode(model, [[2]], DecodeSpec(4, 2, "confidence", 1.0))
     assert alone.revealed_at == [1, 2, 3, 4]
+
+
+def test_the_factor_by_hand():
+    # Four surest chances 0.999, 0.9, 0.8, 0.5: (n + 1)(1 - c) is 0.002, 0.3, 0.8, 2.5.
+    rows = [row(2 + i, math.log(4 * c / (1 - c))) for i, c in enumerate((0.9, 0.999, 0.5, 0.8))]
+    model = TableModel([[z if v != 1 else -99.0 for v, z in enumerate(r)] for r in rows])
+    for factor, revealed_at in ((0.001, [2, 1, 4, 3]), (0.25, [2, 1, 4, 3]), (0.35, [1, 1, 3, 2])):
+        (one,) = decode(model, [[2]], DecodeSpec(4, 4, "factor", factor=factor))
+        assert one.revealed_at == revealed_at, factor
+    assert decode(model, [[2]], DecodeSpec(4, 4, "factor", factor=0.9))[0].revealed_at == [1, 1, 2, 1]
+    assert decode(model, [[2]], DecodeSpec(4, 4, "factor", factor=2.6))[0].forwards == 1
+    # Two unsure ones are not revealed together for being the last: 3 (1 - 0.5) is not below 1.
+    unsure = TableModel([[z if v != 1 else -99.0 for v, z in enumerate(row(2, math.log(4)))]] * 2)
+    assert decode(unsure, [[2]], DecodeSpec(2, 2, "factor", factor=1.0))[0].revealed_at == [1, 2]
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, math.nan, math.inf])
+def test_a_factor_is_a_number_above_zero(factor):
+    with pytest.raises(ConfigError, match=r"factor: \S+ is not accepted; use a number above 0"):
+        DecodeSpec(8, 4, "factor", factor=factor)
+
+
+def test_a_setting_of_another_method_is_refused_and_ones_own_is_needed():
+    with pytest.raises(ConfigError, match="factor: it is missing; the method factor needs it"):
+        DecodeSpec(8, 4, "factor")
+    with pytest.raises(
+        ConfigError, match=r"factor: the method entropy does not read it, and it is 1.0; .* method factor"
+    ):
+        DecodeSpec(8, 4, "entropy", 0.5, factor=1.0)
+
+
+def test_another_method_loses_what_the_former_alone_reads():
+    spec = DecodeSpec(8, 4, "factor", 0.5, factor=1.0)
+    assert changed(spec, {"method": "entropy"}) == DecodeSpec(8, 4, "entropy", 0.5)
+    assert changed(spec, {"factor": 2.0}) == DecodeSpec(8, 4, "factor", 0.5, factor=2.0)
+    with pytest.raises(ConfigError, match="factor: the method entropy does not read it"):
+        changed(spec, {"method": "entropy", "factor": 2.0})
 
 
 class Leftmost(TokenByToken):

@@ -80,6 +80,9 @@ def test_forwards_and_refreshes_of_a_cached_sample_by_hand() -> None:
     assert work(shape, CacheConfig(mode="dual", refresh_reveals=2), 16, 4, 5, 16).refreshes == 8
     sparse = CacheConfig(mode="dual", refresh_blocks=False, refresh_forwards=4)
     assert work(shape, sparse, 16, 4, 5, 8).refreshes == 2
+    # from the current block of 4 on: 16, 12, 8 or 4 tokens
+    behind = work(shape, CacheConfig(mode="prefix"), 16, 4, 5, 16)
+    assert behind.flops == 4 * shape.forward(21, 2.5) + 12 * shape.partial_forward(10, 21, 2.5)
     assert work(shape, CacheConfig(), 16, 4, 5, 8).flops == 8 * shape.forward(21, 2.5)
 
 

@@ -104,6 +104,8 @@ def test_how_it_is_decoded_can_be_said(client, models):
         ({"threshold": 2.0, "block_add_threshold": 0.0}, DecodeSpec(16, 4, "entropy", 2.0, 0.0)),
         ({"method": "token_by_token"}, DecodeSpec(16, 4, block_add_threshold=0.25)),
         ({"method": "confidence", "threshold": 0.5, "block_length": 8}, DecodeSpec(16, 8, "confidence", 0.5)),
+        ({"method": "factor", "factor": 1.0, "cache": "prefix"},
+         DecodeSpec(16, 4, "factor", 1.0, 0.25, cache="prefix", factor=1.0)),
         ({"cache": "dual", "refresh_forwards": 3}, replace(SPEC, cache="dual", refresh_forwards=3)),
     ]  # fmt: skip
     for given, spec in ways:

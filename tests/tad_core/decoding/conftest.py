@@ -1,0 +1,29 @@
+"""The small model that the project ships, for the tests of decoding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tad_core.config import ModelConfig, SourceConfig
+from tad_core.data.prompts import student_prompt
+from tad_core.data.sources import load_source
+from tad_core.models.loading import load_model, load_tokenizer
+
+SHIPPED = Path(__file__).parents[3] / "assets" / "tiny-llada"
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The model of assets/ and two prompts of different length, three steps each."""
+    config = ModelConfig(path=str(SHIPPED))
+    source = SourceConfig(
+        name="arithmetic",
+        source="arithmetic",
+        count=2,
+        split="heldout",
+        options={"min_steps": 3, "max_steps": 3},
+    )
+    tokenizer = load_tokenizer(config)
+    return load_model(config, "cpu"), [student_prompt(tokenizer, problem) for problem in load_source(source)]
