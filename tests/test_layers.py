@@ -24,7 +24,7 @@ LEVELS = [
     {"rollout", "workers", "objectives", "training", "evaluation", "calibration", "pretraining"},
     {"report"},
     {"stages"},
-    {"planning", "serving"},
+    {"planning", "serving", "study"},
 ]
 #: The tree of settings holds the verifier's, which live beside what they set; the worker process runs the stage.
 EXCEPTIONS = {

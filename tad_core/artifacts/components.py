@@ -49,8 +49,10 @@ USED: dict[str, tuple[Component, ...]] = {
     # What was decoded is judged when the evaluation is put together, so that a new verdict does not cost a decoding.
     "decode": ("prompts", "decoder"),
     "evaluate": ("prompts", "responses", "decoder", "verifier", "records"),
+    "measure": ("prompts", "responses", "decoder", "verifier", "records"),
     "report": ("scores",),
     "replicate": ("scores",),
+    "study": ("scores",),
 }
 """Components of each key. ``distill sft`` fine-tunes on references; the teacher of ``distill system`` reads them."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tad_core.config.evaluation import DecodeConfig, EvaluateConfig
 from tad_core.config.inputs import ModelConfig, SourceConfig
-from tad_core.config.loading import dump_config, load_config, naming_lines, parse_config
+from tad_core.config.loading import dump_config, load_config, naming_lines, parse_config, validated
 from tad_core.config.models import BASE, Variant, VariantConfig, WindowConfig, variants
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.config.rollout import CalibrateConfig, Condition, RolloutConfig
@@ -36,5 +36,6 @@ __all__ = [
     "load_config",
     "naming_lines",
     "parse_config",
+    "validated",
     "variants",
 ]

@@ -62,7 +62,15 @@ def naming_lines(path: str | Path, overrides: Iterable[str] = ()) -> Iterator[No
 
 
 def _overridden(path: str | Path, overrides: Iterable[str]) -> Document:
-    document = read_document(path, "name, model, data and evaluate")
+    return overridden(read_document(path, "name, model, data and evaluate"), overrides)
+
+
+def overridden(document: Document, overrides: Iterable[str]) -> Document:
+    """The document, its tree changed by ``section.field=value``.
+
+    Raises:
+        ConfigError: one is not of that form, or names no place.
+    """
     for item in overrides:
         document.replaced.append(_override(document.tree, item))
     return document

@@ -167,6 +167,15 @@ def _faults(name: str, given: VariantConfig, config: TADConfig) -> list[str]:
             )
     if (
         not faults
+        and _variant(name, given, config.distill).distill.trajectories == "plain"
+        and not config.rollout.compare_plain
+    ):
+        faults.append(
+            f"{where}.settings.trajectories: there are no plain ones; set rollout.compare_plain to the number of "
+            "problems that are rolled out without the reference, too"
+        )
+    if (
+        not faults
         and (states := _variant(name, given, config.distill).distill.states_per_trajectory) > length
     ):
         faults.append(

@@ -39,6 +39,8 @@ class ObjectiveKind:
 _OF_DISTILLATION = frozenset(
     {"near", "distant", "weight_distant", "temperature", "teacher_prompt", "filled_states"}
 )
+#: which trajectories are trained on, which is nothing to an objective that trains on none
+_OF_TRAJECTORIES = frozenset({"trajectories"})
 #: settings of certainty forcing, of blocks of one length, of d3LLM's and of T3D
 _OF_CERTAINTY, _OF_ONE_BLOCK = frozenset({"weight_certainty"}), frozenset({"mask_block"})
 _OF_D3LLM, _OF_T3D = frozenset({"mask_ratio", "mask_blocks"}), frozenset({"t3d"})
@@ -58,7 +60,7 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         "references",
         windowed=False,
         told="Plain fine-tuning on the references with random masks, the baseline of TAD's comparisons",
-        lacks=_OF_DISTILLATION | _OF_BLOCKS,
+        lacks=_OF_DISTILLATION | _OF_BLOCKS | _OF_TRAJECTORIES,
     ),
     "random": ObjectiveKind(
         "tad_core.objectives.sft:SFTObjective",

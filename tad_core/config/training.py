@@ -53,6 +53,12 @@ class DistillConfig(Strict):
         "system turn, as the paper's code does; plain: nowhere, it reads the student's prompt.",
         json_schema_extra=ADDED,
     )
+    trajectories: Literal["privileged", "plain"] = Field(
+        "privileged",
+        description="Which kept rollouts are trained on: the privileged teacher's, or those without the reference, of "
+        "the rollout.compare_plain problems; under teacher_prompt rollout their teacher has none in training either.",
+        json_schema_extra=ADDED,
+    )
     mask_block: int = Field(
         32,
         ge=1,

@@ -9,7 +9,7 @@ Shapes: W ways (model, method, threshold), P problems, R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,35 +112,75 @@ def bootstrap_aup(
     for record in records:
         cells.setdefault((record.model, record.method, record.threshold), {})[record.problem_id] = record
     ids = _common_ids(task, cells)
-    weights_RP = np.ones((1, len(ids)))
-    if resamples and len(ids) > 1:
-        share = np.full(len(ids), 1 / len(ids))
-        drawn_RP = generator("evaluation.bootstrap", seed, task).multinomial(len(ids), share, size=resamples)
-        weights_RP = np.concatenate([weights_RP, drawn_RP.astype(np.float64)])
-    accuracy, tpf = {}, {}
+    answers = {}
     for way, found in cells.items():
         rows = [found[i] for i in ids]
-        tokens = np.array([r.tokens for r in rows], dtype=np.float64)
-        accuracy[way] = 100 * (weights_RP @ np.array([float(r.correct) for r in rows])) / len(ids)
-        forwards = np.array([r.forwards for r in rows], dtype=np.float64)
-        tpf[way] = (weights_RP @ tokens) / (weights_RP @ forwards)
-    return Bootstrap(task, len(ids), accuracy, tpf, _aups(accuracy, tpf, alpha))
+        answers[way] = Answers(
+            correct_P=np.array([float(r.correct) for r in rows]),
+            tokens_P=np.array([r.tokens for r in rows], dtype=np.float64),
+            forwards_P=np.array([r.forwards for r in rows], dtype=np.float64),
+        )
+    models = dict.fromkeys(model for model, _, _ in cells)
+    curves = {model: [way for way in cells if way[0] == model] for model in models}
+    return resample(task, answers, curves, resamples, seed, alpha)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one way gave on each problem, in one order for all ways: right or wrong, tokens revealed, forwards."""
+
+    correct_P: FloatArray
+    tokens_P: FloatArray
+    forwards_P: FloatArray
+
+
+def resample(
+    task: str,
+    answers: Mapping[ModelWay, Answers],
+    curves: Mapping[str, Sequence[ModelWay]],
+    resamples: int = 1000,
+    seed: int = 0,
+    alpha: float = DEFAULT_ALPHA,
+) -> Bootstrap:
+    """Resample the problems of one task, of which every way has the answers.
+
+    Args:
+        task: its name.
+        answers: of every way, over the same problems in the same order.
+        curves: for each name the ways that AUP is taken over; a way may be in several.
+        resamples: see ``bootstrap_aup``.
+        seed: see ``bootstrap_aup``.
+        alpha: of AUP.
+    """
+    count = len(next(iter(answers.values())).correct_P)
+    weights_RP = np.ones((1, count))
+    if resamples and count > 1:
+        share = np.full(count, 1 / count)
+        drawn_RP = generator("evaluation.bootstrap", seed, task).multinomial(count, share, size=resamples)
+        weights_RP = np.concatenate([weights_RP, drawn_RP.astype(np.float64)])
+    accuracy, tpf = {}, {}
+    for way, found in answers.items():
+        accuracy[way] = 100 * (weights_RP @ found.correct_P) / count
+        tpf[way] = (weights_RP @ found.tokens_P) / (weights_RP @ found.forwards_P)
+    return Bootstrap(task, count, accuracy, tpf, _aups(accuracy, tpf, curves, alpha))
 
 
 def _aups(
-    accuracy: dict[ModelWay, FloatArray], tpf: dict[ModelWay, FloatArray], alpha: float
+    accuracy: dict[ModelWay, FloatArray],
+    tpf: dict[ModelWay, FloatArray],
+    curves: Mapping[str, Sequence[ModelWay]],
+    alpha: float,
 ) -> dict[str, FloatArray]:
     y_max_R = np.max(np.stack(list(accuracy.values())), axis=0)
     out = {}
-    for model in dict.fromkeys(model for model, _, _ in accuracy):
-        ways = [way for way in accuracy if way[0] == model]
+    for name, ways in curves.items():
         x_RW = np.stack([tpf[w] for w in ways], axis=1).tolist()
         y_RW = np.stack([accuracy[w] for w in ways], axis=1).tolist()
         values = [
             aup(list(zip(x, y, strict=True)), float(y_max), alpha)
             for x, y, y_max in zip(x_RW, y_RW, y_max_R, strict=True)
         ]
-        out[model] = np.array(values)
+        out[name] = np.array(values)
     return out
 
 

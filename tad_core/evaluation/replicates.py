@@ -76,6 +76,10 @@ class Replicates:
         """Paired difference of tokens per forward."""
         return self._spread(lambda boot: _minus(boot.tpf.get(way), boot.tpf.get(over)))
 
+    def aup_gain(self, model: str, over: str) -> Spread | None:
+        """Paired difference of AUPs."""
+        return self._spread(lambda boot: _minus(boot.aup.get(model), boot.aup.get(over)))
+
     def aup_ratio(self, model: str, over: str) -> Spread | None:
         """Mean AUP of a model over that of another; None where the other solved nothing in some run."""
         mine_SR, theirs_SR = self._stack(lambda b: b.aup.get(model)), self._stack(lambda b: b.aup.get(over))

@@ -112,13 +112,14 @@ def sweep(
     shown: list[tuple[DecodeSpec, Output]] = []
     for spec in ways(config):
         outputs = engine.run(spec, decodings(spec))
-        records += [_record(model_name, spec, output, texts) for output in outputs]
+        records += [record_of(model_name, spec, output, texts) for output in outputs]
         if spec.method == "token_by_token" or spec.threshold == config.evaluate.operating_threshold:
             shown.append((spec, outputs[0]))
     return records, _example(model_name, texts, shown)
 
 
-def _record(model_name: str, spec: DecodeSpec, output: Output, texts: Texts) -> Record:
+def record_of(model_name: str, spec: DecodeSpec, output: Output, texts: Texts) -> Record:
+    """What is kept of one answer."""
     decoded, judgement = output.decoded, output.judgement
     return Record(
         task=output.task,

@@ -51,6 +51,7 @@ class Decoding:
         pool: Pool,
         on_progress: OnProgress = silent,
         force: bool = False,
+        decoders: Decoders | None = None,
     ) -> None:
         """Nothing runs before it is entered.
 
@@ -62,9 +63,10 @@ class Decoding:
             pool: has the processes.
             on_progress: told the answers there are.
             force: decode even what is there.
+            decoders: how many of the pool's processes; default: by ``evaluate.workers``.
         """
         self._config, self._plan, self._store, self._pool, self._force = config, plan, store, pool, force
-        self._decoders = Decoders.of(config.model, config.evaluate.workers)
+        self._decoders = decoders or Decoders.of(config.model, config.evaluate.workers)
         self._adapter = plan.inputs[0].local_folder(ADAPTER) if plan.inputs else None
         self._told = _Told(model_name, plan, on_progress)
         self._changed = threading.Condition()

@@ -23,7 +23,7 @@ from tad_core.settings import CONFIG_NAME
 from tad_core.stages.kept import kept_files
 from tad_core.stages.variants import inputs_of, on_references, variant_of, window_of
 from tad_core.training.command import deepspeed_identity
-from tad_core.training.launch import launch
+from tad_core.training.launch import Start, launch
 from tad_core.training.spec import AlsoTrained, TrainingSpec
 
 STAGE = "distill"
@@ -136,6 +136,7 @@ def distill_together(
     on_progress: OnProgress = silent,
     on_line: OnLine | None = None,
     force: bool = False,
+    start: Start | None = None,
 ) -> dict[str, ArtifactRef]:
     """The adapter (``adapter/``), its ``losses.jsonl`` and its ``summary.json``, of every model, trained in one pass.
 
@@ -152,6 +153,7 @@ def distill_together(
         on_progress: told of every model's progress, under a stage of its own.
         on_line: told every line of the training process.
         force: train even where an adapter is there.
+        start: starts the training process otherwise than as a fresh one.
 
     Raises:
         ConfigError: the settings do not fit, or the loss diverged.
@@ -174,7 +176,7 @@ def distill_together(
             work.mkdir()
         specs[mode] = spec_of(config, mode, collection_ref, filtered_ref, windows_ref, work, mark)
     if specs:
-        _train(specs, on_progress, on_line)
+        _train(specs, on_progress, on_line, start)
     for mode, spec in specs.items():
         mark = key(config, mode, collection_ref, filtered_ref, windows_ref)
         done[mode] = _keep(config, mode, spec, mark, inputs[mode], store)
@@ -182,7 +184,9 @@ def distill_together(
     return {mode: done[mode] for mode in modes}
 
 
-def _train(specs: dict[str, TrainingSpec], on_progress: OnProgress, on_line: OnLine | None) -> None:
+def _train(
+    specs: dict[str, TrainingSpec], on_progress: OnProgress, on_line: OnLine | None, start: Start | None
+) -> None:
     (first, spec), *others = specs.items()
     also = [
         AlsoTrained(
@@ -201,7 +205,7 @@ def _train(specs: dict[str, TrainingSpec], on_progress: OnProgress, on_line: OnL
         if on_line is not None:
             on_line(line)
 
-    launch(spec.model_copy(update={"name": first, "also": also}), tell)
+    launch(spec.model_copy(update={"name": first, "also": also}), tell, start)
 
 
 def _keep(
@@ -234,7 +238,8 @@ def spec_of(
     inputs, variant = inputs_of(config, mode, collection_ref, filtered_ref), variant_of(config, mode)
     references = on_references(variant)
     reads_problems = references or variant.distill.teacher_prompt == "system"
-    shards, verdicts = ([], []) if references else kept_files(collection_ref, filtered_ref)
+    kept = variant.distill.trajectories
+    shards, verdicts = ([], []) if references else kept_files(collection_ref, filtered_ref, kept)
     return TrainingSpec(
         run_id=fingerprint("training", STAGE_VERSION, {"run": mark}, [ref.digest for ref in inputs]),
         model=config.model,

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO, Protocol
 
 import psutil  # type: ignore[import-untyped]
 
@@ -50,14 +51,39 @@ _RANK_KILLED = re.compile(r"Root Cause(?s:.*)exitcode\s*:\s*-9\b|exits with retu
 OnLine = Callable[[str], None]
 
 
-def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
+class Process(Protocol):
+    """What is needed of the process that trains, started or forked."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    @property
+    def stdout(self) -> IO[str] | None:
+        """What it says, with its errors in between."""
+
+    def poll(self) -> int | None:
+        """Its exit code once it has ended; negative for a signal."""
+
+    def wait(self) -> int:
+        """Its exit code."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+
+#: Start a command with these variables in its environment and these files held open.
+Start = Callable[[list[str], dict[str, str], Sequence[int]], Process]
+
+
+def launch(spec: TrainingSpec, on_line: OnLine | None = None, start: Start | None = None) -> Path:
     """Run a spec to its end; returns its output folder.
 
     Where memory runs out, the micro-batch is halved and the run goes on from its newest checkpoint: the global batch
     stays, and with it the result but for rounding and the draws of dropout.
 
     The whole output of the child goes to ``train.log`` in that folder, and line by line to ``on_line``. Of several
-    adapters in one pass, the first one's folder has it.
+    adapters in one pass, the first one's folder has it. ``start`` starts the child otherwise than as a fresh process.
 
     Raises:
         ConfigError: the settings or the input are wrong; a second try gives the same.
@@ -78,7 +104,7 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None) -> Path:
         while True:
             command = command_for(spec, spec_file, seat)
             try:
-                watch(command, log_file, spec.distill.timeout_s, on_line, keep_open=locks)
+                watch(command, log_file, spec.distill.timeout_s, on_line, keep_open=locks, start=start)
                 return output
             except BatchMemoryError as error:
                 spec = _with_smaller_batches(spec, str(error))
@@ -164,25 +190,30 @@ def watch(
     on_line: OnLine | None = None,
     keep_open: Sequence[int] = (),
     folder: str | None = None,
+    start: Start | None = None,
 ) -> None:
     """Run a command to its end, its output teed; raises what ``launch`` raises.
 
-    ``keep_open`` are file descriptors that the child inherits; ``folder`` is where it works.
+    ``keep_open`` are file descriptors that the child inherits; ``folder`` is where it works, if it is a fresh process;
+    ``start`` starts it otherwise.
     """
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     reported: list[str] = []
     late = threading.Event()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=_environment(),
-        pass_fds=keep_open,
-        cwd=folder,
-    )
+    if start is not None:
+        process = start(command, _environment(), keep_open)
+    else:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=_environment(),
+            pass_fds=keep_open,
+            cwd=folder,
+        )
 
     def time_is_up() -> None:
         late.set()
@@ -262,7 +293,7 @@ def _told(reported: list[str], log_file: Path) -> TADError | None:
     return next(iter([*telling, *plain]), None)
 
 
-def stop(process: subprocess.Popen[str], grace_s: float = GRACE_S) -> None:
+def stop(process: Process, grace_s: float = GRACE_S) -> None:
     """Ask a child and all it started to end, and kill what is left after ``grace_s``."""
     if process.poll() is not None:
         return

@@ -1,13 +1,17 @@
-"""Workers of a CPU: forked from one process that has loaded torch and the model, whose memory they share.
+"""Processes forked from one that has loaded what all of them need: torch, and on a CPU the model.
 
-A fork costs milliseconds and needs no second model. The process that forks is an interpreter of its own without other
+A fork costs milliseconds and shares the memory of what was loaded, so there is no second model. The process that forks is an interpreter of its own without other
 threads, which is what makes a fork safe; it loads with one thread and computes nothing. How a forked worker is spoken
 to is no different from any other: its pipes are handed over with the request.
+
+A nursery that is told ``imports`` loads modules instead of models, and never a GPU's driver, which no fork survives:
+its forks may use a GPU, many of them the same, and each loads its own model. They are workers, or trainings.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import queue
@@ -18,9 +22,10 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from tad_core import errors
 from tad_core.workers.process import Held, work
@@ -28,37 +33,50 @@ from tad_core.workers.process import Held, work
 #: between two looks for forked workers that ended
 _LOOK_S = 0.05
 _MOST_BYTES = 1 << 18
+#: pipes, and the locks that a fork holds besides
+_MOST_FILES = 128
+#: Under this torch asks the driver's management library how many GPUs there are, which leaves a process fit to fork.
+_ASK_GENTLY = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 
 class Forked:
     """A forked worker, as ``subprocess.Popen`` is one that was started."""
 
     def __init__(self, pid: int, code: Future[int]) -> None:
-        self.pid, self._code = pid, code
+        self.pid, self.future = pid, code
 
     def poll(self) -> int | None:
         """Its exit code once it has ended; negative for a signal."""
-        return self._code.result() if self._code.done() else None
+        return self.future.result() if self.future.done() else None
 
     def wait(self) -> int:
         """Its exit code."""
-        return self._code.result()
+        return self.future.result()
 
     def kill(self) -> None:
         """At once."""
-        if not self._code.done():
+        self._send(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: int) -> None:
+        if not self.future.done():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, number)
 
 
 class Nursery:
     """The process that forks; it lives until ``close``, or dies with this process."""
 
-    def __init__(self, module: str, env: dict[str, str]) -> None:
+    def __init__(self, module: str, env: dict[str, str], imports: Sequence[str] = ()) -> None:
+        self.imports = tuple(imports)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, "nursery", str(theirs.fileno()), str(os.getpid())],
-            env=env, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [sys.executable, "-m", module, "nursery", str(theirs.fileno()), str(os.getpid()), *self.imports],
+            env={**env, _ASK_GENTLY: "1"} if imports else env,
+            pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         theirs.close()
         self._lock = threading.Lock()
@@ -82,9 +100,28 @@ class Nursery:
             TADError: the model cannot be loaded.
             SubprocessError: the nursery died.
         """
+        return self._ask(setup, pipes)
+
+    def fork_training(
+        self, spec: str, env: dict[str, str], pipes: Sequence[int], locks: Sequence[int] = ()
+    ) -> Forked:
+        """A process that runs ``python -m tad_core.training SPEC``, with these variables in its environment.
+
+        Args:
+            spec: file of the training run.
+            env: what differs from the nursery's.
+            pipes: its stdin, stdout and stderr, which stay open here.
+            locks: open files that it holds besides.
+
+        Raises:
+            SubprocessError: the nursery died.
+        """
+        return self._ask({"train": spec, "env": env}, [*pipes, *locks])
+
+    def _ask(self, request: dict[str, Any], files: Sequence[int]) -> Forked:
         with self._lock:
             try:
-                socket.send_fds(self._socket, [json.dumps(setup).encode()], list(pipes))
+                socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
             except OSError:
                 self._replies.put({})
             reply = self._replies.get()
@@ -126,62 +163,106 @@ class Nursery:
         self._replies.put({})
 
 
-def nurse(fd: int, parent: int) -> None:
-    """The nursery's own end: fork a worker for each request, and tell of those that ended.
+def nurse(fd: int, parent: int, imports: Sequence[str] = ()) -> None:
+    """The nursery's own end: fork a process for each request, and tell of those that ended.
 
     Args:
         fd: of the socket to the parent.
         parent: its process id; this one ends after it.
+        imports: modules to load at once, and no model.
     """
     import torch
 
     torch.set_num_threads(1)
+    for module in imports:
+        importlib.import_module(module)
     # Its end of the socket goes with the parent, at any moment; then nobody is there to be told anything.
     with socket.socket(fileno=fd) as requests, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        _serve(requests, parent)
+        _serve(requests, parent, load=not imports)
 
 
-def _serve(requests: socket.socket, parent: int) -> None:
+def _serve(requests: socket.socket, parent: int, load: bool) -> None:
     held: Held | None = None
+    ours = os.getpid()
     while os.getppid() == parent:
         ready, _, _ = select.select([requests], [], [], _LOOK_S)
         _tell_ends(requests)
         if not ready:
             continue
-        text, pipes, _, _ = socket.recv_fds(requests, _MOST_BYTES, 3)
+        text, pipes, _, _ = socket.recv_fds(requests, _MOST_BYTES, _MOST_FILES)
         if not text:
             return
         setup = json.loads(text)
         try:
-            if held is None or _model(held.setup) != _model(setup):
-                held = None  # before the next one takes its place
-                held = Held(setup)
-                held.model_and_tokenizer()
+            if "train" in setup:
+                act: Callable[[], NoReturn] = partial(_train, setup["train"], setup["env"])
+            elif not load:
+                act = partial(_work_apart, ours)
+            else:
+                if held is None or _model(held.setup) != _model(setup):
+                    held = None  # before the next one takes its place
+                    held = Held(setup)
+                    held.model_and_tokenizer()
+                act = partial(work, ours, held)
         except errors.TADError as error:
             held = None
             requests.send(json.dumps({"error": type(error).__name__, "message": str(error)}).encode())
         else:
-            requests.send(json.dumps({"pid": _fork(requests, pipes, held)}).encode())
+            requests.send(json.dumps({"pid": _fork(requests, pipes, act)}).encode())
         finally:
             for pipe in pipes:
                 os.close(pipe)
 
 
-def _fork(requests: socket.socket, pipes: Sequence[int], held: Held) -> int:
-    """A worker that reads and writes these pipes; its process id."""
-    ours, pid = os.getpid(), os.fork()
+def _fork(requests: socket.socket, files: Sequence[int], act: Callable[[], NoReturn]) -> int:
+    """A process whose first three files are these pipes, and which holds the others; its process id."""
+    pid = os.fork()
     if pid:
         return pid
     try:
         requests.close()
-        for at, pipe in enumerate(pipes):
+        for at, pipe in enumerate(files[:3]):
             os.dup2(pipe, at)
             os.close(pipe)
-        work(ours, held)
+        act()
     except BaseException:  # nothing of the nursery's may go on in its copy
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
+
+
+def _work_apart(parent: int) -> NoReturn:
+    """A worker that loads its own model."""
+    _afresh_without_driver([sys.executable, "-m", "tad_core.workers.process", str(parent)])
+    work(parent)
+
+
+def _train(spec: str, env: dict[str, str]) -> NoReturn:
+    """The training process."""
+    os.environ.update(env)
+    _afresh_without_driver([sys.executable, "-m", "tad_core.training", spec])
+    from tad_core.training.__main__ import main
+
+    # What a fresh interpreter has of PYTHONUNBUFFERED.
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    code = 1
+    try:
+        code = main([spec])
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _afresh_without_driver(command: list[str]) -> None:
+    """Begin again as a fresh interpreter, where something that was loaded has woken a GPU's driver after all."""
+    import torch
+
+    if torch.cuda._is_in_bad_fork():
+        os.execv(command[0], command)
 
 
 def _model(setup: dict[str, Any]) -> tuple[Any, Any]:

@@ -36,8 +36,23 @@ class Pool:
     until ``DEATHS_IN_A_ROW`` of a slot have died with nothing done in between. No process is started before it is used.
     """
 
-    def __init__(self, model: ModelConfig, on_line: OnLine | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelConfig,
+        on_line: OnLine | None = None,
+        nursery: Nursery | None = None,
+        gpu: int = 0,
+    ) -> None:
+        """No process is started before it is used.
+
+        Args:
+            model: the checkpoint.
+            on_line: told what the workers say on stderr.
+            nursery: one that loads no model; all workers are its forks, and it is not closed here.
+            gpu: with ``nursery``, which of the visible GPUs the first slot has.
+        """
         self._model, self._on_line = model, on_line
+        self._shared, self._gpu = nursery, gpu
         self._changed = threading.Condition()
         self._waiting: list[Job[Any]] = []
         self._busy: set[int] = set()
@@ -176,7 +191,9 @@ class Pool:
         setup = {
             "model": self._model.model_dump(mode="json"), "adapter": job.adapter, "slot": slot, "slots": job.slots,
         }  # fmt: skip
-        if job.slots > 1 and self._on_a_cpu():
+        if self._shared is not None:
+            child = Child.forked(self._shared, {**setup, "slot": slot + self._gpu}, self._on_line)
+        elif job.slots > 1 and self._on_a_cpu():
             child = Child.forked(self._fetch_nursery(), setup, self._on_line)
         else:
             child = Child.started(MODULE, environment(self._model.device, slot), setup, self._on_line)

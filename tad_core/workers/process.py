@@ -5,7 +5,7 @@ It reads a set-up line and then jobs from stdin, and answers on stdout, all in l
 holds one model, from its first job on, and ends when its stdin closes or its parent is gone, so that none outlives a
 parent that was killed.
 
-As ``… process nursery FD PARENT`` it is no worker but forks them; see ``nursery.py``.
+As ``… process nursery FD PARENT [MODULE …]`` it is no worker but forks them; see ``nursery.py``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     if sys.argv[1:2] == ["nursery"]:
         from tad_core.workers.nursery import nurse
 
-        nurse(int(sys.argv[2]), int(sys.argv[3]))
+        nurse(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
     else:
         work(int(sys.argv[1]))
 

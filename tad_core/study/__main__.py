@@ -1,0 +1,72 @@
+"""``python -m tad_core.study CONFIG``: a study where there is no Prefect, with a line for every task that ends."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tad_core.artifacts import Store
+from tad_core.errors import TADError
+from tad_core.progress import Progress
+from tad_core.signals import take_over
+from tad_core.study.config import load_study
+from tad_core.study.run import hands_of, run_study
+from tad_core.study.stage import conclude, look
+
+_INTERRUPTED = 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run or conclude a study; returns 0, 1 (failed), 2 (wrong input) or 130 (stopped)."""
+    parser = argparse.ArgumentParser(prog="python -m tad_core.study", description=__doc__)
+    parser.add_argument("config", type=Path, help="YAML file, e.g. configs/study-tiny.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
+                        help="change a setting of the study, e.g. seeds=[0] or set.distill.save_steps=50")  # fmt: skip
+    parser.add_argument("--store", help="folder or URL of the artifacts; default: the run's")
+    parser.add_argument(
+        "--only-results", action="store_true", help="of what is there; train and measure nothing"
+    )
+    given = parser.parse_args(arguments)
+    # As Ctrl-C: trainings save a checkpoint.
+    take_over(signal.SIGTERM, signal.default_int_handler)
+    try:
+        study = load_study(given.config, given.overrides, given.store)
+        store = Store(study.run.store)
+        if given.only_results:
+            made = look(study, store)
+        else:
+            say(f"{study.config.name}: {hands_of(study)} processes side by side, store {store.root}")
+            made = run_study(study, store, _Shared(), say)
+        ref = conclude(study, made, store)
+    except TADError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; everything finished so far is kept: run the same command to go on", file=sys.stderr)
+        return _INTERRUPTED
+    say(f"results: {ref.url}")
+    return 0
+
+
+def say(line: str) -> None:
+    """A line with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+class _Shared:
+    """Says when each of the stages that all variants share begins."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage != "study" and progress.stage not in self._said:
+            self._said.add(progress.stage)
+            say(progress.stage)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""The file of a study: which run, which variants, seeds and decoders, and how much each variant is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from tad_core.config import BASE, TADConfig, VariantConfig, parse_config, validated, variants
+from tad_core.config.document import read_document
+from tad_core.config.evaluation import DecodeConfig
+from tad_core.config.loading import overridden
+from tad_core.decoding.spec import DecodeSpec
+from tad_core.errors import ConfigError
+from tad_core.settings import RUNTIME, Strict
+
+#: between the parts of a cell's name
+MARK = "/"
+_NAME = r"^[a-z0-9]([a-z0-9_.-]{0,38}[a-z0-9])?$"
+Named = Annotated[str, Field(pattern=_NAME)]
+
+#: one token a forward: where every curve begins
+TOKEN_BY_TOKEN = "token_by_token"
+
+
+class DecoderConfig(DecodeConfig):
+    """One way of decoding, at one threshold or several; settings that it leaves out are ``evaluate.decode``'s."""
+
+    method: str = Field(
+        "entropy", description="token_by_token, entropy, confidence, or another of the policies."
+    )
+    thresholds: list[Annotated[float, Field(ge=0)]] = Field(
+        [], description="Of the method: entropies in nats, or probabilities; none token by token."
+    )
+    operating: float | None = Field(
+        None, description="Threshold of the headline tables; default: the only one of thresholds."
+    )
+    label: str | None = Field(None, min_length=1, max_length=32, description="Its name for readers.")
+
+    @model_validator(mode="after")
+    def _thresholds_fit(self) -> Self:
+        if self.method == TOKEN_BY_TOKEN:
+            if self.thresholds:
+                raise ValueError(
+                    f"thresholds: {self.thresholds} given; {TOKEN_BY_TOKEN} has none, leave them out"
+                )
+            return self
+        if not self.thresholds or len(set(self.thresholds)) != len(self.thresholds):
+            raise ValueError(
+                f"thresholds: {self.thresholds} given; {self.method} needs one or more different ones"
+            )
+        if self.operating is None and len(self.thresholds) > 1:
+            raise ValueError("operating: missing; say which of thresholds stands in the headline tables")
+        if self.operating is not None and self.operating not in self.thresholds:
+            raise ValueError(f"operating: {self.operating} is not in thresholds {self.thresholds}; add it")
+        return self
+
+    @property
+    def at(self) -> float:
+        """The threshold of the headline tables; 0 token by token."""
+        return self.operating if self.operating is not None else (self.thresholds or [0.0])[0]
+
+    def specs(self, response_length: int) -> dict[float, DecodeSpec]:
+        """How it decodes, by threshold in increasing order; token by token has the one threshold 0."""
+        settings: dict[str, Any] = {
+            **self.model_dump(mode="json", exclude={"cache", "method", "thresholds", "operating", "label"}),
+            **self.cache.as_spec(),
+        }
+        if self.method == TOKEN_BY_TOKEN:  # the same spec, and so the same slices, as those of a run
+            settings |= {"block_add_threshold": 1.0, "mask_in_entropy": True}
+            return {0.0: DecodeSpec(response_length, **settings)}
+        return {
+            threshold: DecodeSpec(response_length, method=self.method, threshold=threshold, **settings)
+            for threshold in sorted(self.thresholds)
+        }
+
+
+class ReportConfig(Strict):
+    """Which variants stand for what in the tables; a table whose variants the study lacks is left out."""
+
+    ours: str | None = Field(None, description="The variant all others are held against; default: the first.")
+    objectives: list[str] = Field([], description="Rows of the table of objectives, near and distant.")
+    data: list[str] = Field([], description="Rows of the table of data and training strategies.")
+    windows: list[str] = Field([], description="Rows of the table of windows.")
+    weights: list[str] = Field([], description="Rows of the table of the distant loss's weights.")
+
+
+class StudyConfig(Strict):
+    """A matrix of variants, seeds and decoders."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="Name of the study.")
+    config: str = Field(description="YAML file of the run it varies, from the folder of this file.")
+    set: dict[str, JsonValue] = Field(
+        {}, description="Settings of that run changed, as section.field: value."
+    )
+    states: int = Field(ge=1, description="States that each variant is trained on: one budget for all.")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1, description="Training seeds.")
+    variants: dict[str, VariantConfig] = Field(
+        min_length=1,
+        description="The models trained, as in the table of models of a run; the base is always there.",
+    )
+    decoders: dict[Named, DecoderConfig] = Field(
+        min_length=1, description="Ways of decoding; one of them token by token, without a cache."
+    )
+    side_by_side: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Trainings and evaluations at once, over all GPUs; 0: twelve a GPU, or one a core.",
+        json_schema_extra=RUNTIME,
+    )
+    at_most_in_one_pass: int = Field(
+        4,
+        ge=1,
+        description="Variants trained together, where their states are the same: fewer fill more processes.",
+        json_schema_extra=RUNTIME,
+    )
+    report: ReportConfig = Field(ReportConfig(), description="Roles of variants in the tables.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_entries(cls, given: Any) -> Any:
+        """``name:`` with nothing behind it is an entry with every default."""
+        if not isinstance(given, dict):
+            return given
+        tables = {n: t for n in ("variants", "decoders") if isinstance(t := given.get(n), dict)}
+        filled = {n: {name: {} if e is None else e for name, e in t.items()} for n, t in tables.items()}
+        return {**given, **filled}
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {self.seeds} names one twice; leave it out")
+        exact = [n for n, d in self.decoders.items() if d.method == TOKEN_BY_TOKEN and d.cache.mode == "none"]
+        if len(exact) != 1:
+            raise ValueError(
+                f"decoders: {len(exact)} of them decode token by token without a cache; name exactly one, where every "
+                f"curve begins: tokenwise: {{method: {TOKEN_BY_TOKEN}}}"
+            )
+        known = [BASE, *self.variants]
+        for field in ReportConfig.model_fields:
+            given: str | list[str] | None = getattr(self.report, field)
+            named = [given] if isinstance(given, str) else given or []
+            if unknown := [name for name in named if name not in known]:
+                raise ValueError(
+                    f"report.{field}: {unknown[0]!r} is not a variant; use one of {', '.join(known)}"
+                )
+        return self
+
+    @property
+    def slowest(self) -> str:
+        """The decoder where every curve begins."""
+        return next(
+            n for n, d in self.decoders.items() if d.method == TOKEN_BY_TOKEN and d.cache.mode == "none"
+        )
+
+    @property
+    def ours(self) -> str:
+        """The variant that the others are held against."""
+        return self.report.ours or next(iter(self.variants))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that was read and checked.
+
+    Attributes:
+        config: the file.
+        run: the run it varies, with the study's variants as its table of models and its first seed.
+        specs: for each decoder how it decodes, by threshold.
+    """
+
+    config: StudyConfig
+    run: TADConfig
+    specs: dict[str, dict[float, DecodeSpec]]
+
+    def seeded(self, seed: int) -> TADConfig:
+        """The run with a training seed."""
+        return self.run.model_copy(update={"distill": self.run.distill.model_copy(update={"seed": seed})})
+
+
+def load_study(path: str | Path, overrides: Iterable[str] = (), store: str | None = None) -> Study:
+    """Read the file of a study and the run that it names; everything about settings that can be wrong is found here.
+
+    Args:
+        path: of the YAML file.
+        overrides: ``section.field=value`` of the study; ``set.section.field`` of its run.
+        store: another folder or URL for everything that is made.
+
+    Raises:
+        ConfigError: with every problem found, one line each.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"study: {path} does not exist; give a YAML file, e.g. configs/study-tiny.yaml")
+    needs = "name, config, states, variants and decoders"
+    document = overridden(read_document(path, needs), overrides)
+    config = validated(StudyConfig, document.tree, document)
+    base = path.parent / config.config
+    if not base.is_file():
+        raise ConfigError(
+            f"config: {base} does not exist; name the file of a run, from the folder of {path.name}"
+        )
+    tree = overridden(read_document(base, "name, model, data and evaluate"), _settings(config)).tree
+    study = expanded(config, tree)
+    return study if store is None else replace(study, run=study.run.model_copy(update={"store": store}))
+
+
+def expanded(config: StudyConfig, tree: dict[str, Any]) -> Study:
+    """The study of a plain tree of its run.
+
+    Raises:
+        ConfigError: a variant is none of that run, decoders do not fit it, or the budget is not whole steps.
+    """
+    table = {
+        name: given.model_dump(mode="json", exclude_unset=True) for name, given in config.variants.items()
+    }
+    evaluate = {**tree.get("evaluate", {}), "models": [BASE, *table], "harness": "direct"}
+    run = parse_config({**tree, "name": config.name, "models": table, "evaluate": evaluate})
+    if len(run.evaluate.tasks) != 1:
+        names = ", ".join(task.name for task in run.evaluate.tasks)
+        raise ConfigError(f"evaluate.tasks: {names}; a study measures one data set, leave one of them")
+    given: dict[str, Any] = run.evaluate.decode.model_dump(mode="json")
+    decoders = {}
+    for name, decoder in config.decoders.items():
+        own = decoder.model_dump(mode="json", exclude_unset=True)
+        decoders[name] = DecoderConfig.model_validate({**given, **own})
+    config = config.model_copy(update={"decoders": decoders})
+    specs: dict[str, dict[float, DecodeSpec]] = {}
+    for name, decoder in decoders.items():
+        try:
+            specs[name] = decoder.specs(run.rollout.response_length)
+        except (ConfigError, TypeError) as error:
+            raise ConfigError(f"decoders.{name}.{error}") from None
+    return Study(config, _budgeted(config, run), specs)
+
+
+def _settings(config: StudyConfig) -> list[str]:
+    """Overrides as the command line has them; JSON is YAML."""
+    import json
+
+    return [f"{path}={json.dumps(value)}" for path, value in config.set.items()]
+
+
+def _budgeted(config: StudyConfig, run: TADConfig) -> TADConfig:
+    """The run with as many steps as the budget of states is.
+
+    Raises:
+        ConfigError: it is not whole steps, or a variant has a number of steps of its own.
+    """
+    faults = []
+    for name, variant in variants(run).items():
+        batch = variant.distill.global_batch_size
+        own: Literal["max_steps", "epochs"]
+        for own in ("max_steps", "epochs"):
+            if own in config.variants[name].settings:
+                faults.append(
+                    f"variants.{name}.settings.{own}: every variant of a study is trained on as many states; set states"
+                )
+        if batch != run.distill.global_batch_size:
+            faults.append(
+                f"variants.{name}.settings.global_batch_size: {batch} gives another number of steps than the other "
+                f"variants have; leave it at distill.global_batch_size {run.distill.global_batch_size}"
+            )
+    batch = run.distill.global_batch_size
+    if config.states % batch:
+        fits = config.states // batch * batch or batch
+        faults.append(
+            f"states: {config.states} is not a multiple of distill.global_batch_size {batch}; use {fits}"
+        )
+    if faults:
+        raise ConfigError("\n".join(faults))
+    steps = config.states // batch
+    distill = run.distill.model_copy(update={"max_steps": steps, "seed": config.seeds[0]})
+    return run.model_copy(update={"distill": distill})

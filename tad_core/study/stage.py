@@ -1,0 +1,93 @@
+"""Study: the results of all cells as one artifact.
+
+Files: ``results.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tad_core.artifacts import ArtifactRef, Store, fingerprint
+from tad_core.artifacts.components import component_fields
+from tad_core.config import dump_config
+from tad_core.errors import ConfigError
+from tad_core.settings import CONFIG_NAME
+from tad_core.stages import calibrate as calibrate_stage
+from tad_core.stages import collect as collect_stage
+from tad_core.stages import filter as filter_stage
+from tad_core.study.config import Study
+from tad_core.study.measure import Bench
+from tad_core.study.results import StudyResults, results_of
+from tad_core.study.run import Cell, Made, Trajectories, Work
+
+STAGE = "study"
+STAGE_VERSION = 1
+RESULTS = "results.json"
+
+
+def key(study: Study, cells: Mapping[Cell, ArtifactRef]) -> str:
+    """Fingerprint of the results: what the study says and every cell."""
+    fields = _fields(study, cells)
+    return fingerprint(STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in inputs_of(cells)])
+
+
+def inputs_of(cells: Mapping[Cell, ArtifactRef]) -> list[ArtifactRef]:
+    """The cells in the order in which the manifest lists them."""
+    return [cells[cell] for cell in sorted(cells, key=str)]
+
+
+def conclude(study: Study, made: Made, store: Store, force: bool = False) -> ArtifactRef:
+    """The results of what there is, from the store or made now.
+
+    Raises:
+        DataError: no variant is complete.
+    """
+    inputs, mark = inputs_of(made.cells), key(study, made.cells)
+    if not force and (found := store.find(STAGE, mark, inputs)):
+        return found
+    results = results_of(study, made.cells)
+    with store.writer(STAGE, STAGE_VERSION, mark, _fields(study, made.cells), inputs) as writer:
+        writer.write_text(CONFIG_NAME, dump_config(study.run))
+        writer.write_json(RESULTS, results.model_dump(mode="json"))
+        return writer.commit({"variants": results.variants, "left_out": results.left_out})
+
+
+def read_results(ref: ArtifactRef) -> StudyResults:
+    """The numbers of a finished study."""
+    return StudyResults.model_validate(ref.read_json(RESULTS))
+
+
+def look(study: Study, store: Store) -> Made:
+    """What of a study is there; runs nothing.
+
+    Raises:
+        ConfigError: its trajectories are not there yet.
+    """
+    config = study.run
+    plan = collect_stage.plan_collection(config, store)
+    collection = collect_stage.find_collection(plan, store)
+    filtered = windows = None
+    if collection is not None:
+        filtered = store.find(filter_stage.STAGE, filter_stage.key(config, plan), [collection])
+    if collection is not None and filtered is not None:
+        mark = calibrate_stage.key(config, collection, filtered)
+        windows = store.find(calibrate_stage.STAGE, mark, [collection, filtered])
+    if collection is None or filtered is None or windows is None:
+        raise ConfigError(
+            f"store: {store.root} has no finished collection, verdicts and windows of {study.config.name}; run the "
+            "study first"
+        )
+    work = Work(study, store, Trajectories(collection, filtered, windows), Bench(study, store))
+    work.look()
+    return work.made
+
+
+def _fields(study: Study, cells: Mapping[Cell, ArtifactRef]) -> dict[str, object]:
+    evaluate = study.run.evaluate
+    return {
+        "study": study.config.identity(),
+        "aup_alpha": evaluate.aup_alpha,
+        "bootstrap": evaluate.bootstrap,
+        "cells": {"/".join(map(str, cell)): ref.fingerprint for cell, ref in sorted(cells.items(), key=str)},
+        **component_fields(STAGE),
+    }
