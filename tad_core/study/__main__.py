@@ -35,14 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         study = load_study(given.config, given.overrides, given.store)
         store = Store(study.run.store)
-        if given.only_results:
-            made = look(study, store)
-        else:
+        if not given.only_results:
             say(f"{study.config.name}: {hands_of(study)} processes side by side, store {store.root}")
-            made = run_study(study, store, _Shared(), say)
-        ref = conclude(study, made, store)
+            run_study(study, store, _Shared(), say)
+        ref = conclude(study, look(study, store), store)
     except TADError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}\nwhat is finished: --only-results", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped; everything finished so far is kept: run the same command to go on", file=sys.stderr)

@@ -18,7 +18,7 @@ from typing import Self
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import BASE
-from tad_core.errors import PERMANENT_ERRORS, ConfigError, SubprocessError
+from tad_core.errors import PERMANENT_ERRORS, ConfigError, SubprocessError, TADError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
@@ -167,7 +167,9 @@ class Hands:
                 self._nursery = None
             if self._nursery is None:
                 # With all GPUs visible: each fork chooses its own before it wakes the driver.
-                env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+                # Every process that compiles would start as many helpers as there are cores.
+                helpers = {"TORCHINDUCTOR_COMPILE_THREADS": str(self.threads)}
+                env = {"OMP_WAIT_POLICY": "PASSIVE", **helpers, **os.environ}
                 self._nursery = Nursery(MODULE, env, IMPORTS)
             return self._nursery
 
@@ -216,8 +218,7 @@ class Work:
         self._hands, self._schedule = hands, self.look()
         self._told()
         with self._verifier:
-            make: Callable[[Task], None] = self._make
-            for _ in fan_out(self._schedule.todo(), make, hands.count, hands.close):
+            for _ in fan_out(self._schedule.todo(), self._make, hands.count, hands.close):
                 pass
         return self.made
 
@@ -254,19 +255,27 @@ class Work:
         try:
             for left in reversed(range(_TRIES)):
                 try:
-                    self._train(task, hand) if isinstance(task, Training) else self._measure(task, hand)
+                    self._do(task, hand)
                     break
                 except PERMANENT_ERRORS:
                     raise
                 except SubprocessError as error:
                     if not left or self._hands.closed:
                         raise
-                    self._tell(f"once more: {task.told}: {str(error).splitlines()[0]}")
+                    self._say(f"once more: {task.told}: {str(error).splitlines()[0]}")
             well = True
+        except TADError as error:
+            raise type(error)(f"{task.told}: {error}") from error
         finally:
             self._hands.give_back(hand)
             self._schedule.end(task, well=well)
             self._told(f"{'' if well else 'FAILED: '}{task.told}")
+
+    def _do(self, task: Task, hand: int) -> None:
+        if isinstance(task, Training):
+            self._train(task, hand)
+        elif isinstance(task, Measuring):
+            self._measure(task, hand)
 
     def _train(self, task: Training, hand: int) -> None:
         config = self._study.seeded(task.seed)
@@ -287,6 +296,10 @@ class Work:
             done = self._bench.measure(task.model, adapter, pool, self._verifier, self._hands.threads)
         with self._lock:
             self.made.cells.update({(task.model, task.seed, decoder): ref for decoder, ref in done.items()})
+
+    def _say(self, line: str) -> None:
+        with self._lock:
+            self._tell(line)
 
     def _told(self, line: str = "") -> None:
         with self._lock:

@@ -7,8 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
+class Task:
+    """What one process does from its beginning to its end."""
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Training:
+class Training(Task):
     """Variants of one seed that are trained in one pass."""
 
     seed: int
@@ -21,7 +30,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Measuring:
+class Measuring(Task):
     """A model that is decoded every way; the base has no seed."""
 
     model: str
@@ -31,9 +40,6 @@ class Measuring:
     def told(self) -> str:
         """For people."""
         return f"measure {self.model}" + ("" if self.seed is None else f" (seed {self.seed})")
-
-
-Task = Training | Measuring
 
 
 class Schedule:

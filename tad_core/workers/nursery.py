@@ -1,8 +1,9 @@
 """Processes forked from one that has loaded what all of them need: torch, and on a CPU the model.
 
-A fork costs milliseconds and shares the memory of what was loaded, so there is no second model. The process that forks is an interpreter of its own without other
-threads, which is what makes a fork safe; it loads with one thread and computes nothing. How a forked worker is spoken
-to is no different from any other: its pipes are handed over with the request.
+A fork costs milliseconds and shares the memory of what was loaded, so that there is no second model. The process that
+forks is an interpreter of its own without other threads, which is what makes a fork safe; it loads with one thread and
+computes nothing. How a forked worker is spoken to is no different from any other: its pipes are handed over with the
+request.
 
 A nursery that is told ``imports`` loads modules instead of models, and never a GPU's driver, which no fork survives:
 its forks may use a GPU, many of them the same, and each loads its own model. They are workers, or trainings.

@@ -76,5 +76,7 @@ def test_version_one_enters_nothing_and_a_higher_one_its_own_stages(monkeypatch:
     assert {stage: component_fields(stage) for stage in USED} == {stage: {} for stage in USED}
     monkeypatch.setitem(components.VERSIONS, "decoder", 7)
     assert component_fields("evaluate") == {"components": {"decoder": 7}}
-    assert component_fields("decode") == {"components": {"decoder": 7}}
-    assert all(component_fields(stage) == {} for stage in USED if stage not in ("decode", "evaluate"))
+    assert component_fields("decode") == component_fields("measure") == {"components": {"decoder": 7}}
+    assert all(
+        component_fields(stage) == {} for stage in USED if stage not in ("decode", "evaluate", "measure")
+    )

@@ -15,7 +15,7 @@ SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in SHIPPED if not p.name.startswith("pretrain")], ids=lambda p: p.name
+    "path", [p for p in SHIPPED if not p.name.startswith(("pretrain", "study"))], ids=lambda p: p.name
 )
 def test_every_shipped_config_parses_and_round_trips(path: Path) -> None:
     config = load_config(path)
@@ -29,6 +29,17 @@ def test_shipped_pretraining_config_parses() -> None:
     assert found
     for path in found:
         assert load_pretrain_config(path).steps > 0
+
+
+def test_shipped_study_parses() -> None:
+    from tad_core.study.config import load_study
+
+    found = [path for path in SHIPPED if path.name.startswith("study")]
+    assert found
+    for path in found:
+        study = load_study(path)
+        assert len(study.config.variants) >= 10 and len(study.specs) >= 6 and len(study.config.seeds) == 3
+        assert study.run.distill.max_steps == study.config.states // study.run.distill.global_batch_size
 
 
 def write(tmp_path: Path, tree: Any) -> Path:

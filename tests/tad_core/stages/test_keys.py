@@ -91,6 +91,7 @@ OTHER: dict[str, Any] = {
     "distill.weight_distant": 0.3,
     "distill.temperature": 2.0,
     "distill.teacher_prompt": "system",
+    "distill.trajectories": "plain",
     "distill.states_per_trajectory": 5,
     "distill.filled_states": "skip",
     "distill.epochs": 2.0,

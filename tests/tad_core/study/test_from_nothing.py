@@ -1,0 +1,104 @@
+"""A tiny matrix from its file to its numbers, killed in the middle and begun again; minutes on two cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tad_core.artifacts import Store
+from tad_core.study.__main__ import main
+from tad_core.study.config import load_study
+from tad_core.study.stage import conclude, look, read_results
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parents[3]
+SUMS = {"name": "sums", "source": "arithmetic", "options": {"min_steps": 1, "max_steps": 2}}
+
+
+@pytest.fixture
+def file(tiny_tree: dict[str, Any], tmp_path: Path) -> Path:
+    """On the shipped model, so that some trajectories are right and kept."""
+    tree = {
+        **tiny_tree,
+        "model": {"path": str(ROOT / "assets" / "tiny-llada"), "device": "cpu"},
+        "data": [{**SUMS, "count": 6}],
+        "rollout": {"response_length": 64, "block_length": 16, "shard_size": 3},
+        "distill": {**tiny_tree["distill"], "save_steps": 2},
+        "evaluate": {
+            **tiny_tree["evaluate"],
+            "tasks": [{**SUMS, "split": "heldout", "count": 4}],
+            "decode": {"block_length": 16, "block_add_threshold": 1.0},
+        },
+    }
+    study = {
+        "name": "tiny-study",
+        "config": "run.yaml",
+        "states": 60,
+        "seeds": [0, 1],
+        "side_by_side": 2,
+        "variants": {"tad": {"window": 8}, "short": {"window": 4}, "sft": {"objective": "sft"}},
+        "decoders": {
+            "tokenwise": {"method": "token_by_token"},
+            "fast": {"thresholds": [0.1, 0.5], "operating": 0.5},
+            "cached": {"method": "confidence", "thresholds": [0.7], "cache": {"mode": "dual"}},
+        },
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(tree))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    return tmp_path / "study.yaml"
+
+
+def manifests(store: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in store.glob("*/*/manifest.json")}
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on_and_does_nothing_twice(file: Path) -> None:
+    command = [sys.executable, "-m", "tad_core.study", str(file)]
+    store = file.parent / "store"
+    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+    until(lambda: len(list(store.glob("measure/*/manifest.json"))) >= 4 or killed.poll() is not None, "cells")
+    assert killed.poll() is None, "it was to be killed before its end"
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    before = manifests(store)
+    assert not any(path.parts[-3] == "study" for path in before)
+
+    assert main([str(file)]) == 0
+    after = manifests(store)
+    assert {path: after[path] for path in before} == before, "what was finished is not made again"
+    stages = [path.parts[-3] for path in after]
+    # The base once, three variants with two seeds; three decoders each.
+    assert (stages.count("distill"), stages.count("measure"), stages.count("study")) == (6, 21, 1)
+
+    assert main([str(file)]) == 0 and manifests(store) == after
+    study = load_study(file)
+    results = read_results(conclude(study, look(study, Store(study.run.store)), Store(study.run.store)))
+    assert results.variants == ["base", "tad", "short", "sft"] and results.left_out == []
+    assert len(results.points) == 7 * 4 and len(results.curves) == 4 * 3
+    assert all(p.tpf == 1 for p in results.points if p.decoder == "tokenwise")
+
+
+@pytest.mark.slow
+def test_it_needs_no_prefect_and_no_lm_eval(file: Path) -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('prefect', 'lm_eval', 'math_verify', 'datasets')));"
+        "from tad_core.study.__main__ import main; sys.exit(main())"
+    )
+    settings = ["--set", "seeds=[0]", "--set", "states=8"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(file), *settings],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "results: " in done.stdout

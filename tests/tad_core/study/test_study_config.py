@@ -1,0 +1,117 @@
+"""The file of a study: what it becomes, and one clear line for each thing that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tad_core.config import variants
+from tad_core.errors import ConfigError
+from tad_core.evaluation.sweep import ways
+from tad_core.study.config import StudyConfig, expanded, load_study
+from tad_core.study.run import shared_passes
+
+
+@pytest.fixture
+def matrix() -> dict[str, Any]:
+    """A small study as a plain tree."""
+    return {
+        "name": "tiny-study",
+        "config": "run.yaml",
+        "states": 8,
+        "seeds": [3, 4],
+        "variants": {"tad": {"window": 4}, "sft": {"objective": "sft"}, "wide": {"window": 8}},
+        "decoders": {
+            "tokenwise": {"method": "token_by_token"},
+            "fast": {"thresholds": [0.5, 0.1], "operating": 0.5},
+            "cached": {"method": "confidence", "thresholds": [0.9], "cache": {"mode": "dual"}},
+        },
+    }
+
+
+def test_a_study_is_a_run_with_its_variants_and_its_budget(
+    matrix: dict[str, Any], tiny_tree: dict[str, Any]
+) -> None:
+    study = expanded(StudyConfig.model_validate(matrix), tiny_tree)
+    assert list(variants(study.run)) == ["tad", "sft", "wide"] == study.run.evaluate.models[1:]
+    assert study.run.distill.max_steps == 2 and study.run.evaluate.harness == "direct"
+    assert [study.seeded(seed).distill.seed for seed in study.config.seeds] == [3, 4]
+    assert study.config.ours == "tad" and study.config.slowest == "tokenwise"
+
+
+def test_decoders_take_what_they_leave_out_from_the_run(
+    matrix: dict[str, Any], tiny_tree: dict[str, Any]
+) -> None:
+    study = expanded(StudyConfig.model_validate(matrix), tiny_tree)
+    fast = study.specs["fast"]
+    assert list(fast) == [0.1, 0.5] and {spec.block_length for spec in fast.values()} == {8}
+    assert fast[0.5].method == "entropy" and fast[0.5].cache == "none"
+    assert study.specs["cached"][0.9].mode == "dual cache, refresh block"
+    single, at = ways(study.run)
+    assert study.specs["tokenwise"][0.0] == single and fast[0.5] == at, "the same slices as those of a run"
+
+
+def test_variants_of_the_same_states_share_a_pass_a_few_at_a_time(
+    matrix: dict[str, Any], tiny_tree: dict[str, Any]
+) -> None:
+    matrix["variants"] |= {f"w{k}": {"window": k} for k in (2, 3, 5)}
+    study = expanded(StudyConfig.model_validate(matrix), tiny_tree)
+    assert shared_passes(study, list(matrix["variants"])) == [
+        ("w2", "w3", "w5"),
+        ("tad", "wide"),
+        ("sft",),
+    ], "five in passes of four at most, as even as can be"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"states": 9}, "states: 9 is not a multiple of distill.global_batch_size 4; use 8"),
+        ({"states": 1}, "use 4"),
+        ({"seeds": [1, 1]}, r"seeds: \[1, 1\] names one twice"),
+        ({"variants": {"tad": {"window": 4, "settings": {"max_steps": 3}}}}, "variants.tad.settings.max_steps: every"),
+        ({"variants": {"tad": {"window": 4, "settings": {"global_batch_size": 8}}}}, "leave it at .* 4"),
+        ({"variants": {"tad": {"window": 99}}}, "models.tad.window: steps 99 is more than"),
+        ({"variants": {"plain": {"window": 4, "settings": {"trajectories": "plain"}}}}, "set rollout.compare_plain"),
+        ({"decoders": {"fast": {"thresholds": [0.5]}}}, "decoders: 0 of them decode token by token"),
+        ({"decoders": {"one": {"method": "token_by_token", "thresholds": [1]}}}, "has none, leave them out"),
+        ({"decoders": {"fast": {"thresholds": [0.1, 0.5]}}}, "operating: missing"),
+        ({"decoders": {"fast": {"thresholds": [0.1], "operating": 0.2}}}, "operating: 0.2 is not in"),
+        ({"decoders": {"fast": {}}}, "entropy needs one or more"),
+        ({"decoders": {"one": {"method": "token_by_token"}, "two": {"method": "best", "thresholds": [1]}}},
+         "decoders.two.method: 'best' is not known"),
+        ({"decoders": {"one": {"method": "token_by_token"}, "two": {"block_length": 3, "thresholds": [1]}}},
+         "decoders.two.block_length: 3 does not divide"),
+        ({"report": {"windows": ["tadd"]}}, "report.windows: 'tadd' is not a variant; use one of base, sft, tad, wide"),
+        ({"variant": {}}, "variant: unknown key; did you mean variants"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_before_anything_runs(
+    matrix: dict[str, Any], tiny_tree: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny_tree))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(matrix | change))
+    with pytest.raises(ConfigError, match=message):
+        load_study(tmp_path / "study.yaml")
+
+
+def test_settings_of_the_run_are_changed_in_the_file_and_on_the_command_line(
+    matrix: dict[str, Any], tiny_tree: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny_tree))
+    matrix["set"] = {"distill.learning_rate": 0.5, "rollout.compare_plain": 2}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(matrix))
+    study = load_study(tmp_path / "study.yaml", ["seeds=[7]", "states=16"], store="elsewhere")
+    assert study.run.distill.learning_rate == 0.5 and study.run.rollout.compare_plain == 2
+    assert study.config.seeds == [7] and study.run.distill.max_steps == 4 and study.run.store == "elsewhere"
+
+
+def test_files_that_are_not_there(matrix: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"study: .*nowhere.yaml does not exist"):
+        load_study(tmp_path / "nowhere.yaml")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(matrix))
+    with pytest.raises(ConfigError, match=r"config: .*run.yaml does not exist; name the file of a run"):
+        load_study(tmp_path / "study.yaml")
