@@ -51,7 +51,7 @@ def file(tiny_tree: dict[str, Any], tmp_path: Path) -> Path:
         },
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(tree))
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     return tmp_path / "study.yaml"
 
 
