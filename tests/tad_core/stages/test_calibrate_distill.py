@@ -329,9 +329,9 @@ def test_of_two_models_only_the_missing_one_is_trained(config, made, windows, tm
     quality = distill(config, "quality", collection, filtered, windows, store)
     specs = []
 
-    def watched(spec, on_line):
+    def watched(spec, on_line, start):
         specs.append(spec)
-        return launch(spec, on_line)
+        return launch(spec, on_line, start)
 
     launch = distill_stage.launch
     monkeypatch.setattr(distill_stage, "launch", watched)
@@ -352,7 +352,7 @@ def test_which_models_go_together(config):
 def test_a_failed_child_leaves_no_artifact_and_keeps_its_work(config, made, windows, monkeypatch):
     store, collection, filtered = made
 
-    def fails(spec, on_line):
+    def fails(spec, on_line, start):
         (Path(spec.output) / "checkpoint-1").mkdir()
         raise SubprocessError("it ended")
 
