@@ -90,12 +90,18 @@ def generate(
     ] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, help="Of the text.")] = None,
     method: Annotated[
-        str | None, typer.Option("--method", help="token_by_token, entropy, confidence or factor.")
+        str | None, typer.Option("--method", help="token_by_token, entropy …; docs/decoding.md has all.")
     ] = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Entropy in nats, or a probability.")
     ] = None,
     factor: Annotated[float | None, typer.Option("--factor", help="Of the method factor.")] = None,
+    tokens_per_forward: Annotated[
+        int | None, typer.Option("--tokens-per-forward", help="Of the method low_confidence.")
+    ] = None,
+    forward_budget: Annotated[
+        int | None, typer.Option("--forward-budget", help="Of the method fixed_budget: forwards in all.")
+    ] = None,
     cache: Annotated[str | None, typer.Option("--cache", help="none, dual or prefix.")] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0, max=2, help="0: the likeliest.")
@@ -116,6 +122,7 @@ def generate(
 
         given = {
             "max_tokens": max_tokens, "method": method, "threshold": threshold, "factor": factor, "cache": cache,
+            "tokens_per_forward": tokens_per_forward, "forward_budget": forward_budget,
         }  # fmt: skip
         asked = {k: v for k, v in given.items() if v is not None} | {"temperature": temperature, "seed": seed}
         run_generate(model, prompt, compare, asked, hardware(device, dtype, threads), _reader(set_, store))

@@ -55,6 +55,8 @@ class DecodeSpec:
         attention: what a token sees, which is how the model was trained; its blocks are those of ``block_length``.
         decoded_threshold: of ``pipeline``: progress of a block, 0 to 1, from which the next reveals at every forward.
         factor: of the method of this name, and needed there; above 0.
+        tokens_per_forward: of ``low_confidence``, and needed there: tokens that a forward reveals.
+        forward_budget: of ``fixed_budget``, and needed there: forwards of the whole response.
     """
 
     response_length: int
@@ -71,6 +73,8 @@ class DecodeSpec:
     attention: Attention = "full"
     decoded_threshold: float = 0.95
     factor: float | None = field(default=None, metadata=_OWN)
+    tokens_per_forward: int | None = field(default=None, metadata=_OWN)
+    forward_budget: int | None = field(default=None, metadata=_OWN)
 
     def __post_init__(self) -> None:
         if self.block_length < 1 or self.response_length < 1 or self.response_length % self.block_length:

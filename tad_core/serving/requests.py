@@ -47,6 +47,8 @@ class Decoding(_Body):
     early_stop: StrictBool | None = Field(None, description="Stop at the first end-of-text.")
     mask_in_entropy: StrictBool | None = Field(None, description="Whether the mask token counts in it.")
     factor: Number | None = Field(None, description="Of the method factor.")
+    tokens_per_forward: StrictInt | None = Field(None, description="Of low_confidence.")
+    forward_budget: StrictInt | None = Field(None, description="Of fixed_budget: forwards of a response.")
     cache: Literal["none", "dual", "prefix"] | None = Field(None, description="Keep keys and values.")
     refresh_blocks: StrictBool | None = Field(None, description="With a cache: at each block.")
     refresh_forwards: StrictInt | None = Field(None, ge=0, description="With a cache: every so many.")

@@ -3,7 +3,10 @@
 from tad_core.decoding.policies.base import Policy
 from tad_core.decoding.policies.confidence import ConfidenceThreshold
 from tad_core.decoding.policies.entropy import EntropyMultiBlock
+from tad_core.decoding.policies.entropy_block import EntropyBlock
 from tad_core.decoding.policies.factor import ParallelFactor
+from tad_core.decoding.policies.fixed_budget import FixedBudget
+from tad_core.decoding.policies.low_confidence import LowConfidence
 from tad_core.decoding.policies.pipeline import BlockPipeline
 from tad_core.decoding.policies.token_by_token import TokenByToken
 
@@ -12,6 +15,9 @@ POLICIES: dict[str, type[Policy]] = {
     "entropy": EntropyMultiBlock,
     "confidence": ConfidenceThreshold,
     "factor": ParallelFactor,
+    "entropy_block": EntropyBlock,
+    "low_confidence": LowConfidence,
+    "fixed_budget": FixedBudget,
     "pipeline": BlockPipeline,
 }
 

@@ -117,6 +117,20 @@ def in_one_block(spec, rows, left):
         return surest[:1]
     if spec.method == "confidence":
         return [i for i in left if chance[i] >= spec.threshold or i == surest[0]]
+    if spec.method == "entropy_block":
+        lowest = min(left, key=lambda i: (rows[i][2], i))
+        return [i for i in left if rows[i][2] <= spec.threshold or i == lowest]
+    if spec.method == "low_confidence":
+        return surest[: spec.tokens_per_forward]
+    if spec.method == "fixed_budget":
+        size, block = spec.block_length, left[0] // spec.block_length
+        forwards = spec.forward_budget // spec.blocks + (block < spec.forward_budget % spec.blocks)
+        done = 0
+        for step in range(forwards):
+            count = size // forwards + (step < size % forwards)
+            if done == size - len(left):
+                return surest[:count]
+            done += count
     assert spec.method == "factor"
     fits = [n for n, i in enumerate(surest, 1) if (n + 1) * (1 - chance[i]) < spec.factor]
     return surest[: max(fits, default=1)]

@@ -26,6 +26,7 @@ CACHED = [
     DecodeSpec(16, 4, "entropy", 5.0, 0.0, cache="dual", refresh_blocks=False, refresh_forwards=2),
     DecodeSpec(16, 8, "entropy", 2.0, 0.5, early_stop=False, cache="dual", refresh_reveals=6),
     DecodeSpec(16, 4, "factor", factor=1.0, cache="dual"),
+    DecodeSpec(16, 8, "low_confidence", cache="dual", tokens_per_forward=3),
     DecodeSpec(16, 4, cache="prefix"),
     DecodeSpec(16, 4, "confidence", 0.4, cache="prefix", refresh_blocks=False, refresh_forwards=5),
     DecodeSpec(16, 4, "entropy", 2.0, 0.25, early_stop=False, cache="prefix"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.policies import POLICIES
+from tad_core.decoding.policies.entropy import entropy
 from tad_core.decoding.policies.token_by_token import TokenByToken
 from tad_core.decoding.spec import changed
 from tad_core.errors import ConfigError
@@ -18,6 +20,15 @@ SINGLE = [
     *(DecodeSpec(16, 4, "confidence", t, early_stop=False) for t in (0.0, 0.5, 0.9, 1.0)),
     *(DecodeSpec(16, 4, "factor", factor=f) for f in (0.05, 0.5, 1.0, 2.5, 5.0)),
     DecodeSpec(16, 16, "factor", factor=1.0, early_stop=False),
+    *(DecodeSpec(16, 4, "entropy_block", t, mask_in_entropy=t > 1) for t in (0.0, 0.8, 1.5)),
+    *(
+        DecodeSpec(16, size, "low_confidence", tokens_per_forward=n)
+        for size, n in ((4, 1), (4, 2), (8, 3), (16, 16))
+    ),
+    *(
+        DecodeSpec(16, size, "fixed_budget", forward_budget=n)
+        for size, n in ((4, 4), (4, 7), (8, 5), (16, 16))
+    ),
 ]
 
 
@@ -82,6 +93,55 @@ def test_a_setting_of_another_method_is_refused_and_ones_own_is_needed():
         ConfigError, match=r"factor: the method entropy does not read it, and it is 1.0; .* method factor"
     ):
         DecodeSpec(8, 4, "entropy", 0.5, factor=1.0)
+
+
+def test_a_fixed_number_of_tokens_takes_a_fixed_number_of_forwards():
+    spec = DecodeSpec(16, 8, "low_confidence", early_stop=False, tokens_per_forward=3)
+    for one in decode(FormulaModel(2), prompts_of(4), spec):
+        assert [one.revealed_at.count(step) for step in range(1, 7)] == [3, 3, 2, 3, 3, 2]
+    single = DecodeSpec(16, 8, "low_confidence", tokens_per_forward=1)
+    assert decode(FormulaModel(2), prompts_of(4), single) == decode(
+        FormulaModel(2), prompts_of(4), DecodeSpec(16, 8)
+    )
+
+
+def test_a_budget_is_kept_to_the_forward_and_shared_out():
+    for budget in range(2, 17):
+        spec = DecodeSpec(16, 8, "fixed_budget", early_stop=False, forward_budget=budget)
+        for one in decode(FormulaModel(budget), prompts_of(2), spec):
+            assert one.forwards == budget == max(one.revealed_at)
+            first, second = (len(set(one.revealed_at[b : b + 8])) for b in (0, 8))
+            assert first - second == budget % 2
+    # five forwards for two blocks of eight: three and two
+    (one,) = decode(
+        FormulaModel(2), [[2]], DecodeSpec(16, 8, "fixed_budget", early_stop=False, forward_budget=5)
+    )
+    assert [one.revealed_at.count(step) for step in range(1, 6)] == [3, 3, 2, 4, 4]
+
+
+def test_an_entropy_at_the_threshold_counts_in_one_block():
+    exact = row(2, 2.0)
+    bound = float(entropy(torch.tensor([exact]).double()))
+    model = TableModel([exact] * 4)
+    assert decode(model, [[2]], DecodeSpec(4, 4, "entropy_block", bound))[0].forwards == 1
+    assert decode(model, [[2]], DecodeSpec(4, 4, "entropy_block", math.nextafter(bound, 0)))[0].forwards == 4
+    assert decode(model, [[2]], DecodeSpec(4, 2, "entropy_block", bound))[0].revealed_at == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("count", [0, -1, 5, 1.5])
+def test_a_fixed_number_is_between_one_token_and_a_block(count):
+    with pytest.raises(
+        ConfigError, match=r"tokens_per_forward: \S+ is not accepted; use a number from 1 to the 4 of"
+    ):
+        DecodeSpec(8, 4, "low_confidence", tokens_per_forward=count)
+
+
+@pytest.mark.parametrize("budget", [0, 1, 9, 4.5])
+def test_a_budget_is_between_a_forward_a_block_and_one_a_token(budget):
+    with pytest.raises(
+        ConfigError, match=r"forward_budget: \S+ is not accepted; use a number from 2, .* to 8, one"
+    ):
+        DecodeSpec(8, 4, "fixed_budget", forward_budget=budget)
 
 
 def test_another_method_loses_what_the_former_alone_reads():

@@ -48,6 +48,7 @@ WRONG = [
     ({**HELLO, "method": "guess"}, "use one of token_by_token, entropy, confidence", "method"),
     ({**HELLO, "method": "confidence", "threshold": 2}, "not a probability", "threshold"),
     ({**HELLO, "method": "factor"}, "factor: it is missing", "factor"),
+    ({**HELLO, "method": "fixed_budget", "forward_budget": 1}, "forward_budget: 1 is not accepted", "forward_budget"),
     ({**HELLO, "factor": 1.0}, "factor: the method entropy does not read it", "factor"),
     ({**HELLO, "block_length": -4}, "greater than or equal to 1", "block_length"),
     ({**HELLO, "block_add_threshold": 1.5}, "use 0 to 1", "block_add_threshold"),
