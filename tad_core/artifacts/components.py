@@ -32,8 +32,8 @@ VERSIONS: dict[Component, int] = {
     "decoder": 2,
     # the verdict on an answer: 2 reads mathematics without a lossy normalisation, and more kinds of tests
     "verifier": 2,
-    # the columns and figures of an evaluation
-    "records": 1,
+    # the columns and figures of an evaluation: 2 counts full forwards and computed tokens
+    "records": 2,
     # AUP, intervals, comparisons
     "scores": 1,
 }

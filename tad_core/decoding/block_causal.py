@@ -37,7 +37,7 @@ class BlockCausalSchedule:
     def computed(
         self, masked_BL: Tensor, open_BL: Tensor, revealed_BL: Tensor, prompt_B: Tensor, total_B: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tokens to compute in the coming forward, ``[B, W]`` bool, and of which slots anything is, ``[B]``."""
+        """Tokens to compute in the coming forward, ``[B, W]`` bool, and which slots are read whole, ``[B]``."""
         del masked_BL, revealed_BL
         self._prompt_B = prompt_B
         size, device = self._spec.block_length, open_BL.device
@@ -55,11 +55,12 @@ class BlockCausalSchedule:
                 1, column_BL, open_BL.int()
             )
             compute_BW = compute_BW | (ahead_BW > 0)
-        return compute_BW & (column_W < total_B[:, None]), total_B > 0
+        full_B = (self._kept_B == 0) | (self._spec.cache == "none")
+        return compute_BW & (column_W < total_B[:, None]), full_B & (total_B > 0)
 
-    def ran(self, masked_BL: Tensor, refresh_B: Tensor, reveals_B: Tensor) -> None:
+    def ran(self, masked_BL: Tensor, full_B: Tensor, reveals_B: Tensor) -> None:
         """After a forward: what was masked before it tells which blocks it read as they will stay."""
-        del refresh_B, reveals_B
+        del full_B, reveals_B
         done_B = first_unfinished(masked_BL, self._spec.block_length)
         self._kept_B = self._prompt_B + done_B * self._spec.block_length
 

@@ -81,10 +81,10 @@ class Loop:
         if not self._slots.running:
             return {}
         began = time.perf_counter()
-        computed = self._computed
+        computed, full = self._computed, self._full
         self._forward()
         finished = self._plan(self._slots.finished())
-        self._slots.took(time.perf_counter() - began, computed)
+        self._slots.took(time.perf_counter() - began, computed, full)
         over = [b for b, done in enumerate(finished) if done]
         if not over:
             return {}
@@ -136,10 +136,11 @@ class Loop:
         if advance:
             self._ways.advance(slots, running_B)
         self._next: Plan = self._ways.plan(slots, running_B)
+        plan = self._next
         figures = torch.stack(
-            (finished_B, self._next.open_BL.sum(1), self._next.compute_BW.sum(1), slots.lead_B)
+            (finished_B, plan.open_BL.sum(1), plan.compute_BW.sum(1), plan.full_B, slots.lead_B)
         ).tolist()
-        finished, self._opened, self._computed, self._lead = figures
+        finished, self._opened, self._computed, self._full, self._lead = figures
         return [bool(over) for over in finished]
 
     def _forward(self) -> None:

@@ -59,6 +59,7 @@ class Slots:
         self._steps = [0] * slots
         self._share_s = [0.0] * slots
         self._computed = [0] * slots
+        self._full = [0] * slots
 
     @property
     def running(self) -> int:
@@ -82,7 +83,7 @@ class Slots:
             length = job.spec.response_length
             ids = [*job.request.prompt_ids, *[self._mask] * length]
             self.holds[b], self.totals[b], self.jobs[b] = index, len(ids), job
-            self._steps[b], self._share_s[b], self._computed[b] = 0, 0.0, 0
+            self._steps[b], self._share_s[b], self._computed[b], self._full[b] = 0, 0.0, 0, 0
             rows.append(ids + [self._eos] * (self.width - len(ids)))
             lengths.append([len(ids), length, job.spec.early_stop])
         where = torch.tensor([b for b, _, _ in taken]).to(self.device)
@@ -147,14 +148,15 @@ class Slots:
             out[index] = Seen(ids[: job.spec.response_length], leads[b], self._steps[b])
         return out
 
-    def took(self, seconds: float, computed: Sequence[int]) -> None:
-        """A forward of all samples is over; ``computed`` are the tokens of each slot."""
+    def took(self, seconds: float, computed: Sequence[int], full: Sequence[int]) -> None:
+        """A forward of all samples is over: the tokens computed of each slot, and 1 where none came from a cache."""
         share_s = seconds / self.running
         for b, index in enumerate(self.holds):
             if index is not None:
                 self._steps[b] += 1
                 self._share_s[b] += share_s
                 self._computed[b] += computed[b]
+                self._full[b] += full[b]
 
     def leave(self, slots: Sequence[int]) -> dict[int, Decoded]:
         """Take finished samples out: by the index of their request."""
@@ -179,6 +181,7 @@ class Slots:
                 self._share_s[b],
                 scores[own],
                 self._computed[b],
+                self._full[b],
             )
         self.empty(slots)
         return out

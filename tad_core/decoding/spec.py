@@ -221,12 +221,14 @@ class Decoded:
 
     Attributes:
         tokens: the L tokens; positions that early stop left masked hold end-of-text.
-        forwards: forward passes that served this sample.
+        forwards: forward passes that served this sample: one for each in which any of its tokens was computed, however
+            many were and whoever shared it.
         revealed_at: for each position the forward, from 1, that revealed it; 0 where early stop filled it in.
         stopped_early: whether early stop filled anything in.
         wall_s: this sample's share of the time of its forwards.
         scores: what the policy held each position for when it was revealed (log-odds or entropy); 0 where filled in.
         computed: tokens computed over all forwards, prompt and response; without a cache their number at each.
+        full_forwards: of the forwards those that took nothing of this sample from a cache; without one, all.
     """
 
     tokens: list[int]
@@ -236,6 +238,7 @@ class Decoded:
     wall_s: float = field(default=0.0, compare=False)
     scores: list[float] = field(default_factory=list, compare=False, repr=False)
     computed: int = field(default=0, compare=False)
+    full_forwards: int = field(default=0, compare=False)
 
     @property
     def revealed(self) -> int:

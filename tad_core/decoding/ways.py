@@ -9,6 +9,7 @@ Shapes: B slots, L positions of the longest response there is room for, M of the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import accumulate
 
 import torch
@@ -20,6 +21,27 @@ from tad_core.decoding.schedule import Schedule
 from tad_core.decoding.slots import Slots
 from tad_core.decoding.spec import DecodeSpec
 from tad_core.models.base import DiffusionLM
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the next forward does.
+
+    Attributes:
+        open_BL: what may be revealed.
+        compute_BW: what is computed.
+        full_B: of which samples nothing comes from a cache.
+    """
+
+    open_BL: Tensor
+    compute_BW: Tensor
+    full_B: Tensor
+
+    def __or__(self, other: Plan) -> Plan:
+        """Of the slots of both."""
+        return Plan(
+            self.open_BL | other.open_BL, self.compute_BW | other.compute_BW, self.full_B | other.full_B
+        )
 
 
 class Way:
@@ -34,7 +56,7 @@ class Way:
         )
         self.members: set[int] = set()
         self._mine_B = torch.zeros(slots, dtype=torch.bool, device=model.device)
-        self._refresh_B = torch.zeros_like(self._mine_B)
+        self._full_B = torch.zeros_like(self._mine_B)
 
     def enter(self, slots: Slots, entered_B: Tensor) -> None:
         """New samples, of this way, took these slots."""
@@ -51,35 +73,22 @@ class Way:
         """A forward is over for those that go on."""
         self.policy.advance(slots.masked_BL[:, : self.length], running_B & self._mine_B)
 
-    def plan(self, slots: Slots, running_B: Tensor) -> tuple[Tensor, Tensor]:
-        """What may be revealed, ``[B, L]``, and what must be computed, ``[B, W]``; False in the slots of others."""
+    def plan(self, slots: Slots, running_B: Tensor) -> Plan:
+        """The next forward of its own; False in the slots of others."""
         mine_B = running_B & self._mine_B
         masked_BM, revealed_BM = slots.masked_BL[:, : self.length], slots.revealed_BL[:, : self.length]
         open_BM = self.policy.open(masked_BM) & mine_B[:, None]
-        compute_BW, self._refresh_B = self._schedule.computed(
+        compute_BW, self._full_B = self._schedule.computed(
             masked_BM, open_BM, revealed_BM, slots.prompt_B, slots.total_B * mine_B
         )
-        return _padded(open_BM, slots.length), compute_BW
+        return Plan(_padded(open_BM, slots.length), compute_BW, self._full_B & mine_B)
 
     def choose(self, slots: Slots, scores_BL: Tensor, open_BL: Tensor) -> Tensor:
         """Which of its open positions are revealed, ``[B, L]``."""
         open_BM = open_BL[:, : self.length] & self._mine_B[:, None]
         reveal_BM = self.policy.choose(scores_BL[:, : self.length], open_BM)
-        self._schedule.ran(slots.masked_BL[:, : self.length], self._refresh_B, reveal_BM.sum(1))
+        self._schedule.ran(slots.masked_BL[:, : self.length], self._full_B, reveal_BM.sum(1))
         return _padded(reveal_BM, slots.length)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the next forward does.
-
-    Attributes:
-        open_BL: what may be revealed.
-        compute_BW: what is computed.
-    """
-
-    open_BL: Tensor
-    compute_BW: Tensor
 
 
 class Ways:
@@ -120,15 +129,13 @@ class Ways:
         """The next forward of all that run."""
         parts = [way.plan(slots, running_B) for way in self._ways.values()]
         if len(parts) == 1:
-            return Plan(*parts[0])
-        open_BL, compute_BW = (
+            return parts[0]
+        nothing = Plan(
             torch.zeros_like(slots.masked_BL),
             torch.zeros_like(slots.ids_BW, dtype=torch.bool),
+            torch.zeros_like(running_B),
         )
-        for way_open_BL, way_compute_BW in parts:
-            open_BL |= way_open_BL
-            compute_BW |= way_compute_BW
-        return Plan(open_BL, compute_BW)
+        return reduce(Plan.__or__, parts, nothing)
 
     def rows(self, opened: list[int], hot: list[bool]) -> list[tuple[Way, bool, list[int] | None]]:
         """Which of the N rows, slot after slot, are read alike: their way, whether with noise, and the rows.

@@ -53,9 +53,11 @@ def speeds(decoded: Mapping[RequestKey, Decoded]) -> list[str]:
     for task, ones in found.items():
         tokens, forwards = sum(o.revealed for o in ones), sum(o.forwards for o in ones)
         wall_s = sum(o.wall_s for o in ones)
+        computed, full = sum(o.computed for o in ones), sum(o.full_forwards for o in ones)
         lines.append(
             f"{task}: {tokens / max(1, forwards):.2f} tokens a forward, {tokens / max(wall_s, 1e-9):,.1f} tokens a "
-            f"second ({len(ones):,} answers, {forwards:,} forwards)"
+            f"second ({len(ones):,} answers, {forwards:,} forwards, {full:,} of them full; "
+            f"{computed / max(1, tokens):,.1f} tokens computed a token)"
         )
     return lines
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 RESULT_SCHEMA = pa.schema(
     [
@@ -29,6 +29,8 @@ RESULT_SCHEMA = pa.schema(
         pa.field("text", pa.string(), nullable=False),
         pa.field("subset", pa.string(), nullable=False),
         pa.field("figures", pa.map_(pa.string(), pa.float64()), nullable=False),
+        pa.field("full_forwards", pa.int32()),
+        pa.field("computed", pa.int64()),
     ],
     metadata={"tad.schema": f"result/{SCHEMA_VERSION}"},
 )
@@ -52,6 +54,8 @@ class Record:
         text: the response up to the end of its turn or text and to the mark that ends an answer of its benchmark.
         subset: part of the benchmark, e.g. ``algebra``; empty where there are none.
         figures: lm-eval's own values by its names, e.g. ``exact_match,strict-match``; empty without a benchmark.
+        full_forwards: of the forwards those that took nothing from a cache; None in files from before it was counted.
+        computed: tokens computed over all forwards, prompt and response; None likewise.
     """
 
     task: str
@@ -68,6 +72,8 @@ class Record:
     text: str
     subset: str = ""
     figures: dict[str, float] = field(default_factory=dict)
+    full_forwards: int | None = None
+    computed: int | None = None
 
 
 Way = tuple[str, str, str, float]
@@ -83,7 +89,9 @@ def points(records: Iterable[Record]) -> list[dict[str, Any]]:
 
     ``accuracy`` is in percent; ``tpf`` counts every revealed token, ``tpf_text`` those of
     the text, both over all forwards; ``tokens_per_s`` is revealed tokens per second of one device (a GPU, or one
-    process on a CPU), however many decoded beside it.
+    process on a CPU), however many decoded beside it. ``nfe`` and ``full_nfe`` are forwards a problem, all and those
+    that took nothing from a cache; ``computed_per_token`` is tokens computed a revealed token, prompt and response: the
+    last two are None where some record does not have them.
     """
     groups: dict[Way, list[Record]] = {}
     for record in records:
@@ -106,6 +114,9 @@ def _point(way: Way, group: Sequence[Record]) -> dict[str, Any]:
         "tpf_text": sum(r.tokens_text for r in group) / forwards,
         "tokens_per_s": tokens / wall_s if wall_s > 0 else 0.0,
         "forwards": forwards,
+        "nfe": forwards / len(group),
+        "full_nfe": _ratio([r.full_forwards for r in group], len(group)),
+        "computed_per_token": _ratio([r.computed for r in group], tokens),
     }
     if group[0].figures:
         point["figures"] = {name: _percent(r.figures[name] for r in group) for name in group[0].figures}
@@ -116,6 +127,12 @@ def _point(way: Way, group: Sequence[Record]) -> dict[str, Any]:
             if (own := [r for r in group if r.subset == subset])
         }
     return point
+
+
+def _ratio(counts: Sequence[int | None], over: int) -> float | None:
+    """Their sum by ``over``; None where one is not known."""
+    known = [count for count in counts if count is not None]
+    return sum(known) / over if over and len(known) == len(counts) else None
 
 
 def _percent(values: Iterable[float]) -> float:

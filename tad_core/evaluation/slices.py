@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from tad_core.decoding import Decoded
 
-SCHEMA_VERSION = 1
+#: 2 counts the full forwards; before, only ways without a cache are read, whose forwards all are.
+SCHEMA_VERSION = 2
 
 SLICE_SCHEMA = pa.schema(
     [
@@ -21,6 +22,7 @@ SLICE_SCHEMA = pa.schema(
         pa.field("stopped_early", pa.bool_(), nullable=False),
         pa.field("wall_s", pa.float64(), nullable=False),
         pa.field("computed", pa.int64(), nullable=False),
+        pa.field("full_forwards", pa.int32(), nullable=False),
     ],
     metadata={"tad.schema": f"slice/{SCHEMA_VERSION}"},
 )
@@ -46,4 +48,4 @@ def write_slice(path: str | Path, places: Sequence[int], decoded: Sequence[Decod
 def read_slice(path: str | Path) -> dict[int, Decoded]:
     """What ``write_slice`` wrote, by place, verifying its page checksums."""
     rows = pq.read_table(str(path), page_checksum_verification=True).to_pylist()
-    return {row.pop("place"): Decoded(**row) for row in rows}
+    return {row.pop("place"): Decoded(**{"full_forwards": row["forwards"], **row}) for row in rows}

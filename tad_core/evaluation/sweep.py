@@ -136,6 +136,8 @@ def record_of(model_name: str, spec: DecodeSpec, output: Output, texts: Texts) -
         text=output.text,
         subset=output.problem.meta.get("subset", ""),
         figures=output.figures,
+        full_forwards=decoded.full_forwards,
+        computed=decoded.computed,
     )
 
 

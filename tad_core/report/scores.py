@@ -34,6 +34,12 @@ class Point(_Record):
     tokens_per_s: float
     counted: bool
     """Whether AUP counts it."""
+    nfe: float
+    """Forwards a problem."""
+    full_nfe: float | None
+    """Of these, those that took nothing from a cache."""
+    computed_per_token: float | None
+    """Tokens computed, of prompt and response, a revealed token."""
     figures: dict[str, float] = {}
     """lm-eval's own figures of a benchmark by its names, in percent; they do not enter anything above."""
 

@@ -98,6 +98,9 @@ def _point(row: dict[str, Any], *, counted: bool) -> Point:
         tpf_text=float(row["tpf_text"]),
         tokens_per_s=float(row["tokens_per_s"]),
         counted=counted,
+        nfe=float(row["nfe"]),
+        full_nfe=row["full_nfe"],
+        computed_per_token=row["computed_per_token"],
         figures=row.get("figures", {}),
     )
 

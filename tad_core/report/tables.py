@@ -133,12 +133,18 @@ def points(scores: Scores, lineup: Lineup) -> Table:
                 how = "token by token" if p.method == "token_by_token" else f"{p.threshold:g}"
                 interval = f"{p.accuracy:.1f} [{p.accuracy_interval.low:.1f}, {p.accuracy_interval.high:.1f}]"
                 cells = [task.task, lineup.label(s.model), how, interval, f"{p.tpf:.2f}", f"{p.tpf_text:.2f}"]
+                cells += [f"{p.nfe:.1f}", _show("{:.1f}", p.full_nfe), _show("{:,.0f}", p.computed_per_token)]
                 cells += [f"{p.tokens_per_s:,.0f}", "yes" if p.counted else "no"]
                 rows.append(Row([Cell(c) for c in cells], model=s.model, starts_group=i == 0))
     columns = [
-        "Task", "Model", "Threshold", "Accuracy % [95 %]", "TPF", "TPF, text only", "Tokens/s", "In AUP",
+        "Task", "Model", "Threshold", "Accuracy % [95 %]", "TPF", "TPF, text only", "NFE", "Full NFE",
+        "Computed/token", "Tokens/s", "In AUP",
     ]  # fmt: skip
-    return Table("Every point", columns, rows, left=3, model_column=1)
+    notes = [
+        "NFE: forwards a problem, each counted once for every sample it serves; full: those that took nothing from a "
+        "cache. Computed/token: tokens computed, of prompt and response, for each that was revealed."
+    ]
+    return Table("Every point", columns, rows, left=3, model_column=1, notes=notes)
 
 
 def lm_eval_figures(scores: Scores, lineup: Lineup) -> Table | None:

@@ -165,4 +165,6 @@ def spec_fields(spec: DecodeSpec) -> dict[str, Any]:
 
 
 def _kind(spec: DecodeSpec, prompts: TaskPrompts) -> str:
-    return fingerprint("slice", 1, {"spec": spec_fields(spec), "messages": prompts.messages}, [])
+    fields = {"spec": spec_fields(spec), "messages": prompts.messages}
+    # With a cache, slices without a count of full forwards are others: they stay where they are and are not read.
+    return fingerprint("slice", 1 if spec.cache == "none" else 2, fields, [])

@@ -69,6 +69,10 @@ def naive_blocks(model: TransformerLM, prompt: list[int], spec: DecodeSpec) -> T
         with torch.no_grad():
             logits = masked_rows(model, prompt + trace.tokens, seen).double().tolist()
         trace.forwards += 1
+        trace.full_forwards += 1
+        added = [b for b, state in enumerate(states) if state != "inactive"] if several else [current]
+        opened = max(b for b in added if any(masked[i] for i in blocks[b])) + 1
+        trace.computed += len(prompt) + opened * size
         rows = [
             _row(logits[len(prompt) + i - model.packed_shift], mask, spec.mask_in_entropy)
             for i in range(length)

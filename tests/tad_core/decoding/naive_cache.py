@@ -77,6 +77,8 @@ def naive_cached(model: TransformerLM, prompt: list[int], spec: DecodeSpec) -> T
             needed = {len(prompt) + i for i in active + just} | {len(prompt) + i - shift for i in active}
             places = sorted(needed)
         trace.forwards += 1
+        trace.full_forwards += refresh
+        trace.computed += len(places)
         since += 1
         found = stale.rows(ids, places)
         rows = {i: _row(found[len(prompt) + i - shift], mask, spec.mask_in_entropy) for i in active}

@@ -67,6 +67,8 @@ class Trace:
     revealed_at: list[int]
     forwards: int = 0
     stopped_early: bool = False
+    full_forwards: int = 0
+    computed: int = 0
     states: list[list[str]] = field(default_factory=list)
 
 
@@ -91,6 +93,8 @@ def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec, decode
                     states[b] = "full"
         trace.states.append(list(states))
         trace.forwards += 1
+        trace.full_forwards += 1
+        trace.computed += len(prompt) + length
         with torch.no_grad():
             logits = model(torch.tensor([prompt + trace.tokens]))[0, len(prompt) :].double().tolist()
         rows = [_row(logits[i], mask, spec.mask_in_entropy) for i in range(length)]

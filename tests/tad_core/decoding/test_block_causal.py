@@ -16,7 +16,7 @@ from tad_core.errors import ConfigError, ModelError
 from tad_core.models.loading import load_model
 from tests.tad_core.decoding.naive_blocks import masked_rows, naive_blocks, sees
 from tests.tad_core.decoding.naive_decoder import FormulaModel
-from tests.tad_core.decoding.test_decode import assert_equal
+from tests.tad_core.decoding.test_decode import assert_counted, assert_equal
 
 PROMPTS = [[7 + i, 40 + 3 * i, *range(100, 100 + 4 * (i % 3))] for i in range(3)]
 
@@ -51,7 +51,7 @@ def model(request):
 def test_equals_plain_loops_over_the_whole_canvas(model, spec):
     decoded = decode(model, PROMPTS, spec)
     for prompt, one in zip(PROMPTS, decoded, strict=True):
-        assert_equal(one, naive_blocks(model, prompt, spec))
+        assert_counted(one, naive_blocks(model, prompt, spec))
     full = decode(model, PROMPTS, replace(spec, attention="full", cache="none"))
     assert [d.tokens for d in full] != [d.tokens for d in decoded], "nobody saw ahead: this shows nothing"
 
@@ -62,6 +62,7 @@ def test_kept_blocks_change_nothing_but_what_is_computed(model, spec):
     for one, other in zip(exact, kept, strict=True):
         assert_equal(other, one)
         assert other.computed < one.computed
+        assert (one.full_forwards, other.full_forwards) == (one.forwards, 1)
         assert other.scores == pytest.approx(one.scores, rel=1e-4, abs=1e-4)
 
 

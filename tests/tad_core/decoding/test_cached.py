@@ -14,7 +14,7 @@ from tad_core.errors import ConfigError, ModelError
 from tad_core.models.loading import load_model
 from tests.tad_core.decoding.naive_cache import naive_cached
 from tests.tad_core.decoding.naive_decoder import FormulaModel
-from tests.tad_core.decoding.test_decode import assert_equal
+from tests.tad_core.decoding.test_decode import assert_counted
 
 PROMPTS = [[7 + i, 40 + 3 * i, *range(100, 100 + 4 * (i % 3))] for i in range(5)]
 CACHED = [
@@ -48,7 +48,7 @@ def model(request):
 def test_equals_plain_loops_over_kept_keys(model, spec):
     decoded = decode(model, PROMPTS, spec)
     for prompt, one in zip(PROMPTS, decoded, strict=True):
-        assert_equal(one, naive_cached(model, prompt, spec))
+        assert_counted(one, naive_cached(model, prompt, spec))
     exact = decode(model, PROMPTS, replace(spec, cache="none"))
     assert [d.tokens for d in exact] != [d.tokens for d in decoded], "nothing was stale: this shows nothing"
 
@@ -66,6 +66,7 @@ def test_refreshed_at_every_forward_it_is_exact(model, spec):
     always = replace(spec, refresh_forwards=1)
     decoded = decode(model, PROMPTS, always)
     assert decoded == decode(model, PROMPTS, replace(spec, cache="none"))
+    assert all(d.full_forwards == d.forwards for d in decoded)
     assert all(d.computed == d.forwards * (len(p) + 16) for p, d in zip(PROMPTS, decoded, strict=True))
 
 

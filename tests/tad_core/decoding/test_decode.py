@@ -44,6 +44,12 @@ def assert_equal(decoded, trace):
     assert decoded.stopped_early == trace.stopped_early
 
 
+def assert_counted(decoded, trace):
+    """Equal, and so is what it took to get there."""
+    assert_equal(decoded, trace)
+    assert (decoded.full_forwards, decoded.computed) == (trace.full_forwards, trace.computed)
+
+
 @pytest.fixture
 def together(monkeypatch):
     """Samples share a forward as on an accelerator, with windows at different offsets."""
@@ -57,7 +63,7 @@ def test_equals_the_plain_loops_on_known_logits(spec, seed):
     model = FormulaModel(seed, eos_bonus=1.5)
     prompts = prompts_of(9, seed=seed)
     for prompt, decoded in zip(prompts, decode(model, prompts, spec, batch_size=4), strict=True):
-        assert_equal(decoded, naive_decode(model, prompt, spec))
+        assert_counted(decoded, naive_decode(model, prompt, spec))
 
 
 def random_llada(vocab_size=23, mlp_hidden_size=64):
@@ -97,7 +103,7 @@ def test_equals_the_plain_loops_on_a_transformer(llada, spec):
     prompts = prompts_of(6, vocab=23)
     decoded = decode(llada, prompts, spec, batch_size=3)
     for prompt, one in zip(prompts, decoded, strict=True):
-        assert_equal(one, naive_decode(llada, prompt, spec))
+        assert_counted(one, naive_decode(llada, prompt, spec))
 
 
 @pytest.mark.determinism
@@ -263,7 +269,7 @@ EVERY_SETTING = [
 def test_equals_the_plain_loops_on_the_shipped_model(shipped, spec):
     model, prompts = shipped
     for prompt, decoded in zip(prompts, decode(model, prompts, spec), strict=True):
-        assert_equal(decoded, naive_decode(model, prompt, spec))
+        assert_counted(decoded, naive_decode(model, prompt, spec))
 
 
 def test_threshold_is_strict_and_zero_means_one_at_a_time():

@@ -14,7 +14,7 @@ from tad_core.decoding.policies.token_by_token import TokenByToken
 from tad_core.decoding.spec import changed
 from tad_core.errors import ConfigError
 from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
-from tests.tad_core.decoding.test_decode import assert_equal, prompts_of, row
+from tests.tad_core.decoding.test_decode import assert_counted, prompts_of, row
 
 SINGLE = [
     *(DecodeSpec(16, 4, "confidence", t, early_stop=False) for t in (0.0, 0.5, 0.9, 1.0)),
@@ -37,14 +37,14 @@ def test_the_methods_of_one_block_equal_plain_loops(spec):
     for seed in range(3):
         model, prompts = FormulaModel(seed, eos_bonus=1.0), prompts_of(4, seed=seed)
         for prompt, one in zip(prompts, decode(model, prompts, spec), strict=True):
-            assert_equal(one, naive_decode(model, prompt, spec))
+            assert_counted(one, naive_decode(model, prompt, spec))
 
 
 @pytest.mark.parametrize("spec", SINGLE[1::3], ids=str)
 def test_so_they_do_on_the_shipped_model(shipped, spec):
     model, prompts = shipped
     for prompt, one in zip(prompts, decode(model, prompts, spec), strict=True):
-        assert_equal(one, naive_decode(model, prompt, spec))
+        assert_counted(one, naive_decode(model, prompt, spec))
 
 
 @pytest.mark.parametrize("spec", SINGLE, ids=str)

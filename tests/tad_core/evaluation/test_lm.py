@@ -107,7 +107,8 @@ def test_what_is_added_to_lm_evals_arguments():
 
 def test_speeds_are_counted_by_task_over_all_answers():
     def one(revealed_at, forwards, wall_s):
-        return Decoded([1] * len(revealed_at), forwards, revealed_at, False, wall_s)
+        counts = {"computed": 10 * forwards, "full_forwards": 1}
+        return Decoded([1] * len(revealed_at), forwards, revealed_at, False, wall_s, **counts)
 
     decoded = {
         ("a", 0, 0): one([1, 1, 2, 0], 2, 0.5),
@@ -115,8 +116,10 @@ def test_speeds_are_counted_by_task_over_all_answers():
         ("b", 0, 0): one([1], 1, 2.0),
     }
     assert speeds(decoded) == [
-        "a: 1.17 tokens a forward, 3.5 tokens a second (2 answers, 6 forwards)",
-        "b: 1.00 tokens a forward, 0.5 tokens a second (1 answers, 1 forwards)",
+        "a: 1.17 tokens a forward, 3.5 tokens a second "
+        "(2 answers, 6 forwards, 2 of them full; 8.6 tokens computed a token)",
+        "b: 1.00 tokens a forward, 0.5 tokens a second "
+        "(1 answers, 1 forwards, 1 of them full; 10.0 tokens computed a token)",
     ]
 
 

@@ -11,7 +11,7 @@ from tad_core.evaluation.records import RESULT_SCHEMA, Record, points, read_reco
 def record(problem, correct, forwards, tokens, text_tokens, wall_s, threshold=0.5):
     return Record(
         "sums", "base", "entropy", threshold, problem, correct, "passed" if correct else "no_answer", forwards,
-        tokens, text_tokens, wall_s, "2 + 2 = 4",
+        tokens, text_tokens, wall_s, "2 + 2 = 4", full_forwards=forwards // 2, computed=7 * forwards,
     )  # fmt: skip
 
 
@@ -35,6 +35,9 @@ def test_points_add_up():
         "tpf_text": 2.5,
         "tokens_per_s": 24.0,
         "forwards": 6,
+        "nfe": 3.0,
+        "full_nfe": 1.5,
+        "computed_per_token": pytest.approx(42 / 18),
     }
     assert (second["threshold"], second["problems"], second["accuracy"]) == (0.9, 1, 100.0)
 
@@ -77,8 +80,14 @@ def test_figures_and_subsets_of_a_benchmark(tmp_path):
     assert read_records(tmp_path / "r.parquet") == answers
 
 
-def test_records_of_an_earlier_release_are_read(tmp_path):
+@pytest.mark.parametrize("gone", [("subset", "figures"), ()])
+def test_records_of_an_earlier_release_are_read_without_what_was_not_counted(tmp_path, gone):
     write_records(tmp_path / "new.parquet", RECORDS)
-    table = pq.read_table(tmp_path / "new.parquet").drop_columns(["subset", "figures"])
+    later = ["full_forwards", "computed", *gone]
+    table = pq.read_table(tmp_path / "new.parquet").drop_columns(later)
     pq.write_table(table, tmp_path / "old.parquet", write_page_checksum=True)
-    assert read_records(tmp_path / "old.parquet") == RECORDS
+    read = read_records(tmp_path / "old.parquet")
+    assert read == [dataclasses.replace(r, full_forwards=None, computed=None) for r in RECORDS]
+    for one in (read, [*RECORDS[:1], *read[1:]]):
+        assert (points(one)[0]["full_nfe"], points(one)[0]["computed_per_token"]) == (None, None)
+        assert points(one)[0]["nfe"] == 3.0

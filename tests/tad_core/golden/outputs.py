@@ -161,6 +161,7 @@ def _records() -> list[Record]:
         Record(
             task="t", model=model, method=method, threshold=threshold, problem_id=f"p/{i}", correct=(i * step) % 3 > 0,
             verdict="passed", forwards=16 // step, tokens=16, tokens_text=12, wall_s=0.5, text="x",
+            full_forwards=4 // step, computed=20 * 16 // step,
         )
         for model, step in (("base", 1), ("quality", 4))
         for method, threshold in (("token_by_token", 0.0), ("entropy", 0.5))

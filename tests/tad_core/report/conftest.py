@@ -62,6 +62,8 @@ def make_records(
             tokens_text=LENGTH - 2,
             wall_s=0.01 * forwards,
             text="42",
+            full_forwards=forwards // 2,
+            computed=20 * forwards,
         )
         for (method, threshold), (right, forwards) in ways.items()
         for i in range(20)

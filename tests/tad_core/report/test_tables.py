@@ -68,6 +68,14 @@ def test_every_point_is_listed(fake: SimpleNamespace) -> None:
     assert [row[2] for row in found] == ["token by token", "0.1", "0.5"]
     assert [row[-1] for row in found] == ["yes", "yes", "no"]
     assert found[0][3].startswith("30.0 [")
+    assert [row[6:9] for row in found] == [["8.0", "4.0", "20"], ["4.0", "2.0", "10"], ["2.0", "1.0", "5"]]
+
+
+def test_a_count_that_an_earlier_release_did_not_make_is_a_dash(fake: SimpleNamespace) -> None:
+    config, way = fake.config(bootstrap=0).evaluate, {("token_by_token", 0.0): (6, 8)}
+    records = [dataclasses.replace(r, full_forwards=None, computed=None) for r in fake.records("base", way)]
+    table = tables.points(score("x", config, records, fake.lineup), fake.lineup)
+    assert texts(table)[0][6:9] == ["8.0", "–", "–"]
 
 
 def test_kept_says_why_the_rest_was_not(fake: SimpleNamespace) -> None:

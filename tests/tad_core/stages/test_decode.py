@@ -95,6 +95,9 @@ def test_answers_say_with_which_cache_they_were_decoded(tree: dict[str, Any], ru
     assert cached.manifest.info["mode"] == "dual cache, refresh block, 3 forwards"
     assert {m.info["mode"] for m in fresh(store, {})} == {"exact", cached.manifest.info["mode"]}
     assert {m.info["mode"] for m in fresh(store, before)} == {cached.manifest.info["mode"]}
+    for one, other in zip(rows(exact), rows(cached), strict=True):
+        assert one["full_forwards"] == one["forwards"] and one["computed"] % one["forwards"] == 0
+        assert 0 < other["full_forwards"] < other["forwards"] and other["computed"] < one["computed"]
 
 
 def test_a_new_threshold_decodes_that_alone(tree: dict[str, Any], run: Run) -> None:
