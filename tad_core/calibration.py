@@ -28,6 +28,7 @@ from tad_core.objectives.base import LOGITS_AT_ONCE
 from tad_core.rng import generator
 from tad_core.training.collate import flat_rows, join
 from tad_core.training.dataset import TrainingTable
+from tad_core.training.table import in_text
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -126,9 +127,7 @@ def _confidences(
     response_BL = table.response_RL[row_B].astype(np.int64)
     offset_BL = table.revealed_at_RL[row_B].astype(np.int64) - step_B[:, None]
     masked_BL = offset_BL > 0
-    is_end_BL = np.isin(response_BL, list(ends))
-    in_text_BL: NDArray[np.bool_] = np.cumsum(is_end_BL, axis=1) - is_end_BL == 0
-    in_text_BL &= table.revealed_at_RL[row_B] < table.filled_from_R[row_B, None]
+    in_text_BL = in_text(table, row_B, ends)
     state_BL = np.where(masked_BL, model.mask_token_id, response_BL)
     ids_BW, mask_BW = join(table.student, row_B, state_BL, model.eos_token_id)
     index_N = flat_rows(masked_BL, np.arange(len(row_B)) * ids_BW.shape[1] + table.student.length_R[row_B])

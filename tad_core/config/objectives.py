@@ -38,6 +38,7 @@ class ObjectiveKind:
 #: settings of the distillation loss and of the teacher, which fine-tuning on references does not have
 _OF_DISTILLATION = frozenset(
     {"near", "distant", "weight_distant", "temperature", "teacher_prompt", "filled_states"}
+    | {"follow", "soften_near", "emphasis"}
 )
 #: which trajectories are trained on, which is nothing to an objective that trains on none
 _OF_TRAJECTORIES = frozenset({"trajectories"})
@@ -97,7 +98,10 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
 
 #: settings of ``distill`` in which models trained in one pass may differ: they choose how rows are penalised, and
 #: neither states, teacher nor optimizer
-OF_THE_LOSS = frozenset({"near", "distant", "weight_distant", "temperature", "weight_certainty", "t3d"})
+OF_THE_LOSS = frozenset(
+    {"near", "distant", "weight_distant", "temperature", "follow", "soften_near", "emphasis"}
+    | {"weight_certainty", "t3d"}
+)
 
 
 def _known(name: str) -> str:

@@ -35,6 +35,16 @@ class T3DConfig(Strict):
     )
 
 
+class FollowConfig(Strict):
+    """A window that is read again as the student trains, from its confidence in the states it is trained on."""
+
+    steps: int | None = Field(
+        None, ge=1, description="Optimizer steps between readings; default: the window stays as it is."
+    )
+    threshold: float = Field(0.5, gt=0, lt=1, description="Confidence where the window ends.")
+    smoothing: int = Field(3, ge=1, description="Offsets averaged before reading, as in calibrate.")
+
+
 class DistillConfig(Strict):
     """Temporal-aware distillation (paper, section 3.3 and Table 7)."""
 
@@ -47,6 +57,23 @@ class DistillConfig(Strict):
     distant: Literal["soft", "hard", "none"] = Field("soft", description="Loss on tokens revealed later.")
     weight_distant: float = Field(1.0, ge=0, description="Lambda of the distant loss.")
     temperature: float = Field(1.0, gt=0, description="Softmax temperature of the KL.")
+    follow: FollowConfig = Field(
+        FollowConfig(), description="A window that follows the student.", json_schema_extra=ADDED
+    )
+    soften_near: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Part of the run over which near tokens go from the teacher's distribution to hard labels, "
+        "linearly; 0: hard from the start.",
+        json_schema_extra=ADDED,
+    )
+    emphasis: float = Field(
+        0.0,
+        ge=0,
+        description="A state weighs by the running loss of states as far along, to this power; 0: all alike.",
+        json_schema_extra=ADDED,
+    )
     teacher_prompt: Literal["rollout", "system", "plain"] = Field(
         "rollout",
         description="Where the teacher reads the reference in training: in the prompt of its rollout, or in the "
@@ -189,13 +216,28 @@ class DistillConfig(Strict):
         return self
 
     @model_validator(mode="after")
-    def _snapshot_without_deepspeed(self) -> Self:
-        if OBJECTIVES[self.objective].snapshot and self.deepspeed is not None:
+    def _softened_if_hard(self) -> Self:
+        if self.soften_near and self.near == "soft":
+            raise ValueError(
+                f"soften_near: {self.soften_near:g} leads to hard labels, and near is soft; set near to hard, or "
+                "soften_near to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _of_the_run_without_deepspeed(self) -> Self:
+        if self.deepspeed is None:
+            return self
+        kind = OBJECTIVES[self.objective]
+        remedy = f"deepspeed {self.deepspeed}; set deepspeed to null, which takes any number of GPUs"
+        if kind.snapshot:
             raise ValueError(
                 f"objective: {self.objective} runs an earlier state of the adapter beside the one in training, which "
-                f"deepspeed {self.deepspeed} holds in buffers of its own; set deepspeed to null, which takes any "
-                "number of GPUs"
+                f"does not go with {remedy}"
             )
+        learned = {"follow": self.follow.steps is not None, "emphasis": self.emphasis > 0}
+        for name in (name for name, on in learned.items() if on and name not in kind.lacks):
+            raise ValueError(f"{name}: what it learns of the run is in no checkpoint of {remedy}")
         return self
 
     @model_validator(mode="after")

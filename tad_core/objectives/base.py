@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from tad_core.objectives.learner import Learner
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -35,6 +38,10 @@ RowLoss = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, Tensor]]
 
 #: from the mean of a term's row losses in each state ``[B]`` to the losses of the states and their derivatives ``[B]``
 Joined = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+#: told of a slice of a term's rows, their logits ``[N, V]`` and their losses ``[N]``
+Watch = Callable[[slice, Tensor, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,14 @@ class Marks:
         rows: by term, its rows; a subset of the masked ones, so that a label is never read off the input.
         weight_B: factor of the rows of a state; None for 1.
         weights_BL: by term, a further factor of each of its rows; 1 for terms that are not in it.
+        bins_BL: by account (see ``Learner``), the bin in which each position is counted.
     """
 
     masked_BL: BoolArray
     rows: Mapping[str, BoolArray]
     weight_B: FloatArray | None = None
     weights_BL: Mapping[str, FloatArray] = field(default_factory=dict)
+    bins_BL: Mapping[str, IntArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class Rows:
         weights_N: factor of each row; None for 1.
         state_N: of a joined term, which of the micro-batch's states a row is of.
         states: how many these are.
+        bins_N: by account, the bin of each row, -1 for none.
     """
 
     student_ND: Tensor
@@ -95,6 +105,7 @@ class Rows:
     weights_N: Tensor | None = None
     state_N: Tensor | None = None
     states: int = 0
+    bins_N: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,8 @@ class Objective(ABC):
     copies: int = 1
     #: steps after which the snapshot is taken anew; of use with terms that need one
     snapshot_steps: int = 1
+    #: what learns of the run as it goes
+    learners: Sequence[Learner] = ()
 
     @property
     def needs_teacher(self) -> bool:
@@ -163,20 +176,53 @@ class Objective(ABC):
         total_T = totals_T.clamp(min=1)
         sums, shares = [], []
         for i, (term, chosen) in enumerate(zip(self.terms, rows, strict=True)):
-            sums.append(sum_rows(chosen, term.row_loss, head, rows_per_chunk, term.joined))
+            watch = partial(self._watch, term.name, chosen) if self.learners else None
+            weighed = self._weighed(chosen)
+            sums.append(sum_rows(weighed, term.row_loss, head, rows_per_chunk, term.joined, watch))
             shares.append(term.weight * sums[-1] / total_T[i])
         return LossParts(torch.stack(shares).sum(), torch.stack(sums).detach())
 
+    def _weighed(self, rows: Rows) -> Rows:
+        """Rows with such weights as the run so far gives them."""
+        for learner in self.learners:
+            if (more_N := learner.weights(rows.bins_N[learner.account])) is not None:
+                rows = replace(rows, weights_N=more_N if rows.weights_N is None else more_N * rows.weights_N)
+        return rows
+
+    def _watch(self, term: str, rows: Rows, part: slice, logits_NV: Tensor, losses_N: Tensor) -> None:
+        own_N = losses_N if rows.weights_N is None else losses_N * rows.weights_N[part]
+        for learner in self.learners:
+            learner.watch(term, rows.bins_N[learner.account][part], logits_NV, rows.labels_N[part], own_N)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a resumed run has to know of what was learned, for a checkpoint."""
+        return {
+            f"{own.account}.{name}": value for own in self.learners for name, value in own.state().items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of ``state``."""
+        for own in self.learners:
+            start = f"{own.account}."
+            own.restore({name.removeprefix(start): v for name, v in state.items() if name.startswith(start)})
+
 
 def sum_rows(
-    rows: Rows, row_loss: RowLoss, head: Head, rows_per_chunk: int, joined: Joined | None = None
+    rows: Rows,
+    row_loss: RowLoss,
+    head: Head,
+    rows_per_chunk: int,
+    joined: Joined | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Sum of a loss over rows, or with ``joined`` over the states they are of; float32.
+
+    ``watch`` is told of the student's logits and the unweighted losses of each chunk.
 
     The gradient of each chunk of rows is made as soon as its logits are there: those of one chunk at a time are
     alive, and nothing is computed twice.
     """
-    total: Tensor = _SumOfRows.apply(rows.student_ND, rows, row_loss, head, rows_per_chunk, joined)  # type: ignore[no-untyped-call]
+    total: Tensor = _SumOfRows.apply(rows.student_ND, rows, row_loss, head, rows_per_chunk, joined, watch)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -196,6 +242,7 @@ class _SumOfRows(torch.autograd.Function):
         head: Head,
         rows_per_chunk: int,
         joined: Joined | None,
+        watch: Watch | None,
     ) -> Tensor:
         wanted = ctx.needs_input_grad[0]  # type: ignore[attr-defined]
         gradient_ND = torch.empty_like(student_ND) if wanted else None
@@ -208,6 +255,8 @@ class _SumOfRows(torch.autograd.Function):
                 piece_ND = student_ND[part].detach().requires_grad_(wanted)
                 logits_NV = head(piece_ND)
             losses_N, gradient_NV = row_loss(logits_NV.detach(), other_NV, rows.labels_N[part])
+            if watch is not None:
+                watch(part, logits_NV.detach(), losses_N)
             if rows.weights_N is not None:
                 losses_N = losses_N * rows.weights_N[part]
                 gradient_NV = gradient_NV * rows.weights_N[part, None].to(gradient_NV.dtype)
@@ -226,9 +275,9 @@ class _SumOfRows(torch.autograd.Function):
     @staticmethod
     def backward(
         ctx: torch.autograd.function.FunctionCtx, *above: Tensor
-    ) -> tuple[Tensor | None, None, None, None, None, None]:
+    ) -> tuple[Tensor | None, None, None, None, None, None, None]:
         (gradient_ND,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return (gradient_ND * above[0]).to(gradient_ND.dtype), None, None, None, None, None
+        return (gradient_ND * above[0]).to(gradient_ND.dtype), None, None, None, None, None, None
 
 
 def _join(rows: Rows, losses_N: Tensor, joined: Joined) -> tuple[Tensor, Tensor]:

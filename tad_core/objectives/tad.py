@@ -19,7 +19,9 @@ from torch import Tensor
 
 from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
-from tad_core.objectives.base import BoolArray, IntArray, Marks, Objective, RowLoss, Term
+from tad_core.objectives.base import BoolArray, FloatArray, IntArray, Marks, Objective, RowLoss, Term
+from tad_core.objectives.emphasis import Emphasis, stage_of
+from tad_core.objectives.following import FollowedWindow
 from tad_core.trajectory.states import sample_steps
 
 
@@ -87,20 +89,28 @@ class TADObjective(Objective):
     """States of the teacher's own trajectories, split by the window.
 
     Its ablations are settings: hard or soft near tokens, soft, hard or no distant ones (``near``, ``distant``), a
-    teacher without the reference (``teacher_prompt: plain``).
+    teacher without the reference (``teacher_prompt: plain``). Beyond the paper are a window that follows the student
+    (``follow``), near tokens that are learned softly at first (``soften_near``: both losses, their weights add up to 1)
+    and states that weigh by where the loss is (``emphasis``).
     """
 
     def __init__(self, config: DistillConfig, window: int | None, compiled: bool = False) -> None:
         if window is None or window < 1:
             raise ConfigError(f"window: {window!r}; the tad objective needs a window of at least 1 step")
-        self.window, self.seed = window, config.seed
+        self.window, self.seed, self.soft_until = window, config.seed, config.soften_near
 
         def term(name: str, kind: Literal["hard", "soft"], weight: float) -> Term:
             return Term(name, row_loss(kind, config.temperature, compiled), weight, kind == "soft")
 
         self.terms = (term("near", config.near, 1.0),)
+        if self.soft_until:
+            self.terms += (term("near_soft", "soft", 1.0),)
         if config.distant != "none":
             self.terms += (term("distant", config.distant, config.weight_distant),)
+        self.following = FollowedWindow(window, config.follow) if config.follow.steps else None
+        weights = {term.name: term.weight for term in self.terms}
+        self.emphasis = Emphasis(config.emphasis, weights) if config.emphasis else None
+        self.learners = [learner for learner in (self.following, self.emphasis) if learner is not None]
 
     def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
         """Distinct steps 0 to L - 1 of one trajectory."""
@@ -108,6 +118,18 @@ class TADObjective(Objective):
 
     def mark(self, revealed_at_BL: IntArray, draws_B: IntArray, progress: float = 0.0) -> Marks:
         """A draw is the step of the state."""
-        del progress
-        near_BL, distant_BL = partition_batch(revealed_at_BL, draws_B, self.window)
-        return Marks(near_BL | distant_BL, {"near": near_BL, "distant": distant_BL})
+        window = self.following.at(progress) if self.following else self.window
+        near_BL, distant_BL = partition_batch(revealed_at_BL, draws_B, window)
+        rows, weights = {"near": near_BL, "distant": distant_BL}, dict[str, FloatArray]()
+        if self.soft_until:
+            soft = max(0.0, 1 - progress / self.soft_until)
+            rows["near_soft"] = near_BL & (soft > 0)
+            shares = (("near", 1 - soft), ("near_soft", soft))
+            weights = {name: np.full(near_BL.shape, share, dtype=np.float32) for name, share in shares}
+        bins = dict[str, IntArray]()
+        if self.following:
+            bins[self.following.account] = self.following.bins(revealed_at_BL, draws_B)
+        if self.emphasis:
+            stage_B = stage_of(draws_B, near_BL.shape[1])
+            bins[self.emphasis.account] = np.broadcast_to(stage_B[:, None], near_BL.shape)
+        return Marks(near_BL | distant_BL, rows, weights_BL=weights, bins_BL=bins)

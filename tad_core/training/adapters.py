@@ -18,11 +18,14 @@ from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tad_core.objectives.base import Objective
 from tad_core.training import checkpoint
 from tad_core.training.recorder import Books
 
+#: what an objective learned of the run so far, in a checkpoint
+LEARNED = "objective.safetensors"
 #: elements of gradient that are added up over the processes at once; 2^24 in float32 are 64 MiB
 _BUCKET = 1 << 24
 
@@ -52,6 +55,35 @@ class Trained:
     def folder(self, step: int) -> Path:
         """Its checkpoint of a step."""
         return self.output / f"{checkpoint.PREFIX}{step}"
+
+    def save_own(self, folder: Path) -> None:
+        """Write what it has beside weights and optimizer into a checkpoint."""
+        if self.snapshot is not None:
+            self.snapshot.save(folder)
+        if state := self.objective.state():
+            save_file({name: value.contiguous().cpu() for name, value in state.items()}, folder / LEARNED)
+
+    def load_own(self, folder: Path) -> None:
+        """The inverse."""
+        if self.snapshot is not None:
+            self.snapshot.load(folder)
+        if (folder / LEARNED).exists():
+            self.objective.restore(load_file(folder / LEARNED))
+
+
+class Learning(TrainerCallback):  # type: ignore[misc]
+    """Tells learners of every step that is done, so that they may learn of it before a checkpoint is written."""
+
+    def __init__(self, adapters: Sequence[Trained], steps: int) -> None:
+        self._adapters, self._steps = adapters, steps
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """In every process."""
+        for adapter in self._adapters:
+            for learner in adapter.objective.learners:
+                learner.after_step(state.global_step, self._steps, over_processes)
 
 
 class Switch:
@@ -148,6 +180,12 @@ class Draws:
             torch.set_rng_state(self._state)
         else:
             torch.cuda.set_rng_state(self._state, self._cuda)
+
+
+def over_processes(value: Tensor) -> None:
+    """Sum a tensor over all processes, in place."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        dist.all_reduce(value)
 
 
 def add_up(weights: Sequence[nn.Parameter]) -> None:

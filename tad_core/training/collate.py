@@ -8,8 +8,8 @@ Shapes: B inputs, L response positions, W width of padded sequences, N rows of a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tad_core.models.base import DiffusionLM
-from tad_core.objectives.base import BoolArray, FloatArray, IntArray, Marks, Objective
+from tad_core.objectives.base import BoolArray, FloatArray, IntArray, Marks, Objective, Rows, Term
 from tad_core.training.dataset import Prompts, StatePlan, TrainingTable
 from tad_core.training.packing import lay_out, rows_among, wanted
+from tad_core.training.table import in_text
 
 #: see ``Collator``
 Batch = dict[str, Any]
@@ -31,15 +32,16 @@ _ALIGN = 8
 
 @dataclass(frozen=True)
 class Reader:
-    """What a model says of how it reads a state: the id of its mask, and which row predicts a token."""
+    """What a model says of how it reads a state: the id of its mask, which row predicts a token, what ends a text."""
 
     mask: int
     shift: int = 0
+    ends: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, model: DiffusionLM) -> Self:
+    def of(cls, model: DiffusionLM, ends: Collection[int] = ()) -> Self:
         """That of a model."""
-        return cls(model.mask_token_id, model.packed_shift)
+        return cls(model.mask_token_id, model.packed_shift, frozenset(ends))
 
 
 class Collator:
@@ -47,7 +49,7 @@ class Collator:
 
     A batch holds ``student``, laid out as ``packing.lay_out`` does, and ``teacher`` where one is needed; and ``parts``,
     one for each objective: by the name of each term places among the rows of the student, labels,
-    weights, states; and ``totals_T``, the divisors of the whole optimizer step.
+    weights, states, bins; and ``totals_T``, the divisors of the whole optimizer step.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class Collator:
             if who == "student" or any(o.needs_teacher for o in self.objectives):
                 batch[who] = lay_out(prompts, row_B, state_BL, wanted_BL, self.reader.shift)
         batch["parts"] = [
-            _part(objective, mark, totals_T, response_BL, wanted_BL)
+            _part(objective, self._counted(objective, mark, row_B), totals_T, response_BL, wanted_BL)
             for objective, mark, totals_T in zip(self.objectives, marks, self._totals, strict=True)
         ]
         return batch
@@ -95,6 +97,15 @@ class Collator:
             for objective, mark in zip(self.objectives, marks, strict=True)
         ]
 
+    def _counted(self, objective: Objective, marks: Marks, row_B: NDArray[np.int32]) -> Marks:
+        """The marks with what is no text in no bin, for what learns of the text alone."""
+        of_text = [learner.account for learner in objective.learners if learner.of_text]
+        if not of_text:
+            return marks
+        in_text_BL = in_text(self.table, row_B, self.reader.ends)
+        bins = {**marks.bins_BL, **{n: np.where(in_text_BL, marks.bins_BL[n], -1) for n in of_text}}
+        return replace(marks, bins_BL=bins)
+
     def _mark(self, row_B: NDArray[np.int32], draw_B: IntArray, step: int) -> list[Marks]:
         revealed_at_BL = self.table.revealed_at_RL[row_B].astype(np.int64)
         progress = step / self.plan.steps
@@ -103,18 +114,41 @@ class Collator:
 
 def _part(
     objective: Objective, marks: Marks, totals_T: Tensor, response_BL: IntArray, wanted_BL: BoolArray
-) -> dict[str, Tensor]:
+) -> dict[str, Any]:
     """Rows, labels and divisors of one objective; ``wanted_BL`` are the positions that have rows."""
-    part = {"totals_T": totals_T.clone()}
+    part: dict[str, Any] = {"totals_T": totals_T.clone()}
     for term in objective.terms:
         chosen_BL = marks.rows[term.name]
         part[f"{term.name}_student_N"] = rows_among(wanted_BL, chosen_BL)
         part[f"{term.name}_labels_N"] = torch.from_numpy(response_BL[chosen_BL])
         if (weights_BL := _weights(marks, term.name)) is not None:
             part[f"{term.name}_weights_N"] = torch.from_numpy(weights_BL[chosen_BL])
+        if objective.learners:
+            bins = {name: torch.from_numpy(bins_BL[chosen_BL]) for name, bins_BL in marks.bins_BL.items()}
+            part[f"{term.name}_bins"] = bins
         if term.joined is not None:
             part[f"{term.name}_state_N"] = torch.from_numpy(np.nonzero(chosen_BL)[0])
     return part
+
+
+def rows_of(
+    part: dict[str, Any], term: Term, states: int, student_ND: Tensor, other_ND: Tensor | None
+) -> Rows:
+    """A term's rows among those of a micro-batch of so many ``states``.
+
+    ``other_ND`` is of the teacher or of the snapshot, where the term is compared with it: at the same places.
+    """
+    index_N = part[f"{term.name}_student_N"]
+    compared = other_ND is not None and (term.needs_teacher or term.needs_snapshot)
+    return Rows(
+        student_ND=student_ND.index_select(0, index_N),
+        labels_N=part[f"{term.name}_labels_N"],
+        other_ND=other_ND.index_select(0, index_N) if compared and other_ND is not None else None,
+        weights_N=part.get(f"{term.name}_weights_N"),
+        state_N=part.get(f"{term.name}_state_N"),
+        states=states,
+        bins_N=part.get(f"{term.name}_bins", {}),
+    )
 
 
 def _weights(marks: Marks, term: str) -> FloatArray | None:

@@ -25,6 +25,7 @@ from tad_core.config import DistillConfig
 from tad_core.config.marks import with_cost
 from tad_core.errors import TrainingError
 from tad_core.objectives.base import LossParts, Term
+from tad_core.objectives.learner import Learner
 from tad_core.rng import key
 from tad_core.signals import take_over
 from tad_core.training.checkpoint import last_step, write_atomic
@@ -35,13 +36,15 @@ LOSSES = "losses.jsonl"
 
 @dataclass(frozen=True)
 class _Step:
-    """A step whose line is not written yet; ``sums_2T``: the sum of every term, then by what each is divided."""
+    """A step whose line is not written yet; ``sums_2T``: the sum of every term, then by what each is divided;
+    ``figures``: what else its line has."""
 
     number: int
     lr: float
     wall_s: float
     sums_2T: Tensor
     norm: Tensor
+    figures: dict[str, float]
 
 
 class StopRequest:
@@ -81,6 +84,8 @@ class Books:
         self._waiting: list[_Step] = []
         #: told of the mean figures of every progress line, see ``distill.report_to``
         self.report: Callable[[dict[str, float]], None] | None = None
+        #: those of its objective, whose figures a line has beside the losses
+        self.learners: Sequence[Learner] = ()
 
     def resume(self, step: int) -> None:
         """Cut the loss file back to ``step``: what came after it is computed again."""
@@ -136,7 +141,9 @@ class Books:
         """The step is done, ``run_s`` after this run began; its line waits on the device for the next flush."""
         assert self.sums_2T is not None
         norm = torch.as_tensor(self._norm, dtype=torch.float32, device=self.sums_2T.device).detach()
-        self._waiting.append(_Step(step, lr, self.wall_before + run_s, self.sums_2T, norm))
+        progress = (step - 1) / self.steps
+        figures = {n: v for learner in self.learners for n, v in learner.figures(progress).items()}
+        self._waiting.append(_Step(step, lr, self.wall_before + run_s, self.sums_2T, norm, figures))
         self.sums_2T = None
 
     def flush(self, first: bool) -> None:
@@ -171,7 +178,7 @@ class Books:
         loss = sum(term.weight * means[term.name] for term in self.terms)
         return {
             "step": step.number, "loss": loss, **means, **counts,
-            "grad_norm": norm, "lr": step.lr, "wall_s": round(step.wall_s, 3),
+            **step.figures, "grad_norm": norm, "lr": step.lr, "wall_s": round(step.wall_s, 3),
         }  # fmt: skip
 
     def _tell(self, rows: list[dict[str, Any]]) -> None:

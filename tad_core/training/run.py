@@ -16,6 +16,7 @@ from transformers import TrainingArguments
 
 from tad_core.config import DistillConfig
 from tad_core.config.objectives import OBJECTIVES
+from tad_core.data.responses import end_ids
 from tad_core.errors import ConfigError
 from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
@@ -149,7 +150,9 @@ def _prepare(
     plan = StatePlan(table, objectives[0], config)
     args.max_steps = plan.steps
     args.output_dir = str(runs[0].output)
-    collator = Collator(table, plan, objectives, Reader.of(base))
+    reads_text = any(learner.of_text for objective in objectives for learner in objective.learners)
+    ends = end_ids(load_tokenizer(spec.model)) if reads_text else ()
+    collator = Collator(table, plan, objectives, Reader.of(base, ends))
     adapters = [
         Trained(
             name=name,
@@ -162,6 +165,8 @@ def _prepare(
         )
         for name, objective, run in zip(names, objectives, runs, strict=True)
     ]
+    for adapter in adapters:
+        adapter.books.learners = adapter.objective.learners
     recorder = Recorder([adapter.books for adapter in adapters], config, plan.steps, stop)
     autocast = config.bf16 and device.type == "cuda" and torch.cuda.is_bf16_supported()
     trainer = DistillTrainer(model, args, plan, collator, adapters, recorder, autocast, compiled)

@@ -9,7 +9,7 @@ B rows of a batch.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, overload
 
@@ -91,6 +91,17 @@ class TrainingTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def in_text(table: TrainingTable, row_B: NDArray[Any], ends: Collection[int]) -> NDArray[np.bool_]:
+    """Which positions of some rows are text, ``[B, L]``: computed, not filled in, and up to the first of ``ends``, that
+    one included."""
+    is_end_BL = np.isin(table.response_RL[row_B], list(ends))
+    before_BL: NDArray[np.bool_] = np.cumsum(is_end_BL, axis=1) - is_end_BL == 0
+    in_text_BL: NDArray[np.bool_] = before_BL & (
+        table.revealed_at_RL[row_B] < table.filled_from_R[row_B, None]
+    )
+    return in_text_BL
 
 
 def starts(length_R: IntArray) -> IntArray:

@@ -23,10 +23,11 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_N
 
 from tad_core.config import DistillConfig
 from tad_core.models.lora import base_of, load_weights, save_adapter
-from tad_core.objectives.base import LOGITS_AT_ONCE, LossParts, Objective, Rows, Term
+from tad_core.objectives.base import LOGITS_AT_ONCE, LossParts, Objective
 from tad_core.training import checkpoint
 from tad_core.training.adapters import (
     Draws,
+    Learning,
     Switch,
     Trained,
     add_up,
@@ -35,7 +36,7 @@ from tad_core.training.adapters import (
     schedule_for,
     split_state,
 )
-from tad_core.training.collate import Batch, Collator
+from tad_core.training.collate import Batch, Collator, rows_of
 from tad_core.training.dataset import StatePlan
 from tad_core.training.packing import LaidOut, packing_of
 from tad_core.training.recorder import Recorder
@@ -60,7 +61,11 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         fused: bool = False,
     ) -> None:
         super().__init__(
-            model=model, args=args, train_dataset=plan, data_collator=collator, callbacks=[recorder]
+            model=model,
+            args=args,
+            train_dataset=plan,
+            data_collator=collator,
+            callbacks=[recorder, Learning(adapters, plan.steps)],
         )
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
@@ -139,14 +144,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
     ) -> LossParts:
         laid_out = batch["student"]
         student_ND = model(laid_out["ids_T"], packing=packing_of(laid_out), fused=self.fused)
+        states = len(laid_out["counts"])
         rows = [
-            _rows(
-                student_ND,
-                snapshot_ND if term.needs_snapshot else teacher_ND,
-                part,
-                term,
-                len(laid_out["counts"]),
-            )
+            rows_of(part, term, states, student_ND, snapshot_ND if term.needs_snapshot else teacher_ND)
             for term in objective.terms
         ]
         return objective.loss(rows, self._head, part["totals_T"], self._chunk)
@@ -264,8 +264,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             folder = adapter.folder(self.state.global_step)
             folder.mkdir(parents=True, exist_ok=True)
             save_adapter(self.model, folder, adapter.name)
-            if adapter.snapshot is not None:
-                adapter.snapshot.save(folder)
+            adapter.save_own(folder)
             torch.save(state, folder / OPTIMIZER_NAME)
             torch.save(schedule_for(self.lr_scheduler.state_dict(), 1), folder / SCHEDULER_NAME)
             self.state.save_to_json(str(folder / TRAINER_STATE_NAME))
@@ -275,8 +274,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         step = checkpoint.step_of(Path(resume_from_checkpoint))
         for adapter in self.adapters:
             load_weights(self.model, adapter.folder(step), adapter.name)
-            if adapter.snapshot is not None:
-                adapter.snapshot.load(adapter.folder(step))
+            adapter.load_own(adapter.folder(step))
 
     def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
         """Optimizer and schedule of every adapter."""
@@ -295,22 +293,6 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """Nothing to load."""
-
-
-def _rows(
-    student_ND: Tensor, other_ND: Tensor | None, part: dict[str, Tensor], term: Term, states: int
-) -> Rows:
-    """The rows of a term; those of the model it is compared with lie where the student's do."""
-    index_N = part[f"{term.name}_student_N"]
-    compared = other_ND is not None and (term.needs_teacher or term.needs_snapshot)
-    return Rows(
-        student_ND=student_ND.index_select(0, index_N),
-        labels_N=part[f"{term.name}_labels_N"],
-        other_ND=other_ND.index_select(0, index_N) if compared and other_ND is not None else None,
-        weights_N=part.get(f"{term.name}_weights_N"),
-        state_N=part.get(f"{term.name}_state_N"),
-        states=states,
-    )
 
 
 def layout_of(args: TrainingArguments) -> str:

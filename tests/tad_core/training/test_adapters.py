@@ -307,6 +307,7 @@ def test_what_the_launcher_changes_for_the_machine_is_changed_for_all_adapters(w
     assert (first.distill.distant, second.distill.distant) == ("soft", "hard")
     other = hard.model_copy(update={"loss": {"learning_rate": 1.0}})
     with pytest.raises(
-        ConfigError, match="also: hard differs in more than distant, near, t3d, temperature, weight_"
+        ConfigError,
+        match="also: hard differs in more than distant, emphasis, follow, near, soften_near, t3d, temperature",
     ):
         parse_spec(both.model_copy(update={"also": [other]}).model_dump(mode="json"))
