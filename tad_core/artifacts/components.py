@@ -46,6 +46,7 @@ USED: dict[str, tuple[Component, ...]] = {
     "distill": (),
     "distill system": ("prompts",),
     "distill sft": ("prompts", "references"),
+    "distill labels": ("references",),
     # What was decoded is judged when the evaluation is put together, so that a new verdict does not cost a decoding.
     "decode": ("prompts", "decoder"),
     "evaluate": ("prompts", "responses", "decoder", "verifier", "records"),
@@ -54,7 +55,8 @@ USED: dict[str, tuple[Component, ...]] = {
     "replicate": ("scores",),
     "study": ("scores",),
 }
-"""Components of each key. ``distill sft`` fine-tunes on references; the teacher of ``distill system`` reads them."""
+"""Components of each key. ``distill sft`` fine-tunes on references, ``distill labels`` takes the labels of
+trajectories from them, and the teacher of ``distill system`` reads them."""
 
 
 def component_fields(stage: str) -> dict[str, Any]:

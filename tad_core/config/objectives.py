@@ -44,7 +44,10 @@ _OF_DISTILLATION = frozenset(
 _OF_TRAJECTORIES = frozenset({"trajectories"})
 #: settings of certainty forcing, of blocks of one length, of d3LLM's and of T3D
 _OF_CERTAINTY, _OF_ONE_BLOCK = frozenset({"weight_certainty"}), frozenset({"mask_block"})
-_OF_D3LLM, _OF_T3D = frozenset({"mask_ratio", "mask_blocks"}), frozenset({"t3d"})
+_OF_D3LLM, _OF_T3D = (
+    frozenset({"mask_ratio", "mask_blocks", "complement_certainty", "labels"}),
+    frozenset({"t3d"}),
+)
 #: what the objectives without them lack
 _OF_BLOCKS = _OF_CERTAINTY | _OF_ONE_BLOCK | _OF_D3LLM | _OF_T3D
 

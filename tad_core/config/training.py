@@ -105,6 +105,17 @@ class DistillConfig(Strict):
         description="Lengths of d3llm's blocks from the first step to the last.",
         json_schema_extra=ADDED,
     )
+    complement_certainty: bool = Field(
+        False,
+        description="Whether d3llm presses down the entropy of right tokens of its second input too, as for Dream.",
+        json_schema_extra=ADDED,
+    )
+    labels: Literal["trajectory", "reference"] = Field(
+        "trajectory",
+        description="What d3llm learns in the order of a trajectory: its own tokens, or those of the problem's "
+        "reference at their places, as its paper does with a data set's answers.",
+        json_schema_extra=ADDED,
+    )
     weight_certainty: float = Field(
         2.0,
         ge=0,
@@ -200,6 +211,11 @@ class DistillConfig(Strict):
     timeout_s: float | None = Field(
         None, gt=0, description="Kill training after this.", json_schema_extra=RUNTIME
     )
+
+    @property
+    def on_reference_labels(self) -> bool:
+        """Whether the tokens of trajectories are replaced by those of their problems' references."""
+        return self.labels == "reference" and "labels" not in OBJECTIVES[self.objective].lacks
 
     @field_validator("compile", mode="before")
     @classmethod

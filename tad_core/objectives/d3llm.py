@@ -4,13 +4,15 @@ Of a random block of the response the tokens that the teacher revealed last are 
 what is after it is masked and not learned; a second input masks the block's other tokens. The share that is masked is
 drawn from ``progress * mask_ratio`` to ``mask_ratio``, and blocks grow over the run through ``mask_blocks``. Each of
 the two inputs has its own mean of cross-entropy; right tokens of the first get certainty forcing besides
-(``dparallel``).
+(``dparallel``), which for Dream the second has too (``complement_certainty``, a mean of its own).
 
 What differs from the public code, on purpose:
 
 - Labels are the teacher's own tokens, whose order it is. The code takes the order from trajectories and the labels from
   a data set's answer, and tokenises a question once raw and once in a chat template, so that the two are not of the
-  same places.
+  same places. With ``labels: reference`` the tokens are those of the problem's reference, in the same prompt and at the
+  places of the trajectory's; in place of the masks with which the code fills a short trajectory up, and which it then
+  learns, there is end-of-text.
 - The order is that inside the block, whatever blocks the rollout had. The code reads the state at the block's start
   plus the tokens to be shown, which is one reveal too many (its first state has one already) and is right only where
   blocks of training and rollout begin at the same places.
@@ -46,6 +48,8 @@ class D3LLMObjective(Objective):
             Term("complement", hard),
             certainty_term(config.weight_certainty, compiled),
         )
+        if config.complement_certainty:
+            self.terms += (certainty_term(config.weight_certainty, compiled, "certainty_complement"),)
 
     def draws(self, name: str, length: int, count: int, epoch: int) -> IntArray:
         """A draw is the seed of one block and one share."""
@@ -70,5 +74,5 @@ class D3LLMObjective(Objective):
         first, second = np.concatenate([late_BL, none_BL]), np.concatenate([none_BL, block_BL & ~late_BL])
         return Marks(
             first | second | np.tile(after_BL, (2, 1)),
-            {"masked": first, "complement": second, "certainty": first},
+            {"masked": first, "complement": second, "certainty": first, "certainty_complement": second},
         )

@@ -49,10 +49,10 @@ def certainty_loss(student_NV: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor
     return entropy_N * right_N, gradient_NV.to(student_NV.dtype)
 
 
-def certainty_term(weight: float, compiled: bool) -> Term:
-    """Certainty forcing as a term, called ``certainty``."""
+def certainty_term(weight: float, compiled: bool, name: str = "certainty") -> Term:
+    """Certainty forcing as a term."""
     loss = fused(certainty_loss) if compiled else certainty_loss
-    return Term("certainty", lambda student_NV, _, labels_N: loss(student_NV, labels_N), weight)
+    return Term(name, lambda student_NV, _, labels_N: loss(student_NV, labels_N), weight)
 
 
 class DParallelObjective(Objective):

@@ -86,6 +86,8 @@ def _components(config: TADConfig, mode: str) -> dict[str, Any]:
     variant = variant_of(config, mode)
     if on_references(variant):
         return component_fields("distill sft")
+    if variant.distill.on_reference_labels:
+        return component_fields("distill labels")
     return component_fields("distill system" if variant.distill.teacher_prompt == "system" else "distill")
 
 
@@ -237,13 +239,13 @@ def spec_of(
     """What the training process is told. Checkpoints are good for this adapter of these very files only."""
     inputs, variant = inputs_of(config, mode, collection_ref, filtered_ref), variant_of(config, mode)
     references = on_references(variant)
-    reads_problems = references or variant.distill.teacher_prompt == "system"
-    kept = variant.distill.trajectories
-    shards, verdicts = ([], []) if references else kept_files(collection_ref, filtered_ref, kept)
+    settings = variant.distill
+    reads_problems = references or settings.teacher_prompt == "system" or settings.on_reference_labels
+    shards, verdicts = ([], []) if references else kept_files(collection_ref, filtered_ref, settings.trajectories)
     return TrainingSpec(
         run_id=fingerprint("training", STAGE_VERSION, {"run": mark}, [ref.digest for ref in inputs]),
         model=config.model,
-        distill=variant.distill,
+        distill=settings,
         trajectories=shards,
         verdicts=verdicts,
         problems=str(collection_ref.local("problems.jsonl")) if reads_problems else None,

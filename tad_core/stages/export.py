@@ -141,7 +141,14 @@ def _loss(variant: Variant) -> str:
         return ""
     how = {"hard": "cross-entropy", "soft": "forward KL to the teacher", "none": "nothing"}
     settings = variant.distill
-    return f"{how[settings.near]} on tokens the teacher reveals within the window, {how[settings.distant]} beyond"
+    more = ""
+    if settings.soften_near:
+        more += f"; the first softened by the teacher for {settings.soften_near:.0%} of the run"
+    if settings.follow.steps is not None:
+        more += f"; the window read again every {settings.follow.steps} steps from the student's confidence in training"
+    if settings.emphasis:
+        more += f"; states weighed by the running loss of their like, to the power {settings.emphasis:g}"
+    return f"{how[settings.near]} on tokens the teacher reveals within the window, {how[settings.distant]} beyond{more}"
 
 
 def _training(config: TADConfig, variant: Variant, adapter: ArtifactRef) -> dict[str, Any]:
@@ -170,6 +177,10 @@ def _data(
     rows["trajectories"] = (
         f"{collection.manifest.info['trajectories']} of the base model itself, which saw the reference answer; "
         f"{summary['kept']} with a right answer were kept"
+        + (
+            "; of them the order was taken, and the tokens are the references'"
+            * variant.distill.on_reference_labels
+        )
     )
     return rows
 

@@ -8,7 +8,7 @@ Shapes: R rows (trajectories or references), L response positions, N tokens of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tad_core.artifacts.verified import sha256_of_each
-from tad_core.data.problem import read_problem_lines
+from tad_core.data.problem import Problem, read_problem_lines
 from tad_core.data.prompts import Family, student_prompt, training_teacher_prompt
 from tad_core.data.responses import closed_response
 from tad_core.errors import ArtifactError, DataError
@@ -36,6 +36,7 @@ __all__ = [
     "TrainingTable",
     "load_kept",
     "load_references",
+    "on_reference_labels",
     "system_prompts",
     "trained_states",
 ]
@@ -110,9 +111,7 @@ def system_prompts(path: str | Path, tokenizer: Any, family: str) -> Callable[[s
 
     @cache
     def prompt(problem_id: str) -> list[int]:
-        if problem_id not in problems:
-            raise DataError(f"problems: {path} has no problem {problem_id!r}, of which there is a trajectory")
-        return training_teacher_prompt(tokenizer, problems[problem_id], name)
+        return training_teacher_prompt(tokenizer, _known(problems, problem_id, path), name)
 
     return prompt
 
@@ -142,6 +141,43 @@ def load_references(path: str | Path, tokenizer: Any, length: int) -> tuple[Trai
     filled_R = np.full(len(names), length + 1, dtype=np.int16)
     table = TrainingTable(names, plain, plain, np.array(responses, dtype=np.int32), order_RL, filled_R)
     return table, len(problems) - len(names)
+
+
+def on_reference_labels(table: TrainingTable, path: str | Path, tokenizer: Any) -> tuple[TrainingTable, int]:
+    """Kept trajectories with the tokens of their problems' references, in the order of their own reveals; and how many
+    were left out because the reference is too long for a response.
+
+    Nothing of them counts as filled in: end-of-text behind a reference is learned like any other token. Written anew
+    each time, into files of this process.
+
+    Raises:
+        DataError: the file is not a problems.jsonl or lacks the problem of a trajectory, or no reference fits.
+    """
+    length = table.response_RL.shape[1]
+    problems = {problem.id: problem for problem in read_problem_lines(path)}
+
+    @cache
+    def label(problem_id: str) -> list[int] | None:
+        return closed_response(tokenizer, _known(problems, problem_id, path).reference, length)
+
+    # A name is the problem's id and the number of the sample.
+    labels = {row: ids for row, name in enumerate(table.names) if (ids := label(name.rpartition("/")[0]))}
+    if not labels:
+        raise DataError(
+            f"distill.labels: none of the references of the {len(table)} trajectories fits into {length - 1} tokens; "
+            "raise rollout.response_length, or set distill.labels to trajectory"
+        )
+    flat = private(partial(_write_labelled, table, labels))
+    found = TrainingTable(
+        names=[table.names[row] for row in labels],
+        student=Prompts(flat.arrays["student"], _int64(flat, "student_length")),
+        teacher=Prompts(flat.arrays["teacher"], _int64(flat, "teacher_length")),
+        response_RL=flat.arrays["response"],
+        revealed_at_RL=flat.arrays["revealed_at"],
+        filled_from_R=np.full(len(labels), length + 1, dtype=np.int16),
+        maps=(*table.maps, *flat.maps),
+    )
+    return found, len(table) - len(labels)
 
 
 # --- Arrow to flat files ------------------------------------------------------------------------------
@@ -178,6 +214,24 @@ def _write_rows(table: pa.Table, length: int, flat: FlatWriter) -> None:
     flat.append("response", _square(table["response_ids"], length, "response_ids").astype(np.int32))
     flat.append("revealed_at", _square(table["revealed_at"], length, "revealed_at").astype(np.int16))
     flat.append("filled_from", table["filled_from"].to_numpy().astype(np.int16))
+
+
+def _known(problems: Mapping[str, Problem], problem_id: str, path: str | Path) -> Problem:
+    if problem_id not in problems:
+        raise DataError(f"problems: {path} has no problem {problem_id!r}, of which there is a trajectory")
+    return problems[problem_id]
+
+
+def _write_labelled(table: TrainingTable, labels: Mapping[int, list[int]], flat: FlatWriter) -> None:
+    rows = list(labels)
+    for start in range(0, len(rows), _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
+        for who, prompts in (("student", table.student), ("teacher", table.teacher)):
+            found = [prompts[row] for row in part]
+            flat.append(who, np.concatenate(found))
+            flat.append(f"{who}_length", np.array([len(ids) for ids in found], dtype=np.int32))
+        flat.append("response", np.array([labels[row] for row in part], dtype=np.int32))
+        flat.append("revealed_at", table.revealed_at_RL[part])
 
 
 def _write_texts(flat: FlatWriter, name: str, lengths: str, texts: Sequence[str]) -> None:

@@ -27,7 +27,14 @@ from tad_core.objectives import make_objective
 from tad_core.training import checkpoint
 from tad_core.training.adapters import Snapshot, Trained
 from tad_core.training.collate import Collator, Reader
-from tad_core.training.dataset import StatePlan, TrainingTable, load_kept, load_references, system_prompts
+from tad_core.training.dataset import (
+    StatePlan,
+    TrainingTable,
+    load_kept,
+    load_references,
+    on_reference_labels,
+    system_prompts,
+)
 from tad_core.training.exits import say
 from tad_core.training.group import Group
 from tad_core.training.recorder import LOSSES, Books, Recorder, StopRequest, read_losses
@@ -258,9 +265,13 @@ def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
     if config.teacher_prompt == "system":
         assert spec.problems is not None, "the spec's validator asks for it"
         teacher_ids = system_prompts(spec.problems, load_tokenizer(spec.model), base.family)
-    return load_kept(
+    table = load_kept(
         spec.trajectories, spec.verdicts, spec.response_length, teacher_ids, config.teacher_prompt == "plain"
-    ), 0
+    )
+    if not config.on_reference_labels:
+        return table, 0
+    assert spec.problems is not None, "the spec's validator asks for it"
+    return on_reference_labels(table, spec.problems, load_tokenizer(spec.model))
 
 
 def _finish(

@@ -62,6 +62,10 @@ class TrainingSpec(Strict):
             raise ValueError(
                 "problems: missing; distill.teacher_prompt system reads the references from problems.jsonl"
             )
+        if self.distill.on_reference_labels and self.problems is None:
+            raise ValueError(
+                "problems: missing; distill.labels reference reads the references from problems.jsonl"
+            )
         if kind.trains_on == "trajectories" and not self.trajectories:
             raise ValueError(f"trajectories: empty; the {name} objective needs at least one shard")
         if kind.windowed and self.window is None:

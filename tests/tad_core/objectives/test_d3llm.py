@@ -67,6 +67,18 @@ def test_blocks_are_read_between_those_given():
     assert objective(mask_blocks=[9]).block_at(0.7) == 9
 
 
+def test_for_dream_the_second_input_is_pressed_too_with_a_mean_of_its_own():
+    made = objective(complement_certainty=True, weight_certainty=1.5)
+    assert [(term.name, term.weight) for term in made.terms] == [
+        ("masked", 1.0), ("complement", 1.0), ("certainty", 1.5), ("certainty_complement", 1.5),
+    ]  # fmt: skip
+    marks, _ = marked(0.0, complement_certainty=True)
+    assert (marks.rows["certainty_complement"] == marks.rows["complement"]).all()
+    _, early, _, certain = made.totals(marks)
+    assert certain == early > 0
+    assert [term.name for term in objective().terms] == ["masked", "complement", "certainty"]
+
+
 def test_each_input_has_its_own_mean():
     marks, _ = marked(0.0)
     late, early, certain = objective().totals(marks)

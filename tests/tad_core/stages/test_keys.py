@@ -156,6 +156,8 @@ ELSEWHERE = {
     "distill.mask_block",
     "distill.mask_blocks",
     "distill.mask_ratio",
+    "distill.labels",
+    "distill.complement_certainty",
     "distill.weight_certainty",
     *(f"distill.t3d.{field}" for field in T3DConfig.model_fields),
     *(f"models.{field}" for field in ("objective", "window", "settings", "label", "colour")),

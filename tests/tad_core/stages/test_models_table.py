@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import pytest
 
 from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts.components import VERSIONS
 from tad_core.config import TADConfig, load_config, parse_config, variants
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.errors import ConfigError
@@ -170,10 +171,30 @@ def test_models_of_an_objective_without_a_window_share_a_pass_with_their_like() 
     assert keys(config)["quiet"] != keys(config)["t3d"]
 
 
+def test_labels_from_references_are_read_by_the_objective_that_has_them_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the setting is that of all models."""
+    models = {"pseudo": {"objective": "d3llm"}, "quality": {}}
+    own, referred = demo(models), demo(models, "distill.labels=reference")
+    assert (
+        keys(own)["quality"] == keys(referred)["quality"] and keys(own)["pseudo"] != keys(referred)["pseudo"]
+    )
+    before = keys(own), keys(referred)
+    monkeypatch.setitem(VERSIONS, "references", VERSIONS["references"] + 1)
+    assert keys(own) == before[0] and keys(referred)["pseudo"] != before[1]["pseudo"]
+
+
 #: settings that only some objectives have, with another value than the default
 OWN: dict[str, dict[str, Any]] = {
     "dparallel": {"mask_block": 8, "weight_certainty": 1.0},
-    "d3llm": {"mask_ratio": 0.5, "mask_blocks": [8], "weight_certainty": 1.0},
+    "d3llm": {
+        "mask_ratio": 0.5,
+        "mask_blocks": [8],
+        "weight_certainty": 1.0,
+        "labels": "reference",
+        "complement_certainty": True,
+    },
     "t3d": {
         "mask_block": 8,
         "t3d": {"alpha": 0.4, "beta": 0.2, "weight_path": 0.1, "path_steps": 2, "snapshot_steps": 5},

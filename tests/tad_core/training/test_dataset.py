@@ -24,6 +24,7 @@ from tad_core.training.dataset import (
     StatePlan,
     load_kept,
     load_references,
+    on_reference_labels,
     system_prompts,
 )
 from tad_core.verify.verdict import Verdict
@@ -125,6 +126,37 @@ def test_nothing_kept_is_an_error(world, tmp_path):
     shard, judged = world.make_shard(tmp_path, [world.make_trajectory(0)], ["different"])
     with pytest.raises(DataError, match="none of the trajectories"):
         load_kept([shard], [judged], world.LENGTH)
+
+
+def test_references_may_be_the_labels_in_the_order_of_the_trajectories(world, checkpoint, tmp_path):
+    """Rows are those whose reference fits; a problem's samples have its reference both."""
+    rows = [world.make_trajectory(i) for i in range(4)]
+    rows[3] = dataclasses.replace(rows[3], problem_id="toy/1", sample=1, filled_from=5)
+    shard, judged = world.make_shard(tmp_path / "data", rows)
+    references = ["w5 w6", "w20", " ".join(["w7"] * world.LENGTH)]  # the last leaves no room for its end
+    problems = [Problem(f"toy/{i}", "toy", "math", "w5", text, "1") for i, text in enumerate(references)]
+    path = tmp_path / "problems.jsonl"
+    path.write_text("".join(json.dumps(p.as_dict()) + "\n" for p in problems))
+    tokenizer = load_tokenizer(checkpoint)
+    kept = load_kept([shard], [judged], world.LENGTH)
+    table, too_long = on_reference_labels(kept, path, tokenizer)
+    assert too_long == 1 and list(table.names) == ["toy/0/0", "toy/1/0", "toy/1/1"]
+    ends = [world.EOS] * world.LENGTH
+    assert table.response_RL.tolist() == [[*ids, *ends[len(ids) :]] for ids in ([5, 6], [20], [20])]
+    assert table.filled_from_R.tolist() == [world.LENGTH + 1] * 3
+    for row, of in enumerate((rows[0], rows[1], rows[3])):
+        assert table.revealed_at_RL[row].tolist() == of.revealed_at
+        assert table.student[row].tolist() == of.student_prompt_ids
+        assert table.teacher[row].tolist() == of.teacher_prompt_ids
+    path.write_text(json.dumps(problems[0].as_dict()) + "\n")
+    with pytest.raises(DataError, match="has no problem 'toy/1', of which there is a trajectory"):
+        on_reference_labels(kept, path, tokenizer)
+    long = [dataclasses.replace(p, reference=references[2]) for p in problems]
+    path.write_text("".join(json.dumps(p.as_dict()) + "\n" for p in long))
+    with pytest.raises(
+        DataError, match=r"distill\.labels: none of the references of the 4 trajectories fits into 11"
+    ):
+        on_reference_labels(kept, path, tokenizer)
 
 
 def test_the_teacher_may_read_the_reference_in_the_system_turn(world, checkpoint, tmp_path):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from tad_core.config import LoraConfig, parse_config
 from tad_core.config.objectives import OBJECTIVES, ObjectiveKind
+from tad_core.data.problem import Problem
+from tad_core.errors import ConfigError
 from tad_core.report import plots, tables
 from tad_core.report.lineup import Lineup
 from tad_core.training.recorder import StopRequest, read_losses
@@ -66,6 +70,26 @@ def test_objectives_on_kept_answers_learn_them(world, checkpoint, tmp_path, obje
         assert all(
             row["loss"] == pytest.approx(row["masked"] + 2 * row["certainty"], abs=1e-5) for row in rows
         )
+
+
+def test_d3llm_learns_the_references_in_the_order_of_the_trajectories(world, checkpoint, tmp_path):
+    problems = [Problem(f"toy/{i}", "toy", "math", "w5", "w7 w8 w9", "1") for i in range(6)]
+    path = tmp_path / "problems.jsonl"
+    path.write_text("".join(json.dumps(p.as_dict()) + "\n" for p in problems))
+    own = spec_of(
+        world, checkpoint, tmp_path / "own", "d3llm", max_steps=60, mask_blocks=[4], learning_rate=2e-2
+    )
+    tree = own.model_dump()
+    tree["distill"]["labels"] = "reference"
+    with pytest.raises(ConfigError, match=r"problems: missing; distill\.labels reference"):
+        parse_spec(tree)
+    spec = parse_spec({**tree, "problems": str(path), "output": str(tmp_path / "labelled")})
+    assert train(own, StopRequest()) and train(spec, StopRequest())
+    rows, others = lines_of(spec), lines_of(own)
+    # The same states are drawn of the same orders; what is learned of them, the same of every trajectory, is learned.
+    assert [row["masked_count"] for row in rows] == [row["masked_count"] for row in others]
+    last, other = (np.mean([row["loss"] for row in found[-5:]]) for found in (rows, others))
+    assert last < 0.5 * other
 
 
 def test_micro_batches_of_two_inputs_a_state_add_up(world, checkpoint, tmp_path):
