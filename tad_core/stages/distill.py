@@ -241,7 +241,9 @@ def spec_of(
     references = on_references(variant)
     settings = variant.distill
     reads_problems = references or settings.teacher_prompt == "system" or settings.on_reference_labels
-    shards, verdicts = ([], []) if references else kept_files(collection_ref, filtered_ref, settings.trajectories)
+    shards, verdicts = (
+        ([], []) if references else kept_files(collection_ref, filtered_ref, settings.trajectories)
+    )
     return TrainingSpec(
         run_id=fingerprint("training", STAGE_VERSION, {"run": mark}, [ref.digest for ref in inputs]),
         model=config.model,
