@@ -45,7 +45,9 @@ class Children:
     times. A parent that is tried again starts its own; children of an earlier try go on until no shard is left.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, judge: bool = True) -> None:
+        """``judge``: whether they judge what they decode."""
+        self._judge = judge
         settings = work.config.rollout
         self._work, self._deployment = work, settings.worker_deployment
         first = 1 if settings.decode_here else 0
@@ -120,6 +122,7 @@ class Children:
                     "host": child.host,
                     "hosts": self._work.config.rollout.hosts,
                     "collection": self._work.plan.fingerprint,
+                    "judge": self._judge,
                 },
                 timeout=0,
                 as_subflow=True,

@@ -178,13 +178,15 @@ def collect_worker(
     config: Config,
     host: Annotated[int, typer.Option("--host", min=0, help="Which of the hosts this is.")] = 0,
     hosts: Annotated[int, typer.Option("--hosts", min=1, help="How many hosts take part.")] = 1,
+    judge: Annotated[bool, typer.Option(help="Judge here what is decoded here.")] = True,
     set_: Overrides = None,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
     """Help with a collection that runs elsewhere on the same store, until no shard is left; closes nothing."""
     running.guard(
-        lambda: running.collect_worker(running.load(config, set_ or [], store), host, hosts, debug), debug
+        lambda: running.collect_worker(running.load(config, set_ or [], store), host, hosts, judge, debug),
+        debug,
     )
 
 

@@ -52,7 +52,7 @@ def collect_and_filter(work: Work, judge: bool = True) -> Outcome:
         mend_shards(
             collection
         )  # they are judged one by one, and one without a manifest would be decoded again
-    with Children(work) as children:
+    with Children(work, judge) as children:
         shards = FanOut(work, judge, children).run()
     collection = collecting.close(work, [shards.collected[s.name] for s in work.plan.shards])
     if not judge:
@@ -94,9 +94,9 @@ class FanOut:
 
     def run(self) -> Shards:
         """Run everything; raise one summary at the end if something failed."""
-        total = samples_of(self._work)
+        total, judge = samples_of(self._work), self._judge
         with self._work.row("collect", total, "samples"):
-            if not self._judge:
+            if not judge:
                 self._loop()
             else:
                 with self._work.row("filter", total, "trajectories"):
@@ -150,6 +150,12 @@ class FanOut:
             say("no worker can run on this machine any more; the other hosts go on")
             self._shares.only_wait()
             self._shares.put_back(shard)
+            return
+        if isinstance(result, Exception) and stage == "filter" and self._helps:
+            say(f"nothing more is judged here, whoever closes the collection does it: {result}")
+            self._verdicts.ended(ShardToJudge(shard.name, self._shards.collected[shard.name]))
+            self._verdicts.abandon()
+            self._judge = False
             return
         if isinstance(result, Exception):
             self._shards.failed[f"{stage} {shard.name}"] = result

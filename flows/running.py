@@ -83,7 +83,7 @@ def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, d
     show_replicates(config, ref)
 
 
-def collect_worker(config: TADConfig, host: int, hosts: int, debug: bool) -> None:
+def collect_worker(config: TADConfig, host: int, hosts: int, judge: bool, debug: bool) -> None:
     """Take part in a collection until no shard is left."""
     from flows.environment import settle
 
@@ -91,12 +91,13 @@ def collect_worker(config: TADConfig, host: int, hosts: int, debug: bool) -> Non
     from tad_core.artifacts import Store
     from tad_core.stages.pipeline import prepare
 
-    prepare(config, Store(config.store), "collect")
+    prepare(config, Store(config.store), "filter" if judge else "collect")
     with display() as say, prefect_around(say):
         from flows.worker import collect_worker_flow
 
-        done = collect_worker_flow(config.model_dump(mode="json"), host, hosts)
-    typer.echo(f"{done['shards']} shards were decoded here; none is left to take")
+        done = collect_worker_flow(config.model_dump(mode="json"), host, hosts, judge=judge)
+    judged = f", and {done['judged']} judged" if judge else ""
+    typer.echo(f"{done['shards']} shards were decoded here{judged}; none is left to take")
 
 
 def pretrain(path: Path, force: bool, debug: bool) -> None:

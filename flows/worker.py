@@ -28,9 +28,9 @@ _ROOT = Path(__file__).resolve().parents[1]
     task_runner=ThreadPoolTaskRunner(),
 )
 def collect_worker_flow(
-    config: dict[str, Any], host: int = 0, hosts: int = 1, collection: str = ""
+    config: dict[str, Any], host: int = 0, hosts: int = 1, collection: str = "", judge: bool = True
 ) -> dict[str, int]:
-    """Decode the shards that nobody has finished and nobody works on, until none is left.
+    """Decode the shards that nobody has finished and nobody works on, until none is left, and judge them here too.
 
     It closes nothing: the run that it helps does, and so does any later run.
 
@@ -39,9 +39,10 @@ def collect_worker_flow(
         host: which of the hosts this is; each begins elsewhere in the list of shards.
         hosts: how many there are.
         collection: the fingerprint of the collection to help with; empty takes what the configuration asks for.
+        judge: whether answers are judged as soon as they are decoded; if not, the run that it helps does.
 
     Returns:
-        ``{"shards": how many were decoded here}``.
+        ``{"shards": how many were decoded here, "judged": of how many the answers were judged here}``.
 
     Raises:
         ConfigError: this host sees other problems or another model than the run that it helps.
@@ -61,4 +62,5 @@ def collect_worker_flow(
                 )
             work.begin_at(host, hosts)
             work.shares.drop_present()
-            return {"shards": len(FanOut(work, judge=False, helps=True).run().collected)}
+            done = FanOut(work, judge, helps=True).run()
+            return {"shards": len(done.collected), "judged": len(done.judged)}
