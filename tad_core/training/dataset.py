@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tad_core.artifacts.verified import sha256_of_each
+from tad_core.config import Condition
 from tad_core.data.problem import Problem, read_problem_lines
 from tad_core.data.prompts import Family, student_prompt, training_teacher_prompt
 from tad_core.data.responses import closed_response
@@ -56,16 +57,18 @@ def load_kept(
     length: int,
     teacher_ids: Callable[[str], list[int]] | None = None,
     without_reference: bool = False,
+    condition: Condition = "privileged",
 ) -> TrainingTable:
-    """The privileged trajectories that passed, in the order of the shards; mapped, not in memory.
+    """The trajectories of a condition that passed, in the order of the shards; mapped, not in memory.
 
     Args:
         trajectories: shard files.
-        verdicts: one file a shard, same rows in the same order; empty to take every privileged row.
+        verdicts: one file a shard, same rows in the same order; empty to take every row of the condition.
         length: expected response length.
         teacher_ids: the teacher's prompt of a problem id; default: the prompt of the rollout, which is in the row.
             What it gives is written anew each time, into files of this process.
         without_reference: the teacher reads the student's prompt.
+        condition: of the rollouts: with the reference in their prompt, or without.
 
     Raises:
         ArtifactError: damaged file, other schema, verdicts of other rows, or no room for the table.
@@ -76,8 +79,9 @@ def load_kept(
         "trajectories": sha256_of_each(trajectories),
         "verdicts": sha256_of_each(verdicts),
         "length": length,
+        "condition": condition,
     }
-    flat = cached("table", fields, partial(_write_kept, trajectories, verdicts, length))
+    flat = cached("table", fields, partial(_write_kept, trajectories, verdicts, length, condition))
     teacher = flat
     if teacher_ids is not None:
         teacher = private(
@@ -184,12 +188,16 @@ def on_reference_labels(table: TrainingTable, path: str | Path, tokenizer: Any) 
 
 
 def _write_kept(
-    trajectories: Sequence[str | Path], verdicts: Sequence[str | Path], length: int, flat: FlatWriter
+    trajectories: Sequence[str | Path],
+    verdicts: Sequence[str | Path],
+    length: int,
+    condition: Condition,
+    flat: FlatWriter,
 ) -> None:
     rows = 0
     for i, path in enumerate(trajectories):
         table = read_table(path, TRAJECTORY_SCHEMA, _COLUMNS)
-        keep = np.array([c == PRIVILEGED for c in table["condition"].to_pylist()], dtype=bool)
+        keep = np.array([c == condition for c in table["condition"].to_pylist()], dtype=bool)
         if verdicts:
             keep &= _passed(path, table, verdicts[i])
         table = table.filter(pa.array(keep)).combine_chunks()
@@ -198,7 +206,8 @@ def _write_kept(
             _write_rows(table, length, flat)
     if rows == 0:
         raise DataError(
-            f"training: none of the trajectories in {len(trajectories)} shards is kept; look at the filter's reasons"
+            f"training: none of the {condition} trajectories in {len(trajectories)} shards is kept; look at the "
+            "filter's reasons"
         )
 
 

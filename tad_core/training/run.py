@@ -266,7 +266,12 @@ def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
         assert spec.problems is not None, "the spec's validator asks for it"
         teacher_ids = system_prompts(spec.problems, load_tokenizer(spec.model), base.family)
     table = load_kept(
-        spec.trajectories, spec.verdicts, spec.response_length, teacher_ids, config.teacher_prompt == "plain"
+        spec.trajectories,
+        spec.verdicts,
+        spec.response_length,
+        teacher_ids,
+        config.teacher_prompt == "plain",
+        config.trajectories,
     )
     if not config.on_reference_labels:
         return table, 0

@@ -375,3 +375,14 @@ def test_progress_line():
     assert progress.figures == {"loss": 1.5, "lr": 1e-5, "states/s": 12.5}
     named = parse_step("quality: step 3/40 loss 1.5000", "speed")
     assert named is not None and (named.stage, named.done) == ("distill quality", 3)
+
+
+def test_what_was_rolled_out_without_the_reference_is_trained_on(config, made):
+    """Two problems of the four, of which the second is told to be wrong."""
+    store, collection, filtered = made
+    tree = config.model_dump(mode="json", exclude={"models"})
+    tree["evaluate"].pop("models")
+    settings = {"trajectories": "plain", "teacher_prompt": "system", "max_steps": 1}
+    plain = parse_config({**tree, "models": {"own": {"objective": "tad", "window": 4, "settings": settings}}})
+    ref = distill(plain, "own", collection, filtered, None, store)
+    assert ref.manifest.info["rows"] == 1

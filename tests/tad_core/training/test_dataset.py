@@ -124,7 +124,7 @@ def test_the_words_are_those_of_collection_and_verification():
 
 def test_nothing_kept_is_an_error(world, tmp_path):
     shard, judged = world.make_shard(tmp_path, [world.make_trajectory(0)], ["different"])
-    with pytest.raises(DataError, match="none of the trajectories"):
+    with pytest.raises(DataError, match="none of the privileged trajectories"):
         load_kept([shard], [judged], world.LENGTH)
 
 
@@ -285,3 +285,11 @@ def test_damaged_problems(world, checkpoint, tmp_path):
     path.write_text('{"id": "a"}\n')
     with pytest.raises(DataError, match="cannot be read as problems"):
         load_references(path, load_tokenizer(checkpoint), world.LENGTH)
+
+
+def test_rollouts_without_the_reference_are_a_table_of_their_own(world, tmp_path):
+    rows = [world.make_trajectory(i, condition="plain" if i % 2 else "privileged") for i in range(4)]
+    shard, judged = world.make_shard(tmp_path, rows, ["passed", "passed", "passed", "different"])
+    assert list(load_kept([shard], [judged], world.LENGTH, condition="plain").names) == ["toy/1/0"]
+    assert list(load_kept([shard], [], world.LENGTH, condition="plain").names) == ["toy/1/0", "toy/3/0"]
+    assert list(load_kept([shard], [judged], world.LENGTH).names) == ["toy/0/0", "toy/2/0"]
