@@ -6,22 +6,21 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tad_core.config import TADConfig, variants
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import Machine
 from tad_core.planning.memory import (
     batch_of,
     decoding_gib,
-    most_in_one_pass,
+    passes_of,
+    peak_gib,
     too_much,
     training_choices,
-    training_gib,
-    weights_gib,
 )
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
 from tad_core.shapes import GIB, Shape
 from tad_core.stages.pipeline import trained_models
-from tad_core.stages.variants import passes
 
 #: Tokens a forward of multi-block decoding at any threshold, since it is not known before: the paper has 4 to 9.
 ASSUMED_TPF = 4.0
@@ -134,9 +133,10 @@ def estimate(
 
 def disk_gib(config: TADConfig, shape: Shape, counts: Counts) -> float:
     """Trajectories, and of each model its adapter and two checkpoints with optimizer state, all in float32."""
-    lora = 4 * shape.lora(config.distill.lora)
+    table = variants(config)
+    adapters = [4 * shape.lora(table[name].distill.lora) for name in trained_models(config)]
     trajectories = counts.samples * (12 * config.rollout.response_length + 8192)
-    return ((64 << 20) + trajectories + counts.models * lora + 2 * 3 * lora * bool(counts.models)) / GIB
+    return ((64 << 20) + trajectories + sum(adapters) + 2 * 3 * max(adapters, default=0)) / GIB
 
 
 def _collect(
@@ -174,27 +174,20 @@ def _distill(
 ) -> StageEstimate:
     distill = config.distill
     devices = distill.processes * distill.nodes
-    groups = passes(config, trained_models(config))
-    of_each = {name: counts.by_model.get(name, counts.states) for group in groups for name in group}
-    states = sum(of_each.values())
-    table = variants(config)
-    inputs = {name: number * table[name].kind.inputs for name, number in of_each.items()}
-    work = sum(sum(inputs[m] for m in g) * state_flops(config, shape, counts, len(g)) for g in groups)
+    groups, work, forwards = passes_of(config), 0.0, 0.0
     length = config.rollout.response_length
-    again = sum(inputs[name] for name in inputs if table[name].kind.snapshot)
-    work += again * shape.forward(counts.student + length, length / 2)
-    most = max(map(len, groups), default=1)
+    for own, group in groups:
+        kind = OBJECTIVES[own.distill.objective]
+        states = sum(counts.by_model.get(name, counts.states) for name in group)
+        work += kind.inputs * states * state_flops(own, shape, counts, len(group))
+        if kind.snapshot:
+            work += kind.inputs * states * shape.forward(counts.student + length, length / 2)
+        # a backward pass takes about as long as two forwards
+        forwards += 4 * states / own.distill.micro_batch_size
+    most = max((len(group) for _, group in groups), default=1)
     together = "" if most == 1 else ", both in one pass" if most == 2 else f", {most} of them in one pass"
     if counts.by_model:
         together += f"; another number of states: {', '.join(counts.by_model)}"
-    memory = training_gib(
-        config,
-        shape,
-        counts,
-        distill.micro_batch_size,
-        distill.gradient_checkpointing,
-        most_in_one_pass(config),
-    )
     return _stage(
         "distill",
         f"{counts.models} x {counts.steps:,} steps of {distill.global_batch_size} states, {devices} process"
@@ -202,10 +195,10 @@ def _distill(
         + together,
         pace,
         work,
-        4 * states / distill.micro_batch_size,  # a backward pass takes about as long as two forwards
+        forwards,
         devices,
         machine,
-        memory if counts.models else weights_gib(config, shape),
+        peak_gib(config, shape, counts),
     )
 
 

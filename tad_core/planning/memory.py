@@ -6,6 +6,7 @@ from functools import partial
 from typing import Literal
 
 from tad_core.config import TADConfig, variants
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.config.rollout import CacheConfig
 from tad_core.planning.counts import Counts
 from tad_core.shapes import AUTO_ON_A_CPU, GIB, USABLE, Shape, slots_in
@@ -70,31 +71,66 @@ def batch_of(
 def training_gib(
     config: TADConfig, shape: Shape, counts: Counts, micro: int, recompute: bool, in_one_pass: int = 1
 ) -> float:
-    """One training process: weights shared by student and teacher, adapters, optimizer, activations, logits.
+    """One process of a training with ``config.distill``: weights shared by student and teacher, adapters, optimizer,
+    activations, logits.
 
     A base that is to be packed is on the device whole before anything else is.
     """
     distill, length = config.distill, config.rollout.response_length
-    micro *= most_inputs(config)
+    kind = OBJECTIVES[distill.objective]
+    micro *= kind.inputs
     lora = shape.lora(distill.lora)
     devices = distill.processes * distill.nodes if distill.deepspeed else 1  # ZeRO-2 shares these out
     adapter = 4 * lora + (4 + 8) * lora / devices  # float32: parameters; gradients and Adam's two moments
+    if kind.snapshot:
+        adapter += 4 * lora  # as it was
     item = 2 if distill.bf16 and config.model.dtype == "bfloat16" else 4
     tokens = micro * (counts.student + length)
     activations = shape.kept_bytes(tokens, item, distill.lora, recompute, distill.compile != "off")
     teacher = shape.passing_bytes(micro * (counts.teacher + length), item)
     logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
     unpacked = 0.0 if distill.quantize == "none" else _item(config) * shape.width * shape.mlp
-    if any(variants(config)[name].kind.snapshot for name in trained_models(config)):
-        adapter += 4 * lora  # as it was
     more = (in_one_pass * adapter + activations + teacher + logits + unpacked) / GIB
     return max(weights_gib(config, shape), base_gib(config, shape) + more)
+
+
+def peak_gib(
+    config: TADConfig, shape: Shape, counts: Counts, micro: int | None = None, recompute: bool | None = None
+) -> float:
+    """The pass that takes most of all that the table of models needs, each with its own settings.
+
+    Args:
+        config: the run.
+        shape: of the model.
+        counts: of tokens.
+        micro: another ``distill.micro_batch_size``, for the models that have none of their own.
+        recompute: another ``distill.gradient_checkpointing``, likewise.
+    """
+    base = config.distill
+    found = [weights_gib(config, shape)]
+    for own, models in passes_of(config):
+        distill = own.distill
+        states, again = distill.micro_batch_size, distill.gradient_checkpointing
+        if micro is not None and states == base.micro_batch_size:
+            states = micro
+        if recompute is not None and again == base.gradient_checkpointing:
+            again = recompute
+        found.append(training_gib(own, shape, counts, states, again, len(models)))
+    return max(found)
+
+
+def passes_of(config: TADConfig) -> list[tuple[TADConfig, list[str]]]:
+    """Each pass of training: the run with that pass's own settings, and the models that are trained in it."""
+    table = variants(config)
+    return [
+        (config.model_copy(update={"distill": table[group[0]].distill}), group)
+        for group in passes(config, trained_models(config))
+    ]
 
 
 def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[str]:
     """What other settings of training would save and cost: checkpointing, a base in 4 bits, no DeepSpeed."""
     distill, in_one_pass = config.distill, most_in_one_pass(config)
-    micro, recompute = distill.micro_batch_size, distill.gradient_checkpointing
     if not counts.models:
         return []
     found = []
@@ -103,10 +139,9 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
             "under distill.deepspeed models are trained one after the other; null trains them in one pass, with one "
             "teacher for both, on any number of GPUs"
         )
-    if recompute:
+    if distill.gradient_checkpointing:
         return found
-    need = training_gib(config, shape, counts, micro, recompute, in_one_pass)
-    less = training_gib(config, shape, counts, micro, True, in_one_pass)
+    need, less = peak_gib(config, shape, counts), peak_gib(config, shape, counts, recompute=True)
     student, teacher = (own + config.rollout.response_length for own in (counts.student, counts.teacher))
     plain, again = (
         shape.trained_state(
@@ -120,19 +155,13 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
     )
     if distill.quantize == "none" and distill.deepspeed is None:
         packed = config.model_copy(update={"distill": distill.model_copy(update={"quantize": "nf4"})})
-        gib = training_gib(packed, shape, counts, micro, recompute, in_one_pass)
+        gib = peak_gib(packed, shape, counts)
         if gib < need:
             found.append(
                 f"distill.quantize nf4 would train in {gib:.1f} GiB instead of {need:.1f}: another adapter, on a base "
                 "in 4 bits"
             )
     return found
-
-
-def most_inputs(config: TADConfig) -> int:
-    """Inputs that the objectives which are trained make of a state at most."""
-    table = variants(config)
-    return max((table[name].kind.inputs for name in trained_models(config)), default=1)
 
 
 def most_in_one_pass(config: TADConfig) -> int:
@@ -163,8 +192,7 @@ def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) 
             remedy = f"set it to {fits}" if fits else "even 1 is too much: use a GPU with more memory"
             found.append(f"{field} {wanted} needs {need:.0f} GiB of {limit_gib:.0f}; {remedy}")
     distill = config.distill
-    micro, recompute = distill.micro_batch_size, distill.gradient_checkpointing
-    need = training_gib(config, shape, counts, micro, recompute, most_in_one_pass(config))
+    micro, need = distill.micro_batch_size, peak_gib(config, shape, counts)
     if counts.models and need > limit:
         smaller = [m for m in range(micro, 0, -1) if micro % m == 0]
         found.append(
@@ -177,7 +205,7 @@ def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) 
 def _remedy(config: TADConfig, shape: Shape, counts: Counts, limit: float, sizes: list[int]) -> str:
     for recompute in {False: (False, True), True: (True,)}[config.distill.gradient_checkpointing]:
         for micro in sizes:
-            need = training_gib(config, shape, counts, micro, recompute, most_in_one_pass(config))
+            need = peak_gib(config, shape, counts, micro, recompute)
             if need <= limit:
                 also = " and distill.gradient_checkpointing to true" if recompute else ""
                 return f"set it to {micro}{also} ({need:.0f} GiB)"

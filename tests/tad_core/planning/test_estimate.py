@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tad_core.artifacts import Store
-from tad_core.config import TADConfig, dump_config, load_config
+from tad_core.config import LoraConfig, TADConfig, dump_config, load_config
 from tad_core.planning import Counts, Estimate, Machine, count, estimate
 from tad_core.planning.decoding import evaluation_work
+from tad_core.planning.estimate import disk_gib
 from tad_core.planning.machines import GPUS, named_machine
-from tad_core.planning.memory import too_much, training_gib
+from tad_core.planning.memory import peak_gib, too_much, training_gib, weights_gib
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, speeds_of, state_flops
 from tad_core.planning.survey import survey
 from tad_core.settings import CONFIG_NAME
@@ -69,13 +70,13 @@ def test_models_with_settings_of_their_own_are_counted_by_them(tmp_path: Path) -
 def test_two_inputs_a_state_are_planned_as_two(tmp_path: Path) -> None:
     one, two = (demo(f"models.x.objective={name}") for name in ("random", "dparallel"))
     counts, (shape, _) = counted(one, Store(tmp_path)), shape_of(one.model)
-    assert training_gib(two, shape, counts, 8, False) == training_gib(one, shape, counts, 16, False)
+    assert peak_gib(two, shape, counts, 8) == peak_gib(one, shape, counts, 16) > weights_gib(one, shape)
 
 
 def test_a_snapshot_is_planned_as_a_forward_and_the_weights_of_an_adapter(tmp_path: Path) -> None:
     without, with_it = (demo(f"models.x.objective={name}") for name in ("random", "t3d"))
     counts, (shape, _) = counted(without, Store(tmp_path)), shape_of(without.model)
-    more = training_gib(with_it, shape, counts, 8, False) - training_gib(without, shape, counts, 8, False)
+    more = peak_gib(with_it, shape, counts) - peak_gib(without, shape, counts)
     assert more * 2**30 == pytest.approx(4 * shape.lora(without.distill.lora))
     speeds = Speeds(None, Pace(1e9, "here"), None, 0.0, "here")
     plain_s, snapshot_s = (
@@ -87,6 +88,24 @@ def test_a_snapshot_is_planned_as_a_forward_and_the_weights_of_an_adapter(tmp_pa
     length = without.rollout.response_length
     forwards = 144 * 16 * shape.forward(counts.student + length, length / 2)
     assert snapshot_s and plain_s and snapshot_s - plain_s == pytest.approx(forwards / 1e9)
+
+
+def test_a_model_with_an_adapter_of_its_own_is_planned_with_that(tmp_path: Path) -> None:
+    usual, small = (
+        demo(f"models.x={{window: 6, settings: {own}}}") for own in ("{}", "{lora: {rank: 2, alpha: 2}}")
+    )
+    counts, (shape, _) = counted(usual, Store(tmp_path)), shape_of(usual.model)
+    less = shape.lora(usual.distill.lora) - shape.lora(LoraConfig(rank=2, alpha=2))
+    saved = peak_gib(usual, shape, counts) - peak_gib(small, shape, counts)
+    assert saved * 2**30 >= 16 * less > 0, "weights, gradients, two moments"
+    on_disk = disk_gib(usual, shape, counts) - disk_gib(small, shape, counts)
+    assert on_disk * 2**30 == pytest.approx((4 + 2 * 3 * 4) * less)
+    speeds = Speeds(None, Pace(1e9, "here"), None, 0.0, "here")
+    usual_s, small_s = (
+        next(s.wall_s for s in estimate(c, shape, "", counts, CPU, speeds).stages if s.stage == "distill")
+        for c in (usual, small)
+    )
+    assert usual_s and small_s and small_s < usual_s
 
 
 def test_steps_follow_from_states_epochs_and_batch(tmp_path: Path) -> None:
