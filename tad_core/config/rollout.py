@@ -43,6 +43,13 @@ class CacheConfig(Strict):
     refresh_reveals: int = Field(
         0, ge=0, description="Compute everything after so many reveals; 0: not for that reason."
     )
+    refresh_settle: int = Field(
+        1,
+        ge=1,
+        description="With refresh_blocks: forwards in a row that compute everything, before what was revealed last is "
+        "kept (the delayed cache of d3LLM).",
+        json_schema_extra=ADDED,
+    )
 
     def as_spec(self) -> dict[str, Any]:
         """As ``DecodeSpec`` and ``RolloutSpec`` name them."""

@@ -26,6 +26,9 @@ class Schedule:
         self._forwards_B = torch.zeros(slots, dtype=torch.long, device=device)  # since the last refresh
         self._reveals_B = torch.zeros_like(self._forwards_B)
         self._block_B = torch.full_like(self._forwards_B, -1)  # the first unfinished one at the last refresh
+        self._settled_B = torch.zeros_like(
+            self._forwards_B
+        )  # refreshes in a row since that block is the first
         self._new_B = torch.ones(slots, dtype=torch.bool, device=device)
 
     @property
@@ -56,7 +59,8 @@ class Schedule:
         spec = self._spec
         refresh_B = self._new_B
         if spec.refresh_blocks:
-            refresh_B = refresh_B | (first_unfinished(masked_BL, spec.block_length) != self._block_B)
+            other_B = first_unfinished(masked_BL, spec.block_length) != self._block_B
+            refresh_B = refresh_B | other_B | (self._settled_B < spec.refresh_settle)
         if spec.refresh_forwards:
             refresh_B = refresh_B | (self._forwards_B >= spec.refresh_forwards)
         if spec.refresh_reveals:
@@ -85,6 +89,10 @@ class Schedule:
         if not self.cached:
             return
         block_B = first_unfinished(masked_BL, self._spec.block_length)
+        again_B = (block_B == self._block_B) & ~self._new_B
+        self._settled_B = torch.where(
+            refresh_B, torch.where(again_B, self._settled_B + 1, 1), self._settled_B
+        )
         self._forwards_B = torch.where(refresh_B, 1, self._forwards_B + 1)
         self._reveals_B = torch.where(refresh_B, reveals_B, self._reveals_B + reveals_B)
         self._block_B = torch.where(refresh_B, block_B, self._block_B)

@@ -52,6 +52,7 @@ class DecodeSpec:
         refresh_blocks: with a cache, compute everything when a block becomes the first unfinished one.
         refresh_forwards: with a cache, compute everything every so many forwards; 0: never for that reason.
         refresh_reveals: with a cache, compute everything after so many reveals; 0: never for that reason.
+        refresh_settle: with ``refresh_blocks``, so many forwards in a row compute everything; with 1 the first alone.
         attention: what a token sees, which is how the model was trained; its blocks are those of ``block_length``.
         decoded_threshold: of ``pipeline``: progress of a block, 0 to 1, from which the next reveals at every forward.
         factor: of the method of this name, and needed there; above 0.
@@ -75,6 +76,7 @@ class DecodeSpec:
     factor: float | None = field(default=None, metadata=_OWN)
     tokens_per_forward: int | None = field(default=None, metadata=_OWN)
     forward_budget: int | None = field(default=None, metadata=_OWN)
+    refresh_settle: int = 1
 
     def __post_init__(self) -> None:
         if self.block_length < 1 or self.response_length < 1 or self.response_length % self.block_length:
@@ -93,6 +95,10 @@ class DecodeSpec:
         for name in ("refresh_forwards", "refresh_reveals"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not a count; use 0 (never) or more")
+        if self.refresh_settle < 1:
+            raise ConfigError(
+                f"refresh_settle: {self.refresh_settle} is not accepted; use 1 or more forwards"
+            )
         for name in OWN_SETTINGS:
             self._check_own(name)
         POLICIES[self.method].check(self)
@@ -145,8 +151,9 @@ class DecodeSpec:
             )
         if self.cache == "none":
             return "exact"
+        block = "block" if self.refresh_settle == 1 else f"block for {self.refresh_settle} forwards"
         when = [
-            *(["block"] if self.refresh_blocks else []),
+            *([block] if self.refresh_blocks else []),
             *([f"{self.refresh_forwards} forwards"] if self.refresh_forwards else []),
             *([f"{self.refresh_reveals} reveals"] if self.refresh_reveals else []),
         ]

@@ -61,7 +61,7 @@ def work(
     blocks, reveals = length / block, length / forwards
     refreshes = 1.0
     if cache.refresh_blocks:
-        refreshes = blocks
+        refreshes = blocks * cache.refresh_settle
         if cache.refresh_reveals:
             refreshes += blocks * ((block - 1) // cache.refresh_reveals)
     elif cache.refresh_reveals:

@@ -40,6 +40,7 @@ class RolloutSpec:
     refresh_blocks: bool = True
     refresh_forwards: int = 0
     refresh_reveals: int = 0
+    refresh_settle: int = 1
 
     @property
     def decoding(self) -> DecodeSpec:
@@ -52,6 +53,7 @@ class RolloutSpec:
             refresh_blocks=self.refresh_blocks,
             refresh_forwards=self.refresh_forwards,
             refresh_reveals=self.refresh_reveals,
+            refresh_settle=self.refresh_settle,
         )
 
 

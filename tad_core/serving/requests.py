@@ -53,6 +53,7 @@ class Decoding(_Body):
     refresh_blocks: StrictBool | None = Field(None, description="With a cache: at each block.")
     refresh_forwards: StrictInt | None = Field(None, ge=0, description="With a cache: every so many.")
     refresh_reveals: StrictInt | None = Field(None, ge=0, description="With a cache: after so many.")
+    refresh_settle: StrictInt | None = Field(None, ge=1, description="With refresh_blocks: so many in a row.")
 
     def decoding(self) -> dict[str, Any]:
         """The fields of ``DecodeSpec`` that were given."""

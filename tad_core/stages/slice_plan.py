@@ -157,6 +157,8 @@ def spec_fields(spec: DecodeSpec) -> dict[str, Any]:
     fields = {name: value for name, value in asdict(spec).items() if value is not None}
     if spec.cache not in REFRESHED:
         fields = {name: value for name, value in fields.items() if not name.startswith("refresh_")}
+    if spec.refresh_settle == 1:
+        fields.pop("refresh_settle", None)
     if spec.attention == "full":
         del fields["attention"]
     if spec.method != "pipeline":

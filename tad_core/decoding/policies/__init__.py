@@ -2,6 +2,7 @@
 
 from tad_core.decoding.policies.base import Policy
 from tad_core.decoding.policies.confidence import ConfidenceThreshold
+from tad_core.decoding.policies.d3llm import D3LLM, D3LLMDream
 from tad_core.decoding.policies.entropy import EntropyMultiBlock
 from tad_core.decoding.policies.entropy_block import EntropyBlock
 from tad_core.decoding.policies.factor import ParallelFactor
@@ -16,6 +17,8 @@ POLICIES: dict[str, type[Policy]] = {
     "confidence": ConfidenceThreshold,
     "factor": ParallelFactor,
     "entropy_block": EntropyBlock,
+    "d3llm": D3LLM,
+    "d3llm_dream": D3LLMDream,
     "low_confidence": LowConfidence,
     "fixed_budget": FixedBudget,
     "pipeline": BlockPipeline,

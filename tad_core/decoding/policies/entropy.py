@@ -49,6 +49,8 @@ class EntropyMultiBlock:
     """The blocks of each slot and which of their positions a forward reveals."""
 
     own: ClassVar[tuple[str, ...]] = ()
+    #: Rule 2; without it a forward may reveal nothing but what rule 3 forces.
+    lowest_of_all: ClassVar[bool] = True
 
     @classmethod
     def check(cls, spec: DecodeSpec) -> None:
@@ -84,10 +86,14 @@ class EntropyMultiBlock:
     def choose(self, scores_BL: Tensor, open_BL: Tensor) -> Tensor:
         """What the three rules reveal."""
         entropy_BL = scores_BL.masked_fill(~open_BL, torch.inf)
-        chosen_BL = open_BL & (entropy_BL < self._spec.threshold)
-        chosen_BL |= _lowest(entropy_BL, where_B1=~chosen_BL.any(1, keepdim=True))
+        chosen_BL = open_BL & self._sure(entropy_BL)
+        if self.lowest_of_all:
+            chosen_BL |= _lowest(entropy_BL, where_B1=~chosen_BL.any(1, keepdim=True))
         first_B = first_unfinished(open_BL, self._spec.block_length)
         first_BL = positions_of(first_B, first_B + 1, open_BL, self._spec.block_length)
         stuck_B1 = ~(chosen_BL & first_BL).any(1, keepdim=True)
         chosen_BL |= _lowest(entropy_BL.masked_fill(~first_BL, torch.inf), where_B1=stuck_B1)
         return chosen_BL & open_BL
+
+    def _sure(self, entropy_BL: Tensor) -> Tensor:
+        return entropy_BL < self._spec.threshold

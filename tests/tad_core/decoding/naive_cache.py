@@ -6,7 +6,7 @@ import torch
 
 from tad_core.decoding import DecodeSpec
 from tad_core.models.transformer import TransformerLM, rope_tables
-from tests.tad_core.decoding.naive_decoder import Trace, _by_entropy, _row, in_one_block
+from tests.tad_core.decoding.naive_decoder import SEVERAL, Trace, _by_entropy, _row, in_one_block
 
 
 class Stale:
@@ -51,24 +51,25 @@ def naive_cached(model: TransformerLM, prompt: list[int], spec: DecodeSpec) -> T
     blocks = [range(b * size, (b + 1) * size) for b in range(length // size)]
     trace, stale = Trace([mask] * length, [0] * length), Stale(model, len(prompt) + length)
     masked, added, just = [True] * length, 1, []
-    since = reveals = 0
+    since = reveals = settled = 0
     last_block = None
     while any(masked):
         done = sum(not masked[i] for i in blocks[added - 1])
-        if spec.method == "entropy" and added < len(blocks) and done / size >= spec.block_add_threshold:
+        if spec.method in SEVERAL and added < len(blocks) and done / size >= spec.block_add_threshold:
             added += 1
         current = next(b for b, block in enumerate(blocks) if any(masked[i] for i in block))
-        if spec.method != "entropy":
+        if spec.method not in SEVERAL:
             added = current + 1
         active = [i for block in blocks[:added] for i in block if masked[i]]
         refresh = (
             last_block is None
-            or (spec.refresh_blocks and current != last_block)
+            or (spec.refresh_blocks and (current != last_block or settled < spec.refresh_settle))
             or (0 < spec.refresh_forwards <= since)
             or (0 < spec.refresh_reveals <= reveals)
         )
         ids, shift = prompt + trace.tokens, model.packed_shift
         if refresh:
+            settled = settled + 1 if current == last_block else 1
             places, since, reveals, last_block = list(range(len(ids))), 0, 0, current
         elif spec.cache == "prefix":
             kept = len(prompt) + last_block * size
@@ -82,10 +83,10 @@ def naive_cached(model: TransformerLM, prompt: list[int], spec: DecodeSpec) -> T
         since += 1
         found = stale.rows(ids, places)
         rows = {i: _row(found[len(prompt) + i - shift], mask, spec.mask_in_entropy) for i in active}
-        if spec.method == "entropy":
+        if spec.method in SEVERAL:
             states = ["full" if b == current else "semi" for b in range(added)]
             states += ["inactive"] * (len(blocks) - added)
-            just = _by_entropy(rows, masked, blocks, states, spec.threshold)
+            just = _by_entropy(rows, masked, blocks, states, spec.threshold, spec.method)
         else:
             just = in_one_block(spec, rows, active)
         reveals += len(just)

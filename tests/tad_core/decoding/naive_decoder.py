@@ -84,7 +84,7 @@ def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec, decode
         return sum(not masked[i] for i in blocks[b]) / size
 
     while any(masked):
-        if spec.method == "entropy":
+        if spec.method in SEVERAL:
             added = [b for b, state in enumerate(states) if state != "inactive"]
             if added[-1] + 1 < len(blocks) and progress(added[-1]) >= spec.block_add_threshold:
                 states[added[-1] + 1] = "semi"
@@ -98,8 +98,8 @@ def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec, decode
         with torch.no_grad():
             logits = model(torch.tensor([prompt + trace.tokens]))[0, len(prompt) :].double().tolist()
         rows = [_row(logits[i], mask, spec.mask_in_entropy) for i in range(length)]
-        if spec.method == "entropy":
-            chosen = _by_entropy(rows, masked, blocks, states, spec.threshold)
+        if spec.method in SEVERAL:
+            chosen = _by_entropy(rows, masked, blocks, states, spec.threshold, spec.method)
         else:
             block = next(b for b in blocks if any(masked[i] for i in b))
             chosen = in_one_block(spec, rows, [i for i in block if masked[i]])
@@ -140,10 +140,14 @@ def in_one_block(spec, rows, left):
     return surest[: max(fits, default=1)]
 
 
-def _by_entropy(rows, masked, blocks, states, threshold):
+SEVERAL = ("entropy", "d3llm", "d3llm_dream")
+
+
+def _by_entropy(rows, masked, blocks, states, threshold, method="entropy"):
     active = [i for b, state in zip(blocks, states, strict=True) if state != "inactive" for i in b]
-    chosen = [i for i in active if masked[i] and rows[i][2] < threshold]
-    if not chosen:
+    passes = (lambda h: h <= threshold) if method == "d3llm" else (lambda h: h < threshold)
+    chosen = [i for i in active if masked[i] and passes(rows[i][2])]
+    if not chosen and method != "d3llm_dream":
         chosen = [min((i for i in active if masked[i]), key=lambda i: (rows[i][2], i))]
     for block, state in zip(blocks, states, strict=True):
         left = [i for i in block if masked[i]]

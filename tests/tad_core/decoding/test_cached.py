@@ -30,6 +30,9 @@ CACHED = [
     DecodeSpec(16, 4, cache="prefix"),
     DecodeSpec(16, 4, "confidence", 0.4, cache="prefix", refresh_blocks=False, refresh_forwards=5),
     DecodeSpec(16, 4, "entropy", 2.0, 0.25, early_stop=False, cache="prefix"),
+    DecodeSpec(16, 4, "d3llm", 2.0, 0.25, cache="prefix", refresh_settle=2),
+    DecodeSpec(16, 4, "d3llm_dream", 1.0, 0.25, cache="prefix", refresh_settle=3, refresh_forwards=5),
+    DecodeSpec(16, 8, early_stop=False, cache="dual", refresh_settle=2),
 ]
 
 
@@ -112,7 +115,17 @@ def test_modes_are_named():
     assert DecodeSpec(4, 4, cache="dual", refresh_blocks=False).mode == "dual cache, refresh never"
 
 
+def test_a_block_settles_for_as_many_forwards_as_asked(model):
+    """Three blocks of four, token by token: each begins with so many full forwards, or all of them are."""
+    for settle, full in ((1, 3), (2, 6), (4, 12), (9, 12)):
+        spec = DecodeSpec(12, 4, early_stop=False, cache="prefix", refresh_settle=settle)
+        assert [one.full_forwards for one in decode(model, PROMPTS, spec)] == [full] * len(PROMPTS)
+        assert spec.mode == "prefix cache, refresh block" + (f" for {settle} forwards" if settle > 1 else "")
+
+
 def test_wrong_settings_are_refused():
+    with pytest.raises(ConfigError, match="refresh_settle: 0 is not accepted; use 1 or more"):
+        DecodeSpec(4, 4, cache="dual", refresh_settle=0)
     with pytest.raises(ConfigError, match="cache: 'suffix' is not known; use 'none', 'dual', 'prefix'"):
         DecodeSpec(4, 4, cache="suffix")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="refresh_forwards: -1"):

@@ -16,7 +16,7 @@ from tad_core.errors import ConfigError
 from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
 from tests.tad_core.decoding.test_decode import assert_counted, prompts_of, row
 
-SINGLE = [
+METHODS = [
     *(DecodeSpec(16, 4, "confidence", t, early_stop=False) for t in (0.0, 0.5, 0.9, 1.0)),
     *(DecodeSpec(16, 4, "factor", factor=f) for f in (0.05, 0.5, 1.0, 2.5, 5.0)),
     DecodeSpec(16, 16, "factor", factor=1.0, early_stop=False),
@@ -29,27 +29,37 @@ SINGLE = [
         DecodeSpec(16, size, "fixed_budget", forward_budget=n)
         for size, n in ((4, 4), (4, 7), (8, 5), (16, 16))
     ),
+    *(
+        DecodeSpec(16, 4, method, threshold, add, early_stop=early, mask_in_entropy=not early)
+        for method in ("d3llm", "d3llm_dream")
+        for threshold, add, early in (
+            (0.0, 0.0, False),
+            (0.6, 0.1, True),
+            (1.2, 0.5, False),
+            (0.9, 1.0, True),
+        )
+    ),
 ]
 
 
-@pytest.mark.parametrize("spec", SINGLE, ids=str)
-def test_the_methods_of_one_block_equal_plain_loops(spec):
-    for seed in range(3):
-        model, prompts = FormulaModel(seed, eos_bonus=1.0), prompts_of(4, seed=seed)
+@pytest.mark.parametrize("spec", METHODS, ids=str)
+def test_every_method_equals_plain_loops(spec):
+    for seed in range(2):
+        model, prompts = FormulaModel(seed, eos_bonus=1.0), prompts_of(3, seed=seed)
         for prompt, one in zip(prompts, decode(model, prompts, spec), strict=True):
             assert_counted(one, naive_decode(model, prompt, spec))
 
 
-@pytest.mark.parametrize("spec", SINGLE[1::3], ids=str)
+@pytest.mark.parametrize("spec", METHODS[2::4], ids=str)
 def test_so_they_do_on_the_shipped_model(shipped, spec):
     model, prompts = shipped
     for prompt, one in zip(prompts, decode(model, prompts, spec), strict=True):
         assert_counted(one, naive_decode(model, prompt, spec))
 
 
-@pytest.mark.parametrize("spec", SINGLE, ids=str)
+@pytest.mark.parametrize("spec", METHODS, ids=str)
 def test_company_changes_nothing(spec, monkeypatch):
-    model, prompts = FormulaModel(1, eos_bonus=1.0), prompts_of(7)
+    model, prompts = FormulaModel(1, eos_bonus=1.0), prompts_of(5)
     alone = decode(model, prompts, spec)
     monkeypatch.setattr("tad_core.decoding.engine.at_once", lambda device_type, wanted: wanted)
     assert decode(model, prompts, spec, 4) == alone
@@ -93,6 +103,32 @@ def test_a_setting_of_another_method_is_refused_and_ones_own_is_needed():
         ConfigError, match=r"factor: the method entropy does not read it, and it is 1.0; .* method factor"
     ):
         DecodeSpec(8, 4, "entropy", 0.5, factor=1.0)
+
+
+def test_the_rules_of_d3llm_by_hand():
+    """Two blocks of two, both open from the start; nothing is below the threshold, and the surest is in the second."""
+    rows = [row(2, 1.0), row(3, 1.5), row(4, 3.0), row(5, 2.0)]
+    for method, expected in (
+        ("entropy", [2, 1, 1, 2]),
+        ("d3llm", [2, 1, 1, 2]),
+        ("d3llm_dream", [2, 1, 3, 4]),
+    ):
+        (one,) = decode(TableModel(rows), [[2]], DecodeSpec(4, 2, method, 0.01, 0.0))
+        # For Dream 2 waits for its block: the first one is forced to 1, then to 0, and the second begins there alone.
+        assert one.revealed_at == expected, method
+    bound = float(entropy(torch.tensor([rows[0]]).double()))
+    for method, expected in (("entropy", 2), ("d3llm", 1), ("d3llm_dream", 2)):
+        (one,) = decode(TableModel(rows[:1] * 2), [[2]], DecodeSpec(2, 2, method, bound))
+        assert one.forwards == expected, method
+
+
+@pytest.mark.parametrize("method", ["d3llm", "d3llm_dream"])
+@pytest.mark.parametrize("decoded", [0.0, 0.25, 0.95, 1.0])
+def test_when_a_block_counts_as_decoded_decides_nothing(method, decoded):
+    for seed in range(4):
+        model, spec = FormulaModel(seed, eos_bonus=1.0), DecodeSpec(16, 4, method, 0.8, 0.25)
+        trace = naive_decode(model, [2, 3], spec, decoded_threshold=decoded)
+        assert_counted(decode(model, [[2, 3]], spec)[0], trace)
 
 
 def test_a_fixed_number_of_tokens_takes_a_fixed_number_of_forwards():

@@ -78,6 +78,7 @@ def test_forwards_and_refreshes_of_a_cached_sample_by_hand() -> None:
     assert one.flops == 4 * shape.forward(21, 2.5) + 12 * shape.partial_forward(3.5, 21, 2.5)
     assert shape.partial_forward(3, 21, 2) == 2 * 34 * 3 + 4 * 2 * 3 * 21 + 2 * 7 * 2 * 2
     assert work(shape, CacheConfig(mode="dual", refresh_reveals=2), 16, 4, 5, 16).refreshes == 8
+    assert work(shape, CacheConfig(mode="prefix", refresh_settle=2), 16, 4, 5, 16).refreshes == 8
     sparse = CacheConfig(mode="dual", refresh_blocks=False, refresh_forwards=4)
     assert work(shape, sparse, 16, 4, 5, 8).refreshes == 2
     # from the current block of 4 on: 16, 12, 8 or 4 tokens

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tad_core.artifacts import fingerprint
 from tad_core.data.problem import Problem
 from tad_core.decoding import DecodeSpec
@@ -31,16 +29,24 @@ def test_cached_slices_without_their_full_forwards_are_not_taken() -> None:
     assert _kind(cached, PROMPTS) != kind_then({**FIRST, **REFRESHED, "cache": "dual"})
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=2.0),
-        DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=1.0, cache="prefix"),
-        DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=1.0, cache="prefix", refresh_forwards=4),
-        DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=1.0, cache="dual"),
-    ],
-    ids=str,
-)
-def test_whatever_a_method_reads_is_in_the_key(other: DecodeSpec) -> None:
-    spec = DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=1.0)
-    assert _kind(other, PROMPTS) != _kind(spec, PROMPTS)
+WAYS = [
+    DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=1.0),
+    DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=2.0),
+    DecodeSpec(16, 4, "low_confidence", 0.5, 0.1, tokens_per_forward=2),
+    DecodeSpec(16, 4, "fixed_budget", 0.5, 0.1, forward_budget=8),
+    DecodeSpec(16, 4, "entropy_block", 0.5, 0.1),
+    DecodeSpec(16, 4, "d3llm", 0.5, 0.1),
+    DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=1.0, cache="dual"),
+    DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=1.0, cache="prefix"),
+    DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=1.0, cache="prefix", refresh_forwards=4),
+    DecodeSpec(16, 4, "factor", 0.5, 0.1, factor=1.0, cache="prefix", refresh_settle=2),
+]
+
+
+def test_whatever_a_method_reads_is_in_the_key() -> None:
+    assert len({_kind(spec, PROMPTS) for spec in WAYS}) == len(WAYS)
+
+
+def test_when_a_cache_is_refreshed_is_nothing_where_there_is_none() -> None:
+    exact = DecodeSpec(16, 4, "factor", factor=1.0, refresh_settle=2, refresh_forwards=3)
+    assert _kind(exact, PROMPTS) == _kind(DecodeSpec(16, 4, "factor", factor=1.0), PROMPTS)
