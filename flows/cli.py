@@ -115,7 +115,8 @@ def pretrain(
 
 @app.command(
     epilog="Examples:\n\ntad export configs/demo.yaml --model quality --out exports/quality\n\n"
-    "tad export configs/demo.yaml --model speed --out exports/speed --adapter-only"
+    "tad export configs/demo.yaml --model speed --out exports/speed --adapter-only\n\n"
+    "tad export configs/demo.yaml --model speed --out exports/speed-gguf --format gguf --dtype float16"
 )
 def export(
     config: Config,
@@ -129,6 +130,9 @@ def export(
     dtype: Annotated[
         str | None, typer.Option("--dtype", help="Of the merged weights; default: the config's model.dtype.")
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="safetensors, or gguf: one file for llama.cpp.")
+    ] = "safetensors",
     push_to_hub: Annotated[
         str | None, typer.Option("--push-to-hub", metavar="REPO", help="Upload it, too; private by default.")
     ] = None,
@@ -143,7 +147,7 @@ def export(
         loaded = running.load(config, set_ or [], store)
         from flows.export import run_export
 
-        run_export(loaded, model, out, adapter_only, dtype, push_to_hub, public)
+        run_export(loaded, model, out, adapter_only, dtype, push_to_hub, public, form)
 
     running.guard(work, debug)
 

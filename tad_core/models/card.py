@@ -31,6 +31,7 @@ class Facts:
         data: training sources, by what they are.
         points: what was measured of it, as in ``points.json``.
         base_points: the same of the base, where it was measured.
+        gguf: how the one GGUF file is run; empty for safetensors.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Facts:
     data: dict[str, Any]
     points: Sequence[dict[str, Any]] = ()
     base_points: Sequence[dict[str, Any]] = field(default=())
+    gguf: str = ""
 
 
 def model_card(facts: Facts) -> str:
@@ -56,7 +58,7 @@ def model_card(facts: Facts) -> str:
     if not local:
         head["base_model"] = base.path
         head["base_model_relation"] = "adapter" if facts.adapter_only else "finetune"
-    head["library_name"] = "peft" if facts.adapter_only else "transformers"
+    head["library_name"] = "gguf" if facts.gguf else "peft" if facts.adapter_only else "transformers"
     what = "LoRA adapter for" if facts.adapter_only else "LoRA adapter merged in float32 into"
     pinned = f" at revision `{base.revision}`" if not local and base.revision else ""
     lines = [
@@ -132,6 +134,8 @@ def _measured(facts: Facts) -> list[str]:
 
 
 def _loading(facts: Facts, local: bool) -> list[str]:
+    if facts.gguf:
+        return ["## Loading", "", facts.gguf, ""]
     if facts.adapter_only:
         code = ["from peft import PeftModel", "", "model = PeftModel.from_pretrained(base, folder)"]
         text = "`base` is the base model as tad or its own code loads it, `folder` this folder."

@@ -9,6 +9,7 @@ settings. Its code is not ours to ship: ``auto_map`` points at the original repo
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,7 +28,7 @@ from tad_core.config import ModelConfig
 from tad_core.errors import ArtifactError, ConfigError, ModelError
 from tad_core.models.loading import resolve_device
 from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, read_adapter
-from tad_core.weights import INDEX, check_weights, shapes_of, weight_files
+from tad_core.weights import INDEX, Shapes, check_weights, shapes_of, weight_files
 
 DType = Literal["float32", "bfloat16", "float16"]
 #: Shards as large as the hub's usual ones.
@@ -41,6 +42,8 @@ _COPIED = (
     "added_tokens.json", "vocab.json", "merges.txt", "*.jinja", "LICENSE*",
 )  # fmt: skip
 OnTensor = Callable[[int, int], None]
+#: name of a weight and dtype -> the base's with the adapter added, on the CPU
+Merged = Callable[[str, torch.dtype], torch.Tensor]
 
 
 def export_merged(
@@ -70,35 +73,51 @@ def export_merged(
         ConfigError: ``out`` has something in it.
         ArtifactError: the disk is too small.
     """
-    config = check_model(base)
-    source, where = local_folder(base), resolve_device(base.device)
-    merge = Merge(adapter)
-    shapes, as_run = shapes_of(config), getattr(torch, base.dtype)
-    merge.check(shapes, base.path)
-    names = list(shapes)
-    with _taking_shape(out) as part, ExitStack() as files:
-        opened = [files.enter_context(safe_open(f, framework="pt")) for f in weight_files(source)]
-        where_is = {name: weights for weights in opened for name in weights.keys()}  # noqa: SIM118 (not a dict)
+    with merging(base, adapter) as (config, shapes, merged), taking_shape(out) as part:
         width = getattr(torch, dtype).itemsize
-        sizes = {name: _elements(where_is[name].get_slice(name).get_shape()) * width for name in names}
-        _check_room(part, sum(sizes.values()))
+        sizes = {name: math.prod(shape) * width for name, shape in shapes.items()}
+        check_room(part, sum(sizes.values()))
         shards, done = shards_of(sizes, max_shard_bytes), 0
         for file, members in shards.items():
             tensors = {}
             for name in members:
-                weight = where_is[name].get_tensor(name).to(where, as_run)
-                tensors[name] = merge(name, weight, getattr(torch, dtype)).cpu()
+                tensors[name] = merged(name, getattr(torch, dtype))
                 done += 1
-                on_tensor(done, len(names))
+                on_tensor(done, len(shapes))
             save_file(tensors, part / file, metadata={"format": "pt"})
         if len(shards) > 1:
             index = {name: file for file, members in shards.items() for name in members}
             _write_json(part / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": index})
         _write_json(part / "config.json", _config(config, _home(base, config), dtype))
-        _copy_rest(source, part, _home(base, config))
-        _write_texts(part, {CARD: card, **beside})
+        _copy_rest(local_folder(base), part, _home(base, config))
+        write_texts(part, {CARD: card, **beside})
         check_weights(part, config)
     return out
+
+
+@contextmanager
+def merging(base: ModelConfig, adapter: Path) -> Iterator[tuple[dict[str, Any], Shapes, Merged]]:
+    """The base's config.json, its weights' shapes in their order, and what gives one weight with the adapter in it.
+
+    The base's weights are those of the run, in ``model.dtype``; the sum is computed in float32 on the base's device.
+
+    Raises:
+        ModelError: base or adapter cannot be used, or do not belong together; no weight has been read then.
+    """
+    config = check_model(base)
+    where, as_run = resolve_device(base.device), getattr(torch, base.dtype)
+    merge, shapes = Merge(adapter), shapes_of(config)
+    merge.check(shapes, base.path)
+    with ExitStack() as files:
+        opened = [
+            files.enter_context(safe_open(f, framework="pt")) for f in weight_files(local_folder(base))
+        ]
+        where_is = {name: weights for weights in opened for name in weights.keys()}  # noqa: SIM118 (not a dict)
+
+        def merged(name: str, dtype: torch.dtype) -> torch.Tensor:
+            return merge(name, where_is[name].get_tensor(name).to(where, as_run), dtype).cpu()
+
+        yield config, shapes, merged
 
 
 def export_adapter(
@@ -113,10 +132,10 @@ def export_adapter(
     settings = read_adapter(adapter)
     local = Path(base.path).expanduser().is_dir()
     settings |= {"base_model_name_or_path": base.path, "revision": None if local else base.revision}
-    with _taking_shape(out) as part:
+    with taking_shape(out) as part:
         shutil.copyfile(adapter / ADAPTER_WEIGHTS, part / ADAPTER_WEIGHTS)
         _write_json(part / ADAPTER_CONFIG, settings)
-        _write_texts(part, {CARD: card, **beside})
+        write_texts(part, {CARD: card, **beside})
     return out
 
 
@@ -164,7 +183,7 @@ def check_push(repo: str) -> None:
 
 
 @contextmanager
-def _taking_shape(out: Path) -> Iterator[Path]:
+def taking_shape(out: Path) -> Iterator[Path]:
     """A temporary folder beside ``out`` that becomes it if nothing goes wrong, and goes if something does."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out: {out} has something in it; name a new folder, or empty it")
@@ -183,7 +202,12 @@ def _taking_shape(out: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _check_room(folder: Path, need: int) -> None:
+def check_room(folder: Path, need: int) -> None:
+    """Whether ``need`` bytes fit on the disk of ``folder``.
+
+    Raises:
+        ArtifactError: they do not.
+    """
     free = shutil.disk_usage(folder).free
     if free < need + (64 << 20):
         raise ArtifactError(
@@ -245,20 +269,14 @@ def _copy_rest(source: Path, target: Path, home: str) -> None:
                 shutil.copyfile(file, target / file.name)
 
 
-def _write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """One file a text, by its name."""
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
 def _write_json(path: Path, tree: dict[str, Any]) -> None:
     path.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _elements(shape: list[int]) -> int:
-    product = 1
-    for size in shape:
-        product *= size
-    return product
 
 
 def _first_line(error: Exception) -> str:

@@ -17,6 +17,9 @@ from tad_core.stages import filter as filter_stage
 from tad_core.stages import variants as variants_stage
 from tad_core.stages.pipeline import plan_of
 
+#: How weights are written.
+FORMATS = ("safetensors", "gguf")
+
 
 def export(
     config: TADConfig,
@@ -26,8 +29,9 @@ def export(
     adapter_only: bool = False,
     dtype: str | None = None,
     on_tensor: Callable[[int, int], None] = lambda done, total: None,
+    form: str = "safetensors",
 ) -> Path:
-    """Write the model that a run distilled; see ``models.export``.
+    """Write the model that a run distilled; see ``models.export`` and ``models.gguf_export``.
 
     Args:
         config: the run.
@@ -37,6 +41,7 @@ def export(
         adapter_only: write the LoRA adapter instead of the merged model.
         dtype: of the merged weights; default: ``model.dtype``, in which everything was measured.
         on_tensor: told tensors written, and of how many.
+        form: safetensors, as the original has them, or gguf, one file for llama.cpp.
 
     Raises:
         ArtifactError: the run has not come to this model.
@@ -49,34 +54,55 @@ def export(
     kinds = ("float32", "bfloat16", "float16")
     if dtype is not None and dtype not in kinds:
         raise ConfigError(f"--dtype: {dtype!r} is not accepted; use one of {', '.join(kinds)}")
+    if form not in FORMATS:
+        raise ConfigError(f"--format: {form!r} is not accepted; use one of {', '.join(FORMATS)}")
+    if form == "gguf":
+        from tad_core.models.gguf_export import check_gguf
+
+        check_gguf(adapter_only)
     adapter, facts = _found(config, variant, store)
 
     from tad_core.checkpoint import check_model
     from tad_core.decoding import decoder_file
     from tad_core.evaluation.sweep import operating_spec
-    from tad_core.models.card import Facts, model_card
     from tad_core.models.export import DType, export_adapter, export_merged
 
-    written = "float32" if adapter_only else dtype or config.model.dtype
-    card = model_card(
+    written = cast(DType, "float32" if adapter_only else dtype or config.model.dtype)
+    fields, name = check_model(config.model), f"{config.name}-{mode}"
+    folder = adapter.local_folder(distill_stage.ADAPTER)
+    beside = {
+        decoder_file.NAME: decoder_file.decoder_text(operating_spec(config), int(fields["mask_token_id"]))
+    }
+    if form == "gguf":
+        from tad_core.models.gguf_export import export_gguf, file_name, how_to_run
+
+        facts["gguf"] = how_to_run(config.model, fields, file_name(name, written))
+        card = _card(config, variant, name, adapter_only, written, facts)
+        return export_gguf(config.model, folder, out, card, written, name, on_tensor, beside)
+    if adapter_only:
+        card = _card(config, variant, f"{name}-adapter", adapter_only, written, facts)
+        return export_adapter(config.model, folder, out, card, beside)
+    card = _card(config, variant, name, adapter_only, written, facts)
+    return export_merged(config.model, folder, out, card, written, on_tensor=on_tensor, beside=beside)
+
+
+def _card(
+    config: TADConfig, variant: Variant, name: str, adapter_only: bool, dtype: str, facts: dict[str, Any]
+) -> str:
+    """Text of the model card."""
+    from tad_core.models.card import Facts, model_card
+
+    return model_card(
         Facts(
-            name=f"{config.name}-{mode}" + ("-adapter" if adapter_only else ""),
+            name=name,
             label=variant.label,
             method=variant.kind.told,
             loss=_loss(variant),
             base=config.model,
             adapter_only=adapter_only,
-            dtype=written,
+            dtype=dtype,
             **facts,
         )
-    )
-    folder = adapter.local_folder(distill_stage.ADAPTER)
-    mask_id = int(check_model(config.model)["mask_token_id"])
-    beside = {decoder_file.NAME: decoder_file.decoder_text(operating_spec(config), mask_id)}
-    if adapter_only:
-        return export_adapter(config.model, folder, out, card, beside)
-    return export_merged(
-        config.model, folder, out, card, cast(DType, written), on_tensor=on_tensor, beside=beside
     )
 
 

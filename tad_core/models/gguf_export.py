@@ -1,0 +1,217 @@
+"""A distilled model as one GGUF file, which llama.cpp and what is built on it read.
+
+Architectures, keys and names of tensors are llama.cpp's ``llada`` and ``dream``. Two things differ from the checkpoint:
+LLaDA's queries and keys have their rows in the order of pairs that llama.cpp rotates (Dream's are rotated in halves, as
+here), and what has one dimension is kept in float32, as llama.cpp does with norms and biases.
+
+Source: the GGUF specification and the tensor names of the ``gguf`` package.
+
+Shapes: heads times head size are the rows of a projection, [H * D, C].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tad_core.checkpoint import load_tokenizer
+from tad_core.config import ModelConfig
+from tad_core.errors import ConfigError
+from tad_core.models.export import CARD, NOTHING, DType, OnTensor, check_room, merging, taking_shape, write_texts
+from tad_core.models.gguf_vocab import Vocabulary, vocabulary
+from tad_core.models.loading import FAMILIES
+from tad_core.tokens import TURN_ENDS
+from tad_core.weights import vocabulary_of
+
+#: dtype of matrices -> how llama.cpp calls it
+TYPES: dict[DType, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+#: Tokenizer, keys and padding, beside the weights.
+_HEAD_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class _Arch:
+    """A family in llama.cpp's words; ``paired`` names the projections whose rows are put in pairs."""
+
+    name: str
+    shifted: bool
+    paired: tuple[str, ...] = ()
+    add_bos: bool = False
+
+
+#: ``model_type`` -> architecture
+_ARCHS = {
+    "llada": _Arch("llada", shifted=False, paired=("q_proj.weight", "k_proj.weight"), add_bos=True),
+    "Dream": _Arch("dream", shifted=True),
+}
+
+
+def check_gguf(adapter_only: bool = False) -> None:
+    """Whether a GGUF file can be written, before anything is read.
+
+    Raises:
+        ConfigError: the package is missing, or an adapter alone is asked for.
+    """
+    if adapter_only:
+        raise ConfigError(
+            "--format: gguf holds the merged model, and --adapter-only asks for the adapter; leave one of them out"
+        )
+    if find_spec("gguf") is None:
+        raise ConfigError(
+            "--format: gguf needs the package gguf, which is not installed; "
+            '.venv/bin/pip install -c constraints.txt -e ".[gguf]", or leave the option out'
+        )
+
+
+def file_name(name: str, dtype: DType) -> str:
+    """As llama.cpp's own files are called: the model, then the type of its matrices."""
+    return f"{name}-{TYPES[dtype]}.gguf"
+
+
+def export_gguf(
+    base: ModelConfig,
+    adapter: Path,
+    out: Path,
+    card: str,
+    dtype: DType,
+    name: str,
+    on_tensor: OnTensor = lambda done, total: None,
+    beside: Mapping[str, str] = NOTHING,
+) -> Path:
+    """Write the base with the adapter merged into it as ``NAME-TYPE.gguf``; ``out`` appears whole, at the end.
+
+    Args:
+        base, adapter, out, card, on_tensor, beside: as of ``export_merged``.
+        dtype: of the matrices; what has one dimension is float32.
+        name: of the model, in the file and of it.
+
+    Raises:
+        ModelError: base or adapter cannot be used, or do not belong together.
+        ConfigError: ``out`` has something in it, or the package gguf is missing.
+        ArtifactError: the disk is too small.
+    """
+    check_gguf()
+    from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, GGUFWriter, get_tensor_name_map
+
+    with merging(base, adapter) as (config, shapes, merged), taking_shape(out) as part:
+        arch, settings = _ARCHS[config["model_type"]], FAMILIES[config["model_type"]][0](**config)
+        types = {key: dtype if len(shape) > 1 else "float32" for key, shape in shapes.items()}
+        sizes = {key: math.prod(shape) * getattr(torch, types[key]).itemsize for key, shape in shapes.items()}
+        check_room(part, sum(sizes.values()) + _HEAD_BYTES)
+        writer = GGUFWriter(part / file_name(name, dtype), arch.name)
+        try:
+            _add_architecture(writer, arch, settings, name, dtype)
+            _add_tokenizer(writer, base, arch, settings, config)
+            number = next(key for key in MODEL_ARCH if MODEL_ARCH_NAMES[key] == arch.name)
+            names = get_tensor_name_map(number, settings.num_hidden_layers)
+            for key, shape in shapes.items():
+                kind = GGMLQuantizationType[TYPES[types[key]]]
+                told = names.get_name(key, try_suffixes=(".weight", ".bias"))
+                writer.add_tensor_info(told, shape, np.dtype(np.float32), sizes[key], raw_dtype=kind)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            for done, key in enumerate(shapes, 1):
+                weight = merged(key, getattr(torch, types[key]))
+                if key.endswith(arch.paired):
+                    weight = _in_pairs(weight, settings.d_model // settings.n_heads)
+                writer.write_tensor_data(_as_bytes(weight))
+                on_tensor(done, len(shapes))
+        finally:
+            writer.close()
+        write_texts(part, {CARD: card, **beside})
+    return out
+
+
+def how_to_run(base: ModelConfig, config: Mapping[str, Any], file: str) -> str:
+    """What a card says of running the file: the command, or why it needs token ids.
+
+    Args:
+        base: the checkpoint, for its tokenizer.
+        config: its config.json.
+        file: name of the GGUF file.
+    """
+    words = vocabulary(load_tokenizer(base), vocabulary_of(config))
+    command = f"llama-diffusion-cli -m {file} -p '...' -ub 512 --diffusion-steps 256 --diffusion-block-length 32"
+    lines = ["```bash", command, "```", ""] if isinstance(words, Vocabulary) else []
+    lines.append(
+        "llama.cpp reads the file (architecture `{}`). Attention is not causal, so `-ub` holds prompt and response "
+        "together. It decodes in its own ways: the figures above are of `decoder.yaml`'s.".format(
+            _ARCHS[config["model_type"]].name
+        )
+    )
+    if isinstance(words, str):
+        lines.append(f"Of this model, {words}.")
+    return "\n".join(lines)
+
+
+def _add_architecture(writer: Any, arch: _Arch, settings: Any, name: str, dtype: DType) -> None:
+    """Keys of the shape; ``settings`` is the family's config object."""
+    from gguf import LlamaFileType
+
+    llada = arch.name == "llada"
+    heads = settings.n_heads if llada else settings.num_attention_heads
+    writer.add_type("model")
+    writer.add_name(name)
+    writer.add_file_type(LlamaFileType[("ALL_" if dtype == "float32" else "MOSTLY_") + TYPES[dtype]])
+    writer.add_block_count(settings.num_hidden_layers)
+    writer.add_context_length(settings.max_sequence_length if llada else settings.max_position_embeddings)
+    writer.add_embedding_length(settings.hidden_size)
+    writer.add_feed_forward_length(settings.mlp_hidden_size if llada else settings.intermediate_size)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(settings.n_kv_heads if llada else settings.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(settings.rms_norm_eps)
+    writer.add_rope_freq_base(settings.rope_theta)
+    writer.add_rope_dimension_count(settings.hidden_size // heads)
+    writer.add_vocab_size(settings.embedding_size if llada else settings.vocab_size)
+    writer.add_causal_attention(False)
+    writer.add_diffusion_shift_logits(arch.shifted)
+
+
+def _add_tokenizer(
+    writer: Any, base: ModelConfig, arch: _Arch, settings: Any, config: Mapping[str, Any]
+) -> None:
+    """Words and special tokens; where llama.cpp has no such tokenizer, the ids of the special ones alone."""
+    tokenizer = load_tokenizer(base)
+    words = vocabulary(tokenizer, vocabulary_of(config))
+    if isinstance(words, Vocabulary):
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre(words.pre)
+        writer.add_token_list(words.tokens)
+        writer.add_token_types(words.types)
+        writer.add_token_merges(words.merges)
+        writer.add_add_bos_token(arch.add_bos)
+    else:
+        writer.add_tokenizer_model("none")
+    writer.add_chat_template(str(tokenizer.chat_template))
+    writer.add_mask_token_id(settings.mask_token_id)
+    writer.add_eos_token_id(settings.eos_token_id)
+    ids = tokenizer.get_vocab()
+    for add, value in (
+        (writer.add_pad_token_id, settings.pad_token_id),
+        (writer.add_bos_token_id, ids.get(str(tokenizer.bos_token))),
+        (writer.add_eot_token_id, ids.get(TURN_ENDS[config["model_type"]])),
+    ):
+        if value is not None:
+            add(value)
+
+
+def _in_pairs(weight_HDC: Tensor, head_size: int) -> Tensor:
+    """Rows of each head from two halves, i and i + D/2 being a pair, to pairs beside each other; [H * D, C]."""
+    rows, columns = weight_HDC.shape
+    halves = weight_HDC.reshape(rows // head_size, 2, head_size // 2, columns)
+    return halves.transpose(1, 2).reshape(rows, columns)
+
+
+def _as_bytes(weight: Tensor) -> np.ndarray[Any, Any]:
+    """The tensor for numpy, which has no bfloat16: the same bits as whole numbers."""
+    weight = weight.contiguous()
+    return (weight.view(torch.int16) if weight.dtype == torch.bfloat16 else weight).numpy()
