@@ -109,9 +109,7 @@ def merging(base: ModelConfig, adapter: Path) -> Iterator[tuple[dict[str, Any], 
     merge, shapes = Merge(adapter), shapes_of(config)
     merge.check(shapes, base.path)
     with ExitStack() as files:
-        opened = [
-            files.enter_context(safe_open(f, framework="pt")) for f in weight_files(local_folder(base))
-        ]
+        opened = [files.enter_context(safe_open(f, framework="pt")) for f in weight_files(local_folder(base))]
         where_is = {name: weights for weights in opened for name in weights.keys()}  # noqa: SIM118 (not a dict)
 
         def merged(name: str, dtype: torch.dtype) -> torch.Tensor:

@@ -25,7 +25,16 @@ from torch import Tensor
 from tad_core.checkpoint import load_tokenizer
 from tad_core.config import ModelConfig
 from tad_core.errors import ConfigError
-from tad_core.models.export import CARD, NOTHING, DType, OnTensor, check_room, merging, taking_shape, write_texts
+from tad_core.models.export import (
+    CARD,
+    NOTHING,
+    DType,
+    OnTensor,
+    check_room,
+    merging,
+    taking_shape,
+    write_texts,
+)
 from tad_core.models.gguf_vocab import Vocabulary, vocabulary
 from tad_core.models.loading import FAMILIES
 from tad_core.tokens import TURN_ENDS
@@ -140,7 +149,9 @@ def how_to_run(base: ModelConfig, config: Mapping[str, Any], file: str) -> str:
         file: name of the GGUF file.
     """
     words = vocabulary(load_tokenizer(base), vocabulary_of(config))
-    command = f"llama-diffusion-cli -m {file} -p '...' -ub 512 --diffusion-steps 256 --diffusion-block-length 32"
+    command = (
+        f"llama-diffusion-cli -m {file} -p '...' -ub 512 --diffusion-steps 256 --diffusion-block-length 32"
+    )
     lines = ["```bash", command, "```", ""] if isinstance(words, Vocabulary) else []
     lines.append(
         "llama.cpp reads the file (architecture `{}`). Attention is not causal, so `-ub` holds prompt and response "

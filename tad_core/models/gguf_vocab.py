@@ -1,8 +1,8 @@
 """A tokenizer as llama.cpp has it: tokens, their types and merges, and the name of the way text is split.
 
 llama.cpp has its own code for every way of splitting and knows them by name. The name is found by the expression in
-the tokenizer itself, so that another checkpoint of the same words needs no entry. A tokenizer that llama.cpp has no code
-for is left out rather than approximated: the file then takes and gives token ids.
+the tokenizer itself, so that another checkpoint of the same words needs no entry. A tokenizer that llama.cpp has no
+code for is left out rather than approximated: the file then takes and gives token ids.
 
 Source: the ``tokenizer.ggml.*`` keys of the GGUF specification; expressions as published in the tokenizers' own files.
 """
@@ -23,7 +23,8 @@ _GPT2 = "gpt-2"
 PRE_TOKENIZERS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+":
         "qwen2",
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+":
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+":
         "llama-bpe",
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+":
         "bailingmoe",

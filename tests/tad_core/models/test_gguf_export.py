@@ -57,7 +57,9 @@ def llama_name(key: str) -> str:
 def in_pairs(weight: torch.Tensor, heads: int) -> torch.Tensor:
     """Row by row, by hand: row 2 i of a head is its row i, row 2 i + 1 is its row i + D / 2."""
     size = len(weight) // heads
-    order = [h * size + i + half * size // 2 for h in range(heads) for i in range(size // 2) for half in (0, 1)]
+    order = [
+        h * size + i + half * size // 2 for h in range(heads) for i in range(size // 2) for half in (0, 1)
+    ]
     return weight[order]
 
 
@@ -115,7 +117,13 @@ def test_keys_say_what_the_architecture_is(base: ModelConfig, tmp_path: Path) ->
     assert found["diffusion.shift_logits"] is not llada
     special = ("mask", "eos", "padding", "bos", "eot")
     end = tokenizer.get_vocab()["<|eot_id|>" if llada else "<|im_end|>"]
-    ids = [config["mask_token_id"], config["eos_token_id"], config["pad_token_id"], tokenizer.bos_token_id, end]
+    ids = [
+        config["mask_token_id"],
+        config["eos_token_id"],
+        config["pad_token_id"],
+        tokenizer.bos_token_id,
+        end,
+    ]
     assert [found[f"tokenizer.ggml.{name}_token_id"] for name in special] == ids
     assert found["tokenizer.chat_template"] == tokenizer.chat_template
 
@@ -144,7 +152,9 @@ def test_byte_level_words_are_written_whole(pattern: str, base: ModelConfig, tmp
     assert (found["tokenizer.ggml.model"], found["tokenizer.ggml.pre"]) == ("gpt2", PRE_TOKENIZERS[pattern])
     tokens, types = found["tokenizer.ggml.tokens"], found["tokenizer.ggml.token_type"]
     assert len(tokens) == len(types) == config["vocab_size"]
-    assert {token: number for number, token in enumerate(tokens) if types[number] != 5} == tokenizer.get_vocab()
+    assert {
+        token: number for number, token in enumerate(tokens) if types[number] != 5
+    } == tokenizer.get_vocab()
     assert (tokens[-1], types[-1]) == (f"[PAD{len(tokens) - 1}]", 5)
     assert [types[i] for i in (0, 1, tokenizer.get_vocab()["Return the result."])] == [3, 3, 4]
     model = json.loads((folder / "tokenizer.json").read_text())["model"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,14 @@ def test_what_it_distilled_is_exported_and_decodes_the_same(
     measured = {p["method"]: p for p in outcome.evaluated["quality"].manifest.info["points"]}["entropy"]
     assert f"| said | entropy 0.5 | 2 | {measured['accuracy']:.1f} | {measured['tpf']:.2f} |" in card
 
+    if find_spec("gguf"):
+        file = export(config, "quality", tmp_path / "gguf", store, dtype="float16", form="gguf")
+        assert {path.name for path in file.iterdir()} == {
+            f"{config.name}-quality-F16.gguf", "README.md", "decoder.yaml",
+        }  # fmt: skip
+        told = (file / "README.md").read_text()
+        assert "library_name: gguf" in told and "llama.cpp reads the file (architecture `dream`)" in told
+
     alone = export(config, "quality", tmp_path / "adapter", store, adapter_only=True)
     assert decode(base_of(load_adapter(load_model(config.model), alone)), prompts, spec) == wanted
     assert read_decoder(out) == read_decoder(alone) == operating_spec(config)
@@ -160,6 +169,10 @@ def test_what_was_not_distilled_is_not_exported(
         export(config, "base", out, store)
     with pytest.raises(ConfigError, match="--dtype: 'int8' is not accepted"):
         export(config, "quality", out, store, dtype="int8")
+    with pytest.raises(ConfigError, match="--format: 'ggml' is not accepted; use one of safetensors, gguf"):
+        export(config, "quality", out, store, form="ggml")
+    with pytest.raises(ConfigError, match="--format: gguf holds the merged model"):
+        export(config, "quality", out, store, adapter_only=True, form="gguf")
     assert not out.exists()
 
 
