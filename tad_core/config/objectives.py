@@ -41,7 +41,7 @@ _OF_DISTILLATION = frozenset(
     | {"follow", "soften_near", "emphasis"}
 )
 #: which trajectories are trained on, which is nothing to an objective that trains on none
-_OF_TRAJECTORIES = frozenset({"trajectories"})
+_OF_TRAJECTORIES = frozenset({"trajectories", "answers"})
 #: settings of certainty forcing, of blocks of one length, of d3LLM's and of T3D
 _OF_CERTAINTY, _OF_ONE_BLOCK = frozenset({"weight_certainty"}), frozenset({"mask_block"})
 _OF_D3LLM, _OF_T3D = (

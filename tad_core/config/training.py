@@ -53,7 +53,11 @@ class DistillConfig(Strict):
         description="Of every model that names none of its own in the table of models.",
         json_schema_extra={"enum": list(OBJECTIVES)},
     )
-    near: Literal["hard", "soft"] = Field("hard", description="Loss on tokens revealed within the window.")
+    near: Literal["hard", "soft", "taught"] = Field(
+        "hard",
+        description="Loss on tokens revealed within the window: cross-entropy on the trajectory's token, KL to the "
+        "teacher, or cross-entropy on the token that the teacher finds likeliest.",
+    )
     distant: Literal["soft", "hard", "none"] = Field("soft", description="Loss on tokens revealed later.")
     weight_distant: float = Field(1.0, ge=0, description="Lambda of the distant loss.")
     temperature: float = Field(1.0, gt=0, description="Softmax temperature of the KL.")
@@ -84,6 +88,11 @@ class DistillConfig(Strict):
         "privileged",
         description="Which kept rollouts are trained on: the privileged teacher's, or those without the reference, of "
         "the rollout.compare_plain problems; under teacher_prompt rollout their teacher has none in training either.",
+        json_schema_extra=ADDED,
+    )
+    answers: Literal["right", "any"] = Field(
+        "right",
+        description="Which of these rollouts: those that the filter let pass, or any; for labels of the teacher.",
         json_schema_extra=ADDED,
     )
     mask_block: int = Field(
@@ -211,6 +220,23 @@ class DistillConfig(Strict):
     timeout_s: float | None = Field(
         None, gt=0, description="Kill training after this.", json_schema_extra=RUNTIME
     )
+
+    @property
+    def beyond_the_paper(self) -> list[str]:
+        """What a loss with a window has beside the paper's, a phrase each, for cards and reports."""
+        found = []
+        if self.soften_near:
+            found.append(
+                f"near labels go from the teacher's distribution to hard over {self.soften_near:.0%} of the run"
+            )
+        if self.follow.steps is not None:
+            found.append(
+                f"the window is read again every {self.follow.steps} steps, where the student's confidence in training "
+                f"falls below {self.follow.threshold:g}"
+            )
+        if self.emphasis:
+            found.append(f"states weigh by the running loss of their like, to the power {self.emphasis:g}")
+        return found
 
     @property
     def on_reference_labels(self) -> bool:

@@ -70,8 +70,12 @@ def fused(loss: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Ten
     return compiled
 
 
-def row_loss(kind: Literal["hard", "soft"], temperature: float, compiled: bool) -> RowLoss:
-    """Cross-entropy on labels, or KL to the teacher, as a term has it."""
+#: what rows of a term are held to: the trajectory's tokens, the teacher's distribution, or its likeliest tokens
+Held = Literal["hard", "soft", "taught"]
+
+
+def row_loss(kind: Held, temperature: float, compiled: bool) -> RowLoss:
+    """Cross-entropy on labels or on the teacher's likeliest tokens, or KL to the teacher, as a term has it."""
     hard_rows = fused(hard_loss) if compiled else hard_loss
     soft_rows = fused(soft_loss) if compiled else soft_loss
 
@@ -82,14 +86,19 @@ def row_loss(kind: Literal["hard", "soft"], temperature: float, compiled: bool) 
         assert teacher_NV is not None, "a soft loss is given teacher rows"
         return soft_rows(student_NV, teacher_NV, temperature)
 
-    return hard if kind == "hard" else soft
+    def taught(student_NV: Tensor, teacher_NV: Tensor | None, _: Tensor) -> tuple[Tensor, Tensor]:
+        assert teacher_NV is not None, "a loss on the teacher's tokens is given its rows"
+        return hard_rows(student_NV, teacher_NV.argmax(-1))
+
+    return {"hard": hard, "soft": soft, "taught": taught}[kind]
 
 
 class TADObjective(Objective):
     """States of the teacher's own trajectories, split by the window.
 
-    Its ablations are settings: hard or soft near tokens, soft, hard or no distant ones (``near``, ``distant``), a
-    teacher without the reference (``teacher_prompt: plain``). Beyond the paper are a window that follows the student
+    Its ablations are settings: hard or soft near tokens, soft, hard or no distant ones (``near``, ``distant``), a teacher
+    without the reference (``teacher_prompt: plain``). Beyond the paper are near tokens as the teacher would have them
+    (``near: taught``), a window that follows the student
     (``follow``), near tokens that are learned softly at first (``soften_near``: both losses, their weights add up to 1)
     and states that weigh by where the loss is (``emphasis``).
     """
@@ -99,8 +108,8 @@ class TADObjective(Objective):
             raise ConfigError(f"window: {window!r}; the tad objective needs a window of at least 1 step")
         self.window, self.seed, self.soft_until = window, config.seed, config.soften_near
 
-        def term(name: str, kind: Literal["hard", "soft"], weight: float) -> Term:
-            return Term(name, row_loss(kind, config.temperature, compiled), weight, kind == "soft")
+        def term(name: str, kind: Held, weight: float) -> Term:
+            return Term(name, row_loss(kind, config.temperature, compiled), weight, kind != "hard")
 
         self.terms = (term("near", config.near, 1.0),)
         if self.soft_until:

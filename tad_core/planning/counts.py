@@ -87,9 +87,11 @@ def count(config: TADConfig, store: Store, found: Survey | None = None) -> Count
         notes.append(
             "states that were filled in are known after collection alone: distillation is counted with all"
         )
+    plain = compared * config.rollout.samples  # all of them may pass
     steps = _steps(config.distill, kept)
     states = {
-        name: _steps(variant.distill, kept) * variant.distill.global_batch_size
+        name: _steps(variant.distill, kept if variant.distill.trajectories == "privileged" else plain)
+        * variant.distill.global_batch_size
         for name, variant in variants(config).items()
         if name in config.evaluate.models
     }

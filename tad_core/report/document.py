@@ -226,21 +226,24 @@ def _windows(material: Material) -> Section | None:
 _LABELS = {
     "hard": "hard labels",
     "soft": "the teacher's distribution",
+    "taught": "the teacher's likeliest tokens as labels",
     "none": "no loss",
 }
 
 
 def _penalties(material: Material) -> str:
     """What tokens inside and beyond the window get, by model where models differ in it."""
-    table, ways = variants(material.config), dict[tuple[str, str], list[str]]()
+    table, ways = variants(material.config), dict[str, list[str]]()
     for name in material.windows:
         settings = table[name].distill
-        ways.setdefault((settings.near, settings.distant), []).append(material.lineup.label(name))
-    return " ".join(
-        ("" if len(ways) == 1 else f"{', '.join(names)}: ")
-        + f"Tokens inside the window get {_LABELS[near]}, those beyond it {_LABELS[distant]}."
-        for (near, distant), names in ways.items()
-    )
+        way = "; ".join(
+            [
+                f"Tokens inside the window get {_LABELS[settings.near]}, those beyond it {_LABELS[settings.distant]}",
+                *settings.beyond_the_paper,
+            ]
+        )
+        ways.setdefault(f"{way}.", []).append(material.lineup.label(name))
+    return " ".join(("" if len(ways) == 1 else f"{', '.join(names)}: ") + way for way, names in ways.items())
 
 
 def _near_and_distant(material: Material) -> str:

@@ -244,6 +244,8 @@ def spec_of(
     shards, verdicts = (
         ([], []) if references else kept_files(collection_ref, filtered_ref, settings.trajectories)
     )
+    if settings.answers == "any":
+        verdicts = []
     return TrainingSpec(
         run_id=fingerprint("training", STAGE_VERSION, {"run": mark}, [ref.digest for ref in inputs]),
         model=config.model,

@@ -165,16 +165,15 @@ def _loss(variant: Variant) -> str:
     """The loss of a model with a window, in words."""
     if not variant.kind.windowed:
         return ""
-    how = {"hard": "cross-entropy", "soft": "forward KL to the teacher", "none": "nothing"}
+    how = {
+        "hard": "cross-entropy",
+        "soft": "forward KL to the teacher",
+        "taught": "cross-entropy on the teacher's likeliest tokens",
+        "none": "nothing",
+    }
     settings = variant.distill
-    more = ""
-    if settings.soften_near:
-        more += f"; the first softened by the teacher for {settings.soften_near:.0%} of the run"
-    if settings.follow.steps is not None:
-        more += f"; the window read again every {settings.follow.steps} steps from the student's confidence in training"
-    if settings.emphasis:
-        more += f"; states weighed by the running loss of their like, to the power {settings.emphasis:g}"
-    return f"{how[settings.near]} on tokens the teacher reveals within the window, {how[settings.distant]} beyond{more}"
+    loss = f"{how[settings.near]} on tokens the teacher reveals within the window, {how[settings.distant]} beyond"
+    return "; ".join([loss, *settings.beyond_the_paper])
 
 
 def _training(config: TADConfig, variant: Variant, adapter: ArtifactRef) -> dict[str, Any]:
@@ -199,15 +198,18 @@ def _data(
     rows["problems"] = collection.manifest.info["problems"]
     if variant.kind.trains_on == "references":
         return rows
-    summary = filter_stage.read_summary(filtered)
-    rows["trajectories"] = (
-        f"{collection.manifest.info['trajectories']} of the base model itself, which saw the reference answer; "
-        f"{summary['kept']} with a right answer were kept"
-        + (
-            "; of them the order was taken, and the tokens are the references'"
-            * variant.distill.on_reference_labels
+    settings, summary = variant.distill, filter_stage.read_summary(filtered)
+    if settings.trajectories == "plain":
+        told = "rollouts of the base model itself, which did not see the reference answer; " + (
+            "those with a right answer" if settings.answers == "right" else "right ones and wrong ones"
         )
-    )
+    else:
+        kept = f"{summary['kept']} with a right answer" + (
+            " were kept" if settings.answers == "right" else ", all used"
+        )
+        told = f"{collection.manifest.info['trajectories']} of the base model itself, which saw the reference answer; {kept}"
+    labels = "; of them the order was taken, and the tokens are the references'"
+    rows["trajectories"] = told + labels * settings.on_reference_labels
     return rows
 
 

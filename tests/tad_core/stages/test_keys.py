@@ -98,6 +98,7 @@ OTHER: dict[str, Any] = {
     "distill.follow.smoothing": 1,
     "distill.teacher_prompt": "system",
     "distill.trajectories": "plain",
+    "distill.answers": "any",
     "distill.states_per_trajectory": 5,
     "distill.filled_states": "skip",
     "distill.epochs": 2.0,
