@@ -96,11 +96,11 @@ def row_loss(kind: Held, temperature: float, compiled: bool) -> RowLoss:
 class TADObjective(Objective):
     """States of the teacher's own trajectories, split by the window.
 
-    Its ablations are settings: hard or soft near tokens, soft, hard or no distant ones (``near``, ``distant``), a teacher
-    without the reference (``teacher_prompt: plain``). Beyond the paper are near tokens as the teacher would have them
-    (``near: taught``), a window that follows the student
-    (``follow``), near tokens that are learned softly at first (``soften_near``: both losses, their weights add up to 1)
-    and states that weigh by where the loss is (``emphasis``).
+    Its ablations are settings: hard or soft near tokens, soft, hard or no distant ones (``near``, ``distant``), and a
+    teacher without the reference (``teacher_prompt: plain``). Beyond the paper are near tokens as the teacher would
+    have them (``near: taught``), a window that follows the student (``follow``), near tokens that are learned softly at
+    first (``soften_near``: both losses, their weights add up to 1) and states that weigh by where the loss is
+    (``emphasis``).
     """
 
     def __init__(self, config: DistillConfig, window: int | None, compiled: bool = False) -> None:

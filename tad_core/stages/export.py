@@ -204,10 +204,11 @@ def _data(
             "those with a right answer" if settings.answers == "right" else "right ones and wrong ones"
         )
     else:
-        kept = f"{summary['kept']} with a right answer" + (
-            " were kept" if settings.answers == "right" else ", all used"
+        right = f"{summary['kept']} with a right answer"
+        made = f"{collection.manifest.info['trajectories']} of the base model itself, which saw the reference answer"
+        told = (
+            f"{made}; {right} were kept" if settings.answers == "right" else f"{made}; {right}, all were used"
         )
-        told = f"{collection.manifest.info['trajectories']} of the base model itself, which saw the reference answer; {kept}"
     labels = "; of them the order was taken, and the tokens are the references'"
     rows["trajectories"] = told + labels * settings.on_reference_labels
     return rows

@@ -33,6 +33,15 @@ def test_without_a_table_there_are_the_standard_models(tree: dict[str, Any]) -> 
     assert "models" not in config.identity()
 
 
+def test_what_is_beyond_the_paper_is_told(tree: dict[str, Any]) -> None:
+    settings = {"soften_near": 0.25, "follow": {"steps": 20, "threshold": 0.4}, "emphasis": 2}
+    found = variants(table(tree, {"quality": {}, "more": {"window": 3, "settings": settings}}))
+    assert found["quality"].distill.beyond_the_paper == []
+    softened, followed, weighed = found["more"].distill.beyond_the_paper
+    assert "over 25% of the run" in softened and "to the power 2" in weighed
+    assert "every 20 steps" in followed and "below 0.4" in followed
+
+
 def test_a_snapshot_of_the_adapter_does_not_go_with_deepspeed(tree: dict[str, Any]) -> None:
     distill = {**tree["distill"], "deepspeed": "zero2.json", "launcher": "torchrun"}
     with pytest.raises(
@@ -88,7 +97,7 @@ def test_a_table_is_compared_as_a_whole_and_fills_in_what_is_left_open(tree: dic
         ({"x": {"window": {"steps": 4, "cap": 4}}}, r"models\.x\.window\.cap: is for a threshold; leave it out"),
         ({"x": {"window": {"treshold": 0.3}}}, r"models\.x\.window\.treshold: unknown key; did you mean threshold\?"),
         ({"x": {"objective": "sft", "window": 3}}, r"models\.x\.window: the sft objective has none; leave it out"),
-        ({"x": {"window": 3, "settings": {"nar": "hard"}}}, r"models\.x\.settings\.nar: unknown key; known here: bf16"),
+        ({"x": {"window": 3, "settings": {"nar": "hard"}}}, r"models\.x\.settings\.nar: unknown key; known here: ans"),
         ({"x": {"window": 3, "settings": {"near": "no"}}}, r"models\.x\.settings\.near: 'no' is not accepted"),
         ({"x": {"window": 3, "settings": {"lora": {"rank": 0}}}}, r"models\.x\.settings\.lora\.rank: 0 is not"),
         ({"x": {"window": 3, "settings": {"processes": 2}}}, r"settings\.processes: is the same for all models; set"),

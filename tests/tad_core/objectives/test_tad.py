@@ -122,6 +122,15 @@ def test_kinds(near_kind, distant_kind, expected):
     assert parts.loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_taught_tokens_are_those_the_teacher_finds_likeliest():
+    """The trajectory has token 1 where the teacher would have 0."""
+    near = rows(log(0.7, 0.3)[None], [1], log(0.6, 0.4)[None])
+    objective = tad(near="taught", distant="none")
+    assert objective.needs_teacher
+    parts = objective.loss([near], identity, torch.ones(1))
+    assert parts.loss.item() == pytest.approx(-math.log(0.7), rel=1e-5)
+
+
 def test_empty_parts_are_zero_and_still_differentiable():
     logits_NV = torch.randn(4, 3, requires_grad=True)
     none = Rows(logits_NV[:0], torch.empty(0, dtype=torch.long), torch.empty(0, 3))

@@ -383,6 +383,11 @@ def test_what_was_rolled_out_without_the_reference_is_trained_on(config, made):
     tree = config.model_dump(mode="json", exclude={"models"})
     tree["evaluate"].pop("models")
     settings = {"trajectories": "plain", "teacher_prompt": "system", "max_steps": 1}
-    plain = parse_config({**tree, "models": {"own": {"objective": "tad", "window": 4, "settings": settings}}})
-    ref = distill(plain, "own", collection, filtered, None, store)
-    assert ref.manifest.info["rows"] == 1
+    settings_of_any = settings | {"answers": "any", "near": "taught"}
+    models = {
+        name: {"objective": "tad", "window": 4, "settings": s}
+        for name, s in (("own", settings), ("any", settings_of_any))
+    }
+    found = parse_config({**tree, "models": models})
+    refs = {name: distill(found, name, collection, filtered, None, store) for name in models}
+    assert {name: ref.manifest.info["rows"] for name, ref in refs.items()} == {"own": 1, "any": 2}
