@@ -84,7 +84,7 @@ def _table(models: Sequence[Served]) -> Table:
     for served in models:
         spec = served.spec
         table.add_row(
-            served.name, str(served.model.device), spec.method, f"{spec.threshold:g}", spec.cache,
+            served.name, str(served.model.device), spec.method, f"{spec.level:g}", spec.cache,
             f"{spec.response_length} tokens, blocks of {spec.block_length}",
         )  # fmt: skip
     return table

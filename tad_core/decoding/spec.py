@@ -104,11 +104,11 @@ class DecodeSpec:
         POLICIES[self.method].check(self)
 
     def _check_own(self, name: str) -> None:
-        value, read = getattr(self, name), name in POLICIES[self.method].own
+        value, read = getattr(self, name), name == POLICIES[self.method].knob
         if read and value is None:
             raise ConfigError(f"{name}: it is missing; the method {self.method} needs it")
         if not read and value is not None:
-            others = ", ".join(method for method, policy in POLICIES.items() if name in policy.own)
+            others = ", ".join(method for method, policy in POLICIES.items() if name == policy.knob)
             raise ConfigError(
                 f"{name}: the method {self.method} does not read it, and it is {value}; leave it out, or use "
                 f"method {others}"
@@ -131,6 +131,12 @@ class DecodeSpec:
                 "cache: 'blocks' is for a model that reads block by block, and this one sees the whole response; use "
                 "'dual', 'prefix' or 'none'"
             )
+
+    @property
+    def level(self) -> float:
+        """Value of the method's knob, the threshold of most; 0 where it has none."""
+        knob = POLICIES[self.method].knob
+        return 0.0 if knob is None else float(getattr(self, knob))
 
     @property
     def blocks(self) -> int:
@@ -162,6 +168,17 @@ class DecodeSpec:
 
 OWN_SETTINGS = tuple(f.name for f in fields(DecodeSpec) if "own" in f.metadata)
 """Fields that only some methods read."""
+WHOLE = ("tokens_per_forward", "forward_budget")
+"""Of these, those that are counts."""
+
+
+def at_level(method: str, level: float) -> dict[str, Any]:
+    """The method and its knob at a value, as fields of ``DecodeSpec``; whole numbers where it takes no others."""
+    knob = POLICIES[method].knob if method in POLICIES else "threshold"
+    if knob is None:
+        return {"method": method}
+    whole = knob in WHOLE and float(level).is_integer()
+    return {"method": method, knob: int(level) if whole else level}
 
 
 def changed(spec: DecodeSpec, given: dict[str, Any]) -> DecodeSpec:

@@ -43,8 +43,9 @@ class Record:
     Attributes:
         task: name of the benchmark.
         model: ``base``, ``quality`` …
-        method: ``"token_by_token"`` or ``"entropy"``.
-        threshold: entropy threshold in nats; 0 token by token.
+        method: by its name in ``POLICIES``; of a run ``"token_by_token"`` or ``"entropy"``.
+        threshold: of ``"entropy"`` in nats, of another method the value of its knob (``DecodeSpec.level``); 0 token by
+            token.
         correct: whether the verdict is a pass.
         verdict: the verifier's word.
         forwards: forward passes that served this problem.

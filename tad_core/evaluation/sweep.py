@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
 from tad_core.decoding import Decoded, DecodeSpec
+from tad_core.decoding.policies import POLICIES
 from tad_core.evaluation.answers import cut_before, figures, judge, until_of
 from tad_core.evaluation.generate import Texts
 from tad_core.evaluation.records import Record
@@ -125,7 +126,7 @@ def record_of(model_name: str, spec: DecodeSpec, output: Output, texts: Texts) -
         task=output.task,
         model=model_name,
         method=spec.method,
-        threshold=spec.threshold,
+        threshold=spec.level,
         problem_id=output.problem.id,
         correct=judgement.correct,
         verdict=str(judgement.verdict),
@@ -166,7 +167,8 @@ def _example(model_name: str, texts: Texts, shown: Sequence[tuple[DecodeSpec, Ou
 
 def how(spec: DecodeSpec) -> str:
     """A way in words."""
-    return "token by token" if spec.method == "token_by_token" else f"threshold {spec.threshold:g}"
+    knob = POLICIES[spec.method].knob
+    return "token by token" if knob is None else f"{knob.replace('_', ' ')} {spec.level:g}"
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from tad_core.config import DecodeConfig, ModelConfig
 from tad_core.data.prompts import encode_text
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import read_decoder
+from tad_core.decoding.policies import POLICIES
 from tad_core.decoding.spec import changed
 from tad_core.errors import ConfigError
 from tad_core.evaluation.generate import Texts, load_for_inference
@@ -169,7 +170,7 @@ class Served:
 
     def _spec(self, asked: Asked, most: int) -> DecodeSpec:
         given = asked.decoding()
-        if "threshold" in given and "method" not in given and self.spec.method == "token_by_token":
+        if "threshold" in given and "method" not in given and POLICIES[self.spec.method].knob != "threshold":
             given["method"] = "entropy"
         block = int(given.get("block_length", self.spec.block_length))
         try:

@@ -13,7 +13,7 @@ from tad_core.config import BASE, TADConfig, VariantConfig, parse_config, valida
 from tad_core.config.document import read_document
 from tad_core.config.evaluation import DecodeConfig
 from tad_core.config.loading import overridden
-from tad_core.decoding.spec import DecodeSpec
+from tad_core.decoding.spec import DecodeSpec, at_level
 from tad_core.errors import ConfigError
 from tad_core.settings import RUNTIME, Strict
 
@@ -30,10 +30,12 @@ class DecoderConfig(DecodeConfig):
     """One way of decoding, at one threshold or several; settings that it leaves out are ``evaluate.decode``'s."""
 
     method: str = Field(
-        "entropy", description="token_by_token, entropy, confidence, or another of the policies."
+        "entropy", description="token_by_token, entropy, confidence, or another method of docs/decoding.md."
     )
     thresholds: list[Annotated[float, Field(ge=0)]] = Field(
-        [], description="Of the method: entropies in nats, or probabilities; none token by token."
+        [],
+        description="Of the method: entropies in nats, probabilities, factors, tokens a forward or forwards; none "
+        "token by token.",
     )
     operating: float | None = Field(
         None, description="Threshold of the headline tables; default: the only one of thresholds."
@@ -73,7 +75,7 @@ class DecoderConfig(DecodeConfig):
             settings |= {"block_add_threshold": 1.0, "mask_in_entropy": True}
             return {0.0: DecodeSpec(response_length, **settings)}
         return {
-            threshold: DecodeSpec(response_length, method=self.method, threshold=threshold, **settings)
+            threshold: DecodeSpec(response_length, **at_level(self.method, threshold), **settings)
             for threshold in sorted(self.thresholds)
         }
 

@@ -19,8 +19,11 @@ if TYPE_CHECKING:  # a spec is checked against the methods that there are
 class Policy(Protocol):
     """A method; its tensors hold one row per slot. What it remembers of a slot is forgotten by ``enter``."""
 
-    own: ClassVar[tuple[str, ...]] = ()
-    """Settings of ``DecodeSpec`` that no other method reads, unless it names them here too; all are needed."""
+    knob: ClassVar[str | None]
+    """The setting of ``DecodeSpec`` that trades quality for speed, whose values make a curve; None: there is none.
+
+    One that is not ``threshold`` is the method's own: needed by it, and refused by methods that have another.
+    """
 
     scores_mask: bool
     """Whether ``score`` sees the mask token's own logit; if not, it is -inf there."""

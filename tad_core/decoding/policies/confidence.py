@@ -6,7 +6,7 @@ Shapes: B slots, L response positions, N rows, V vocabulary.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ def check_probability(spec: DecodeSpec) -> None:
 
 class ConfidenceThreshold(TokenByToken):
     """Blocks from left to right; of the current one every token whose probability is at least the threshold."""
+
+    knob: ClassVar[str | None] = "threshold"
 
     @classmethod
     def check(cls, spec: DecodeSpec) -> None:

@@ -48,7 +48,7 @@ def _lowest(entropy_BL: Tensor, where_B1: Tensor) -> Tensor:
 class EntropyMultiBlock:
     """The blocks of each slot and which of their positions a forward reveals."""
 
-    own: ClassVar[tuple[str, ...]] = ()
+    knob: ClassVar[str | None] = "threshold"
     #: Rule 2; without it a forward may reveal nothing but what rule 3 forces.
     lowest_of_all: ClassVar[bool] = True
 

@@ -5,7 +5,7 @@ Shapes: B slots, L response positions, N rows, V vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # a spec is checked against the methods that there are
 
 class EntropyBlock(TokenByToken):
     """Blocks from left to right; of the current one every position whose entropy is at most the threshold."""
+
+    knob: ClassVar[str | None] = "threshold"
 
     def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
         super().__init__(spec, slots, device)

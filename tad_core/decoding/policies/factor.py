@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # a spec is checked against the methods that there are
 class ParallelFactor(TokenByToken):
     """Blocks from left to right; of the current one the n surest that are sure enough for n at once."""
 
-    own: ClassVar[tuple[str, ...]] = ("factor",)
+    knob: ClassVar[str | None] = "factor"
 
     @classmethod
     def check(cls, spec: DecodeSpec) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # a spec is checked against the methods that there are
 class FixedBudget(TokenByToken):
     """Blocks from left to right; of the current one as many of the surest as the forwards that are left ask for."""
 
-    own: ClassVar[tuple[str, ...]] = ("forward_budget",)
+    knob: ClassVar[str | None] = "forward_budget"
 
     @classmethod
     def check(cls, spec: DecodeSpec) -> None:

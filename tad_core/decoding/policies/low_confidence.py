@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # a spec is checked against the methods that there are
 class LowConfidence(TokenByToken):
     """Blocks from left to right; of the current one the n surest positions."""
 
-    own: ClassVar[tuple[str, ...]] = ("tokens_per_forward",)
+    knob: ClassVar[str | None] = "tokens_per_forward"
 
     @classmethod
     def check(cls, spec: DecodeSpec) -> None:

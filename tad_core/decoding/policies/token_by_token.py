@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # a spec is checked against the methods that there are
 class TokenByToken:
     """Blocks from left to right, each finished before the next; ties go to the leftmost position."""
 
-    own: ClassVar[tuple[str, ...]] = ()
+    knob: ClassVar[str | None] = None
     scores_mask = False
 
     @classmethod

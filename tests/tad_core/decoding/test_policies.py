@@ -11,7 +11,7 @@ from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.policies import POLICIES
 from tad_core.decoding.policies.entropy import entropy
 from tad_core.decoding.policies.token_by_token import TokenByToken
-from tad_core.decoding.spec import changed
+from tad_core.decoding.spec import at_level, changed
 from tad_core.errors import ConfigError
 from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
 from tests.tad_core.decoding.test_decode import assert_counted, prompts_of, row
@@ -178,6 +178,22 @@ def test_a_budget_is_between_a_forward_a_block_and_one_a_token(budget):
         ConfigError, match=r"forward_budget: \S+ is not accepted; use a number from 2, .* to 8, one"
     ):
         DecodeSpec(8, 4, "fixed_budget", forward_budget=budget)
+
+
+def test_the_level_of_a_way_is_the_value_of_its_knob():
+    ways = [
+        ("entropy", 0.5),
+        ("factor", 2.0),
+        ("low_confidence", 2.0),
+        ("fixed_budget", 8.0),
+        ("pipeline", 0.9),
+    ]
+    for method, level in ways:
+        spec = DecodeSpec(16, 8, **at_level(method, level))
+        assert (spec.method, spec.level) == (method, level)
+    assert DecodeSpec(16, 8, **at_level("token_by_token", 0.5), threshold=0.5).level == 0.0
+    with pytest.raises(ConfigError, match=r"forward_budget: 4\.5 is not accepted"):
+        DecodeSpec(16, 8, **at_level("fixed_budget", 4.5))
 
 
 def test_another_method_loses_what_the_former_alone_reads():

@@ -23,6 +23,7 @@ from tad_core.data.prompts import student_prompt, teacher_prompt, training_teach
 from tad_core.data.responses import closed_response, cut_at_end, end_ids, response_text, text_length
 from tad_core.data.tokenizer import build_tokenizer
 from tad_core.decoding import DecodeSpec, decode
+from tad_core.decoding.spec import at_level
 from tad_core.evaluation.aup import aup
 from tad_core.evaluation.bootstrap import bootstrap_aup
 from tad_core.evaluation.records import RESULT_SCHEMA, Record, points
@@ -129,6 +130,13 @@ def tables() -> Any:
     return {name: {f.name: str(f.type) for f in schema} for name, schema in schemas.items()}
 
 
+#: the methods that no run is evaluated with, and the value of the knob of each
+METHODS = [
+    ("confidence", 0.7), ("factor", 1.0), ("entropy_block", 0.6), ("d3llm", 0.6), ("d3llm_dream", 0.6),
+    ("pipeline", 0.7), ("low_confidence", 2), ("fixed_budget", 7),
+]  # fmt: skip
+
+
 def decoder() -> Any:
     specs = [DecodeSpec(16, 4)] + [
         DecodeSpec(16, 4, "entropy", threshold, add, mask_in_entropy=mask)
@@ -136,6 +144,7 @@ def decoder() -> Any:
         for add in (0.1, 1.0)
         for mask in (True, False)
     ]
+    specs += [DecodeSpec(16, 4, **at_level(method, level)) for method, level in METHODS]
     model = FormulaModel(4, eos_bonus=1.0)
     return [[[d.tokens, d.revealed_at, d.forwards] for d in decode(model, [[2], [3, 4]], s)] for s in specs]
 

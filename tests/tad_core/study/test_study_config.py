@@ -54,6 +54,20 @@ def test_decoders_take_what_they_leave_out_from_the_run(
     assert study.specs["tokenwise"][0.0] == single and fast[0.5] == at, "the same slices as those of a run"
 
 
+def test_thresholds_are_values_of_what_the_method_goes_by(
+    matrix: dict[str, Any], tiny_tree: dict[str, Any]
+) -> None:
+    matrix["decoders"] |= {
+        "factor": {"method": "factor", "thresholds": [2.5, 1], "operating": 1, "cache": {"mode": "prefix"}},
+        "budget": {"method": "fixed_budget", "thresholds": [8]},
+    }
+    study = expanded(StudyConfig.model_validate(matrix), tiny_tree)
+    factors, budgets = study.specs["factor"], study.specs["budget"]
+    assert [(spec.factor, spec.threshold) for spec in factors.values()] == [(1.0, 0.0), (2.5, 0.0)]
+    assert {spec.cache for spec in factors.values()} == {"prefix"}
+    assert budgets[8.0].forward_budget == 8 and budgets[8.0].level == 8.0
+
+
 def test_variants_of_the_same_states_share_a_pass_a_few_at_a_time(
     matrix: dict[str, Any], tiny_tree: dict[str, Any]
 ) -> None:
@@ -85,6 +99,8 @@ def test_variants_of_the_same_states_share_a_pass_a_few_at_a_time(
          "decoders.two.method: 'best' is not known"),
         ({"decoders": {"one": {"method": "token_by_token"}, "two": {"block_length": 3, "thresholds": [1]}}},
          "decoders.two.block_length: 3 does not divide"),
+        ({"decoders": {"one": {"method": "token_by_token"}, "two": {"method": "low_confidence", "thresholds": [1.5]}}},
+         "decoders.two.tokens_per_forward: 1.5 is not accepted"),
         ({"report": {"windows": ["tadd"]}}, "report.windows: 'tadd' is not a variant; use one of base, sft, tad, wide"),
         ({"variant": {}}, "variant: unknown key; did you mean variants"),
     ],

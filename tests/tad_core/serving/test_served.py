@@ -1,0 +1,43 @@
+"""How a served model is decoded, by its defaults and what a request says."""
+
+from __future__ import annotations
+
+import pytest
+
+from tad_core.config import ModelConfig
+from tad_core.decoding import DecodeSpec
+from tad_core.serving.requests import ChatAsked
+from tad_core.serving.served import Served, Source
+
+
+def asked(**more: object) -> ChatAsked:
+    return ChatAsked.model_validate({"messages": [{"role": "user", "content": "hello"}], **more})
+
+
+@pytest.fixture
+def served(tiny_checkpoint):
+    """A model whose defaults are given."""
+
+    def with_defaults(spec: DecodeSpec) -> Served:
+        return Served.load(Source("m", ModelConfig(path=str(tiny_checkpoint), device="cpu"), spec=spec))
+
+    return with_defaults
+
+
+def test_a_threshold_alone_is_of_a_method_that_has_one(served):
+    for method, level in (
+        ("factor", {"factor": 1.0}),
+        ("fixed_budget", {"forward_budget": 8}),
+        ("token_by_token", {}),
+    ):
+        model = served(DecodeSpec(16, 4, method, **level))
+        assert model.wish(asked(), 128).spec == model.spec
+        assert model.wish(asked(threshold=0.5), 128).spec == DecodeSpec(16, 4, "entropy", 0.5)
+    sure = served(DecodeSpec(16, 4, "confidence", 0.9))
+    assert sure.wish(asked(threshold=0.5), 128).spec == DecodeSpec(16, 4, "confidence", 0.5)
+
+
+def test_another_method_needs_its_own_setting_alone(served):
+    model = served(DecodeSpec(16, 4, "factor", factor=1.0))
+    other = model.wish(asked(method="low_confidence", tokens_per_forward=2), 128)
+    assert other.spec == DecodeSpec(16, 4, "low_confidence", tokens_per_forward=2)
