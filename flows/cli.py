@@ -99,6 +99,34 @@ def replicate(
     running.guard(lambda: running.replicate(config, seeds, set_ or [], store, debug), debug)
 
 
+@app.command(
+    epilog="Examples:\n\ntad study configs/study-tiny.yaml\n\n"
+    "tad study configs/study-tiny.yaml --set seeds=[0] --set set.distill.learning_rate=5e-4"
+)
+def study(
+    config: Annotated[
+        Path, typer.Argument(help="YAML file, e.g. configs/study-tiny.yaml.", show_default=False)
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE",
+            help="Change a field of the study, or of its run: --set set.rollout.seed=3; repeatable.",
+        ),
+    ] = None,
+    only_results: Annotated[
+        bool, typer.Option("--only-results", help="Of what is finished; trains and measures nothing.")
+    ] = False,
+    at_once: Annotated[
+        int | None, typer.Option("--at-once", min=1, help="Processes side by side; default: the file's.")
+    ] = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:  # fmt: skip
+    """Train and measure variants x seeds x decoders on one data set, and write the tables that compare them."""
+    running.guard(lambda: running.study(config, set_ or [], store, only_results, at_once, debug), debug)
+
+
 @app.command(epilog="Example:\n\ntad pretrain configs/pretrain-tiny.yaml")
 def pretrain(
     config: Annotated[

@@ -19,10 +19,10 @@ from tasks.progress import Board
 from tasks.records import PrefectSink
 from tasks.work import Work
 
-_OPTIONS: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner()}
+OPTIONS: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner()}
 
 
-@flow(name="tad", flow_run_name="{config.name} to {until}", **_OPTIONS)
+@flow(name="tad", flow_run_name="{config.name} to {until}", **OPTIONS)
 def pipeline(config: TADConfig, until: Stage = "report", force: list[Stage] = []) -> Outcome:  # noqa: B006
     """Run every stage up to ``until``; what is done already is taken as it is.
 
@@ -34,37 +34,37 @@ def pipeline(config: TADConfig, until: Stage = "report", force: list[Stage] = []
     return _run(config, until, force)
 
 
-@flow(name="tad-collect", flow_run_name="collect {config.name}", **_OPTIONS)
+@flow(name="tad-collect", flow_run_name="collect {config.name}", **OPTIONS)
 def collect_flow(config: TADConfig, force: list[Stage] = []) -> Outcome:  # noqa: B006 (the UI shows literals)
     """Decode the trajectories of the privileged teacher."""
     return _run(config, "collect", force)
 
 
-@flow(name="tad-filter", flow_run_name="filter {config.name}", **_OPTIONS)
+@flow(name="tad-filter", flow_run_name="filter {config.name}", **OPTIONS)
 def filter_flow(config: TADConfig, force: list[Stage] = []) -> Outcome:  # noqa: B006
     """Judge the trajectories, and collect them first."""
     return _run(config, "filter", force)
 
 
-@flow(name="tad-calibrate", flow_run_name="calibrate {config.name}", **_OPTIONS)
+@flow(name="tad-calibrate", flow_run_name="calibrate {config.name}", **OPTIONS)
 def calibrate_flow(config: TADConfig, force: list[Stage] = []) -> Outcome:  # noqa: B006
     """Read the windows off the student's confidence, and everything before."""
     return _run(config, "calibrate", force)
 
 
-@flow(name="tad-distill", flow_run_name="distill {config.name}", **_OPTIONS)
+@flow(name="tad-distill", flow_run_name="distill {config.name}", **OPTIONS)
 def distill_flow(config: TADConfig, force: list[Stage] = []) -> Outcome:  # noqa: B006
     """Train the models, and everything before."""
     return _run(config, "distill", force)
 
 
-@flow(name="tad-evaluate", flow_run_name="evaluate {config.name}", **_OPTIONS)
+@flow(name="tad-evaluate", flow_run_name="evaluate {config.name}", **OPTIONS)
 def evaluate_flow(config: TADConfig, force: list[Stage] = []) -> Outcome:  # noqa: B006
     """Measure every model, and everything before."""
     return _run(config, "evaluate", force)
 
 
-@flow(name="tad-report", flow_run_name="report {config.name}", **_OPTIONS)
+@flow(name="tad-report", flow_run_name="report {config.name}", **OPTIONS)
 def report_flow(config: TADConfig, force: list[Stage] = []) -> Outcome:  # noqa: B006
     """Write tables and pictures, and everything before."""
     return _run(config, "report", force)

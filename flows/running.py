@@ -83,6 +83,36 @@ def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, d
     show_replicates(config, ref)
 
 
+def study(
+    path: Path, overrides: list[str], store: str | None, only_results: bool, at_once: int | None, debug: bool
+) -> None:
+    """Run a study, or gather what there is of one, then show where its results are."""
+    from flows.environment import settle
+
+    settle(loud=debug)
+    from tad_core.artifacts import Store
+    from tad_core.study.config import load_study
+    from tad_core.study.run import prepare
+    from tad_core.study.stage import conclude, look
+
+    given = [] if at_once is None else [f"side_by_side={at_once}"]
+    loaded = load_study(path, [*overrides, *given], store)
+    root = loaded.run.store
+    absolute = root if "://" in root else str(Path(root).expanduser().resolve())
+    loaded = loaded.stored(absolute)
+    if only_results:
+        ref = conclude(loaded, look(loaded, Store(absolute)), Store(absolute))
+    else:
+        prepare(loaded, Store(absolute))
+        with display() as say, prefect_around(say):
+            from flows.study import study_flow
+
+            ref = study_flow(loaded.config.name, loaded)
+    from flows.show import show_study
+
+    show_study(ref)
+
+
 def collect_worker(config: TADConfig, host: int, hosts: int, judge: bool, debug: bool) -> None:
     """Take part in a collection until no shard is left."""
     from flows.environment import settle

@@ -29,6 +29,11 @@ def show_replicates(config: TADConfig, ref: ArtifactRef) -> None:
     print_replicates(ref, Lineup.of(config), Console())
 
 
+def show_study(ref: ArtifactRef) -> None:
+    """Where the results of a study are."""
+    Console().print(f"study: {ref.url}", soft_wrap=True, highlight=False)
+
+
 def _last(outcome: Outcome) -> list[ArtifactRef]:
     if outcome.evaluated:
         return list(outcome.evaluated.values())

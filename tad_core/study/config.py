@@ -179,6 +179,10 @@ class Study:
     run: TADConfig
     specs: dict[str, dict[float, DecodeSpec]]
 
+    def stored(self, store: str) -> Study:
+        """The same in another store."""
+        return replace(self, run=self.run.model_copy(update={"store": store}))
+
     def seeded(self, seed: int) -> TADConfig:
         """The run with a training seed."""
         return self.run.model_copy(update={"distill": self.run.distill.model_copy(update={"seed": seed})})
@@ -208,7 +212,7 @@ def load_study(path: str | Path, overrides: Iterable[str] = (), store: str | Non
         )
     tree = overridden(read_document(base, "name, model, data and evaluate"), _settings(config)).tree
     study = expanded(config, tree)
-    return study if store is None else replace(study, run=study.run.model_copy(update={"store": store}))
+    return study if store is None else study.stored(store)
 
 
 def expanded(config: StudyConfig, tree: dict[str, Any]) -> Study:

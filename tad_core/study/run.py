@@ -46,6 +46,16 @@ Tell = Callable[[str], None]
 Cell = tuple[str, int | None, str]
 
 
+#: does the work of a task
+Around = Callable[[Task, Callable[[], None]], None]
+
+
+def directly(task: Task, work: Callable[[], None]) -> None:
+    """A task without anything around it."""
+    del task
+    work()
+
+
 @dataclass(frozen=True)
 class Trajectories:
     """What every variant is trained on."""
@@ -112,10 +122,31 @@ def run_study(
     """
     plan = prepare(study, store)
     trajectories = collect_once(study, plan, store, on_progress)
+    return train_and_measure(study, store, trajectories, on_progress, tell)
+
+
+def train_and_measure(
+    study: Study,
+    store: Store,
+    trajectories: Trajectories,
+    on_progress: OnProgress = silent,
+    tell: Tell = lambda _: None,
+    around: Around = directly,
+) -> Made:
+    """Every cell that is not there, of trajectories that are; see ``run_study``.
+
+    Args:
+        study: what to do.
+        store: where all of it lives.
+        trajectories: what is trained on.
+        on_progress: told the tasks that have ended.
+        tell: told a line of each.
+        around: does a task in a thread of its own, so that others can keep the books.
+    """
     check_windows(study.run, list(study.config.variants), trajectories.windows)
-    work = Work(study, store, trajectories, Bench(study, store), on_progress, tell)
+    matrix = Matrix(study, store, trajectories, Bench(study, store), on_progress, tell, around)
     with Hands(study, hands_of(study)) as hands:
-        return work.do(hands)
+        return matrix.do(hands)
 
 
 def collect_once(study: Study, plan: CollectionPlan, store: Store, on_progress: OnProgress) -> Trajectories:
@@ -195,7 +226,7 @@ class Hands:
         self.close()
 
 
-class Work:
+class Matrix:
     """The trainings and measurements of one study."""
 
     def __init__(
@@ -206,9 +237,10 @@ class Work:
         bench: Bench,
         on_progress: OnProgress = silent,
         tell: Tell = lambda _: None,
+        around: Around = directly,
     ) -> None:
         self._study, self._store, self._bench = study, store, bench
-        self._on_progress, self._tell = on_progress, tell
+        self._on_progress, self._tell, self._around = on_progress, tell, around
         self.made = Made(trajectories)
         self._verifier = Verifier(study.run.filter)
         self._lock = threading.Lock()
@@ -255,7 +287,7 @@ class Work:
         try:
             for left in reversed(range(_TRIES)):
                 try:
-                    self._do(task, hand)
+                    self._around(task, partial(self._do, task, hand))
                     break
                 except PERMANENT_ERRORS:
                     raise

@@ -18,7 +18,7 @@ from tad_core.stages import filter as filter_stage
 from tad_core.study.config import Study
 from tad_core.study.measure import Bench
 from tad_core.study.results import StudyResults, results_of
-from tad_core.study.run import Cell, Made, Trajectories, Work
+from tad_core.study.run import Cell, Made, Matrix, Trajectories
 
 STAGE = "study"
 STAGE_VERSION = 1
@@ -77,9 +77,9 @@ def look(study: Study, store: Store) -> Made:
             f"store: {store.root} has no finished collection, verdicts and windows of {study.config.name}; run the "
             "study first"
         )
-    work = Work(study, store, Trajectories(collection, filtered, windows), Bench(study, store))
-    work.look()
-    return work.made
+    matrix = Matrix(study, store, Trajectories(collection, filtered, windows), Bench(study, store))
+    matrix.look()
+    return matrix.made
 
 
 def _fields(study: Study, cells: Mapping[Cell, ArtifactRef]) -> dict[str, object]:
