@@ -92,6 +92,7 @@ def study(
     settle(loud=debug)
     from tad_core.artifacts import Store
     from tad_core.study.config import load_study
+    from tad_core.study.report import report
     from tad_core.study.run import prepare
     from tad_core.study.stage import conclude, look
 
@@ -101,7 +102,9 @@ def study(
     absolute = root if "://" in root else str(Path(root).expanduser().resolve())
     loaded = loaded.stored(absolute)
     if only_results:
-        ref = conclude(loaded, look(loaded, Store(absolute)), Store(absolute))
+        made = look(loaded, Store(absolute))
+        results = conclude(loaded, made, Store(absolute))
+        ref = report(loaded, results, made.trajectories.filtered, Store(absolute))
     else:
         prepare(loaded, Store(absolute))
         with display() as say, prefect_around(say):
@@ -110,7 +113,7 @@ def study(
             ref = study_flow(loaded.config.name, loaded)
     from flows.show import show_study
 
-    show_study(ref)
+    show_study(loaded, ref)
 
 
 def collect_worker(config: TADConfig, host: int, hosts: int, judge: bool, debug: bool) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 
 from tad_core.artifacts import ArtifactRef
 from tad_core.config import TADConfig
 from tad_core.stages.pipeline import Outcome
+
+if TYPE_CHECKING:
+    from tad_core.study.config import Study
 
 
 def show_outcome(config: TADConfig, outcome: Outcome) -> None:
@@ -29,9 +34,20 @@ def show_replicates(config: TADConfig, ref: ArtifactRef) -> None:
     print_replicates(ref, Lineup.of(config), Console())
 
 
-def show_study(ref: ArtifactRef) -> None:
-    """Where the results of a study are."""
-    Console().print(f"study: {ref.url}", soft_wrap=True, highlight=False)
+def show_study(study: Study, report: ArtifactRef) -> None:
+    """What a study shows, and where its report is."""
+    from tad_core.report.console import print_findings
+    from tad_core.report.lineup import Lineup
+    from tad_core.report.tables import to_rich
+    from tad_core.study.report import results_in
+    from tad_core.study.sentences import findings
+    from tad_core.study.tables import Tables
+
+    console, lineup, results = Console(), Lineup.of(study.run), results_in(report)
+    console.print(to_rich(Tables(study, results, lineup).brief(), lineup))
+    print_findings([{"kind": f.kind, "text": f.text} for f in findings(study, results, lineup)], console)
+    for name in ("report.html", "report.md"):
+        console.print(f"{report.url}/{name}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _last(outcome: Outcome) -> list[ArtifactRef]:

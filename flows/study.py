@@ -13,13 +13,13 @@ from tad_core.study.config import Study
 from tad_core.study.run import Trajectories
 from tasks.progress import Board
 from tasks.records import PrefectSink
-from tasks.study import conclude, train_and_measure
+from tasks.study import report, train_and_measure
 from tasks.work import Work
 
 
 @flow(name="tad-study", flow_run_name="study {name}", **OPTIONS)
 def study_flow(name: str, study: Study) -> ArtifactRef:
-    """Make every cell of a study that is not there, and its results.
+    """Make every cell of a study that is not there, and its report.
 
     Args:
         name: of the study, for people.
@@ -35,4 +35,7 @@ def study_flow(name: str, study: Study) -> ArtifactRef:
         trajectories = Trajectories(outcome.collection, outcome.filtered, outcome.windows)
         with work.row("study", unit="tasks") as row:
             made = train_and_measure(study, work, trajectories, row.listener())
-        return conclude(study, made, work)
+        with work.row("report") as row:
+            page = report(study, made, work)
+            row.ended(1)
+        return page

@@ -11,11 +11,14 @@ from prefect.cache_policies import NO_CACHE
 
 from tad_core.artifacts import ArtifactRef
 from tad_core.progress import OnProgress
+from tad_core.report.markdown import REPORT_NAME
+from tad_core.study import report as page
 from tad_core.study import run as running
 from tad_core.study import stage
 from tad_core.study.config import Study
 from tad_core.study.run import Made, Trajectories
 from tad_core.study.schedule import Task
+from tasks.records import record_markdown, with_pictures
 from tasks.work import Work
 
 _log = logging.getLogger(__name__)
@@ -39,12 +42,16 @@ def _cell(told: str, do: Callable[[], None]) -> None:
     do()
 
 
-def conclude(study: Study, made: Made, work: Work) -> ArtifactRef:
-    """The results, written or taken from the store."""
-    return _conclude(study, made, work)
+def report(study: Study, made: Made, work: Work) -> ArtifactRef:
+    """The results and their page, which is shown as an artifact of the run."""
+    ref = _report(study, made, work)
+    text = ref.local(REPORT_NAME).read_text(encoding="utf-8")
+    record_markdown("study", with_pictures(text, ref.local_folder()), f"Study {study.config.name}")
+    return ref
 
 
-@task(name="study-results", task_run_name="results", cache_policy=NO_CACHE, persist_result=False)
-def _conclude(study: Study, made: Made, work: Work) -> ArtifactRef:
+@task(name="study-report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+def _report(study: Study, made: Made, work: Work) -> ArtifactRef:
     """The tables of all cells."""
-    return stage.conclude(study, made, work.store)
+    results = stage.conclude(study, made, work.store)
+    return page.report(study, results, made.trajectories.filtered, work.store)

@@ -41,6 +41,29 @@ def aup(points: Sequence[tuple[float, float]], y_max: float, alpha: float = DEFA
     return area
 
 
+def leaderboard_aup(
+    points: Sequence[tuple[float, float]], y_max: float, alpha: float = DEFAULT_ALPHA
+) -> float | None:
+    """AUP as the code of d3LLM's leaderboard has it; None where that code stops.
+
+    The area is the same. But ``y_max`` is the best accuracy of all methods in its table, of autoregressive ones too, a
+    method has two points there, token by token and at one operating point, and where the fastest point is more than
+    ``DROP_BELOW`` below the slowest its code fails an assertion, where ``aup`` leaves that point out.
+
+    Args:
+        points: (TPF, accuracy in percent) of one model on one task, in any order.
+        y_max: best accuracy of the task over all methods of the table, in percent.
+        alpha: see ``aup``.
+
+    Raises:
+        ValueError: see ``aup``.
+    """
+    ordered = sorted(points, key=lambda p: p[0])
+    if ordered and ordered[0][1] - ordered[-1][1] > DROP_BELOW:
+        return None
+    return aup(points, y_max, alpha)
+
+
 def weight(accuracy: float, y_max: float, alpha: float = DEFAULT_ALPHA) -> float:
     """``min(exp(-alpha (1 - y / y_max)), 1)``; 1 where nothing was solved at all, which changes no area."""
     if y_max <= 0:

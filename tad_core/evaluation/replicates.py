@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tad_core.errors import DataError
-from tad_core.evaluation.bootstrap import Bootstrap, Estimate, FloatArray, ModelWay, estimate
+from tad_core.evaluation.bootstrap import Bootstrap, Estimate, FloatArray, Interval, ModelWay, estimate
 from tad_core.rng import generator
 
 
@@ -24,6 +24,12 @@ class Spread:
 
     mean: Estimate
     each: list[float]
+
+    def negated(self) -> Spread:
+        """Of the difference the other way round."""
+        span = self.mean.interval
+        turned = None if span is None else Interval(-span.high, -span.low)
+        return Spread(Estimate(-self.mean.value, turned), [-value for value in self.each])
 
     def apart_from(self, other: Spread) -> bool | None:
         """Whether the two intervals share no point; None where one has none."""

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tad_core.artifacts import ArtifactRef
 from tad_core.config import parse_config
+from tad_core.report.aups import both_ways
 from tad_core.report.lineup import Lineup
 from tad_core.report.replicates import NUMBERS_NAME, PAGE_NAME, ReplicateRow, sentences, tables
 from tad_core.report.scores import SCORES_NAME, Scores
@@ -53,6 +54,12 @@ def print_scores(scores: Scores, findings: list[dict[str, Any]], lineup: Lineup,
     console.print(to_rich(table, lineup))
     for note in table.notes:
         console.print(Text(note, style="dim"))
+    console.print(to_rich(both_ways(scores, lineup, narrow=console.width < 110), lineup))
+    print_findings(findings, console)
+
+
+def print_findings(findings: list[dict[str, Any]], console: Console) -> None:
+    """Sentences, results first, each as a line of its own."""
     console.print()
     for finding in findings:
         mark, style = _MARKS[finding["kind"]]

@@ -12,8 +12,10 @@ from tad_core.config import BASE, TADConfig, variants
 from tad_core.data.selection import LeftOutRow
 from tad_core.data.unknown import WORTH_SAYING, Unknown
 from tad_core.report import tables
+from tad_core.report.aups import both_ways, published_table
 from tad_core.report.example import Decoding
 from tad_core.report.lineup import Lineup
+from tad_core.report.published import benchmark_of_task, published_on
 from tad_core.report.scores import Scores
 from tad_core.report.summary import Finding, findings
 from tad_core.report.tables import Table
@@ -108,7 +110,7 @@ def compose(material: Material) -> Document:
     """Put the material in order."""
     scores, lineup = material.scores, material.lineup
     sections = [
-        _results(scores, material.wrong, lineup),
+        _results(material),
         _curves(scores, lineup),
         _trajectory(material),
         _kept(material),
@@ -135,15 +137,23 @@ def compose(material: Material) -> Document:
 # --- sections ---------------------------------------------------------------------------------------
 
 
-def _results(scores: Scores, wrong: Sequence[Text], lineup: Lineup) -> Section:
+def _results(material: Material) -> Section:
+    scores, wrong, lineup = material.scores, material.wrong, material.lineup
+    benchmarks = [benchmark_of_task(task) for task in material.config.evaluate.tasks]
+    rows = published_on(name for name in benchmarks if name is not None)
     how = f"Wrong answers at {scores.operating_threshold:g}, the first of each kind"
     more = [
+        published_table(
+            sorted(rows, key=lambda row: (benchmarks.index(row.benchmark), row.base != rows[0].base))
+        ),
         tables.points(scores, lineup),
         tables.lm_eval_figures(scores, lineup),
         tables.texts(how, wrong, lineup),
     ]
     return Section(
-        "Results", tables=[tables.headline(scores, lineup)], folded=[t for t in more if t is not None]
+        "Results",
+        tables=[tables.headline(scores, lineup), both_ways(scores, lineup)],
+        folded=[t for t in more if t is not None],
     )
 
 

@@ -53,6 +53,9 @@ class Score(_Record):
     aup_interval: Interval | None
     aup_text: float
     """AUP with TPF counted without end-of-text tokens."""
+    aup_leaderboard: float | None = None
+    """As the leaderboard's code has it, of two points, token by token and at the operating threshold; None where that
+    code stops, since the second is more than 5 points below, or where one of the two was not measured."""
 
     @property
     def token_by_token(self) -> Point | None:
@@ -88,6 +91,8 @@ class TaskScores(_Record):
     y_max: float
     scores: list[Score]
     comparisons: list[Comparison] = []
+    y_max_leaderboard: float | None = None
+    """Best accuracy over those two points of every model."""
 
     def against(self, model: str, over: str) -> Comparison | None:
         """The comparison of two models."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tad_core.config import EvaluateConfig
-from tad_core.evaluation.aup import DROP_BELOW, aup
+from tad_core.evaluation.aup import DROP_BELOW, aup, leaderboard_aup
 from tad_core.evaluation.bootstrap import Bootstrap, Estimate, ModelWay, bootstrap_aup, mean_aup
 from tad_core.evaluation.records import Record, points
 from tad_core.report.lineup import Lineup
@@ -62,6 +62,8 @@ def _score_task(
     found = points(records)
     y_max = max(p["accuracy"] for p in found)
     scores, models = [], lineup.ordered(p["model"] for p in found)
+    pairs_of = {model: _two_points(found, model, config.operating_threshold) for model in models}
+    y_max_two = max((y for two in pairs_of.values() for _, y in two), default=None)
     for model in models:
         own = sorted((p for p in found if p["model"] == model), key=lambda p: (p["tpf"], -p["accuracy"]))
         first = own[0]["accuracy"]
@@ -72,12 +74,16 @@ def _score_task(
                 aup=aup([(p["tpf"], p["accuracy"]) for p in own], y_max, config.aup_alpha),
                 aup_interval=boot.aup_of(model).interval,
                 aup_text=aup([(p["tpf_text"], p["accuracy"]) for p in own], y_max, config.aup_alpha),
+                aup_leaderboard=leaderboard_aup(pairs_of[model], y_max_two, config.aup_alpha)
+                if len(pairs_of[model]) == 2 and y_max_two is not None
+                else None,
             )
         )
     return TaskScores(
         task=boot.task,
         problems=boot.problems,
         y_max=y_max,
+        y_max_leaderboard=y_max_two,
         scores=scores,
         comparisons=[
             c
@@ -85,6 +91,15 @@ def _score_task(
             if (c := _compare(boot, scores, model, over, config)) is not None
         ],
     )
+
+
+def _two_points(
+    found: Sequence[dict[str, Any]], model: str, operating_threshold: float
+) -> list[tuple[float, float]]:
+    """What the leaderboard has of a model: (TPF, accuracy) token by token and at the operating threshold."""
+    wanted = ((TOKEN_BY_TOKEN, 0.0), (ENTROPY, operating_threshold))
+    own = (p for p in found if p["model"] == model and (p["method"], p["threshold"]) in wanted)
+    return [(p["tpf"], p["accuracy"]) for p in own]
 
 
 def _point(row: dict[str, Any], *, counted: bool) -> Point:

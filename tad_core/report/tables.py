@@ -282,7 +282,7 @@ def to_markdown(table: Table) -> str:
 
 #: Characters of an answer and of a reason in the report.
 _TEXT_LENGTH = 160
-_TEXT_COLUMNS = ("Rejected", "How it was chosen", "In AUP")
+_TEXT_COLUMNS = ("Rejected", "How it was chosen", "In AUP", "Prompt", "Source")
 
 
 def is_text(table: Table, column: int) -> bool:

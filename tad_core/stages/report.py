@@ -30,7 +30,7 @@ from tad_core.trajectory.schema import PRIVILEGED
 from tad_core.verify.verdict import NO_PROGRAMS
 
 STAGE = "report"
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 #: Answers shown of every source, model and reason.
 _SHOWN = 2
 HTML_NAME = "report.html"

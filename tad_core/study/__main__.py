@@ -11,8 +11,10 @@ from pathlib import Path
 from tad_core.artifacts import Store
 from tad_core.errors import TADError
 from tad_core.progress import Progress
+from tad_core.report.markdown import REPORT_NAME
 from tad_core.signals import take_over
 from tad_core.study.config import load_study
+from tad_core.study.report import report
 from tad_core.study.run import hands_of, run_study
 from tad_core.study.stage import conclude, look
 
@@ -38,14 +40,22 @@ def main(arguments: list[str] | None = None) -> int:
         if not given.only_results:
             say(f"{study.config.name}: {hands_of(study)} processes side by side, store {store.root}")
             run_study(study, store, _Shared(), say)
-        ref = conclude(study, look(study, store), store)
+        made = look(study, store)
+        ref = conclude(study, made, store)
+        say(f"results: {ref.url}")
+        page = report(study, ref, made.trajectories.filtered, store)
+        say(f"report: {page.url}/{REPORT_NAME}")
     except TADError as error:
         print(f"error: {error}\nwhat is finished: --only-results", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        # A machine that only trains may lack what draws.
+        remedy = "where it is installed, run the same on this store with --only-results"
+        print(f"error: the report needs {error.name}; {remedy}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; everything finished so far is kept: run the same command to go on", file=sys.stderr)
         return _INTERRUPTED
-    say(f"results: {ref.url}")
     return 0
 
 

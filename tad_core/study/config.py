@@ -84,6 +84,9 @@ class ReportConfig(Strict):
     """Which variants stand for what in the tables; a table whose variants the study lacks is left out."""
 
     ours: str | None = Field(None, description="The variant all others are held against; default: the first.")
+    decoder: str | None = Field(
+        None, description="The decoder of the tables; default: the first that is not token by token."
+    )
     objectives: list[str] = Field([], description="Rows of the table of objectives, near and distant.")
     data: list[str] = Field([], description="Rows of the table of data and training strategies.")
     windows: list[str] = Field([], description="Rows of the table of windows.")
@@ -143,7 +146,11 @@ class StudyConfig(Strict):
                 f"curve begins: tokenwise: {{method: {TOKEN_BY_TOKEN}}}"
             )
         known = [BASE, *self.variants]
-        for field in ReportConfig.model_fields:
+        if self.report.decoder is not None and self.report.decoder not in self.decoders:
+            raise ValueError(
+                f"report.decoder: {self.report.decoder!r} is not a decoder; use one of {', '.join(self.decoders)}"
+            )
+        for field in ("ours", "objectives", "data", "windows", "weights"):
             given: str | list[str] | None = getattr(self.report, field)
             named = [given] if isinstance(given, str) else given or []
             if unknown := [name for name in named if name not in known]:
@@ -158,6 +165,12 @@ class StudyConfig(Strict):
         return next(
             n for n, d in self.decoders.items() if d.method == TOKEN_BY_TOKEN and d.cache.mode == "none"
         )
+
+    @property
+    def headline(self) -> str:
+        """The decoder of the tables."""
+        parallel = (name for name in self.decoders if name != self.slowest)
+        return self.report.decoder or next(parallel, self.slowest)
 
     @property
     def ours(self) -> str:

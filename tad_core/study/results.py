@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from tad_core.artifacts import ArtifactRef
 from tad_core.config import BASE
 from tad_core.errors import DataError
+from tad_core.evaluation.aup import leaderboard_aup
 from tad_core.evaluation.bootstrap import Answers, Bootstrap, ModelWay, resample
 from tad_core.evaluation.replicates import Replicates, Spread
 from tad_core.stages.evaluate import RESULTS
@@ -48,6 +49,8 @@ class StudyCurve(_Record):
     accuracy: Spread
     tpf: Spread
     aup: Spread
+    aup_leaderboard: list[float | None] = []
+    """Of two points, token by token and at the operating threshold, for each seed; None where its code stops."""
 
 
 class Paired(_Record):
@@ -74,6 +77,8 @@ class StudyResults(_Record):
     aup_alpha: float
     y_max: list[float]
     """Best accuracy over all variants, decoders and thresholds, which AUP is weighted by; for each seed."""
+    y_max_leaderboard: list[float] = []
+    """The same over the two points of each variant and decoder."""
     variants: list[str]
     """The base first; those that every seed has."""
     left_out: list[str]
@@ -120,7 +125,8 @@ def results_of(study: Study, cells: Mapping[Cell, ArtifactRef]) -> StudyResults:
     task = evaluate.tasks[0].name
     boots = [_boot(study, variants, seed, answers, task) for seed in config.seeds]
     together = Replicates(boots)
-    curves = [_curve(study, together, v, d) for v in variants for d in config.decoders]
+    best = [max(y for d in config.decoders for v in variants for _, y in _two(study, b, v, d)) for b in boots]
+    curves = [_curve(study, together, boots, best, v, d) for v in variants for d in config.decoders]
     return StudyResults(
         name=config.name,
         task=task,
@@ -130,6 +136,7 @@ def results_of(study: Study, cells: Mapping[Cell, ArtifactRef]) -> StudyResults:
         resamples=evaluate.bootstrap,
         aup_alpha=evaluate.aup_alpha,
         y_max=[max(float(values[0]) for values in boot.accuracy.values()) for boot in boots],
+        y_max_leaderboard=best,
         variants=variants,
         left_out=left_out,
         decoders=list(config.decoders),
@@ -209,12 +216,37 @@ def _operating(study: Study, variant: str, decoder: str) -> ModelWay:
     return variant, decoder, study.config.decoders[decoder].at
 
 
-def _curve(study: Study, together: Replicates, variant: str, decoder: str) -> StudyCurve:
+def _two(study: Study, boot: Bootstrap, variant: str, decoder: str) -> list[tuple[float, float]]:
+    """What the leaderboard has of a variant under a decoder: (TPF, accuracy), token by token and operating."""
+    slowest = study.config.slowest
+    ways: list[ModelWay] = [(variant, slowest, 0.0)]
+    ways += [] if decoder == slowest else [_operating(study, variant, decoder)]
+    return [(float(boot.tpf[way][0]), float(boot.accuracy[way][0])) for way in ways]
+
+
+def _curve(
+    study: Study,
+    together: Replicates,
+    boots: Sequence[Bootstrap],
+    best: Sequence[float],
+    variant: str,
+    decoder: str,
+) -> StudyCurve:
     way = _operating(study, variant, decoder)
     accuracy, tpf = together.accuracy(way), together.tpf(way)
     assert accuracy is not None and tpf is not None, "only complete variants are looked at"
-    aup = together.aup(curve_name(variant, decoder))
-    return StudyCurve(variant=variant, decoder=decoder, accuracy=accuracy, tpf=tpf, aup=aup)
+    alpha = study.run.evaluate.aup_alpha
+    theirs = [
+        leaderboard_aup(_two(study, b, variant, decoder), y, alpha) for b, y in zip(boots, best, strict=True)
+    ]
+    return StudyCurve(
+        variant=variant,
+        decoder=decoder,
+        accuracy=accuracy,
+        tpf=tpf,
+        aup=together.aup(curve_name(variant, decoder)),
+        aup_leaderboard=theirs,
+    )
 
 
 def _pairs(variants: Sequence[str]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tad_core.evaluation.aup import aup, weight
+from tad_core.evaluation.aup import aup, leaderboard_aup, weight
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,19 @@ from tad_core.evaluation.aup import aup, weight
 )
 def test_published_vectors(points, y_max, published):
     assert round(aup(points, y_max), 1) == published
+    assert round(leaderboard_aup(points, y_max), 1) == published
+
+
+def test_the_leaderboards_code_stops_where_the_fastest_point_fell_too_far():
+    assert leaderboard_aup([(1, 50), (4, 44.9)], 50) is None
+    assert leaderboard_aup([(4, 45), (1, 50)], 50) == aup([(1, 50), (4, 45)], 50)
+    # Only the last point is asserted; one between is left out as here.
+    assert leaderboard_aup([(1, 50), (2, 40), (4, 48)], 50) == aup([(1, 50), (4, 48)], 50)
+
+
+def test_autoregressive_methods_in_the_table_weigh_on_all_others():
+    points = [(1, 43.29), (5.96, 39.63)]
+    assert leaderboard_aup(points, 67.73) < leaderboard_aup(points, 43.29)
 
 
 def test_by_hand():
