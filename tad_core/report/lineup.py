@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tad_core.config import BASE, TADConfig, variants
 from tad_core.report.theme import Theme
@@ -66,6 +66,24 @@ class Lineup:
             shown.append(_shown(name, variant.label, colour, others, baseline))
             others += name not in _OF_STANDARD
         return cls(shown)
+
+    def told_apart(self, names: Sequence[str]) -> Lineup:
+        """The same models, those of one picture with colours, marks and lines by their place in it.
+
+        A table of many models has more of them than there are colours; a picture has few.
+        """
+        looks = [_OF_STANDARD[name] for name in ("quality", "speed", "sft")]
+        looks += [
+            (pair, pair[1], mark, line) for pair, mark, line in zip(_COLOURS, _MARKERS, _LINES, strict=False)
+        ]
+        places = {name: i for i, name in enumerate(name for name in names if name != BASE)}
+        shown = []
+        for one in self._shown.values():
+            if one.name in places:
+                (light, dark), style, marker, line = looks[places[one.name] % len(looks)]
+                one = replace(one, light=light, dark=dark, style=style, marker=marker, line=line)
+            shown.append(one)
+        return Lineup(shown)
 
     @property
     def shown(self) -> list[Shown]:

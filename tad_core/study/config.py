@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -223,7 +224,7 @@ def load_study(path: str | Path, overrides: Iterable[str] = (), store: str | Non
         raise ConfigError(
             f"config: {base} does not exist; name the file of a run, from the folder of {path.name}"
         )
-    tree = overridden(read_document(base, "name, model, data and evaluate"), _settings(config)).tree
+    tree = overridden(read_document(base, "name, model, data and evaluate"), _settings(config.set)).tree
     study = expanded(config, tree)
     return study if store is None else study.stored(store)
 
@@ -257,11 +258,13 @@ def expanded(config: StudyConfig, tree: dict[str, Any]) -> Study:
     return Study(config, _budgeted(config, run), specs)
 
 
-def _settings(config: StudyConfig) -> list[str]:
-    """Overrides as the command line has them; JSON is YAML."""
-    import json
-
-    return [f"{path}={json.dumps(value)}" for path, value in config.set.items()]
+def _settings(given: Mapping[str, JsonValue], above: str = "") -> Iterator[str]:
+    """Overrides as the command line has them; JSON is YAML. A section in a section is what a dot says too."""
+    for name, value in given.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}={json.dumps(value)}"
 
 
 def _budgeted(config: StudyConfig, run: TADConfig) -> TADConfig:

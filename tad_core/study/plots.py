@@ -33,12 +33,21 @@ def curves(
         panels = made.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         axes = panels.ravel()
         for ax, (title, names) in zip(axes, groups.items(), strict=False):
+            apart = lineup.told_apart(names)
             for name in names:
-                _curve(ax, results, name, decoder, slowest, lineup, theme)
+                _curve(ax, results, name, decoder, slowest, apart, theme)
             ax.set_title(title)
             ax.yaxis.set_major_formatter(PercentFormatter(100, decimals=0))
             ax.xaxis.set_major_locator(MaxNLocator(6))
-            ax.legend(fontsize=8.5, loc="lower left")
+            ax.tick_params(labelbottom=True)
+            ax.legend(
+                fontsize=8.5,
+                loc="best",
+                frameon=True,
+                facecolor=theme.paper,
+                edgecolor="none",
+                framealpha=0.85,
+            )
         for ax in axes[len(groups) :]:
             ax.set_axis_off()
         for ax in panels[:, 0]:
@@ -99,6 +108,7 @@ def radar(
         theme: the paper.
     """
     angles = np.linspace(0, 2 * np.pi, len(axes), endpoint=False)
+    lineup = lineup.told_apart(names)
     with themed(theme):
         made = figure(WIDTH, 6.2)
         ax = made.subplots(subplot_kw={"projection": "polar"})
@@ -118,11 +128,16 @@ def radar(
                 label=lineup.label(name),
             )
             ax.fill(np.append(angles, angles[0]), around, color=colour, alpha=0.06)
+        ax.set_theta_offset(np.pi / 2)
+        ax.tick_params(axis="x", pad=8)
         ax.set_xticks(angles, [label for _, label in axes])
+        for angle, text in zip(angles, ax.get_xticklabels(), strict=True):
+            side = np.sin(angle)  # the circle begins at the top and goes left
+            text.set_ha("center" if abs(side) < 0.1 else "right" if side > 0 else "left")
         ax.set_ylim(0, 105)
         ax.set_yticks([25, 50, 75, 100], ["25 %", "50 %", "75 %", "100 %"], fontsize=8.5)
         ax.set_title("AUP under each decoder, as a share of the best variant's", pad=18)
-        ax.legend(loc="center left", bbox_to_anchor=(1.12, 0.5), fontsize=9.5)
+        ax.legend(loc="center left", bbox_to_anchor=(1.22, 0.5), fontsize=9.5)
         return png(made)
 
 

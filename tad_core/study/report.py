@@ -84,11 +84,6 @@ def report(
         return writer.commit({"cautions": sum(found.kind == "caution" for found in document.findings)})
 
 
-def results_in(report_ref: ArtifactRef) -> StudyResults:
-    """The numbers that a report prints."""
-    return read_results(report_ref)
-
-
 @dataclass(frozen=True)
 class Page:
     """The report as content.

@@ -50,7 +50,7 @@ def _against_ours(results: StudyResults, lineup: Lineup, decoder: str) -> Iterat
         lower = [v for v, e in estimates.items() if apart(e) and e.value < 0]
         higher = [v for v, e in estimates.items() if apart(e) and e.value > 0]
         alike = [v for v, e in estimates.items() if apart(e) is False]
-        for names, word in ((lower, "less"), (higher, "more")):
+        for names, word in ((lower, "lower"), (higher, "higher")):
             if names:
                 listed = ", ".join(f"{lineup.label(v)} ({signed(estimates[v], digits)}{unit})" for v in names)
                 yield f"Told apart from {ours}, with {word} {_NAMES[measure]}: {listed}."

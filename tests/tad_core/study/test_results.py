@@ -2,69 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 
-from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts import Store
 from tad_core.errors import DataError
-from tad_core.evaluation.aup import aup
-from tad_core.evaluation.records import Record, write_records
-from tad_core.study.config import Study, StudyConfig, expanded
+from tad_core.evaluation.aup import aup, leaderboard_aup
+from tad_core.study.config import Study
 from tad_core.study.results import StudyResults, results_of
-from tad_core.study.run import Cell
-
-PROBLEMS = 40
 
 
-@pytest.fixture
-def study(tiny_tree: dict[str, Any]) -> Study:
-    matrix = {
-        "name": "by-hand",
-        "config": "run.yaml",
-        "states": 4,
-        "seeds": [0, 1],
-        "variants": {"tad": {"window": 4}, "wide": {"window": 8}},
-        "decoders": {"tokenwise": {"method": "token_by_token"}, "fast": {"thresholds": [0.5]}},
-    }
-    return expanded(StudyConfig.model_validate(matrix), tiny_tree)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-def cell(store: Store, name: str, right: int, threshold: float, forwards: int, shift: int = 0) -> ArtifactRef:
-    """The first ``right`` of 40 problems are solved, 8 tokens each; the rows stand in another order than others'."""
-    rows = [
-        Record("sums", name, "any", threshold, f"p{i:02}", i < right, "equal", forwards, 8, 4, 0.1, "t")
-        for i in range(PROBLEMS)
-    ]
-    with store.writer("measure", 1, f"{name}-{right}-{threshold}", {}) as writer:
-        write_records(writer.path("results.parquet", rows=PROBLEMS), [*rows[shift:], *rows[:shift]])
-        return writer.commit({})
-
-
-def cells_of(
-    store: Store, variants: Sequence[str] = ("tad", "wide"), seeds: Sequence[int] = (0, 1)
-) -> dict[Cell, ArtifactRef]:
-    cells: dict[Cell, ArtifactRef] = {
-        ("base", None, "tokenwise"): cell(store, "base", 20, 0.0, 8),
-        ("base", None, "fast"): cell(store, "base", 10, 0.5, 2),
-    }
-    for place, variant in enumerate(variants):
-        for seed in seeds:
-            cells[variant, seed, "tokenwise"] = cell(store, f"{variant}{seed}", 30 + 2 * seed, 0.0, 8, 5)
-            cells[variant, seed, "fast"] = cell(store, f"{variant}{seed}", 30 + 4 * seed, 0.5, 4 - 2 * place)
-    return cells
-
-
-def test_by_hand(study: Study, store: Store) -> None:
-    results = results_of(study, cells_of(store))
-    assert (results.variants, results.left_out, results.problems) == (["base", "tad", "wide"], [], PROBLEMS)
+def test_by_hand(study: Study, store: Store, made: SimpleNamespace) -> None:
+    results = results_of(study, made.cells(store))
+    assert (results.variants, results.left_out, results.problems) == (
+        ["base", "tad", "wide"],
+        [],
+        made.problems,
+    )
     assert results.y_max == [75.0, 85.0], "over all variants and decoders, for each seed"
     point = next(p for p in results.points if (p.variant, p.seed, p.decoder) == ("wide", 1, "fast"))
     assert (point.accuracy, point.tpf, point.tpf_text) == (85.0, 4.0, 2.0)
@@ -75,6 +30,7 @@ def test_by_hand(study: Study, store: Store) -> None:
     assert curve.aup.each == pytest.approx(by_hand) and curve.aup.mean.value == pytest.approx(
         sum(by_hand) / 2
     )
+    assert curve.aup_leaderboard == pytest.approx([leaderboard_aup([(1, 75), (2, 75)], 75), by_hand[1]])
     slow = results.curve("tad", "tokenwise")
     assert slow is not None and slow.aup.each == pytest.approx([75, 80]), (
         "one point: tokens per forward x accuracy"
@@ -85,8 +41,8 @@ def test_by_hand(study: Study, store: Store) -> None:
     )
 
 
-def test_differences_are_paired(study: Study, store: Store) -> None:
-    results = results_of(study, cells_of(store))
+def test_differences_are_paired(study: Study, store: Store, made: SimpleNamespace) -> None:
+    results = results_of(study, made.cells(store))
     pair = results.pair("wide", "tad", "fast")
     assert pair is not None and pair.tpf.each == [2, 2]
     assert pair.accuracy.mean.interval is not None
@@ -98,8 +54,10 @@ def test_differences_are_paired(study: Study, store: Store) -> None:
     assert StudyResults.model_validate_json(results.model_dump_json()) == results
 
 
-def test_a_variant_that_lacks_a_seed_is_left_out_and_named(study: Study, store: Store) -> None:
-    cells = cells_of(store)
+def test_a_variant_that_lacks_a_seed_is_left_out_and_named(
+    study: Study, store: Store, made: SimpleNamespace
+) -> None:
+    cells = made.cells(store)
     del cells["tad", 1, "fast"]
     results = results_of(study, cells)
     assert (results.variants, results.left_out, results.ours) == (["base", "wide"], ["tad"], "wide")

@@ -120,7 +120,10 @@ def test_settings_of_the_run_are_changed_in_the_file_and_on_the_command_line(
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny_tree))
     matrix["set"] = {"distill.learning_rate": 0.5, "rollout.compare_plain": 2}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(matrix))
-    study = load_study(tmp_path / "study.yaml", ["seeds=[7]", "states=16"], store="elsewhere")
+    study = load_study(
+        tmp_path / "study.yaml", ["seeds=[7]", "states=16", "set.calibrate.states=3"], store="elsewhere"
+    )
+    assert study.run.calibrate.states == 3 and study.run.calibrate.quality_window == 4, "the rest of it stays"
     assert study.run.distill.learning_rate == 0.5 and study.run.rollout.compare_plain == 2
     assert study.config.seeds == [7] and study.run.distill.max_steps == 4 and study.run.store == "elsewhere"
 
