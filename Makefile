@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help env sandbox demo test test-all test-services server deploy docs docs-serve lint format clean clean-env
+.PHONY: help env sandbox demo study test test-all test-services server deploy docs docs-serve lint format clean clean-env
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -43,6 +43,9 @@ sandbox: ## bubblewrap, which isolates programs under test: installed where that
 
 demo: $(STAMP) ## the whole pipeline on the small model, at most 10 minutes on 2 cores; again: seconds
 	@$(BIN)/tad run $(CONFIG)
+
+study: $(STAMP) ## the paper's tables on the small model: 15 variants, 3 seeds, 6 decoders; for one GPU
+	@$(BIN)/tad study configs/study-tiny.yaml
 
 test: $(STAMP) ## the quick tests
 	@$(BIN)/pytest -q -n 2 --dist loadfile

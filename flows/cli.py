@@ -117,6 +117,9 @@ def study(
     only_results: Annotated[
         bool, typer.Option("--only-results", help="Of what is finished; trains and measures nothing.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what it will take and what of it is there; runs nothing.")
+    ] = False,
     at_once: Annotated[
         int | None, typer.Option("--at-once", min=1, help="Processes side by side; default: the file's.")
     ] = None,
@@ -124,7 +127,15 @@ def study(
     debug: Debug = False,
 ) -> None:  # fmt: skip
     """Train and measure variants x seeds x decoders on one data set, and write the tables that compare them."""
-    running.guard(lambda: running.study(config, set_ or [], store, only_results, at_once, debug), debug)
+    given = [*(set_ or []), *([] if at_once is None else [f"side_by_side={at_once}"])]
+
+    def work() -> None:
+        if plan:
+            running.plan_study(config, given, store)
+        else:
+            running.study(config, given, store, only_results, debug)
+
+    running.guard(work, debug)
 
 
 @app.command(epilog="Example:\n\ntad pretrain configs/pretrain-tiny.yaml")

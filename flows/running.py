@@ -19,6 +19,7 @@ from tad_core.errors import TADError
 if TYPE_CHECKING:
     from tad_core.config import TADConfig
     from tad_core.stages.pipeline import Outcome
+    from tad_core.study.config import Study
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -83,30 +84,42 @@ def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, d
     show_replicates(config, ref)
 
 
-def study(
-    path: Path, overrides: list[str], store: str | None, only_results: bool, at_once: int | None, debug: bool
-) -> None:
+def load_study(path: Path, overrides: list[str], store: str | None) -> Study:
+    """Read a study; its store becomes absolute."""
+    from tad_core.study.config import load_study as load_file
+
+    loaded = load_file(path, overrides, store)
+    root = loaded.run.store
+    return loaded.stored(root if "://" in root else str(Path(root).expanduser().resolve()))
+
+
+def plan_study(path: Path, overrides: list[str], store: str | None) -> None:
+    """Say what a study will take."""
+    from tad_core.artifacts import Store
+    from tad_core.study.outlook import outlook
+
+    loaded = load_study(path, overrides, store)
+    for line in outlook(loaded, Store(loaded.run.store)).lines():
+        typer.echo(line)
+
+
+def study(path: Path, overrides: list[str], store: str | None, only_results: bool, debug: bool) -> None:
     """Run a study, or gather what there is of one, then show where its results are."""
     from flows.environment import settle
 
     settle(loud=debug)
     from tad_core.artifacts import Store
-    from tad_core.study.config import load_study
     from tad_core.study.report import report
     from tad_core.study.run import prepare
     from tad_core.study.stage import conclude, look
 
-    given = [] if at_once is None else [f"side_by_side={at_once}"]
-    loaded = load_study(path, [*overrides, *given], store)
-    root = loaded.run.store
-    absolute = root if "://" in root else str(Path(root).expanduser().resolve())
-    loaded = loaded.stored(absolute)
+    loaded = load_study(path, overrides, store)
+    place = Store(loaded.run.store)
     if only_results:
-        made = look(loaded, Store(absolute))
-        results = conclude(loaded, made, Store(absolute))
-        ref = report(loaded, results, made.trajectories.filtered, Store(absolute))
+        made = look(loaded, place)
+        ref = report(loaded, conclude(loaded, made, place), made.trajectories.filtered, place)
     else:
-        prepare(loaded, Store(absolute))
+        prepare(loaded, place)
         with display() as say, prefect_around(say):
             from flows.study import study_flow
 

@@ -14,6 +14,7 @@ from tad_core.progress import Progress
 from tad_core.report.markdown import REPORT_NAME
 from tad_core.signals import take_over
 from tad_core.study.config import load_study
+from tad_core.study.outlook import outlook
 from tad_core.study.report import report
 from tad_core.study.run import hands_of, run_study
 from tad_core.study.stage import conclude, look
@@ -31,12 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--only-results", action="store_true", help="of what is there; train and measure nothing"
     )
+    parser.add_argument(
+        "--plan", action="store_true", help="say what it will take and what is there; run nothing"
+    )
     given = parser.parse_args(arguments)
     # As Ctrl-C: trainings save a checkpoint.
     take_over(signal.SIGTERM, signal.default_int_handler)
     try:
         study = load_study(given.config, given.overrides, given.store)
         store = Store(study.run.store)
+        if given.plan:
+            print("\n".join(outlook(study, store).lines()))
+            return 0
         if not given.only_results:
             say(f"{study.config.name}: {hands_of(study)} processes side by side, store {store.root}")
             run_study(study, store, _Shared(), say)

@@ -133,7 +133,7 @@ def radar(
         ax.set_xticks(angles, [label for _, label in axes])
         for angle, text in zip(angles, ax.get_xticklabels(), strict=True):
             side = np.sin(angle)  # the circle begins at the top and goes left
-            text.set_ha("center" if abs(side) < 0.1 else "right" if side > 0 else "left")
+            text.set_horizontalalignment("center" if abs(side) < 0.1 else "right" if side > 0 else "left")
         ax.set_ylim(0, 105)
         ax.set_yticks([25, 50, 75, 100], ["25 %", "50 %", "75 %", "100 %"], fontsize=8.5)
         ax.set_title("AUP under each decoder, as a share of the best variant's", pad=18)

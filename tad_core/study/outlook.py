@@ -1,0 +1,82 @@
+"""What a study will take before it runs, counted: trainings, steps, answers, and how much of it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tad_core.artifacts import Store
+from tad_core.errors import ConfigError
+from tad_core.study.config import Study
+from tad_core.study.measure import Bench
+from tad_core.study.run import hands_of, shared_passes
+from tad_core.study.stage import look
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The counts of a study.
+
+    Attributes:
+        variants: that are trained; the base comes on top.
+        passes: training processes of all seeds, each of one variant or of several that see the same states.
+        steps: optimizer steps of one of them.
+        states: drawn for each variant.
+        cells: models x decoders, the base's among them.
+        answers: decoded for all cells: problems x ways.
+        side_by_side: processes at once.
+        adapters_there: variants and seeds that are trained.
+        cells_there: cells that are measured.
+    """
+
+    name: str
+    variants: int
+    seeds: int
+    passes: int
+    steps: int
+    states: int
+    cells: int
+    answers: int
+    side_by_side: int
+    adapters_there: int
+    cells_there: int
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        trainings = self.variants * self.seeds
+        yield (
+            f"{self.name}: {self.variants} variants x {self.seeds} seeds in {self.passes} passes of {self.steps:,} "
+            f"steps ({self.states:,} states a variant), {self.cells} cells, {self.answers:,} answers; "
+            f"{self.side_by_side} processes side by side"
+        )
+        yield f"there: {self.adapters_there} of {trainings} trained, {self.cells_there} of {self.cells} cells measured"
+
+
+def outlook(study: Study, store: Store) -> Outlook:
+    """Count; reads the data and looks into the store, runs nothing.
+
+    Raises:
+        DataError, ModelError: data or checkpoint cannot be used.
+    """
+    bench, config = Bench(study, store), study.config
+    try:
+        made = look(study, store)
+        adapters, cells = len(made.adapters), len(made.cells)
+    except ConfigError:  # nothing is collected yet, so that no adapter or cell has a name
+        adapters, cells = 0, len(bench.finished("base", None))
+    models = 1 + len(config.variants) * len(config.seeds)
+    steps = study.run.distill.max_steps
+    assert steps is not None, "the budget of states says how many"
+    return Outlook(
+        name=config.name,
+        variants=len(config.variants),
+        seeds=len(config.seeds),
+        passes=len(config.seeds) * len(shared_passes(study, list(config.variants))),
+        steps=steps,
+        states=config.states,
+        cells=models * len(config.decoders),
+        answers=models * bench.answers,
+        side_by_side=hands_of(study),
+        adapters_there=adapters,
+        cells_there=cells,
+    )
