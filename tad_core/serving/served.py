@@ -173,6 +173,14 @@ class Served:
         if "threshold" in given and "method" not in given and POLICIES[self.spec.method].knob != "threshold":
             given["method"] = "entropy"
         block = int(given.get("block_length", self.spec.block_length))
+        if self.spec.attention == "block_causal" and block != self.spec.block_length:
+            raise RequestError(
+                400,
+                f"block_length: {block} is not accepted; {self.name} reads in blocks of {self.spec.block_length}, as "
+                "it was trained; leave it out",
+                "block_length",
+                "invalid_value",
+            )
         try:
             return changed(self.spec, {**given, "response_length": -(-most // block) * block})
         except ConfigError as error:

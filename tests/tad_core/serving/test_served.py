@@ -6,6 +6,7 @@ import pytest
 
 from tad_core.config import ModelConfig
 from tad_core.decoding import DecodeSpec
+from tad_core.serving.faults import RequestError
 from tad_core.serving.requests import ChatAsked
 from tad_core.serving.served import Served, Source
 
@@ -41,3 +42,12 @@ def test_another_method_needs_its_own_setting_alone(served):
     model = served(DecodeSpec(16, 4, "factor", factor=1.0))
     other = model.wish(asked(method="low_confidence", tokens_per_forward=2), 128)
     assert other.spec == DecodeSpec(16, 4, "low_confidence", tokens_per_forward=2)
+
+
+def test_a_model_that_reads_block_by_block_keeps_its_blocks(served):
+    """Its forwards are all of one kind; one in other blocks would have no place among them."""
+    spec = DecodeSpec(16, 4, "pipeline", 0.9, 0.5, attention="block_causal")
+    model = served(spec)
+    assert model.wish(asked(block_length=4, max_tokens=7), 128).spec.response_length == 8
+    with pytest.raises(RequestError, match="block_length: 8 is not accepted; m reads in blocks of 4"):
+        model.wish(asked(block_length=8), 128)
