@@ -47,6 +47,7 @@ FAMILIES: dict[str, Family] = {
         {
             "activation_type": ("silu",),
             "alibi": (False,),
+            "architectures": ("LLaDAModelLM", None),
             "attention_dropout": (0,),
             "attention_layer_norm": (False,),
             "bias_for_layer_norm": (False, None),
@@ -60,6 +61,8 @@ FAMILIES: dict[str, Family] = {
             "layer_norm_type": ("rms",),
             "layer_norm_with_affine": (True,),
             "multi_query_attention": (None, False),
+            "num_experts": (None, 0),
+            "quantization_config": (None,),
             "residual_dropout": (0,),
             "rope": (True,),
             "rope_full_precision": (True,),
@@ -72,8 +75,11 @@ FAMILIES: dict[str, Family] = {
         "dream",
         "Dream-org/Dream-v0-Instruct-7B",
         {
+            "architectures": ("DreamModel", None),
             "attention_dropout": (0,),
+            "block_size": (None,),
             "hidden_act": ("silu",),
+            "quantization_config": (None,),
             "rope_scaling": (None, "default"),
             "rope_parameters": (None, "default"),
             "tie_word_embeddings": (False,),
@@ -81,6 +87,16 @@ FAMILIES: dict[str, Family] = {
             "use_sliding_window": (False,),
         },
     ),
+}
+#: What other published models call their type or class -> why they are none of these families.
+OTHERS = {
+    "llama": "a Llama; Stable-DiffCoder, too, reads its own blocks one after the other",
+    "llada2_moe": "LLaDA 2, a mixture of experts that reads block by block",
+    "llava_llada": "LLaDA-V, which reads pictures, too",
+    "DreamForCausalLM": "DreamReasoner, which reads block by block and has no shift",
+    "LlavaLladaForMaskedDiffusion": "LLaDA-V, which reads pictures, too",
+    "LLaDAMoEModelLM": "LLaDA-MoE, a mixture of experts",
+    "LLaDAMoEModel": "LLaDA-MoE, a mixture of experts",
 }
 #: What is fetched of a hub repository: weights, settings, tokenizer, card. Never code: ours loads the weights.
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt", "decoder.yaml", "README.md", "LICENSE*")
@@ -223,7 +239,8 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
         raise ModelError(f"model.path: {model.path}/config.json is not JSON ({error})") from None
     if config.get("model_type") not in FAMILIES:
         raise ModelError(
-            f"model.path: {model.path} is of type {config.get('model_type')!r}; supported: {', '.join(FAMILIES)}"
+            f"model.path: {model.path} is of type {config.get('model_type')!r}{_known(config.get('model_type'))}; "
+            f"supported: {', '.join(FAMILIES)}"
         )
     check_fields(config["model_type"], config)
     for name in ("mask_token_id", "eos_token_id"):
@@ -262,14 +279,21 @@ def check_fields(model_type: str, fields: Mapping[str, Any]) -> None:
     """
     for name, accepted in FAMILIES[model_type].accepts.items():
         value = fields.get(name, accepted[0])
-        if isinstance(value, dict):  # rope_scaling, rope_parameters: the type is what counts
+        if isinstance(value, dict) and name.startswith("rope_"):  # the type is what counts
             value = value.get("rope_type", value.get("type", "default"))
+        if isinstance(value, list):  # architectures: the first is the model's class
+            value = value[0] if value else None
         if value not in accepted:
             shown = " or ".join("null" if v is None else str(v).lower() for v in accepted)
             raise ModelError(
-                f"model.path: config.json has {name} {value!r}; the {model_type} implemented here has {shown}; "
-                "use a checkpoint of that architecture"
+                f"model.path: config.json has {name} {value!r}{_known(value)}; the {model_type} implemented here has "
+                f"{shown}; use a checkpoint of that architecture"
             )
+
+
+def _known(name: Any) -> str:
+    """What is known of a type or class that is not implemented, for an error."""
+    return f" ({OTHERS[name]})" if isinstance(name, str) and name in OTHERS else ""
 
 
 def has_tokenizer(folder: Path) -> bool:

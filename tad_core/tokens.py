@@ -13,6 +13,8 @@ from tad_core.weights import vocabulary_of
 _SPECIAL = ("mask_token_id", "eos_token_id", "pad_token_id", "bos_token_id")
 #: How the families spell the end of a turn, by ``model_type``.
 TURN_ENDS = {"llada": "<|eot_id|>", "Dream": "<|im_end|>"}
+#: DreamOn's token in whose place two masks go.
+_EXPAND = "<|expand|>"
 
 
 def check_tokens(folder: Path, config: Mapping[str, Any]) -> None:
@@ -51,6 +53,11 @@ def _check_family(folder: Path, config: Mapping[str, Any], ids: Mapping[str, int
         raise ModelError(
             f"model.path: the weights in {folder} are of type {family!r}, and the tokenizer beside them ends a turn "
             f"with {others[0]}; {remedy}"
+        )
+    if _EXPAND in ids:
+        raise ModelError(
+            f"model.path: the tokenizer in {folder} has {_EXPAND!r}, as DreamOn has, which adds and removes masks "
+            "while it decodes; that is not implemented, use a model of a fixed length"
         )
     at_mask = [token for token, number in ids.items() if number == mask]
     if at_mask and not any("mask" in token.lower() for token in at_mask):

@@ -40,6 +40,21 @@ DREAM: dict[str, Any] = {
     "use_cache": True, "use_mrope": False, "use_sliding_window": False, "vocab_size": 152064,
 }  # fmt: skip
 
+#: apple/DiffuCoder-7B-Instruct: Dream's shape, written by a newer library
+DIFFUCODER: dict[str, Any] = DREAM | {"transformers_version": "4.51.3", "use_cache": False}
+
+#: What configurations of other published models say that no family here computes, by their names.
+OTHERS: dict[str, dict[str, Any]] = {
+    "LLaDA-V": {"model_type": "llava_llada", "architectures": ["LlavaLladaForMaskedDiffusion"]},
+    "LLaDA-MoE": {"model_type": "llada", "architectures": ["LLaDAMoEModelLM"], "num_experts": 64,
+                  "hidden_size": 2048, "num_hidden_layers": 16, "mask_token_id": 156895, "eos_token_id": 156892},
+    "LLaDA 2": {"model_type": "llada2_moe", "num_experts": 16, "num_hidden_layers": 24},
+    "DreamReasoner": {"model_type": "Dream", "architectures": ["DreamForCausalLM"], "block_size": 32,
+                      "mask_token_id": 151669, "eos_token_id": 151643},
+    "Stable-DiffCoder": {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 4096,
+                         "num_hidden_layers": 32, "num_key_value_heads": 8, "vocab_size": 155136},
+}  # fmt: skip
+
 
 def llada_keys(layers: int) -> set[str]:
     """Every key of a LLaDA checkpoint."""

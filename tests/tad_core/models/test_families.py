@@ -58,8 +58,9 @@ def edit(folder: Path, **changes: object) -> None:
     [
         (hub.LLADA, 8_015_581_184, hub.llada_keys(32), LLaDAModelLM),
         (hub.DREAM, 7_615_616_512, hub.dream_keys(28), DreamModel),
+        (hub.DIFFUCODER, 7_615_616_512, hub.dream_keys(28), DreamModel),
     ],
-    ids=["llada-8b", "dream-7b"],
+    ids=["llada-8b", "dream-7b", "diffucoder-7b"],
 )
 def test_the_hubs_config_gives_the_hubs_parameters(config, parameters, keys, cls, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -173,6 +174,11 @@ def test_code_beside_the_weights_is_never_run(copy: Path, tmp_path: Path) -> Non
         ("tiny_dream_checkpoint", {"use_sliding_window": True}, "use_sliding_window True"),
         ("tiny_dream_checkpoint", {"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_scaling 'yarn'"),
         ("tiny_dream_checkpoint", {"tie_word_embeddings": True}, "tie_word_embeddings True"),
+        ("tiny_checkpoint", {"architectures": ["LLaDAMoEModelLM"]}, r"LLaDAMoEModelLM' \(LLaDA-MoE, a mixture"),
+        ("tiny_checkpoint", {"num_experts": 64}, "num_experts 64; .* has null or 0"),
+        ("tiny_checkpoint", {"quantization_config": {"bits": 4}}, r"quantization_config .'bits': 4.; .* has null"),
+        ("tiny_dream_checkpoint", {"architectures": ["DreamForCausalLM"]}, r"DreamForCausalLM' \(DreamReasoner, "),
+        ("tiny_dream_checkpoint", {"block_size": 32}, "block_size 32; the Dream implemented here has null"),
     ],
 )  # fmt: skip
 def test_another_architecture_is_refused(base, changes, message: str, request, tmp_path: Path) -> None:
@@ -182,6 +188,21 @@ def test_another_architecture_is_refused(base, changes, message: str, request, t
         load_model(ModelConfig(path=str(copy)), "cpu")
     with pytest.raises(ModelError, match=message):  # also for those who come by transformers
         AutoConfig.from_pretrained(copy)
+
+
+@pytest.mark.parametrize("name", hub.OTHERS)
+def test_other_published_models_are_refused_by_name(name: str, copy: Path) -> None:
+    (copy / "config.json").write_text(json.dumps(hub.OTHERS[name]))
+    with pytest.raises(ModelError, match=f"{name}|a Llama"):
+        load_model(ModelConfig(path=str(copy)), "cpu")
+
+
+def test_a_model_that_adds_masks_while_it_decodes_is_refused(copy: Path) -> None:
+    words = json.loads((copy / "tokenizer.json").read_text())
+    words["added_tokens"].append({"id": 690, "content": "<|expand|>", "special": True})
+    (copy / "tokenizer.json").write_text(json.dumps(words))
+    with pytest.raises(ModelError, match=r"<\|expand\|>.*DreamOn.*not implemented"):
+        load_model(ModelConfig(path=str(copy)), "cpu")
 
 
 def test_theta_where_newer_transformers_writes_it(tiny_dream_checkpoint: Path, tmp_path: Path) -> None:
