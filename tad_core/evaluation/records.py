@@ -116,8 +116,8 @@ def _point(way: Way, group: Sequence[Record]) -> dict[str, Any]:
         "tokens_per_s": tokens / wall_s if wall_s > 0 else 0.0,
         "forwards": forwards,
         "nfe": forwards / len(group),
-        "full_nfe": _ratio([r.full_forwards for r in group], len(group)),
-        "computed_per_token": _ratio([r.computed for r in group], tokens),
+        "full_nfe": ratio([r.full_forwards for r in group], len(group)),
+        "computed_per_token": ratio([r.computed for r in group], tokens),
     }
     if group[0].figures:
         point["figures"] = {name: _percent(r.figures[name] for r in group) for name in group[0].figures}
@@ -130,7 +130,7 @@ def _point(way: Way, group: Sequence[Record]) -> dict[str, Any]:
     return point
 
 
-def _ratio(counts: Sequence[int | None], over: int) -> float | None:
+def ratio(counts: Sequence[int | None], over: float) -> float | None:
     """Their sum by ``over``; None where one is not known."""
     known = [count for count in counts if count is not None]
     return sum(known) / over if over and len(known) == len(counts) else None

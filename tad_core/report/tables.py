@@ -18,6 +18,12 @@ from tad_core.report.texts import TEACHER, shortened
 from tad_core.report.texts import Text as Answer
 
 NONE = "–"
+#: Columns of what decoding took, and what they say.
+COUNTED = ("NFE", "Full NFE", "Computed/token")
+COUNTS = (
+    "NFE: forwards a problem, each counted once for every sample it serves; full: those that took nothing from a "
+    "cache. Computed/token: tokens computed, of prompt and response, for each that was revealed."
+)
 _LEFT_OUT = "Rows of the training data that could not be used: they are in no other number of this report."
 
 
@@ -137,14 +143,9 @@ def points(scores: Scores, lineup: Lineup) -> Table:
                 cells += [f"{p.tokens_per_s:,.0f}", "yes" if p.counted else "no"]
                 rows.append(Row([Cell(c) for c in cells], model=s.model, starts_group=i == 0))
     columns = [
-        "Task", "Model", "Threshold", "Accuracy % [95 %]", "TPF", "TPF, text only", "NFE", "Full NFE",
-        "Computed/token", "Tokens/s", "In AUP",
+        "Task", "Model", "Threshold", "Accuracy % [95 %]", "TPF", "TPF, text only", *COUNTED, "Tokens/s", "In AUP",
     ]  # fmt: skip
-    notes = [
-        "NFE: forwards a problem, each counted once for every sample it serves; full: those that took nothing from a "
-        "cache. Computed/token: tokens computed, of prompt and response, for each that was revealed."
-    ]
-    return Table("Every point", columns, rows, left=3, model_column=1, notes=notes)
+    return Table("Every point", columns, rows, left=3, model_column=1, notes=[COUNTS])
 
 
 def lm_eval_figures(scores: Scores, lineup: Lineup) -> Table | None:

@@ -7,6 +7,7 @@ over seeds is a mean with a 95 % interval that resamples seeds and problems toge
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,12 +18,14 @@ from tad_core.config import BASE
 from tad_core.errors import DataError
 from tad_core.evaluation.aup import leaderboard_aup
 from tad_core.evaluation.bootstrap import Answers, Bootstrap, ModelWay, resample
+from tad_core.evaluation.records import ratio
 from tad_core.evaluation.replicates import Replicates, Spread
 from tad_core.stages.evaluate import RESULTS
 from tad_core.study.config import MARK, Study
 from tad_core.study.run import Cell
 
-_COLUMNS = ["threshold", "problem_id", "correct", "tokens", "tokens_text", "forwards"]
+_COUNTED = ["correct", "tokens", "forwards"]
+_COLUMNS = ["threshold", "problem_id", *_COUNTED, "tokens_text", "full_forwards", "computed"]
 
 
 class _Record(BaseModel):
@@ -30,7 +33,10 @@ class _Record(BaseModel):
 
 
 class StudyPoint(_Record):
-    """A cell at one threshold. Accuracy in percent, TPF in tokens per forward; seed is None for the base."""
+    """A cell at one threshold. Accuracy in percent, TPF in tokens per forward; seed is None for the base.
+
+    ``nfe``, ``full_nfe`` and ``computed_per_token`` are those of ``evaluation.records.points``.
+    """
 
     variant: str
     seed: int | None
@@ -39,6 +45,9 @@ class StudyPoint(_Record):
     accuracy: float
     tpf: float
     tpf_text: float
+    nfe: float
+    full_nfe: float | None
+    computed_per_token: float | None
 
 
 class StudyCurve(_Record):
@@ -150,9 +159,9 @@ def results_of(study: Study, cells: Mapping[Cell, ArtifactRef]) -> StudyResults:
 
 
 class _CellAnswers:
-    """A cell's answers by threshold, in the order of the problems' ids."""
+    """A cell's answers by threshold, in the order of the problems' ids; beside them what was counted over all."""
 
-    def __init__(self, ids: list[str], by_threshold: dict[float, tuple[Answers, float]]) -> None:
+    def __init__(self, ids: list[str], by_threshold: dict[float, tuple[Answers, dict[str, Any]]]) -> None:
         self.ids, self.by_threshold = ids, by_threshold
 
     def points(self, cell: Cell) -> list[StudyPoint]:
@@ -165,9 +174,9 @@ class _CellAnswers:
                 threshold=threshold,
                 accuracy=100 * float(found.correct_P.mean()),
                 tpf=float(found.tokens_P.sum() / found.forwards_P.sum()),
-                tpf_text=text / float(found.forwards_P.sum()),
+                **counts,
             )
-            for threshold, (found, text) in self.by_threshold.items()
+            for threshold, (found, counts) in self.by_threshold.items()
         ]
 
 
@@ -179,9 +188,15 @@ def _read(ref: ArtifactRef) -> _CellAnswers:
         rows = np.flatnonzero(columns["threshold"] == threshold)
         rows = rows[np.argsort(columns["problem_id"][rows], kind="stable")]
         ids = columns["problem_id"][rows].tolist()
-        floats = {n: columns[n][rows].astype(np.float64) for n in ("correct", "tokens", "forwards")}
-        answers = Answers(floats["correct"], floats["tokens"], floats["forwards"])
-        found[float(threshold)] = (answers, float(columns["tokens_text"][rows].sum()))
+        answers = Answers(*(columns[n][rows].astype(np.float64) for n in _COUNTED))
+        tokens, forwards = float(answers.tokens_P.sum()), float(answers.forwards_P.sum())
+        counts = {
+            "tpf_text": float(columns["tokens_text"][rows].sum()) / forwards,
+            "nfe": forwards / len(rows),
+            "full_nfe": ratio(columns["full_forwards"][rows].tolist(), len(rows)),
+            "computed_per_token": ratio(columns["computed"][rows].tolist(), tokens),
+        }
+        found[float(threshold)] = (answers, counts)
     return _CellAnswers(ids, found)
 
 

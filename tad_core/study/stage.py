@@ -21,7 +21,7 @@ from tad_core.study.results import StudyResults, results_of
 from tad_core.study.run import Cell, Made, Matrix, Trajectories
 
 STAGE = "study"
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 RESULTS = "results.json"
 
 

@@ -8,7 +8,7 @@ from tad_core.config import BASE, Variant, variants
 from tad_core.evaluation.bootstrap import Estimate
 from tad_core.evaluation.replicates import Spread
 from tad_core.report.lineup import Lineup
-from tad_core.report.tables import NONE, Cell, Row, Table
+from tad_core.report.tables import COUNTED, COUNTS, NONE, Cell, Row, Table
 from tad_core.study.config import Study
 from tad_core.study.results import Paired, StudyCurve, StudyResults
 
@@ -110,10 +110,18 @@ class Tables:
         for name in (BASE, self._results.ours):
             for i, decoder in enumerate(self._results.decoders):
                 label = self._lineup.label(name) if i == 0 else ""
-                cells = [label, self.label(decoder), *self._numbers(name, decoder)]
+                cells = [
+                    label,
+                    self.label(decoder),
+                    *self._numbers(name, decoder),
+                    *self._counts(name, decoder),
+                ]
                 rows.append(Row([Cell(text) for text in cells], model=name, starts_group=i == 0))
-        notes = [" ".join(f"{self.decoder(d)}." for d in self._results.decoders)]
-        return Table("Decoders", ["Variant", "Decoder", *_NUMBERS], rows, left=2, notes=notes)
+        notes = [
+            " ".join(f"{self.decoder(d)}." for d in self._results.decoders),
+            f"At the operating threshold, means over seeds. {COUNTS}",
+        ]
+        return Table("Decoders", ["Variant", "Decoder", *_NUMBERS, *COUNTED], rows, left=2, notes=notes)
 
     def seeds(self) -> Table:
         """What each seed gave."""
@@ -171,6 +179,17 @@ class Tables:
             spread(curve.tpf, 2),
             spread(curve.aup, 0),
             mean(curve.aup_leaderboard),
+        ]
+
+    def _counts(self, variant: str, decoder: str) -> list[str]:
+        at = self._study.config.decoders[decoder].at
+        points = [
+            p for p in self._results.points if (p.variant, p.decoder, p.threshold) == (variant, decoder, at)
+        ]
+        return [
+            mean([p.nfe for p in points]),
+            mean([p.full_nfe for p in points]),
+            mean([p.computed_per_token for p in points]),
         ]
 
     def _less_ours(self, variant: str, decoder: str) -> list[Cell]:

@@ -20,9 +20,12 @@ PROBLEMS = 40
 def cell(store: Store, name: str, right: int, threshold: float, forwards: int, shift: int = 0) -> ArtifactRef:
     """The first ``right`` of 40 problems are solved, 8 tokens each; ``shift`` turns the rows."""
     rows = [
-        Record("sums", name, "any", threshold, f"p{i:02}", i < right, "equal", forwards, 8, 4, 0.1, "t")
+        Record(
+            "sums", name, "any", threshold, f"p{i:02}", i < right, "equal", forwards, 8, 4, 0.1, "t",
+            full_forwards=forwards // 2, computed=20 * forwards,
+        )
         for i in range(PROBLEMS)
-    ]
+    ]  # fmt: skip
     with store.writer("measure", 1, f"{name}-{right}-{threshold}", {}) as writer:
         write_records(writer.path("results.parquet", rows=PROBLEMS), [*rows[shift:], *rows[:shift]])
         return writer.commit({})

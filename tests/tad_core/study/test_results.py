@@ -23,6 +23,7 @@ def test_by_hand(study: Study, store: Store, made: SimpleNamespace) -> None:
     assert results.y_max == [75.0, 85.0], "over all variants and decoders, for each seed"
     point = next(p for p in results.points if (p.variant, p.seed, p.decoder) == ("wide", 1, "fast"))
     assert (point.accuracy, point.tpf, point.tpf_text) == (85.0, 4.0, 2.0)
+    assert (point.nfe, point.full_nfe, point.computed_per_token) == (2.0, 1.0, 5.0)
     curve = results.curve("tad", "fast")
     assert curve is not None and curve.accuracy.each == [75, 85] and curve.accuracy.mean.value == 80
     assert curve.tpf.each == [2, 2]

@@ -62,6 +62,9 @@ def test_tables_of_the_paper_hold_the_variants_that_are_named(study: Study, resu
     assert [row[:2] for row in texts(made.windows())] == [["TAD", "4"], ["Wide", "8"]]
     assert made.weights() is None and made.data() is None, "one row compares with nothing"
     assert [row[1] for row in texts(made.decoders())] == ["tokenwise", "Fast"] * 2
+    # Forwards a problem, half of them full, and 20 tokens computed in each for 8 that are revealed.
+    counts = [["8.0", "4.0", "20.0"], ["2.0", "1.0", "5.0"], ["8.0", "4.0", "20.0"], ["4.0", "2.0", "10.0"]]
+    assert [row[6:] for row in texts(made.decoders())] == counts
     seeds = texts(made.seeds())
     assert [row[:3] for row in seeds] == [
         ["Base", "–", "25.0"], ["TAD", "0", "75.0"], ["", "1", "85.0"], ["Wide", "0", "75.0"], ["", "1", "85.0"],
