@@ -17,13 +17,16 @@ from tad_core.artifacts import ArtifactRef, Store, read_manifest, ref_at
 from tad_core.checkpoint import without_fetching
 from tad_core.config import load_config
 from tad_core.errors import ConfigError
-from tad_core.evaluation.bootstrap import Interval
+from tad_core.evaluation.bootstrap import Estimate, Interval
+from tad_core.evaluation.pairing import Pair, PairedRuns, Way, paired
+from tad_core.evaluation.records import Record, read_records
 from tad_core.report.console import read_scores
-from tad_core.report.scores import Score, Scores
+from tad_core.report.scores import ENTROPY, TOKEN_BY_TOKEN, Score, Scores
 from tad_core.stages.filter import read_summary
 from tad_core.stages.texts import finished
 
 _NONE = "–"
+_SINGLE, _ACCURACY, _TPF, _AUP = "accuracy 1 by 1 %", "accuracy %", "tokens/forward", "AUP"
 
 
 class Run(NamedTuple):
@@ -34,10 +37,14 @@ class Run(NamedTuple):
     scores: Scores
     kept: int
     judged: int
+    evaluated: tuple[ArtifactRef, ...] = ()
 
 
 class Number(NamedTuple):
-    """One number of both runs, None where a run lacks it; intervals where there are any."""
+    """One number of both runs, None where a run lacks it; intervals where there are any.
+
+    ``difference`` is that of the second over the first on the same problems; None where they asked different ones.
+    """
 
     task: str
     model: str
@@ -46,10 +53,14 @@ class Number(NamedTuple):
     second: float | None
     first_interval: Interval | None = None
     second_interval: Interval | None = None
+    difference: Estimate | None = None
 
     @property
     def apart(self) -> bool | None:
-        """Whether the intervals share no point; None without both."""
+        """Whether the paired difference excludes 0, or else whether the intervals share no point; None without any."""
+        if self.difference is not None:
+            span = self.difference.interval
+            return None if span is None else span.low > 0 or span.high < 0
         a, b = self.first_interval, self.second_interval
         return None if a is None or b is None else not a.overlaps(b)
 
@@ -88,20 +99,77 @@ def _run(name: str, report: ArtifactRef) -> Run:
     root = report.url.rpartition("/report/")[0]
     summary = read_summary(ref_at(f"{root}/filter/{entry.fingerprint}"))
     judged = sum(e["total"] for e in summary["by_source"] if e["condition"] == "privileged")
-    return Run(name, manifest.config, read_scores(report), summary["kept"], judged)
+    measured = [i.fingerprint for i in manifest.inputs if i.stage == "evaluate"]
+    evaluated = tuple(ref_at(f"{root}/evaluate/{mark}") for mark in measured)
+    return Run(name, manifest.config, read_scores(report), summary["kept"], judged, evaluated)
 
 
 def numbers(first: Run, second: Run) -> list[Number]:
     """Accuracy, speed and AUP of every model on every task that either run has."""
     tables = [{(t.task, s.model): s for t in run.scores.tasks for s in t.scores} for run in (first, second)]
     found = []
+    together = same_problems(first, second)
     for task, model in dict.fromkeys([*tables[0], *tables[1]]):
         a, b = (table.get((task, model)) for table in tables)
         one, two = _values(a, first.scores), _values(b, second.scores)
+        pairs = _pairs(together.get(task), model, first.scores, second.scores)
         for what in dict.fromkeys([*one, *two]):
             (x, x_interval), (y, y_interval) = one.get(what, (None, None)), two.get(what, (None, None))
-            found.append(Number(task, model, what, x, y, x_interval, y_interval))
+            number = Number(task, model, what, x, y, x_interval, y_interval)
+            found.append(number if (pair := pairs.get(what)) is None else _with(number, pair))
     return found
+
+
+def same_problems(first: Run, second: Run) -> dict[str, PairedRuns]:
+    """The tasks of both runs that asked the same problems, all models and ways together."""
+    one, two = ({ref.manifest.config.get("problems") for ref in run.evaluated} for run in (first, second))
+    records, settings = [_by_task(run) for run in (first, second)], _tasks(first)
+    # A problem of one name may ask something else in another run, unless both have the same problems or ask for them
+    # in the same words.
+    alike = {t for t in records[0] if one == two or settings.get(t) == _tasks(second).get(t, "none")}
+    resamples = min(run.scores.bootstrap for run in (first, second))
+    pairs = {
+        task: paired(records[0][task], records[1][task], resamples, first.scores.aup_alpha)
+        for task in alike & records[1].keys()
+    }
+    return {task: pair for task, pair in pairs.items() if pair is not None}
+
+
+def _tasks(run: Run) -> dict[str, Any]:
+    """What each task asks for."""
+    return {task["name"]: task for task in run.config["evaluate"]["tasks"]}
+
+
+def _by_task(run: Run) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for ref in run.evaluated:
+        for record in read_records(ref.local("results.parquet")):
+            found.setdefault(record.task, []).append(record)
+    return found
+
+
+def _pairs(together: PairedRuns | None, model: str, first: Scores, second: Scores) -> dict[str, Pair | None]:
+    if together is None:
+        return {}
+    single = (TOKEN_BY_TOKEN, 0.0)
+    at: tuple[Way, Way] = (ENTROPY, first.operating_threshold), (ENTROPY, second.operating_threshold)
+    return {
+        _SINGLE: together.accuracy(model, single, single),
+        _ACCURACY: together.accuracy(model, *at),
+        _TPF: together.tpf(model, *at),
+        _AUP: together.aup(model),
+    }
+
+
+def _with(number: Number, pair: Pair) -> Number:
+    """The number with what both runs together say of it; AUP has one best accuracy for both then."""
+    return number._replace(
+        first=pair.first.value,
+        second=pair.second.value,
+        first_interval=number.first_interval if number.what != _AUP else pair.first.interval,
+        second_interval=number.second_interval if number.what != _AUP else pair.second.interval,
+        difference=pair.difference,
+    )
 
 
 def _values(score: Score | None, scores: Scores) -> dict[str, tuple[float | None, Interval | None]]:
@@ -110,12 +178,12 @@ def _values(score: Score | None, scores: Scores) -> dict[str, tuple[float | None
     single, point = score.token_by_token, score.at(scores.operating_threshold)
     found: dict[str, tuple[float | None, Interval | None]] = {}
     if single is not None:
-        found["accuracy 1 by 1 %"] = single.accuracy, single.accuracy_interval
+        found[_SINGLE] = single.accuracy, single.accuracy_interval
     if point is not None:
-        found["accuracy %"] = point.accuracy, point.accuracy_interval
-        found["tokens/forward"] = point.tpf, None
+        found[_ACCURACY] = point.accuracy, point.accuracy_interval
+        found[_TPF] = point.tpf, None
         found["tokens/s"] = point.tokens_per_s, None
-    found["AUP"] = score.aup, score.aup_interval
+    found[_AUP] = score.aup, score.aup_interval
     return found
 
 
@@ -138,7 +206,7 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def compare(given: tuple[str, str], as_json: bool) -> None:
-    """Print both runs; AUPs of different reports are only comparable where their best accuracy is the same."""
+    """Print both runs, paired where they asked the same problems; else AUPs are each report's own."""
     first, second = map(find_run, given)
     rows, settings = numbers(first, second), differences(first.config, second.config)
     if as_json:
@@ -156,16 +224,26 @@ def compare(given: tuple[str, str], as_json: bool) -> None:
             soft_wrap=True, highlight=False, markup=False,
         )  # fmt: skip
     console.print(_table(rows))
-    console.print(
-        "!: the 95 % intervals are apart. AUP is weighted by the best accuracy of its report.", style="dim"
-    )
+    console.print(_note(rows), style="dim")
     console.print(Text("settings that differ" if settings else "no setting differs", style="bold"))
     for path, one, two in settings:
         console.print(Text(f"  {path}: {one} | {two}"), soft_wrap=True)
 
 
+def _note(rows: list[Number]) -> str:
+    if any(row.difference is not None for row in rows):
+        return (
+            "Brackets: 95 % interval of the difference on the same problems; !: it excludes 0. AUP of both is weighted by "
+            "the best accuracy of the two together."
+        )
+    return (
+        "The runs asked different problems. !: the 95 % intervals are apart. AUP is weighted by the best accuracy of "
+        "its report."
+    )
+
+
 def _table(rows: list[Number]) -> Table:
-    table = plain_table("task", "model", "", "A", "B", "B − A", right=("A", "B", "B − A"))
+    table = plain_table("task", "model", "", "A", "B", "B − A", "", right=("A", "B", "B − A"))
     last = ("", "")
     for row in rows:
         known = row.first is not None and row.second is not None
@@ -173,5 +251,9 @@ def _table(rows: list[Number]) -> Table:
         shown = ("", "") if (row.task, row.model) == last else (row.task, row.model)
         last = row.task, row.model
         cells = [_NONE if v is None else f"{v:.2f}" for v in (row.first, row.second)]
-        table.add_row(*map(Text, (*shown, row.what, *cells, f"{change}{' !' if row.apart else ''}")))
+        span = None if row.difference is None else row.difference.interval
+        bracket = "" if span is None else f"[{span.low:+.2f}, {span.high:+.2f}]"
+        table.add_row(
+            *map(Text, (*shown, row.what, *cells, change, f"{bracket}{' !' if row.apart else ''}".strip()))
+        )
     return table

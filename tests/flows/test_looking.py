@@ -15,7 +15,7 @@ from flows.cli import app
 from flows.compare import Number, differences
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
-from tad_core.evaluation.bootstrap import Interval
+from tad_core.evaluation.bootstrap import Estimate, Interval
 from tad_core.stages.pipeline import run_pipeline
 
 
@@ -100,15 +100,31 @@ def test_two_runs_are_held_side_by_side(runs: list[Path]) -> None:
     code, output = call("compare", *runs)
     assert code == 0, output
     assert "evaluate.operating_threshold: 0.5 | 0.9" in output and "tokens/forward" in output
+    assert "on the same problems" in " ".join(output.split())
     code, output = call("compare", *runs, "--json")
     content = json.loads(output)
     assert [run["judged"] for run in content["runs"]] == [6, 6]
     same = [row for row in content["numbers"] if row["what"] == "accuracy 1 by 1 %"]
     assert same and all(row["first"] == row["second"] and row["apart"] is False for row in same)
+    assert all(row["difference"]["value"] == 0 for row in same)
+    (aup,) = [row for row in content["numbers"] if row["what"] == "AUP"]
+    assert aup["difference"]["value"] == pytest.approx(aup["second"] - aup["first"])
     assert {path for path, _, _ in content["settings"]} == {
         "evaluate.thresholds",
         "evaluate.operating_threshold",
     }
+
+
+def test_runs_on_different_problems_are_not_paired(runs: list[Path], tmp_path: Path) -> None:
+    tree = yaml.safe_load(runs[0].read_text())
+    tree["evaluate"]["tasks"][0]["count"] = 2
+    tree["name"] = "others"
+    run_pipeline(parse_config(tree), Store(tree["store"]))
+    (tmp_path / "others.yaml").write_text(yaml.safe_dump(tree))
+    code, output = call("compare", runs[0], tmp_path / "others.yaml")
+    assert code == 0 and "asked different problems" in " ".join(output.split())
+    _, output = call("compare", runs[0], tmp_path / "others.yaml", "--json")
+    assert all(row["difference"] is None for row in json.loads(output)["numbers"])
 
 
 def test_what_is_no_finished_run_is_told(runs: list[Path], tmp_path: Path) -> None:
@@ -126,6 +142,8 @@ def test_intervals_that_share_no_point_are_apart() -> None:
     number = Number("t", "m", "AUP", 1.5, 2.7, low, high)
     assert number.apart and number._replace(second_interval=low).apart is False
     assert number._replace(second_interval=None).apart is None
+    paired = number._replace(difference=Estimate(1.2, Interval(-0.1, 2.5)))
+    assert paired.apart is False, "on the same problems, the difference decides"
 
 
 def test_settings_that_differ_are_named_by_their_path() -> None:
