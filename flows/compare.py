@@ -233,8 +233,8 @@ def compare(given: tuple[str, str], as_json: bool) -> None:
 def _note(rows: list[Number]) -> str:
     if any(row.difference is not None for row in rows):
         return (
-            "Brackets: 95 % interval of the difference on the same problems; !: it excludes 0. AUP of both is weighted by "
-            "the best accuracy of the two together."
+            "Brackets: 95 % interval of the difference on the same problems; !: it excludes 0. AUP of both is weighted "
+            "by the best accuracy of the two together."
         )
     return (
         "The runs asked different problems. !: the 95 % intervals are apart. AUP is weighted by the best accuracy of "
