@@ -18,7 +18,7 @@ from tad_core.stages.pipeline import trained_models
 
 #: Rows of the published data sets, where they are not read.
 _PUBLISHED_ROWS = {"gsm8k": 7473, "math": 7500}
-_PUBLISHED_TASKS = {"gsm8k": 1319, "minerva_math": 5000, "humaneval": 164, "mbpp": 500}
+_PUBLISHED_TASKS = {"gsm8k": 1319, "minerva_math": 5000, "humaneval": 164, "mbpp_plus": 378, "mbpp": 500}
 #: Tokens of a prompt, where none can be made: GSM8K's and MATH's with and without their references.
 _STUDENT_TOKENS, _TEACHER_TOKENS, _TASK_TOKENS = 150.0, 300.0, 600.0
 _SAMPLED = 200

@@ -6,6 +6,12 @@ A configuration names one as a task: ``{name: …, source: benchmark, options: {
 from __future__ import annotations
 
 from tad_core.evaluation.benchmarks.base import Benchmark
+from tad_core.evaluation.benchmarks.evalplus import (
+    HumanEvalPlus,
+    HumanEvalPlusInstruct,
+    MBPPPlus,
+    MBPPPlusInstruct,
+)
 from tad_core.evaluation.benchmarks.gsm8k import GSM8K
 from tad_core.evaluation.benchmarks.humaneval import HumanEval, HumanEvalInstruct
 from tad_core.evaluation.benchmarks.mbpp import MBPP, MBPPInstruct
@@ -21,5 +27,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         HumanEvalInstruct("humaneval_instruct"),
         MBPP("mbpp"),
         MBPPInstruct("mbpp_instruct"),
+        HumanEvalPlus("humaneval_plus"),
+        HumanEvalPlusInstruct("humaneval_plus_instruct"),
+        MBPPPlus("mbpp_plus"),
+        MBPPPlusInstruct("mbpp_plus_instruct"),
     )
 }

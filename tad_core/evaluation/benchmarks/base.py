@@ -39,6 +39,12 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("!function", lambda loader, node: FunctionName(node.value))
 
 
+def _read(path: Path) -> dict[str, Any]:
+    tree = dict(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader))
+    included = tree.pop("include", None)
+    return tree if included is None else {**_read(path.parent / included), **tree}
+
+
 class Benchmark(abc.ABC):
     """A benchmark: how its rows become problems and prompts, and what is judged of an answer.
 
@@ -62,8 +68,8 @@ class Benchmark(abc.ABC):
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The YAML as a plain tree; functions as their names."""
-        return dict(yaml.load(self.path.read_text(encoding="utf-8"), Loader=_Loader))
+        """The YAML as a plain tree with what it includes, as lm-eval reads it; functions as their names."""
+        return _read(self.path)
 
     @property
     def default_shots(self) -> int:

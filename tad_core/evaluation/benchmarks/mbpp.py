@@ -48,9 +48,13 @@ class MBPP(CodeBenchmark):
         tests = "\n".join([*filter(None, [row["test_setup_code"]]), *row["test_list"]]) + "\n"
         return {"question": row["text"], "reference": row["code"], "tests": tests}
 
+    def asked_for(self, problem: Problem) -> set[str]:
+        """Names that an answer may define."""
+        return called_in(problem.tests)
+
     def program(self, problem: Problem, text: str) -> str:
         """See ``CodeBenchmark.program``."""
-        return program_in(text, called_in(problem.tests))
+        return program_in(text, self.asked_for(problem))
 
     def lm_eval_program(self, problem: Problem, text: str) -> str:
         """See ``CodeBenchmark.lm_eval_program``."""
@@ -64,7 +68,7 @@ class MBPPInstruct(MBPP):
 
     def program(self, problem: Problem, text: str) -> str:
         """See ``CodeBenchmark.program``; an answer that does not go on with code is taken as any chat's."""
-        wanted = called_in(problem.tests)
+        wanted = self.asked_for(problem)
         begun = sanitize(text.partition("```")[0], wanted)
         return begun if defines_any(begun, wanted) else super().program(problem, text)
 

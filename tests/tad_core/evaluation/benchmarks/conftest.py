@@ -95,6 +95,82 @@ MBPP = [
         "challenge_test_list": [],
     },
 ]
+#: As EvalPlus's tests begin: HumanEval+'s and MBPP+'s.
+IS_FLOATS = """import numpy as np
+{more}
+def is_floats(x) -> bool:
+    # check if it is float; List[float]; Tuple[float]
+    if isinstance(x, float):
+        return True
+    if isinstance(x, (list, tuple)):
+        return all(isinstance(i, float) for i in x)
+    if isinstance(x, np.ndarray):
+        return x.dtype == np.float64 or x.dtype == np.float32
+    return False
+
+
+"""
+HUMANEVAL_PLUS_ASSERTION = """def assertion(out, exp, atol):
+    exact_match = out == exp
+
+    if atol == 0 and is_floats(exp):
+        atol = 1e-6
+    if not exact_match and atol != 0:
+        np.testing.assert_allclose(out, exp, rtol=1e-07, atol=atol)
+    else:
+        assert exact_match
+
+
+"""
+MBPP_PLUS_ASSERTION = """def assertion(out, exp, atol):
+    if atol == 0 and is_floats(exp):
+        atol = 1e-6
+    if out != exp and atol != 0:
+        assert np.allclose(out, exp, rtol=1e-07, atol=atol)
+    else:
+        assert out == exp, f"out: {out}, exp: {exp}"
+
+
+"""
+HUMANEVAL_PLUS = [
+    {
+        **HUMANEVAL[0],
+        "test": "\n\n\n" + IS_FLOATS.format(more="") + HUMANEVAL_PLUS_ASSERTION + "def check(candidate):\n"
+        "    inputs = [[[1, 2]], [[]], [[0.5, -0.1]], [[-3] * 40]]\n"
+        "    results = [[2, 4], [], [1.0, -0.2000000001], [-6] * 40]\n"
+        "    for i, (inp, exp) in enumerate(zip(inputs, results)):\n        assertion(candidate(*inp), exp, 0)\n",
+    },
+    {
+        **HUMANEVAL[1],
+        "test": "\n\n\n" + IS_FLOATS.format(more="") + HUMANEVAL_PLUS_ASSERTION + "def ref_func(x):\n"
+        "    return x + 1\n\n\ndef check(candidate):\n    inputs = [[3], [-1], [10**20]]\n"
+        "    for i, inp in enumerate(inputs):\n        assertion(candidate(*inp), ref_func(*inp), 0)\n",
+    },
+]
+MBPP_PLUS = [
+    {
+        "task_id": 11,
+        "code": MBPP[0]["code"],
+        "prompt": "Write a python function to add two numbers.",
+        "source_file": "Benchmark Questions Verification V2.ipynb",
+        "test_imports": [],
+        "test_list": MBPP[0]["test_list"],
+        "test": IS_FLOATS.format(more="from math import inf\n") + MBPP_PLUS_ASSERTION
+        + "inputs = [[1, 2], [-1, 1], [0.1, 0.2], [3, inf]]\nresults = [3, 0, 0.3, inf]\n"
+        "for i, (inp, exp) in enumerate(zip(inputs, results)):\n    assertion(add(*inp), exp, 0)\n",
+    },
+    {
+        "task_id": 600,
+        "code": "import math\ndef area(r):\n    return math.pi * r ** 2",
+        "prompt": "Write a function to find the area of a circle.",
+        "source_file": "charlessutton@: Benchmark Questions Verification V2.ipynb",
+        "test_imports": ["import math"],
+        "test_list": MBPP[1]["test_list"],
+        "test": IS_FLOATS.format(more="from math import inf\n") + MBPP_PLUS_ASSERTION
+        + "def ref_func(r):\n    return 3.14159265358979 * r ** 2\n\n\ninputs = [[1], [0], [2.5]]\n"
+        "for i, inp in enumerate(inputs):\n    assertion(area(*inp), ref_func(*inp), 0)\n",
+    },
+]  # fmt: skip
 ROWS = {
     "gsm8k": GSM8K,
     "gsm8k_cot_zeroshot": GSM8K,
@@ -103,6 +179,10 @@ ROWS = {
     "humaneval_instruct": HUMANEVAL,
     "mbpp": MBPP,
     "mbpp_instruct": MBPP,
+    "humaneval_plus": HUMANEVAL_PLUS,
+    "humaneval_plus_instruct": HUMANEVAL_PLUS,
+    "mbpp_plus": MBPP_PLUS,
+    "mbpp_plus_instruct": MBPP_PLUS,
 }
 
 

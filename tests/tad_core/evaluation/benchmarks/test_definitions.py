@@ -100,6 +100,25 @@ def test_mbpp(name):
     assert ours["num_fewshot"] == (3 if name == "mbpp" else 0)
 
 
+@pytest.mark.parametrize("name", ["humaneval_plus", "humaneval_plus_instruct"])
+def test_humaneval_plus(name):
+    """The data set is lm-eval's; the prompts are HumanEval's here."""
+    ours, plain = BENCHMARKS[name].config, BENCHMARKS[name.replace("_plus", "")].config
+    same(name, ours, built_in("humaneval/humaneval_plus.yaml"), DATA)
+    own = ("task", "dataset_path", "filter_list")
+    assert {k: v for k, v in ours.items() if k not in own} == {k: v for k, v in plain.items() if k not in own}
+
+
+@pytest.mark.parametrize("name", ["mbpp_plus", "mbpp_plus_instruct"])
+def test_mbpp_plus(name):
+    benchmark, ours = BENCHMARKS[name], BENCHMARKS[name].config
+    theirs = built_in(f"mbpp/{name}.yaml")
+    same(name, ours, theirs, (*DATA, "doc_to_text", "doc_to_target", "target_delimiter", "gen_prefix"))
+    assert benchmark.until == theirs["generation_kwargs"]["until"]
+    assert benchmark.examples == BENCHMARKS["mbpp"].examples
+    assert ours["num_fewshot"] == (3 if name == "mbpp_plus" else 0)
+
+
 ANSWERS = [
     "    return [2 * x for x in xs]\n```\nDone.",
     "    return 1\n",

@@ -97,11 +97,11 @@ def right_answer(task, problem):
         return f"It is so. The answer is {problem.answer}."
     if task == "minerva_math":
         return f"{problem.reference}\nFinal Answer: The final answer is ${problem.answer}$. I hope it is correct."
-    if task == "humaneval":
+    if task in ("humaneval", "humaneval_plus"):
         return f"Sure!\n```python\n{problem.question}{problem.reference}\nprint(1)\n```\nIt works."
-    if task == "humaneval_instruct":
+    if task in ("humaneval_instruct", "humaneval_plus_instruct"):
         return f"{problem.reference}```\nIt works."
-    if task == "mbpp":
+    if task in ("mbpp", "mbpp_plus"):
         return f"{problem.reference}\n[DONE]\nAnd then ("
     return f"\n{problem.reference}\n```"
 
@@ -114,9 +114,12 @@ def wrong_answer(task, problem):
     return f"\ndef {'add' if problem.id.endswith('11') else 'area'}(*_):\n    return 9\n```\n"
 
 
+@pytest.mark.parametrize("plus", [False, True])
 @pytest.mark.parametrize("make_answer", [right_answer, wrong_answer])
-def test_right_answers_get_100_and_wrong_ones_0(make_answer, small_problems, generator, verifier):
+def test_right_answers_get_100_and_wrong_ones_0(make_answer, plus, small_problems, generator, verifier):
+    """EvalPlus's apart: they ask what the benchmarks without the plus ask."""
     tokenizer = generator.tokenizer
+    small_problems = {task: found for task, found in small_problems.items() if ("_plus" in task) is plus}
     answers = {
         chat_text(tokenizer, messages_of(p)): make_answer(task, p)
         for task, found in small_problems.items()
@@ -130,10 +133,11 @@ def test_right_answers_get_100_and_wrong_ones_0(make_answer, small_problems, gen
         assert output.judgement.correct is right, (output.problem.id, output.judgement)
         # The chat's fenced program is no completion of the prompt, which is all that lm-eval's own humaneval knows.
         expected = {name: float(right and name != "pass@1,create_test") for name in output.figures}
-        if output.task != "humaneval":
+        if output.task not in ("humaneval", "humaneval_plus"):
             expected = dict.fromkeys(output.figures, float(right))
         assert output.figures == expected, output.problem.id
-    assert results["minerva_math"]["math_verify,none"] == float(right)
+    if not plus:
+        assert results["minerva_math"]["math_verify,none"] == float(right)
 
 
 def test_a_group_is_weighted_by_size(small_problems, generator, verifier):

@@ -150,6 +150,14 @@ EXPECTED = {
     "humaneval_instruct": (HUMANEVAL, HUMANEVAL_PREFIX),
     "mbpp": (MBPP, ""),
     "mbpp_instruct": (MBPP_INSTRUCT, "\n```python\n"),
+    "humaneval_plus": (HUMANEVAL, ""),
+    "humaneval_plus_instruct": (HUMANEVAL, HUMANEVAL_PREFIX),
+    "mbpp_plus": (MBPP, ""),
+    "mbpp_plus_instruct": (
+        "Write a python function to add two numbers. Your code should satisfy the following assertion:\n"
+        "assert add(1, 2) == 3",
+        "Here is a solution to this programming problem:\n```python\n",
+    ),
 }
 
 
