@@ -10,7 +10,8 @@ finds what it has done in the store, as every other run does.
 import contextlib
 from typing import Any, Literal
 
-from prefect import flow
+from prefect import flow, get_run_logger
+from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.form import ROOT, Partial, changes, configured, presets
@@ -18,9 +19,10 @@ from flows.orphans import look_after_itself
 from flows.pipeline import pipeline as run_pipeline
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, TADError
 from tad_core.stages.pipeline import STAGES, Outcome, Stage, prepare
 from tad_core.stages.status import pipeline_status
+from tasks.records import tag_run
 
 _COLLECT = ("model", "rollout")
 _FILTER = (*_COLLECT, "filter")
@@ -33,10 +35,11 @@ CollectChanges: Any = changes(*_COLLECT)
 FilterChanges: Any = changes(*_FILTER)
 DistillChanges: Any = changes(*_DISTILL)
 
-_OPTIONS: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner(), "flow_run_name": "{preset}"}
+# Without flow_run_name: it would replace the name that was typed into the form.
+_OPTIONS: dict[str, Any] = {"task_runner": ThreadPoolTaskRunner()}
 
 
-@flow(name="tad", task_runner=ThreadPoolTaskRunner(), flow_run_name="{preset} to {until}")
+@flow(name="tad", **_OPTIONS)
 def pipeline(
     preset: Preset = "demo",
     until: Stage = "report",
@@ -153,13 +156,33 @@ def _run(
     overrides: list[str],
     force: list[Stage],
     only: Stage | None = None,
+) -> Any:
+    """The pipeline's own flow for what was filled in; a state with one message where that is wrong or fails.
+
+    An error of ours says all there is to say; raised, Prefect would write it down as two tracebacks.
+    """
+    look_after_itself()
+    try:
+        return _started(until, preset, changed, overrides, force, only)
+    except TADError as error:
+        get_run_logger().error(str(error))
+        return Failed(message=str(error))
+
+
+def _started(
+    until: Stage,
+    preset: str,
+    changed: Partial,
+    overrides: list[str],
+    force: list[Stage],
+    only: Stage | None,
 ) -> Outcome:
-    """Check everything first, so that a wrong value is one message at the start; then the pipeline's own flow.
+    """Check everything first, so that a wrong value is one message at the start.
 
     With ``only`` the stages before it have to be done: it runs on machines that are not made for them.
     """
-    look_after_itself()
     config = configured(preset, changed, overrides)
+    tag_run(config.name, f"to {until}")
     # A run has a process of its own, whose folder is the worker's choice; presets speak of files beside them.
     with contextlib.chdir(ROOT):
         store = Store(config.store)

@@ -55,6 +55,8 @@ class Snapshot:
         """A whole plain line."""
         if self.finished and self.done == self.found:
             return f"{self.stage}: done before, found in the store"
+        if not self.total and not self.finished:
+            return f"{self.stage}: starting"
         head = f"{self.stage}: {self.done}/{self.total} {self.unit} ({self.percent:.0f} %)"
         tail = f", {self.details()}" if self.details() else ""
         return f"{head}{tail}" + (f", took {readable_time(self.elapsed_s)}" if self.finished else "")
@@ -89,7 +91,10 @@ class Row:
         self._finished = False
 
     def listener(self, part: str = "") -> OnProgress:
-        """The ``on_progress`` of one part (one shard); safe to call from any thread."""
+        """The ``on_progress`` of one part (one shard); safe to call from any thread.
+
+        To ask for it says that the part is worked on: sinks are shown the row from the thread that asks.
+        """
 
         def listen(event: Progress) -> None:
             with self._lock:
@@ -98,6 +103,8 @@ class Row:
                     self._first = (time.monotonic(), event.done)
                 self._show()
 
+        with self._lock:
+            self._show()
         return listen
 
     def ended(self, units: int, part: str = "") -> None:

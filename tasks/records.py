@@ -12,7 +12,11 @@ from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
-from prefect.context import FlowRunContext
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 
 from tasks.progress import Snapshot
@@ -31,7 +35,10 @@ _RETRIES = 5
 class PrefectSink:
     """Progress artifacts of the running flow, one a stage, written at most every ``every_s`` seconds.
 
-    Whoever reports progress waits for the request, so it is not tried again: the next one says more.
+    They belong to the task that works, so that the report stands alone among what belongs to the run itself, which the
+    UI shows first; a stage in which no task works, because it was found in the store, has none. A retried run goes on
+    with the artifacts it has. Whoever reports progress waits for the request, so it is not tried again: the next one
+    says more.
     """
 
     def __init__(self, every_s: float = 3.0) -> None:
@@ -43,6 +50,8 @@ class PrefectSink:
     def show(self, snapshot: Snapshot) -> None:
         """Create or update the stage's artifact, if it is time to."""
         now = time.monotonic()
+        if snapshot.stage not in self._ids and TaskRunContext.get() is None:
+            return
         if not snapshot.finished and now - self._last.get(snapshot.stage, -self._every_s) < self._every_s:
             return
         if now < self._away_until:
@@ -51,26 +60,60 @@ class PrefectSink:
         percent = min(max(snapshot.percent, 0.0), 100.0)
         try:
             with requests_retried(0):
-                if snapshot.stage in self._ids:
-                    update_progress_artifact(self._ids[snapshot.stage], percent, snapshot.line())
-                elif FlowRunContext.get() is not None:
+                if snapshot.stage not in self._ids:
                     key = artifact_key(f"{snapshot.stage}-progress")
-                    made = create_progress_artifact(percent, key=key, description=snapshot.line())
-                    self._ids[snapshot.stage] = cast(UUID, made)
+                    found = _found(key)
+                    if found is None:
+                        made = create_progress_artifact(percent, key=key, description=snapshot.line())
+                        self._ids[snapshot.stage] = cast(UUID, made)
+                        return
+                    self._ids[snapshot.stage] = found
+                update_progress_artifact(self._ids[snapshot.stage], percent, snapshot.line())
         except _UNREACHABLE as error:
             self._away_until = time.monotonic() + _PAUSE_S
             _log.debug("progress of %s could not be recorded: %s", snapshot.stage, error)
 
 
 def record_markdown(key: str, markdown: str, description: str) -> None:
-    """A markdown artifact of the running flow; nothing outside a flow."""
+    """A markdown artifact of the running flow, written anew where a retried run has it; nothing outside a flow."""
     if FlowRunContext.get() is None:
         return
+    key = artifact_key(key)
     try:
         with requests_retried(_RETRIES):
-            create_markdown_artifact(markdown, key=artifact_key(key), description=description)
+            found = _found(key)
+            if found is None:
+                create_markdown_artifact(markdown, key=key, description=description)
+                return
+            with get_client(sync_client=True) as client:
+                client.update_artifact(found, ArtifactUpdate(data=markdown, description=description))
     except _UNREACHABLE as error:
         _log.warning("%s could not be recorded in Prefect: %s", key, error)
+
+
+def tag_run(*tags: str) -> None:
+    """Add tags to the running flow; its name is the user's."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    try:
+        with requests_retried(0), get_client(sync_client=True) as client:
+            client.update_flow_run(context.flow_run.id, tags=[*context.flow_run.tags, *tags])
+    except _UNREACHABLE as error:
+        _log.debug("the run could not be tagged: %s", error)
+
+
+def _found(key: str) -> UUID | None:
+    """The artifact of that key that an earlier try of this run has left."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return None
+    mine = ArtifactFilter(
+        key=ArtifactFilterKey(any_=[key]), flow_run_id=ArtifactFilterFlowRunId(any_=[context.flow_run.id])
+    )
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=mine, sort=ArtifactSort.CREATED_DESC, limit=1)
+    return found[0].id if found else None
 
 
 def with_pictures(markdown: str, folder: Path) -> str:

@@ -93,7 +93,9 @@ def test_on_postgresql_twice_deployed_and_run_to_the_report(postgres_cluster: An
     # On the CPU pool nothing is collected or trained: what is missing is named, with the deployment that makes it.
     early = cluster.finished(cluster.start("tad-report/report", preset="smoke").json()["id"])
     assert early["state"]["type"] == "FAILED"
-    assert "ConfigError" in early["state"]["message"] and "tad-collect/collect" in early["state"]["message"]
+    assert (
+        early["state"]["message"].startswith("store: ") and "tad-collect/collect" in early["state"]["message"]
+    )
 
     # A value that no field can refuse alone is one message at the start of the run.
     wrong = {"rollout": {"block_length": 5}}
@@ -102,9 +104,10 @@ def test_on_postgresql_twice_deployed_and_run_to_the_report(postgres_cluster: An
     assert "block_length: 5 does not divide response_length 32" in failed["state"]["message"]
     assert not cluster.store.exists()
 
-    run = cluster.finished(cluster.start("tad/pipeline", preset="smoke").json()["id"])
+    started = cluster.start("tad/pipeline", preset="smoke").json()
+    run = cluster.finished(started["id"])
     assert run["state"]["type"] == "COMPLETED", (run["state"]["message"], cluster.log("gpu"))
-    assert run["name"] == "smoke to report"
+    assert run["name"] == started["name"] and {"tad", "smoke", "to report"} <= set(run["tags"])
     assert "data:image/png;base64," in cluster.artifacts(run["id"])["report"]["data"]
     assert len(list(cluster.store.glob("runs/smoke/report/*/report.html"))) == 1
 

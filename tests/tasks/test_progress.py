@@ -64,9 +64,10 @@ def test_a_single_part_knows_its_own_total(clock: list[float]) -> None:
 def test_lines_come_at_intervals_and_at_the_end(clock: list[float]) -> None:
     out = io.StringIO()
     with Board([PlainSink(out, every_s=10)]).row("collect", 100) as row:
+        listen = row.listener()
         for i in range(1, 26):
             clock[0] += 1
-            row.listener()(Progress("collect", 4 * i, 100))
+            listen(Progress("collect", 4 * i, 100))
     lines = out.getvalue().splitlines()
     assert lines[0] == "collect: 40/100 samples (40 %), 4 samples/s, ETA 15 s"
     assert len(lines) == 3 and lines[-1].endswith("took 25 s")

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from tasks import records
 from tasks.progress import Board
-from tasks.records import PrefectSink, artifact_key, record_markdown, with_pictures
+from tasks.records import PrefectSink, artifact_key, record_markdown, tag_run, with_pictures
 
 
 def test_pictures_come_inside_the_markdown(tmp_path: Path) -> None:
@@ -31,26 +31,70 @@ def test_outside_a_flow_nothing_is_recorded() -> None:
         pass
 
 
-def test_a_run_leaves_progress_and_tables(prefect_here: None) -> None:
-    from prefect import flow
+def left_by(run_id: Any) -> list[Any]:
+    """What a run shows in the UI; tests of one worker share a server, where others have the same keys."""
     from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return [a for a in client.read_artifacts(limit=200) if a.key and a.flow_run_id == run_id]
+
+
+def test_a_run_leaves_progress_and_tables_once_however_often_it_is_tried(prefect_here: None) -> None:
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+    from prefect.utilities.annotations import quote
 
     from tad_core.progress import Progress
 
-    @flow
-    def run() -> Any:
-        with Board([PrefectSink(every_s=0)]).row("collect", 8) as row:
-            row.listener()(Progress("collect", 4, 8))
-            row.listener()(Progress("collect", 8, 8))
-        record_markdown("kept", "| a |\n|---|\n| 1 |", "what was kept")
+    tries: list[int] = []
 
-    mine = run(return_state=True).state_details.flow_run_id
+    @task(cache_policy=NO_CACHE)
+    def work(row: Any) -> None:
+        listen = row.listener()
+        for done in (4, 8):
+            listen(Progress("collect", done, 8))
+
+    @flow(retries=1)
+    def run() -> Any:
+        tries.append(len(tries))
+        board = Board([PrefectSink(every_s=0)])
+        with board.row("filter", 8) as found:
+            found.ended(8)
+        with board.row("collect", 8) as row:
+            work(quote(row))
+        record_markdown("kept", f"try {len(tries)}", "what was kept")
+        if len(tries) == 1:
+            raise ValueError("once more")
+
+    state = run(return_state=True)
+    assert state.is_completed() and len(tries) == 2
+    artifacts = left_by(state.state_details.flow_run_id)
+    assert sorted(a.key for a in artifacts) == ["collect-progress", "kept"], (
+        "none twice, none of what was found"
+    )
+    progress, kept = sorted(artifacts, key=lambda a: a.key)
+    assert progress.data == 100 and "8/8 samples" in str(progress.description)
+    assert kept.data == "try 2"
+    # What belongs to no task comes first in the UI, in no order: it is one.
+    assert progress.task_run_id is not None and kept.task_run_id is None
+
+
+def test_a_run_is_tagged_and_keeps_its_name_and_tags(prefect_here: None) -> None:
+    from prefect import flow, tags
+    from prefect.client.orchestration import get_client
+
+    @flow
+    def run() -> None:
+        tag_run("smoke", "to report")
+
+    with tags("mine"):
+        state = run(return_state=True)
     with get_client(sync_client=True) as client:
-        # Tests of one worker share a server: other runs leave artifacts with the same keys.
-        found = {a.key: a for a in client.read_artifacts() if a.flow_run_id == mine}
-    assert found["collect-progress"].data == 100
-    assert "8/8 samples" in str(found["collect-progress"].description)
-    assert found["kept"].data == "| a |\n|---|\n| 1 |"
+        assert set(client.read_flow_run(state.state_details.flow_run_id).tags) == {
+            "mine",
+            "smoke",
+            "to report",
+        }
 
 
 def test_progress_does_not_wait_for_a_server_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
