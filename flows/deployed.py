@@ -14,7 +14,8 @@ from prefect import flow, get_run_logger
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.form import ROOT, Partial, changes, configured, presets
+from flows.form import ROOT, changes, configured, presets
+from flows.form_fields import Partial
 from flows.orphans import look_after_itself
 from flows.pipeline import pipeline as run_pipeline
 from tad_core.artifacts import Store

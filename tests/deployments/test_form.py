@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
 
-from flows.form import ROOT, Partial, absolute_store, changes, configured, presets
-from tad_core.config import DistillConfig, TADConfig, load_config
+from flows.form import ROOT, absolute_store, changes, configured, presets
+from flows.form_fields import FIRST, Partial, form_of
+from tad_core.config import OBJECTIVES, TADConfig, load_config
 from tad_core.errors import ConfigError
 
 EVERYTHING = changes(*TADConfig.model_fields)
@@ -48,11 +49,13 @@ def test_fields_have_types_choices_bounds_descriptions_and_the_presets_values(sc
     assert rollout["samples"]["type"] == "integer"
     assert (rollout["samples"]["minimum"], rollout["samples"]["maximum"]) == (1, 64)
     assert rollout["samples"]["description"].startswith("Trajectories per problem. Preset: ")
-    number, word = rollout["batch_size"]["anyOf"]
+    further = schema["definitions"]["RolloutFurther"]["properties"]
+    number, word = further["batch_size"]["anyOf"]
     assert (number["type"], number["minimum"], word["const"]) == ("integer", 1, "auto")
-    assert rollout["finish_early"]["enum"] == [True, False], "a switch could not be left empty"
+    assert further["finish_early"]["enum"] == [True, False], "a switch could not be left empty"
     distill = schema["definitions"]["Distill"]["properties"]
     assert distill["schedule"]["enum"] == ["constant", "cosine", "linear"]
+    assert distill["objective"]["enum"] == list(OBJECTIVES)
     assert distill["learning_rate"]["exclusiveMinimum"] == 0
     assert "44 (demo" in distill["max_steps"]["description"]
     assert distill["max_steps"]["type"] == "integer", (
@@ -63,55 +66,108 @@ def test_fields_have_types_choices_bounds_descriptions_and_the_presets_values(sc
         "an empty field is unset"
     )
     assert all(p.get("description") for p in every)
-    assert not [d for d in schema["definitions"].values() if "required" in d]
-    # A database may give the fields back in any order.
-    order = sorted(distill, key=lambda name: distill[name]["position"])
-    assert order == [name for name in DistillConfig.model_fields if name in distill]
+    needed = {name: d["required"] for name, d in schema["definitions"].items() if "required" in d}
+    assert needed == {"SourceFields": ["name", "source"], "TaskFields": ["name", "source"]}
 
 
-def test_no_setting_of_one_value_is_missing_from_the_form(schema: dict[str, Any]) -> None:
-    """Only lists of sources and mappings have no field; they are for the overrides."""
+def test_what_people_set_is_shown_and_the_rest_is_folded(schema: dict[str, Any]) -> None:
+    definitions = schema["definitions"]
+    folded = [{"title": "As in the preset", "type": "null"}]
+    for path, first in FIRST.items():
+        shown = definitions["".join(map(str.capitalize, path))]["properties"]
+        # A database may give the fields back in any order.
+        assert sorted(shown, key=lambda name: shown[name]["position"]) == [*first, "further"]
+        assert shown["further"]["anyOf"][:1] == folded, "the UI opens the first"
+    for name in ("filter", "calibrate"):
+        assert definitions["Changes"]["properties"][name]["anyOf"][:1] == folded
+    assert definitions["DistillFurther"]["properties"]["lora"]["anyOf"][:1] == folded
+    assert {d["title"] for name, d in definitions.items() if name.endswith(("Further", "Lora"))} == {"Change"}
 
-    def missing(model: Any, form: Any, path: str) -> list[str]:
-        out = []
+
+def test_no_setting_of_one_value_is_missing_from_the_form() -> None:
+    """Only mappings have no field; they are for the overrides."""
+
+    def settings(model: Any, path: str = "") -> dict[str, Any]:
+        out = {}
         for name, info in model.model_fields.items():
-            inner = form.model_fields.get(name)
-            if inner is None:
-                out.append(f"{path}{name}")
-            elif hasattr(info.annotation, "model_fields"):
-                out += missing(info.annotation, inner.annotation, f"{path}{name}.")
+            inner = [a for a in (info.annotation, *get_args(info.annotation)) if hasattr(a, "model_fields")]
+            if inner and get_origin(info.annotation) not in (list, dict):
+                out |= settings(inner[0], path if name == "further" else f"{path}{name}.")
+            else:
+                out[f"{path}{name}"] = info.annotation
         return out
 
-    without = set(missing(TADConfig, EVERYTHING, ""))
-    assert {"data", "evaluate.tasks"} <= without
-    assert all("list[" in str(_annotation(p)) or "dict[" in str(_annotation(p)) for p in without), without
+    known, offered = settings(TADConfig), settings(EVERYTHING)
+    assert set(offered) <= set(known)
+    without = set(known) - set(offered)
+    assert without == {"filter.extract_by_source", "models"}
+    assert all(get_origin(known[name]) is dict for name in without)
 
 
-def _annotation(path: str) -> Any:
-    model: Any = TADConfig
-    for part in path.split("."):
-        model = model.model_fields[part].annotation
-    return model
+def test_models_are_a_choice_of_the_names_that_presets_have(tmp_path: Path) -> None:
+    tree = {"models": {"near": {"window": 4}, "speed": None}}
+    form = form_of({"evaluate": TADConfig.model_fields["evaluate"]}, {"ours": tree})
+    shown = form.model_json_schema()["$defs"]["Evaluate"]["properties"]["models"]
+    assert shown["items"] == {"enum": ["base", "sft", "quality", "speed", "near"], "type": "string"}
+    with pytest.raises(ValueError, match="near"):
+        form.model_validate({"evaluate": {"models": ["base", "far"]}})
 
 
 def test_fields_come_on_top_of_the_preset_and_overrides_on_top_of_the_fields() -> None:
     filled = EVERYTHING.model_validate(
         {
-            "rollout": {"seed": 3, "samples": 2, "finish_early": False},
-            "distill": {"lora": {"roles": ["q", "v"]}},
+            "rollout": {"seed": 3, "samples": 2, "further": {"finish_early": False}},
+            "distill": {"further": {"lora": {"roles": ["q", "v"]}, "t3d": None}},
+            "filter": None,
+            "evaluate": {"further": None, "models": ["base", "speed"]},
         }
     )
     config = configured("demo", filled, ["rollout.samples=4", "data.0.count=7", "distill.max_steps=null"])
     assert (config.rollout.seed, config.rollout.samples, config.rollout.finish_early) == (3, 4, False)
-    assert config.distill.lora.roles == ["q", "v"]
+    assert config.distill.lora.roles == ["q", "v"] and config.evaluate.models == ["base", "speed"]
     assert config.data[0].count == 7 and config.distill.max_steps is None
     assert config.rollout.shard_size == load_config(presets()["demo"]).rollout.shard_size
+
+
+def test_sources_and_tasks_are_named_with_path_format_and_columns() -> None:
+    own = {"name": "own", "source": "table", "path": "rows/*", "format": ".csv", "question": "task"}
+    filled = EVERYTHING.model_validate(
+        {
+            "data": [{**own, "answer": "result", "options": ["id=key", "meta=[level]"]}],
+            "evaluate": {
+                "tasks": [
+                    {**own, "split": "heldout", "heldout_share": 0.2},
+                    {"name": "gsm8k", "source": "benchmark", "count": 5},
+                ]
+            },
+        }
+    )
+    config = configured("demo", filled, ["data.0.options.kind=math"])
+    common = {"path": "rows/*", "format": ".csv", "question": "task"}
+    (source,) = config.data
+    assert (source.name, source.source, source.count, source.split) == ("own", "table", None, "train")
+    assert source.options == {**common, "answer": "result", "id": "key", "meta": ["level"], "kind": "math"}
+    first, second = config.evaluate.tasks
+    assert first.options == {**common, "heldout_share": 0.2} and first.split == "heldout"
+    assert (second.source, second.count, second.options) == ("benchmark", 5, {})
 
 
 @pytest.mark.parametrize(
     ("preset", "filled", "overrides", "message"),
     [
         ("demo", {"rollout": {"block_length": 48}}, [], "rollout.block_length: 48 does not divide"),
+        (
+            "demo",
+            {"data": [{"name": "own", "source": "jsonl", "options": ["id"]}]},
+            [],
+            "data source own: options: 'id' is not of the form name=value",
+        ),
+        (
+            "demo",
+            {"data": [{"name": "own", "source": "pyfunc", "count": 2}] * 2},
+            [],
+            "data: two sources have the same name",
+        ),
         ("demo", {}, ["rollout.sample=2"], "rollout.sample: unknown key; did you mean samples?"),
         ("demo", {}, ["rollout.samples"], "is not of the form section.field=value"),
         ("nothing", {}, [], "preset: 'nothing' does not exist; use one of"),

@@ -46,17 +46,16 @@ class Browser:
         """What can be seen now."""
         self.page.screenshot(path=self.pictures / f"{name}.png", animations="disabled")
 
-    def field(self, label: str) -> Any:
-        """The innermost field of the run form with that label."""
-        title = (
-            f"xpath=./div[contains(@class,'p-label__header')]//span[normalize-space()='{label} (Optional)']"
-        )
-        page = self.page
-        return page.locator(".schema-form-property", has=page.locator(title)).last
+    def field(self, label: str, inside: str = "") -> Any:
+        """The innermost field of the run form with that label, or of that in a field around it."""
+        words = f"normalize-space()='{label}' or normalize-space()='{label} (Optional)'"
+        title = f"xpath=./div[contains(@class,'p-label__header')]//span[{words}]"
+        around = self.field(inside) if inside else self.page
+        return around.locator(".schema-form-property", has=self.page.locator(title)).last
 
-    def choose(self, label: str, option: str) -> None:
+    def choose(self, label: str, option: str, inside: str = "") -> None:
         """An entry of a field that is a list of choices."""
-        self.field(label).locator("button.p-select-button__control").focus()
+        self.field(label, inside).locator("button.p-select-button__control").focus()
         self.page.keyboard.press("ArrowDown")
         self.page.get_by_role("option", name=option, exact=True).click()
 
@@ -99,16 +98,31 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     browser.field("Samples").locator("input").fill("1")
     browser.field("Learning Rate").locator("input").fill("0.002")
     browser.choose("Schedule", "cosine")
+    browser.choose("Models", "base")
+    page.get_by_role("option", name="speed", exact=True).click()
+    page.keyboard.press("Escape")
+    # Data of one's own instead of the preset's, and a name of one's own.
+    browser.field("Data").get_by_role("button", name="Add item").click()
+    browser.field("Name", inside="Data").locator("textarea, input").first.fill("mine")
+    browser.choose("Source", "arithmetic", inside="Data")
+    browser.field("Count", inside="Data").locator("input").fill("6")
+    options = browser.field("Options", inside="Data")
+    options.get_by_role("button", name="Add item").click()
+    options.locator("textarea, input").first.fill("max_steps=2")
+    browser.field("Data").scroll_into_view_if_needed()
+    browser.picture("ui-form-data")
+    page.locator("input").first.fill("own words")
     started = browser.submit()
     assert started.status == 201
     run = started.json()
+    assert run["name"] == "own words"
     assert run["parameters"]["preset"] == "smoke"
-    filled = {
-        name: section for name, section in run["parameters"]["changes"].items() if any(section.values())
-    }
-    assert filled.pop("rollout") == {"samples": 1}
-    distill = filled.pop("distill")
-    assert (distill["learning_rate"], distill["schedule"], filled) == (0.002, "cosine", {})
+    distill = run["parameters"]["changes"]["distill"]
+    assert run["parameters"]["changes"]["rollout"]["samples"] == 1
+    assert (distill["learning_rate"], distill["schedule"]) == (0.002, "cosine")
+    assert run["parameters"]["changes"]["evaluate"]["models"] == ["base", "speed"]
+    (source,) = run["parameters"]["changes"]["data"]
+    assert source == {"name": "mine", "source": "arithmetic", "count": 6, "options": ["max_steps=2"]}
 
     # Watched in the UI alone until it says Completed.
     browser.open(f"/runs/flow-run/{run['id']}", "tad")
@@ -119,6 +133,7 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     done.first.wait_for(timeout=30 * 60_000)
     state = cluster.run(run["id"])["state"]
     assert state["type"] == "COMPLETED", (state["message"], cluster.log("worker"))
+    assert cluster.run(run["id"])["name"] == "own words"
     browser.open(f"/runs/flow-run/{run['id']}", "Completed")
     page.wait_for_timeout(4000)  # until the graph has come to rest
     browser.picture("ui-completed")
@@ -128,6 +143,8 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     page.get_by_text("Artifacts", exact=True).first.click()
     link = page.locator(f"a[href$='{report}']").first
     link.wait_for()
+    shown = page.locator("a[href*='/artifacts/artifact/']").first
+    assert shown.get_attribute("href").endswith(report), "the report comes first"
     browser.picture("ui-artifacts")
     link.click()
     pictures = page.locator("img[src^='data:image/png']")
