@@ -98,9 +98,6 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     browser.field("Samples").locator("input").fill("1")
     browser.field("Learning Rate").locator("input").fill("0.002")
     browser.choose("Schedule", "cosine")
-    browser.choose("Models", "base")
-    page.get_by_role("option", name="speed", exact=True).click()
-    page.keyboard.press("Escape")
     # Data of one's own instead of the preset's, and a name of one's own.
     browser.field("Data").get_by_role("button", name="Add item").click()
     browser.field("Name", inside="Data").locator("textarea, input").first.fill("mine")
@@ -111,6 +108,9 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     options.locator("textarea, input").first.fill("max_steps=2")
     browser.field("Data").scroll_into_view_if_needed()
     browser.picture("ui-form-data")
+    browser.choose("Models", "base")
+    page.get_by_role("option", name="speed", exact=True).click()
+    page.keyboard.press("Escape")
     page.locator("input").first.fill("own words")
     started = browser.submit()
     assert started.status == 201
