@@ -21,6 +21,12 @@ from tad_core.models.base import DiffusionLM
 ALONE = "default"
 
 
+def inside(name: str) -> str:
+    """What PEFT calls the adapter of a model of this name: it looks for that in the paths of weights, and so it must be
+    no part of the network's, which a model may be called like (``blocks``, ``weight``)."""
+    return f"{name}-adapter"
+
+
 def add_lora(model: DiffusionLM, lora: LoraConfig, seed: int, names: Sequence[str] = (ALONE,)) -> PeftModel:
     """Freeze the base and wrap the chosen projections; the adapters start as the identity.
 

@@ -21,7 +21,7 @@ from tad_core.errors import ConfigError
 from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model, load_tokenizer
-from tad_core.models.lora import ALONE, add_lora, save_adapter, weights_of
+from tad_core.models.lora import ALONE, add_lora, inside, save_adapter, weights_of
 from tad_core.models.quantized import quantize
 from tad_core.objectives import make_objective
 from tad_core.training import checkpoint
@@ -145,7 +145,7 @@ def _prepare(
     compiled = compiles(config, device)
     objectives = [make_objective(run.distill, run.window, compiled) for run in runs]
     alone = len(runs) == 1
-    names = [ALONE] if alone else [run.name for run in runs]
+    names = [ALONE] if alone else [inside(run.name) for run in runs]
     base = load_model(spec.model, str(device))
     if config.quantize != "none":
         quantize(base)
@@ -164,7 +164,7 @@ def _prepare(
         Trained(
             name=name,
             objective=objective,
-            books=Books(run.output, run.distill, objective.terms, plan.steps, "" if alone else name),
+            books=Books(run.output, run.distill, objective.terms, plan.steps, "" if alone else run.name),
             mark=run.mark,
             output=run.output,
             weights=(weights := weights_of(model, name)),
@@ -190,7 +190,7 @@ def _resume(trainer: DistillTrainer, rows: _Rows) -> int:
     for adapter in trainer.adapters:
         checkpoint.clean(adapter.output, adapter.mark, until=step)
         adapter.books.resume(step)
-    names = [adapter.name for adapter in trainer.adapters]
+    names = [adapter.books.name for adapter in trainer.adapters]
     say(
         f"{f'resuming from step {step}' if step else 'starting'}: {rows.rows} rows, {rows.states_per_epoch} states "
         f"an epoch, {recorder.steps} steps of {recorder.config.global_batch_size} on {args.world_size} x "

@@ -234,9 +234,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         """
         for name, weight in self.model.named_parameters():
             if weight.requires_grad and not bool(weight.isfinite().all()):
-                books = next(
-                    (a.books for a in self.adapters if f".{a.name}." in name), self.adapters[0].books
-                )
+                owners = (a.books for a in self.adapters if any(weight is own for own in a.weights))
+                books = next(owners, self.adapters[0].books)
                 raise books.broken(self.state.global_step, f"{name} has weights that are not finite")
 
     def floating_point_ops(self, inputs: Any) -> int:

@@ -224,7 +224,9 @@ def test_an_objective_without_a_window_under_a_name_of_its_own() -> None:
     """Fine-tuning under another name, and what trains on kept answers, which is made from verdicts too."""
     config = demo({"refs": {"objective": "sft", "settings": {"max_steps": 3}}})
     assert variants_stage.inputs_of(config, "refs", COLLECTED, KEPT) == [COLLECTED]
-    for objective in ("random", "dparallel", "d3llm", "t3d"):
+    for objective in (
+        n for n, kind in OBJECTIVES.items() if kind.trains_on == "trajectories" and not kind.windowed
+    ):
         kept = demo({"x": {"objective": objective}})
         assert variants_stage.inputs_of(kept, "x", COLLECTED, KEPT) == [COLLECTED, KEPT]
         assert distill.key(kept, "x", COLLECTED, KEPT, None) == distill.key(

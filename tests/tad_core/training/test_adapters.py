@@ -28,7 +28,7 @@ def make(world, checkpoint, tmp_path):
     """Specs over the same data: one adapter alone, or both in one pass with outputs in ``root``."""
 
     def build(root, *names, **changes):
-        windows, root = {"quality": 2, "speed": 5}, tmp_path / root
+        windows, root = {"quality": 2, "speed": 5, "blocks": 2, "weight": 5}, tmp_path / root
         specs = [
             world.make_spec(
                 root / name, checkpoint, window=windows[name], **{"save_steps": 3, **changes}
@@ -94,6 +94,13 @@ def test_each_ends_as_it_does_alone(make, alone, changes, monkeypatch):
     assert train(spec, StopRequest())
     assert_equal(outputs(spec), expected)
     assert len(teachers) == 8 * 2  # steps x micro-batches, not x adapters
+
+
+def test_models_called_like_parts_of_the_network_end_as_others_do(make, alone):
+    expected, spec = alone(max_steps=2), make("both", "blocks", "weight", max_steps=2)
+    assert train(spec, StopRequest())
+    found = dict(zip(NAMES, outputs(spec).values(), strict=True))
+    assert_equal(found, expected)
 
 
 def killed_at(world, spec, step):

@@ -54,7 +54,11 @@ def test_a_made_up_objective_is_a_file_and_a_line(world, checkpoint, tmp_path, m
     assert plots.losses({"odd": rows}, lineup).startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("objective", ["random", "dparallel", "d3llm", "t3d"])
+#: those on kept answers, a further one too
+ON_ANSWERS = [n for n, kind in OBJECTIVES.items() if kind.trains_on == "trajectories" and not kind.windowed]
+
+
+@pytest.mark.parametrize("objective", ON_ANSWERS)
 def test_objectives_on_kept_answers_learn_them(world, checkpoint, tmp_path, objective):
     settings = {"max_steps": 120, "learning_rate": 2e-2, "mask_block": 4, "mask_blocks": [3, 6], "lora": DRY}
     if objective == "t3d":  # as much of a path as of the rest
