@@ -165,22 +165,28 @@ def _faults(name: str, given: VariantConfig, config: TADConfig) -> list[str]:
             faults.append(
                 f"{where}.window: {field} {value} is more than rollout.response_length {length}; use at most that"
             )
-    if (
-        not faults
-        and _variant(name, given, config.distill).distill.trajectories == "plain"
-        and not config.rollout.compare_plain
-    ):
+    if not faults:
+        faults = _faults_together(where, kind, _variant(name, given, config.distill).distill, config)
+    return faults
+
+
+def _faults_together(where: str, kind: ObjectiveKind, distill: DistillConfig, config: TADConfig) -> list[str]:
+    """What does not go with the settings of collection."""
+    faults, length = [], config.rollout.response_length
+    if distill.trajectories == "plain" and not config.rollout.compare_plain:
         faults.append(
             f"{where}.settings.trajectories: there are no plain ones; set rollout.compare_plain to the number of "
             "problems that are rolled out without the reference, too"
         )
-    if (
-        not faults
-        and (states := _variant(name, given, config.distill).distill.states_per_trajectory) > length
-    ):
+    if (states := distill.states_per_trajectory) > length:
         faults.append(
             f"{where}.settings.states_per_trajectory: {states} is more than rollout.response_length {length}; use at "
             f"most {length}"
+        )
+    if kind.block_causal and length % distill.mask_block:
+        faults.append(
+            f"{where}.settings.mask_block: {distill.mask_block} does not divide rollout.response_length {length}, and "
+            f"a model of the {distill.objective} objective is decoded in the blocks it was trained in; use a divisor"
         )
     return faults
 

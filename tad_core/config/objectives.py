@@ -24,6 +24,7 @@ class ObjectiveKind:
         inputs: how many it makes of a drawn state: so many times the sequences of a micro-batch.
         lacks: settings of ``distill`` that mean nothing to it, and so are no part of what is trained.
         snapshot: whether an earlier state of the adapter is run beside the one in training.
+        block_causal: whether the student reads block by block (``mask_block``), in training and so when it decodes.
     """
 
     made_by: str
@@ -33,6 +34,7 @@ class ObjectiveKind:
     inputs: int = 1
     lacks: frozenset[str] = frozenset()
     snapshot: bool = False
+    block_causal: bool = False
 
 
 #: settings of the distillation loss and of the teacher, which fine-tuning on references does not have
@@ -48,8 +50,9 @@ _OF_D3LLM, _OF_T3D = (
     frozenset({"mask_ratio", "mask_blocks", "complement_certainty", "labels"}),
     frozenset({"t3d"}),
 )
+_OF_D2F = frozenset({"d2f"})
 #: what the objectives without them lack
-_OF_BLOCKS = _OF_CERTAINTY | _OF_ONE_BLOCK | _OF_D3LLM | _OF_T3D
+_OF_BLOCKS = _OF_CERTAINTY | _OF_ONE_BLOCK | _OF_D3LLM | _OF_T3D | _OF_D2F
 
 OBJECTIVES: dict[str, ObjectiveKind] = {
     "tad": ObjectiveKind(
@@ -79,7 +82,7 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         windowed=False,
         told="dParallel's certainty forcing on the teacher's kept answers",
         inputs=2,
-        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_D3LLM | _OF_T3D,
+        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_D3LLM | _OF_T3D | _OF_D2F,
     ),
     "d3llm": ObjectiveKind(
         "tad_core.objectives.d3llm:D3LLMObjective",
@@ -87,15 +90,26 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         windowed=False,
         told="d3LLM's pseudo-trajectory distillation on the teacher's kept answers",
         inputs=2,
-        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_ONE_BLOCK | _OF_T3D,
+        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_ONE_BLOCK | _OF_T3D | _OF_D2F,
     ),
     "t3d": ObjectiveKind(
         "tad_core.objectives.t3d:T3DObjective",
         "trajectories",
         windowed=False,
         told="T3D's direct discriminative optimization on the teacher's kept answers",
-        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_CERTAINTY | _OF_D3LLM,
+        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_CERTAINTY | _OF_D3LLM | _OF_D2F,
         snapshot=True,
+    ),
+    "d2f": ObjectiveKind(
+        "tad_core.objectives.d2f:D2FObjective",
+        "trajectories",
+        windowed=False,
+        told="D2F's asymmetric distillation of a student that reads block by block, on the teacher's kept answers",
+        lacks=_OF_DISTILLATION - {"temperature", "teacher_prompt", "filled_states"}
+        | _OF_CERTAINTY
+        | _OF_D3LLM
+        | _OF_T3D,
+        block_causal=True,
     ),
 }
 

@@ -45,6 +45,21 @@ class FollowConfig(Strict):
     smoothing: int = Field(3, ge=1, description="Offsets averaged before reading, as in calibrate.")
 
 
+class D2FConfig(Strict):
+    """How much of a response d2f masks; its blocks are ``mask_block``."""
+
+    rate_low: float = Field(0.2, gt=0, le=1, description="Least share of the first block that is masked.")
+    rate_high: float = Field(0.7, gt=0, le=1, description="Most of any block; later ones are masked more.")
+
+    @model_validator(mode="after")
+    def _low_is_lower(self) -> Self:
+        if self.rate_low > self.rate_high:
+            raise ValueError(
+                f"rate_low: {self.rate_low} is more than rate_high {self.rate_high}; use at most that"
+            )
+        return self
+
+
 class DistillConfig(Strict):
     """Temporal-aware distillation (paper, section 3.3 and Table 7)."""
 
@@ -98,7 +113,8 @@ class DistillConfig(Strict):
     mask_block: int = Field(
         32,
         ge=1,
-        description="Length of the blocks that dparallel and t3d mask; the response's for the whole response at once.",
+        description="Length of the blocks that dparallel and t3d mask, the response's for the whole response at once; "
+        "and of those in which d2f reads and is decoded.",
         json_schema_extra=ADDED,
     )
     mask_ratio: float = Field(
@@ -132,6 +148,7 @@ class DistillConfig(Strict):
         json_schema_extra=ADDED,
     )
     t3d: T3DConfig = Field(T3DConfig(), description="Terms of t3d.", json_schema_extra=ADDED)
+    d2f: D2FConfig = Field(D2FConfig(), description="Masks of d2f.", json_schema_extra=ADDED)
     states_per_trajectory: int = Field(
         256, ge=1, description="States drawn per trajectory and epoch, without replacement; at most L."
     )

@@ -80,6 +80,7 @@ class Graphs:
 
 def _tensors(ids_T: Tensor, packing: Packing) -> list[Tensor]:
     keys = packing.keys
+    assert keys is None or isinstance(keys, Keys)
     of_keys = [keys.start_B1, keys.count_B, keys.cell_T] if keys else []
     return [
         ids_T, packing.at_T, packing.wanted_N, packing.tokens.start_B1, packing.wanted.start_B1, *of_keys

@@ -73,6 +73,26 @@ class Keys:
 
 
 @dataclass(frozen=True)
+class Prefixes:
+    """What each piece attends to, copied end to end: a sequence that is read block by block from its beginning on.
+
+    For training: kernels that take ranges which overlap have no backward pass.
+
+    Attributes:
+        token_K: which of the T tokens each key is.
+        pieces: of K.
+    """
+
+    token_K: Tensor
+    pieces: Segments
+
+    @property
+    def longest(self) -> int:
+        """At least the most keys of a piece."""
+        return self.pieces.longest
+
+
+@dataclass(frozen=True)
 class Packing:
     """Which tokens a forward computes.
 
@@ -82,13 +102,15 @@ class Packing:
         wanted_N: which of the T rows are asked for.
         wanted: pieces of N.
         keys: what each piece attends to; None: its own tokens, a whole sequence.
+        wanted_keys: what each piece of N attends to, where not all pieces of T have some.
     """
 
     at_T: Tensor
     tokens: Segments
     wanted_N: Tensor
     wanted: Segments
-    keys: Keys | None = None
+    keys: Keys | Prefixes | None = None
+    wanted_keys: Prefixes | None = None
 
 
 class PackedCache:
@@ -148,10 +170,13 @@ def _layer(
     else:
         q, k, v = kernels.before(parts, size, x_TD, cos_TE, sin_TE)
         queries = packing.tokens
+    keys = (packing.wanted_keys if last else None) or packing.keys or packing.tokens
+    if isinstance(keys, Prefixes):
+        k, v, keys = k.index_select(0, keys.token_K), v.index_select(0, keys.token_K), keys.pieces
     if cache is not None:
-        assert packing.keys is not None
+        assert isinstance(packing.keys, Keys)
         k, v = cache.renew(i, packing.keys.cell_T, k, v)
-    mixed_TD = attend(q, k, v, queries, packing.keys or packing.tokens)
+    mixed_TD = attend(q, k, v, queries, keys)
     return cast(Tensor, kernels.after(parts, x_TD, mixed_TD))
 
 

@@ -135,6 +135,8 @@ class Objective(ABC):
     snapshot_steps: int = 1
     #: what learns of the run as it goes
     learners: Sequence[Learner] = ()
+    #: tokens of a block of a student that reads block by block; None: it sees the whole response
+    attention_block: int | None = None
 
     @property
     def needs_teacher(self) -> bool:

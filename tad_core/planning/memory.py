@@ -87,6 +87,9 @@ def training_gib(
     item = 2 if distill.bf16 and config.model.dtype == "bfloat16" else 4
     tokens = micro * (counts.student + length)
     activations = shape.kept_bytes(tokens, item, distill.lora, recompute, distill.compile != "off")
+    if kind.block_causal:  # what each piece sees, copied; see ``training.packing``
+        seen = (1 - -length // distill.mask_block) * (counts.student + length / 2)
+        activations += shape.cached_bytes(micro * seen, item) / (shape.layers if recompute else 1)
     teacher = shape.passing_bytes(micro * (counts.teacher + length), item)
     logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
     unpacked = 0.0 if distill.quantize == "none" else _item(config) * shape.width * shape.mlp

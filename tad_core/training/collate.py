@@ -80,7 +80,8 @@ class Collator:
         wanted_BL = wanted(masked_BL)
         for who, prompts in (("student", self.table.student), ("teacher", self.table.teacher)):
             if who == "student" or any(o.needs_teacher for o in self.objectives):
-                batch[who] = lay_out(prompts, row_B, state_BL, wanted_BL, self.reader.shift)
+                block = self.objectives[0].attention_block if who == "student" else None
+                batch[who] = lay_out(prompts, row_B, state_BL, wanted_BL, self.reader.shift, block)
         batch["parts"] = [
             _part(objective, self._counted(objective, mark, row_B), totals_T, response_BL, wanted_BL)
             for objective, mark, totals_T in zip(self.objectives, marks, self._totals, strict=True)

@@ -103,6 +103,8 @@ def test_a_table_is_compared_as_a_whole_and_fills_in_what_is_left_open(tree: dic
         ({"x": {"window": 3, "settings": {"processes": 2}}}, r"settings\.processes: is the same for all models; set"),
         ({"x": {"window": 3, "settings": {"objective": "sft"}}}, r"settings\.objective: say it as models\.x\.obj"),
         ({"x": {"objective": "sft", "settings": {"near": "hard"}}}, r"settings\.near: the sft objective has no such"),
+        ({"x": {"objective": "d2f", "settings": {"mask_block": 5}}}, r"mask_block: 5 does not divide .* 16, and a"),
+        ({"x": {"objective": "d2f", "settings": {"d2f": {"rate_low": 0.8}}}}, r"rate_low: 0.8 is more than rate_high"),
         ({"x": {"window": 3, "settings": {"states_per_trajectory": 17}}}, r"states_per_trajectory: 17 is more than"),
         ({"x": {"window": 3, "settings": {"global_batch_size": 3}}}, r"models\.x\.settings\.global_batch_size: 3 is"),
         ({"x": {"window": 3, "label": "Quality"}, "quality": {}}, r"models\.quality\.label: 'Quality' is what x is"),

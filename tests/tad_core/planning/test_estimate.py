@@ -108,6 +108,17 @@ def test_a_model_with_an_adapter_of_its_own_is_planned_with_that(tmp_path: Path)
     assert usual_s and small_s and small_s < usual_s
 
 
+def test_what_a_reader_of_blocks_sees_is_planned_for_each_of_them(tmp_path: Path) -> None:
+    plain, blocks = (demo(f"models.x.objective={name}") for name in ("random", "d2f"))
+    counts, (shape, _) = counted(plain, Store(tmp_path)), shape_of(plain.model)
+    length, size = plain.rollout.response_length, blocks.distill.mask_block
+    # Of the prompt, then of each block.
+    each = [counts.student + end for end in range(0, length + size, size)]
+    for recompute, layers in ((False, shape.layers), (True, 1)):
+        more = peak_gib(blocks, shape, counts, 8, recompute) - peak_gib(plain, shape, counts, 8, recompute)
+        assert more * 2**30 == pytest.approx(8 * sum(each) * 4 * 2 * layers * shape.key_width)
+
+
 def test_steps_follow_from_states_epochs_and_batch(tmp_path: Path) -> None:
     config = demo("distill.max_steps=null", "distill.epochs=2", "distill.states_per_trajectory=10")
     assert counted(config, Store(tmp_path)).steps == round(76 * 10 * 2 / 16)

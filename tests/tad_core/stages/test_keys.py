@@ -15,7 +15,7 @@ from tad_core.artifacts import ArtifactRef, InputEntry, Store, components
 from tad_core.artifacts.components import VERSIONS, Component
 from tad_core.config import TADConfig, parse_config
 from tad_core.config.marks import FIRST_STAGE, leaves
-from tad_core.config.training import T3DConfig
+from tad_core.config.training import D2FConfig, T3DConfig
 from tad_core.stages import calibrate, collect, collection_plan, distill, evaluate, report
 from tad_core.stages import filter as filter_stage
 
@@ -162,6 +162,7 @@ ELSEWHERE = {
     "distill.labels",
     "distill.complement_certainty",
     "distill.weight_certainty",
+    *(f"distill.d2f.{field}" for field in D2FConfig.model_fields),
     *(f"distill.t3d.{field}" for field in T3DConfig.model_fields),
     *(f"models.{field}" for field in ("objective", "window", "settings", "label", "colour")),
     "distill.deepspeed",

@@ -199,6 +199,12 @@ OWN: dict[str, dict[str, Any]] = {
         "mask_block": 8,
         "t3d": {"alpha": 0.4, "beta": 0.2, "weight_path": 0.1, "path_steps": 2, "snapshot_steps": 5},
     },
+    "d2f": {
+        "mask_block": 8,
+        "temperature": 2.0,
+        "teacher_prompt": "plain",
+        "d2f": {"rate_low": 0.3, "rate_high": 0.6},
+    },
 }
 
 

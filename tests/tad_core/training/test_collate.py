@@ -44,14 +44,14 @@ def test_batch_against_a_loop(world, made):
             world.MASK if r > step else t for t, r in zip(row.response_ids, row.revealed_at, strict=True)
         ]
         for who, prompt in (("student", row.student_prompt_ids), ("teacher", row.teacher_prompt_ids)):
-            first, last = batch[who]["start_B1"][b : b + 2].tolist()
+            first, last = batch[who]["tokens"]["start_B1"][b : b + 2].tolist()
             assert batch[who]["ids_T"][first:last].tolist() == prompt + state
             assert batch[who]["at_T"][first:last].tolist() == list(range(len(prompt) + world.LENGTH))
         for positions, collected in zip(partition(revealed_at_L, step, 3), (near, distant), strict=True):
             for p in np.nonzero(positions)[0]:
                 collected.append((
-                    int(batch["student"]["start_B1"][b]) + len(row.student_prompt_ids) + p,
-                    int(batch["teacher"]["start_B1"][b]) + len(row.teacher_prompt_ids) + p,
+                    int(batch["student"]["tokens"]["start_B1"][b]) + len(row.student_prompt_ids) + p,
+                    int(batch["teacher"]["tokens"]["start_B1"][b]) + len(row.teacher_prompt_ids) + p,
                     row.response_ids[p],
                 ))  # fmt: skip
     (part,) = batch["parts"]

@@ -230,7 +230,7 @@ import sys, torch
 from tad_core.training.trainer import DistillTrainer
 original = DistillTrainer.training_step
 def training_step(self, model, inputs, *rest):
-    if len(inputs["student"]["counts"]) > {most} and self.state.global_step >= 4:
+    if inputs["student"]["states"] > {most} and self.state.global_step >= 4:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
     return original(self, model, inputs, *rest)
 DistillTrainer.training_step = training_step

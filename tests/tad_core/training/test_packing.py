@@ -14,6 +14,7 @@ from tad_core.models.lora import add_lora, base_of, weights_of
 from tad_core.training.collate import join
 from tad_core.training.packing import lay_out, packing_of, rows_among, wanted
 from tad_core.training.table import Prompts
+from tests.tad_core.decoding.naive_blocks import masked_rows, sees
 
 
 def drawn(seed, states, longest, length):
@@ -49,6 +50,69 @@ def test_it_is_concatenation(seed, states, longest, length, shift):
     assert packing.tokens.longest == max(packing.tokens.counts)
     places_BL = np.cumsum(wanted_BL).reshape(wanted_BL.shape) - 1
     assert rows_among(wanted_BL, masked_BL).tolist() == [places_BL[b, p] for b, p in np.argwhere(masked_BL)]
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(1, 4), st.integers(1, 9), st.integers(1, 4), st.integers(0, 1))
+def test_pieces_are_prompts_and_blocks_and_see_their_sequence_up_to_their_end(
+    seed, states, longest, block, shift
+):
+    prompts, row_B, state_BL, masked_BL = drawn(seed, states, longest, 7)
+    wanted_BL = wanted(masked_BL)
+    found = lay_out(prompts, row_B, state_BL, wanted_BL, shift, block)
+    whole, packing, first = lay_out(prompts, row_B, state_BL, wanted_BL, shift), packing_of(found), 0
+    assert all(torch.equal(found[name], whole[name]) for name in ("ids_T", "at_T", "wanted_N"))
+    tokens, rows = [], []
+    for row in row_B:
+        start, prompt = first, len(prompts[row])
+        for end in [0, *range(block, 7, block), 7]:
+            behind = start + prompt + end
+            if behind > first:
+                tokens.append((behind - first, list(range(start, behind))))
+            asked = [n for n in found["wanted_N"].tolist() if first <= n < behind]
+            if asked:
+                rows.append((len(asked), list(range(start, behind))))
+            first = behind
+    for pieces, keys, expected in (
+        (packing.tokens, packing.keys, tokens),
+        (packing.wanted, packing.wanted_keys, rows),
+    ):
+        split = torch.split(keys.token_K, list(keys.pieces.counts))
+        assert list(zip(pieces.counts, (s.tolist() for s in split), strict=True)) == expected
+        assert pieces.start_B1.tolist() == [0, *np.cumsum(pieces.counts)]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize("family", ["tiny_checkpoint", "tiny_dream_checkpoint"])
+def test_block_by_block_rows_and_gradients_are_those_of_a_mask(request, family, again):
+    base = load_model(ModelConfig(path=str(request.getfixturevalue(family)), device="cpu")).double()
+    model = add_lora(base, LoraConfig(rank=4, alpha=4, dropout=0.0), 0)
+    weights = weights_of(model, "default")
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in weights:
+            weight.normal_(std=0.2)
+    prompts, row_B, state_BL, masked_BL = drawn(5, 3, 9, 6)
+    wanted_BL = wanted(masked_BL)
+    laid_out = lay_out(prompts, row_B, state_BL, wanted_BL, base.packed_shift, 2)
+    packing = packing_of(laid_out)
+    expected = []
+    for b, row in enumerate(row_B):
+        prompt = prompts[row].tolist()
+        logits = masked_rows(base, [*prompt, *state_BL[b].tolist()], sees(len(prompt), 6, 2))
+        at = torch.from_numpy(np.flatnonzero(wanted_BL[b])) + len(prompt) - base.packed_shift
+        expected.append(logits[at.clamp(min=0)])
+    expected_NV = torch.cat(expected)
+    push_NV = torch.randn_like(expected_NV)
+    expected_NV.backward(push_NV)
+    gradients = [weight.grad.clone() for weight in weights]
+    model.zero_grad()
+    model.train()
+    base_of(model).gradient_checkpointing = again
+    found_NV = base.head(model(laid_out["ids_T"], packing=packing))
+    torch.testing.assert_close(found_NV, expected_NV, rtol=0, atol=1e-5)
+    found_NV.backward(push_NV)
+    for weight, gradient in zip(weights, gradients, strict=True):
+        torch.testing.assert_close(weight.grad, gradient, rtol=1e-5, atol=1e-5 * float(gradient.abs().max()))
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["kept", "checkpointed"])

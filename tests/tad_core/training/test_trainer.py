@@ -166,7 +166,7 @@ def test_company_does_not_change_the_loss(make_trainer):
     trainer.adapters[0].books.sums_2T = None
     batch = collator(indices)
     assert all(
-        len(set(batch[who]["counts"])) > 1 for who in ("student", "teacher")
+        len(set(batch[who]["tokens"]["counts"])) > 1 for who in ("student", "teacher")
     )  # prompts of many lengths
     trainer.training_step(trainer.model, batch)
     torch.testing.assert_close(trainer.adapters[0].books.sums_2T[:2], alone, rtol=1e-5, atol=1e-5)
