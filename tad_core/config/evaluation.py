@@ -39,6 +39,17 @@ class DecodeConfig(Strict):
         return {**self.model_dump(mode="json", exclude={"cache"}), **self.cache.as_spec()}
 
 
+class PipelineConfig(Strict):
+    """D2F's own decoding, by which models that read block by block are measured besides; others are not."""
+
+    thresholds: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.9], description="Probabilities above which a token is revealed; none: not measured so."
+    )
+    decoded_threshold: float = Field(
+        0.95, ge=0, le=1, description="Progress of a block from which the next reveals at every forward."
+    )
+
+
 class EvaluateConfig(Strict):
     """The sweep: every model, every task, token by token and at every threshold, under one prompt."""
 
@@ -56,6 +67,11 @@ class EvaluateConfig(Strict):
         0.5, gt=0, description="Threshold of the headline row; one of thresholds."
     )
     decode: DecodeConfig = Field(DecodeConfig(), description="Decoder settings.")
+    pipeline: PipelineConfig = Field(
+        PipelineConfig(),
+        description="D2F's own decoding of models that read block by block.",
+        json_schema_extra=ADDED,
+    )
     aup_alpha: float = Field(3.0, ge=0, description="Penalty factor of AUP.", json_schema_extra=REPORT)
     bootstrap: int = Field(
         1000,

@@ -105,6 +105,11 @@ class Variant:
         """What its objective needs."""
         return OBJECTIVES[self.distill.objective]
 
+    @property
+    def attention_block(self) -> int | None:
+        """Tokens of a block, where it is trained to read block by block and so is decoded; None where it sees all."""
+        return self.distill.mask_block if self.kind.block_causal else None
+
 
 #: the table of a configuration without one; in a given table what these names leave open
 STANDARD: dict[str, VariantConfig] = {

@@ -7,6 +7,7 @@ for LLaDA and Dream. What it does not know it passes over; those are the other f
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,40 @@ def decoder_text(spec: DecodeSpec, mask_id: int) -> str:
     ordered = {name: tree.pop(name) for name in first} | {"mask_id": mask_id} | tree
     head = _HEAD + (_BLOCK_CAUSAL if spec.attention == "block_causal" else "")
     return head + yaml.safe_dump(ordered, sort_keys=False)
+
+
+def as_trained(folders: Iterable[Path]) -> dict[str, Any]:
+    """By which fields weights are decoded that were trained block by block, from the file that lies beside them or
+    beside their adapter; nothing for all others.
+
+    Args:
+        folders: the adapter's first.
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    found = next((spec for folder in folders if (spec := read_decoder(folder)) is not None), None)
+    if found is None or found.attention == "full":
+        return {}
+    return {"attention": found.attention, "block_length": found.block_length, "cache": found.cache}
+
+
+def check_as_trained(spec: DecodeSpec, own: Mapping[str, Any]) -> None:
+    """Refuse a way that the weights were not trained for.
+
+    Args:
+        spec: how they are to be decoded.
+        own: what ``as_trained`` says of them.
+
+    Raises:
+        ConfigError: they read block by block, and the way is another.
+    """
+    for name in ("attention", "block_length"):
+        if own and getattr(spec, name) != own[name]:
+            raise ConfigError(
+                f"{name}: {getattr(spec, name)!r} is not how this model reads; it was trained block by block, use "
+                f"{own[name]!r}, or leave it out"
+            )
 
 
 def read_decoder(folder: Path) -> DecodeSpec | None:

@@ -11,8 +11,10 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
+from tad_core.checkpoint import local_folder
 from tad_core.config import DecodeConfig, ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
+from tad_core.decoding.decoder_file import as_trained, check_as_trained
 from tad_core.errors import ConfigError
 from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.generate import Generator, Texts
@@ -58,7 +60,8 @@ class TadLM(LM):  # type: ignore[misc]
     def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: Any = None) -> Self:
         """Build from plain arguments: ``pretrained``, ``adapter``, and the fields of ``DecodeSpec``.
 
-        With a ``threshold`` the method is ``entropy``, without one token by token; other defaults are the pipeline's.
+        With a ``threshold`` the method is ``entropy``, without one token by token; other defaults are the pipeline's,
+        and of a model that reads block by block what its decoder file says of that.
 
         Raises:
             ConfigError: for an argument that is not known.
@@ -89,10 +92,11 @@ class TadLM(LM):  # type: ignore[misc]
             )
         if "threshold" in options:
             options = {"method": "entropy", **options}
-        spec = DecodeSpec(**{"response_length": 256, **DecodeConfig().as_spec(), **options})
-        generator = Generator.load(
-            ModelConfig(**model), Path(adapter) if adapter else None, batch_size, workers
-        )
+        base, on_it = ModelConfig(**model), Path(adapter) if adapter else None
+        own = as_trained(folder for folder in (on_it, local_folder(base)) if folder is not None)
+        spec = DecodeSpec(**{"response_length": 256, **DecodeConfig().as_spec(), **own, **options})
+        check_as_trained(spec, own)
+        generator = Generator.load(base, on_it, batch_size, workers)
         model = cls.over(generator, spec)
         TadLM.made.append(model)
         return model

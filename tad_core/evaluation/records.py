@@ -80,6 +80,13 @@ class Record:
 Way = tuple[str, str, str, float]
 
 
+def way_name(method: str, threshold: float) -> str:
+    """How something was decoded, as tables say it: an entropy in nats is a number."""
+    if method == "token_by_token":
+        return "token by token"
+    return f"{threshold:g}" if method == "entropy" else f"{method} {threshold:g}"
+
+
 def way_of(record: Record) -> Way:
     """Task, model, method and threshold: what one point is measured over."""
     return record.task, record.model, record.method, record.threshold

@@ -17,6 +17,7 @@ from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.decoding.policies import POLICIES
 from tad_core.evaluation.answers import cut_before, figures, judge, until_of
 from tad_core.evaluation.generate import Texts
+from tad_core.evaluation.reading import as_read, reads_in_blocks
 from tad_core.evaluation.records import Record
 from tad_core.evaluation.scoring import Scorer
 from tad_core.verify.verdict import Judgement
@@ -70,23 +71,34 @@ class DirectEngine:
         ]
 
 
-def ways(config: TADConfig) -> list[DecodeSpec]:
-    """Token by token, then every threshold in increasing order."""
+def ways(config: TADConfig, model_name: str) -> list[DecodeSpec]:
+    """Token by token, then every threshold in increasing order; of a model that reads block by block then D2F's."""
     settings, length = config.evaluate.decode.as_spec(), config.rollout.response_length
     single = DecodeSpec(length, **{**settings, "block_add_threshold": 1.0, "mask_in_entropy": True})
     parallel = [
         DecodeSpec(length, method="entropy", threshold=threshold, **settings)
         for threshold in sorted(set(config.evaluate.thresholds))
     ]
-    return [single, *parallel]
+    if reads_in_blocks(config, model_name):
+        own = {
+            **settings,
+            "mask_in_entropy": True,
+            "decoded_threshold": config.evaluate.pipeline.decoded_threshold,
+        }
+        parallel += [
+            DecodeSpec(length, method="pipeline", threshold=threshold, **own)
+            for threshold in sorted(set(config.evaluate.pipeline.thresholds))
+        ]
+    return [as_read(config, model_name, spec) for spec in (single, *parallel)]
 
 
-def operating_spec(config: TADConfig) -> DecodeSpec:
-    """How the models of a run are meant to be decoded: at the threshold of its headline row."""
+def operating_spec(config: TADConfig, model_name: str) -> DecodeSpec:
+    """How a model of a run is meant to be decoded: at the threshold of its headline row."""
     settings, evaluate = config.evaluate.decode.as_spec(), config.evaluate
-    return DecodeSpec(
+    spec = DecodeSpec(
         config.rollout.response_length, method="entropy", threshold=evaluate.operating_threshold, **settings
     )
+    return as_read(config, model_name, spec)
 
 
 def sweep(
@@ -111,10 +123,11 @@ def sweep(
     """
     records: list[Record] = []
     shown: list[tuple[DecodeSpec, Output]] = []
-    for spec in ways(config):
+    operating = operating_spec(config, model_name)
+    for spec in ways(config, model_name):
         outputs = engine.run(spec, decodings(spec))
         records += [record_of(model_name, spec, output, texts) for output in outputs]
-        if spec.method == "token_by_token" or spec.threshold == config.evaluate.operating_threshold:
+        if spec.method == "token_by_token" or spec == operating:
             shown.append((spec, outputs[0]))
     return records, _example(model_name, texts, shown)
 
@@ -168,7 +181,9 @@ def _example(model_name: str, texts: Texts, shown: Sequence[tuple[DecodeSpec, Ou
 def how(spec: DecodeSpec) -> str:
     """A way in words."""
     knob = POLICIES[spec.method].knob
-    return "token by token" if knob is None else f"{knob.replace('_', ' ')} {spec.level:g}"
+    if knob is None:
+        return "token by token"
+    return f"{'probability' if spec.method == 'pipeline' else knob.replace('_', ' ')} {spec.level:g}"
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ class Facts:
         points: what was measured of it, as in ``points.json``.
         base_points: the same of the base, where it was measured.
         gguf: how the one GGUF file is run; empty for safetensors.
+        block: tokens of a block, where it reads block by block.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Facts:
     points: Sequence[dict[str, Any]] = ()
     base_points: Sequence[dict[str, Any]] = field(default=())
     gguf: str = ""
+    block: int | None = None
 
 
 def model_card(facts: Facts) -> str:
@@ -117,7 +119,7 @@ def _measured(facts: Facts) -> list[str]:
     for p in facts.points:
         other = base.get((p["task"], p["method"], p["threshold"]))
         beside = f"{other['accuracy']:.1f} | {other['tpf']:.2f}" if other else "– | –"
-        how = "token by token" if p["method"] == "token_by_token" else f"entropy {p['threshold']:g}"
+        how = "token by token" if p["method"] == "token_by_token" else f"{p['method']} {p['threshold']:g}"
         rows.append(
             f"| {_cell(p['task'])} | {how} | {p['problems']} | {p['accuracy']:.1f} | {p['tpf']:.2f} | {beside} |"
         )
@@ -152,6 +154,12 @@ def _loading(facts: Facts, local: bool) -> list[str]:
                 " Without it the original's code does: `auto_map` points at it, and `trust_remote_code=True` runs it;"
                 + (f" `code_revision={facts.base.revision!r}` pins it." if facts.base.revision else "")
             )
+    if facts.block is not None:
+        text += (
+            f"\n\nIts attention is block-causal: a token sees the prompt, the blocks of {facts.block} tokens before "
+            "its own, and its own. `tad serve` and `tad generate` decode it so, by the `decoder.yaml` beside it. A forward "
+            "of transformers lets every token see all, for which it was not trained."
+        )
     return ["## Loading", "", "```python", *code, "```", "", text, ""]
 
 

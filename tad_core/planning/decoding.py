@@ -76,6 +76,20 @@ def work(
     return Work(forwards, refreshes, refreshes * whole + (forwards - refreshes) * part)
 
 
+def work_in_blocks(
+    shape: Shape, length: int, block: int, prompt: float, forwards: float, open_blocks: float = 1.0
+) -> Work:
+    """The same of a model that reads block by block and keeps finished blocks.
+
+    The prompt is read once, open blocks by every forward, and a finished block once more as it stays.
+    """
+    masked, again = open_blocks * (block + 1) / 2, length - block
+    keys = prompt + (length + block) / 2  # of the last open block, on average over the response
+    flops = forwards * shape.partial_forward(open_blocks * block, keys, masked)
+    flops += shape.partial_forward(prompt, prompt, 0) + shape.partial_forward(again, keys, 0)
+    return Work(forwards, 1.0, flops)
+
+
 def rollout_work(config: TADConfig, shape: Shape, counts: Counts) -> Work:
     """One rollout with every step computed; fewer where the end of the text comes early."""
     rollout = config.rollout
@@ -89,10 +103,14 @@ def rollout_work(config: TADConfig, shape: Shape, counts: Counts) -> Work:
     )
 
 
-def evaluation_work(config: TADConfig, shape: Shape, counts: Counts, forwards: float) -> Work:
-    """One answer that takes so many forwards."""
+def evaluation_work(
+    config: TADConfig, shape: Shape, counts: Counts, forwards: float, block: int | None = None
+) -> Work:
+    """One answer that takes so many forwards; ``block``: of a model that reads block by block."""
     decode, length = config.evaluate.decode, config.rollout.response_length
     several = OPEN_BLOCKS if forwards < length and decode.block_add_threshold < 1 else 1.0
+    if block is not None:
+        return work_in_blocks(shape, length, block, counts.task, forwards, several)
     return work(shape, decode.cache, length, decode.block_length, counts.task, forwards, several)
 
 

@@ -207,19 +207,24 @@ def _evaluate(
 ) -> StageEstimate:
     settings, length = config.evaluate, config.rollout.response_length
     one_by_one, multi_block = speeds.ways or (length, length / ASSUMED_TPF)
-    ways = [one_by_one, *[multi_block] * len(settings.thresholds)]
-    answers = counts.prompts * len(settings.models)
-    works = [evaluation_work(config, shape, counts, forwards) for forwards in ways]
-    forwards = answers * sum(one.forwards for one in works)
-    slices = len(settings.models) * len(ways) * -(-counts.prompts // settings.slice_size)
+    table, works = variants(config), []
+    for name in settings.models:
+        block = table[name].attention_block if name in table else None
+        more = len(settings.thresholds) + (len(settings.pipeline.thresholds) if block is not None else 0)
+        ways = [one_by_one, *[multi_block] * more]
+        works += [evaluation_work(config, shape, counts, forwards, block) for forwards in ways]
+    forwards = counts.prompts * sum(one.forwards for one in works)
+    slices = len(works) * -(-counts.prompts // settings.slice_size)
+    usual = len(settings.models) * (1 + len(settings.thresholds))
+    told = f" and {len(works) - usual} more that D2F decodes" if len(works) > usual else ""
     processes, at_once = _decoding(config, slices, machine)
     batch = batch_of(config, shape, counts, "evaluate", machine.memory_gib if machine.gpu else None)
     return _stage(
         "evaluate",
-        f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways, "
+        f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways{told}, "
         f"{processes} process{'es' * (processes > 1)}",
         speeds.decode,
-        answers * sum(one.flops for one in works),
+        counts.prompts * sum(one.flops for one in works),
         forwards / batch,
         at_once,
         machine,

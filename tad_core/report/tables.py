@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tad_core.data.selection import LeftOutRow
 from tad_core.evaluation.bootstrap import Interval
+from tad_core.evaluation.records import way_name
 from tad_core.report.lineup import Lineup
 from tad_core.report.scores import Point, Scores
 from tad_core.report.texts import TEACHER, shortened
@@ -136,7 +137,7 @@ def points(scores: Scores, lineup: Lineup) -> Table:
     for task in scores.tasks:
         for s in task.scores:
             for i, p in enumerate(s.points):
-                how = "token by token" if p.method == "token_by_token" else f"{p.threshold:g}"
+                how = way_name(p.method, p.threshold)
                 interval = f"{p.accuracy:.1f} [{p.accuracy_interval.low:.1f}, {p.accuracy_interval.high:.1f}]"
                 cells = [task.task, lineup.label(s.model), how, interval, f"{p.tpf:.2f}", f"{p.tpf_text:.2f}"]
                 cells += [f"{p.nfe:.1f}", _show("{:.1f}", p.full_nfe), _show("{:,.0f}", p.computed_per_token)]
@@ -155,7 +156,7 @@ def lm_eval_figures(scores: Scores, lineup: Lineup) -> Table | None:
         for s in task.scores:
             shown = [s.token_by_token, s.at(scores.operating_threshold)]
             for i, p in enumerate(p for p in shown if p is not None and p.figures):
-                how = "token by token" if p.method == "token_by_token" else f"{p.threshold:g}"
+                how = way_name(p.method, p.threshold)
                 told = ", ".join(f"{name} {value:.1f}" for name, value in p.figures.items())
                 cells = [task.task, lineup.label(s.model), how, f"{p.accuracy:.1f}", told]
                 rows.append(Row([Cell(c) for c in cells], model=s.model, starts_group=i == 0))

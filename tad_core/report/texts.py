@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from tad_core.artifacts import ArtifactRef
-from tad_core.evaluation.records import Record, read_records
-from tad_core.report.scores import TOKEN_BY_TOKEN
+from tad_core.evaluation.records import Record, read_records, way_name
+from tad_core.report.scores import ENTROPY
 from tad_core.trajectory.schema import TRAJECTORY_SCHEMA, Trajectory
 from tad_core.trajectory.shards import read_table, read_trajectories, read_verdicts
 
@@ -143,7 +143,8 @@ def answers(evaluated: Iterable[ArtifactRef]) -> Iterator[Text]:
 
 def of_record(record: Record) -> Text:
     """An answer of an evaluation."""
-    way = "token by token" if record.method == TOKEN_BY_TOKEN else f"threshold {record.threshold:g}"
+    name = way_name(record.method, record.threshold)
+    way = f"threshold {name}" if record.method == ENTROPY else name
     return Text(record.task, record.problem_id, record.model, way, 0, record.verdict, "", "", record.text)
 
 

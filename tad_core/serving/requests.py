@@ -49,7 +49,13 @@ class Decoding(_Body):
     factor: Number | None = Field(None, description="Of the method factor.")
     tokens_per_forward: StrictInt | None = Field(None, description="Of low_confidence.")
     forward_budget: StrictInt | None = Field(None, description="Of fixed_budget: forwards of a response.")
-    cache: Literal["none", "dual", "prefix"] | None = Field(None, description="Keep keys and values.")
+    decoded_threshold: Number | None = Field(
+        None,
+        description="Of the method pipeline: progress of a block from which the next reveals at every forward.",
+    )
+    cache: Literal["none", "dual", "prefix", "blocks"] | None = Field(
+        None, description="Keep keys and values."
+    )
     refresh_blocks: StrictBool | None = Field(None, description="With a cache: at each block.")
     refresh_forwards: StrictInt | None = Field(None, ge=0, description="With a cache: every so many.")
     refresh_reveals: StrictInt | None = Field(None, ge=0, description="With a cache: after so many.")

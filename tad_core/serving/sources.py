@@ -94,7 +94,7 @@ def _of_run(config: TADConfig, mode: str | None, hardware: Hardware) -> list[Sou
     known = (BASE, *variants(config))
     if mode is not None and mode not in known:
         raise ConfigError(f"MODEL: {mode!r} is no model of a run; use one of {', '.join(known)}")
-    store, spec = Store(config.store), operating_spec(config)
+    store = Store(config.store)
     given = {k: v for k, v in vars(hardware).items() if v is not None}
     model = config.model.model_copy(update=given)
     found = []
@@ -105,7 +105,7 @@ def _of_run(config: TADConfig, mode: str | None, hardware: Hardware) -> list[Sou
             if mode:
                 raise
             continue
-        found.append(Source(each, model, adapter, spec))
+        found.append(Source(each, model, adapter, operating_spec(config, each)))
     return found
 
 

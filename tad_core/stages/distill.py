@@ -220,11 +220,26 @@ def _keep(
         writer.write_text(CONFIG_NAME, dump_config(config))
         for source in sorted((output / ADAPTER).iterdir()):
             shutil.copyfile(source, writer.path(f"{ADAPTER}/{source.name}"))
+        if (block := variant_of(config, mode).attention_block) is not None:
+            name, text = _decoder_file(config, block)
+            writer.write_text(f"{ADAPTER}/{name}", text)
         for name in FILES:
             shutil.copyfile(output / name, writer.path(name))
         summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
         info = {name: summary[name] for name in _INFO}
         return writer.commit({"mode": mode, "window": spec.window, **info})
+
+
+def _decoder_file(config: TADConfig, block: int) -> tuple[str, str]:
+    """What goes with an adapter that reads block by block wherever it goes; nothing of how a run evaluates it."""
+    from tad_core.checkpoint import check_model
+    from tad_core.decoding.decoder_file import NAME, decoder_text
+    from tad_core.decoding.spec import DecodeSpec
+
+    spec = DecodeSpec(
+        config.rollout.response_length, block, "entropy", 0.5, 0.1, attention="block_causal", cache="blocks"
+    )
+    return NAME, decoder_text(spec, int(check_model(config.model)["mask_token_id"]))
 
 
 def spec_of(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
-from tad_core.config import EvaluateConfig, TADConfig, dump_config
+from tad_core.config import EvaluateConfig, TADConfig, dump_config, variants
 from tad_core.data.problem import Problem
 from tad_core.errors import ConfigError, DataError
 from tad_core.progress import OnProgress, Progress, silent
@@ -86,7 +86,7 @@ def evaluate(
     from tad_core.verify.verdict import NO_PROGRAMS
     from tad_core.workers.pool import Pool
 
-    texts, specs = Texts(load_tokenizer(config.model)), ways(config)
+    texts, specs = Texts(load_tokenizer(config.model)), ways(config, model_name)
     plan = plan_slices(config, adapter_ref, tasks, specs, texts.tokenizer, store)
     with (
         contextlib.nullcontext(pool) if pool else Pool(config.model) as processes,
@@ -231,6 +231,9 @@ def _fields(
     check_model(config.model)
     report_only = marked(EvaluateConfig, "report")
     settings = {k: v for k, v in config.evaluate.identity().items() if k not in report_only}
+    variant = variants(config).get(model_name)
+    if variant is None or variant.attention_block is None:
+        settings.pop("pipeline", None)  # it is not decoded so
     # JSON first: a problem's meta may hold anything a source likes, tuples too.
     problems = json.loads(json.dumps({name: [p.as_dict() for p in found] for name, found in tasks.items()}))
     return {

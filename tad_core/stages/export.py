@@ -60,6 +60,11 @@ def export(
         from tad_core.models.gguf_export import check_gguf
 
         check_gguf(adapter_only)
+        if variant.attention_block is not None:
+            raise ConfigError(
+                f"--format: llama.cpp lets every token see all of a response, and {mode} was trained block by block; "
+                "leave the option out, and `tad serve` decodes it as it was trained"
+            )
     adapter, facts = _found(config, variant, store)
 
     from tad_core.checkpoint import check_model
@@ -71,7 +76,9 @@ def export(
     fields, name = check_model(config.model), f"{config.name}-{mode}"
     folder = adapter.local_folder(distill_stage.ADAPTER)
     beside = {
-        decoder_file.NAME: decoder_file.decoder_text(operating_spec(config), int(fields["mask_token_id"]))
+        decoder_file.NAME: decoder_file.decoder_text(
+            operating_spec(config, mode), int(fields["mask_token_id"])
+        )
     }
     if form == "gguf":
         from tad_core.models.gguf_export import export_gguf, file_name, how_to_run
@@ -101,6 +108,7 @@ def _card(
             base=config.model,
             adapter_only=adapter_only,
             dtype=dtype,
+            block=variant.attention_block,
             **facts,
         )
     )

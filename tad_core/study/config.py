@@ -16,6 +16,7 @@ from tad_core.config.evaluation import DecodeConfig
 from tad_core.config.loading import overridden
 from tad_core.decoding.spec import DecodeSpec, at_level
 from tad_core.errors import ConfigError
+from tad_core.evaluation.reading import as_read
 from tad_core.settings import RUNTIME, Strict
 
 #: between the parts of a cell's name
@@ -193,6 +194,13 @@ class Study:
     run: TADConfig
     specs: dict[str, dict[float, DecodeSpec]]
 
+    def specs_of(self, model: str) -> dict[str, dict[float, DecodeSpec]]:
+        """The same as a model reads them: one that was trained block by block is decoded so."""
+        return {
+            name: {threshold: as_read(self.run, model, spec) for threshold, spec in specs.items()}
+            for name, specs in self.specs.items()
+        }
+
     def stored(self, store: str) -> Study:
         """The same in another store."""
         return replace(self, run=self.run.model_copy(update={"store": store}))
@@ -255,7 +263,13 @@ def expanded(config: StudyConfig, tree: dict[str, Any]) -> Study:
             specs[name] = decoder.specs(run.rollout.response_length)
         except (ConfigError, TypeError) as error:
             raise ConfigError(f"decoders.{name}.{error}") from None
-    return Study(config, _budgeted(config, run), specs)
+    study = Study(config, _budgeted(config, run), specs)
+    for name in table:
+        try:
+            study.specs_of(name)
+        except ConfigError as error:
+            raise ConfigError(f"variants.{name}: a decoder does not go with its blocks; {error}") from None
+    return study
 
 
 def _settings(given: Mapping[str, JsonValue], above: str = "") -> Iterator[str]:

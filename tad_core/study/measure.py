@@ -99,7 +99,7 @@ class Bench:
             VerifierError: the verifier itself failed.
         """
         config, done = self._study.run, self.finished(model, adapter)
-        missing = {name: specs for name, specs in self._study.specs.items() if name not in done}
+        missing = {name: specs for name, specs in self._study.specs_of(model).items() if name not in done}
         if not missing:
             return done
         texts = Texts(load_tokenizer(config.model))
@@ -131,5 +131,5 @@ class Bench:
             return writer.commit(info, unless=lambda: self._store.find(STAGE, mark, inputs))
 
     def _own_fields(self, model: str, decoder: str) -> dict[str, object]:
-        specs: Mapping[float, DecodeSpec] = self._study.specs[decoder]
+        specs: Mapping[float, DecodeSpec] = self._study.specs_of(model)[decoder]
         return {**self._fields, "name": model, "decoder": [spec_fields(spec) for spec in specs.values()]}

@@ -145,7 +145,9 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         laid_out = batch["student"]
         student_ND = model(laid_out["ids_T"], packing=packing_of(laid_out), fused=self.fused)
         rows = [
-            rows_of(part, term, laid_out["states"], student_ND, snapshot_ND if term.needs_snapshot else teacher_ND)
+            rows_of(
+                part, term, laid_out["states"], student_ND, snapshot_ND if term.needs_snapshot else teacher_ND
+            )
             for term in objective.terms
         ]
         return objective.loss(rows, self._head, part["totals_T"], self._chunk)

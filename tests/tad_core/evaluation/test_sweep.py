@@ -68,7 +68,7 @@ def without_time(records):
 
 
 def test_ways(config):
-    specs = ways(config)
+    specs = ways(config, "base")
     assert [(s.method, s.threshold) for s in specs] == [
         ("token_by_token", 0.0),
         ("entropy", 0.5),

@@ -80,7 +80,7 @@ def test_a_run_gives_its_base_and_what_it_has_distilled(tiny_tree, adapter, monk
     monkeypatch.setattr(finding, "find_adapter", find)
     found = sources_of(["run.yaml"], CPU, lambda path: config)
     assert [(s.name, s.adapter) for s in found] == [("base", None), ("quality", adapter)]
-    assert all(s.spec == operating_spec(config) for s in found)
+    assert all(s.spec == operating_spec(config, s.name) for s in found)
     assert found[0].model.device == "cpu" and found[0].model.dtype == config.model.dtype
     (one,) = sources_of(["mine=run.yaml:quality"], CPU, lambda path: config)
     assert (one.name, one.adapter) == ("mine", adapter)

@@ -135,7 +135,7 @@ def test_what_it_distilled_is_exported_and_decodes_the_same(
 
     alone = export(config, "quality", tmp_path / "adapter", store, adapter_only=True)
     assert decode(base_of(load_adapter(load_model(config.model), alone)), prompts, spec) == wanted
-    assert read_decoder(out) == read_decoder(alone) == operating_spec(config)
+    assert read_decoder(out) == read_decoder(alone) == operating_spec(config, "quality")
     assert yaml.safe_load((out / "decoder.yaml").read_text())["mask_id"] == exported.mask_token_id
 
 
@@ -149,7 +149,7 @@ def test_what_it_distilled_is_served_by_name(
     wish = Wish([[2, 9, 30, 31]], quality.defaults(), 16, 1, 0.0, None, [])
     exported = Source("exported", ModelConfig(path=str(export(config, "quality", tmp_path / "out", store))))
     shown = [list(frames(Served.load(source), wish))[-1] for source in (quality, exported)]
-    assert exported.defaults() == quality.defaults() == operating_spec(config)
+    assert exported.defaults() == quality.defaults() == operating_spec(config, "quality")
     assert shown[0].tokens == shown[1].tokens and shown[0].forwards == shown[1].forwards
 
 

@@ -50,7 +50,7 @@ def test_decoders_take_what_they_leave_out_from_the_run(
     assert list(fast) == [0.1, 0.5] and {spec.block_length for spec in fast.values()} == {8}
     assert fast[0.5].method == "entropy" and fast[0.5].cache == "none"
     assert study.specs["cached"][0.9].mode == "dual cache, refresh block"
-    single, at = ways(study.run)
+    single, at = ways(study.run, "tad")
     assert study.specs["tokenwise"][0.0] == single and fast[0.5] == at, "the same slices as those of a run"
 
 
