@@ -45,7 +45,7 @@ class PipelineConfig(Strict):
     thresholds: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [0.9], description="Probabilities above which a token is revealed; none: not measured so."
     )
-    decoded_threshold: float = Field(
+    activation_threshold: float = Field(
         0.95, ge=0, le=1, description="Progress of a block from which the next reveals at every forward."
     )
 

@@ -83,7 +83,7 @@ def ways(config: TADConfig, model_name: str) -> list[DecodeSpec]:
         own = {
             **settings,
             "mask_in_entropy": True,
-            "decoded_threshold": config.evaluate.pipeline.decoded_threshold,
+            "decoded_threshold": config.evaluate.pipeline.activation_threshold,
         }
         parallel += [
             DecodeSpec(length, method="pipeline", threshold=threshold, **own)

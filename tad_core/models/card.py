@@ -157,8 +157,8 @@ def _loading(facts: Facts, local: bool) -> list[str]:
     if facts.block is not None:
         text += (
             f"\n\nIts attention is block-causal: a token sees the prompt, the blocks of {facts.block} tokens before "
-            "its own, and its own. `tad serve` and `tad generate` decode it so, by the `decoder.yaml` beside it. A forward "
-            "of transformers lets every token see all, for which it was not trained."
+            "its own, and its own. `tad serve` and `tad generate` decode it so, by the `decoder.yaml` beside it. A "
+            "forward of transformers lets every token see all, for which it was not trained."
         )
     return ["## Loading", "", "```python", *code, "```", "", text, ""]
 

@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 
 from tad_core.artifacts import Store
-from tad_core.config import LoraConfig, TADConfig, dump_config, load_config
+from tad_core.config import LoraConfig, ModelConfig, TADConfig, dump_config, load_config
+from tad_core.decoding import DecodeSpec, decode
+from tad_core.models.loading import load_model
 from tad_core.planning import Counts, Estimate, Machine, count, estimate
-from tad_core.planning.decoding import evaluation_work
+from tad_core.planning.decoding import evaluation_work, work_in_blocks
 from tad_core.planning.estimate import disk_gib
 from tad_core.planning.machines import GPUS, named_machine
 from tad_core.planning.memory import peak_gib, too_much, training_gib, weights_gib
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, speeds_of, state_flops
 from tad_core.planning.survey import survey
 from tad_core.settings import CONFIG_NAME
-from tad_core.shapes import shape_of
+from tad_core.shapes import Shape, shape_of
 from tests.tad_core.planning.common import counts_of, llada_8b
 
 CPU = Machine("a laptop", None, 0, 16.0, 100.0)
@@ -117,6 +119,29 @@ def test_what_a_reader_of_blocks_sees_is_planned_for_each_of_them(tmp_path: Path
     for recompute, layers in ((False, shape.layers), (True, 1)):
         more = peak_gib(blocks, shape, counts, 8, recompute) - peak_gib(plain, shape, counts, 8, recompute)
         assert more * 2**30 == pytest.approx(8 * sum(each) * 4 * 2 * layers * shape.key_width)
+
+
+def test_d2fs_own_ways_are_counted_for_models_that_read_in_blocks(tmp_path: Path) -> None:
+    change = ["models.x.objective=d2f", "evaluate.pipeline.thresholds=[0.7,0.9]"]
+    usual, blocks = demo("models.x.objective=random"), demo(*change)
+    ways = 1 + len(usual.evaluate.thresholds)
+    told = [
+        next(s.work for s in planned(c, Store(tmp_path)).stages if s.stage == "evaluate")
+        for c in (usual, blocks)
+    ]
+    assert f"x {ways} ways, " in told[0] and f"x {ways} ways and 2 more that D2F decodes, " in told[1]
+
+
+def test_a_reader_of_blocks_is_planned_with_what_its_decoder_computes(tiny_checkpoint: Path) -> None:
+    """All but the attention grows with the tokens that are computed, which the decoder counts."""
+    model = load_model(ModelConfig(path=str(tiny_checkpoint)), "cpu")
+    spec = DecodeSpec(32, 8, early_stop=False, attention="block_causal", cache="blocks")
+    (one,) = decode(model, [[7, 8, 9, 10, 11]], spec)
+    wide = Shape(width=1, layers=1, key_width=0, mlp=10**12, vocabulary=0)
+    found = work_in_blocks(wide, 32, 8, 5, one.forwards)
+    assert found.flops / (2 * wide.layer_weights) == pytest.approx(one.computed)
+    # As every forward reads the open block, token by token: the prompt, 32 times 8, and three blocks once more.
+    assert one.computed == 5 + 32 * 8 + 3 * 8
 
 
 def test_steps_follow_from_states_epochs_and_batch(tmp_path: Path) -> None:

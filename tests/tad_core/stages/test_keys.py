@@ -167,6 +167,8 @@ ELSEWHERE = {
     *(f"models.{field}" for field in ("objective", "window", "settings", "label", "colour")),
     "distill.deepspeed",
     "evaluate.operating_threshold",
+    "evaluate.pipeline.thresholds",
+    "evaluate.pipeline.activation_threshold",
 }
 
 

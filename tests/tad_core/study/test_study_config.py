@@ -68,6 +68,20 @@ def test_thresholds_are_values_of_what_the_method_goes_by(
     assert budgets[8.0].forward_budget == 8 and budgets[8.0].level == 8.0
 
 
+def test_a_variant_that_reads_in_blocks_is_decoded_so_whatever_a_decoder_says(
+    matrix: dict[str, Any], tiny_tree: dict[str, Any]
+) -> None:
+    matrix["variants"]["blocks"] = {"objective": "d2f", "settings": {"mask_block": 4}}
+    study = expanded(StudyConfig.model_validate(matrix), tiny_tree)
+    assert study.specs_of("base") == study.specs_of("tad") == study.specs
+    own = study.specs_of("blocks")
+    assert {name: list(specs) for name, specs in own.items()} == {n: list(s) for n, s in study.specs.items()}
+    assert {spec.mode for specs in own.values() for spec in specs.values()} == {
+        "block-causal in blocks of 4, finished blocks kept"
+    }
+    assert own["cached"][0.9].method == "confidence"
+
+
 def test_variants_of_the_same_states_share_a_pass_a_few_at_a_time(
     matrix: dict[str, Any], tiny_tree: dict[str, Any]
 ) -> None:
