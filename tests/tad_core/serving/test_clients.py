@@ -52,7 +52,7 @@ WRONG = [
     ({**HELLO, "factor": 1.0}, "factor: the method entropy does not read it", "factor"),
     ({**HELLO, "block_length": -4}, "greater than or equal to 1", "block_length"),
     ({**HELLO, "block_add_threshold": 1.5}, "use 0 to 1", "block_add_threshold"),
-    ({**HELLO, "cache": "suffix"}, "'none', 'dual' or 'prefix'", "cache"),
+    ({**HELLO, "cache": "suffix"}, "'none', 'dual', 'prefix' or 'blocks'", "cache"),
     ({**HELLO, "canvas": True}, "set stream to true", "canvas"),
     ({**HELLO, "messages": []}, "at least 1 item", "messages"),
     ({**HELLO, "messages": [{"role": "robot", "content": "x"}]}, "'system', 'developer', 'user'", "messages.0.role"),
