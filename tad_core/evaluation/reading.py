@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
+from typing import Any
 
 from tad_core.config import TADConfig, variants
-from tad_core.decoding.spec import DecodeSpec
+from tad_core.decoding.spec import DecodeSpec, changed
 
 
 def reads_in_blocks(config: TADConfig, model_name: str) -> int | None:
@@ -24,5 +25,8 @@ def as_read(config: TADConfig, model_name: str, spec: DecodeSpec) -> DecodeSpec:
     block = reads_in_blocks(config, model_name)
     if block is None:
         return spec
-    unrefreshed = {f.name: f.default for f in fields(DecodeSpec) if f.name.startswith("refresh_")}
-    return replace(spec, block_length=block, attention="block_causal", cache="blocks", **unrefreshed)
+    unrefreshed: dict[str, Any] = {
+        f.name: f.default for f in fields(DecodeSpec) if f.name.startswith("refresh_")
+    }
+    own = {"block_length": block, "attention": "block_causal", "cache": "blocks"}
+    return changed(spec, {**unrefreshed, **own})

@@ -57,14 +57,14 @@ def export(
     if form not in FORMATS:
         raise ConfigError(f"--format: {form!r} is not accepted; use one of {', '.join(FORMATS)}")
     if form == "gguf":
-        from tad_core.models.gguf_export import check_gguf
-
-        check_gguf(adapter_only)
         if variant.attention_block is not None:
             raise ConfigError(
                 f"--format: llama.cpp lets every token see all of a response, and {mode} was trained block by block; "
                 "leave the option out, and `tad serve` decodes it as it was trained"
             )
+        from tad_core.models.gguf_export import check_gguf
+
+        check_gguf(adapter_only)
     adapter, facts = _found(config, variant, store)
 
     from tad_core.checkpoint import check_model

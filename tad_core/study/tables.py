@@ -156,7 +156,13 @@ class Tables:
             said.append(
                 f"at {decoder.at:g} (AUP over {', '.join(f'{t:g}' for t in sorted(decoder.thresholds))})"
             )
-        return f"{self.label(name)}: {' '.join(said)}, blocks of {spec.block_length}, {spec.mode}"
+        others = [
+            f"{variant.label} {next(iter(self._study.specs_of(mode)[name].values())).mode}"
+            for mode, variant in variants(self._study.run).items()
+            if variant.attention_block is not None
+        ]
+        how = [f"blocks of {spec.block_length}", spec.mode]
+        return f"{self.label(name)}: " + ", ".join([" ".join(said), *how, *others])
 
     # --- cells ------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tad_core.artifacts import Store
-from tad_core.config import parse_config
+from tad_core.config import VariantConfig, parse_config
 from tad_core.evaluation.bootstrap import Estimate, Interval
 from tad_core.report.lineup import Lineup
 from tad_core.report.tables import Table
@@ -70,6 +70,16 @@ def test_tables_of_the_paper_hold_the_variants_that_are_named(study: Study, resu
         ["Base", "–", "25.0"], ["TAD", "0", "75.0"], ["", "1", "85.0"], ["Wide", "0", "75.0"], ["", "1", "85.0"],
     ]  # fmt: skip
     assert made.decoder("fast") == "Fast: entropy at 0.5 (AUP over 0.5), blocks of 8, exact"
+
+
+def test_a_variant_that_reads_block_by_block_is_named_beside_each_decoder(
+    study: Study, results: StudyResults
+) -> None:
+    blocks = VariantConfig(objective="d2f", label="Blocks", settings={"mask_block": 4})
+    run = study.run.model_copy(update={"models": {**study.run.models, "blocks": blocks}})
+    made = Tables(Study(study.config, run, study.specs), results, Lineup.of(run))
+    own = ", exact, Blocks block-causal in blocks of 4, finished blocks kept"
+    assert made.decoder("fast").endswith(own) and made.decoder("tokenwise").endswith(own)
 
 
 def test_sentences_say_what_is_told_apart_and_what_is_not(study: Study, results: StudyResults) -> None:
