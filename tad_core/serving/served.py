@@ -182,11 +182,6 @@ class Served:
                 "invalid_value",
             )
         try:
-            if self.spec.attention == "block_causal" and block != self.spec.block_length:
-                raise ConfigError(
-                    f"block_length: {block} is not how {self.name} reads; it was trained in blocks of "
-                    f"{self.spec.block_length}, use that, or leave it out"
-                )
             return changed(self.spec, {**given, "response_length": -(-most // block) * block})
         except ConfigError as error:
             raise RequestError(400, str(error), str(error).split(":")[0], "invalid_value") from None

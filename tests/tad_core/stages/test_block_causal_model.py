@@ -85,7 +85,10 @@ def test_served_it_reads_so_and_says_why_it_does_not_read_otherwise(folder: Path
     assert list(frames(served, wish))[-1].finish
     assert served.wish(TextAsked(prompt="1", cache="none"), 128).spec.lane == Lane(False, 8)
     for asked, says in (
-        ({"block_length": 16}, "block_length: 16 is not how blocks reads; it was trained in blocks of 8"),
+        (
+            {"block_length": 16},
+            "block_length: 16 is not accepted; blocks reads in blocks of 8, as it was trained",
+        ),
         ({"cache": "dual"}, "this one reads block by block; use 'blocks'"),
     ):
         with pytest.raises(RequestError, match=says) as told:
