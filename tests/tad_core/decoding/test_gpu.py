@@ -22,6 +22,10 @@ SPECS = [
     DecodeSpec(
         32, 8, "entropy", 0.5, 0.1, early_stop=False, cache="dual", refresh_blocks=False, refresh_forwards=4
     ),
+    DecodeSpec(32, 8, "factor", factor=1.2, early_stop=False, cache="prefix"),
+    DecodeSpec(32, 8, "low_confidence", tokens_per_forward=2, early_stop=False),
+    DecodeSpec(32, 8, "pipeline", 0.9, 0.1, early_stop=False, attention="block_causal"),
+    DecodeSpec(32, 8, "pipeline", 0.9, 0.1, early_stop=False, attention="block_causal", cache="blocks"),
 ]
 
 
@@ -68,7 +72,7 @@ def whole(decoded: list[Decoded]) -> list[tuple[list[int], list[int], list[float
 
 
 @pytest.mark.parametrize("heat", [0.0, 0.7, None])
-@pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.method} {s.mode}")
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.method} {s.mode}".replace(" ", "-"))
 def test_company_changes_no_bit(model: DiffusionLM, spec: DecodeSpec, heat: float) -> None:
     asked = requests(heat)
     alone = [decode_requests(model, [r], spec, 1, new_fitting())[0] for r in asked[::6]]
