@@ -1,4 +1,4 @@
-"""Training objectives: pure functions of logits, labels and masks, behind one interface.
+"""Training objectives: pure functions of logits, labels and masks, behind one interface, and what they learn of a run.
 
 Which there are is told by ``tad_core.config.objectives``, where another one is a further entry.
 """

@@ -61,10 +61,10 @@ class Emphasis(Learner):
             0
         )
         seen_K = torch.stack([count_K for _, count_K in means.values()]).sum(0) > 0
-        share_K = loss_K.clamp(min=0) ** self._power
-        mean = share_K[seen_K].mean()
-        if seen_K.any() and mean > 0:
-            self.weights_K = torch.where(seen_K, share_K / mean, 1.0).float()
+        share_K = loss_K.clamp(min=0) ** self._power * seen_K
+        mean = share_K.sum() / seen_K.sum().clamp(min=1)
+        # No look at a value: the host does not wait for the device.
+        self.weights_K = torch.where(seen_K & (mean > 0), share_K / mean.clamp(min=1e-300), 1.0).float()
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed run has to know."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -54,13 +55,12 @@ def test_the_window_moves_and_the_next_but_one_step_is_split_by_it(make, world):
         assert (row["near_count"], row["distant_count"]) == (near_BL.sum(), distant_BL.sum())
 
 
-@pytest.mark.parametrize("step", [5, 8])
-def test_after_kill_9_it_knows_what_the_undisturbed_run_knew(world, make, step):
+def test_after_kill_9_it_knows_what_the_undisturbed_run_knew(world, make):
     """Checkpoints are of steps 3 and 6: between two readings, and with one that is not in use yet."""
     undisturbed, spec = make("undisturbed"), make("killed")
     assert train(undisturbed, StopRequest())
 
-    def work():
+    def work(step):
         original = Recorder.on_step_end
 
         def deadly(self, args, state, control, **kwargs):
@@ -72,7 +72,8 @@ def test_after_kill_9_it_knows_what_the_undisturbed_run_knew(world, make, step):
         train(spec, StopRequest())
         return 0
 
-    assert world.wait(world.fork(work)) == -signal.SIGKILL
+    for step in (5, 8):
+        assert world.wait(world.fork(partial(work, step))) == -signal.SIGKILL
     assert train(spec, StopRequest())
     assert found_in(spec.adapters[0].output) == found_in(undisturbed.adapters[0].output)
 

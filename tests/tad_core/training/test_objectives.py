@@ -81,7 +81,7 @@ def test_d3llm_learns_the_references_in_the_order_of_the_trajectories(world, che
     path = tmp_path / "problems.jsonl"
     path.write_text("".join(json.dumps(p.as_dict()) + "\n" for p in problems))
     own = spec_of(
-        world, checkpoint, tmp_path / "own", "d3llm", max_steps=60, mask_blocks=[4], learning_rate=2e-2
+        world, checkpoint, tmp_path / "own", "d3llm", max_steps=30, mask_blocks=[4], learning_rate=2e-2
     )
     tree = own.model_dump()
     tree["distill"]["labels"] = "reference"
