@@ -53,9 +53,8 @@ def test_a_forked_training_holds_the_locks(nursery: Nursery, tmp_path: Path) -> 
     held = psutil.Process(process.pid)
     until(lambda: str(tmp_path / "lock") in {file.path for file in held.open_files()}, "the lock")
     assert process.poll() is None and held.ppid() != os.getpid()
-    process.terminate()
-    until(lambda: process.poll() is not None, "its end")
-    assert process.wait() in (-signal.SIGTERM, 1, 2, 75)
+    process.kill()  # it waits for somebody to write its spec, and no request to end reaches it there
+    assert process.wait() == -signal.SIGKILL
     process.stdout.close()
     os.close(lock)
 
