@@ -301,7 +301,8 @@ class Matrix:
         finally:
             self._hands.give_back(hand)
             self._schedule.end(task, well=well)
-            self._told(f"{'' if well else 'FAILED: '}{task.told}")
+            failed = "stopped: " if self._hands.closed else "FAILED: "
+            self._told(f"{'' if well else failed}{task.told}")
 
     def _do(self, task: Task, hand: int) -> None:
         if isinstance(task, Training):
