@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from tad_core.base import DECODER_FILE
 from tad_core.decoding.spec import DecodeSpec
 from tad_core.errors import ConfigError, ModelError
 
-NAME = "decoder.yaml"
+NAME = DECODER_FILE
 _HEAD = """\
 # How this model was measured: the entropy in nats below which a token is revealed, and when another block is opened.
 # Defaults of `tad serve`; the names are those of SGLang's configuration of diffusion models.

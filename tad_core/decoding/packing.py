@@ -96,7 +96,7 @@ class Packer:
             wanted_N = F.pad(wanted_N, (0, rows - len(wanted_N)), value=total)
             tokens.append(size - total)
             wanted.append(rows - sum(wanted))
-            keys.append((self.slots * self.width, 1) if self._cache else (total, size - total))
+            keys.append((self.slots * self.width if self._cache else total, 1))
         elif (missing := LEAST_ROWS_CPU - len(wanted_N)) > 0:
             wanted_N = torch.cat((wanted_N, wanted_N[-1:].expand(missing)))
             wanted[-1] += missing

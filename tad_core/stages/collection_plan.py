@@ -98,10 +98,11 @@ def plan_collection(config: TADConfig, store: Store | None = None) -> Collection
     Raises:
         ConfigError, DataError, ModelError: whatever is wrong with the input, before any work.
     """
-    from tad_core.checkpoint import check_model, model_fingerprint
+    from tad_core.base import check_base
+    from tad_core.checkpoint import model_fingerprint
     from tad_core.data.sources import source_stamps
 
-    check_model(config.model)
+    check_base(config.model)
     parts = config.model_dump(mode="json")
     text = json.dumps(parts, sort_keys=True)
     plan = _plan(text, model_fingerprint(config.model), json.dumps(source_stamps(config.data)))

@@ -225,10 +225,11 @@ def _key(fields: dict[str, Any], adapter_ref: ArtifactRef | None) -> str:
 def _fields(
     config: TADConfig, model_name: str, adapter_ref: ArtifactRef | None, tasks: dict[str, list[Problem]]
 ) -> dict[str, Any]:
-    from tad_core.checkpoint import check_model, model_fingerprint
+    from tad_core.base import check_base
+    from tad_core.checkpoint import model_fingerprint
 
     _check_name(model_name, adapter_ref)
-    check_model(config.model)
+    check_base(config.model)
     report_only = marked(EvaluateConfig, "report")
     settings = {k: v for k, v in config.evaluate.identity().items() if k not in report_only}
     variant = variants(config).get(model_name)

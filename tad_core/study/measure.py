@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
-from tad_core.checkpoint import check_model, load_tokenizer, model_fingerprint
+from tad_core.base import check_base
+from tad_core.checkpoint import load_tokenizer, model_fingerprint
 from tad_core.config import dump_config
 from tad_core.decoding import DecodeSpec
 from tad_core.evaluation.generate import Texts
@@ -44,7 +45,7 @@ class Bench:
     def __init__(self, study: Study, store: Store) -> None:
         self._study, self._store = study, store
         self.tasks = load_tasks(study.run)
-        check_model(study.run.model)
+        check_base(study.run.model)
         # JSON first: a problem's meta may hold anything a source likes, tuples too.
         problems = {name: [p.as_dict() for p in found] for name, found in self.tasks.items()}
         self._fields = {

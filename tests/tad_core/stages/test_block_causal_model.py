@@ -14,7 +14,7 @@ from tad_core.artifacts import ArtifactRef, Store
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import NAME, decoder_text, read_decoder
 from tad_core.decoding.spec import Lane
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, ModelError
 from tad_core.evaluation.lm import TadLM
 from tad_core.evaluation.sweep import operating_spec, ways
 from tad_core.report import tables
@@ -25,7 +25,7 @@ from tad_core.serving.sources import Hardware, sources_of
 from tad_core.serving.watch import frames
 from tad_core.stages import evaluate
 from tad_core.stages.export import export
-from tad_core.stages.pipeline import run_pipeline
+from tad_core.stages.pipeline import plan_of, run_pipeline
 from tad_core.stages.report import compose, gather, render_markdown
 from tad_core.stages.status import pipeline_status
 from tests.tad_core.stages.test_models_table import small
@@ -110,6 +110,24 @@ def test_lm_eval_reads_so_and_refuses_otherwise(folder: Path, monkeypatch: pytes
     ):
         with pytest.raises(ConfigError, match=says):
             TadLM.create_from_arg_obj({**given, **wrong})
+
+
+def test_such_weights_are_no_base_of_a_run(folder: Path, tmp_path: Path) -> None:
+    """Its rollouts and its evaluation as the base would let every token see all."""
+    usual, own = small(tmp_path, MODELS), tmp_path / "own"
+    shutil.copytree(folder, own)
+    config = usual.model_copy(update={"model": usual.model.model_copy(update={"path": str(own)})})
+    for refused in (
+        lambda: plan_of(config),
+        lambda: evaluate.key(config, "base"),
+        lambda: run_pipeline(config, Store(tmp_path)),
+    ):
+        with pytest.raises(
+            ModelError, match=r"model\.path: .* was trained to read block by block, by its decoder"
+        ):
+            refused()
+    (own / NAME).write_text((own / NAME).read_text().replace("block_causal", "full"))
+    assert plan_of(config)
 
 
 # --- a run of it -------------------------------------------------------------------------------------
