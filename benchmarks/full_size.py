@@ -13,52 +13,22 @@ again to go on, or name steps with --only.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-#: config.json of the published checkpoints, and what is smaller in the smoke test
-CONFIGS: dict[str, dict[str, Any]] = {
-    "llada": {
-        "architectures": ["LLaDAModelLM"], "model_type": "llada", "d_model": 4096, "n_heads": 32,
-        "n_kv_heads": 32, "n_layers": 32, "mlp_hidden_size": 12288, "vocab_size": 126464,
-        "embedding_size": 126464, "max_sequence_length": 4096, "rope_theta": 500000.0, "rms_norm_eps": 1e-5,
-        "mask_token_id": 126336, "eos_token_id": 126081, "pad_token_id": 126081, "torch_dtype": "bfloat16",
-    },
-    "dream": {
-        "architectures": ["DreamModel"], "model_type": "Dream", "hidden_size": 3584,
-        "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
-        "num_key_value_heads": 4, "vocab_size": 152064, "max_position_embeddings": 131072,
-        "rope_theta": 1000000.0, "rms_norm_eps": 1e-6, "mask_token_id": 151666, "bos_token_id": 151643,
-        "eos_token_id": 151643, "pad_token_id": 151643, "torch_dtype": "bfloat16",
-    },
-}  # fmt: skip
-TINY: dict[str, dict[str, Any]] = {
-    "llada": {
-        "d_model": 32, "n_heads": 2, "n_kv_heads": 2, "n_layers": 2, "mlp_hidden_size": 48, "vocab_size": 700,
-        "embedding_size": 700, "mask_token_id": 1, "eos_token_id": 0, "pad_token_id": 0,
-    },
-    "dream": {
-        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "vocab_size": 700, "mask_token_id": 1, "bos_token_id": 0, "eos_token_id": 0,
-        "pad_token_id": 0,
-    },
-}  # fmt: skip
-MAX_SHARD_BYTES = {"full": 5_000_000_000, "tiny": 100_000}
+from common import CONFIGS, MAX_SHARD_BYTES, machine, median_step, memory, timed, write_checkpoint  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -129,46 +99,6 @@ class Setup:
 # --- the steps ----------------------------------------------------------------------------------------
 
 
-def write(setup: Setup) -> dict[str, Any]:
-    """A checkpoint of random weights in the hub's format: config, shards with an index, tokenizer."""
-    import torch
-    from safetensors.torch import save_file
-
-    from tad_core.data.tokenizer import build_tokenizer
-    from tad_core.models.export import shards_of
-    from tad_core.models.loading import build
-
-    folder = setup.at("model")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    config = CONFIGS[setup.family] | (TINY[setup.family] if setup.tiny else {})
-    (folder / "config.json").write_text(json.dumps(config, indent=1))
-    shapes = {name: value.shape for name, value in build(folder).state_dict().items()}
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    draw = torch.Generator(device).manual_seed(0)
-
-    def random(name: str) -> torch.Tensor:
-        if "norm" in name or name.endswith("ln_f.weight"):
-            return torch.ones(shapes[name], dtype=torch.bfloat16)
-        values = torch.empty(shapes[name], device=device, dtype=torch.bfloat16)
-        return values.normal_(std=0.02, generator=draw).cpu()
-
-    sizes = {name: shape.numel() * 2 for name, shape in shapes.items()}
-    shards = shards_of(sizes, MAX_SHARD_BYTES[setup.size])
-    for file, names in shards.items():
-        save_file({name: random(name) for name in names}, folder / file, metadata={"format": "pt"})
-    if len(shards) > 1:
-        index = {name: file for file, names in shards.items() for name in names}
-        text = json.dumps({"metadata": {"total_size": sum(sizes.values())}, "weight_map": index})
-        (folder / "model.safetensors.index.json").write_text(text)
-    build_tokenizer().save_pretrained(folder)
-    if setup.family == "dream":  # the small model's words; the end of a turn is spelled as the family does
-        for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-            text = (folder / name).read_text()
-            (folder / name).write_text(text.replace("<|eot_id|>", "<|im_end|>"))
-    return {"parameters": sum(s.numel() for s in shapes.values()), "shards": len(shards)}
-
-
 def load(setup: Setup) -> dict[str, Any]:
     """Load it, and run one forward."""
     import torch
@@ -225,7 +155,7 @@ def distil(setup: Setup) -> dict[str, Any]:
             killed_at.append(kill_at)
             kill_children()
 
-    with device_memory() as memory:
+    with memory() as peak:
         with timed() as first:
             try:
                 launch(spec, watch)
@@ -247,7 +177,7 @@ def distil(setup: Setup) -> dict[str, Any]:
         "states_per_s_of_the_median_step": setup.global_batch / median_step(losses),
         "trainable_parameters": summary["trainable_parameters"], "processes": summary["processes"],
         "first_loss": losses[0]["loss"], "last_loss": losses[-1]["loss"],
-        "peak_memory_mib": summary.get("peak_memory_mib"), "device_used_mib": memory["peak_mib"],
+        "peak_memory_mib": summary.get("peak_memory_mib"), "device_used_mib": max(peak, default=None),
     }  # fmt: skip
 
 
@@ -304,6 +234,11 @@ def decode(setup: Setup) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def write(setup: Setup) -> dict[str, Any]:
+    """A checkpoint of random weights."""
+    return write_checkpoint(setup.at("model"), setup.family, setup.size)
+
+
 STEPS: dict[str, Callable[[Setup], dict[str, Any]]] = {
     "write": write, "load": load, "collect": collect, "distil": distil, "export": export, "decode": decode,
 }  # fmt: skip
@@ -327,53 +262,12 @@ def training_spec(setup: Setup, output: Path) -> Any:
     )
 
 
-def median_step(losses: list[dict[str, Any]]) -> float:
-    """Seconds of a step when nothing is warmed up, saved or started."""
-    return max(1e-9, statistics.median(b["wall_s"] - a["wall_s"] for a, b in itertools.pairwise(losses)))
-
-
 def kill_children() -> None:
     """SIGKILL to all that this process started, at once."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):
         child.kill()
-
-
-@contextmanager
-def timed() -> Iterator[dict[str, float]]:
-    """Wall seconds in ``["s"]``, with the GPU's work done."""
-    import torch
-
-    told: dict[str, float] = {}
-    started = time.perf_counter()
-    yield told
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    told["s"] = round(time.perf_counter() - started, 3)
-
-
-@contextmanager
-def device_memory() -> Iterator[dict[str, int | None]]:
-    """The most memory in use on any GPU, by whatever process, sampled five times a second."""
-    import torch
-
-    told: dict[str, int | None] = {"peak_mib": None}
-    done = threading.Event()
-
-    def sample() -> None:
-        while not done.wait(0.2):
-            for device in range(torch.cuda.device_count()):
-                free, total = torch.cuda.mem_get_info(device)
-                told["peak_mib"] = max(told["peak_mib"] or 0, (total - free) >> 20)
-
-    thread = threading.Thread(target=sample, daemon=True)
-    if torch.cuda.is_available():
-        thread.start()
-    yield told
-    done.set()
-    if thread.is_alive():
-        thread.join()
 
 
 def run_step(name: str, setup: Setup) -> dict[str, Any]:
@@ -388,14 +282,6 @@ def run_step(name: str, setup: Setup) -> dict[str, Any]:
     if torch.cuda.is_available():
         peak["gpu_peak_mib"] = torch.cuda.max_memory_allocated() >> 20
     return {**found, **peak}
-
-
-def machine() -> dict[str, Any]:
-    """Where it ran."""
-    import torch
-
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"gpus": gpus, "cpus": os.cpu_count(), "torch": torch.__version__}
 
 
 def read_options() -> argparse.Namespace:

@@ -21,7 +21,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from common import machine, median_step, memory, timed, write_checkpoint  # noqa: E402
 
 if TYPE_CHECKING:
     from tad_core.artifacts import ArtifactRef
@@ -143,7 +145,7 @@ def collect(setup: Setup, pool: Pool) -> Measured:
 
     config = setup.config()
     store, planned_s = Store(config.store), planned(config, "collect")
-    with memory() as peak, clock() as took:
+    with memory() as peak, timed() as took:
         collection = run(config, store, pool=pool)
     rows = int(collection.manifest.info["trajectories"])
     return Measured(rows / took["s"], peak, planned_s, took["s"], trajectories(collection))
@@ -156,7 +158,7 @@ def evaluate(setup: Setup, pool: Pool) -> Measured:
 
     config = setup.config()
     planned_s = planned(config, "evaluate")
-    with memory() as peak, clock() as took:
+    with memory() as peak, timed() as took:
         ref = run(config, "base", None, Store(config.store), pool=pool)
     answers = 2 * config.evaluate.tasks[0].count  # type: ignore[operator]
     return Measured(answers / took["s"], peak, planned_s, took["s"], answers_of(ref))
@@ -179,8 +181,6 @@ def distil(setup: Setup, two: bool) -> Measured:
     with memory() as peak:
         launch(training_spec(setup, config, output, two))
     losses = [json.loads(line) for line in (output / "losses.jsonl").read_text().splitlines()]
-    from full_size import median_step
-
     step_s = median_step(losses)
     made = [round(entry["loss"], 3) for entry in losses]
     return Measured(setup.options.global_batch / step_s, peak, planned_s, step_s * setup.options.steps, made)
@@ -205,7 +205,7 @@ def training_spec(setup: Setup, config: TADConfig, output: Path, two: bool) -> A
     return TrainingSpec(
         model=config.model, distill=config.distill, trajectories=rows, window=8, output=str(output),
         problems=str(collection.local("problems.jsonl")), response_length=config.rollout.response_length,
-        name="quality", also=[speed] if two else [],
+        name="quality", also=[speed] if two else []
     )  # fmt: skip
 
 
@@ -224,7 +224,7 @@ def killed(setup: Setup, pool: Pool, whole: dict[str, Measured]) -> dict[str, st
     told = {}
     for stage, run, made in (
         ("collect", lambda: run_collect(config, store, pool=pool), trajectories),
-        ("evaluate", lambda: run_evaluate(config, "base", None, store, pool=pool), answers_of),
+        ("evaluate", lambda: run_evaluate(config, "base", None, store, pool=pool), answers_of)
     ):  # fmt: skip
         before = pieces(Path(config.store))
         error = half_way(run, pool, Path(config.store), before)
@@ -304,44 +304,6 @@ def planned(config: TADConfig, stage: str) -> float | None:
     return next(s.wall_s for s in plan.stages if s.stage == stage)
 
 
-@contextlib.contextmanager
-def clock() -> Iterator[dict[str, float]]:
-    """Wall seconds in ``["s"]``."""
-    told, began = {"s": 0.0}, time.perf_counter()
-    yield told
-    told["s"] = time.perf_counter() - began
-
-
-@contextlib.contextmanager
-def memory() -> Iterator[list[int]]:
-    """MiB in use, at most, on each GPU; without one, of each child process, largest first."""
-    import torch
-
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    told: list[int] = [0] * gpus
-    resident: dict[int, int] = {}
-    done = threading.Event()
-
-    def look() -> None:
-        for device in range(gpus):
-            free, total = torch.cuda.mem_get_info(device)
-            told[device] = max(told[device], (total - free) >> 20)
-        for child in psutil.Process().children(recursive=True) if not gpus else ():
-            with contextlib.suppress(psutil.Error):
-                resident[child.pid] = max(resident.get(child.pid, 0), child.memory_info().rss >> 20)
-
-    def sample() -> None:
-        while not done.wait(0.2):
-            look()
-
-    thread = threading.Thread(target=sample, daemon=True)
-    thread.start()
-    yield told
-    done.set()
-    thread.join()
-    told += sorted(resident.values(), reverse=True)[:8]
-
-
 # --- all of it ----------------------------------------------------------------------------------------------
 
 
@@ -395,16 +357,11 @@ def main() -> None:
     """Write the checkpoint, measure, print the tables."""
     options = read_options()
     os.environ["HF_HUB_OFFLINE"] = "1"
-    import full_size
-
-    writing = full_size.Setup(
-        "llada", options.size, Path(options.work).resolve(), 1, options.samples, options.steps,
-        options.global_batch, 4, False,
-    )  # fmt: skip
-    if not (writing.at("model") / "config.json").exists():
-        full_size.write(writing)
+    model = Path(options.work).resolve() / f"llada-{options.size}" / "model"
+    if not (model / "config.json").exists():
+        write_checkpoint(model, "llada", options.size)
     print(f"`python benchmarks/scale.py {' '.join(sys.argv[1:])}`, {time.strftime('%Y-%m-%d')}\n")
-    print(f"{json.dumps(full_size.machine())}\n", flush=True)
+    print(f"{json.dumps(machine())}\n", flush=True)
     found = {count: measure(Setup(options, count), options.only) for count in options.gpus}
     table(found)
 
