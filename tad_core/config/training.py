@@ -43,6 +43,7 @@ class FollowConfig(Strict):
     )
     threshold: float = Field(0.5, gt=0, lt=1, description="Confidence where the window ends.")
     smoothing: int = Field(3, ge=1, description="Offsets averaged before reading, as in calibrate.")
+    most: int | None = Field(None, ge=1, description="Longest window; default: the whole response.")
 
 
 class D2FConfig(Strict):

@@ -3,7 +3,8 @@
 In every forward of training the student says how likely it finds the trajectory's token at each masked position. Their
 mean by the distance to the reveal is the curve that ``calibration`` measures of the base: the window is read from it as
 there, every so many steps, of the states trained on since the last reading. No forward is made for it. Dropout is on in
-these, and near tokens are those that are pushed up, so that a window tends to grow; it can also shrink.
+these, and near tokens are those that are pushed up, so that a window tends to grow, and may be given an end (``most``);
+it can also shrink.
 
 Shapes: L offsets (offset o is bin o - 1), N rows, V vocabulary.
 """
@@ -35,7 +36,8 @@ class FollowedWindow(Learner):
 
     def __init__(self, start: int, config: FollowConfig) -> None:
         assert config.steps is not None, "a window that follows is read again after some steps"
-        self._every, self._threshold, self._smoothing = config.steps, config.threshold, config.smoothing
+        self._every, self._threshold = config.steps, config.threshold
+        self._smoothing, self._most = config.smoothing, config.most
         self._tally: Tally | None = None
         self._readings: list[tuple[float, int]] = [(0.0, start)]
 
@@ -67,10 +69,9 @@ class FollowedWindow(Learner):
         mean_L, count_L = (values.cpu().numpy() for values in self._tally.means())
         if count_L.sum():
             whole_L = count_L.astype("int64")
-            found = read_window(
-                smooth(mean_L, whole_L, self._smoothing), whole_L, self._threshold, len(whole_L)
-            )
-            self._readings.append(((done + 1) / steps, found.window))
+            curve_L = smooth(mean_L, whole_L, self._smoothing)
+            found = read_window(curve_L, whole_L, self._threshold, len(whole_L))
+            self._readings.append(((done + 1) / steps, min(found.window, self._most or found.window)))
         # The one in use, and the one to come.
         self._readings = self._readings[-2:]
         self._tally.clear()

@@ -84,6 +84,14 @@ def test_a_curve_that_never_falls_below_gives_the_whole_response_and_one_that_is
         assert window.at(0.2) == expected
 
 
+def test_a_window_stays_below_its_end():
+    window = FollowedWindow(4, FollowConfig(steps=1, most=5))
+    for done, (confidence, expected) in enumerate(((0.9, 5), (0.1, 1)), start=1):
+        seen(window, [confidence] * LENGTH)
+        window.after_step(done, 10, alone)
+        assert window.at((done + 1) / 10) == expected
+
+
 def test_rows_learned_softly_are_counted_once():
     window = FollowedWindow(4, FollowConfig(steps=1, smoothing=1))
     seen(window, [0.9, 0.2])

@@ -96,6 +96,7 @@ OTHER: dict[str, Any] = {
     "distill.follow.steps": 10,
     "distill.follow.threshold": 0.4,
     "distill.follow.smoothing": 1,
+    "distill.follow.most": 9,
     "distill.teacher_prompt": "system",
     "distill.trajectories": "plain",
     "distill.answers": "any",
