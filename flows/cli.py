@@ -172,6 +172,9 @@ def export(
     form: Annotated[
         str, typer.Option("--format", help="safetensors, or gguf: one file for llama.cpp.")
     ] = "safetensors",
+    quantize: Annotated[
+        str, typer.Option("--quantize", help="int8 or int4: the projections of a gguf in so many bits.")
+    ] = "none",
     push_to_hub: Annotated[
         str | None, typer.Option("--push-to-hub", metavar="REPO", help="Upload it, too; private by default.")
     ] = None,
@@ -186,7 +189,7 @@ def export(
         loaded = running.load(config, set_ or [], store)
         from flows.export import run_export
 
-        run_export(loaded, model, out, adapter_only, dtype, push_to_hub, public, form)
+        run_export(loaded, model, out, adapter_only, dtype, push_to_hub, public, form, quantize)
 
     running.guard(work, debug)
 

@@ -21,6 +21,7 @@ def run_export(
     push_to_hub: str | None = None,
     public: bool = False,
     form: str = "safetensors",
+    quantize: str = "none",
 ) -> None:
     """Export, then push; whatever the push needs is looked at before the work.
 
@@ -40,7 +41,7 @@ def run_export(
         def tell(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        folder = export(config, mode, out, store, adapter_only, dtype, tell, form)
+        folder = export(config, mode, out, store, adapter_only, dtype, tell, form, quantize)
     Console().print(f"{mode}: {folder}", soft_wrap=True, highlight=False)
     if push_to_hub is not None:
         from tad_core.models.export import push

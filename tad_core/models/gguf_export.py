@@ -2,7 +2,8 @@
 
 Architectures, keys and names of tensors are llama.cpp's ``llada`` and ``dream``. Two things differ from the checkpoint:
 LLaDA's queries and keys have their rows in the order of pairs that llama.cpp rotates (Dream's are rotated in halves, as
-here), and what has one dimension is kept in float32, as llama.cpp does with norms and biases.
+here), and what has one dimension is kept in float32, as llama.cpp does with norms and biases. The projections of the
+layers may be in 8 or 4 bits: blocks of 32 weights of a row share a scale (``Q8_0``, ``Q4_0``), rounded by the package.
 
 Source: the GGUF specification and the tensor names of the ``gguf`` package.
 
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from tad_core.checkpoint import load_tokenizer
 from tad_core.config import ModelConfig
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, ModelError
 from tad_core.models.export import (
     CARD,
     NOTHING,
@@ -38,10 +39,15 @@ from tad_core.models.export import (
 from tad_core.models.gguf_vocab import Vocabulary, vocabulary
 from tad_core.models.loading import FAMILIES
 from tad_core.tokens import TURN_ENDS
-from tad_core.weights import vocabulary_of
+from tad_core.weights import Shapes, vocabulary_of
 
 #: dtype of matrices -> how llama.cpp calls it
 TYPES: dict[DType, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+#: what the projections are rounded to -> how llama.cpp calls it
+QUANTIZED = {"none": "", "int8": "Q8_0", "int4": "Q4_0"}
+#: Weights of a row that share a scale.
+_BLOCK = 32
+_TORCH = {kind: getattr(torch, dtype) for dtype, kind in TYPES.items()}
 #: Tokenizer, keys and padding, beside the weights.
 _HEAD_BYTES = 32 << 20
 
@@ -80,9 +86,9 @@ def check_gguf(adapter_only: bool = False) -> None:
         )
 
 
-def file_name(name: str, dtype: DType) -> str:
-    """As llama.cpp's own files are called: the model, then the type of its matrices."""
-    return f"{name}-{TYPES[dtype]}.gguf"
+def file_name(name: str, dtype: DType, quantize: str = "none") -> str:
+    """As llama.cpp's own files are called: the model, then the type of most of its matrices."""
+    return f"{name}-{QUANTIZED[quantize] or TYPES[dtype]}.gguf"
 
 
 def export_gguf(
@@ -94,6 +100,7 @@ def export_gguf(
     name: str,
     on_tensor: OnTensor = lambda done, total: None,
     beside: Mapping[str, str] = NOTHING,
+    quantize: str = "none",
 ) -> Path:
     """Write the base with the adapter merged into it as ``NAME-TYPE.gguf``; ``out`` appears whole, at the end.
 
@@ -101,38 +108,39 @@ def export_gguf(
         base, adapter, out, card, on_tensor, beside: as of ``export_merged``.
         dtype: of the matrices; what has one dimension is float32.
         name: of the model, in the file and of it.
+        quantize: ``int8`` or ``int4`` for the projections of the layers, merged in float32 and rounded once; ``none``
+            keeps ``dtype``. Embedding and head are in ``dtype`` either way.
 
     Raises:
-        ModelError: base or adapter cannot be used, or do not belong together.
+        ModelError: base or adapter cannot be used, or do not belong together; rows that are not whole blocks.
         ConfigError: ``out`` has something in it, or the package gguf is missing.
         ArtifactError: the disk is too small.
     """
     check_gguf()
-    from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, GGUFWriter, get_tensor_name_map
+    from gguf import GGMLQuantizationType, GGUFWriter
 
     with merging(base, adapter) as (config, shapes, merged), taking_shape(out) as part:
         arch, settings = _ARCHS[config["model_type"]], FAMILIES[config["model_type"]][0](**config)
-        types = {key: dtype if len(shape) > 1 else "float32" for key, shape in shapes.items()}
-        sizes = {key: math.prod(shape) * getattr(torch, types[key]).itemsize for key, shape in shapes.items()}
+        kinds = _kinds(shapes, dtype, quantize)
+        sizes = {key: _bytes(shape, kinds[key]) for key, shape in shapes.items()}
         check_room(part, sum(sizes.values()) + _HEAD_BYTES)
-        writer = GGUFWriter(part / file_name(name, dtype), arch.name)
+        writer = GGUFWriter(part / file_name(name, dtype, quantize), arch.name)
         try:
-            _add_architecture(writer, arch, settings, name, dtype)
+            _add_architecture(writer, arch, settings, name, QUANTIZED[quantize] or TYPES[dtype])
             _add_tokenizer(writer, base, arch, settings, config)
-            number = next(key for key in MODEL_ARCH if MODEL_ARCH_NAMES[key] == arch.name)
-            names = get_tensor_name_map(number, settings.num_hidden_layers)
+            names = _names(arch, settings.num_hidden_layers)
             for key, shape in shapes.items():
-                kind = GGMLQuantizationType[TYPES[types[key]]]
                 told = names.get_name(key, try_suffixes=(".weight", ".bias"))
+                kind = GGMLQuantizationType[kinds[key]]
                 writer.add_tensor_info(told, shape, np.dtype(np.float32), sizes[key], raw_dtype=kind)
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
             writer.write_ti_data_to_file()
             for done, key in enumerate(shapes, 1):
-                weight = merged(key, getattr(torch, types[key]))
+                weight = merged(key, _TORCH.get(kinds[key], torch.float32))
                 if key.endswith(arch.paired):
                     weight = _in_pairs(weight, settings.d_model // settings.n_heads)
-                writer.write_tensor_data(_as_bytes(weight))
+                writer.write_tensor_data(_as_bytes(weight, kinds[key]))
                 on_tensor(done, len(shapes))
         finally:
             writer.close()
@@ -164,7 +172,40 @@ def how_to_run(base: ModelConfig, config: Mapping[str, Any], file: str) -> str:
     return "\n".join(lines)
 
 
-def _add_architecture(writer: Any, arch: _Arch, settings: Any, name: str, dtype: DType) -> None:
+def _names(arch: _Arch, layers: int) -> Any:
+    """The package's names of an architecture's tensors."""
+    from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
+
+    return get_tensor_name_map(next(a for a in MODEL_ARCH if MODEL_ARCH_NAMES[a] == arch.name), layers)
+
+
+def _kinds(shapes: Shapes, dtype: DType, quantize: str) -> dict[str, str]:
+    """llama.cpp's type of each tensor.
+
+    Raises:
+        ModelError: rows of a projection are not whole blocks.
+    """
+    kinds = {}
+    for key, shape in shapes.items():
+        is_projection = len(shape) == 2 and (".blocks." in key or ".layers." in key)
+        if quantize != "none" and is_projection and shape[1] % _BLOCK:
+            raise ModelError(
+                f"--quantize: {key.removesuffix('.weight')} has rows of {shape[1]} weights, and {quantize} needs a "
+                f"multiple of {_BLOCK}; leave the option out"
+            )
+        kind = QUANTIZED[quantize] if is_projection else ""
+        kinds[key] = kind or (TYPES[dtype] if len(shape) > 1 else "F32")
+    return kinds
+
+
+def _bytes(shape: tuple[int, ...], kind: str) -> int:
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    block, size = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
+    return math.prod(shape) // int(block) * int(size)
+
+
+def _add_architecture(writer: Any, arch: _Arch, settings: Any, name: str, kind: str) -> None:
     """Keys of the shape; ``settings`` is the family's config object."""
     from gguf import LlamaFileType
 
@@ -172,7 +213,7 @@ def _add_architecture(writer: Any, arch: _Arch, settings: Any, name: str, dtype:
     heads = settings.n_heads if llada else settings.num_attention_heads
     writer.add_type("model")
     writer.add_name(name)
-    writer.add_file_type(LlamaFileType[("ALL_" if dtype == "float32" else "MOSTLY_") + TYPES[dtype]])
+    writer.add_file_type(LlamaFileType[("ALL_" if kind == "F32" else "MOSTLY_") + kind])
     writer.add_block_count(settings.num_hidden_layers)
     writer.add_context_length(settings.max_sequence_length if llada else settings.max_position_embeddings)
     writer.add_embedding_length(settings.hidden_size)
@@ -222,7 +263,11 @@ def _in_pairs(weight_HDC: Tensor, head_size: int) -> Tensor:
     return halves.transpose(1, 2).reshape(rows, columns)
 
 
-def _as_bytes(weight: Tensor) -> np.ndarray[Any, Any]:
-    """The tensor for numpy, which has no bfloat16: the same bits as whole numbers."""
+def _as_bytes(weight: Tensor, kind: str) -> np.ndarray[Any, Any]:
+    """The tensor for numpy, which has no bfloat16: the same bits as whole numbers; or in blocks, as bytes."""
     weight = weight.contiguous()
+    if kind in QUANTIZED.values():
+        from gguf import GGMLQuantizationType, quants
+
+        return cast(np.ndarray[Any, Any], quants.quantize(weight.numpy(), GGMLQuantizationType[kind]))
     return (weight.view(torch.int16) if weight.dtype == torch.bfloat16 else weight).numpy()

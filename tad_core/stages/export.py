@@ -30,6 +30,7 @@ def export(
     dtype: str | None = None,
     on_tensor: Callable[[int, int], None] = lambda done, total: None,
     form: str = "safetensors",
+    quantize: str = "none",
 ) -> Path:
     """Write the model that a run distilled; see ``models.export`` and ``models.gguf_export``.
 
@@ -42,6 +43,7 @@ def export(
         dtype: of the merged weights; default: ``model.dtype``, in which everything was measured.
         on_tensor: told tensors written, and of how many.
         form: safetensors, as the original has them, or gguf, one file for llama.cpp.
+        quantize: int8 or int4: the projections of a gguf in so many bits.
 
     Raises:
         ArtifactError: the run has not come to this model.
@@ -56,6 +58,10 @@ def export(
         raise ConfigError(f"--dtype: {dtype!r} is not accepted; use one of {', '.join(kinds)}")
     if form not in FORMATS:
         raise ConfigError(f"--format: {form!r} is not accepted; use one of {', '.join(FORMATS)}")
+    if quantize not in (bits := ("none", "int8", "int4")):
+        raise ConfigError(f"--quantize: {quantize!r} is not accepted; use one of {', '.join(bits)}")
+    if quantize != "none" and form != "gguf":
+        raise ConfigError(f"--quantize: {quantize} is a gguf's; add --format gguf, or leave the option out")
     if form == "gguf":
         if variant.attention_block is not None:
             raise ConfigError(
@@ -83,9 +89,10 @@ def export(
     if form == "gguf":
         from tad_core.models.gguf_export import export_gguf, file_name, how_to_run
 
-        facts["gguf"] = how_to_run(config.model, fields, file_name(name, written))
-        card = _card(config, variant, name, adapter_only, written, facts)
-        return export_gguf(config.model, folder, out, card, written, name, on_tensor, beside)
+        facts["gguf"] = how_to_run(config.model, fields, file_name(name, written, quantize))
+        told = written if quantize == "none" else f"{quantize} (projections) and {written}"
+        card = _card(config, variant, name, adapter_only, told, facts)
+        return export_gguf(config.model, folder, out, card, written, name, on_tensor, beside, quantize)
     if adapter_only:
         card = _card(config, variant, f"{name}-adapter", adapter_only, written, facts)
         return export_adapter(config.model, folder, out, card, beside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from safetensors.torch import load_file
 
 from tad_core.checkpoint import load_tokenizer
 from tad_core.config import ModelConfig
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, ModelError
 from tad_core.models import gguf_export
 from tad_core.models.export import export_merged
 from tad_core.models.gguf_export import check_gguf, export_gguf, how_to_run
 from tad_core.models.gguf_vocab import PRE_TOKENIZERS, vocabulary
+from tad_core.models.loading import build
 from tests.tad_core.models.test_export import make_adapter
 from tests.tad_core.models.words import TEXTS, byte_level
 
@@ -96,6 +98,59 @@ def test_matrices_are_in_the_dtype_and_the_rest_is_in_float32(
         if key.endswith(("v_proj.weight", "embed_tokens.weight", "wte.weight")):
             bits = value.view(torch.int16).numpy().view(np.uint8)
             np.testing.assert_array_equal(written.data.view(np.uint8).reshape(bits.shape), bits)
+
+
+@pytest.fixture
+def wide(request: pytest.FixtureRequest, tmp_path: Path) -> ModelConfig:
+    """A random checkpoint whose rows are whole blocks of 32 weights."""
+    folder = Path(shutil.copytree(request.getfixturevalue(request.param), tmp_path / "wide"))
+    config = json.loads((folder / "config.json").read_text())
+    name = "mlp_hidden_size" if config["model_type"] == "llada" else "intermediate_size"
+    (folder / "config.json").write_text(json.dumps(config | {name: 64}))
+    model = build(folder)
+    with torch.no_grad():
+        for number, parameter in enumerate(model.to_empty(device="cpu").parameters()):
+            parameter.normal_(std=0.3, generator=torch.Generator().manual_seed(number))
+    model.to(torch.float32).save_pretrained(folder)
+    return ModelConfig(path=str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("wide", ["tiny_checkpoint", "tiny_dream_checkpoint"], indirect=True)
+@pytest.mark.parametrize(
+    ("bits", "kind", "number", "step"), [("int8", "Q8_0", 7, 127), ("int4", "Q4_0", 2, 8)]
+)
+def test_projections_in_few_bits(
+    bits: str, kind: str, number: int, step: int, wide: ModelConfig, tmp_path: Path
+) -> None:
+    """By the format: 32 weights of a row share a scale, which is the largest of them over the steps."""
+    adapter = make_adapter(wide, tmp_path / "adapter")
+    out = export_gguf(wide, adapter, tmp_path / "out", "card", "float16", "tiny", quantize=bits)
+    merged = load_file(export_merged(wide, adapter, tmp_path / "st", "card", "float32") / "model.safetensors")
+    assert [file.name for file in out.glob("*.gguf")] == [f"tiny-{kind}.gguf"]
+    assert fields(out)["general.file_type"] == number
+    found = {tensor.name: tensor for tensor in read(out).tensors}
+    for key, value in merged.items():
+        written = found[llama_name(key)]
+        is_projection = value.ndim == 2 and (".blocks." in key or ".layers." in key)
+        assert written.tensor_type.name == (kind if is_projection else "F16" if value.ndim == 2 else "F32")
+        if is_projection and key.split(".")[-2] not in ("q_proj", "k_proj"):
+            again = torch.tensor(gguf.quants.dequantize(written.data, written.tensor_type))
+            blocks = value.reshape(-1, 32)
+            scale = blocks.abs().amax(1, keepdim=True) / step
+            # half a step, or for 4 bits a whole one at the end that has no step; the scale itself is in float16
+            wrong = (again.reshape(blocks.shape) - blocks).abs() / scale
+            assert wrong.max() < (0.6 if bits == "int8" else 1.01)
+            assert not torch.equal(again, value)
+
+
+@pytest.mark.parametrize("bits", ["int8", "int4"])
+def test_rows_that_are_no_whole_blocks_are_refused(bits: str, base: ModelConfig, tmp_path: Path) -> None:
+    adapter = make_adapter(base, tmp_path / "adapter")
+    with pytest.raises(
+        ModelError, match=rf"--quantize: .* has rows of 48 weights, and {bits} needs a multiple of 32"
+    ):
+        export_gguf(base, adapter, tmp_path / "out", "card", "float32", "x", quantize=bits)
+    assert not (tmp_path / "out").exists()
 
 
 def test_keys_say_what_the_architecture_is(base: ModelConfig, tmp_path: Path) -> None:

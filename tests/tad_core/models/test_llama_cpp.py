@@ -102,6 +102,20 @@ def test_logits_are_ours_and_so_are_greedy_tokens(dtype: Any, base: ModelConfig,
             assert greedy(theirs, prompt, 24, mask_id) == greedy(logits, prompt, 24, mask_id)
 
 
+@pytest.mark.parametrize(("bits", "most"), [("int8", 4e-2), ("int4", 0.3)])
+def test_few_bits_are_read(bits: str, most: float, tmp_path: Path) -> None:
+    """Measured: 2e-2 and 2e-1 of the largest logit; llama.cpp rounds the inputs of products to 8 bits, too."""
+    base = ModelConfig(path=str(model_here()), device="cpu", dtype="float32")
+    adapter = make_adapter(base, tmp_path / "adapter")
+    out = export_gguf(base, adapter, tmp_path / "out", "card", "float32", "tiny", quantize=bits)
+    theirs, ours = LlamaCpp(next(out.glob("*.gguf"))), load_for_inference(base, adapter)
+    with torch.no_grad():
+        wanted_LV = ours(torch.tensor([IDS]))[0].numpy()
+    error = float(np.abs(theirs(IDS) - wanted_LV).max() / np.abs(wanted_LV).max())
+    print(f"{bits}: {error:.1e} of the largest logit")
+    assert 0 < error < most
+
+
 @pytest.mark.parametrize("pattern", PRE_TOKENIZERS, ids=PRE_TOKENIZERS.values())
 def test_text_becomes_the_same_tokens(pattern: str, tiny_checkpoint: Path, tmp_path: Path) -> None:
     folder = byte_level(tiny_checkpoint, tmp_path / "bpe", pattern)

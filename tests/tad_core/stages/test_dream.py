@@ -171,6 +171,10 @@ def test_what_was_not_distilled_is_not_exported(
         export(config, "quality", out, store, dtype="int8")
     with pytest.raises(ConfigError, match="--format: 'ggml' is not accepted; use one of safetensors, gguf"):
         export(config, "quality", out, store, form="ggml")
+    with pytest.raises(ConfigError, match="--quantize: 'int2' is not accepted; use one of none, int8, int4"):
+        export(config, "quality", out, store, form="gguf", quantize="int2")
+    with pytest.raises(ConfigError, match="--quantize: int8 is a gguf's; add --format gguf"):
+        export(config, "quality", out, store, quantize="int8")
     with pytest.raises(ConfigError, match="--format: gguf holds the merged model"):
         export(config, "quality", out, store, adapter_only=True, form="gguf")
     assert not out.exists()
