@@ -47,6 +47,7 @@ def run_until(
 
 def run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
     """Check everything, then start Prefect, then show what came out."""
+    _say_first(config)
     from flows.environment import settle
 
     settle(loud=debug)
@@ -64,6 +65,7 @@ def run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
 def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, debug: bool) -> None:
     """Run once for every seed, then show the comparison."""
     config = load(path, overrides, store)
+    _say_first(config)
     from flows.environment import settle
 
     settle(loud=debug)
@@ -162,6 +164,11 @@ def pretrain(path: Path, force: bool, debug: bool) -> None:
 
         folder = pretrain_flow(config)
     typer.echo(f"checkpoint: {folder}")
+
+
+def _say_first(config: TADConfig) -> None:
+    """A line before the imports and checks that take seconds, more on a busy machine."""
+    typer.echo(f"{config.name}: checking data, model, store and this machine", err=True)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from tad_core.progress import OnProgress, Progress
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One stage as it stands. ``rate`` is units per second of what was computed, not found; None if unknown."""
+    """One stage as it stands. ``rate`` is units per second of what was computed, not found; None if unknown. ``working``
+    once a part of it is worked on, which of what is found in the store none is."""
 
     stage: str
     done: int
@@ -34,6 +35,7 @@ class Snapshot:
     figures: dict[str, float | int | str] = field(default_factory=dict)
     found: int = 0
     finished: bool = False
+    working: bool = False
 
     @property
     def percent(self) -> float:
@@ -55,8 +57,8 @@ class Snapshot:
         """A whole plain line."""
         if self.finished and self.done == self.found:
             return f"{self.stage}: done before, found in the store"
-        if not self.total and not self.finished:
-            return f"{self.stage}: starting"
+        if not self.done and not self.finished:
+            return f"{self.stage}: starting" + (f", {self.total} {self.unit}" if self.total else "")
         head = f"{self.stage}: {self.done}/{self.total} {self.unit} ({self.percent:.0f} %)"
         tail = f", {self.details()}" if self.details() else ""
         return f"{head}{tail}" + (f", took {readable_time(self.elapsed_s)}" if self.finished else "")
@@ -88,7 +90,7 @@ class Row:
         self._extra: dict[str, float | int | str] = {}
         self._started = time.monotonic()
         self._first: tuple[float, int] | None = None
-        self._finished = False
+        self._finished = self._working = False
 
     def listener(self, part: str = "") -> OnProgress:
         """The ``on_progress`` of one part (one shard); safe to call from any thread.
@@ -104,6 +106,7 @@ class Row:
                 self._show()
 
         with self._lock:
+            self._working = True
             self._show()
         return listen
 
@@ -141,6 +144,7 @@ class Row:
             figures={**self._figures(), **self._extra},
             found=found,
             finished=finished,
+            working=self._working,
         )
 
     def start(self) -> None:
@@ -213,7 +217,7 @@ _WATCHING: ContextVar[tuple[Watcher, ...]] = ContextVar("tad_watching", default=
 
 
 class PlainSink:
-    """Lines for a log file or CI: one every ``every_s`` seconds a stage, and the last."""
+    """Lines for a log file or CI: one when a stage begins to work, one every ``every_s`` seconds, and the last."""
 
     def __init__(self, stream: TextIO | None = None, every_s: float = 10.0) -> None:
         self._stream, self._every_s = stream or sys.stderr, every_s
@@ -222,8 +226,10 @@ class PlainSink:
     def show(self, snapshot: Snapshot) -> None:
         """Print a line if it is time for one."""
         now = time.monotonic()
-        first = self._last.setdefault(snapshot.stage, now)
-        if snapshot.finished or now - first >= self._every_s:
+        if not (snapshot.working or snapshot.finished):
+            return
+        last = self._last.get(snapshot.stage)
+        if snapshot.finished or last is None or now - last >= self._every_s:
             self._last[snapshot.stage] = now
             self.say(snapshot.line())
 

@@ -118,6 +118,14 @@ def test_a_missing_data_file_is_told(call: Any, tree: Tree) -> None:
     assert code == 2 and "'gone.jsonl' is not a file" in output
 
 
+def test_a_run_says_at_once_what_it_does(call: Any, tree: Tree) -> None:
+    tree["data"][0]["options"]["path"] = "nowhere.jsonl"
+    code, output = call()
+    first, *rest = output.splitlines()
+    assert code == 2 and first == "tiny: checking data, model, store and this machine"
+    assert rest[0].startswith("error: ")
+
+
 def test_an_empty_data_set_is_told(call: Any, tree: Tree, tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")

@@ -69,8 +69,11 @@ def test_lines_come_at_intervals_and_at_the_end(clock: list[float]) -> None:
             clock[0] += 1
             listen(Progress("collect", 4 * i, 100))
     lines = out.getvalue().splitlines()
-    assert lines[0] == "collect: 40/100 samples (40 %), 4 samples/s, ETA 15 s"
-    assert len(lines) == 3 and lines[-1].endswith("took 25 s")
+    assert lines[:2] == [
+        "collect: starting, 100 samples",
+        "collect: 40/100 samples (40 %), 4 samples/s, ETA 15 s",
+    ]
+    assert len(lines) == 4 and lines[-1].endswith("took 25 s")
 
 
 def test_what_was_done_before_says_so(clock: list[float]) -> None:
