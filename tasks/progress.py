@@ -22,8 +22,8 @@ from tad_core.progress import OnProgress, Progress
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One stage as it stands. ``rate`` is units per second of what was computed, not found; None if unknown. ``working``
-    once a part of it is worked on, which of what is found in the store none is."""
+    """One stage as it stands. ``rate`` is units per second of what was computed, not found; None if unknown. It is
+    ``working`` once a part is worked on, not while all is found in the store."""
 
     stage: str
     done: int
