@@ -42,9 +42,9 @@ class Browser:
         self.page.get_by_text(text, exact=True).first.wait_for()
         self.page.wait_for_load_state("networkidle")
 
-    def picture(self, name: str) -> None:
-        """What can be seen now."""
-        self.page.screenshot(path=self.pictures / f"{name}.png", animations="disabled")
+    def picture(self, name: str, part: Any = None) -> None:
+        """What can be seen now, or the whole of a part of the page."""
+        (part or self.page).screenshot(path=self.pictures / f"{name}.png", animations="disabled")
 
     def field(self, label: str, inside: str = "") -> Any:
         """The innermost field of the run form with that label, or of that in a field around it."""
@@ -93,6 +93,7 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     assert browser.submit().status == 409
     page.get_by_text("65 is greater than the maximum of 64").first.wait_for()
     browser.picture("ui-form-refused")
+    page.get_by_text("65 is greater than the maximum of 64").first.wait_for(state="hidden")
 
     # Put right, and a choice and a number on top of the preset; everything else stays empty.
     browser.field("Samples").locator("input").fill("1")
@@ -106,8 +107,7 @@ def test_fill_in_the_form_watch_it_complete_and_open_the_report(browser: Browser
     options = browser.field("Options", inside="Data")
     options.get_by_role("button", name="Add item").click()
     options.locator("textarea, input").first.fill("max_steps=2")
-    browser.field("Data").scroll_into_view_if_needed()
-    browser.picture("ui-form-data")
+    browser.picture("ui-form-data", browser.field("Data"))
     browser.choose("Models", "base")
     page.get_by_role("option", name="speed", exact=True).click()
     page.keyboard.press("Escape")
