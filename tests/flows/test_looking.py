@@ -12,10 +12,12 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.compare import Number, differences
+from flows.compare import Number, Run, differences, same_problems
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
 from tad_core.evaluation.bootstrap import Estimate, Interval
+from tad_core.evaluation.records import Record, write_records
+from tad_core.report.scores import Scores
 from tad_core.stages.pipeline import run_pipeline
 
 
@@ -115,16 +117,30 @@ def test_two_runs_are_held_side_by_side(runs: list[Path]) -> None:
     }
 
 
-def test_runs_on_different_problems_are_not_paired(runs: list[Path], tmp_path: Path) -> None:
-    tree = yaml.safe_load(runs[0].read_text())
-    tree["evaluate"]["tasks"][0]["count"] = 2
-    tree["name"] = "others"
-    run_pipeline(parse_config(tree), Store(tree["store"]))
-    (tmp_path / "others.yaml").write_text(yaml.safe_dump(tree))
-    code, output = call("compare", runs[0], tmp_path / "others.yaml")
-    assert code == 0 and "asked different problems" in " ".join(output.split())
-    _, output = call("compare", runs[0], tmp_path / "others.yaml", "--json")
-    assert all(row["difference"] is None for row in json.loads(output)["numbers"])
+def run_of(store: Store, name: str, problems: str, count: int, seed: int = 0) -> Run:
+    """A run in which the first half of the problems is solved."""
+    records = [
+        Record("sums", "base", *way, f"p{i}", i < count // 2, "equal", 4, 8, 8, 0.1, "t")
+        for way in (("token_by_token", 0.0), ("entropy", 0.5))
+        for i in range(count)
+    ]
+    with store.writer("evaluate", 1, name, {"problems": problems}) as writer:
+        write_records(writer.path("results.parquet"), records)
+        ref = writer.commit({})
+    scores = Scores(name=name, operating_threshold=0.5, aup_alpha=3, bootstrap=50, tasks=[], average=[])
+    config = {"evaluate": {"tasks": [{"name": "sums", "seed": seed}]}}
+    return Run(name, config, scores, 1, 1, (ref,))
+
+
+def test_runs_are_paired_where_they_asked_the_same_problems(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one = run_of(store, "one", "x", 4)
+    assert same_problems(one, run_of(store, "two", "x", 4, seed=1))["sums"].problems == 4
+    assert "sums" in same_problems(one, run_of(store, "three", "y", 4)), (
+        "another task beside it changes nothing"
+    )
+    assert same_problems(one, run_of(store, "four", "y", 4, seed=1)) == {}, "the same names, other problems"
+    assert same_problems(one, run_of(store, "five", "y", 6)) == {}, "more of them"
 
 
 def test_what_is_no_finished_run_is_told(runs: list[Path], tmp_path: Path) -> None:
