@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pytest
@@ -28,15 +31,41 @@ def test_every_cell_was_run_in_order_without_an_error(notebook: Path) -> None:
     }
 
 
+def run(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a notebook's cells leave, run one after the other."""
+    monkeypatch.chdir(ROOT / "notebooks")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    mpl.use("Agg")
+    names: dict[str, Any] = {}
+    for number, code in enumerate(code_of(ROOT / "notebooks" / f"{name}.ipynb"), 1):
+        exec(compile(code, f"cell {number}", "exec"), names)
+    return names
+
+
 @pytest.mark.slow
 def test_from_collection_to_aup(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT / "notebooks")
-    mpl.use("Agg")
-    names: dict[str, object] = {}
-    for number, code in enumerate(code_of(ROOT / "notebooks" / "collect_to_aup.ipynb"), 1):
-        exec(compile(code, f"cell {number}", "exec"), names)
-    kept, window, points = names["kept"], names["window"], names["points"]
-    assert len(kept) >= 18 and 5 <= window <= 40  # type: ignore[arg-type,operator]
-    rates = [rate for rate, _ in points]  # type: ignore[attr-defined]
+    names = run("collect_to_aup", monkeypatch)
+    assert len(names["kept"]) >= 18 and 5 <= names["window"] <= 40
+    rates = [rate for rate, _ in names["points"]]
     assert rates == sorted(rates) and rates[-1] > 3 * rates[0]
-    assert names["area"] > 0  # type: ignore[operator]
+    assert names["area"] > 0
+
+
+@pytest.mark.slow
+def test_an_objective_of_ones_own_is_trained_beside_tad(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tad_core.config.objectives import OBJECTIVES
+
+    monkeypatch.setitem(
+        OBJECTIVES, "smoothed", OBJECTIVES["tad"]
+    )  # so that the notebook's own goes with the test
+    monkeypatch.setenv("TAD_NOTEBOOK_STEPS", "4")
+    names = run("own_objective", monkeypatch)
+    quality, smoothed = (names["losses"][name] for name in ("quality", "smoothed"))
+    assert len(quality) == len(smoothed) == 4
+    # The same states of the same trajectories: before the first step only what is smoothed differs.
+    assert smoothed[0]["distant"] == pytest.approx(quality[0]["distant"], rel=1e-4)
+    share, size = 0.1, len(names["tokenizer"])
+    hit, miss = 1 - share + share / size, share / size
+    floor = -hit * math.log(hit) - (size - 1) * miss * math.log(miss)
+    assert all(row["near"] > floor for row in smoothed) and quality[0]["near"] < smoothed[0]["near"]
+    assert set(names["found"]) == {"base", "quality", "smoothed"}
