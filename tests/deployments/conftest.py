@@ -117,10 +117,12 @@ class Cluster:
         return self.run(run_id)
 
     def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
-        """What a run left in the UI, by key; the newest of each."""
+        """What a run left in the UI, by key; of each one."""
         only = {"artifacts": {"flow_run_id": {"any_": [run_id]}}, "sort": "CREATED_DESC"}
-        found = self.request("POST", "/artifacts/filter", json=only).json()
-        return {item["key"]: item for item in reversed(found)}
+        found = [item for item in self.request("POST", "/artifacts/filter", json=only).json() if item["key"]]
+        by_key = {item["key"]: item for item in found}
+        assert len(by_key) == len(found), "an artifact is there twice"
+        return by_key
 
     def tasks(self, run_id: str) -> dict[str, list[str]]:
         """Names of the states in which the run's tasks ended, by task; several where the run was retried."""

@@ -174,7 +174,7 @@ def test_retry_of_a_failed_run_computes_the_missing_shard_alone(
 
     run = cluster.finished(cluster.start("tad-collect/collect", preset="smoke").json()["id"])
     assert run["state"]["type"] == "FAILED" and plan.shards[1].name in run["state"]["message"]
-    made = {file: file.stat().st_mtime_ns for file in shards.glob("*.parquet") if file.is_file()}
+    made = {file: file.stat().st_mtime_ns for file in shards.glob("*.json") if file.is_file()}
     assert len(made) == 2, "the others went on"
     in_the_way.rmdir()
 
@@ -188,6 +188,7 @@ def test_retry_of_a_failed_run_computes_the_missing_shard_alone(
 
     again = cluster.run(run["id"])
     assert again["state"]["type"] == "COMPLETED" and again["run_count"] == 2, "the same run"
-    after = {file: file.stat().st_mtime_ns for file in shards.glob("*.parquet")}
+    after = {file: file.stat().st_mtime_ns for file in shards.glob("privileged-*.json")}
     assert len(set(after) - set(made)) == 1, "one shard was computed"
     assert all(after[file] == when for file, when in made.items()), "and no other touched"
+    assert set(cluster.artifacts(run["id"])) == {"collect-progress", "throughput"}, "none twice"
