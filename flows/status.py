@@ -24,8 +24,10 @@ def print_status(config: TADConfig, verify: bool = False) -> None:
     table = plain_table("stage", "what", "state", "details")
     with without_fetching():
         found = pipeline_status(config, Store(config.store, anew=verify))
+    # The store is above the table: a folder beside it fits the line, and can be copied.
+    store = f"{config.store.rstrip('/')}/"
     for stage, entries in groupby(found, key=lambda e: e.stage):
-        for row in _rows(stage, list(entries)):
+        for row in _rows(stage, list(entries), store):
             table.add_row(*row)
     console = Console()
     console.print(f"{config.name} in {config.store}", style="italic", highlight=False, soft_wrap=True)
@@ -36,7 +38,7 @@ def print_status(config: TADConfig, verify: bool = False) -> None:
         )
 
 
-def _rows(stage: str, entries: list[StageStatus]) -> list[tuple[str, str, str, str]]:
+def _rows(stage: str, entries: list[StageStatus], store: str) -> list[tuple[str, str, str, str]]:
     shards, rest = [e for e in entries if e.is_shard], [e for e in entries if not e.is_shard]
     rows = []
     if shards:
@@ -46,7 +48,9 @@ def _rows(stage: str, entries: list[StageStatus]) -> list[tuple[str, str, str, s
         named += [f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else []
         count = f"{len(shards) - len(bad)} of {len(shards)} shards"
         rows.append((stage, count, _coloured(worst), "; ".join(named)))
-    rows += [(stage, e.name, _coloured(e.state), e.why or (e.url if e.state == "done" else "")) for e in rest]
+    for entry in rest:
+        folder = entry.url.removeprefix(store) if entry.state == "done" else ""
+        rows.append((stage, entry.name, _coloured(entry.state), entry.why or folder))
     return rows
 
 

@@ -194,6 +194,19 @@ def test_status_counts_and_says_what_waits(call: Any, tree: Tree) -> None:
     assert not Path(tree["store"]).exists(), "looking leaves nothing behind"
 
 
+def test_status_names_folders_that_fit_the_line(
+    call: Any, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tad_core.stages.status import StageStatus
+
+    longest = f"calibrate/{'0' * 32}"
+    done = StageStatus("calibrate", "0 of 12 shards", "done", url=f"{tree['store']}/{longest}")
+    monkeypatch.setattr("flows.status.pipeline_status", lambda *_: [done])
+    code, output = call(command="status")
+    assert code == 0 and longest in output and str(tree["store"]) in output
+    assert all(len(line.rstrip()) <= 80 for line in output.splitlines() if longest in line)
+
+
 def test_status_names_rows_that_are_left_out(call: Any, tree: Tree, tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     file.write_text('{"question": "1+1?", "answer": "#### 2"}\nno json\n')
