@@ -45,12 +45,11 @@ class Snapshot:
         return 100.0 * self.done / self.total
 
     def details(self) -> str:
-        """The figures in one line: ``3.1 samples/s, kept % 91, ETA 2 min``."""
-        parts = [f"{self.rate:.3g} {self.unit}/s"] if self.rate else []
+        """The figures in one line, ``ETA 2 min, 3.1 samples/s, kept % 91``; a narrow terminal shows the first."""
+        parts = [f"ETA {readable_time(self.eta_s)}"] if self.eta_s is not None and not self.finished else []
+        parts += [f"{self.rate:.3g} {self.unit}/s"] if self.rate else []
         parts += [f"{name} {_short(value)}" for name, value in self.figures.items()]
         parts += [f"{self.found} found in the store"] if self.found else []
-        if not self.finished and self.eta_s is not None:
-            parts.append(f"ETA {readable_time(self.eta_s)}")
         return ", ".join(parts)
 
     def line(self) -> str:

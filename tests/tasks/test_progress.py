@@ -4,10 +4,11 @@ import io
 import threading
 
 import pytest
+from rich.console import Console
 
 from tad_core.progress import Progress
 from tasks import progress
-from tasks.progress import Board, PlainSink, Snapshot, readable_time, terminal_sink
+from tasks.progress import Board, PlainSink, RichSink, Snapshot, readable_time, terminal_sink
 
 
 class Recorder:
@@ -71,7 +72,7 @@ def test_lines_come_at_intervals_and_at_the_end(clock: list[float]) -> None:
     lines = out.getvalue().splitlines()
     assert lines[:2] == [
         "collect: starting, 100 samples",
-        "collect: 40/100 samples (40 %), 4 samples/s, ETA 15 s",
+        "collect: 40/100 samples (40 %), ETA 15 s, 4 samples/s",
     ]
     assert len(lines) == 4 and lines[-1].endswith("took 25 s")
 
@@ -105,6 +106,18 @@ def test_reports_from_many_threads_are_all_counted() -> None:
         for thread in threads:
             thread.join()
     assert sink.seen[-1].done == 800
+
+
+def test_bars_on_80_columns_show_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    sink = RichSink()
+    figures = {"model": "quality", "decoding": "token by token"}
+    sink.show(Snapshot("evaluate quality", 712, 1250, "answers", 60.0, 0.919, 585.0, figures))
+    console = Console(width=80, file=io.StringIO())
+    console.print(sink._bars.get_renderable())
+    (line,) = str(console.file.getvalue()).splitlines()  # type: ignore[attr-defined]
+    assert "evaluate quality" in line and "712/1250" in line and "ETA 10 min" in line and len(line) <= 80
 
 
 def test_only_inside_does_a_watcher_see_boards() -> None:
