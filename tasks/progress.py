@@ -159,12 +159,13 @@ class Row:
                 self._show(finished=True)
 
     def _figures(self) -> dict[str, float | int | str]:
-        """Shares are averaged by their weight, rates are worked out here, of anything else the newest counts."""
+        """Shares are averaged by their weight, rates are worked out here, of anything else the newest counts; a model
+        that the row is named after is not said again."""
         out: dict[str, float | int | str] = {}
         weight: dict[str, int] = {}
         for event in self._parts.values():
             for name, value in event.figures.items():
-                if name.endswith("/s") or name == "eta_s":
+                if name.endswith("/s") or name == "eta_s" or self.stage.endswith(f" {value}"):
                     continue
                 if "%" in name and isinstance(value, (int, float)) and not isinstance(value, bool):
                     before, so_far = float(out.get(name, 0.0)), weight.get(name, 0)

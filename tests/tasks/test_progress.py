@@ -62,6 +62,14 @@ def test_a_single_part_knows_its_own_total(clock: list[float]) -> None:
     assert (sink.seen[-1].total, sink.seen[-1].unit, sink.seen[-1].percent) == (40, "steps", 12.5)
 
 
+def test_what_a_row_is_named_after_is_not_said_again(clock: list[float]) -> None:
+    sink = Recorder()
+    with Board([sink]).row("evaluate base") as row:
+        figures: dict[str, float | int | str] = {"model": "base", "decoding": "threshold 0.5", "problems": 3}
+        row.listener()(Progress("evaluate", 3, 9, "answers", figures))
+    assert sink.seen[-1].figures == {"decoding": "threshold 0.5", "problems": 3}
+
+
 def test_lines_come_at_intervals_and_at_the_end(clock: list[float]) -> None:
     out = io.StringIO()
     with Board([PlainSink(out, every_s=10)]).row("collect", 100) as row:
