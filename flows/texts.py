@@ -105,7 +105,8 @@ def _shards(shards: Sequence[Shard], everything: Sequence[Text], console: Consol
     judged = sum(shard.verdicts is not None for shard in shards)
     rows = sum(bool(text.shard) for text in everything)
     console.print(
-        f"{len(shards)} shards with {rows:,} trajectories, {judged} of them judged", highlight=False
+        f"{len(shards)} shard{'s' * (len(shards) > 1)} with {rows:,} trajectories, {judged} of them judged",
+        highlight=False,
     )
     for shard in shards[:3]:
         console.print(

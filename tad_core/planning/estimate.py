@@ -149,7 +149,8 @@ def _collect(
     memory = decoding_gib(config, shape, batch, counts.teacher, rollout.cache.mode != "none")
     return _stage(
         "collect",
-        f"{counts.samples:,} samples in {counts.shards:,} shards, {workers} worker{'s' * (workers > 1)}",
+        f"{counts.samples:,} samples in {counts.shards:,} shard{'s' * (counts.shards > 1)}, "
+        f"{workers} worker{'s' * (workers > 1)}",
         pace,
         counts.samples * sample_flops(config, shape, counts),
         forwards,
