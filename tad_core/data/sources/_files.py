@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -161,7 +162,9 @@ def text_of(row: Row, what: str, *columns: str, numbers: bool = False) -> str:
     """
     column = next((c for c in columns if c in row.values), None)
     if column is None:
-        raise BadRowError(f"no column {' or '.join(map(repr, columns))} ({what})")
+        near = difflib.get_close_matches(columns[0], map(str, row.values), n=1, cutoff=0.75)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadRowError(f"no column {' or '.join(map(repr, columns))} ({what}){hint}")
     value = row.values[column]
     if numbers and isinstance(value, int | float) and not isinstance(value, bool) and value == value:
         return str(value)

@@ -185,6 +185,14 @@ def test_a_table_without_a_column_of_answers_looks_into_the_reference(
     assert problem.answer == answer
 
 
+def test_a_column_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
+    rows = [{"question": "q1", "solution": "r"}, {"question": "q", "solutoin": "r", "level": 3}]
+    found = load("table", rows, tmp_path, options={"reference": "solution"})
+    assert reasons(found) == {
+        "no column 'solution' (reference); did you mean 'solutoin'?": ["rows.jsonl:2"],
+    }
+
+
 def test_a_table_of_programs(tmp_path: Path) -> None:
     rows = [{"question": "q", "answer": "r", "tests": "assert f()", "name": "f", "head": "def f():"},
             {"question": "q2", "answer": "r", "tests": "assert f()", "head": "def f():"},
