@@ -27,6 +27,7 @@ def tree(make_tree: Callable[[Path], dict[str, Any]], tmp_path: Path, prefect_he
     return make_tree(tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_what_a_helper_decodes_it_judges(tree: dict[str, Any]) -> None:
     from flows.worker import collect_worker_flow
 

@@ -377,6 +377,7 @@ def test_progress_line():
     assert named is not None and (named.stage, named.done) == ("distill quality", 3)
 
 
+@pytest.mark.slow
 def test_what_was_rolled_out_without_the_reference_is_trained_on(config, made):
     """Two problems of the four, of which the second is told to be wrong."""
     store, collection, filtered = made

@@ -283,6 +283,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     return SimpleNamespace(config=config, store=store, outcome=run_pipeline(config, store))
 
 
+@pytest.mark.slow
 def test_four_variants_go_from_collection_to_report(run: SimpleNamespace) -> None:
     outcome: Outcome = run.outcome
     assert list(outcome.evaluated) == ["base", *TABLE] and set(outcome.distilled) == set(TABLE)
@@ -302,6 +303,7 @@ def test_four_variants_go_from_collection_to_report(run: SimpleNamespace) -> Non
     assert {entry.state for entry in pipeline_status(run.config, run.store)} == {"done"}
 
 
+@pytest.mark.slow
 def test_the_loss_of_each_is_its_own(run: SimpleNamespace) -> None:
     def lines(name: str) -> str:
         return str(run.outcome.distilled[name].local("losses.jsonl").read_text())
@@ -312,6 +314,7 @@ def test_the_loss_of_each_is_its_own(run: SimpleNamespace) -> None:
     assert lines("six") != lines("hard") and weights("six") != weights("hard")
 
 
+@pytest.mark.slow
 def test_a_variant_trained_in_company_is_what_it_is_alone(run: SimpleNamespace, tmp_path: Path) -> None:
     refs = run.outcome.collection, run.outcome.filtered, run.outcome.windows
     alone = distill_together(run.config, ["hard"], *refs, Store(tmp_path))["hard"]
@@ -320,6 +323,7 @@ def test_a_variant_trained_in_company_is_what_it_is_alone(run: SimpleNamespace, 
     assert alone.local(name).read_bytes() == together.local(name).read_bytes()
 
 
+@pytest.mark.slow
 def test_without_one_of_them_nothing_is_computed_again_but_the_report(
     run: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +335,7 @@ def test_without_one_of_them_nothing_is_computed_again_but_the_report(
     assert found.evaluated == {n: ref for n, ref in run.outcome.evaluated.items() if n != "mid"}
 
 
+@pytest.mark.slow
 def test_a_variant_is_exported_under_its_label(run: SimpleNamespace, tmp_path: Path) -> None:
     folder = export(run.config, "hard", tmp_path / "out", run.store, adapter_only=True)
     card = (folder / "README.md").read_text()

@@ -101,6 +101,7 @@ def test_after_kill_9_the_snapshot_is_the_undisturbed_ones(world, make):
     assert found_in(spec) == found_in(undisturbed)
 
 
+@pytest.mark.slow
 def test_two_in_one_pass_have_their_own_and_end_as_alone(world, make):
     alone = [make("alone", alpha) for alpha in (0.5, 0.1)]
     assert all(train(spec, StopRequest()) for spec in alone)

@@ -50,6 +50,7 @@ def test_math_figures_of_lm_eval_and_ours(
     assert compare(gold, gold, "expression", scalar_equal) == MathVerdict.EQUAL
 
 
+@pytest.mark.slow
 def test_request_cache_of_lm_eval_gives_the_old_prompts_for_changed_rows(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     cache = {"LM_HARNESS_CACHE_PATH": str(tmp_path / "requests"), "HF_DATASETS_CACHE": str(tmp_path / "data")}
