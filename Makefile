@@ -48,10 +48,10 @@ study: $(STAMP) ## the paper's tables on the small model: 15 variants, 3 seeds, 
 	@$(BIN)/tad study configs/study-tiny.yaml
 
 test: $(STAMP) ## the quick tests
-	@$(BIN)/pytest -q -n 2 --dist loadfile
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(STAMP) ## also the tests that take minutes
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m 'not gpu and not services'
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu and not services'
 
 test-services: $(STAMP) ## tests that need PostgreSQL, Chromium and an S3 server: installed, started, stopped again
 	@$(BIN)/python tests/services/run.py

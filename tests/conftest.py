@@ -255,6 +255,12 @@ _ELSEWHERE = {
 _left_out: dict[str, set[str]] = {marker: set() for marker in _ELSEWHERE}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few but long tests first: the last file is one process's alone."""
+    top = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent != top)
+
+
 def pytest_deselected(items: list[pytest.Item]) -> None:
     for item in items:
         for marker in _left_out:

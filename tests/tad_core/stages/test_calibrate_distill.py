@@ -323,6 +323,7 @@ def test_two_models_in_one_pass_are_the_artifacts_of_two_runs(config, made, wind
         assert not Path(both.url("distill", ref.fingerprint), "work").exists()
 
 
+@pytest.mark.slow
 def test_of_two_models_only_the_missing_one_is_trained(config, made, windows, tmp_path, monkeypatch):
     _, collection, filtered = made
     store = Store(tmp_path)

@@ -149,6 +149,7 @@ def test_a_kill_between_the_checkpoints_of_two_costs_that_step_only(world, make,
     assert_equal(outputs(spec), expected)
 
 
+@pytest.mark.slow
 def test_what_was_begun_together_goes_on_alone_and_the_other_way_round(world, make, alone):
     expected = alone()
     both = make("both", *NAMES)
