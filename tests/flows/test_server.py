@@ -52,8 +52,10 @@ def a_file(home: Path) -> None:
     ("fault", "why", "remedy"),
     [
         (newer, "Can't locate revision identified by 'ffffffffffff'", "a newer Prefect has written the database"),
-        (damaged, "file is not a database", "move it away"),
-        (a_file, "unable to open database file", "make it a folder that can be written"),
+        pytest.param(damaged, "file is not a database", "move it away", marks=pytest.mark.slow),
+        pytest.param(
+            a_file, "unable to open database file", "make it a folder that can be written", marks=pytest.mark.slow
+        ),
     ],
 )  # fmt: skip
 def test_a_server_that_does_not_start_says_why(fault, why: str, remedy: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -72,8 +74,11 @@ def test_a_server_that_does_not_start_says_why(fault, why: str, remedy: str, tmp
 @pytest.mark.parametrize(
     ("options", "fill", "variable", "why", "remedy"),
     [
-        ("ro", "", "HOME", "unable to open database file", "make it a folder that can be written"),
-        ("size=64k", "", "HOME", "database or disk is full", "free space there"),
+        pytest.param(
+            "ro", "", "HOME", "unable to open database file", "make it a folder that can be written",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("size=64k", "", "HOME", "database or disk is full", "free space there", marks=pytest.mark.slow),
         ("size=4k", "head -c 4096 /dev/zero > {place}/filled && ", "TMPDIR", "database or disk is full",
          "and in TMPDIR ({place})"),
     ],

@@ -274,6 +274,7 @@ def test_prompts_without_room_are_one_error_before_any_work(benchmarks, monkeypa
     assert "lower num_fewshot" in message and "gsm8k" not in message
 
 
+@pytest.mark.slow
 def test_the_isolation_of_programs_is_named(direct):
     before = evaluate(parse_config(direct), "base", None, Store(direct["store"]))
     assert before.manifest.info["tier"] == "no programs were run"

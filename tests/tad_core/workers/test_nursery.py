@@ -137,6 +137,7 @@ def test_a_worker_that_dies_is_told_by_how_and_replaced(
     assert pid not in pool.pids()
 
 
+@pytest.mark.slow
 def test_a_nursery_that_is_killed_is_replaced(pool: Pool) -> None:
     before = pool.run(job())
     (pid,) = pool.pids()
@@ -182,6 +183,7 @@ def test_memory_of_the_gpu_that_runs_out_is_told_as_such(monkeypatch: pytest.Mon
     assert len(warnings) == 1 and "does not hold 2 at once; going on with 1" in warnings[0]
 
 
+@pytest.mark.slow
 def test_several_gpus_that_torch_cannot_use_decode_as_one_cpu_does(
     model: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

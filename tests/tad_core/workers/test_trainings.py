@@ -34,6 +34,7 @@ def nursery() -> Iterator[Nursery]:
     made.close()
 
 
+@pytest.mark.slow
 def test_what_a_forked_training_says_reaches_its_log_and_its_error_the_caller(
     nursery: Nursery, tmp_path: Path
 ) -> None:
