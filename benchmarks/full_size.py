@@ -177,7 +177,7 @@ def distil(setup: Setup) -> dict[str, Any]:
         "states_per_s_of_the_median_step": setup.global_batch / median_step(losses),
         "trainable_parameters": summary["trainable_parameters"], "processes": summary["processes"],
         "first_loss": losses[0]["loss"], "last_loss": losses[-1]["loss"],
-        "peak_memory_mib": summary.get("peak_memory_mib"), "device_used_mib": max(peak, default=None),
+        "peak_memory_mib": summary.get("peak_memory_mib"), "most_in_use_mib": max(peak, default=None),
     }  # fmt: skip
 
 
