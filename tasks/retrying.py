@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -17,8 +17,9 @@ from tasks.progress import say
 #: Failures that can pass: a child died, memory was short, a file system or network hiccup.
 PASSING_ERRORS: tuple[type[Exception], ...] = (SubprocessError, VerifierError, OSError)
 
-#: Set while the run is being stopped: nothing is tried again then.
-STOPPING = threading.Event()
+#: Flow runs that are being stopped or were: nothing of theirs is tried again. By run, since a process may run
+#: several flows, one after another or side by side.
+STOPPED: set[UUID] = set()
 
 
 def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -27,7 +28,7 @@ def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
     What is in neither list is a programming error, which another try would only hide for a while.
     """
     del task
-    if STOPPING.is_set():
+    if task_run.flow_run_id in STOPPED:
         return False
     error = state.result(raise_on_failure=False)
     if not isinstance(error, PASSING_ERRORS) or isinstance(error, PERMANENT_ERRORS):

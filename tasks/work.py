@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
+from uuid import UUID
+
+from prefect.context import FlowRunContext
 
 from tad_core.artifacts import MANIFEST_NAME, Store
 from tad_core.config import TADConfig
@@ -19,7 +22,13 @@ from tad_core.workers.pool import Pool
 from tasks.caching import absolute_store
 from tasks.logs import forward_lines
 from tasks.progress import Board, Row
-from tasks.retrying import STOPPING
+from tasks.retrying import STOPPED
+
+
+def _this_run() -> set[UUID]:
+    """The flow run around the caller; none outside of one."""
+    context = FlowRunContext.get()
+    return {context.flow_run.id} if context and context.flow_run else set()
 
 
 class Work:
@@ -77,7 +86,7 @@ class Work:
         return self._verdicts
 
     def __enter__(self) -> Self:
-        STOPPING.clear()
+        STOPPED.difference_update(_this_run())  # another try of a flow run is the same run
         return self
 
     def __exit__(
@@ -86,7 +95,7 @@ class Work:
         if kind is not None:
             # Ctrl-C, a cancellation, a time-out: the workers are about to be killed, which must not count as a
             # failure to be tried again.
-            STOPPING.set()
+            STOPPED.update(_this_run())
         claims = [own for own in (self._shares, self._verdicts) if own is not None]
         for own in claims:
             own.stop()

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import inspect
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
+from tad_core.config import TADConfig
 from tad_core.errors import (
     PERMANENT_ERRORS,
     ArtifactError,
@@ -14,7 +16,9 @@ from tad_core.errors import (
     VerifierError,
 )
 from tasks import progress
-from tasks.retrying import RETRIED, STOPPING, may_pass
+from tasks.progress import Board
+from tasks.retrying import RETRIED, may_pass
+from tasks.work import Work
 
 PASS = [SubprocessError("died"), KilledError("killed"), VerifierError("broke"), OSError(5, "disk")]
 STAY = [*(kind("wrong") for kind in PERMANENT_ERRORS), ArtifactError("full"), TypeError("a bug")]
@@ -51,8 +55,12 @@ def test_the_condition_is_a_plain_function_and_delays_grow() -> None:
     assert RETRIED["retry_delay_seconds"](3) == [5, 10, 20]
 
 
-def test_nothing_is_tried_again_while_the_run_stops_and_a_retry_is_told() -> None:
+def test_nothing_of_a_stopped_run_is_tried_again_and_a_retry_is_told(
+    prefect_here: None, tiny_config: TADConfig
+) -> None:
+    from prefect import flow
     from prefect.client.schemas.objects import TaskRun
+    from prefect.context import FlowRunContext
     from prefect.states import Failed
 
     said: list[str] = []
@@ -63,14 +71,27 @@ def test_nothing_is_tried_again_while_the_run_stops_and_a_retry_is_told() -> Non
         def say(self, message: str) -> None:
             said.append(message)
 
-    run = TaskRun.model_construct(name="collect privileged-00000-00064")
-    state = Failed(data=SubprocessError("worker died\nlog lines"))
+    def tried_again(of: UUID, error: Exception) -> bool:
+        run = TaskRun.model_construct(name="collect privileged-00000-00064", flow_run_id=of)
+        return may_pass(None, run, Failed(data=error))  # type: ignore[arg-type]
+
+    died = SubprocessError("worker died\nlog lines")
+
+    @flow
+    def run() -> UUID:
+        context = FlowRunContext.get()
+        assert context and context.flow_run
+        this = context.flow_run.id
+        for _ in range(2):  # the second as another try of the same run
+            with pytest.raises(KeyboardInterrupt), Work(tiny_config, Board([])):
+                assert tried_again(this, died)
+                assert not tried_again(this, ConfigError("x"))
+                raise KeyboardInterrupt
+            assert not tried_again(this, died)
+        return this
+
     with progress.watching(Listener()):
-        assert may_pass(None, run, state)  # type: ignore[arg-type]
-        STOPPING.set()
-        try:
-            assert not may_pass(None, run, state)  # type: ignore[arg-type]
-        finally:
-            STOPPING.clear()
-        assert not may_pass(None, run, Failed(data=ConfigError("x")))  # type: ignore[arg-type]
-    assert said == ["collect privileged-00000-00064 failed and is tried again: worker died"]
+        stopped = run()
+        assert not tried_again(stopped, died)
+        assert tried_again(uuid4(), died), "another run of this process"
+    assert said == ["collect privileged-00000-00064 failed and is tried again: worker died"] * 3
