@@ -16,6 +16,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from tad_core.decoding.ahead import on_its_way
 from tad_core.decoding.packing import Packer
 from tad_core.decoding.sampling import Noise, tokens_and_scores
 from tad_core.decoding.slots import Slots
@@ -123,11 +124,13 @@ class Loop:
     def _plan(self, finished_B: Tensor | None = None) -> list[bool]:
         """What the next forward computes and may reveal; of the last one, which samples it finished.
 
-        What the host must know is read here, at the one moment of a step at which it waits for the device.
+        What the host must know is read here, at the one moment of a step at which it waits for the device; the device
+        goes on with the next forward meanwhile, where its size can be guessed.
         """
         slots = self._slots
         self._plan_is_old = False
         advance = finished_B is not None
+        self._packer.forget()
         if finished_B is None:
             if not slots.running:
                 return []
@@ -139,8 +142,11 @@ class Loop:
         plan = self._next
         figures = torch.stack(
             (finished_B, plan.open_BL.sum(1), plan.compute_BW.sum(1), plan.full_B, slots.lead_B)
-        ).tolist()
-        finished, self._opened, self._computed, self._full, self._lead = figures
+        )
+        read = on_its_way(figures)
+        if advance:
+            self._packer.ahead(slots, plan.compute_BW)
+        finished, self._opened, self._computed, self._full, self._lead = read()
         return [bool(over) for over in finished]
 
     def _forward(self) -> None:

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tad_core.decoding.ahead import Guess
 from tad_core.decoding.block_causal import pieces_of
 from tad_core.decoding.graphs import Graphs
 from tad_core.decoding.rows import of_layers
@@ -25,6 +26,7 @@ from tad_core.decoding.slots import Slots
 from tad_core.decoding.spec import Lane
 from tad_core.models.base import DiffusionLM
 from tad_core.models.packed import Keys, Packing, Segments
+from tad_core.models.transformer import TransformerLM
 
 #: On a CPU fewer rows than these take another kernel; the last layer and the head get at least so many.
 LEAST_ROWS_CPU = 32
@@ -54,9 +56,12 @@ class Packer:
         self._model = weakref.ref(model)
         self._cache = model.new_cache(slots, width) if lane.cached else None
         self.fused = model.device.type == "cuda" and model.num_parameters() >= COMPILED_PARAMETERS
+        self._filled = model.device.type == "cuda"
         # The pieces of block-causal forwards are never as many twice.
         graphs = self.fused and model.dtype in HALF and lane.block is None
         self._graphs = Graphs(self._cache, slots + 1, width) if graphs else None
+        self._guess = Guess()
+        self._begun: int | None = None
         self._whole: tuple[list[int], Tensor] | None = None
 
     def hidden(
@@ -74,24 +79,22 @@ class Packer:
         """
         model = self._model()
         assert model is not None
-        cuda, total = compute_BW.is_cuda, sum(computed)
-        size = of_layers(model).first(_sizes(total + 1)) if cuda else total
-        cell_T = self._cells(slots, compute_BW, computed, size)
-        row_N = (column_N - model.packed_shift).clamp(min=0)
-        if computed == slots.totals:
-            first_B = torch.tensor([0, *accumulate(computed[:-1])]).to(row_N.device)
-            wanted_N = first_B[slot_N] + row_N
-        else:
-            rank_BW = compute_BW.flatten().cumsum(0) - 1
-            wanted_N = rank_BW[slot_N * self.width + row_N]
+        total = sum(computed)
+        size = of_layers(model).first(_sizes(total + 1)) if self._filled else total
+        graphs = self._graphs if size <= GRAPH_TOKENS else None
+        if graphs and self._begun != size:
+            self._begin(slots, compute_BW, self._cells(slots, compute_BW, computed, size))
+        self._guess.was(size, usual=self._cache is None or computed != slots.totals)
+        self._begun = None
+        wanted_N, rows_N = self._wanted(slots, compute_BW, computed, slot_N, column_N)
         if self.lane.block is None:
             tokens, wanted = list(computed), list(opened)
             keys = [(b * self.width, total if computed[b] else 0) for b, total in enumerate(slots.totals)]
         else:
             places = [0, *accumulate(computed[:-1])]
             starts = [b * self.width for b in range(self.slots)] if self._cache else places
-            tokens, wanted, keys = pieces_of(slots, compute_BW, slot_N, row_N, self.lane.block, starts)
-        if cuda:
+            tokens, wanted, keys = pieces_of(slots, compute_BW, slot_N, rows_N, self.lane.block, starts)
+        if self._filled:
             rows = of_layers(model).first(_doubled(len(wanted_N)))
             wanted_N = F.pad(wanted_N, (0, rows - len(wanted_N)), value=total)
             tokens.append(size - total)
@@ -100,13 +103,61 @@ class Packer:
         elif (missing := LEAST_ROWS_CPU - len(wanted_N)) > 0:
             wanted_N = torch.cat((wanted_N, wanted_N[-1:].expand(missing)))
             wanted[-1] += missing
-        ids_T = slots.ids_C[cell_T]
-        packing = self._packing(cell_T, tokens, wanted_N, wanted, keys)
-        if self._graphs and size <= GRAPH_TOKENS:
-            hidden_ND = self._graphs.run(model, ids_T, packing)
+        if graphs:
+            pieces = _on_device([[0, *accumulate(wanted)]], compute_BW.device)[0]
+            hidden_ND = graphs.end(model, size, wanted_N, Segments(tuple(wanted), pieces, max(wanted)))
         else:
-            hidden_ND = model.packed(ids_T, packing, self._cache, self.fused)
+            cell_T = self._cells(slots, compute_BW, computed, size)
+            packing = self._packing(cell_T, tokens, wanted_N, wanted, keys)
+            hidden_ND = model.packed(slots.ids_C[cell_T], packing, self._cache, self.fused)
         return hidden_ND[: len(slot_N)]
+
+    def ahead(self, slots: Slots, compute_BW: Tensor) -> None:
+        """Begin the next forward before the host knows how many tokens it has, where that can be guessed.
+
+        Its cells of the cache are those that it is to write in any case: a wrong guess is written over.
+        """
+        size = self._guess.tokens
+        if self._graphs and size is not None and size <= GRAPH_TOKENS:
+            self._begin(slots, compute_BW, _nonzero(compute_BW, size))
+            self._begun = size
+
+    def forget(self) -> None:
+        """The next forward is another than was thought when it was begun."""
+        self._begun = None
+
+    def _begin(self, slots: Slots, compute_BW: Tensor, cell_T: Tensor) -> None:
+        """All layers but the last of these cells, cut up by what the device knows."""
+        model, device = self._model(), cell_T.device
+        assert isinstance(model, TransformerLM)
+        assert self._graphs is not None
+        count_B = compute_BW.sum(1)
+        # As many as were computed at most, should the guess be wrong; then the sequence that nobody reads.
+        ends_B = count_B.cumsum(0).clamp(max=len(cell_T))
+        tokens_B1 = F.pad(F.pad(ends_B, (1, 0)), (0, 1), value=len(cell_T)).int()
+        keys = None
+        if self._cache:
+            start_B1 = torch.arange(self.slots + 2, device=device, dtype=torch.int32) * self.width
+            seen_B = F.pad(slots.total_B * (count_B > 0), (0, 1), value=1).int()
+            keys = Keys((), (), start_B1, seen_B, self.width, cell_T)
+        packing = Packing(
+            cell_T % self.width, Segments((), tokens_B1, len(cell_T)),
+            cell_T[:0], Segments((), tokens_B1, 0), keys,
+        )  # fmt: skip
+        self._graphs.begin(model, slots.ids_C[cell_T], packing)
+
+    def _wanted(
+        self, slots: Slots, compute_BW: Tensor, computed: list[int], slot_N: Tensor, column_N: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Rows that predict the tokens at some columns: which of those computed, and their own columns."""
+        model = self._model()
+        assert model is not None
+        row_N = (column_N - model.packed_shift).clamp(min=0)
+        if computed == slots.totals:
+            first_B = torch.tensor([0, *accumulate(computed[:-1])]).to(row_N.device)
+            return first_B[slot_N] + row_N, row_N
+        rank_BW = compute_BW.flatten().cumsum(0) - 1
+        return rank_BW[slot_N * self.width + row_N], row_N
 
     def _cells(self, slots: Slots, compute_BW: Tensor, computed: list[int], size: int) -> Tensor:
         """Which cells of the slots are computed, slot after slot; then the one behind them all, up to ``size``."""
@@ -116,7 +167,7 @@ class Packer:
             and len(self._whole[1]) == size
         ):
             return self._whole[1]
-        cell_T = torch.nonzero_static(compute_BW.flatten(), size=size, fill_value=compute_BW.numel())[:, 0]
+        cell_T = _nonzero(compute_BW, size)
         if computed == slots.totals:
             self._whole = list(computed), cell_T
         return cell_T
@@ -126,9 +177,8 @@ class Packer:
     ) -> Packing:  # fmt: skip
         """All that the host knows goes to the device at once."""
         starts, counts = zip(*keys, strict=True)
-        numbers = [0, *accumulate(tokens)], [0, *accumulate(wanted)], [*starts, 0], [*counts, 0]
-        there = torch.tensor(numbers, dtype=torch.int32)
-        there = (there.pin_memory() if cell_T.is_cuda else there).to(cell_T.device, non_blocking=True)
+        numbers = [[0, *accumulate(tokens)], [0, *accumulate(wanted)], [*starts, 0], [*counts, 0]]
+        there = _on_device(numbers, cell_T.device)
         seen = None
         if self._cache or self.lane.block is not None:
             seen = Keys(starts, counts, there[2], there[3, :-1], self.width, cell_T)
@@ -154,6 +204,17 @@ def packer_of(model: DiffusionLM, slots: int, width: int, lane: Lane) -> Iterato
     packer = packer or Packer(model, slots, width, lane)
     yield packer
     _idle[model] = packer
+
+
+def _nonzero(compute_BW: Tensor, size: int) -> Tensor:
+    """The first so many cells that are computed, filled up with the one behind them all."""
+    return torch.nonzero_static(compute_BW.flatten(), size=size, fill_value=compute_BW.numel())[:, 0]
+
+
+def _on_device(numbers: list[list[int]], device: torch.device) -> Tensor:
+    """int32, without waiting for the device."""
+    there = torch.tensor(numbers, dtype=torch.int32)
+    return (there.pin_memory() if device.type == "cuda" else there).to(device, non_blocking=True)
 
 
 def _sizes(tokens: int) -> Iterator[int]:

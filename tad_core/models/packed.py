@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -137,6 +137,19 @@ class PackedCache:
         return keys, values
 
 
+class Begun(NamedTuple):
+    """A forward before its last layer.
+
+    Attributes:
+        x_TD: what the last layer gets.
+        cos_TE, sin_TE: rotations of the tokens' places.
+    """
+
+    x_TD: Tensor
+    cos_TE: Tensor
+    sin_TE: Tensor
+
+
 def run(
     model: TransformerLM, ids_T: Tensor, packing: Packing, cache: PackedCache | None, fused: bool
 ) -> Tensor:
@@ -145,18 +158,38 @@ def run(
     The last layer computes keys and values of all tokens and everything else of the wanted rows alone. With
     ``model.gradient_checkpointing``, in training, layers are computed again in the backward pass.
     """
-    kernels = _kernels_of(model) if fused else _PLAIN
+    return end(model, begin(model, ids_T, packing, cache, fused), packing, cache, fused)
+
+
+def begin(
+    model: TransformerLM, ids_T: Tensor, packing: Packing, cache: PackedCache | None, fused: bool
+) -> Begun:
+    """All layers but the last, which do not depend on what rows are wanted."""
     x_TD = model.token_embedding()(ids_T)
     cos_TE, sin_TE = model.rotations(packing.at_T, (packing.keys or packing.tokens).longest, x_TD.dtype)
-    layers = cast("list[Layer]", list(model.layers()))
-    again = model.gradient_checkpointing and model.training
+    *layers, _ = model.layers()
     for i, layer in enumerate(layers):
-        step = partial(_layer, kernels, layer, i, i + 1 == len(layers), packing, cache)
-        if again:
-            x_TD = torch.utils.checkpoint.checkpoint(step, x_TD, cos_TE, sin_TE, use_reentrant=False)
-        else:
-            x_TD = step(x_TD, cos_TE, sin_TE)
-    return cast(Tensor, model.final_norm()(x_TD))
+        x_TD = _step(model, layer, i, False, packing, cache, fused)(x_TD, cos_TE, sin_TE)
+    return Begun(x_TD, cos_TE, sin_TE)
+
+
+def end(
+    model: TransformerLM, begun: Begun, packing: Packing, cache: PackedCache | None, fused: bool
+) -> Tensor:
+    """The last layer and the norm behind it: of the same packing, whose wanted rows may have been chosen since."""
+    *layers, last = model.layers()
+    hidden_ND = _step(model, last, len(layers), True, packing, cache, fused)(*begun)
+    return cast(Tensor, model.final_norm()(hidden_ND))
+
+
+def _step(
+    model: TransformerLM, layer: nn.Module, i: int, last: bool, packing: Packing, cache: PackedCache | None, fused: bool
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:  # fmt: skip
+    kernels = _kernels_of(model) if fused else _PLAIN
+    step = partial(_layer, kernels, cast("Layer", layer), i, last, packing, cache)
+    if model.gradient_checkpointing and model.training:
+        return partial(torch.utils.checkpoint.checkpoint, step, use_reentrant=False)
+    return step
 
 
 def _layer(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new_fitting
+from tad_core.decoding.ahead import WORTH
 from tad_core.models.base import DiffusionLM
 from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
@@ -81,9 +82,13 @@ def test_company_changes_no_bit(model: DiffusionLM, spec: DecodeSpec, heat: floa
         assert whole(company) == whole(alone), slots
 
 
-def test_a_graph_gives_what_its_forward_gives(model: DiffusionLM, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("worth", [WORTH, -1.0], ids=["guessed while it pays", "always guessed"])
+def test_a_graph_gives_what_its_forward_gives(
+    model: DiffusionLM, worth: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = requests(0.0)[:3]
     for spec in (SPECS[1], replace(SPECS[3], refresh_reveals=5)):
+        monkeypatch.setattr("tad_core.decoding.ahead.WORTH", worth)
         with_graphs = decode_requests(model, asked, spec, 3, new_fitting())
         monkeypatch.setattr("tad_core.decoding.packing.GRAPH_TOKENS", 0)
         without = decode_requests(model, asked, spec, 3, new_fitting())
