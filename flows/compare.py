@@ -21,7 +21,7 @@ from tad_core.evaluation.bootstrap import Estimate, Interval
 from tad_core.evaluation.pairing import Pair, PairedRuns, Way, paired
 from tad_core.evaluation.records import Record, read_records
 from tad_core.report.console import read_scores
-from tad_core.report.scores import ENTROPY, TOKEN_BY_TOKEN, Score, Scores
+from tad_core.report.scores import SINGLE, Score, Scores
 from tad_core.stages.filter import read_summary
 from tad_core.stages.texts import finished
 
@@ -151,10 +151,9 @@ def _by_task(run: Run) -> dict[str, list[Record]]:
 def _pairs(together: PairedRuns | None, model: str, first: Scores, second: Scores) -> dict[str, Pair | None]:
     if together is None:
         return {}
-    single = (TOKEN_BY_TOKEN, 0.0)
-    at: tuple[Way, Way] = (ENTROPY, first.operating_threshold), (ENTROPY, second.operating_threshold)
+    at: tuple[Way, Way] = first.operating.way(model), second.operating.way(model)
     return {
-        _SINGLE: together.accuracy(model, single, single),
+        _SINGLE: together.accuracy(model, SINGLE, SINGLE),
         _ACCURACY: together.accuracy(model, *at),
         _TPF: together.tpf(model, *at),
         _AUP: together.aup(model),
@@ -175,7 +174,7 @@ def _with(number: Number, pair: Pair) -> Number:
 def _values(score: Score | None, scores: Scores) -> dict[str, tuple[float | None, Interval | None]]:
     if score is None:
         return {}
-    single, point = score.token_by_token, score.at(scores.operating_threshold)
+    single, point = score.token_by_token, score.at(scores.operating)
     found: dict[str, tuple[float | None, Interval | None]] = {}
     if single is not None:
         found[_SINGLE] = single.accuracy, single.accuracy_interval

@@ -31,6 +31,11 @@ ADDED: dict[str, JsonValue] = {"added": True}
 a fingerprint, so that artifacts made before the field existed stay good."""
 
 
+def added_at(stage: str) -> dict[str, JsonValue]:
+    """``ADDED`` of a field that changes no stage before this one, whatever its section says."""
+    return {**ADDED, "stage": stage}
+
+
 class Strict(BaseModel):
     """Base of every section: unknown keys are refused, instances are immutable.
 

@@ -7,7 +7,8 @@ workers) carry ``RUNTIME`` in their metadata and never enter a fingerprint.
 
 from __future__ import annotations
 
-from tad_core.config.evaluation import DecodeConfig, EvaluateConfig
+from tad_core.config.decoders import DecodeConfig, DecoderConfig, decoder_of, own_decoder
+from tad_core.config.evaluation import EvaluateConfig
 from tad_core.config.inputs import ModelConfig, SourceConfig
 from tad_core.config.loading import dump_config, load_config, naming_lines, parse_config, validated
 from tad_core.config.models import BASE, Variant, VariantConfig, WindowConfig, variants
@@ -22,6 +23,7 @@ __all__ = [
     "CalibrateConfig",
     "Condition",
     "DecodeConfig",
+    "DecoderConfig",
     "DistillConfig",
     "EvaluateConfig",
     "LoraConfig",
@@ -32,9 +34,11 @@ __all__ = [
     "Variant",
     "VariantConfig",
     "WindowConfig",
+    "decoder_of",
     "dump_config",
     "load_config",
     "naming_lines",
+    "own_decoder",
     "parse_config",
     "validated",
     "variants",

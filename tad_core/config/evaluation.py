@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tad_core.config.decoders import ENTROPY, TOKEN_BY_TOKEN, DecodeConfig
 from tad_core.config.inputs import SourceConfig
-from tad_core.config.rollout import BatchSize, CacheConfig
+from tad_core.config.rollout import BatchSize
 from tad_core.settings import ADDED, REPORT, RUNTIME, Strict
-
-
-class DecodeConfig(Strict):
-    """Entropy-threshold multi-block decoding (paper, C.2.2)."""
-
-    GONE: ClassVar[frozenset[str]] = frozenset({"decoded_threshold"})  # it never changed a result
-
-    block_length: int = Field(
-        32, ge=1, description="Block length of decoding; divides rollout.response_length."
-    )
-    block_add_threshold: float = Field(
-        0.1, ge=0, le=1, description="Progress of the last block that adds one."
-    )
-    early_stop: bool = Field(
-        True, description="Stop once everything before the first end-of-text is revealed."
-    )
-    mask_in_entropy: bool = Field(
-        True,
-        description="Whether the mask token's own probability counts in the entropy, as in the paper's code; it is "
-        "never revealed.",
-    )
-    cache: CacheConfig = Field(
-        CacheConfig(), description="Keys and values kept between forwards.", json_schema_extra=ADDED
-    )
-
-    def as_spec(self) -> dict[str, Any]:
-        """As ``DecodeSpec`` names them."""
-        return {**self.model_dump(mode="json", exclude={"cache"}), **self.cache.as_spec()}
 
 
 class PipelineConfig(Strict):
@@ -61,12 +34,16 @@ class EvaluateConfig(Strict):
         json_schema_extra=REPORT,
     )
     thresholds: list[Annotated[float, Field(gt=0)]] = Field(
-        [0.1, 0.3, 0.5], min_length=1, description="Entropy thresholds (nats)."
+        [0.1, 0.3, 0.5],
+        min_length=1,
+        description="Entropies in nats; with another decode.method values of what it goes by.",
     )
     operating_threshold: float = Field(
         0.5, gt=0, description="Threshold of the headline row; one of thresholds."
     )
-    decode: DecodeConfig = Field(DecodeConfig(), description="Decoder settings.")
+    decode: DecodeConfig = Field(
+        DecodeConfig(), description="The decoder of all models that name none of their own."
+    )
     pipeline: PipelineConfig = Field(
         PipelineConfig(),
         description="D2F's own decoding of models that read block by block.",
@@ -108,6 +85,16 @@ class EvaluateConfig(Strict):
 
     @model_validator(mode="after")
     def _operating_is_swept(self) -> Self:
+        if self.decode.method == TOKEN_BY_TOKEN:
+            raise ValueError(
+                f"decode.method: every model is decoded {TOKEN_BY_TOKEN} in any case; name the method that thresholds "
+                "are values of, or leave it out"
+            )
+        if self.decode.method != ENTROPY and "thresholds" not in self.model_fields_set:
+            raise ValueError(
+                f"thresholds: missing; the default ones are entropies, say values of what decode.method "
+                f"{self.decode.method} goes by, and operating_threshold"
+            )
         if self.operating_threshold not in self.thresholds:
             raise ValueError(
                 f"operating_threshold: {self.operating_threshold} is not in thresholds {self.thresholds}; add it"

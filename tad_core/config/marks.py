@@ -44,7 +44,7 @@ def recomputes(section: str, owner: type[Strict], name: str, info: FieldInfo) ->
     runtime: frozenset[str] = getattr(owner, "RUNTIME_FIELDS", frozenset())
     if name in runtime or extra.get("runtime"):
         return "nothing"
-    return _AFTER["report" if extra.get("report") else FIRST_STAGE[section]]
+    return _AFTER["report" if extra.get("report") else str(extra.get("stage", FIRST_STAGE[section]))]
 
 
 def leaves() -> Iterator[tuple[str, str]]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
+from tad_core.config.decoders import TOKEN_BY_TOKEN, DecodeConfig, DecoderConfig
 from tad_core.config.objectives import OBJECTIVES, ObjectiveKind, ObjectiveName
 from tad_core.config.training import DistillConfig
-from tad_core.settings import REPORT, Strict, marked
+from tad_core.settings import REPORT, Strict, added_at, marked
 
 if TYPE_CHECKING:
     from tad_core.config.tree import TADConfig
@@ -64,6 +65,12 @@ class VariantConfig(Strict):
         "of the models quality and speed: their own rule.",
     )
     settings: dict[str, JsonValue] = Field({}, description="Fields of distill that are its own.")
+    decode: DecoderConfig | None = Field(
+        None,
+        description="A decoder of its own, by which it is measured in place of evaluate.decode: method, thresholds, "
+        "operating (the one of the headline row), and any field of evaluate.decode.",
+        json_schema_extra=added_at("evaluate"),
+    )
     label: str | None = Field(
         None, min_length=1, max_length=24, description="Its name for readers.", json_schema_extra=REPORT
     )
@@ -171,7 +178,35 @@ def _faults(name: str, given: VariantConfig, config: TADConfig) -> list[str]:
                 f"{where}.window: {field} {value} is more than rollout.response_length {length}; use at most that"
             )
     if not faults:
-        faults = _faults_together(where, kind, _variant(name, given, config.distill).distill, config)
+        variant = _variant(name, given, config.distill)
+        faults = _faults_together(where, kind, variant.distill, config)
+        faults += _decode_faults(where, given, variant, config.evaluate.decode)
+    return faults
+
+
+def _decode_faults(where: str, given: VariantConfig, variant: Variant, shared: DecodeConfig) -> list[str]:
+    """What a decoder of its own cannot say; what it has from the shared one it does not say."""
+    own = given.decode
+    if own is None:
+        return []
+    faults = []
+    if own.method == TOKEN_BY_TOKEN:
+        faults.append(
+            f"{where}.decode.method: every model is decoded {TOKEN_BY_TOKEN} in any case; name another method, or "
+            "leave decode out"
+        )
+    if (block := variant.attention_block) is None:
+        return faults
+    if own.block_length not in (block, shared.block_length):
+        faults.append(
+            f"{where}.decode.block_length: {own.block_length} given, and a model of the {variant.distill.objective} "
+            f"objective is decoded in the blocks of {block} it was trained in; leave it out"
+        )
+    if own.cache.mode != "none" and own.cache != shared.cache:
+        faults.append(
+            f"{where}.decode.cache.mode: {own.cache.mode!r} is for a model that sees the whole response, and this one "
+            "keeps its finished blocks in any case, which is exact; leave it out"
+        )
     return faults
 
 

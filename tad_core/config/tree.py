@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from tad_core.config.decoders import with_shared
 from tad_core.config.evaluation import EvaluateConfig
 from tad_core.config.inputs import ModelConfig, SourceConfig
 from tad_core.config.models import BASE, VariantConfig, check
@@ -35,12 +36,15 @@ class TADConfig(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _all_models_are_compared(cls, given: Any) -> Any:
+    def _models_follow_evaluate(cls, given: Any) -> Any:
         table = given.get("models") if isinstance(given, dict) else None
         if not table or not isinstance(table, dict):
             return given
         given = {**given, "models": {name: {} if entry is None else entry for name, entry in table.items()}}
-        if isinstance(evaluate := given.get("evaluate"), dict) and "models" not in evaluate:
+        if not isinstance(evaluate := given.get("evaluate"), dict):
+            return given
+        given["models"] = with_shared(given["models"], evaluate.get("decode"))
+        if "models" not in evaluate:
             given["evaluate"] = {**evaluate, "models": [BASE, *(str(name) for name in table if name != BASE)]}
         return given
 

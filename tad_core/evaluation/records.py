@@ -43,7 +43,7 @@ class Record:
     Attributes:
         task: name of the benchmark.
         model: ``base``, ``quality`` …
-        method: by its name in ``POLICIES``; of a run ``"token_by_token"`` or ``"entropy"``.
+        method: by its name in ``POLICIES``.
         threshold: of ``"entropy"`` in nats, of another method the value of its knob (``DecodeSpec.level``); 0 token by
             token.
         correct: whether the verdict is a pass.
@@ -85,6 +85,12 @@ def way_name(method: str, threshold: float) -> str:
     if method == "token_by_token":
         return "token by token"
     return f"{threshold:g}" if method == "entropy" else f"{method} {threshold:g}"
+
+
+def way_words(method: str, threshold: float) -> str:
+    """How something was decoded, in a sentence."""
+    name = way_name(method, threshold)
+    return f"threshold {name}" if method == "entropy" else name
 
 
 def way_of(record: Record) -> Way:

@@ -14,10 +14,9 @@ from typing import Any, Protocol
 from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
 from tad_core.decoding import Decoded, DecodeSpec
-from tad_core.decoding.policies import POLICIES
 from tad_core.evaluation.answers import cut_before, figures, judge, until_of
+from tad_core.evaluation.decoders import operating_spec, ways
 from tad_core.evaluation.generate import Texts
-from tad_core.evaluation.reading import as_read, reads_in_blocks
 from tad_core.evaluation.records import Record
 from tad_core.evaluation.scoring import Scorer
 from tad_core.verify.verdict import Judgement
@@ -69,36 +68,6 @@ class DirectEngine:
                 self._asked, decoded, texts, judged, counted, strict=True
             )
         ]
-
-
-def ways(config: TADConfig, model_name: str) -> list[DecodeSpec]:
-    """Token by token, then every threshold in increasing order; of a model that reads block by block then D2F's."""
-    settings, length = config.evaluate.decode.as_spec(), config.rollout.response_length
-    single = DecodeSpec(length, **{**settings, "block_add_threshold": 1.0, "mask_in_entropy": True})
-    parallel = [
-        DecodeSpec(length, method="entropy", threshold=threshold, **settings)
-        for threshold in sorted(set(config.evaluate.thresholds))
-    ]
-    if reads_in_blocks(config, model_name):
-        own = {
-            **settings,
-            "mask_in_entropy": True,
-            "decoded_threshold": config.evaluate.pipeline.activation_threshold,
-        }
-        parallel += [
-            DecodeSpec(length, method="pipeline", threshold=threshold, **own)
-            for threshold in sorted(set(config.evaluate.pipeline.thresholds))
-        ]
-    return [as_read(config, model_name, spec) for spec in (single, *parallel)]
-
-
-def operating_spec(config: TADConfig, model_name: str) -> DecodeSpec:
-    """How a model of a run is meant to be decoded: at the threshold of its headline row."""
-    settings, evaluate = config.evaluate.decode.as_spec(), config.evaluate
-    spec = DecodeSpec(
-        config.rollout.response_length, method="entropy", threshold=evaluate.operating_threshold, **settings
-    )
-    return as_read(config, model_name, spec)
 
 
 def sweep(
@@ -165,7 +134,7 @@ def _example(model_name: str, texts: Texts, shown: Sequence[tuple[DecodeSpec, Ou
         "decodings": [
             {
                 "method": spec.method,
-                "threshold": spec.threshold,
+                "threshold": spec.level,
                 "tokens": texts.token_strings(output.decoded.tokens),
                 "revealed_at": output.decoded.revealed_at,
                 "tokens_text": texts.text_tokens(output.decoded),
@@ -176,14 +145,6 @@ def _example(model_name: str, texts: Texts, shown: Sequence[tuple[DecodeSpec, Ou
             for spec, output in shown
         ],
     }
-
-
-def how(spec: DecodeSpec) -> str:
-    """A way in words."""
-    knob = POLICIES[spec.method].knob
-    if knob is None:
-        return "token by token"
-    return f"{'probability' if spec.method == 'pipeline' else knob.replace('_', ' ')} {spec.level:g}"
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tad_core.config import TADConfig
+from tad_core.config import DecodeConfig, TADConfig
 from tad_core.config.rollout import CacheConfig
 from tad_core.planning.counts import Counts
 from tad_core.shapes import PUBLISHED, Shape, read_shape
@@ -104,10 +104,16 @@ def rollout_work(config: TADConfig, shape: Shape, counts: Counts) -> Work:
 
 
 def evaluation_work(
-    config: TADConfig, shape: Shape, counts: Counts, forwards: float, block: int | None = None
+    config: TADConfig,
+    shape: Shape,
+    counts: Counts,
+    forwards: float,
+    block: int | None = None,
+    decode: DecodeConfig | None = None,
 ) -> Work:
-    """One answer that takes so many forwards; ``block``: of a model that reads block by block."""
-    decode, length = config.evaluate.decode, config.rollout.response_length
+    """One answer that takes so many forwards; ``block``: of a model that reads block by block; ``decode``: its decoder,
+    if not the run's."""
+    decode, length = decode or config.evaluate.decode, config.rollout.response_length
     several = OPEN_BLOCKS if forwards < length and decode.block_add_threshold < 1 else 1.0
     if block is not None:
         return work_in_blocks(shape, length, block, counts.task, forwards, several)

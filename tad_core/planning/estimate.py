@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tad_core.config import TADConfig, variants
+from tad_core.config import DecoderConfig, TADConfig, decoder_of, own_decoder, variants
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work
@@ -211,18 +211,25 @@ def _evaluate(
     table, works = variants(config), []
     for name in settings.models:
         block = table[name].attention_block if name in table else None
-        more = len(settings.thresholds) + (len(settings.pipeline.thresholds) if block is not None else 0)
-        ways = [one_by_one, *[multi_block] * more]
-        works += [evaluation_work(config, shape, counts, forwards, block) for forwards in ways]
+        decoder, own = decoder_of(config, name), own_decoder(config, name)
+        works.append(evaluation_work(config, shape, counts, one_by_one, block))
+        ways = [_forwards(decoder, threshold, length, multi_block) for threshold in decoder.thresholds]
+        if block is not None and own is None:
+            ways += [multi_block] * len(settings.pipeline.thresholds)
+        works += [evaluation_work(config, shape, counts, each, block, decoder) for each in ways]
     forwards = counts.prompts * sum(one.forwards for one in works)
     slices = len(works) * -(-counts.prompts // settings.slice_size)
-    usual = len(settings.models) * (1 + len(settings.thresholds))
-    told = f" and {len(works) - usual} more that D2F decodes" if len(works) > usual else ""
+    usual = len(settings.models) * (1 + len(set(settings.thresholds)))
+    told = f"{1 + len(set(settings.thresholds))} ways"
+    if any(own_decoder(config, name) is not None for name in settings.models):
+        told = f"their own ways, {len(works)} together"
+    elif len(works) > usual:
+        told += f" and {len(works) - usual} more that D2F decodes"
     processes, at_once = _decoding(config, slices, machine)
     batch = batch_of(config, shape, counts, "evaluate", machine.memory_gib if machine.gpu else None)
     return _stage(
         "evaluate",
-        f"{len(settings.models)} models x {counts.prompts:,} prompts x {1 + len(settings.thresholds)} ways{told}, "
+        f"{len(settings.models)} models x {counts.prompts:,} prompts x {told}, "
         f"{processes} process{'es' * (processes > 1)}",
         speeds.decode,
         counts.prompts * sum(one.flops for one in works),
@@ -231,6 +238,15 @@ def _evaluate(
         machine,
         decoding_gib(config, shape, batch, counts.task, settings.decode.cache.mode != "none"),
     )
+
+
+def _forwards(decoder: DecoderConfig, threshold: float, length: int, multi_block: float) -> float:
+    """Forwards of a response: what the method is told, where that is what it is told."""
+    if decoder.method == "fixed_budget":
+        return min(threshold, length)
+    if decoder.method == "low_confidence":
+        return length / max(threshold, 1)
+    return multi_block
 
 
 def _decoding(config: TADConfig, slices: int, machine: Machine) -> tuple[int, float]:

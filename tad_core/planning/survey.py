@@ -81,6 +81,8 @@ def survey(config: TADConfig, store: Store, this_machine: bool = True) -> Survey
                 check()
         with found.watching():
             pipeline.check_training(config)
+    with found.watching():
+        evaluate_stage.check_decoders(config)
     if config.model.path in PUBLISHED and not is_here(config.model):
         found.notes.append(
             "the checkpoint is not on this machine: how many problems it has room for is not known"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tad_core.report.lineup import Lineup
 from tad_core.report.published import Published
-from tad_core.report.scores import Scores
+from tad_core.report.scores import Operating, Scores
 from tad_core.report.tables import NONE, Cell, Row, Table
 
 COLUMNS = [
@@ -40,16 +40,14 @@ def both_ways(scores: Scores, lineup: Lineup, narrow: bool = False) -> Table:
                 NONE if task.y_max_leaderboard is None else f"{task.y_max_leaderboard:.1f}",
             ]
             rows.append(Row([Cell(text) for text in cells], model=score.model, starts_group=i == 0))
-    return Table(
-        "AUP both ways", columns, rows, left=2, model_column=1, notes=[note(scores.operating_threshold)]
-    )
+    return Table("AUP both ways", columns, rows, left=2, model_column=1, notes=[note(scores.operating)])
 
 
-def note(operating: float) -> str:
+def note(operating: Operating) -> str:
     """What tells the two apart."""
     return (
         "Ours: over all points of the sweep but those more than 5 points below the slowest, weighted by the best "
-        f"accuracy of any point here. The leaderboard's way: over two points, token by token and at {operating:g}, "
+        f"accuracy of any point here. The leaderboard's way: over two points, token by token and {operating.at}, "
         f"weighted by the best accuracy of those; {NONE} where its code stops, since the fast one is more than 5 "
         "points below. Its own table also holds autoregressive models, whose accuracy weighs every figure published."
     )

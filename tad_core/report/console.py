@@ -33,7 +33,8 @@ def print_replicates(comparison: ArtifactRef, lineup: Lineup, console: Console |
     console = console or Console()
     content = comparison.read_json(NUMBERS_NAME)
     rows = [ReplicateRow.model_validate(row) for row in content["rows"]]
-    table, _ = tables(rows, content["seeds"], content["operating_threshold"], lineup)
+    at = content.get("operating", f"at {content['operating_threshold']:g}")
+    table, _ = tables(rows, content["seeds"], at, lineup)
     console.print(to_rich(table, lineup))
     for note in table.notes:
         console.print(Text(note, style="dim"))
@@ -45,7 +46,7 @@ def print_replicates(comparison: ArtifactRef, lineup: Lineup, console: Console |
 def read_scores(report: ArtifactRef) -> Scores:
     """The numbers of a finished report."""
     content = report.read_json(SCORES_NAME)
-    return Scores.model_validate({name: content[name] for name in Scores.model_fields})
+    return Scores.model_validate({name: content[name] for name in Scores.model_fields if name in content})
 
 
 def print_scores(scores: Scores, findings: list[dict[str, Any]], lineup: Lineup, console: Console) -> None:

@@ -141,7 +141,7 @@ def _results(material: Material) -> Section:
     scores, wrong, lineup = material.scores, material.wrong, material.lineup
     benchmarks = [benchmark_of_task(task) for task in material.config.evaluate.tasks]
     rows = published_on(name for name in benchmarks if name is not None)
-    how = f"Wrong answers at {scores.operating_threshold:g}, the first of each kind"
+    how = f"Wrong answers {scores.operating.at}, the first of each kind"
     more = [
         published_table(
             sorted(rows, key=lambda row: (benchmarks.index(row.benchmark), row.base != rows[0].base))
@@ -335,7 +335,7 @@ def _tiles(scores: Scores, lineup: Lineup) -> list[Tile]:
         if single is not None and before is not None:
             detail = f"token by token{where}; base {before.accuracy:.1f} %"
             found.append(Tile(model, f"{label} accuracy", f"{single.accuracy:.1f} %", detail))
-        point, base_point = score.at(scores.operating_threshold), base.at(scores.operating_threshold)
+        point, base_point = score.at(scores.operating), base.at(scores.operating)
         if point is not None and base_point is not None:
             detail = (
                 f"tokens per forward at {point.accuracy:.1f} %{where}; base {base_point.tpf:.1f} "

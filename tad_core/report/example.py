@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tad_core.config import BASE
+from tad_core.config.decoders import TOKEN_BY_TOKEN
+from tad_core.evaluation.records import way_words
 from tad_core.report.lineup import Lineup
-from tad_core.report.scores import TOKEN_BY_TOKEN
 
 #: models in the picture beside the base
 _OTHERS = 2
@@ -71,7 +72,7 @@ def decodings(examples: Mapping[str, Mapping[str, Any]], lineup: Lineup) -> tupl
                 Decoding(
                     model=model,
                     label=lineup.label(model),
-                    how="token by token" if single else f"threshold {decoded['threshold']:g}",
+                    how=way_words(decoded["method"], decoded["threshold"]),
                     tokens=decoded["tokens"],
                     revealed_at=decoded["revealed_at"],
                     text_tokens=decoded["tokens_text"],

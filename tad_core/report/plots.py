@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from tad_core.report.canvas import WIDTH, figure, png, themed
 from tad_core.report.lineup import Lineup
-from tad_core.report.scores import Score, Scores, TaskScores, wilson
+from tad_core.report.scores import Operating, Score, Scores, TaskScores, wilson
 from tad_core.report.tables import terms_of
 from tad_core.report.theme import LIGHT, Theme
 
@@ -33,7 +33,7 @@ def curves(scores: Scores, lineup: Lineup, theme: Theme = LIGHT) -> bytes:
         made = figure(WIDTH, 4.9 if columns == 1 else 4.1 * rows + 0.5)
         axes = made.subplots(rows, columns, squeeze=False).ravel()
         for ax, task in zip(axes, scores.tasks, strict=False):
-            _curve_panel(ax, task, scores.operating_threshold, lineup, theme, wide=columns == 1)
+            _curve_panel(ax, task, scores.operating, lineup, theme, wide=columns == 1)
         for ax in axes[len(scores.tasks) :]:
             ax.set_axis_off()
         made.legend(handles=_curve_key(scores, theme), loc="outside lower left", ncols=4, fontsize=9.5,
@@ -42,7 +42,7 @@ def curves(scores: Scores, lineup: Lineup, theme: Theme = LIGHT) -> bytes:
 
 
 def _curve_panel(
-    ax: Axes, task: TaskScores, operating: float, lineup: Lineup, theme: Theme, *, wide: bool
+    ax: Axes, task: TaskScores, operating: Operating, lineup: Lineup, theme: Theme, *, wide: bool
 ) -> None:
     for score in task.scores:
         _curve(ax, score, operating, lineup, theme)
@@ -61,7 +61,7 @@ def _curve_panel(
     _end_labels(ax, task.scores, lineup, theme)
 
 
-def _curve(ax: Axes, score: Score, operating: float, lineup: Lineup, theme: Theme) -> None:
+def _curve(ax: Axes, score: Score, operating: Operating, lineup: Lineup, theme: Theme) -> None:
     colour, marker = lineup.colour(score.model, theme), lineup.marker(score.model)
     tpf = np.array([p.tpf for p in score.points])
     accuracy = np.array([p.accuracy for p in score.points])
@@ -130,8 +130,8 @@ def _curve_key(scores: Scores, theme: Theme) -> list[Artist]:
 
     handles: list[Artist] = [
         mark("token by token", markerfacecolor=theme.paper, markeredgewidth=1.8),
-        mark(f"threshold {scores.operating_threshold:g}", markersize=11, markerfacecolor="none",
-             markeredgecolor=theme.ink),
+        mark("operating threshold" if scores.operating.own else scores.operating.words, markersize=11,
+             markerfacecolor="none", markeredgecolor=theme.ink),
     ]  # fmt: skip
     if any(not p.counted for t in scores.tasks for s in t.scores for p in s.points):
         handles.append(mark("small: not in AUP", markersize=4))

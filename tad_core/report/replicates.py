@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from tad_core.config import BASE
 from tad_core.evaluation.replicates import Replicates, Spread
 from tad_core.report.lineup import Lineup
-from tad_core.report.scores import ENTROPY, TOKEN_BY_TOKEN
+from tad_core.report.scores import SINGLE, Operating
 from tad_core.report.tables import NONE, Cell, Row, Table, escape_markdown, to_markdown
 
 PAGE_NAME, NUMBERS_NAME = "replicates.md", "replicates.json"
@@ -39,18 +39,14 @@ class ReplicateRow(BaseModel):
     """TPF at the operating threshold, over that of Quality."""
 
 
-def summarise(tasks: Sequence[Replicates], operating_threshold: float, lineup: Lineup) -> list[ReplicateRow]:
+def summarise(tasks: Sequence[Replicates], operating: Operating, lineup: Lineup) -> list[ReplicateRow]:
     """A row for every task and model."""
-    return [
-        _row(task, model, operating_threshold, lineup)
-        for task in tasks
-        for model in lineup.ordered(task.models)
-    ]
+    return [_row(task, model, operating, lineup) for task in tasks for model in lineup.ordered(task.models)]
 
 
-def _row(task: Replicates, model: str, threshold: float, lineup: Lineup) -> ReplicateRow:
+def _row(task: Replicates, model: str, operating: Operating, lineup: Lineup) -> ReplicateRow:
     baseline = next((name for name in lineup.baselines if name in task.models), "")
-    single, fast = (TOKEN_BY_TOKEN, 0.0), (ENTROPY, threshold)
+    fast = operating.way(model)
 
     def held_against(over: str) -> tuple[Spread | None, bool | None]:
         if model == over or over not in task.models:
@@ -62,8 +58,8 @@ def _row(task: Replicates, model: str, threshold: float, lineup: Lineup) -> Repl
         task=task.task,
         problems=task.problems,
         model=model,
-        token_by_token=task.accuracy((model, *single)),
-        gain=None if model == BASE else task.accuracy_gain((model, *single), (BASE, *single)),
+        token_by_token=task.accuracy((model, *SINGLE)),
+        gain=None if model == BASE else task.accuracy_gain((model, *SINGLE), (BASE, *SINGLE)),
         accuracy=task.accuracy((model, *fast)),
         tpf=task.tpf((model, *fast)),
         aup=task.aup(model),
@@ -71,17 +67,14 @@ def _row(task: Replicates, model: str, threshold: float, lineup: Lineup) -> Repl
         apart_from_base=from_base,
         aup_over_sft=over_sft,
         apart_from_sft=from_sft,
-        tpf_over_quality=task.tpf_gain((model, *fast), ("quality", *fast))
+        tpf_over_quality=task.tpf_gain((model, *fast), ("quality", *operating.way("quality")))
         if model == "speed" and "quality" in task.models
         else None,
     )
 
 
-def tables(
-    rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_threshold: float, lineup: Lineup
-) -> list[Table]:
-    """Means with intervals, and what each run gave."""
-    at = f"at {operating_threshold:g}"
+def tables(rows: Sequence[ReplicateRow], seeds: Sequence[int], at: str, lineup: Lineup) -> list[Table]:
+    """Means with intervals, and what each run gave; ``at`` says at which threshold, as a column's name does."""
     means = [
         "Task", "Model", "Token by token %", "Over the base", f"Accuracy {at} %", f"TPF {at}", "AUP",
         "x base", "x fine-tuning",
@@ -143,11 +136,9 @@ def sentences(rows: Sequence[ReplicateRow], lineup: Lineup) -> list[str]:
     return said
 
 
-def render(
-    name: str, rows: Sequence[ReplicateRow], seeds: Sequence[int], operating_threshold: float, lineup: Lineup
-) -> str:
+def render(name: str, rows: Sequence[ReplicateRow], seeds: Sequence[int], at: str, lineup: Lineup) -> str:
     """The page as Markdown."""
-    means, each = tables(rows, seeds, operating_threshold, lineup)
+    means, each = tables(rows, seeds, at, lineup)
     said = "\n".join(f"- {escape_markdown(text)}" for text in sentences(rows, lineup))
     title = f"# {escape_markdown(name)}: {len(seeds)} training runs"
     return "\n\n".join(part for part in (title, said, to_markdown(means), to_markdown(each)) if part) + "\n"

@@ -7,15 +7,54 @@ Accuracies are percentages; TPF is tokens per forward pass.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
 
+from tad_core.config import TADConfig, own_decoder
+from tad_core.config.decoders import ENTROPY, TOKEN_BY_TOKEN, operating_way
 from tad_core.evaluation.bootstrap import Estimate, Interval
+from tad_core.evaluation.records import way_name, way_words
 
 SCORES_NAME = "scores.json"
-TOKEN_BY_TOKEN = "token_by_token"
-ENTROPY = "entropy"
+SINGLE = (TOKEN_BY_TOKEN, 0.0)
+"""The way in which every curve begins."""
 _Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Operating:
+    """The way of the headline row: method and threshold, of all models or of some their own."""
+
+    shared: tuple[str, float]
+    own: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: TADConfig) -> Operating:
+        """That of a run; a model whose own decoder says the same as the run's has none of its own."""
+        shared = config.evaluate.decode.method, config.evaluate.operating_threshold
+        named = (m for m in config.evaluate.models if own_decoder(config, m) is not None)
+        return cls(shared, {m: way for m in named if (way := operating_way(config, m)) != shared})
+
+    def way(self, model: str) -> tuple[str, float]:
+        """Of one model."""
+        return self.own.get(model, self.shared)
+
+    @property
+    def at(self) -> str:
+        """For the head of a column: ``at 0.5``."""
+        return "at its own" if self.own else f"at {way_name(*self.shared)}"
+
+    @property
+    def words(self) -> str:
+        """For a sentence: ``threshold 0.5``."""
+        return "the operating threshold of each" if self.own else way_words(*self.shared)
+
+    def note(self, labels: Iterable[tuple[str, str]]) -> str:
+        """Whose way is which, by name and label of the models; empty where all have one."""
+        told = [f"{label} {way_words(*self.way(model))}" for model, label in labels]
+        return f" Decoded at: {', '.join(told)}." if self.own else ""
 
 
 class _Record(BaseModel):
@@ -62,9 +101,10 @@ class Score(_Record):
         """The point decoded one token a forward."""
         return next((p for p in self.points if p.method == TOKEN_BY_TOKEN), None)
 
-    def at(self, threshold: float) -> Point | None:
-        """The point of one entropy threshold."""
-        return next((p for p in self.points if p.method == ENTROPY and p.threshold == threshold), None)
+    def at(self, operating: Operating) -> Point | None:
+        """The point of its headline row."""
+        way = operating.way(self.model)
+        return next((p for p in self.points if (p.method, p.threshold) == way), None)
 
 
 class Comparison(_Record):
@@ -127,6 +167,15 @@ class Scores(_Record):
     tasks: list[TaskScores]
     average: list[Average]
     """Empty when there is one task."""
+    operating_method: str = ENTROPY
+    """What ``operating_threshold`` is a threshold of."""
+    operating_own: dict[str, tuple[str, float]] = {}
+    """Method and threshold of the headline row of models that are decoded another way, by model."""
+
+    @property
+    def operating(self) -> Operating:
+        """The way of the headline row."""
+        return Operating((self.operating_method, self.operating_threshold), self.operating_own)
 
 
 def wilson(correct: int, total: int) -> Interval:

@@ -7,7 +7,7 @@ differences and ratios are paired.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tad_core.config import EvaluateConfig
@@ -16,10 +16,10 @@ from tad_core.evaluation.bootstrap import Bootstrap, Estimate, ModelWay, bootstr
 from tad_core.evaluation.records import Record, points
 from tad_core.report.lineup import Lineup
 from tad_core.report.scores import (
-    ENTROPY,
-    TOKEN_BY_TOKEN,
+    SINGLE,
     Average,
     Comparison,
+    Operating,
     Point,
     Score,
     Scores,
@@ -33,8 +33,21 @@ def pairs(models: Sequence[str]) -> list[tuple[str, str]]:
     return [(model, over) for i, over in enumerate(models) for model in models[i + 1 :]]
 
 
-def score(name: str, config: EvaluateConfig, records: Sequence[Record], lineup: Lineup) -> Scores:
+def score(
+    name: str,
+    config: EvaluateConfig,
+    records: Sequence[Record],
+    lineup: Lineup,
+    own: Mapping[str, tuple[str, float]] | None = None,
+) -> Scores:
     """Every number of the table.
+
+    Args:
+        name: of the set-up.
+        config: settings of the report and the run's decoder.
+        records: of all models.
+        lineup: their order.
+        own: the way of the headline row, method and threshold, of models that have one of their own.
 
     Raises:
         DataError: when two models were evaluated on different problems of a task.
@@ -43,9 +56,10 @@ def score(name: str, config: EvaluateConfig, records: Sequence[Record], lineup: 
     for record in records:
         by_task.setdefault(record.task, []).append(record)
     boots = {t: bootstrap_aup(rs, config.bootstrap, alpha=config.aup_alpha) for t, rs in by_task.items()}
-    tasks = [_score_task(boots[task], rs, config, lineup) for task, rs in by_task.items()]
+    operating = Operating((config.decode.method, config.operating_threshold), own or {})
+    tasks = [_score_task(boots[task], rs, config, operating, lineup) for task, rs in by_task.items()]
     models = lineup.ordered(record.model for record in records)
-    average = [_average(m, tasks, list(boots.values()), config) for m in models] if len(tasks) > 1 else []
+    average = [_average(m, tasks, list(boots.values()), operating) for m in models] if len(tasks) > 1 else []
     return Scores(
         name=name,
         operating_threshold=config.operating_threshold,
@@ -53,16 +67,22 @@ def score(name: str, config: EvaluateConfig, records: Sequence[Record], lineup: 
         bootstrap=config.bootstrap,
         tasks=tasks,
         average=average,
+        operating_method=config.decode.method,
+        operating_own=dict(operating.own),
     )
 
 
 def _score_task(
-    boot: Bootstrap, records: Sequence[Record], config: EvaluateConfig, lineup: Lineup
+    boot: Bootstrap,
+    records: Sequence[Record],
+    config: EvaluateConfig,
+    operating: Operating,
+    lineup: Lineup,
 ) -> TaskScores:
     found = points(records)
     y_max = max(p["accuracy"] for p in found)
     scores, models = [], lineup.ordered(p["model"] for p in found)
-    pairs_of = {model: _two_points(found, model, config.operating_threshold) for model in models}
+    pairs_of = {model: _two_points(found, model, operating) for model in models}
     y_max_two = max((y for two in pairs_of.values() for _, y in two), default=None)
     for model in models:
         own = sorted((p for p in found if p["model"] == model), key=lambda p: (p["tpf"], -p["accuracy"]))
@@ -88,16 +108,16 @@ def _score_task(
         comparisons=[
             c
             for model, over in pairs(models)
-            if (c := _compare(boot, scores, model, over, config)) is not None
+            if (c := _compare(boot, scores, model, over, operating)) is not None
         ],
     )
 
 
 def _two_points(
-    found: Sequence[dict[str, Any]], model: str, operating_threshold: float
+    found: Sequence[dict[str, Any]], model: str, operating: Operating
 ) -> list[tuple[float, float]]:
     """What the leaderboard has of a model: (TPF, accuracy) token by token and at the operating threshold."""
-    wanted = ((TOKEN_BY_TOKEN, 0.0), (ENTROPY, operating_threshold))
+    wanted = (SINGLE, operating.way(model))
     own = (p for p in found if p["model"] == model and (p["method"], p["threshold"]) in wanted)
     return [(p["tpf"], p["accuracy"]) for p in own]
 
@@ -124,16 +144,15 @@ def _point(row: dict[str, Any], *, counted: bool) -> Point:
 
 
 def _compare(
-    boot: Bootstrap, scores: Sequence[Score], model: str, over: str, config: EvaluateConfig
+    boot: Bootstrap, scores: Sequence[Score], model: str, over: str, operating: Operating
 ) -> Comparison | None:
     by_model = {s.model: s for s in scores}
     if model not in by_model or over not in by_model:
         return None
-    single: tuple[str, float] = (TOKEN_BY_TOKEN, 0.0)
-    operating = (ENTROPY, config.operating_threshold)
+    fast = operating.way(model), operating.way(over)
 
-    def gain(kind: str, way: tuple[str, float]) -> Estimate | None:
-        pair: tuple[ModelWay, ModelWay] = (model, *way), (over, *way)
+    def gain(kind: str, mine: tuple[str, float], theirs: tuple[str, float]) -> Estimate | None:
+        pair: tuple[ModelWay, ModelWay] = (model, *mine), (over, *theirs)
         if not all(p in boot.accuracy for p in pair):
             return None
         measure = boot.accuracy_gain if kind == "accuracy" else boot.tpf_gain
@@ -143,9 +162,9 @@ def _compare(
     return Comparison(
         model=model,
         over=over,
-        accuracy_token_by_token=gain("accuracy", single),
-        accuracy=gain("accuracy", operating),
-        tpf=gain("tpf", operating),
+        accuracy_token_by_token=gain("accuracy", SINGLE, SINGLE),
+        accuracy=gain("accuracy", *fast),
+        tpf=gain("tpf", *fast),
         aup_ratio=boot.aup_ratio(model, over),
         aup_apart=None if mine is None or theirs is None else not mine.overlaps(theirs),
     )
@@ -155,18 +174,18 @@ def _compare(
 
 
 def _average(
-    model: str, tasks: Sequence[TaskScores], boots: Sequence[Bootstrap], config: EvaluateConfig
+    model: str, tasks: Sequence[TaskScores], boots: Sequence[Bootstrap], operating: Operating
 ) -> Average:
     scores = [s for t in tasks if (s := t.of(model)) is not None]
     single = [s.token_by_token for s in scores]
-    operating = [s.at(config.operating_threshold) for s in scores]
+    fast = [s.at(operating) for s in scores]
     return Average(
         model=model,
         token_by_token=_mean(single, "accuracy"),
-        accuracy=_mean(operating, "accuracy"),
-        tpf=_mean(operating, "tpf"),
-        tpf_text=_mean(operating, "tpf_text"),
-        tokens_per_s=_mean(operating, "tokens_per_s"),
+        accuracy=_mean(fast, "accuracy"),
+        tpf=_mean(fast, "tpf"),
+        tpf_text=_mean(fast, "tpf_text"),
+        tokens_per_s=_mean(fast, "tokens_per_s"),
         aup=sum(s.aup for s in scores) / len(scores),
         aup_interval=mean_aup(boots, model).interval if len(scores) == len(tasks) else None,
     )

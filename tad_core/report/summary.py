@@ -14,7 +14,7 @@ from typing import Any, Literal
 from tad_core.config import BASE
 from tad_core.evaluation.bootstrap import Estimate, Interval
 from tad_core.report.lineup import Lineup
-from tad_core.report.scores import Comparison, Score, Scores, TaskScores
+from tad_core.report.scores import Comparison, Operating, Score, Scores, TaskScores
 from tad_core.verify.verdict import NO_PROGRAMS
 
 FEW_PROBLEMS = 100
@@ -71,8 +71,8 @@ def _of_task(task: TaskScores, scores: Scores, lineup: Lineup) -> Iterator[str]:
         return
     if (text := _accuracies(task, base, others, lineup)) is not None:
         yield f"{name}, token by token: {text}."
-    if (text := _at_threshold(task, scores.operating_threshold, lineup)) is not None:
-        yield f"{task.task}, tokens per forward pass at threshold {scores.operating_threshold:g}: {text}."
+    if (text := _at_threshold(task, scores.operating, lineup)) is not None:
+        yield f"{task.task}, tokens per forward pass at {scores.operating.words}: {text}."
     against = [(s, c) for s in others if (c := task.against(s.model, BASE)) is not None]
     if against:
         listed = "; ".join(_aup(s, c, "the base's", lineup) for s, c in against)
@@ -106,8 +106,8 @@ def _accuracies(task: TaskScores, base: Score, others: Sequence[Score], lineup: 
     return ", ".join(parts)
 
 
-def _at_threshold(task: TaskScores, threshold: float, lineup: Lineup) -> str | None:
-    points = [(s.model, p) for s in task.scores if (p := s.at(threshold)) is not None]
+def _at_threshold(task: TaskScores, operating: Operating, lineup: Lineup) -> str | None:
+    points = [(s.model, p) for s in task.scores if (p := s.at(operating)) is not None]
     if not points:
         return None
     listed = ", ".join(f"{_name(m, lineup)} {p.tpf:.2f} with {p.accuracy:.1f} % correct" for m, p in points)
@@ -280,11 +280,11 @@ def _padding(scores: Scores, lineup: Lineup) -> Iterator[str]:
         f"{t.task} {lineup.label(s.model)} {100 * (1 - p.tpf_text / p.tpf):.0f} %"
         for t in scores.tasks
         for s in t.scores
-        if (p := s.at(scores.operating_threshold)) is not None and p.tpf_text < 0.75 * p.tpf
+        if (p := s.at(scores.operating)) is not None and p.tpf_text < 0.75 * p.tpf
     ]
     if listed:
         yield (
-            f"Many of the tokens revealed at threshold {scores.operating_threshold:g} are end-of-text "
+            f"Many of the tokens revealed at {scores.operating.words} are end-of-text "
             f"({', '.join(listed)}); the column “text only” leaves them out."
         )
 

@@ -65,7 +65,7 @@ def headline(scores: Scores, lineup: Lineup, narrow: bool = False) -> Table:
 
     ``narrow`` shortens the columns' names and the intervals for a terminal of 80 columns.
     """
-    at = f"at {scores.operating_threshold:g}"
+    at = scores.operating.at
     columns = ["Accuracy, token by token %", f"Accuracy {at} %", f"TPF {at}", "TPF, text only", "Tokens/s"]
     if narrow:
         columns = ["1 by 1 %", f"{at} %", "TPF", "text", "tok/s"]
@@ -75,7 +75,7 @@ def headline(scores: Scores, lineup: Lineup, narrow: bool = False) -> Table:
     for task in scores.tasks:
         lines = []
         for s in task.scores:
-            single, operating = s.token_by_token, s.at(scores.operating_threshold)
+            single, operating = s.token_by_token, s.at(scores.operating)
             lines.append((s.model, _numbers(single, operating, s.aup), s.aup_interval))
         rows += _group(task.task, lines, digits, lineup)
     lines = [
@@ -87,8 +87,13 @@ def headline(scores: Scores, lineup: Lineup, narrow: bool = False) -> Table:
     notes = [
         f"Problems: {problems}. TPF: tokens per forward pass, end-of-text tokens included; “text only” "
         "leaves them out. Bold: highest of its task, whether or not intervals overlap."
+        + scores.operating.note((m, lineup.label(m)) for m in lineup.ordered(_models(scores)))
     ]
     return Table("Results", columns, rows, left=2, notes=notes, model_column=1)
+
+
+def _models(scores: Scores) -> set[str]:
+    return {s.model for task in scores.tasks for s in task.scores}
 
 
 def _numbers(single: Point | None, operating: Point | None, aup: float) -> list[float | None]:
@@ -154,7 +159,7 @@ def lm_eval_figures(scores: Scores, lineup: Lineup) -> Table | None:
     rows = []
     for task in scores.tasks:
         for s in task.scores:
-            shown = [s.token_by_token, s.at(scores.operating_threshold)]
+            shown = [s.token_by_token, s.at(scores.operating)]
             for i, p in enumerate(p for p in shown if p is not None and p.figures):
                 how = way_name(p.method, p.threshold)
                 told = ", ".join(f"{name} {value:.1f}" for name, value in p.figures.items())

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from tad_core.artifacts import ArtifactRef
-from tad_core.evaluation.records import Record, read_records, way_name
-from tad_core.report.scores import ENTROPY
+from tad_core.evaluation.records import Record, read_records, way_words
 from tad_core.trajectory.schema import TRAJECTORY_SCHEMA, Trajectory
 from tad_core.trajectory.shards import read_table, read_trajectories, read_verdicts
 
@@ -143,8 +142,7 @@ def answers(evaluated: Iterable[ArtifactRef]) -> Iterator[Text]:
 
 def of_record(record: Record) -> Text:
     """An answer of an evaluation."""
-    name = way_name(record.method, record.threshold)
-    way = f"threshold {name}" if record.method == ENTROPY else name
+    way = way_words(record.method, record.threshold)
     return Text(record.task, record.problem_id, record.model, way, 0, record.verdict, "", "", record.text)
 
 

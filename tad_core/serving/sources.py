@@ -19,7 +19,7 @@ from tad_core.artifacts import Store
 from tad_core.checkpoint import check_model
 from tad_core.config import BASE, ModelConfig, TADConfig, variants
 from tad_core.errors import ArtifactError, ConfigError
-from tad_core.evaluation.sweep import operating_spec
+from tad_core.evaluation.decoders import operating_spec
 from tad_core.models.merge import ADAPTER_CONFIG, Merge, read_adapter
 from tad_core.serving.served import Source
 from tad_core.stages.export import find_adapter

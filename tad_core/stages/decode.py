@@ -16,8 +16,9 @@ from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import PERMANENT_ERRORS, SubprocessError
+from tad_core.evaluation.decoders import how
 from tad_core.evaluation.slices import read_slice, write_slice
-from tad_core.evaluation.sweep import Decodings, how
+from tad_core.evaluation.sweep import Decodings
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages.distill import ADAPTER
 from tad_core.stages.sharing import Shares

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
-from tad_core.config import EvaluateConfig, TADConfig, dump_config, variants
+from tad_core.config import EvaluateConfig, TADConfig, decoder_of, dump_config, own_decoder, variants
+from tad_core.config.decoders import ENTROPY
 from tad_core.data.problem import Problem
 from tad_core.errors import ConfigError, DataError
 from tad_core.progress import OnProgress, Progress, silent
@@ -76,10 +77,11 @@ def evaluate(
         return found
 
     from tad_core.checkpoint import load_tokenizer
+    from tad_core.evaluation.decoders import ways
     from tad_core.evaluation.generate import Texts
     from tad_core.evaluation.records import points, write_records
     from tad_core.evaluation.scoring import Scorer
-    from tad_core.evaluation.sweep import make_engine, sweep, ways
+    from tad_core.evaluation.sweep import make_engine, sweep
     from tad_core.stages.decode import Decoding
     from tad_core.stages.slice_plan import plan_slices
     from tad_core.verify import Verifier
@@ -160,6 +162,19 @@ def check_workers(config: TADConfig) -> None:
     gpus_for_evaluation(config.model.device, config.evaluate.workers)
 
 
+def check_decoders(config: TADConfig) -> None:
+    """Raise ``ConfigError`` for a decoder that cannot decode the models it is for.
+
+    The run's decoder as it always was goes with everything that the configuration takes, so that nothing is loaded to
+    look at it.
+    """
+    if config.evaluate.decode.method == ENTROPY and not any(m.decode for m in config.models.values()):
+        return
+    from tad_core.evaluation.decoders import check_ways
+
+    check_ways(config)
+
+
 def load_tasks(config: TADConfig) -> dict[str, list[Problem]]:
     """The problems of every task; see ``load_tasks_and_left_out``."""
     return load_tasks_and_left_out(config)[0]
@@ -232,8 +247,14 @@ def _fields(
     check_base(config.model)
     report_only = marked(EvaluateConfig, "report")
     settings = {k: v for k, v in config.evaluate.identity().items() if k not in report_only}
-    variant = variants(config).get(model_name)
-    if variant is None or variant.attention_block is None:
+    variant, own = variants(config).get(model_name), own_decoder(config, model_name)
+    if own is not None:
+        for shared in ("thresholds", "operating_threshold"):
+            del settings[shared]
+        settings["decode"].pop("method", None)  # the rest of it decodes token by token
+        settings["own"] = own.identity()
+    in_blocks = variant is not None and variant.attention_block is not None and own is None
+    if not in_blocks and decoder_of(config, model_name).method != "pipeline":
         settings.pop("pipeline", None)  # it is not decoded so
     # JSON first: a problem's meta may hold anything a source likes, tuples too.
     problems = json.loads(json.dumps({name: [p.as_dict() for p in found] for name, found in tasks.items()}))

@@ -75,7 +75,7 @@ def export(
 
     from tad_core.checkpoint import check_model
     from tad_core.decoding import decoder_file
-    from tad_core.evaluation.sweep import operating_spec
+    from tad_core.evaluation.decoders import operating_spec
     from tad_core.models.export import DType, export_adapter, export_merged
 
     written = cast(DType, "float32" if adapter_only else dtype or config.model.dtype)

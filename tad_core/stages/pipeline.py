@@ -64,6 +64,8 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     """
     for check in device_checks(config, until):
         check()
+    if wants(until, "evaluate"):
+        evaluate_stage.check_decoders(config)
     plan = plan_of(config)
     check_unknown(config.data, unknown_of(config, plan))
     tasks: dict[str, list[Problem]] = {}

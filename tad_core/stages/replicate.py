@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
 from tad_core.config import TADConfig, dump_config, parse_config
+from tad_core.config.decoders import ENTROPY
 from tad_core.errors import ConfigError
 from tad_core.evaluation.bootstrap import bootstrap_aup
 from tad_core.evaluation.records import Record, read_records
@@ -20,6 +21,7 @@ from tad_core.evaluation.replicates import Replicates
 from tad_core.progress import OnProgress, silent
 from tad_core.report.lineup import Lineup
 from tad_core.report.replicates import NUMBERS_NAME, PAGE_NAME, render, summarise
+from tad_core.report.scores import Operating
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.pipeline import Outcome, run_pipeline
 
@@ -102,20 +104,21 @@ def compare(
     config: TADConfig, seeds: Sequence[int], runs: Sequence[Evaluated], store: Store, force: bool = False
 ) -> ArtifactRef:
     """The comparison of finished runs, one evaluation of each model a run."""
-    inputs, threshold = inputs_of(runs), config.evaluate.operating_threshold
+    inputs, operating = inputs_of(runs), Operating.of(config)
     mark = key(config, seeds, runs)
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
     lineup = Lineup.of(config)
-    rows = summarise(_tasks(config, runs), threshold, lineup)
+    rows = summarise(_tasks(config, runs), operating, lineup)
     content = {
         "seeds": list(seeds),
-        "operating_threshold": threshold,
+        "operating_threshold": config.evaluate.operating_threshold,
+        "operating": operating.at,
         "rows": [row.model_dump(mode="json") for row in rows],
     }
     with store.writer(STAGE, STAGE_VERSION, mark, _fields(config, seeds, runs), inputs) as writer:
         writer.write_text(CONFIG_NAME, dump_config(config))
-        writer.write_text(PAGE_NAME, render(config.name, rows, seeds, threshold, lineup))
+        writer.write_text(PAGE_NAME, render(config.name, rows, seeds, operating.at, lineup))
         writer.write_json(NUMBERS_NAME, content)
         return writer.commit({"seeds": list(seeds)})
 
@@ -126,8 +129,10 @@ def inputs_of(runs: Sequence[Evaluated]) -> list[ArtifactRef]:
 
 
 def _fields(config: TADConfig, seeds: Sequence[int], runs: Sequence[Evaluated]) -> dict[str, object]:
-    evaluate = config.evaluate
+    evaluate, operating = config.evaluate, Operating.of(config)
+    another = operating != Operating((ENTROPY, evaluate.operating_threshold))
     return {
+        **({"operating": [operating.shared, dict(operating.own)]} if another else {}),
         "name": config.name,
         "seeds": list(seeds),
         "operating_threshold": evaluate.operating_threshold,

@@ -19,7 +19,7 @@ from tad_core.report.example import decodings
 from tad_core.report.html import render_html
 from tad_core.report.lineup import Lineup
 from tad_core.report.markdown import REPORT_NAME, render_markdown
-from tad_core.report.scores import ENTROPY, SCORES_NAME, Scores
+from tad_core.report.scores import SCORES_NAME, Operating, Scores
 from tad_core.report.scoring import score
 from tad_core.report.texts import Shard, Text, of_record, rollouts, spread
 from tad_core.report.theme import DARK, LIGHT, Theme
@@ -101,7 +101,7 @@ def gather(
     evaluated: Mapping[str, ArtifactRef],
 ) -> Material:
     """Read what the report is made from."""
-    lineup = Lineup.of(config)
+    lineup, operating = Lineup.of(config), Operating.of(config)
     curve = None if windows is None else read_curve(windows)
     records: list[Record] = []
     for model in lineup.ordered(evaluated):
@@ -109,7 +109,7 @@ def gather(
     prompt, decoded = decodings({m: ref.read_json("example.json") for m, ref in evaluated.items()}, lineup)
     return Material(
         config=config,
-        scores=score(config.name, config.evaluate, records, lineup),
+        scores=score(config.name, config.evaluate, records, lineup, operating.own),
         filtered=read_summary(filtered),
         curve=curve,
         windows={} if curve is None else windows_of(config, curve),
@@ -120,7 +120,7 @@ def gather(
         left_out=left_out_rows(collection.manifest.info),
         unknown=unknown_rows(collection.manifest.info),
         rejected=_rejected(collection, filtered),
-        wrong=_wrong(records, config.evaluate.operating_threshold),
+        wrong=_wrong(records, operating),
         facts=_facts([collection.manifest, *(evaluated[m].manifest for m in lineup.ordered(evaluated))]),
     )
 
@@ -178,9 +178,9 @@ def _rejected(collection: ArtifactRef, filtered: ArtifactRef) -> list[Text]:
     return spread((text for text in rollouts(shards) if not text.correct), _SHOWN)
 
 
-def _wrong(records: Sequence[Record], threshold: float) -> list[Text]:
+def _wrong(records: Sequence[Record], operating: Operating) -> list[Text]:
     """Some wrong answers at the operating threshold, of every task, model and verdict."""
-    at = (r for r in records if r.method == ENTROPY and r.threshold == threshold and not r.correct)
+    at = (r for r in records if (r.method, r.threshold) == operating.way(r.model) and not r.correct)
     return spread(map(of_record, at), _SHOWN)
 
 

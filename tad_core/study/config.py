@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from tad_core.config import BASE, TADConfig, VariantConfig, parse_config, validated, variants
+from tad_core.config.decoders import TOKEN_BY_TOKEN, DecoderConfig
 from tad_core.config.document import read_document
-from tad_core.config.evaluation import DecodeConfig
 from tad_core.config.loading import overridden
-from tad_core.decoding.spec import DecodeSpec, at_level
+from tad_core.decoding.spec import DecodeSpec
 from tad_core.errors import ConfigError
+from tad_core.evaluation.decoders import specs_of
 from tad_core.evaluation.reading import as_read
 from tad_core.settings import RUNTIME, Strict
 
@@ -24,62 +25,11 @@ MARK = "/"
 _NAME = r"^[a-z0-9]([a-z0-9_.-]{0,38}[a-z0-9])?$"
 Named = Annotated[str, Field(pattern=_NAME)]
 
-#: one token a forward: where every curve begins
-TOKEN_BY_TOKEN = "token_by_token"
 
+class StudyDecoder(DecoderConfig):
+    """A decoder of a study, and what it is called."""
 
-class DecoderConfig(DecodeConfig):
-    """One way of decoding, at one threshold or several; settings that it leaves out are ``evaluate.decode``'s."""
-
-    method: str = Field(
-        "entropy", description="token_by_token, entropy, confidence, or another method of docs/decoding.md."
-    )
-    thresholds: list[Annotated[float, Field(ge=0)]] = Field(
-        [],
-        description="Of the method: entropies in nats, probabilities, factors, tokens a forward or forwards; none "
-        "token by token.",
-    )
-    operating: float | None = Field(
-        None, description="Threshold of the headline tables; default: the only one of thresholds."
-    )
     label: str | None = Field(None, min_length=1, max_length=32, description="Its name for readers.")
-
-    @model_validator(mode="after")
-    def _thresholds_fit(self) -> Self:
-        if self.method == TOKEN_BY_TOKEN:
-            if self.thresholds:
-                raise ValueError(
-                    f"thresholds: {self.thresholds} given; {TOKEN_BY_TOKEN} has none, leave them out"
-                )
-            return self
-        if not self.thresholds or len(set(self.thresholds)) != len(self.thresholds):
-            raise ValueError(
-                f"thresholds: {self.thresholds} given; {self.method} needs one or more different ones"
-            )
-        if self.operating is None and len(self.thresholds) > 1:
-            raise ValueError("operating: missing; say which of thresholds stands in the headline tables")
-        if self.operating is not None and self.operating not in self.thresholds:
-            raise ValueError(f"operating: {self.operating} is not in thresholds {self.thresholds}; add it")
-        return self
-
-    @property
-    def at(self) -> float:
-        """The threshold of the headline tables; 0 token by token."""
-        return self.operating if self.operating is not None else (self.thresholds or [0.0])[0]
-
-    def specs(self, response_length: int) -> dict[float, DecodeSpec]:
-        """How it decodes, by threshold in increasing order; token by token has the one threshold 0."""
-        settings: dict[str, Any] = {
-            **self.model_dump(mode="json", exclude={"cache", "method", "thresholds", "operating", "label"}),
-            **self.cache.as_spec(),
-        }
-        if self.method == TOKEN_BY_TOKEN:  # the same spec, and so the same slices, as those of a run
-            settings |= {"block_add_threshold": 1.0, "mask_in_entropy": True}
-            return {0.0: DecodeSpec(response_length, **settings)}
-        return {
-            threshold: DecodeSpec(response_length, **at_level(self.method, threshold), **settings)
-            for threshold in sorted(self.thresholds)
-        }
 
 
 class ReportConfig(Strict):
@@ -109,7 +59,7 @@ class StudyConfig(Strict):
         min_length=1,
         description="The models trained, as in the table of models of a run; the base is always there.",
     )
-    decoders: dict[Named, DecoderConfig] = Field(
+    decoders: dict[Named, StudyDecoder] = Field(
         min_length=1, description="Ways of decoding; one of them token by token, without a cache."
     )
     side_by_side: int = Field(
@@ -255,12 +205,12 @@ def expanded(config: StudyConfig, tree: dict[str, Any]) -> Study:
     decoders = {}
     for name, decoder in config.decoders.items():
         own = decoder.model_dump(mode="json", exclude_unset=True)
-        decoders[name] = DecoderConfig.model_validate({**given, **own})
+        decoders[name] = StudyDecoder.model_validate({**given, **own})
     config = config.model_copy(update={"decoders": decoders})
     specs: dict[str, dict[float, DecodeSpec]] = {}
     for name, decoder in decoders.items():
         try:
-            specs[name] = decoder.specs(run.rollout.response_length)
+            specs[name] = specs_of(decoder, run)
         except (ConfigError, TypeError) as error:
             raise ConfigError(f"decoders.{name}.{error}") from None
     study = Study(config, _budgeted(config, run), specs)
@@ -287,7 +237,11 @@ def _budgeted(config: StudyConfig, run: TADConfig) -> TADConfig:
     Raises:
         ConfigError: it is not whole steps, or a variant has a number of steps of its own.
     """
-    faults = []
+    faults = [
+        f"variants.{name}.decode: every variant of a study is decoded by all of its decoders; add it to decoders"
+        for name, given in config.variants.items()
+        if given.decode is not None
+    ]
     for name, variant in variants(run).items():
         batch = variant.distill.global_batch_size
         own: Literal["max_steps", "epochs"]

@@ -14,11 +14,12 @@ from tad_core.data.sources import load_source
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import VerifierError
 from tad_core.evaluation import harness, lm_eval_tasks
+from tad_core.evaluation.decoders import ways
 from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.harness import LmEvalEngine
 from tad_core.evaluation.records import points
 from tad_core.evaluation.scoring import Scorer
-from tad_core.evaluation.sweep import DirectEngine, make_engine, sweep, ways
+from tad_core.evaluation.sweep import DirectEngine, make_engine, sweep
 from tad_core.rng import key
 from tad_core.verify import Verifier, VerifyConfig
 from tad_core.verify.verdict import Judgement, Verdict

@@ -16,7 +16,7 @@ from tad_core.decoding import DecodeSpec, decode
 from tad_core.models.loading import load_model
 from tad_core.planning import Counts, Estimate, Machine, count, estimate
 from tad_core.planning.decoding import evaluation_work, work_in_blocks
-from tad_core.planning.estimate import disk_gib
+from tad_core.planning.estimate import StageEstimate, disk_gib
 from tad_core.planning.machines import GPUS, named_machine
 from tad_core.planning.memory import peak_gib, too_much, training_gib, weights_gib
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, speeds_of, state_flops
@@ -130,6 +130,25 @@ def test_d2fs_own_ways_are_counted_for_models_that_read_in_blocks(tmp_path: Path
         for c in (usual, blocks)
     ]
     assert f"x {ways} ways, " in told[0] and f"x {ways} ways and 2 more that D2F decodes, " in told[1]
+
+
+def test_a_model_with_a_decoder_of_its_own_is_counted_by_it(tmp_path: Path) -> None:
+    points = [
+        {"method": "token_by_token", "problems": 10, "forwards": 600, "tpf": 1.0, "tokens_per_s": 20.0},
+        {"method": "entropy", "problems": 10, "forwards": 100, "tpf": 6.0, "tokens_per_s": 120.0},
+    ]
+
+    def planned_for(thresholds: str) -> StageEstimate:
+        own = f"models.x.decode={{method: fixed_budget, thresholds: {thresholds}, operating: 8}}"
+        config = demo("models.x.window=4", own)
+        leave(config, Store(tmp_path), "evaluate", "c" * 32, points=points)
+        return next(s for s in planned(config, Store(tmp_path)).stages if s.stage == "evaluate")
+
+    few, more = planned_for("[8]"), planned_for("[8,64]")
+    both = 2 * (1 + len(demo().evaluate.thresholds))
+    less = both - len(demo().evaluate.thresholds) + 1
+    assert f"x their own ways, {less} together, " in few.work and f"{less + 1} together" in more.work
+    assert few.wall_s and more.wall_s and more.wall_s > few.wall_s
 
 
 def test_a_reader_of_blocks_is_planned_with_what_its_decoder_computes(tiny_checkpoint: Path) -> None:

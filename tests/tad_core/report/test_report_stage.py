@@ -50,7 +50,7 @@ def test_scores_hold_every_number_of_the_table(written: ArtifactRef) -> None:
     score = scores.tasks[0].of("quality")
     assert score is not None
     assert score.aup_interval is not None
-    point = score.at(0.5)
+    point = score.at(scores.operating)
     assert point is not None
     assert score.token_by_token is not None
     numbers = [score.token_by_token.accuracy, point.accuracy, point.tpf, point.tpf_text, point.tokens_per_s]

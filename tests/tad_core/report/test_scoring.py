@@ -11,6 +11,7 @@ from tad_core.errors import DataError
 from tad_core.evaluation.bootstrap import Interval
 from tad_core.report.scores import Scores, wilson
 from tad_core.report.scoring import score
+from tad_core.report.tables import headline
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def scores(fake: SimpleNamespace) -> Scores:
 def test_points_are_sums_over_problems(scores: Scores) -> None:
     quality = scores.tasks[0].of("quality")
     assert quality is not None
-    operating, single = quality.at(0.5), quality.token_by_token
+    operating, single = quality.at(scores.operating), quality.token_by_token
     assert operating is not None
     assert single is not None
 
@@ -42,6 +43,38 @@ def test_aup_by_hand_with_the_best_of_all_models(scores: Scores) -> None:
     assert found["base"] == pytest.approx(30 + (w(25) + w(30)) / 2)  # the point at 10 % is dropped
     assert found["quality"] == pytest.approx(80 + 80 + 2 * (w(75) + 80) / 2)
     assert found["speed"] == pytest.approx(75 + 7 * w(75))
+
+
+def test_each_model_has_the_headline_row_of_its_own_decoder(fake: SimpleNamespace) -> None:
+    curves = {
+        "base": {("token_by_token", 0.0): (6, 8), ("confidence", 0.9): (6, 4)},
+        "quality": {("token_by_token", 0.0): (16, 8), ("factor", 2.0): (14, 2)},
+    }
+    records = [r for model, ways in curves.items() for r in fake.records(model, ways)]
+    config = fake.config(
+        thresholds=[0.9], operating_threshold=0.9, decode={"method": "confidence", "block_length": 8}
+    ).evaluate
+    scores = score("own", config, records, fake.lineup, {"quality": ("factor", 2.0)})
+    (task,) = scores.tasks
+    assert [(s.at(scores.operating).accuracy, s.at(scores.operating).tpf) for s in task.scores] == [
+        (30.0, 2.0),
+        (70.0, 4.0),
+    ]
+    gain = task.against("quality", "base")
+    assert gain is not None and gain.accuracy is not None and gain.tpf is not None
+    assert (gain.accuracy.value, gain.tpf.value) == (40.0, 2.0)
+    assert [s.aup_leaderboard is None for s in task.scores] == [False, True], "10 points below the slowest"
+    table = headline(scores, fake.lineup)
+    assert table.columns[3:5] == ["Accuracy at its own %", "TPF at its own"]
+    assert table.notes[0].endswith(" Decoded at: Base confidence 0.9, Quality factor 2.")
+    assert Scores.model_validate_json(scores.model_dump_json()) == scores
+    shared = score("one", config, [r for r in records if r.model == "base"], fake.lineup)
+    assert headline(shared, fake.lineup).columns[3] == "Accuracy at confidence 0.9 %"
+
+
+def test_scores_of_an_earlier_release_are_at_an_entropy(scores: Scores) -> None:
+    old = scores.model_dump(mode="json", exclude={"operating_method", "operating_own"})
+    assert Scores.model_validate(old) == scores and scores.operating.at == "at 0.5"
 
 
 def test_text_only_aup_scales_with_the_text(scores: Scores) -> None:

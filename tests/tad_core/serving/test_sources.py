@@ -12,7 +12,7 @@ from tad_core.config import ModelConfig, parse_config
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import NAME, decoder_text
 from tad_core.errors import ArtifactError, ConfigError, ModelError
-from tad_core.evaluation.sweep import operating_spec
+from tad_core.evaluation.decoders import operating_spec
 from tad_core.models.merge import Merge
 from tad_core.serving import sources as finding
 from tad_core.serving.served import FALLBACK, Served, load_all

@@ -15,8 +15,8 @@ from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import NAME, decoder_text, read_decoder
 from tad_core.decoding.spec import Lane
 from tad_core.errors import ConfigError, ModelError
+from tad_core.evaluation.decoders import operating_spec, ways
 from tad_core.evaluation.lm import TadLM
-from tad_core.evaluation.sweep import operating_spec, ways
 from tad_core.report import tables
 from tad_core.serving.faults import RequestError
 from tad_core.serving.requests import TextAsked

@@ -18,7 +18,7 @@ from tad_core.data.sources import load_source
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import read_decoder
 from tad_core.errors import ArtifactError, ConfigError
-from tad_core.evaluation.sweep import operating_spec
+from tad_core.evaluation.decoders import operating_spec
 from tad_core.models import DreamModel
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.models.lora import base_of, load_adapter

@@ -249,7 +249,7 @@ def test_an_objective_without_a_window_under_a_name_of_its_own() -> None:
 TABLE: dict[str, Any] = {
     "quality": {},
     "mid": {"window": {"threshold": 0.35, "cap": 12}, "label": "Middle", "colour": "#0a6b3c"},
-    "six": {"window": 6, "label": "Six"},
+    "six": {"window": 6, "label": "Six", "decode": {"method": "low_confidence", "thresholds": [2]}},
     "hard": {"window": 6, "label": "All hard", "settings": {"distant": "hard"}},
 }
 
@@ -296,6 +296,7 @@ def test_four_variants_go_from_collection_to_report(run: SimpleNamespace) -> Non
     for label in ("Quality", "Middle", "Six", "All hard"):
         assert f"| {label} |" in text and label in page
     assert "--model-mid: #0a6b3c" in page
+    assert "Accuracy at its own %" in text and "Six low_confidence 2, All hard threshold 0.5." in text
     comparisons = {
         (c["model"], c["over"]) for c in outcome.report.read_json("scores.json")["tasks"][0]["comparisons"]
     }

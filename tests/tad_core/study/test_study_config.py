@@ -10,7 +10,7 @@ import yaml
 
 from tad_core.config import variants
 from tad_core.errors import ConfigError
-from tad_core.evaluation.sweep import ways
+from tad_core.evaluation.decoders import ways
 from tad_core.study.config import StudyConfig, expanded, load_study
 from tad_core.study.run import shared_passes
 
@@ -102,6 +102,8 @@ def test_variants_of_the_same_states_share_a_pass_a_few_at_a_time(
         ({"seeds": [1, 1]}, r"seeds: \[1, 1\] names one twice"),
         ({"variants": {"tad": {"window": 4, "settings": {"max_steps": 3}}}}, "variants.tad.settings.max_steps: every"),
         ({"variants": {"tad": {"window": 4, "settings": {"global_batch_size": 8}}}}, "leave it at .* 4"),
+        ({"variants": {"tad": {"window": 4, "decode": {"thresholds": [0.5]}}}},
+         "variants.tad.decode: every variant of a study is decoded by all of its decoders; add it to decoders"),
         ({"variants": {"tad": {"window": 99}}}, "models.tad.window: steps 99 is more than"),
         ({"variants": {"plain": {"window": 4, "settings": {"trajectories": "plain"}}}}, "set rollout.compare_plain"),
         ({"decoders": {"fast": {"thresholds": [0.5]}}}, "decoders: 0 of them decode token by token"),
