@@ -4,6 +4,8 @@ The prompts are those of the benchmark without the plus. The published tests nee
 and nothing else, and the sandbox has none: a few lines that compare as numpy does are put in its place. So every
 variant of EvalPlus's own ``assertion`` runs as it was published.
 
+Rows of EvalPlus's own releases become such rows first (``evalplus_release``).
+
 Source: the columns of the hub's ``evalplus/humanevalplus`` and ``evalplus/mbppplus``; numpy's documentation of
 ``allclose`` and ``testing.assert_allclose``.
 """
@@ -18,6 +20,7 @@ from typing import Any, ClassVar
 
 from tad_core.data.problem import Problem
 from tad_core.evaluation.benchmarks.base import Benchmark, Row, RowError
+from tad_core.evaluation.benchmarks.evalplus_release import humaneval_row, is_release, mbpp_row
 from tad_core.evaluation.benchmarks.humaneval import HumanEval, HumanEvalInstruct
 from tad_core.evaluation.benchmarks.mbpp import MBPP, SHOWN_TESTS, MBPPInstruct
 from tad_core.evaluation.benchmarks.programs import called_in
@@ -57,20 +60,24 @@ def without_numpy(tests: str) -> str:
     return _IMPORT.sub(lambda _: _NUMPY, tests)
 
 
-class HumanEvalPlus(HumanEval):
+class _HumanEvalRows(HumanEval):
+    """Rows of the hub's data set, or of a release."""
+
+    def clean(self, raw: Mapping[str, Any]) -> Row:
+        """See ``Benchmark.clean``."""
+        return super().clean(humaneval_row(raw) if is_release(raw) else raw)
+
+    def fields(self, row: Row) -> dict[str, Any]:
+        """See ``Benchmark.fields``."""
+        return {**super().fields(row), "tests": without_numpy(row["test"])}
+
+
+class HumanEvalPlus(_HumanEvalRows):
     """As HumanEval's, for LLaDA."""
 
-    def fields(self, row: Row) -> dict[str, Any]:
-        """See ``Benchmark.fields``."""
-        return {**super().fields(row), "tests": without_numpy(row["test"])}
 
-
-class HumanEvalPlusInstruct(HumanEvalInstruct):
+class HumanEvalPlusInstruct(_HumanEvalRows, HumanEvalInstruct):
     """As HumanEval's, for Dream."""
-
-    def fields(self, row: Row) -> dict[str, Any]:
-        """See ``Benchmark.fields``."""
-        return {**super().fields(row), "tests": without_numpy(row["test"])}
 
 
 class MBPPPlus(MBPP):
@@ -87,7 +94,7 @@ class MBPPPlus(MBPP):
 
     def clean(self, raw: Mapping[str, Any]) -> Row:
         """See ``Benchmark.clean``."""
-        row = Benchmark.clean(self, raw)
+        row = Benchmark.clean(self, mbpp_row(raw) if is_release(raw) else raw)
         if len(row["test_list"]) < SHOWN_TESTS or not all(isinstance(t, str) for t in row["test_list"]):
             raise RowError(f"column 'test_list' does not hold at least {SHOWN_TESTS} texts")
         return row
