@@ -1,7 +1,8 @@
 """The run form of a deployed flow: a preset by name, settings as optional typed fields, overrides on top.
 
 None of the fields (``flows.form_fields``) has a value until somebody fills it in, so that an empty form is the preset
-as it is. What a preset sets stands in the description. Mappings have no field: they are changed in ``overrides``.
+as it is. What a preset sets stands in the description. The table of models is a list of rows here; other mappings have
+no field: they are changed in ``overrides``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import yaml
 
 from flows.form_fields import Partial, filled_in, form_of, is_section
-from tad_core.config import TADConfig, load_config
+from tad_core.config import BASE, TADConfig, load_config
 from tad_core.errors import ConfigError
 
 #: The checkout or image: relative paths of a preset (checkpoint, problems, store) start here.
@@ -38,7 +39,12 @@ def presets() -> dict[str, Path]:
 
 def changes(*sections: str) -> type[Partial]:
     """The model of the form's fields: the settings outside any section, and those of ``sections``."""
-    wanted = {n: i for n, i in TADConfig.model_fields.items() if n in sections or not is_section(i)}
+    trains = "distill" in sections
+    wanted = {
+        name: info
+        for name, info in TADConfig.model_fields.items()
+        if name in sections or not (is_section(info) or (name == "models" and not trains))
+    }
     return form_of(wanted, {name: _tree(file) for name, file in presets().items()})
 
 
@@ -51,7 +57,10 @@ def configured(preset: str, changed: Partial, overrides: Sequence[str]) -> TADCo
     file = presets().get(preset)
     if file is None:
         raise ConfigError(f"preset: {preset!r} does not exist; use one of {', '.join(presets())}")
-    set_here = [f"{'.'.join(path)}={json.dumps(value)}" for path, value in filled_in(changed)]
+    filled = dict(filled_in(changed))
+    if table := filled.get(("models",)):  # of another table the preset's choice would name what is not there
+        filled.setdefault(("evaluate", "models"), [BASE, *table])
+    set_here = [f"{'.'.join(path)}={json.dumps(value)}" for path, value in filled.items()]
     config = load_config(file, [*set_here, *overrides])
     return config.model_copy(update={"store": absolute_store(config.store)})
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from flows.form_models import ModelFields, table_of
 from flows.form_sources import SourceFields, TaskFields
 from tad_core.config import BASE, OBJECTIVES
 from tad_core.config.models import STANDARD
@@ -38,8 +39,18 @@ FIRST: dict[Path, tuple[str, ...]] = {
 FURTHER = "further"
 _FOLDED, _OPEN = "As in the preset", "Change"
 _SCALARS = (int, float, str, bool)
-#: Lists of sources have forms of their own.
-_LISTS: dict[Path, type[SourceFields]] = {("data",): SourceFields, ("evaluate", "tasks"): TaskFields}
+#: Lists of sources, and the table of models, have forms of their own.
+_ROWS: dict[Path, type[SourceFields] | type[ModelFields]] = {
+    ("data",): SourceFields,
+    ("models",): ModelFields,
+    ("evaluate", "tasks"): TaskFields,
+}
+#: What items mean where it is not just that they replace the preset's.
+_REPLACED: dict[Path, str] = {
+    (
+        "models",
+    ): "Any here replace those of the preset; all of them are compared unless evaluate.models chooses."
+}
 
 
 class Partial(BaseModel):
@@ -71,14 +82,17 @@ def filled_in(changed: Partial, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Path in the configuration and plain value of every field that was filled in.
 
     Raises:
-        ConfigError: options of a source that are not of the form name=value.
+        ConfigError: options of a source, or settings of a model, that are not of the form name=value; two models of
+            one name.
     """
     for name in type(changed).model_fields:
         value = getattr(changed, name)
         here = path if name == FURTHER else (*path, name)
         if isinstance(value, Partial):
             yield from filled_in(value, here)
-        elif here in _LISTS and value:
+        elif here == ("models",) and value:
+            yield here, table_of(value)
+        elif here in _ROWS and value:
             yield here, [row.as_entry() for row in value]
         elif value not in (None, []):
             yield here, value
@@ -129,10 +143,10 @@ def _field(info: FieldInfo, path: Path, position: int, presets: Presets) -> Any:
         section = _section(title, fields, path, presets)
         field = Field(default=section(), description=_sentence(info), json_schema_extra=shown)
         return Annotated[section, field], section()
-    if path in _LISTS:
-        description = f"{_sentence(info)} Any here replace those of the preset."
+    if path in _ROWS:
+        description = f"{_sentence(info)} {_REPLACED.get(path, 'Any here replace those of the preset.')}"
         field = Field(default=[], description=description, json_schema_extra=shown)
-        return Annotated[list[_LISTS[path]], field], []
+        return Annotated[list[_ROWS[path]], field], []
     annotation = _choices(path, presets) or _plain_type(info.annotation)
     if not _fits_a_field(annotation):
         return None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tad_core.config.document import parse_document
+from flows.form_rows import in_order, read_pairs
 from tad_core.data.sources import SOURCES
-from tad_core.errors import ConfigError
 
 #: Fields that are the source's own options rather than those of every source.
 _OPTIONS = (
@@ -26,19 +24,10 @@ _OPTIONS = (
 )
 
 
-def _plain(schema: dict[str, Any]) -> None:
-    """Fields keep their order in any database, and one that may be empty is of its one type."""
-    for position, shown in enumerate(schema["properties"].values()):
-        shown["position"] = position
-        shown.pop("default", None)
-        if members := [m for m in shown.pop("anyOf", []) if m.get("type") != "null"]:
-            shown.update(members[0])
-
-
 class SourceFields(BaseModel):
     """A data source. Fields from question to tests name columns of its rows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_plain)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=in_order)
 
     name: str = Field(min_length=1, description="Shown in every table; unique.")
     source: Literal[tuple(SOURCES)] = Field(  # type: ignore[valid-type]
@@ -77,7 +66,7 @@ class SourceFields(BaseModel):
             ConfigError: an option that is not of the form name=value.
         """
         filled = {name: value for name, value in self.model_dump().items() if value not in (None, [])}
-        more = _read(self.name, filled.pop("options", []))
+        more = read_pairs(f"data source {self.name}: options", filled.pop("options", []), "min_steps=2")
         options = {name: filled.pop(name) for name in _OPTIONS if name in filled}
         return {**filled, **({"options": {**options, **more}} if options or more else {})}
 
@@ -91,15 +80,3 @@ class TaskFields(SourceFields):
     source: Literal[(*SOURCES, "benchmark")] = Field(  # type: ignore[valid-type]
         description="As in data; benchmark: gsm8k, math, humaneval and mbpp as the paper sets them."
     )
-
-
-def _read(source: str, options: Sequence[str]) -> dict[str, Any]:
-    out = {}
-    for item in options:
-        name, equals, raw = item.partition("=")
-        if not equals or not name.strip():
-            raise ConfigError(
-                f"data source {source}: options: {item!r} is not of the form name=value, e.g. min_steps=2"
-            )
-        out[name.strip()] = parse_document(raw, f"option {name.strip()} of {source}").tree
-    return out

@@ -86,12 +86,7 @@ def _override(tree: dict[str, Any], item: str) -> tuple[str, ...]:
     key, equals, raw = item.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set: {item!r} is not of the form section.field=value, e.g. rollout.seed=3")
-    try:
-        value = parse_document(raw, "the value").tree
-    except ConfigError as error:
-        raise ConfigError(f"--set {key}: {raw!r} is not a YAML value ({error})") from None
-    if isinstance(value, str):
-        value = _number(value)
+    value = read_value(raw, f"--set {key}")
     node: Any = tree
     *parents, leaf = key.split(".")
     for part in parents:
@@ -107,6 +102,19 @@ def _override(tree: dict[str, Any], item: str) -> tuple[str, ...]:
     else:
         node[leaf] = value
     return (*parents, leaf)
+
+
+def read_value(raw: str, name: str) -> Any:
+    """A value that somebody typed, as YAML has it.
+
+    Raises:
+        ConfigError: it is no YAML; ``name`` says what it is the value of.
+    """
+    try:
+        value = parse_document(raw, "the value").tree
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {raw!r} is not a YAML value ({error})") from None
+    return _number(value) if isinstance(value, str) else value
 
 
 def _number(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -10,7 +11,7 @@ import yaml
 
 from flows.form import ROOT, absolute_store, changes, configured, presets
 from flows.form_fields import FIRST, Partial, form_of
-from tad_core.config import OBJECTIVES, TADConfig, load_config
+from tad_core.config import OBJECTIVES, TADConfig, load_config, variants
 from tad_core.errors import ConfigError
 
 EVERYTHING = changes(*TADConfig.model_fields)
@@ -67,7 +68,11 @@ def test_fields_have_types_choices_bounds_descriptions_and_the_presets_values(sc
     )
     assert all(p.get("description") for p in every)
     needed = {name: d["required"] for name, d in schema["definitions"].items() if "required" in d}
-    assert needed == {"SourceFields": ["name", "source"], "TaskFields": ["name", "source"]}
+    assert needed == {
+        "SourceFields": ["name", "source"],
+        "TaskFields": ["name", "source"],
+        "ModelFields": ["name"],
+    }
 
 
 def test_what_people_set_is_shown_and_the_rest_is_folded(schema: dict[str, Any]) -> None:
@@ -100,7 +105,7 @@ def test_no_setting_of_one_value_is_missing_from_the_form() -> None:
     known, offered = settings(TADConfig), settings(EVERYTHING)
     assert set(offered) <= set(known)
     without = set(known) - set(offered)
-    assert without == {"filter.extract_by_source", "models"}
+    assert without == {"filter.extract_by_source"}
     assert all(get_origin(known[name]) is dict for name in without)
 
 
@@ -152,6 +157,64 @@ def test_sources_and_tasks_are_named_with_path_format_and_columns() -> None:
     assert (second.source, second.count, second.options) == ("benchmark", 5, {})
 
 
+def test_the_table_of_models_is_rows_of_an_objective_a_window_settings_and_looks() -> None:
+    rows = [
+        {"name": "quality"},
+        {"name": "near", "window_threshold": 0.35, "window_cap": 12, "label": "Near", "colour": "#0a6b3c"},
+        {
+            "name": "eight",
+            "window_steps": 8,
+            "settings": ["distant=hard", "learning_rate=5e-4", "lora.rank=8"],
+        },
+        {"name": "refs", "objective": "sft", "colour": "#0a6b3c", "colour_dark": "#66ffd9"},
+    ]
+    config = configured("llada-8b", EVERYTHING.model_validate({"models": rows}), [])
+    table = {name: given.model_dump(exclude_defaults=True) for name, given in config.models.items()}
+    assert table == {
+        "quality": {},
+        "near": {
+            "window": {"threshold": 0.35, "cap": 12},
+            "label": "Near",
+            "colour": {"light": "#0a6b3c", "dark": "#0a6b3c"},
+        },
+        "eight": {
+            "window": {"steps": 8},
+            "settings": {"distant": "hard", "learning_rate": 5e-4, "lora": {"rank": 8}},
+        },
+        "refs": {"objective": "sft", "colour": {"light": "#0a6b3c", "dark": "#66ffd9"}},
+    }
+    trained = variants(config)
+    assert trained["eight"].distill.lora.rank == 8
+    assert trained["eight"].distill.lora.alpha == config.distill.lora.alpha, "the rest is as in distill"
+    assert config.evaluate.models == ["base", "quality", "near", "eight", "refs"], "not the preset's choice"
+    some = {"models": [{"name": "quality"}, {"name": "speed"}], "evaluate": {"models": ["base", "speed"]}}
+    chosen = configured("llada-8b", EVERYTHING.model_validate(some), [])
+    assert chosen.evaluate.models == ["base", "speed"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"window_steps": 4, "window_like": "speed"}, "models.near.window.steps: steps and like given"),
+        (
+            {"settings": ["distant"]},
+            "models.near.settings: 'distant' is not of the form name=value, e.g. distant=hard",
+        ),
+        (
+            {"settings": ["lora=4", "lora.rank=8"]},
+            "'lora.rank=8' is a field of lora, which has a value already",
+        ),
+        ({"settings": ["distent=hard"]}, "models.near.settings.distent: unknown key"),
+        ({"colour_dark": "#66ffd9"}, "models.near.colour: missing beside colour_dark #66ffd9"),
+        ({"name": "far"}, "models: 'far' is there twice"),
+    ],
+)
+def test_a_row_of_the_table_that_is_wrong_is_one_message(row: dict[str, Any], message: str) -> None:
+    filled = EVERYTHING.model_validate({"models": [{"name": "near", **row}, {"name": "far"}]})
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        configured("demo", filled, [])
+
+
 @pytest.mark.parametrize(
     ("preset", "filled", "overrides", "message"),
     [
@@ -183,7 +246,8 @@ def test_what_no_field_can_refuse_is_one_message(
 def test_a_form_of_one_stage_has_the_settings_up_to_it() -> None:
     names = set(changes("model", "rollout").model_fields)
     assert {"name", "store", "model", "rollout"} <= names
-    assert not names & {"filter", "distill", "evaluate"}
+    assert not names & {"filter", "distill", "evaluate", "models"}
+    assert "models" in changes("model", "distill").model_fields
     with pytest.raises(ValueError, match="distill"):
         changes("model", "rollout").model_validate({"distill": {"max_steps": 1}})
 
