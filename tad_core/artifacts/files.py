@@ -20,6 +20,7 @@ from uuid import uuid4
 import fsspec
 
 from tad_core.artifacts.durable import sync
+from tad_core.extras import how_to_install
 
 _TMP_PREFIX = ".tmp-"
 
@@ -47,7 +48,7 @@ def remote_errors() -> Iterator[None]:
     except OSError:
         raise
     except ImportError as error:
-        raise OSError(f"{error}; pip install 'tad[s3]' for s3:// URLs") from error
+        raise OSError(f"{error}; {how_to_install('s3')} for s3:// URLs") from error
     except Exception as error:
         botocore = sys.modules.get("botocore.exceptions")
         if botocore is not None and isinstance(error, (botocore.BotoCoreError, botocore.ClientError)):

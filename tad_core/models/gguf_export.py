@@ -26,6 +26,7 @@ from torch import Tensor
 from tad_core.checkpoint import load_tokenizer
 from tad_core.config import ModelConfig
 from tad_core.errors import ConfigError, ModelError
+from tad_core.extras import how_to_install
 from tad_core.models.export import (
     CARD,
     NOTHING,
@@ -82,7 +83,7 @@ def check_gguf(adapter_only: bool = False) -> None:
     if find_spec("gguf") is None:
         raise ConfigError(
             "--format: gguf needs the package gguf, which is not installed; "
-            '.venv/bin/pip install -c constraints.txt -e ".[gguf]", or leave the option out'
+            f"{how_to_install('gguf')}, or leave the option out"
         )
 
 

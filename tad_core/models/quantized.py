@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tad_core.errors import ModelError
+from tad_core.extras import how_to_install
 from tad_core.models.base import DiffusionLM
 from tad_core.weights import check_packable
 
@@ -31,7 +32,7 @@ def quantize(model: DiffusionLM) -> None:
         import bitsandbytes
     except ImportError as error:
         raise ModelError(
-            f"distill.quantize: bitsandbytes cannot be used ({error}); pip install 'tad[quantize]', or set none"
+            f"distill.quantize: bitsandbytes cannot be used ({error}); {how_to_install('quantize')}, or set none"
         ) from None
     check_packable(model.config.to_dict())
     pattern = re.compile("|".join(f"(?:{role})" for role in model.role_patterns.values()))

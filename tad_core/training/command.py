@@ -13,10 +13,10 @@ from typing import Any
 
 from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
+from tad_core.extras import how_to_install
 from tad_core.training.spec import TrainingSpec
 
 _MODULE = "tad_core.training"
-_INSTALL_DEEPSPEED = "pip install 'tad[gpu]'"
 #: what the settings of ``distill`` say and a DeepSpeed file must therefore leave to them
 _OURS = ("optimizer", "scheduler")
 _AUTO = (
@@ -70,7 +70,7 @@ def check_settings(config: DistillConfig) -> None:
         )
     if config.launcher == "deepspeed" and not _installed("deepspeed"):
         raise ConfigError(
-            f"distill.launcher: deepspeed is not installed; {_INSTALL_DEEPSPEED}, or use torchrun"
+            f"distill.launcher: deepspeed is not installed; {how_to_install('gpu')}, or use torchrun"
         )
     if config.hostfile is not None:
         if config.launcher != "deepspeed":
@@ -91,7 +91,7 @@ def check_settings(config: DistillConfig) -> None:
     if config.quantize != "none" and not _installed("bitsandbytes"):
         raise ConfigError(
             f"distill.quantize: {config.quantize} needs bitsandbytes, which is not installed; "
-            '.venv/bin/pip install -c constraints.txt -e ".[quantize]", or set it to none'
+            f"{how_to_install('quantize')}, or set it to none"
         )
     for name in config.report_to:
         if not _installed(name) and not (name == "tensorboard" and _installed("tensorboardX")):
@@ -191,7 +191,7 @@ def _check_deepspeed(config: DistillConfig) -> None:
     if config.launcher == "python":
         raise ConfigError("distill.deepspeed: needs distill.launcher torchrun or deepspeed, for one GPU too")
     if not _installed("deepspeed"):
-        raise ConfigError(f"{where} asks for DeepSpeed, which is not installed; {_INSTALL_DEEPSPEED}")
+        raise ConfigError(f"{where} asks for DeepSpeed, which is not installed; {how_to_install('gpu')}")
     try:
         tree: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

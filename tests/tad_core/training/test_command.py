@@ -98,7 +98,10 @@ def test_settings_that_do_not_fit(everything_is_installed, config, message):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"launcher": "deepspeed"}, r"deepspeed is not installed; pip install 'tad\[gpu\]'"),
+        (
+            {"launcher": "deepspeed"},
+            r"deepspeed is not installed; .*pip install -c constraints.txt -e .*\[gpu\]",
+        ),
         ({"launcher": "torchrun", "deepspeed": str(ZERO2)}, "asks for DeepSpeed, which is not installed"),
         ({"report_to": ["wandb"]}, "distill.report_to: wandb is not installed; pip install wandb"),
         ({"report_to": ["tensorboard"]}, "distill.report_to: tensorboard is not installed"),

@@ -33,7 +33,7 @@ WET = LoraConfig(rank=4, alpha=4, dropout=0.1)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 needs_deepspeed = pytest.mark.skipif(
-    importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed: pip install 'tad[gpu]'"
+    importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed: pip install -e .[gpu]"
 )
 WAYS = [
     pytest.param({"launcher": "torchrun"}, id="torchrun"),
