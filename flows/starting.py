@@ -46,7 +46,7 @@ rollout:
   response_length: 64                   # tokens of an answer; 256 and more for a model of full size
   block_length: 16                      # decoded block by block; divides response_length
   samples: 1                            # trajectories a problem
-  workers: 1                            # processes that decode; leave it out for one a GPU
+  shard_size: 16                        # problems written at once: the most that a stopped run repeats
 
 calibrate:
   states: 32

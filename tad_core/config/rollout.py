@@ -93,7 +93,8 @@ class RolloutConfig(Strict):
         None,
         ge=1,
         le=64,
-        description="Processes that each hold the model; default: one a visible GPU, one on a CPU.",
+        description="Processes that each hold the model; default: one a visible GPU, or one a core of a CPU, of one "
+        "thread each.",
         json_schema_extra=RUNTIME,
     )
     hosts: int = Field(

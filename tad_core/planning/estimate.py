@@ -17,10 +17,12 @@ from tad_core.planning.memory import (
     peak_gib,
     too_much,
     training_choices,
+    weights_gib,
 )
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
 from tad_core.shapes import GIB, Shape
 from tad_core.stages.pipeline import trained_models
+from tad_core.workers.devices import cpu_workers
 
 #: Tokens a forward of multi-block decoding at any threshold, since it is not known before: the paper has 4 to 9.
 ASSUMED_TPF = 4.0
@@ -143,7 +145,8 @@ def _collect(
     config: TADConfig, shape: Shape, counts: Counts, machine: Machine, pace: Pace | None
 ) -> StageEstimate:
     rollout = config.rollout
-    workers = (rollout.workers or max(1, machine.count)) * rollout.hosts
+    here = rollout.workers or (machine.count if machine.gpu else cpu_workers(config.model))
+    workers = here * rollout.hosts
     batch = batch_of(config, shape, counts, "collect", machine.memory_gib if machine.gpu else None)
     forwards = counts.samples / batch * rollout.response_length
     memory = decoding_gib(config, shape, batch, counts.teacher, rollout.cache.mode != "none")
@@ -156,7 +159,8 @@ def _collect(
         forwards,
         workers,
         machine,
-        memory * (1 if machine.gpu else (rollout.workers or 1)),
+        # Workers on a CPU are forks that share the weights.
+        memory if machine.gpu else memory * here - weights_gib(config, shape) * (here - 1),
     )
 
 

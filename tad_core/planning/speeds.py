@@ -20,6 +20,7 @@ from tad_core.planning.decoding import evaluation_work, measured_share, rollout_
 from tad_core.planning.machines import MEASURED_LAUNCH_S, Gpu, Machine, training_share
 from tad_core.settings import CONFIG_NAME
 from tad_core.shapes import Shape
+from tad_core.workers.devices import cpu_workers
 
 #: Seconds of one core for a text: docs/results/verify.md (7,000 pairs and about 60 programs a second on two).
 _MATH_S, _CODE_S = 1 / 3500, 1 / 30
@@ -236,7 +237,9 @@ def try_out(config: TADConfig, shape: Shape, counts: Counts, forwards: int = 4) 
 
     model = load_model(config.model)
     if model.device.type == "cpu":  # as one of the processes that share the cores
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // (config.rollout.workers or 1)))
+        torch.set_num_threads(
+            max(1, (os.cpu_count() or 1) // (config.rollout.workers or cpu_workers(config.model)))
+        )
     tokens = round(counts.teacher) + config.rollout.response_length
     rollout = config.rollout
     batch = slots_for(

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from functools import cache
 
-from tad_core.config import TADConfig
+from tad_core.config import ModelConfig, TADConfig
 from tad_core.errors import ConfigError
 
 
 def workers_of(config: TADConfig) -> int:
-    """``rollout.workers``; by default one a visible GPU, and one where there is none or the CPU is asked for.
+    """``rollout.workers``; by default one a visible GPU, or as many as a CPU serves best.
 
     Raises:
         ConfigError: more than there are GPUs.
     """
     if config.rollout.workers is None:
-        return max(1, len(visible_gpus())) if config.model.device in ("auto", "cuda") else 1
+        return _gpus_for("rollout.workers", config.model.device, 1) or cpu_workers(config.model)
     _gpus_for(
         "rollout.workers", config.model.device, config.rollout.workers, ", or leave it out for every GPU"
     )
     return config.rollout.workers
+
+
+def cpu_workers(model: ModelConfig) -> int:
+    """Processes on a CPU where none are asked for: one a core, of one thread each.
+
+    A sample is decoded alone there, in matrix products too small to split well: threads of one process wait for each
+    other at every product, on a busy machine for most of the time. Who sets ``model.threads`` has one process of so
+    many; where processes cannot be forked, each would be a model of its own in memory, so that there is one.
+    """
+    return 1 if model.threads or sys.platform != "linux" else len(os.sched_getaffinity(0))
 
 
 def gpus_for_evaluation(device: str, wanted: int) -> int:

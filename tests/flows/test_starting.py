@@ -16,8 +16,10 @@ from tad_core.config import ModelConfig, SourceConfig, load_config
 from tad_core.data.sources import load_source
 from tad_core.data.unknown import count_unknown
 from tad_core.planning.survey import survey
+from tad_core.workers import devices
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets" / "tiny-llada"
+ROOT = Path(__file__).resolve().parents[2]
+ASSETS, CONFIGS = ROOT / "assets" / "tiny-llada", ROOT / "configs"
 
 
 @pytest.fixture
@@ -91,3 +93,16 @@ def test_it_runs_to_the_report_and_keeps_trajectories_of_both_kinds(here: Path) 
     assert outcome.report is not None and outcome.filtered is not None
     summary = read_summary(outcome.filtered)
     assert {e["source"] for e in summary["by_source"] if e["kept"]} == {"math", "code"}
+
+
+@pytest.mark.parametrize("gpus", [(), ("GPU-1",), ("GPU-1", "GPU-2", "GPU-3")])
+def test_first_runs_are_not_refused_for_the_gpus_that_a_machine_has(
+    gpus: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    monkeypatch.setattr(devices, "_gpu_ids", lambda: gpus)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    call("own")
+    for file in (CONFIGS / "demo.yaml", CONFIGS / "tiny-llada.yaml", "own/config.yaml"):
+        config = load_config(file)
+        assert devices.workers_of(config) == (len(gpus) or devices.cpu_workers(config.model))
+        assert devices.gpus_for_evaluation(config.model.device, config.evaluate.workers) == len(gpus)

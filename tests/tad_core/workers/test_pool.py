@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tad_core.artifacts import ArtifactRef, Store
-from tad_core.config import TADConfig, parse_config
+from tad_core.config import ModelConfig, TADConfig, parse_config
 from tad_core.decoding import DecodeSpec
 from tad_core.errors import ConfigError, SubprocessError, WorkersLostError
 from tad_core.workers import devices, fanning
@@ -79,7 +79,7 @@ def pool_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def config(device: str = "cpu", **rollout: Any) -> TADConfig:
     tree = tree_of("x", 1, **rollout)
-    tree["model"]["device"] = device
+    tree["model"] |= {"device": device, "threads": None}
     return parse_config(tree)
 
 
@@ -103,11 +103,17 @@ def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert devices.workers_of(config(device="auto")) == 2
     assert devices.environment("cuda", 3)["CUDA_VISIBLE_DEVICES"] == "GPU-2"
-    assert devices.workers_of(config(device="cpu")) == 1
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    assert devices.workers_of(config(device="cpu")) == 3
+    assert devices.cpu_workers(ModelConfig(path="x", threads=2)) == 1, (
+        "one process of as many threads as are set"
+    )
+    assert devices.workers_of(config(device="cuda:1")) == 1
     assert "CUDA_VISIBLE_DEVICES" not in devices.environment("cpu", 0)
     assert devices.workers_of(config(device="auto", workers=2)) == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert devices.workers_of(config(device="auto")) == 1 and devices.visible_gpus() == []
+    assert devices.workers_of(config(device="auto")) == 3 and devices.visible_gpus() == []
 
 
 @pytest.mark.parametrize(
