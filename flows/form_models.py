@@ -39,6 +39,10 @@ class ModelFields(BaseModel):
         [],
         description="Fields of distill that are its own, as name=value, e.g. distant=hard, t3d.snapshot_steps=50.",
     )
+    decode: list[str] = Field(
+        [],
+        description="A decoder of its own, as name=value, e.g. method=confidence, thresholds=[0.9]. Empty: the run's.",
+    )
     label: str | None = Field(
         None, min_length=1, max_length=24, description="Its name for readers. Empty: the name."
     )
@@ -70,6 +74,7 @@ class ModelFields(BaseModel):
             "objective": self.objective,
             "window": {name: value for name, value in window.items() if value is not None},
             "settings": read_pairs(f"{where}.settings", self.settings, "distant=hard"),
+            "decode": read_pairs(f"{where}.decode", self.decode, "method=confidence"),
             "label": self.label,
             "colour": {"light": self.colour, "dark": self.colour_dark or self.colour}
             if self.colour

@@ -12,6 +12,7 @@ import yaml
 from flows.form import ROOT, absolute_store, changes, configured, presets
 from flows.form_fields import FIRST, Partial, form_of
 from tad_core.config import OBJECTIVES, TADConfig, load_config, variants
+from tad_core.config.models import VariantConfig
 from tad_core.errors import ConfigError
 
 EVERYTHING = changes(*TADConfig.model_fields)
@@ -167,6 +168,7 @@ def test_the_table_of_models_is_rows_of_an_objective_a_window_settings_and_looks
             "settings": ["distant=hard", "learning_rate=5e-4", "lora.rank=8"],
         },
         {"name": "refs", "objective": "sft", "colour": "#0a6b3c", "colour_dark": "#66ffd9"},
+        {"name": "sure", "window_like": "speed", "decode": ["method=confidence", "thresholds=[0.9]"]},
     ]
     config = configured("llada-8b", EVERYTHING.model_validate({"models": rows}), [])
     table = {name: given.model_dump(exclude_defaults=True) for name, given in config.models.items()}
@@ -182,11 +184,18 @@ def test_the_table_of_models_is_rows_of_an_objective_a_window_settings_and_looks
             "settings": {"distant": "hard", "learning_rate": 5e-4, "lora": {"rank": 8}},
         },
         "refs": {"objective": "sft", "colour": {"light": "#0a6b3c", "dark": "#66ffd9"}},
+        "sure": {
+            "window": {"like": "speed"},
+            "decode": {"method": "confidence", "thresholds": [0.9]},
+        },
     }
+    assert {name for given in table.values() for name in given} == set(VariantConfig.model_fields)
     trained = variants(config)
     assert trained["eight"].distill.lora.rank == 8
     assert trained["eight"].distill.lora.alpha == config.distill.lora.alpha, "the rest is as in distill"
-    assert config.evaluate.models == ["base", "quality", "near", "eight", "refs"], "not the preset's choice"
+    assert config.evaluate.models == ["base", "quality", "near", "eight", "refs", "sure"], (
+        "not the preset's choice"
+    )
     some = {"models": [{"name": "quality"}, {"name": "speed"}], "evaluate": {"models": ["base", "speed"]}}
     chosen = configured("llada-8b", EVERYTHING.model_validate(some), [])
     assert chosen.evaluate.models == ["base", "speed"]
