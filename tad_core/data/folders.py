@@ -72,6 +72,8 @@ def read_data_set(
         OSError, EOFError, ValueError, KeyError, csv.Error, DatasetsError: it is not there or cannot be read.
     """
     saved = not is_hub and any(Path(path, name).is_file() for name in _SAVED)
+    if not is_hub and not saved:
+        _check_name(path)
     files = None if saved else _plain_files(path, config, split, revision)
     if files is None:
         yield from _converted(path, config, split, revision, columns, saved)
@@ -122,6 +124,18 @@ def _builder(path: str, config: str, revision: str | None) -> Any:
         return datasets.load_dataset_builder(fetched, config or None)
     except failures:
         return None
+
+
+def _check_name(folder: str) -> None:
+    """``datasets`` looks for files below a folder's name as a pattern: below that of ``set[1]`` it finds those of set1.
+
+    Raises:
+        ValueError: the name would be one.
+    """
+    whole = Path(folder).expanduser().resolve()
+    if glob.has_magic(str(whole)):
+        part = next(part for part in whole.parts if glob.has_magic(part))
+        raise ValueError(f"{part} in its path would be read as a pattern; rename it")
 
 
 def _fetched(files: Sequence[str], revision: str | None) -> str | None:

@@ -8,6 +8,7 @@ that are laid out like one, are read the same way (``folders.py``). Local files 
 from __future__ import annotations
 
 import csv
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -106,8 +107,10 @@ def _files(place: Place) -> list[tuple[Any, str]]:
     found: list[tuple[Any, str]] = []
     for given in place.paths:
         fs, path = fsspec.core.url_to_fs(os.path.expanduser(given))  # noqa: PTH111 (a URL is no Path)
-        matches = sorted(fs.glob(path)) if any(sign in given for sign in "*?[") else []
-        if not matches and not (given and fs.exists(path)):
+        # What is there by that very name is no pattern: read as one, "run[1].jsonl" is the file beside it, run1.jsonl.
+        there = bool(given) and fs.exists(path)
+        matches = sorted(fs.glob(path)) if not there and glob.has_magic(path) else []
+        if not matches and not there:
             raise DataError(
                 f"data source {place.label}: option path: {given!r} is not a file; give a file ({', '.join(FORMATS)}), "
                 "a pattern, or the folder of a data set"

@@ -18,6 +18,7 @@ from tad_core.config import SourceConfig
 from tad_core.data.rows import Place, Row, read_rows
 from tad_core.data.selection import LeftOut
 from tad_core.data.sources import load_source
+from tad_core.errors import DataError
 
 CELLS = [
     "None", "NA", "N/A", "nan", "null", "", "007", "1.50", "1e3", "1_000", "-0", "+5", "0x10", "true", "2024-01-31",
@@ -190,3 +191,15 @@ def test_files_of_the_hub_are_fetched_and_read_as_they_are(
     found = told(read(hub="nobody/rows", revision="v1"))
     assert found == told(read(paths=(str(cached / "train.csv"),)))
     assert asked == [("nobody/rows", "v1", ["README.md", "test.csv", "train.csv"])]
+
+
+def test_a_folder_whose_name_is_a_pattern_of_another_is_not_mistaken_for_it(tmp_path: Path) -> None:
+    for name in ("set[1]", "set1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.jsonl").write_text(json.dumps({"question": name}) + "\n")
+    with pytest.raises(
+        DataError, match=r"set\[1\] in its path would be read as a pattern; rename it\); give files"
+    ):
+        list(read_rows(Place("own", (str(tmp_path / "set[1]"),))))
+    (row,) = read_rows(Place("own", (str(tmp_path / "set[1]" / "train.jsonl"),)))
+    assert isinstance(row, Row) and row.values == {"question": "set[1]"}

@@ -114,6 +114,18 @@ def test_several_files_give_numbers_that_do_not_meet(tmp_path: Path) -> None:
     assert [row.number for row in by_list] == ["a/r.jsonl/1", "a/r.jsonl/2", "b/r.jsonl/1", "b/r.jsonl/2"]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("asked", "beside"), [("r[1].jsonl", "r1.jsonl"), ("r*.jsonl", "rr.jsonl"), ("r?.jsonl", "r1.jsonl")]
+)
+def test_a_file_is_read_by_its_own_name_before_any_that_it_is_a_pattern_of(
+    tmp_path: Path, asked: str, beside: str
+) -> None:
+    for name in (asked, beside):
+        (tmp_path / name).write_text(json.dumps({"question": name}) + "\n")
+    assert values(read(tmp_path / asked)) == [{"question": asked}]
+    assert [file for file, *_ in stamps(Place("own", (str(tmp_path / asked),)))] == [str(tmp_path / asked)]
+
+
 def test_only_the_wanted_columns_of_a_table_are_read(tmp_path: Path) -> None:
     path = tmp_path / "r.parquet"
     pq.write_table(pa.table({"q": ["x"], "big": ["y" * 100]}), path)
