@@ -69,7 +69,7 @@ def export_merged(
         beside: texts of more files, by their names.
 
     Raises:
-        ModelError: base or adapter cannot be used, or do not belong together.
+        ModelError: base or adapter cannot be used, or do not belong together; float16 does not hold a weight.
         ConfigError: ``out`` has something in it.
         ArtifactError: the disk is too small.
     """
@@ -113,9 +113,24 @@ def merging(base: ModelConfig, adapter: Path) -> Iterator[tuple[dict[str, Any], 
         where_is = {name: weights for weights in opened for name in weights.keys()}  # noqa: SIM118 (not a dict)
 
         def merged(name: str, dtype: torch.dtype) -> torch.Tensor:
-            return merge(name, where_is[name].get_tensor(name).to(where, as_run), dtype).cpu()
+            weight = where_is[name].get_tensor(name).to(where, as_run)
+            return _held(name, merge(name, weight, dtype)).cpu()
 
         yield config, shapes, merged
+
+
+def _held(name: str, weight: torch.Tensor) -> torch.Tensor:
+    """The weight, unless its dtype is too narrow for it: float16 ends at 65,504, and a cast makes more of it infinite.
+
+    Raises:
+        ModelError: a number is infinite or none.
+    """
+    if weight.dtype == torch.float16 and not bool(weight.isfinite().all()):
+        raise ModelError(
+            f"--dtype: {name} has weights beyond {torch.finfo(torch.float16).max:,.0f}, the most that float16 holds; "
+            "use bfloat16 or float32"
+        )
+    return weight
 
 
 def export_adapter(

@@ -26,6 +26,7 @@ from tad_core.models import export as exporting
 from tad_core.models.base import DiffusionLM
 from tad_core.models.card import Facts, model_card
 from tad_core.models.export import check_push, export_adapter, export_merged, push
+from tad_core.models.gguf_export import export_gguf
 from tad_core.models.loading import FAMILIES, load_model, load_tokenizer
 from tad_core.models.lora import add_lora, base_of, load_adapter, save_adapter
 from tests.tad_core.models import hub
@@ -245,6 +246,29 @@ def test_a_folder_with_something_in_it_is_left_alone(
     (out / "thesis.txt").unlink()
     export_merged(base, adapter, out, "card", "float32")  # an empty one is taken
     assert (out / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("form", ["safetensors", "gguf"])
+def test_a_weight_that_float16_does_not_hold_is_said_rather_than_written_as_infinite(
+    base: ModelConfig, adapter: Path, tmp_path: Path, form: str
+) -> None:
+    large = Path(shutil.copytree(base.path, tmp_path / "large"))
+    weights = load_file(large / "model.safetensors")
+    name = next(key for key in weights if "wte" in key or "embed_tokens" in key)
+    weights[name][5, 3] = -70_000.0
+    save_file(weights, large / "model.safetensors", metadata={"format": "pt"})
+    wide, out = ModelConfig(path=str(large), device="cpu"), tmp_path / "out"
+    with pytest.raises(
+        ModelError, match=f"--dtype: {name} has weights beyond 65,504.*use bfloat16 or float32"
+    ):
+        if form == "gguf":
+            pytest.importorskip("gguf")
+            export_gguf(wide, adapter, out, "card", "float16", "tiny")
+        else:
+            export_merged(wide, adapter, out, "card", "float16")
+    assert not out.exists()
+    written = load_file(export_merged(wide, adapter, out, "card", "bfloat16") / "model.safetensors")
+    assert float(written[name][5, 3]) == -70_144.0  # the nearest that bfloat16 has
 
 
 def test_nothing_is_left_of_an_export_that_fails(
