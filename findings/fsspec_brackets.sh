@@ -13,7 +13,6 @@ python3 -m venv "$work/env"
 "$work/env/bin/pip" install --quiet --disable-pip-version-check fsspec==2026.9.0
 cat > "$work/brackets.py" <<'PY'
 import tempfile
-from pathlib import Path
 
 import fsspec
 

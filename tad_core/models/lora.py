@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import cast
 
@@ -92,8 +91,3 @@ def base_of(model: nn.Module) -> DiffusionLM:
     """The DiffusionLM inside; PEFT wraps its linear layers in place, so it runs with the adapter."""
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     return cast(DiffusionLM, inner)
-
-
-def adapter_off(model: PeftModel) -> AbstractContextManager[None]:
-    """The same weights without the adapter: the teacher."""
-    return cast("AbstractContextManager[None]", model.disable_adapter())

@@ -17,7 +17,7 @@ from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
 from tad_core.models import LLaDAModelLM
 from tad_core.models.loading import check_model, load_model, load_tokenizer, model_fingerprint, resolve_device
-from tad_core.models.lora import adapter_off, add_lora, base_of, load_adapter, save_adapter
+from tad_core.models.lora import add_lora, base_of, load_adapter, save_adapter
 from tests.waiting import CEILING_S
 
 
@@ -155,7 +155,7 @@ def test_fresh_adapter_is_the_identity_and_off_is_the_base(tiny_checkpoint: Path
             if "lora_B" in name:
                 parameter.add_(0.3)
         assert not torch.allclose(base_of(model)(ids), plain, atol=1e-3)
-        with adapter_off(model):
+        with model.disable_adapter():
             assert torch.equal(base_of(model)(ids), plain)
 
 
