@@ -1,8 +1,9 @@
 """Seconds and memory of a store that grows: a collection of 1, 4 and 16 thousand shards, in a folder or a bucket.
 
 The shards are made up, one tiny table each, so that what is left is the store's own: manifests, listings, checksums,
-claims. Every phase is a process of its own. A bucket is moto's server on this machine, which holds all in memory and
-serves one request at a time; its own listings are part of the figures. Markdown on stdout, for docs/results/store.md.
+claims. Every phase is a process of its own, of which wall and CPU seconds and peak memory are told. A bucket is moto's
+server on this machine, which holds all in memory and serves one request at a time: its part of the wall seconds is told
+as its CPU seconds, beside the requests that it counted. Markdown on stdout, for docs/results/store.md.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+import s3_server  # noqa: E402
 
 if TYPE_CHECKING:
     from tad_core.artifacts import ArtifactRef, Store
@@ -40,8 +45,35 @@ PHASES = {
 _ROWS = 2
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One phase in a process of its own.
+
+    Attributes:
+        wall_s: imports left out.
+        cpu_s: user and system, of the same span; what else the machine does hardly shows in it.
+        peak_mb: resident, of the whole process.
+        load: of the machine at the end, over a minute.
+        requests: by kind; of a bucket.
+        server_s: CPU of the bucket's server.
+        listing_s: of this for listings.
+    """
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    load: float
+    requests: Counter[str] = field(default_factory=Counter)
+    server_s: float = 0.0
+    listing_s: float = 0.0
+
+
+#: where, phase, use -> shards -> what was measured
+Found = dict[tuple[str, str, str], dict[int, Measured]]
+
+
 def main() -> None:
-    """Run every phase for every size, print the table."""
+    """Run every phase for every size, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shards", type=int, nargs="+", default=[1000, 4000, 16000])
     parser.add_argument("--where", nargs="+", choices=["folder", "bucket"], default=["folder", "bucket"])
@@ -51,16 +83,30 @@ def main() -> None:
     if options.child:
         run_phase(*options.child, options.shards[0])
         return
-    print(
-        f"`python benchmarks/store.py`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({platform.machine()})\n"
-    )
-    print("| store | shards | phase | first, s | again, s | peak MB |\n|---|---|---|---|---|---|")
+    found: Found = {}
     for where in options.where:
         for shards in options.shards:
-            measure(where, shards, options.phases)
+            measure(where, shards, options.phases, found)
+    loads = [one.load for sizes in found.values() for one in sizes.values()]
+    print(
+        f"`python benchmarks/store.py`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores "
+        f"({platform.machine()}), load {min(loads):.1f} to {max(loads):.1f}\n"
+    )
+    table(found, options.shards, "wall s, CPU s, peak MB", "CPU a shard", seconds, lambda one: one.cpu_s)
+    asked = {key: sizes for key, sizes in found.items() if key[0] == "bucket"}
+    if asked:
+        print()
+        table(
+            asked,
+            options.shards,
+            "requests; server's CPU s, of listings",
+            "requests a shard",
+            requests,
+            total,
+        )
 
 
-def measure(where: str, shards: int, phases: list[str]) -> None:
+def measure(where: str, shards: int, phases: list[str], found: Found) -> None:
     """All phases on a fresh store of one size: first on a host that has never seen it, then again in a new process."""
     with (
         tempfile.TemporaryDirectory(prefix="tad-store-") as name,
@@ -68,23 +114,24 @@ def measure(where: str, shards: int, phases: list[str]) -> None:
     ):
         for phase in ("make", *phases):
             os.environ["TAD_CACHE"] = f"{name}/{phase}"
-            seconds, peak = child(phase, root, shards)
+            for use in ("once",) if phase == "make" else ("first", "again"):
+                one = child(phase, root, shards)
+                found.setdefault((where, phase, use), {})[shards] = one
+                print(where, shards, phase, use, seconds(one), requests(one), file=sys.stderr, flush=True)
             if phase == "make":
                 time.sleep(3)  # what was written this moment is not taken as settled
-                continue
-            again, peak_again = child(phase, root, shards)
-            print(
-                f"| {where} | {shards:,} | {phase} | {seconds:.1f} | {again:.1f} | {max(peak, peak_again):.0f} |",
-                flush=True,
-            )
 
 
-def child(phase: str, root: str, shards: int) -> tuple[float, float]:
-    """Seconds and peak MB of one phase in a process of its own, imports left out."""
+def child(phase: str, root: str, shards: int) -> Measured:
+    """One phase in a process of its own."""
+    server = os.environ["AWS_ENDPOINT_URL"] if "://" in root else ""
+    if server:
+        s3_server.ask(server)
     command = [sys.executable, str(Path(__file__)), "--shards", str(shards), "--child", phase, root]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    seconds, megabytes = done.stdout.split()[-2:]
-    return float(seconds), float(megabytes)
+    wall_s, cpu_s, peak_mb = map(float, done.stdout.split()[-3:])
+    asked = s3_server.ask(server) if server else (Counter[str](), 0.0, 0.0)
+    return Measured(wall_s, cpu_s, peak_mb, os.getloadavg()[0], *asked)
 
 
 def run_phase(phase: str, root: str, shards: int) -> None:
@@ -101,10 +148,48 @@ def run_phase(phase: str, root: str, shards: int) -> None:
         "read": read,
         "status": status,
     }
-    started = time.monotonic()
+    started, cpu = time.monotonic(), time.process_time()
     work[phase](config, plan, store)
-    seconds = time.monotonic() - started
-    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    wall_s, cpu_s = time.monotonic() - started, time.process_time() - cpu
+    print(wall_s, cpu_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+# --- tables -----------------------------------------------------------------------------------------
+
+
+def table(
+    found: Found,
+    sizes: Sequence[int],
+    title: str,
+    growing: str,
+    cell: Callable[[Measured], str],
+    figure: Callable[[Measured], float],
+) -> None:
+    """A row a phase and use, a column a size; last how many times a figure a shard is the smallest size's."""
+    heads = [f"{n:,}: {title}" for n in sizes]
+    print("| store | phase | use | " + " | ".join(heads) + f" | {growing}, last / first |")
+    print("|---|---|---|" + "---|" * (len(heads) + 1))
+    for (where, phase, use), by_size in found.items():
+        first, last = by_size[sizes[0]], by_size[sizes[-1]]
+        times = (figure(last) / sizes[-1]) / max(1e-9, figure(first) / sizes[0])
+        cells = " | ".join(cell(by_size[n]) for n in sizes)
+        print(f"| {where} | {phase} | {use} | {cells} | {times:.2f} |")
+
+
+def seconds(one: Measured) -> str:
+    """Of one cell."""
+    return f"{one.wall_s:.2f}, {one.cpu_s:.2f}, {one.peak_mb:.0f}"
+
+
+def requests(one: Measured) -> str:
+    """Of one cell."""
+    asked = ", ".join(f"{n:,} {kind}" for kind, n in sorted(one.requests.items()))
+    return f"{asked}; {one.server_s:.1f}, {one.listing_s:.1f}"
+
+
+def total(one: Measured) -> float:
+    """Requests of every kind."""
+    return float(one.requests.total())
 
 
 # --- phases -----------------------------------------------------------------------------------------
@@ -117,7 +202,7 @@ def close(config: TADConfig, plan: CollectionPlan, store: Store) -> None:
 
     store.discard("collect", plan.fingerprint)
     with Shares(plan, store, 600) as shares:
-        assert list(shares.indices()) == []
+        assert list(shares.todo()) == []
         refs = [shares.refs[shard.name] for shard in plan.shards]
     stage.finish_collection(config, plan, refs, store)
 
@@ -190,17 +275,6 @@ def make(config: TADConfig, plan: CollectionPlan, store: Store) -> None:
         list(threads.map(one, range(len(plan.shards))))
 
 
-#: HTTP/1.1, as a real store speaks it: a connection for each of a million requests is more than a machine has
-_SERVER = """
-import sys
-from werkzeug.serving import WSGIRequestHandler
-WSGIRequestHandler.protocol_version = "HTTP/1.1"
-WSGIRequestHandler.log_request = lambda *_: None
-from moto.server import main
-main(["-H", "127.0.0.1", "-p", sys.argv[1]])
-"""
-
-
 @contextmanager
 def bucket(folder: Path) -> Iterator[str]:
     """A fresh bucket of a server of its own."""
@@ -209,7 +283,7 @@ def bucket(folder: Path) -> Iterator[str]:
     from tests.services.run import free_port, started
 
     port = free_port()
-    command = [sys.executable, "-c", _SERVER, str(port)]
+    command = [sys.executable, s3_server.__file__, str(port)]
     with started(command, folder / "s3.log", port, signal.SIGTERM):
         os.environ |= {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",

@@ -38,9 +38,9 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = ref._sha256
 
-    def noted(url: str, name: str) -> str | None:
+    def noted(url: str, name: str, size: int) -> str | None:
         names.append(name)
-        return real(url, name)
+        return real(url, name, size)
 
     monkeypatch.setattr(ref, "_sha256", noted)
     return names

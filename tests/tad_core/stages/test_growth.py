@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
-from tad_core.artifacts import Store, ref, stamps
+from tad_core.artifacts import Store, ref, stamps, verified
 from tad_core.artifacts import store as store_module
-from tad_core.stages import sharing
+from tad_core.stages import mending, sharing
 from tad_core.stages.collect import STAGE, STAGE_VERSION, CollectionPlan, ShardSpec, find_collection
 from tad_core.stages.sharing import Shares
 from tad_core.stages.status import Look
@@ -34,8 +36,21 @@ def make(
             for made in refs:
                 writer.keep(made.manifest.files)
             writer.commit(
-                {"shards": [{"name": s.name, "condition": s.condition, "rows": 1} for s in plan.shards]}
+                {
+                    "shards": [{"name": s.name, "condition": s.condition, "rows": 1} for s in plan.shards],
+                    "trajectories": len(plan.shards),
+                }
             )
+
+
+def counting(seen: Counter[str], name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, its calls counted."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        seen[name] += 1
+        return real(*args, **options)
+
+    return call
 
 
 @pytest.fixture
@@ -74,6 +89,64 @@ def test_a_finished_collection_is_read_from_its_own_manifest_read_once(
     paths = found.locals([f"{s['name']}.parquet" for s in found.manifest.info["shards"]])
     assert [path.read_text() for path in paths] == [shard.name for shard in plan.shards]
     assert asked["collection"] == 1 and asked["shard"] == 0 and asked["stamps"] <= 3
+
+
+def test_a_file_of_a_bucket_is_verified_by_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, plan = Store("memory://growth/requests"), plan_of(40)
+    make(store, plan)
+    verified._verified.cache_clear()
+    seen: Counter[str] = Counter()
+    for name in ("cat_file", "info", "open"):
+        monkeypatch.setattr(MemoryFileSystem, name, counting(seen, name, getattr(MemoryFileSystem, name)))
+    monkeypatch.setenv("TAD_CACHE", "/proc/no-such-place")  # nothing is known of these files
+    assert find_collection(plan, store) is not None
+    assert seen == {"cat_file": 40 + 1}  # and the manifest; an open file asks for its size first
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "other", "emptied"])
+def test_a_file_that_changes_while_it_is_read_is_none(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    monkeypatch.setattr(ref, "_PART_BYTES", 4)
+    store, plan = Store(f"memory://growth/{change}"), plan_of(1)
+    make(store, plan)
+    found = find_collection(plan, store)
+    assert found is not None
+    (name,) = found.manifest.files
+    path = f"/growth/{change}/{STAGE}/{plan.fingerprint}/{name}"
+    read = MemoryFileSystem.cat_file
+
+    def changing(
+        self: Any, asked: str, start: int | None = None, end: int | None = None, **more: Any
+    ) -> bytes:
+        part: bytes = read(self, asked, start=start, end=end, **more)
+        if start == 0 and asked.endswith(name):
+            content = read(self, path)
+            new = {
+                "shorter": content[:-1],
+                "longer": content + b"!",
+                "other": b"?" * len(content),
+                "emptied": b"",
+            }
+            self.pipe_file(path, new[change])
+        return part
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", changing)
+    assert Store(store.root, anew=True).find(STAGE, plan.fingerprint) is None
+
+
+def test_lost_manifests_are_written_from_one_look_at_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, plan = Store("memory://growth/mended"), plan_of(12)
+    make(store, plan)
+    found = find_collection(plan, store)
+    assert found is not None
+    for shard in plan.shards[2:]:
+        store.discard(STAGE, plan.fingerprint, f"{shard.name}.json")
+    seen: Counter[str] = Counter()
+    monkeypatch.setattr(mending, "plain_name", counting(seen, "names", mending.plain_name))
+    assert mending.mend_shards(found) == 10
+    assert seen["names"] <= 12  # each file of the list, not each for every lost manifest
+    for shard in plan.shards:
+        assert (one := store.find(STAGE, plan.fingerprint, manifest_name=f"{shard.name}.json")) is not None
+        assert one.local(f"{shard.name}.parquet").read_text() == shard.name
 
 
 def test_the_status_of_a_finished_collection_is_one_listing(asked: Counter[str]) -> None:
