@@ -5,6 +5,7 @@ For work whose result does not depend on its batches: only the speed changes.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +17,8 @@ from tad_core.errors import OutOfMemoryError
 
 Result = TypeVar("Result")
 
+#: how a RuntimeError says it
+_SIGNS = ("out of memory", "_STATUS_ALLOC_FAILED", "can't allocate memory")
 _ROOM = "use a GPU with more memory, or end what else is on it"
 
 
@@ -59,10 +62,10 @@ class Fitting:
         """
         try:
             return work()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            said = str(error).splitlines()[0]
+            said = first_line(error)
             if rows == 1:
                 raise OutOfMemoryError(
                     f"{self._field}: the memory of the device does not hold even one at once, {what} ({said}); "
@@ -77,8 +80,16 @@ class Fitting:
         return None
 
 
+def first_line(error: BaseException) -> str:
+    """What it says, in short; Python's own error of memory says nothing."""
+    return next(iter(str(error).splitlines()), "") or "the memory of the host is exhausted"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device had no memory left: torch's own error, or a library's of NVIDIA that wanted its workspace."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "_STATUS_ALLOC_FAILED" in str(error)
+    """Whether there was no memory left: torch's own error, that of a call of CUDA beside its allocator, of a library of
+    NVIDIA that wanted its workspace, or of the host's allocator."""
+    if isinstance(error, OSError):  # mapping a file needs memory, too
+        return error.errno == errno.ENOMEM
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
     )

@@ -14,6 +14,7 @@ import torch
 from tad_core.checkpoint import check_model, load_tokenizer, local_folder, model_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError, OutOfMemoryError
+from tad_core.fitting import first_line, is_out_of_memory
 from tad_core.models.base import DiffusionLM, no_progress_bars
 from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
@@ -87,10 +88,12 @@ def load_model(model: ModelConfig, device: str | None = None) -> DiffusionLM:
         # What an adapter is said to belong to.
         loaded.name_or_path = loaded.config.name_or_path = str(folder)
         return cast(DiffusionLM, loaded.to(where).eval())
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise OutOfMemoryError(
             f"model.path: {model.path} in {model.dtype} does not fit into the memory of {where} "
-            f"({str(error).splitlines()[0]}); end what else is on it, use a GPU with more, or model.dtype bfloat16"
+            f"({first_line(error)}); end what else is on it, use a GPU with more, or model.dtype bfloat16"
         ) from None
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import torch
 from torch import nn
 
 from tad_core.errors import ModelError
 from tad_core.extras import how_to_install
+from tad_core.fitting import is_out_of_memory
 from tad_core.models.base import DiffusionLM
 from tad_core.weights import check_packable
 
@@ -45,7 +45,7 @@ def quantize(model: DiffusionLM) -> None:
         try:
             model.set_submodule(name, _in_4_bits(bitsandbytes.nn, linear))
         except (NotImplementedError, RuntimeError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if is_out_of_memory(error):
                 raise
             raise ModelError(
                 f"distill.quantize: bitsandbytes does not work on {linear.weight.device} "

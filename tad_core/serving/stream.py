@@ -248,9 +248,14 @@ class Stream:
             self._take_in(wait=not busy)
             for lane in busy:
                 self._fill(lane)
-                for turn in list(lane.turns):
-                    if turn.tickets:
-                        self._step(lane, turn)
+                self._go_on(lane)
+
+    def _go_on(self, lane: _Lane) -> None:
+        """A forward of every loop. On its own, so that nothing here holds the memory of one that failed when the next
+        begins."""
+        for turn in list(lane.turns):
+            if turn.tickets:
+                self._step(lane, turn)
 
     def _take_in(self, wait: bool) -> None:
         if wait:

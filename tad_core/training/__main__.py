@@ -63,30 +63,17 @@ def main(arguments: list[str] | None = None) -> int:
     except TADError as error:
         _report(type(error).__name__, str(error))
         return error.exit_code
-    except MemoryError:
-        _report("BatchMemoryError", "host memory is exhausted")
-        return EXIT_OUT_OF_MEMORY
-    except (RuntimeError, OSError, SafetensorError) as error:
+    except (MemoryError, RuntimeError, OSError, SafetensorError) as error:
         traceback.print_exc()
-        if out_of_memory(error):
-            _report("BatchMemoryError", str(error).splitlines()[0])
+        from tad_core.fitting import first_line, is_out_of_memory
+
+        if is_out_of_memory(error):
+            _report("BatchMemoryError", first_line(error))
             return EXIT_OUT_OF_MEMORY
         if cannot_write(error):
             _report("ArtifactError", f"output: {spec.output} cannot be written ({error}); {_WRITE_REMEDY}")
             return ArtifactError.exit_code
         return 1
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether torch ran out of device memory or could not allocate host memory."""
-    import torch
-
-    text = str(error)
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    )
 
 
 def cannot_write(error: Exception) -> bool:

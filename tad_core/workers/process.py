@@ -59,10 +59,9 @@ class Held:
         return self._loaded
 
     def _load(self) -> tuple[Any, Any]:
-        import torch
-
         from tad_core.config import ModelConfig
         from tad_core.errors import OutOfMemoryError
+        from tad_core.fitting import first_line, is_out_of_memory
         from tad_core.models.loading import load_model, load_tokenizer
 
         config, adapter = ModelConfig(**self.setup["model"]), self.setup["adapter"]
@@ -73,9 +72,11 @@ class Held:
 
         try:
             return load_for_inference(config, Path(adapter)), load_tokenizer(config)
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise OutOfMemoryError(
-                f"evaluate: loading the model ran out of GPU memory ({str(error).splitlines()[0]}); free it, or use a "
+                f"evaluate: loading the model ran out of memory ({first_line(error)}); free it, or use a "
                 "GPU with more"
             ) from None
 

@@ -16,6 +16,16 @@ from tad_core.models import loading
 
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has 1 GiB free")
 
+#: as libraries say it: of CUDA beside torch's allocator, of workspaces, of the host's allocators
+EXHAUSTED = [
+    FULL,
+    RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"),
+    MemoryError(),
+]
+
 
 def fails(error: BaseException) -> None:
     raise error
@@ -46,10 +56,11 @@ def test_one_row_that_does_not_fit_is_an_error_that_no_second_try_mends() -> Non
     assert isinstance(caught.value, PERMANENT_ERRORS)
 
 
-@pytest.mark.parametrize("name", ["CUBLAS", "CUDNN"])
-def test_a_library_without_room_for_its_workspace_counts(name: str) -> None:
-    error = RuntimeError(f"CUDA error: {name}_STATUS_ALLOC_FAILED when calling create(handle)")
+@pytest.mark.parametrize("error", EXHAUSTED, ids=lambda error: str(error)[:20])
+def test_memory_runs_out_in_other_words_too(error: BaseException) -> None:
     assert Fitting("f", "r", lambda _: None).attempt(2, "w", lambda: fails(error)) is None
+    with pytest.raises(OutOfMemoryError, match="does not hold even one"):
+        Fitting("f", "r", lambda _: None).attempt(1, "w", lambda: fails(error))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("bad"), KeyboardInterrupt()])
@@ -65,10 +76,11 @@ def test_a_process_says_it_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(caplog.records) == 1 and caplog.records[0].levelname == "WARNING"
 
 
+@pytest.mark.parametrize("error", EXHAUSTED, ids=lambda error: str(error)[:20])
 def test_a_model_that_does_not_fit_is_told_as_such(
-    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    monkeypatch.setattr(loading.LLaDAModelLM, "from_pretrained", lambda *_, **__: fails(FULL))
+    monkeypatch.setattr(loading.LLaDAModelLM, "from_pretrained", lambda *_, **__: fails(error))
     with pytest.raises(
         OutOfMemoryError, match=r"model\.path: .* in float32 does not fit into the memory of cpu"
     ):

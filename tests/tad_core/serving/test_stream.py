@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import random
 import threading
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -167,6 +169,50 @@ def test_what_does_not_fit_begins_again_with_fewer_and_no_block_is_told_twice(op
     for one, q in asked[1:]:
         assert outcome(q) == alone(FormulaModel(), one.job)
     assert model.most > 2
+
+
+def test_nothing_of_what_did_not_fit_is_held_when_the_next_begins(opened, monkeypatch):
+    """Its cache beside the new one's would not fit either, and so on down to one sample."""
+    monkeypatch.setattr(streaming, "at_once", lambda device_type, wanted: wanted)
+    begun, alive = [], []
+
+    def noted(made, *rest):
+        alive.append([turn() for turn in begun if turn() is not None])
+        opening(made, *rest)
+        begun.append(weakref.ref(made[-1]))
+
+    opening = streaming._open_turn
+    monkeypatch.setattr(streaming, "_open_turn", noted)
+    stream = opened({"m": Small(room=2)}, slots=8, start=False)
+    asked = [ticket("m", SPECS[0], prompt=[i + 2]) for i in range(7)]
+    stream.submit([t for t, _ in asked])
+    stream.start()
+    assert [outcome(q) for _, q in asked] == [alone(FormulaModel(), t.job) for t, _ in asked]
+    assert alive == [[], [], []]  # of 8, of 4, of 2
+
+
+@pytest.mark.parametrize("number", range(0, 24, 3))
+def test_memory_may_run_out_in_any_forward(opened, monkeypatch, number):
+    monkeypatch.setattr(streaming, "at_once", lambda device_type, wanted: wanted)
+    model, forwards = FormulaModel(), itertools.count()
+    packed = model.packed
+
+    def once(*args):
+        if next(forwards) == number:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return packed(*args)
+
+    monkeypatch.setattr(model, "packed", once)
+    stream = opened({"m": model}, slots=3, start=False)
+    spec = DecodeSpec(16, 4, "entropy", 0.5, 1.0, early_stop=False)
+    asked = [ticket("m", spec, each="block", prompt=[i + 2]) for i in range(7)]
+    stream.submit([t for t, _ in asked])
+    stream.start()
+    for one, told in asked:
+        seen = list(iter(lambda told=told: told.get(timeout=60), alone(FormulaModel(), one.job)))
+        assert [part.lead for part in seen] == [4, 8, 12], "each block is told once"
+        assert told.empty()
+    assert next(forwards) > number, "it ran out"
 
 
 def test_where_not_even_one_fits_it_is_told_and_others_go_on(opened):

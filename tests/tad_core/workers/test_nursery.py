@@ -164,7 +164,7 @@ def test_memory_of_the_gpu_that_runs_out_is_told_as_such(monkeypatch: pytest.Mon
     setup = {"model": {"path": "p", "device": "cpu"}, "adapter": "a", "slot": 0}
     monkeypatch.setattr("tad_core.evaluation.generate.load_for_inference", full)
     said = r"\(CUDA out of memory\. Tried to allocate 2 GiB\.\)"
-    with pytest.raises(OutOfMemoryError, match=f"loading the model ran out of GPU memory {said}"):
+    with pytest.raises(OutOfMemoryError, match=f"loading the model ran out of memory {said}"):
         process.Held(setup).model_and_tokenizer()
 
     held = process.Held(setup)
