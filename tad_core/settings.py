@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 CONFIG_NAME = "config.yaml"
 """The resolved configuration of the run that made an artifact, written into it; no part of its content."""
@@ -14,6 +14,13 @@ RUNTIME: dict[str, JsonValue] = {"runtime": True}
 
 REPORT: dict[str, JsonValue] = {"report": True}
 """``json_schema_extra`` of fields of evaluation that the report alone reads: a change decodes nothing again."""
+
+MOST_SEED = 2**32 - 1
+"""The largest seed of a training: its trainer seeds NumPy's old generator, which takes 32 bits. torch's generator on a
+CPU looks at no others."""
+
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+"""Seed of a training. Others are parts of a hash and may be as large as they like."""
 
 
 def runtime_but(when: str) -> dict[str, JsonValue]:

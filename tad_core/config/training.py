@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tad_core.config.objectives import OBJECTIVES, ObjectiveName
-from tad_core.settings import ADDED, RUNTIME, Strict, runtime_but, runtime_though
+from tad_core.settings import ADDED, RUNTIME, Seed, Strict, runtime_but, runtime_though
 
 _BY_DEVICE = "with `lora.dropout` above 0, which is drawn by device, for their number"
 
@@ -178,7 +178,7 @@ class DistillConfig(Strict):
             "with `lora.dropout` above 0 it draws other masks, as another seed would"
         ),
     )
-    seed: int = Field(42, ge=0, description="Order of states, adapter initialisation, dropout.")
+    seed: Seed = Field(42, description="Order of states, adapter initialisation, dropout.")
     lora: LoraConfig = Field(LoraConfig(), description="Adapter shape.")
     bf16: bool = Field(True, description="bfloat16 autocast.")
     quantize: Literal["none", "nf4"] = Field(

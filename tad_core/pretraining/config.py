@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from tad_core.config.document import read_document
 from tad_core.config.loading import validated
-from tad_core.settings import RUNTIME, Strict
+from tad_core.settings import RUNTIME, Seed, Strict
 
 
 class CorpusConfig(Strict):
@@ -51,7 +51,7 @@ class PretrainConfig(Strict):
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     init_from: str | None = Field(None, description="Checkpoint to go on from; default: fresh weights.")
-    seed: int = Field(0, ge=0, description="Weights, masks, order.")
+    seed: Seed = Field(0, description="Weights, masks, order.")
     compile: bool = Field(False, description="Fuse each layer with torch.compile.", json_schema_extra=RUNTIME)
     workers: int = Field(
         0, ge=0, description="Processes that draw text; 0: all cores.", json_schema_extra=RUNTIME

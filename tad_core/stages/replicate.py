@@ -22,7 +22,7 @@ from tad_core.progress import OnProgress, silent
 from tad_core.report.lineup import Lineup
 from tad_core.report.replicates import NUMBERS_NAME, PAGE_NAME, render, summarise
 from tad_core.report.scores import Operating
-from tad_core.settings import CONFIG_NAME
+from tad_core.settings import CONFIG_NAME, MOST_SEED
 from tad_core.stages.pipeline import Outcome, run_pipeline
 
 STAGE = "replicate"
@@ -38,10 +38,11 @@ def seeded(config: TADConfig, seed: int) -> TADConfig:
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Raise ``ConfigError`` unless there are at least two different seeds, none negative."""
-    if len(set(seeds)) != len(seeds) or len(seeds) < 2 or min(seeds) < 0:
+    """Raise ``ConfigError`` unless there are at least two different seeds that a training takes."""
+    if len(set(seeds)) != len(seeds) or len(seeds) < 2 or not 0 <= min(seeds) <= max(seeds) <= MOST_SEED:
         raise ConfigError(
-            f"seeds: {', '.join(map(str, seeds)) or 'none'}; give two or more different ones, e.g. 0,1,2"
+            f"seeds: {', '.join(map(str, seeds)) or 'none'}; give two or more different ones from 0 to {MOST_SEED}, "
+            "e.g. 0,1,2"
         )
 
 

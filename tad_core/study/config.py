@@ -18,7 +18,7 @@ from tad_core.decoding.spec import DecodeSpec
 from tad_core.errors import ConfigError
 from tad_core.evaluation.decoders import specs_of
 from tad_core.evaluation.reading import as_read
-from tad_core.settings import RUNTIME, Strict
+from tad_core.settings import RUNTIME, Seed, Strict
 
 #: between the parts of a cell's name
 MARK = "/"
@@ -54,7 +54,7 @@ class StudyConfig(Strict):
         {}, description="Settings of that run changed, as section.field: value."
     )
     states: int = Field(ge=1, description="States that each variant is trained on: one budget for all.")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1, description="Training seeds.")
+    seeds: list[Seed] = Field([0, 1, 2], min_length=1, description="Training seeds.")
     variants: dict[str, VariantConfig] = Field(
         min_length=1,
         description="The models trained, as in the table of models of a run; the base is always there.",

@@ -9,6 +9,7 @@ import yaml
 
 from tad_core.config import TADConfig, dump_config, load_config, parse_config
 from tad_core.errors import ConfigError
+from tad_core.settings import MOST_SEED
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
@@ -58,6 +59,7 @@ def write(tmp_path: Path, tree: Any) -> Path:
         ({"rollout": {"response_length": 256, "block_length": 48}},
          "rollout.block_length: 48 does not divide response_length 256; use one of 8, 16, 32, 64, 128, 256"),
         ({"distill": {"learning_rate": -1}}, "distill.learning_rate: -1 is not accepted"),
+        ({"distill": {"seed": 2**32}}, "distill.seed: 4294967296 is not accepted: Input should be less"),
         ({"distill": {"objective": "rl"}}, "distill.objective: 'rl' is not accepted: Input should be 'tad' or"),
         ({"distill": {"global_batch_size": 10, "micro_batch_size": 4}}, "is not a multiple of micro_batch_size"),
         ({"distill": {"states_per_trajectory": 17}}, "more than rollout.response_length 16"),
@@ -80,6 +82,17 @@ def test_errors_name_field_value_and_remedy(
     with pytest.raises(ConfigError) as caught:
         parse_config(tiny_tree)
     assert message in str(caught.value)
+
+
+def test_the_largest_seed_of_a_training_is_the_largest_that_a_trainer_takes(
+    tiny_tree: dict[str, Any],
+) -> None:
+    from transformers import set_seed
+
+    tiny_tree["distill"]["seed"], tiny_tree["rollout"]["seed"] = MOST_SEED, 2**70
+    set_seed(parse_config(tiny_tree).distill.seed)
+    with pytest.raises(ValueError, match="Seed must be between"):
+        set_seed(MOST_SEED + 1)
 
 
 def test_all_problems_are_told_at_once(tiny_tree: dict[str, Any]) -> None:

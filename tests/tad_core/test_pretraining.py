@@ -183,6 +183,9 @@ def test_faults_of_the_config_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("out: x\nblock_length: 24\n")
     with pytest.raises(ConfigError, match="24 does not divide response_length 64"):
         load_pretrain_config(tmp_path / "bad.yaml")
+    (tmp_path / "bad.yaml").write_text("out: x\nseed: 4294967296\n")
+    with pytest.raises(ConfigError, match="seed: 4294967296 is not accepted"):
+        load_pretrain_config(tmp_path / "bad.yaml")
 
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -71,7 +71,13 @@ def test_runs_become_one_page(
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("0", "two or more"), ("1,1", "two or more"), ("0,x", "whole numbers"), ("0,-1", "two or more")],
+    [
+        ("0", "two or more"),
+        ("1,1", "two or more"),
+        ("0,x", "whole numbers"),
+        ("0,-1", "two or more"),
+        ("0,4294967296", "to 4294967295"),
+    ],
 )
 def test_seeds_that_are_none(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):

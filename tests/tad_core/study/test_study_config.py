@@ -100,6 +100,7 @@ def test_variants_of_the_same_states_share_a_pass_a_few_at_a_time(
         ({"states": 9}, "states: 9 is not a multiple of distill.global_batch_size 4; use 8"),
         ({"states": 1}, "use 4"),
         ({"seeds": [1, 1]}, r"seeds: \[1, 1\] names one twice"),
+        ({"seeds": [1, 2**32]}, r"seeds\S*1: 4294967296 is not accepted.* 4294967295"),
         ({"variants": {"tad": {"window": 4, "settings": {"max_steps": 3}}}}, "variants.tad.settings.max_steps: every"),
         ({"variants": {"tad": {"window": 4, "settings": {"global_batch_size": 8}}}}, "leave it at .* 4"),
         ({"variants": {"tad": {"window": 4, "decode": {"thresholds": [0.5]}}}},
