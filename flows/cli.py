@@ -187,6 +187,7 @@ def export(
 
     def work() -> None:
         loaded = running.load(config, set_ or [], store)
+        running.say_first(f"{loaded.name}: looking for {model} in the store")
         from flows.export import run_export
 
         run_export(loaded, model, out, adapter_only, dtype, push_to_hub, public, form, quantize)
@@ -247,6 +248,7 @@ def lm_eval(context: typer.Context) -> None:
     """Evaluate a checkpoint on any task of lm-eval, by lm-eval's own command line."""
 
     def work() -> None:
+        running.say_first("loading torch and lm-eval")
         from tad_core.evaluation.lm_eval_cli import main as lm_eval_main
 
         lm_eval_main(context.args)

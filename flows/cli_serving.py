@@ -67,6 +67,7 @@ def serve(
     """Serve models over HTTP by OpenAI's routes, with a page that shows them decode."""
 
     def work() -> None:
+        running.say_first(f"loading torch, to serve {', '.join(models)}")
         from flows.serving import Serving, hardware, run_server
 
         options = Serving(host, port, api_key, slots, queue, context, timeout)
@@ -117,6 +118,7 @@ def generate(
     """Decode one response in the terminal; the canvas fills in while you watch."""
 
     def work() -> None:
+        running.say_first(f"loading torch, to decode with {model}", watched=True)
         from flows.generate import run_generate
         from flows.serving import hardware
 

@@ -55,7 +55,7 @@ def run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
     from tad_core.stages.pipeline import check_stages, prepare
 
     check_stages(force, "--force")
-    prepare(config, Store(config.store), until)
+    prepare(config, Store(config.store), until, _note)
     outcome = _under_prefect(config, until, force)
     from flows.show import show_outcome
 
@@ -76,7 +76,7 @@ def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, d
 
     chosen = read_seeds(seeds)
     with naming_lines(path, overrides):
-        prepare(config, Store(config.store), "evaluate")
+        prepare(config, Store(config.store), "evaluate", _note)
     with display() as say, prefect_around(say):
         from flows.replicate import replicate_flow
 
@@ -107,6 +107,7 @@ def plan_study(path: Path, overrides: list[str], store: str | None) -> None:
 
 def study(path: Path, overrides: list[str], store: str | None, only_results: bool, debug: bool) -> None:
     """Run a study, or gather what there is of one, then show where its results are."""
+    say_first(f"{path}: {'gathering what is finished' if only_results else 'checking the study and its run'}")
     from flows.environment import settle
 
     settle(loud=debug)
@@ -133,6 +134,7 @@ def study(path: Path, overrides: list[str], store: str | None, only_results: boo
 
 def collect_worker(config: TADConfig, host: int, hosts: int, judge: bool, debug: bool) -> None:
     """Take part in a collection until no shard is left."""
+    _say_first(config)
     from flows.environment import settle
 
     settle(loud=debug)
@@ -150,6 +152,7 @@ def collect_worker(config: TADConfig, host: int, hosts: int, judge: bool, debug:
 
 def pretrain(path: Path, force: bool, debug: bool) -> None:
     """Train a base model, unless its folder has one."""
+    say_first(f"{path}: checking the settings")
     from flows.environment import settle
 
     settle(loud=debug)
@@ -166,9 +169,23 @@ def pretrain(path: Path, force: bool, debug: bool) -> None:
     typer.echo(f"checkpoint: {folder}")
 
 
+def say_first(what: str, watched: bool = False) -> None:
+    """A line before the imports and checks that take seconds, more on a busy machine; on stderr.
+
+    Args:
+        what: is done first.
+        watched: say it only where somebody looks, not into a file.
+    """
+    if not watched or sys.stderr.isatty():
+        typer.echo(what, err=True)
+
+
+def _note(text: str) -> None:
+    typer.echo(f"note: {text}", err=True)
+
+
 def _say_first(config: TADConfig) -> None:
-    """A line before the imports and checks that take seconds, more on a busy machine."""
-    typer.echo(f"{config.name}: checking data, model, store and this machine", err=True)
+    say_first(f"{config.name}: checking data, model, store and this machine")
 
 
 @contextmanager

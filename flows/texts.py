@@ -54,8 +54,8 @@ def show(config: TADConfig, wanted: Wanted, limit: int, as_json: bool) -> None:
     everything = [*rollouts(shards), *answers(evaluated)]
     if not everything:
         raise ConfigError(
-            f"store: {config.store} has no texts of this configuration yet; run `tad collect` first, or give the "
-            "overrides and the store of the run"
+            f"store: {config.store} has no texts of this configuration yet; run `tad collect` with this "
+            "configuration first, or give the overrides and the store of the run"
         )
     found = [text for text in everything if wanted.takes(text)]
     if not found:
@@ -68,7 +68,10 @@ def show(config: TADConfig, wanted: Wanted, limit: int, as_json: bool) -> None:
     if wanted.problem:
         _problem(config, found, shards, console)
         return
-    _shards(shards, everything, console)
+    console.print(
+        f"{config.name} in {store.root}", style="italic", highlight=False, markup=False, soft_wrap=True
+    )
+    _shards(shards, everything, store, console)
     console.print(_counts(found))
     if any(wanted):
         for text in found[:limit] if limit else found:
@@ -101,17 +104,16 @@ def _nothing(wanted: Wanted, everything: Sequence[Text]) -> str:
     return "no text is all of that at once; leave a filter out"
 
 
-def _shards(shards: Sequence[Shard], everything: Sequence[Text], console: Console) -> None:
+def _shards(shards: Sequence[Shard], everything: Sequence[Text], store: Store, console: Console) -> None:
     judged = sum(shard.verdicts is not None for shard in shards)
     rows = sum(bool(text.shard) for text in everything)
     console.print(
-        f"{len(shards)} shard{'s' * (len(shards) > 1)} with {rows:,} trajectories, {judged} of them judged",
+        f"{len(shards)} shard{'s' * (len(shards) > 1)}, {judged} judged, with {rows:,} trajectories",
         highlight=False,
     )
     for shard in shards[:3]:
-        console.print(
-            f"  {shard.trajectories.url}/{shard.name}", soft_wrap=True, highlight=False, markup=False
-        )
+        place = f"{shard.trajectories.url}/{shard.name}".removeprefix(store.root).lstrip("/")
+        console.print(f"  {place}", soft_wrap=True, highlight=False, markup=False)
     if len(shards) > 3:
         console.print(f"  and {len(shards) - 3} more beside them", highlight=False)
 

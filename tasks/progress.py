@@ -23,7 +23,8 @@ from tad_core.progress import OnProgress, Progress
 @dataclass(frozen=True)
 class Snapshot:
     """One stage as it stands. ``rate`` is units per second of what was computed, not found; None if unknown. It is
-    ``working`` once a part is worked on, not while all is found in the store."""
+    ``working`` once a part is worked on, not while all is found in the store, and ``begun`` once a part has reported:
+    models are loaded, the work itself goes on."""
 
     stage: str
     done: int
@@ -36,6 +37,7 @@ class Snapshot:
     found: int = 0
     finished: bool = False
     working: bool = False
+    begun: bool = False
 
     @property
     def percent(self) -> float:
@@ -45,10 +47,10 @@ class Snapshot:
         return 100.0 * self.done / self.total
 
     def details(self) -> str:
-        """The figures in one line, ``ETA 2 min, 3.1 samples/s, kept % 91``; a narrow terminal shows the first."""
+        """The figures in one line, ``ETA 2 min, 3.1 samples/s, kept 91 %``; a narrow terminal shows the first."""
         parts = [f"ETA {readable_time(self.eta_s)}"] if self.eta_s is not None and not self.finished else []
         parts += [f"{self.rate:.3g} {self.unit}/s"] if self.rate else []
-        parts += [f"{name} {_short(value)}" for name, value in self.figures.items()]
+        parts += [_figure(name, value) for name, value in self.figures.items()]
         parts += [f"{self.found} found in the store"] if self.found else []
         return ", ".join(parts)
 
@@ -56,7 +58,7 @@ class Snapshot:
         """A whole plain line."""
         if self.finished and self.done == self.found:
             return f"{self.stage}: done before, found in the store"
-        if not self.done and not self.finished:
+        if not (self.done or self.begun or self.finished):
             return f"{self.stage}: starting" + (f", {self.total} {self.unit}" if self.total else "")
         head = f"{self.stage}: {self.done}/{self.total} {self.unit} ({self.percent:.0f} %)"
         tail = f", {self.details()}" if self.details() else ""
@@ -105,6 +107,8 @@ class Row:
                 self._show()
 
         with self._lock:
+            if not self._working:  # until now it waited for the stage before it
+                self._started = time.monotonic()
             self._working = True
             self._show()
         return listen
@@ -144,6 +148,7 @@ class Row:
             found=found,
             finished=finished,
             working=self._working,
+            begun=self._first is not None,
         )
 
     def start(self) -> None:
@@ -217,11 +222,13 @@ _WATCHING: ContextVar[tuple[Watcher, ...]] = ContextVar("tad_watching", default=
 
 
 class PlainSink:
-    """Lines for a log file or CI: one when a stage begins to work, one every ``every_s`` seconds, and the last."""
+    """Lines for a log file or CI: one when a stage begins to work, the first that knows the time left, one every
+    ``every_s`` seconds, and the last."""
 
     def __init__(self, stream: TextIO | None = None, every_s: float = 10.0) -> None:
         self._stream, self._every_s = stream or sys.stderr, every_s
         self._last: dict[str, float] = {}
+        self._timed: set[str] = set()
 
     def show(self, snapshot: Snapshot) -> None:
         """Print a line if it is time for one."""
@@ -229,8 +236,11 @@ class PlainSink:
         if not (snapshot.working or snapshot.finished):
             return
         last = self._last.get(snapshot.stage)
-        if snapshot.finished or last is None or now - last >= self._every_s:
+        first_eta = snapshot.eta_s is not None and snapshot.stage not in self._timed
+        if snapshot.finished or last is None or first_eta or now - last >= self._every_s:
             self._last[snapshot.stage] = now
+            if first_eta:
+                self._timed.add(snapshot.stage)
             self.say(snapshot.line())
 
     def say(self, message: str) -> None:
@@ -304,6 +314,12 @@ def readable_time(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _figure(name: str, value: float | int | str) -> str:
+    """``loss 0.63``, ``kept 91 %``."""
+    what = name.removesuffix(" %")
+    return f"{what} {_short(value)}" + (" %" if what != name else "")
 
 
 def _short(value: float | int | str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tad_core.errors import ConfigError
+
 
 def sync(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
@@ -38,3 +40,9 @@ def publish(part: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part.replace(target)
     sync(target.parent)
+
+
+def check_unused(out: Path) -> None:
+    """Raise ``ConfigError`` for a folder that holds something, and so cannot become what is written."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out: {out} has something in it; name a new folder, or empty it")

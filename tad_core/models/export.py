@@ -22,7 +22,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from tad_core.artifacts.durable import readable, sync
+from tad_core.artifacts.durable import check_unused, readable, sync
 from tad_core.checkpoint import FAMILIES, HUB_ID, check_model, local_folder
 from tad_core.config import ModelConfig
 from tad_core.errors import ArtifactError, ConfigError, ModelError
@@ -198,8 +198,7 @@ def check_push(repo: str) -> None:
 @contextmanager
 def taking_shape(out: Path) -> Iterator[Path]:
     """A temporary folder beside ``out`` that becomes it if nothing goes wrong, and goes if something does."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out: {out} has something in it; name a new folder, or empty it")
+    check_unused(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.parent / f".{out.name}.{uuid4().hex[:8]}.part"
     part.mkdir()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from tad_core.artifacts import Store
 from tad_core.config import SourceConfig, TADConfig
+from tad_core.data.apart import also_trained_on
 from tad_core.data.problem import Problem
 from tad_core.data.selection import ENOUGH, Check, Selection
 from tad_core.data.unknown import Unknown, check_unknown
@@ -32,7 +33,7 @@ class Survey:
         task_sizes: likewise for the tasks of evaluation.
         unknown: tokens unknown to the model, by source, where there are any.
         refused: what a run would end with; empty if it would begin.
-        notes: what could not be looked at.
+        notes: what could not be looked at, and what is no fault and should be known.
     """
 
     plan: CollectionPlan | None = None
@@ -103,6 +104,8 @@ def survey(config: TADConfig, store: Store, this_machine: bool = True) -> Survey
             found.unknown += pipeline.check_tasks(config, found.tasks)
     if found.tasks is None:
         _tasks(config, found)
+    elif found.plan is not None:
+        found.notes += also_trained_on(found.plan.ordered, found.tasks)
     if this_machine and found.plan is not None:
         for check in pipeline.place_checks(config, store, found.plan, found.tasks or {}):
             with found.watching():

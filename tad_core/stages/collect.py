@@ -150,6 +150,7 @@ def _decode(
         settings.response_length, settings.block_length, settings.seed, settings.finish_early,
         **settings.cache.as_spec(),
     )  # fmt: skip
+    on_progress(Progress(STAGE, 0, len(jobs)))  # from here on its speed is that of decoding
     results = rollout(model, requests, spec, settings.batch_size, report, fitting)
     ends = end_ids(tokenizer)
     rows = []

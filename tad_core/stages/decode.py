@@ -215,7 +215,7 @@ class _Told:
 
     def _tell(self, done: Mapping[str, int]) -> None:
         with self._lock:
-            more = {name: n for name, n in done.items() if n > self._done.get(name, 0)}
+            more = {name: n for name, n in done.items() if n > self._done.get(name, -1)}
             if not more:  # one that is begun again tells nothing twice
                 return
             self._done |= more

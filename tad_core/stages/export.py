@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts.durable import check_unused
 from tad_core.config import SourceConfig, TADConfig, Variant, variants
 from tad_core.errors import ArtifactError, ConfigError
 from tad_core.stages import calibrate as calibrate_stage
@@ -56,6 +57,7 @@ def export(
     kinds = ("float32", "bfloat16", "float16")
     if dtype is not None and dtype not in kinds:
         raise ConfigError(f"--dtype: {dtype!r} is not accepted; use one of {', '.join(kinds)}")
+    check_unused(out)
     if form not in FORMATS:
         raise ConfigError(f"--format: {form!r} is not accepted; use one of {', '.join(FORMATS)}")
     if quantize not in (bits := ("none", "int8", "int4")):

@@ -14,6 +14,7 @@ from tad_core.artifacts import ArtifactRef, Store
 from tad_core.checkpoint import check_model, local_folder
 from tad_core.config import BASE, TADConfig
 from tad_core.data import unknown as unknown_in
+from tad_core.data.apart import also_trained_on
 from tad_core.data.problem import Problem
 from tad_core.data.unknown import Unknown, check_unknown
 from tad_core.errors import ConfigError
@@ -56,8 +57,19 @@ def plan_of(config: TADConfig, store: Store | None = None) -> CollectionPlan:
     return collect_stage.plan_collection(config, store)
 
 
-def prepare(config: TADConfig, store: Store, until: Stage = "report") -> CollectionPlan:
+def prepare(
+    config: TADConfig,
+    store: Store,
+    until: Stage = "report",
+    tell: Callable[[str], None] = lambda note: None,
+) -> CollectionPlan:
     """Find everything that can be found wrong before any work: config, data, model files, store, sandbox.
+
+    Args:
+        config: the run.
+        store: where its artifacts go.
+        until: the last stage that is wanted.
+        tell: told what is no fault and should be known.
 
     Raises:
         TADError: one clear message; nothing was written but a probe file in the store, removed again.
@@ -72,6 +84,8 @@ def prepare(config: TADConfig, store: Store, until: Stage = "report") -> Collect
     if wants(until, "evaluate"):
         tasks = evaluate_stage.load_tasks(config)
         check_tasks(config, tasks)
+        for note in also_trained_on(plan.ordered, tasks):
+            tell(note)
     if wants(until, "distill"):
         check_training(config)
     for check in place_checks(config, store, plan, tasks, until):

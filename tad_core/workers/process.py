@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from tad_core.progress import Progress
 from tad_core.signals import take_over
 
 _LEAST_S_BETWEEN_REPORTS = 0.5
@@ -153,6 +154,9 @@ def _decode(job: dict[str, Any], held: Held, reporter: _Reporter) -> list[dict[s
     model, _ = held.model_and_tokenizer()
     fitting = held.kept.setdefault("decode", new_fitting(reporter.warn))
     spec = DecodeSpec(**job["spec"])
+    reporter.progress(
+        Progress("decode", 0, len(job["prompts"]))
+    )  # from here on its speed is that of decoding
     rows = decode(model, job["prompts"], spec, job["batch_size"], reporter.progress, fitting)
     return [
         {**asdict(row), "scores": []} for row in rows

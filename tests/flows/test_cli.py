@@ -126,6 +126,26 @@ def test_a_run_says_at_once_what_it_does(call: Any, tree: Tree) -> None:
     assert rest[0].startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        (["serve", "nothing"], "loading torch, to serve nothing"),
+        (["export", "{config}", "--model", "speed", "--out", "{folder}"], "looking for speed in the store"),
+        (["study", "{config}"], "checking the study and its run"),
+    ],
+)
+def test_what_loads_for_seconds_says_so_first(
+    tree: Tree, tmp_path: Path, words: list[str], first: str
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    command, *rest = (word.format(config=file, folder=tmp_path) for word in words)
+    result = CliRunner().invoke(app, [command, *rest])
+    assert result.exit_code == 2
+    line, *more = result.stderr.splitlines()
+    assert first in line and more and more[0].startswith("error: ")
+
+
 def test_an_empty_data_set_is_told(call: Any, tree: Tree, tmp_path: Path) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")

@@ -70,7 +70,10 @@ def test_the_overview_counts_and_fits_a_terminal(runs: list[Path]) -> None:
     assert code == 0, output
     assert "8 trajectories" in output and "token by token" in output
     table = [line for line in output.splitlines() if line.startswith(("solvable ", "task "))]
-    assert len(table) == 4 and all(len(line) <= 80 for line in table)
+    assert len(table) == 4
+    store, *rest = output.splitlines()
+    assert store.endswith("store") and all(len(line) <= 80 for line in rest), "paths are within the store"
+    assert "privileged-00000" in rest[1] and rest[1].strip().startswith("collect/")
 
 
 def test_one_problem_has_its_prompt_reference_and_every_text(runs: list[Path]) -> None:

@@ -78,11 +78,38 @@ def test_lines_come_at_intervals_and_at_the_end(clock: list[float]) -> None:
             clock[0] += 1
             listen(Progress("collect", 4 * i, 100))
     lines = out.getvalue().splitlines()
-    assert lines[:2] == [
+    assert lines[:3] == [
         "collect: starting, 100 samples",
-        "collect: 40/100 samples (40 %), ETA 15 s, 4 samples/s",
+        "collect: 12/100 samples (12 %), ETA 22 s, 4 samples/s",
+        "collect: 52/100 samples (52 %), ETA 12 s, 4 samples/s",
     ]
-    assert len(lines) == 4 and lines[-1].endswith("took 25 s")
+    assert len(lines) == 5 and lines[-1].endswith("took 25 s")
+
+
+def test_the_first_sample_says_how_long_all_will_take(clock: list[float]) -> None:
+    out = io.StringIO()
+    with Board([PlainSink(out, every_s=10)]).row("collect", 50) as row:
+        listen = row.listener()
+        clock[0] = 112.0  # the model is loaded
+        listen(Progress("collect", 0, 50))
+        clock[0] = 115.0
+        listen(Progress("collect", 1, 50))
+        lines = out.getvalue().splitlines()
+    assert lines == [
+        "collect: starting, 50 samples",
+        "collect: 0/50 samples (0 %)",
+        "collect: 1/50 samples (2 %), ETA 2 min, 0.333 samples/s",
+    ]
+
+
+def test_a_stage_takes_the_time_since_it_is_worked_on(clock: list[float]) -> None:
+    out = io.StringIO()
+    with Board([PlainSink(out)]).row("filter", 26, "trajectories") as row:
+        clock[0] = 125.0  # the collection
+        listen = row.listener()
+        clock[0] = 128.0
+        listen(Progress("filter", 26, 26, "trajectories", {"kept %": 84.6}))
+    assert out.getvalue().splitlines()[-1] == "filter: 26/26 trajectories (100 %), kept 84.6 %, took 3 s"
 
 
 def test_what_was_done_before_says_so(clock: list[float]) -> None:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 
 from tad_core.config import SourceConfig
+from tad_core.data.formats import FORMATS
 from tad_core.data.problem import Problem
 from tad_core.data.rows import Place, stamps
 from tad_core.data.selection import ENOUGH, Check, Item, Loaded, Selection, select
@@ -45,6 +46,8 @@ def select_from(
     if source.source not in SOURCES:
         near = difflib.get_close_matches(source.source, SOURCES, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(SOURCES)}"
+        if f".{source.source}" in FORMATS:
+            hint = f"table reads files of .{source.source}"
         raise ConfigError(f"data source {source.name}: source {source.source!r} is not known; {hint}")
     return select(source, lambda: SOURCES[source.source](source), check, enough, seen)
 

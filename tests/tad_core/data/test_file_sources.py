@@ -313,3 +313,17 @@ def test_tests_may_be_a_list_as_in_mbpp(kind: str, tmp_path: Path) -> None:
         "missing tests": ["rows.jsonl:2"],
         "tests with an item of type int": ["rows.jsonl:3"],
     }
+
+
+def test_a_file_of_another_format_is_sent_to_the_source_that_reads_it(tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text("question,answer\nOne and one?,#### 2\n")
+    given = {"name": "own", "source": "jsonl", "options": {"path": str(file)}}
+    with pytest.raises(ConfigError, match=r"own\.csv' is not a file of JSON lines; use source: table"):
+        load_source(SourceConfig.model_validate(given))
+    with pytest.raises(ConfigError, match=r"source 'csv' is not known; table reads files of \.csv"):
+        load_source(SourceConfig.model_validate({**given, "source": "csv"}))
+    assert len(load_source(SourceConfig.model_validate({**given, "source": "table"}))) == 1
+    file.write_text('{"question": "One and one?", "answer": "#### 2"}\n')
+    said = {**given, "options": {"path": str(file), "format": ".jsonl"}}
+    assert len(load_source(SourceConfig.model_validate(said))) == 1

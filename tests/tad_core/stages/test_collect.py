@@ -18,6 +18,7 @@ from tad_core.artifacts import Store
 from tad_core.config import parse_config
 from tad_core.errors import ArtifactError, DataError, ModelError, SubprocessError
 from tad_core.models.loading import load_model, load_tokenizer
+from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages import collect as stage
 from tad_core.stages.filter import filter_all
 from tad_core.trajectory.shards import read_trajectories, write_trajectories
@@ -31,11 +32,13 @@ def rows(ref: Any) -> list[Any]:
     return list(stage.iter_trajectories(ref))
 
 
-def collect_here(config: Any) -> Any:
+def collect_here(config: Any, on_progress: OnProgress = silent) -> Any:
     """Collect in this process: the same function the workers call."""
     store, plan = Store(config.store), stage.plan_collection(config)
     loaded = (load_model(config.model), load_tokenizer(config.model.path))
-    refs = [stage.collect_shard(config, plan, s.index, store, loaded=loaded) for s in plan.shards]
+    refs = [
+        stage.collect_shard(config, plan, s.index, store, on_progress, loaded=loaded) for s in plan.shards
+    ]
     return stage.finish_collection(config, plan, refs, store)
 
 
@@ -82,7 +85,9 @@ def test_comparing_more_problems_does_not_take_the_shards_of_fewer(tiny_tree: di
 def test_rows_are_complete_and_the_student_never_sees_the_reference(tiny_tree: dict[str, Any]) -> None:
     tiny_tree["rollout"]["compare_plain"] = 2
     config = parse_config(tiny_tree)
-    ref = collect_here(config)
+    told: list[Progress] = []
+    ref = collect_here(config, told.append)
+    assert told[0].done == 0 and told[0].total == 3, "the model is loaded: from here on its speed is known"
     tokenizer = load_tokenizer(config.model.path)
     problems = stage.read_problems(ref)
     found = rows(ref)

@@ -79,6 +79,7 @@ def test_every_range_of_every_way_is_a_slice(tree: dict[str, Any], run: Run) -> 
     made = fresh(store, {})
     assert sorted(m.rows for m in made) == [1, 1, 2, 2, 2, 2]
     assert {m.info["task"] for m in made} == {"sums"} and not any(m.inputs for m in made)
+    assert (told[0].done, told[0].total) == (0, 10), "the model is loaded: from here on its speed is known"
     assert (told[-1].done, told[-1].total, told[-1].unit) == (10, 10, "answers")
     assert [p.done for p in told] == sorted(p.done for p in told)
     assert told[-1].figures["model"] == "base"
