@@ -36,6 +36,9 @@ MAX_SHARD_BYTES = 5_000_000_000
 CARD = "README.md"
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
+#: What transformers 5 calls a tokenizer of tokenizer.json alone, and what it and transformers 4, which engines still
+#: have, both know it by.
+_NEW_NAME, _OLD_NAME = "TokenizersBackend", "PreTrainedTokenizerFast"
 #: What else of the base goes along; weights, code and card do not.
 _COPIED = (
     "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
@@ -274,9 +277,10 @@ def _copy_rest(source: Path, target: Path, home: str) -> None:
     for pattern in _COPIED:
         for file in source.glob(pattern):
             if file.name == "tokenizer_config.json":
-                _write_json(
-                    target / file.name, _pointing_home(json.loads(file.read_text(encoding="utf-8")), home)
-                )
+                tree = _pointing_home(json.loads(file.read_text(encoding="utf-8")), home)
+                if tree.get("tokenizer_class") == _NEW_NAME:
+                    tree["tokenizer_class"] = _OLD_NAME
+                _write_json(target / file.name, tree)
             else:
                 shutil.copyfile(file, target / file.name)
 

@@ -98,6 +98,21 @@ def test_merged_it_has_the_originals_keys_and_decodes_the_same(
     )
 
 
+def test_the_tokenizer_is_named_as_transformers_4_knows_it_too(
+    adapter: Path, base: ModelConfig, tmp_path: Path
+) -> None:
+    """Saved by transformers 5 it has a class that engines on transformers 4 refuse."""
+    folder = tmp_path / "base"
+    shutil.copytree(base.path, folder)
+    tokenizer = load_tokenizer(base)
+    tokenizer.save_pretrained(folder)
+    assert "TokenizersBackend" in (folder / "tokenizer_config.json").read_text()
+    out = export_merged(base.model_copy(update={"path": str(folder)}), adapter, tmp_path / "out", "card", "float32")
+    named = json.loads((out / "tokenizer_config.json").read_text())["tokenizer_class"]
+    assert named == "PreTrainedTokenizerFast"
+    assert load_tokenizer(out)("How many?") == tokenizer("How many?")
+
+
 @pytest.mark.parametrize(("umask", "mode"), [(0o027, 0o640), (0o022, 0o644)])
 def test_files_are_readable_by_whom_the_umask_lets(
     umask: int, mode: int, base: ModelConfig, adapter: Path, tmp_path: Path
