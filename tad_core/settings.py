@@ -44,14 +44,15 @@ def added_at(stage: str) -> dict[str, JsonValue]:
 
 
 class Strict(BaseModel):
-    """Base of every section: unknown keys are refused, instances are immutable.
+    """Base of every section: unknown keys and numbers without end are refused, instances are immutable.
 
     Attributes:
         GONE: names of former fields that never changed a result. They are read over, so that configurations written
             before stay good, those inside artifacts and behind saved deployments too.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    # A fingerprint's JSON has no place for what is infinite or no number: it would end a run where it is first hashed.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     GONE: ClassVar[frozenset[str]] = frozenset()
 
