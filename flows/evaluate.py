@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 from flows.collect import summary
+from tad_core.config import TADConfig
 from tad_core.stages.pipeline import Outcome, Stage, wants
 from tasks import evaluate as evaluating
 from tasks.report import report
 from tasks.work import Work
 
 
-def evaluate_and_report(work: Work, outcome: Outcome, until: Stage = "report") -> Outcome:
-    """Wire both stages on top of the distilled models; all of them decode in one pool of processes.
+def evaluate_and_report(
+    work: Work, rounds: Sequence[Work], config: TADConfig, outcome: Outcome, until: Stage = "report"
+) -> Outcome:
+    """Wire both stages on top of the distilled models; all of a round decode in one pool of processes.
+
+    Args:
+        work: the run without rounds.
+        rounds: the others, whose models are on other weights: they come after it.
+        config: the whole run.
+        outcome: what it has made.
+        until: the last stage.
 
     Raises:
-        TADError: once every model has ended, if one failed; what the others decoded and measured is kept.
+        TADError: once every model of a part has ended, if one failed; what the others decoded and measured is kept.
     """
+    for part in (work, *rounds):
+        _evaluate(part, outcome)
+        part.pool.rest()
+    if not wants(until, "report"):
+        return outcome
+    with work.row("report") as row:
+        finished = replace(outcome, report=report(work, config, outcome))
+        row.ended(1)
+    return finished
+
+
+def _evaluate(work: Work, outcome: Outcome) -> None:
+    """Measure the models of a part."""
     models = work.config.evaluate.models
     failed: dict[str, Exception] = {}
     with ExitStack() as shown:
@@ -35,10 +59,3 @@ def evaluate_and_report(work: Work, outcome: Outcome, until: Stage = "report") -
             raise next(iter(failed.values()))
         if failed:
             raise summary(failed, len(models), "models")
-    work.pool.rest()
-    if not wants(until, "report"):
-        return outcome
-    with work.row("report") as row:
-        finished = replace(outcome, report=report(work, outcome))
-        row.ended(1)
-    return finished

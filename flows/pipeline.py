@@ -12,9 +12,11 @@ from flows.collect import collect_and_filter
 from flows.distill import calibrate_and_distill
 from flows.evaluate import evaluate_and_report
 from flows.journal import recorded
+from flows.rounds import distilled_rounds
 from flows.signals import keep_ignored
 from tad_core.config import TADConfig
 from tad_core.stages.pipeline import Outcome, Stage, wants
+from tad_core.stages.rounds import first
 from tasks.progress import Board
 from tasks.records import PrefectSink
 from tasks.work import Work
@@ -74,13 +76,16 @@ def _run(config: TADConfig, until: Stage, force: Collection[Stage]) -> Outcome:
     keep_ignored()
     decodes = config.rollout.decode_here
     with (
-        Work(config, Board([PrefectSink()]), force, decode=decodes) as work,
+        Work(first(config), Board([PrefectSink()]), force, decode=decodes) as work,
         recorded(config, work.store, until),
     ):
         outcome = collect_and_filter(work, judge=wants(until, "filter"))
         work.pool.rest()  # the models of its workers would be in the way of calibration and training
         if wants(until, "calibrate"):
             outcome = calibrate_and_distill(work, outcome, until)
-        if wants(until, "evaluate"):
-            outcome = evaluate_and_report(work, outcome, until)
+        if not wants(until, "distill"):
+            return outcome
+        with distilled_rounds(work, config, outcome) as rounds:
+            if wants(until, "evaluate"):
+                outcome = evaluate_and_report(work, rounds, config, outcome, until)
         return outcome

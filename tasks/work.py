@@ -39,9 +39,15 @@ class Work:
     """
 
     def __init__(
-        self, config: TADConfig, board: Board, force: Collection[str] = (), decode: bool = True
+        self,
+        config: TADConfig,
+        board: Board,
+        force: Collection[str] = (),
+        decode: bool = True,
+        part: str = "",
     ) -> None:
-        self.config, self.board = config, board
+        """``part``: which part of a run it is, for people; empty where it is all or the first."""
+        self.config, self.board, self._part = config, board, part
         self.store: Store = absolute_store(config.store)
         self.plan = plan_of(config, self.store)
         self._force = frozenset(force)
@@ -54,6 +60,10 @@ class Work:
         self._decode, self._first = decode, 0
         self._shares: Shares[ShardSpec] | None = None
         self._verdicts: Pieces[ShardToJudge] | None = None
+
+    def of_part(self, config: TADConfig, part: str) -> Work:
+        """The same for another part of the run, with processes of its own."""
+        return Work(config, self.board, self._force, self._decode, part)
 
     @property
     def shares(self) -> Shares[ShardSpec]:
@@ -111,7 +121,7 @@ class Work:
     @contextmanager
     def row(self, name: str, total: int = 0, unit: str = "") -> Iterator[Row]:
         """A row of the board, found by the tasks of that name."""
-        with self.board.row(name, total, unit) as row:
+        with self.board.row(f"{name}, {self._part}" if self._part else name, total, unit) as row:
             self.rows[name] = row
             yield row
 

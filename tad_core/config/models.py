@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
-from tad_core.config.decoders import TOKEN_BY_TOKEN, DecodeConfig, DecoderConfig
+from tad_core.config.decoders import DecoderConfig
 from tad_core.config.objectives import OBJECTIVES, ObjectiveKind, ObjectiveName
+from tad_core.config.rounds import RoundConfig
 from tad_core.config.training import DistillConfig
-from tad_core.settings import REPORT, Strict, added_at, marked
+from tad_core.settings import ADDED, REPORT, Strict, added_at
 
 if TYPE_CHECKING:
     from tad_core.config.tree import TADConfig
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 BASE = "base"
 #: what a model cannot be called: the untrained one, and whose texts ``tad show`` lists beside the models'
 RESERVED = (BASE, "teacher")
-_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?")
 _HEX = r"^#[0-9a-fA-F]{6}$"
 
 WindowMode = Literal["quality", "speed"]
@@ -65,6 +66,11 @@ class VariantConfig(Strict):
         "of the models quality and speed: their own rule.",
     )
     settings: dict[str, JsonValue] = Field({}, description="Fields of distill that are its own.")
+    round: RoundConfig | None = Field(
+        None,
+        description="{of: NAME} or NAME: a further round, on the rollouts of another model of the table.",
+        json_schema_extra=ADDED,
+    )
     decode: DecoderConfig | None = Field(
         None,
         description="A decoder of its own, by which it is measured in place of evaluate.decode: method, thresholds, "
@@ -86,6 +92,11 @@ class VariantConfig(Strict):
         number = isinstance(given, (int, float)) and not isinstance(given, bool)
         return {"steps": given} if number else given
 
+    @field_validator("round", mode="before")
+    @classmethod
+    def _short_round(cls, given: Any) -> Any:
+        return {"of": given} if isinstance(given, str) else given
+
     @field_validator("colour", mode="before")
     @classmethod
     def _one_colour(cls, given: Any) -> Any:
@@ -99,6 +110,7 @@ class Variant:
     Attributes:
         distill: the settings it is trained with, its objective among them.
         window: its rule; None without one.
+        round_of: the model on whose rollouts it is trained; None: the base.
     """
 
     name: str
@@ -106,6 +118,7 @@ class Variant:
     colour: Colours | None
     distill: DistillConfig
     window: WindowConfig | None
+    round_of: str | None = None
 
     @property
     def kind(self) -> ObjectiveKind:
@@ -129,147 +142,29 @@ STANDARD: dict[str, VariantConfig] = {
 def variants(config: TADConfig) -> dict[str, Variant]:
     """The models that can be trained, in reading order; the configuration has been validated."""
     return {
-        name: _variant(name, given, config.distill) for name, given in (config.models or STANDARD).items()
+        name: variant_from(name, given, config.distill) for name, given in (config.models or STANDARD).items()
     }
 
 
-def check(config: TADConfig) -> None:
-    """Raise ``ValueError`` with a line for each fault of the table and of ``evaluate.models``."""
-    faults = [line for name, given in config.models.items() for line in _faults(name, given, config)]
-    labels: dict[str, str] = {"Base": BASE}
-    for name, given in config.models.items():
-        label = _label(name, given)
-        if (other := labels.setdefault(label, name)) != name:
-            faults.append(f"models.{name}.label: {label!r} is what {other} is called, too; give it another")
-    known, compared = list(dict.fromkeys([BASE, *(config.models or STANDARD)])), config.evaluate.models
-    for i, name in enumerate(compared):
-        if name not in known:
-            add = f", or add it to models: (models.{name})" if _NAME.fullmatch(name) else ""
-            faults.append(f"evaluate.models: {name!r} is not a model; use one of {', '.join(known)}{add}")
-        elif name in compared[:i]:
-            faults.append(f"evaluate.models: {name!r} is named twice; leave one out")
-    if faults:
-        raise ValueError("\n".join(faults))
-
-
-def _faults(name: str, given: VariantConfig, config: TADConfig) -> list[str]:
-    where = f"models.{name}"
-    if name in RESERVED:
-        return [f"{where}: {name} is always there and is not trained; choose another name"]
-    if not _NAME.fullmatch(name):
-        return [
-            f"models: {name!r} cannot name a model, which names files; use up to 40 of a-z, 0-9, - and _, with a "
-            "letter or digit first and last"
-        ]
-    objective = _objective(name, given, config.distill)
-    kind, faults = OBJECTIVES[objective], _setting_faults(where, objective, given, config.distill)
-    window, length = _window(name, given), config.rollout.response_length
-    if kind.windowed and window is None:
-        faults.append(
-            f"{where}.window: missing; the {objective} objective needs one: a number of steps, quality or speed, or "
-            "{threshold: 0.35}"
-        )
-    if not kind.windowed and given.window is not None:
-        faults.append(f"{where}.window: the {objective} objective has none; leave it out")
-    for field in ("steps", "cap"):
-        value = None if window is None else getattr(window, field)
-        if value is not None and value > length:
-            faults.append(
-                f"{where}.window: {field} {value} is more than rollout.response_length {length}; use at most that"
-            )
-    if not faults:
-        variant = _variant(name, given, config.distill)
-        faults = _faults_together(where, kind, variant.distill, config)
-        faults += _decode_faults(where, given, variant, config.evaluate.decode)
-    return faults
-
-
-def _decode_faults(where: str, given: VariantConfig, variant: Variant, shared: DecodeConfig) -> list[str]:
-    """What a decoder of its own cannot say; what it has from the shared one it does not say."""
-    own = given.decode
-    if own is None:
-        return []
-    faults = []
-    if own.method == TOKEN_BY_TOKEN:
-        faults.append(
-            f"{where}.decode.method: every model is decoded {TOKEN_BY_TOKEN} in any case; name another method, or "
-            "leave decode out"
-        )
-    if (block := variant.attention_block) is None:
-        return faults
-    if own.block_length not in (block, shared.block_length):
-        faults.append(
-            f"{where}.decode.block_length: {own.block_length} given, and a model of the {variant.distill.objective} "
-            f"objective is decoded in the blocks of {block} it was trained in; leave it out"
-        )
-    if own.cache.mode != "none" and own.cache != shared.cache:
-        faults.append(
-            f"{where}.decode.cache.mode: {own.cache.mode!r} is for a model that sees the whole response, and this one "
-            "keeps its finished blocks in any case, which is exact; leave it out"
-        )
-    return faults
-
-
-def _faults_together(where: str, kind: ObjectiveKind, distill: DistillConfig, config: TADConfig) -> list[str]:
-    """What does not go with the settings of collection."""
-    faults, length = [], config.rollout.response_length
-    if distill.trajectories == "plain" and not config.rollout.compare_plain:
-        faults.append(
-            f"{where}.settings.trajectories: there are no plain ones; set rollout.compare_plain to the number of "
-            "problems that are rolled out without the reference, too"
-        )
-    if (states := distill.states_per_trajectory) > length:
-        faults.append(
-            f"{where}.settings.states_per_trajectory: {states} is more than rollout.response_length {length}; use at "
-            f"most {length}"
-        )
-    if kind.block_causal and length % distill.mask_block:
-        faults.append(
-            f"{where}.settings.mask_block: {distill.mask_block} does not divide rollout.response_length {length}, and "
-            f"a model of the {distill.objective} objective is decoded in the blocks it was trained in; use a divisor"
-        )
-    return faults
-
-
-def _setting_faults(where: str, objective: str, given: VariantConfig, distill: DistillConfig) -> list[str]:
-    lacks = OBJECTIVES[objective].lacks
-    shared = marked(DistillConfig, "runtime") | {"objective"}
-    own = [name for name in DistillConfig.model_fields if name not in shared | lacks]
-    faults = []
-    for name in given.settings:
-        if name == "objective":
-            faults.append(f"{where}.settings.objective: say it as {where}.objective")
-        elif name in shared:
-            faults.append(f"{where}.settings.{name}: is the same for all models; set distill.{name}")
-        elif name in lacks:
-            faults.append(
-                f"{where}.settings.{name}: the {objective} objective has no such setting; leave it out"
-            )
-        elif name not in own:
-            faults.append(f"{where}.settings.{name}: unknown key; known here: {', '.join(sorted(own))}")
-    if faults:
-        return faults
-    try:
-        _distill(objective, given, distill)
-    except ValidationError as error:
-        for fault in error.errors():
-            path = ".".join([f"{where}.settings", *map(str, fault["loc"])])
-            message = str(fault["msg"]).removeprefix("Value error, ")
-            own_path = fault["type"] == "value_error"
-            faults.append(
-                f"{path}.{message}" if own_path else f"{path}: {fault['input']!r} is not accepted: {message}"
-            )
-    return faults
-
-
-def _variant(name: str, given: VariantConfig, distill: DistillConfig) -> Variant:
-    objective = _objective(name, given, distill)
+def variant_from(name: str, given: VariantConfig, distill: DistillConfig) -> Variant:
+    """An entry with every default filled in; it has to be right by itself."""
+    objective = objective_of(name, given, distill)
     return Variant(
-        name, _label(name, given), given.colour, _distill(objective, given, distill), _window(name, given)
+        name,
+        label_of(name, given),
+        given.colour,
+        distill_of(objective, given, distill),
+        window_rule(name, given),
+        None if given.round is None else given.round.of,
     )
 
 
-def _distill(objective: str, given: VariantConfig, distill: DistillConfig) -> DistillConfig:
+def distill_of(objective: str, given: VariantConfig, distill: DistillConfig) -> DistillConfig:
+    """The settings it is trained with.
+
+    Raises:
+        ValidationError: a setting of its own is not accepted.
+    """
     if objective == distill.objective and not given.settings:
         return distill
     tree = _merged(distill.model_dump(), given.settings)
@@ -289,16 +184,19 @@ def _merged(tree: dict[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _objective(name: str, given: VariantConfig, distill: DistillConfig) -> str:
+def objective_of(name: str, given: VariantConfig, distill: DistillConfig) -> str:
+    """Its objective: given, that of its name, or that of all."""
     standard = STANDARD.get(name)
     return given.objective or (standard.objective if standard else None) or distill.objective
 
 
-def _window(name: str, given: VariantConfig) -> WindowConfig | None:
+def window_rule(name: str, given: VariantConfig) -> WindowConfig | None:
+    """Where near ends: given, or as its name has it where it gives no objective."""
     standard = None if given.objective is not None else STANDARD.get(name)
     return given.window or (standard.window if standard else None)
 
 
-def _label(name: str, given: VariantConfig) -> str:
+def label_of(name: str, given: VariantConfig) -> str:
+    """What readers call it."""
     standard = STANDARD.get(name)
     return given.label or (standard.label if standard else None) or name

@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from tad_core.config.decoders import with_shared
 from tad_core.config.evaluation import EvaluateConfig
 from tad_core.config.inputs import ModelConfig, SourceConfig
-from tad_core.config.models import BASE, VariantConfig, check
+from tad_core.config.models import BASE, VariantConfig
 from tad_core.config.rollout import CalibrateConfig, RolloutConfig
+from tad_core.config.table_faults import check
 from tad_core.config.training import DistillConfig
 from tad_core.settings import ADDED, RUNTIME, Strict
 from tad_core.verify.config import VerifyConfig

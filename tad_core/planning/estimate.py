@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tad_core.config import DecoderConfig, TADConfig, decoder_of, own_decoder, variants
@@ -22,6 +22,7 @@ from tad_core.planning.memory import (
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
 from tad_core.shapes import GIB, Shape
 from tad_core.stages.pipeline import trained_models
+from tad_core.stages.rounds import rounds
 from tad_core.workers.devices import cpu_workers
 
 #: Tokens a forward of multi-block decoding at any threshold, since it is not known before: the paper has 4 to 9.
@@ -95,15 +96,9 @@ def estimate(
     """Put it together; pure arithmetic."""
     stages = [
         _collect(config, shape, counts, machine, speeds.rollout),
-        StageEstimate(
-            "filter",
-            f"{counts.samples:,} texts, {counts.programs:.0%} of them programs",
-            counts.samples * speeds.text_s,
-            None,
-            0.0,
-            speeds.judged,
-        ),
+        _filter(counts, speeds),
         _calibrate(config, shape, counts, machine, speeds.decode),
+        *_rounds(config, shape, counts, machine, speeds),
         _distill(config, shape, counts, machine, speeds.train),
         _evaluate(config, shape, counts, machine, speeds),
     ]
@@ -138,7 +133,11 @@ def disk_gib(config: TADConfig, shape: Shape, counts: Counts) -> float:
     table = variants(config)
     adapters = [4 * shape.lora(table[name].distill.lora) for name in trained_models(config)]
     trajectories = counts.samples * (12 * config.rollout.response_length + 8192)
-    return ((64 << 20) + trajectories + sum(adapters) + 2 * 3 * max(adapters, default=0)) / GIB
+    own = rounds(config)
+    width = 4 if config.model.dtype == "float32" else 2
+    # Each round has trajectories of its own, at most twice as many, and the weights that it begins from.
+    more = len(own) * (2 * trajectories + width * shape.parameters)
+    return ((64 << 20) + trajectories + more + sum(adapters) + 2 * 3 * max(adapters, default=0)) / GIB
 
 
 def _collect(
@@ -204,6 +203,36 @@ def _distill(
         devices,
         machine,
         peak_gib(config, shape, counts),
+    )
+
+
+def _rounds(
+    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, speeds: Speeds
+) -> list[StageEstimate]:
+    """Rollouts, verdicts and windows of each round; its training is counted with all others."""
+    found, table = [], variants(config)
+    for own in rounds(config):
+        plain = any(table[name].distill.trajectories == "plain" for name in own.models)
+        samples = counts.problems * (1 + plain) * config.rollout.samples
+        again = replace(counts, samples=samples, shards=counts.shards * (1 + plain))
+        alone = config.model_copy(update={"rollout": config.rollout.model_copy(update={"hosts": 1})})
+        made = (
+            _collect(alone, shape, again, machine, speeds.rollout),
+            _filter(again, speeds),
+            _calibrate(config, shape, counts, machine, speeds.decode),
+        )
+        found += [replace(stage, work=f"{stage.work}, {own.title}") for stage in made]
+    return found
+
+
+def _filter(counts: Counts, speeds: Speeds) -> StageEstimate:
+    return StageEstimate(
+        "filter",
+        f"{counts.samples:,} texts, {counts.programs:.0%} of them programs",
+        counts.samples * speeds.text_s,
+        None,
+        0.0,
+        speeds.judged,
     )
 
 

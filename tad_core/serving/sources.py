@@ -22,7 +22,7 @@ from tad_core.errors import ArtifactError, ConfigError
 from tad_core.evaluation.decoders import operating_spec
 from tad_core.models.merge import ADAPTER_CONFIG, Merge, read_adapter
 from tad_core.serving.served import Source
-from tad_core.stages.export import find_adapter
+from tad_core.stages.export import find_model
 from tad_core.weights import shapes_of
 
 DType = Literal["float32", "bfloat16"]
@@ -96,15 +96,15 @@ def _of_run(config: TADConfig, mode: str | None, hardware: Hardware) -> list[Sou
         raise ConfigError(f"MODEL: {mode!r} is no model of a run; use one of {', '.join(known)}")
     store = Store(config.store)
     given = {k: v for k, v in vars(hardware).items() if v is not None}
-    model = config.model.model_copy(update=given)
     found = []
     for each in [mode] if mode else dict.fromkeys((BASE, *config.evaluate.models)):
         try:
-            adapter = None if each == BASE else find_adapter(config, each, store)
+            base, adapter = (config.model, None) if each == BASE else find_model(config, each, store)
         except ArtifactError:
             if mode:
                 raise
             continue
+        model = base.model_copy(update=given)
         found.append(Source(each, model, adapter, operating_spec(config, each)))
     return found
 

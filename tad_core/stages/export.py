@@ -8,13 +8,14 @@ from typing import Any, cast
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts.durable import check_unused
-from tad_core.config import SourceConfig, TADConfig, Variant, variants
+from tad_core.config import ModelConfig, SourceConfig, TADConfig, Variant, variants
 from tad_core.errors import ArtifactError, ConfigError
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
 from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import filter as filter_stage
+from tad_core.stages import rounds as rounds_stage
 from tad_core.stages import variants as variants_stage
 from tad_core.stages.pipeline import plan_of
 
@@ -73,6 +74,7 @@ def export(
         from tad_core.models.gguf_export import check_gguf
 
         check_gguf(adapter_only)
+    config = made_under(config, mode, store)
     adapter, facts = _found(config, variant, store)
 
     from tad_core.checkpoint import check_model
@@ -123,15 +125,34 @@ def _card(
     )
 
 
-def find_adapter(config: TADConfig, mode: str, store: Store) -> Path:
-    """The folder of the adapter that a run distilled; runs nothing.
+def find_model(config: TADConfig, mode: str, store: Store) -> tuple[ModelConfig, Path]:
+    """The base and the folder of the adapter on it, of a model that a run distilled; runs nothing.
 
     Raises:
         ArtifactError: the run has not come to this model.
         ConfigError: it is none of the table.
     """
     variant = variants_stage.variant_of(config, mode)
-    return _found(config, variant, store)[0].local_folder(distill_stage.ADAPTER)
+    part = made_under(config, mode, store)
+    return part.model, _found(part, variant, store)[0].local_folder(distill_stage.ADAPTER)
+
+
+def made_under(config: TADConfig, mode: str, store: Store) -> TADConfig:
+    """The run that a model was made under: this one, or the round that it is of.
+
+    Raises:
+        ArtifactError: the run has not come to the model that the round begins from.
+    """
+    variant = variants_stage.variant_of(config, mode)
+    if variant.round_of is None:
+        return rounds_stage.first(config)
+    before = made_under(config, variant.round_of, store)
+    adapter = _found(before, variants_stage.variant_of(config, variant.round_of), store)[0]
+    merged = rounds_stage.find(before, adapter, store)
+    own = next((own for own in rounds_stage.rounds(config) if own.of == variant.round_of), None)
+    if merged is None or own is None or mode not in own.models:
+        raise _missing("merge", mode)
+    return rounds_stage.round_of(config, own, merged)
 
 
 def _found(config: TADConfig, variant: Variant, store: Store) -> tuple[ArtifactRef, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The seven words in order: the whole run without Prefect, and the checks before any of it.
+"""The seven words in order: the whole run without Prefect, its rounds too, and the checks before any of it.
 
 ``run_pipeline`` is for library use, notebooks and tests; the flows do the same with Prefect's tasks around each
 stage. Both end with the same artifacts.
@@ -7,7 +7,7 @@ stage. Both end with the same artifacts.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
@@ -25,8 +25,10 @@ from tad_core.stages import distill as distill_stage
 from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import filter as filter_stage
 from tad_core.stages import report as report_stage
+from tad_core.stages import rounds as rounds_stage
 from tad_core.stages import variants as variants_stage
 from tad_core.stages.collect import CollectionPlan, unknown_of
+from tad_core.stages.rounds import Round, RoundMade
 from tad_core.training.command import check_settings
 from tad_core.verify.sandbox.tiers import require_tier
 from tad_core.weights import check_packable, weight_files
@@ -46,6 +48,20 @@ class Outcome:
     distilled: dict[str, ArtifactRef] = field(default_factory=dict)
     evaluated: dict[str, ArtifactRef] = field(default_factory=dict)
     report: ArtifactRef | None = None
+    rounds: dict[str, RoundMade] = field(default_factory=dict)
+    """By the model that a round begins from."""
+
+    @property
+    def filtered_ref(self) -> ArtifactRef:
+        """The verdicts, of a run that has come so far."""
+        assert self.filtered is not None, "filtering comes before"
+        return self.filtered
+
+    def add_round(self, own: Round, merged: ArtifactRef, made: Outcome) -> None:
+        """Take in what a round has made."""
+        assert made.windows is not None, "a round goes on to distillation"
+        self.rounds[own.of] = RoundMade(merged, made.collection, made.filtered_ref, made.windows)
+        self.distilled.update(made.distilled)
 
 
 def plan_of(config: TADConfig, store: Store | None = None) -> CollectionPlan:
@@ -130,7 +146,46 @@ def run_pipeline(
         TADError: the first one a stage raises; what was finished before stays.
     """
     check_stages(force, "force")
-    plan = prepare(config, store, until)
+    prepare(config, store, until)
+    run = rounds_stage.first(config)
+    outcome = _distilled(run, store, on_progress, until, force)
+    if not wants(until, "distill"):
+        return outcome
+    parts = dict.fromkeys(outcome.distilled, run)
+    for own in rounds_stage.rounds(config):
+        before, adapter = parts[own.of], outcome.distilled[own.of]
+        merged = rounds_stage.merge(before, own, adapter, store, on_progress, "distill" in force)
+        inner = rounds_stage.round_of(config, own, merged)
+        made = _distilled(inner, store, on_progress, "distill", force)
+        outcome.add_round(own, merged, made)
+        parts |= dict.fromkeys(made.distilled, inner)
+    if not wants(until, "evaluate"):
+        return outcome
+    for part in [run, *rounds_stage.of_parts(parts, run)]:
+        outcome.evaluated.update(
+            evaluate_stage.evaluate_all(part, outcome.distilled, store, on_progress, "evaluate" in force)
+        )
+    if not wants(until, "report"):
+        return outcome
+    report = report_stage.report(
+        config,
+        outcome.collection,
+        outcome.filtered_ref,
+        outcome.windows,
+        outcome.distilled,
+        outcome.evaluated,
+        store,
+        force="report" in force,
+        rounds=outcome.rounds,
+    )
+    return replace(outcome, report=report)
+
+
+def _distilled(
+    config: TADConfig, store: Store, on_progress: OnProgress, until: Stage, force: Collection[Stage]
+) -> Outcome:
+    """The stages up to distillation, of a run without rounds or of a round."""
+    plan = plan_of(config, store)
     collection = collect_stage.collect(config, store, on_progress, "collect" in force)
     if not wants(until, "filter"):
         return Outcome(collection)
@@ -141,37 +196,22 @@ def run_pipeline(
         config, collection, filtered, store, on_progress=on_progress, force="calibrate" in force
     )
     outcome = Outcome(collection, filtered, windows)
-    if wants(until, "distill"):
-        variants_stage.check_windows(config, trained_models(config), windows)
-        for modes in variants_stage.passes(config, trained_models(config)):
-            made = distill_stage.distill_together(
-                config,
-                modes,
-                collection,
-                filtered,
-                windows,
-                store,
-                on_progress=on_progress,
-                force="distill" in force,
-            )
-            outcome.distilled.update(made)
-    if wants(until, "evaluate"):
-        outcome.evaluated.update(
-            evaluate_stage.evaluate_all(config, outcome.distilled, store, on_progress, "evaluate" in force)
-        )
-    if not wants(until, "report"):
+    if not wants(until, "distill"):
         return outcome
-    report = report_stage.report(
-        config,
-        collection,
-        filtered,
-        windows,
-        outcome.distilled,
-        outcome.evaluated,
-        store,
-        force="report" in force,
-    )
-    return Outcome(collection, filtered, windows, outcome.distilled, outcome.evaluated, report)
+    variants_stage.check_windows(config, trained_models(config), windows)
+    for modes in variants_stage.passes(config, trained_models(config)):
+        made = distill_stage.distill_together(
+            config,
+            modes,
+            collection,
+            filtered,
+            windows,
+            store,
+            on_progress=on_progress,
+            force="distill" in force,
+        )
+        outcome.distilled.update(made)
+    return outcome
 
 
 # --- checks -----------------------------------------------------------------------------------------

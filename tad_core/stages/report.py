@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Manifest, Store, fingerprint, read_manifest, ref_at
 from tad_core.artifacts.components import component_fields
 from tad_core.artifacts.stamps import side_by_side
-from tad_core.config import TADConfig, dump_config
+from tad_core.config import TADConfig, dump_config, variants
 from tad_core.data.selection import left_out_rows
 from tad_core.data.unknown import unknown_rows
 from tad_core.evaluation.records import Record, read_records
@@ -26,6 +27,7 @@ from tad_core.report.theme import DARK, LIGHT, Theme
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.calibrate import read_curve, windows_of
 from tad_core.stages.filter import read_summary
+from tad_core.stages.rounds import RoundMade
 from tad_core.trajectory.schema import PRIVILEGED
 from tad_core.verify.verdict import NO_PROGRAMS
 
@@ -34,6 +36,7 @@ STAGE_VERSION = 3
 #: Answers shown of every source, model and reason.
 _SHOWN = 2
 HTML_NAME = "report.html"
+NO_ROUNDS: Mapping[str, RoundMade] = MappingProxyType({})
 
 
 def key(
@@ -43,9 +46,10 @@ def key(
     windows: ArtifactRef | None,
     distilled: Mapping[str, ArtifactRef],
     evaluated: Mapping[str, ArtifactRef],
+    rounds: Mapping[str, RoundMade] = NO_ROUNDS,
 ) -> str:
     """Fingerprint of a report: the settings it prints and everything it is made from."""
-    inputs = inputs_of(config, collection, filtered, windows, distilled, evaluated)
+    inputs = inputs_of(config, collection, filtered, windows, distilled, evaluated, rounds)
     fields = {**config.identity(), **component_fields(STAGE)}
     return fingerprint(STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in inputs])
 
@@ -60,17 +64,27 @@ def report(
     store: Store,
     on_progress: OnProgress = silent,
     force: bool = False,
+    rounds: Mapping[str, RoundMade] = NO_ROUNDS,
 ) -> ArtifactRef:
     """``report.md``, ``report.html`` (self-contained), the pictures and ``scores.json``.
+
+    Args:
+        config: the whole run.
+        collection, filtered, windows: of the run without rounds.
+        distilled, evaluated: of all models.
+        store: where it is looked for and written.
+        on_progress: told of the pictures.
+        force: write it even if it is there.
+        rounds: what further rounds have made, by the model that each begins from.
 
     Raises:
         DataError: when the models were evaluated on different problems.
     """
-    inputs = inputs_of(config, collection, filtered, windows, distilled, evaluated)
-    mark = key(config, collection, filtered, windows, distilled, evaluated)
+    inputs = inputs_of(config, collection, filtered, windows, distilled, evaluated, rounds)
+    mark = key(config, collection, filtered, windows, distilled, evaluated, rounds)
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
-    material = gather(config, collection, filtered, windows, distilled, evaluated)
+    material = gather(config, collection, filtered, windows, distilled, evaluated, rounds)
     document = compose(material)
     names = [s.picture.name for s in document.sections if s.picture is not None]
     pictures: dict[str, tuple[bytes, bytes]] = {}
@@ -99,6 +113,7 @@ def gather(
     windows: ArtifactRef | None,
     distilled: Mapping[str, ArtifactRef],
     evaluated: Mapping[str, ArtifactRef],
+    rounds: Mapping[str, RoundMade] = NO_ROUNDS,
 ) -> Material:
     """Read what the report is made from."""
     lineup, operating = Lineup.of(config), Operating.of(config)
@@ -112,16 +127,19 @@ def gather(
         scores=score(config.name, config.evaluate, records, lineup, operating.own),
         filtered=read_summary(filtered),
         curve=curve,
-        windows={} if curve is None else windows_of(config, curve),
+        windows=_windows(config, curve, rounds),
         logs={m: _read_lines(distilled[m]) for m in lineup.ordered(distilled)},
         decodings=decoded,
         prompt=prompt,
-        timings=_timings(collection, filtered, windows, distilled, records, lineup),
+        timings=_timings(collection, filtered, windows, distilled, records, lineup, rounds),
         left_out=left_out_rows(collection.manifest.info),
         unknown=unknown_rows(collection.manifest.info),
         rejected=_rejected(collection, filtered),
         wrong=_wrong(records, operating),
-        facts=_facts([collection.manifest, *(evaluated[m].manifest for m in lineup.ordered(evaluated))]),
+        facts=[
+            *_round_facts(rounds, lineup),
+            *_facts([collection.manifest, *(evaluated[m].manifest for m in lineup.ordered(evaluated))]),
+        ],
     )
 
 
@@ -156,10 +174,12 @@ def inputs_of(
     windows: ArtifactRef | None,
     distilled: Mapping[str, ArtifactRef],
     evaluated: Mapping[str, ArtifactRef],
+    rounds: Mapping[str, RoundMade] = NO_ROUNDS,
 ) -> list[ArtifactRef]:
     """The inputs in the order in which the manifest lists them."""
     ordered = Lineup.of(config).ordered
     head = [collection, filtered, *([windows] if windows is not None else [])]
+    head += [ref for of in ordered(rounds) for ref in rounds[of].refs]
     return [*head, *(distilled[m] for m in ordered(distilled)), *(evaluated[m] for m in ordered(evaluated))]
 
 
@@ -184,6 +204,28 @@ def _wrong(records: Sequence[Record], operating: Operating) -> list[Text]:
     return spread(map(of_record, at), _SHOWN)
 
 
+def _windows(
+    config: TADConfig, curve: dict[str, Any] | None, rounds: Mapping[str, RoundMade]
+) -> dict[str, dict[str, Any]]:
+    """The window of every model that has one, from the curve of its round."""
+    table = variants(config)
+    curves: dict[str | None, dict[str, Any] | None] = {None: curve}
+    curves |= {of: read_curve(made.windows) for of, made in rounds.items()}
+    found = {of: windows_of(config, one) for of, one in curves.items() if one is not None}
+    every = {name: found.get(table[name].round_of, {}).get(name) for name in table}
+    return {name: window for name, window in every.items() if window is not None}
+
+
+def _round_facts(rounds: Mapping[str, RoundMade], lineup: Lineup) -> list[tuple[str, str]]:
+    """What each round was trained on."""
+    found = []
+    for of in lineup.ordered(rounds):
+        summary = read_summary(rounds[of].filtered)
+        shares = (f"{e['kept']} of {e['total']} {e['source']} {e['condition']}" for e in summary["by_source"])
+        found.append((f"Rollouts of {lineup.label(of)} that passed", ", ".join(shares)))
+    return found
+
+
 def _read_lines(ref: ArtifactRef) -> list[dict[str, Any]]:
     text = ref.local("losses.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.split("\n") if line]
@@ -196,12 +238,18 @@ def _timings(
     distilled: Mapping[str, ArtifactRef],
     records: Sequence[Record],
     lineup: Lineup,
+    rounds: Mapping[str, RoundMade],
 ) -> list[tuple[str, float]]:
     """Seconds of work of each stage, of all its workers together; evaluation: its decoding."""
     found = [("collect", _decode_s(collection))]
     found.append(("filter", float(filtered.manifest.info["judge_s"])))
     if windows is not None:
         found.append(("calibrate", windows.manifest.wall_s))
+    for of in lineup.ordered(rounds):
+        made, told = rounds[of], f"round of {lineup.label(of)}"
+        found.append((f"collect, {told}", _decode_s(made.collection)))
+        found.append((f"filter, {told}", float(made.filtered.manifest.info["judge_s"])))
+        found.append((f"calibrate, {told}", made.windows.manifest.wall_s))
     for model in lineup.ordered(distilled):
         manifest = distilled[model].manifest
         wall_s = float(manifest.info.get("wall_s", manifest.wall_s))  # of all models of the pass

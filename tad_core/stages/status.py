@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, cast
 
 from tad_core.artifacts import MANIFEST_NAME, ArtifactRef, Store
@@ -11,15 +11,16 @@ from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig
 from tad_core.data.selection import LeftOutRow, left_out_rows
 from tad_core.errors import ConfigError
-from tad_core.report.lineup import Lineup
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
 from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import filter as filter_stage
 from tad_core.stages import report as report_stage
+from tad_core.stages import rounds as rounds_stage
 from tad_core.stages import variants as variants_stage
 from tad_core.stages.pipeline import Stage, plan_of, trained_models
+from tad_core.stages.rounds import Round, RoundMade
 
 State = Literal["done", "missing", "broken"]
 
@@ -45,46 +46,103 @@ def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
     Raises:
         ConfigError, DataError, ModelError: the configuration itself is wrong.
     """
-    plan = plan_of(config, store)
     look = Look(store)
+    run = rounds_stage.first(config)
+    parts = [_look_at_part(run, look)]
+    where = dict.fromkeys(parts[0].adapters, parts[0])
+    made: dict[str, RoundMade] = {}
+    waiting: list[str] = []
+    for own in rounds_stage.rounds(config):
+        part = _look_at_round(config, own, look, where.get(own.of))
+        if part is None:
+            waiting += own.models
+            continue
+        parts.append(part)
+        where |= dict.fromkeys(part.adapters, part)
+        made[own.of] = part.as_round()
+    evaluated: dict[str, ArtifactRef] = {}
+    for part in parts:
+        evaluated |= _look_at_evaluations(part, look)
+    for name in waiting:
+        look.waits("evaluate", name, f"waits for distill {name}")
+    windows, adapters = parts[0].windows, {name: ref for part in parts for name, ref in part.adapters.items()}
+    if any(part.windows is None for part in parts) or len(evaluated) < len(config.evaluate.models):
+        look.waits("report", "report", "waits for the stages before it")
+        return look.seen
+    first = parts[0]
+    fingerprint = report_stage.key(config, first.collected, first.kept, windows, adapters, evaluated, made)
+    inputs = report_stage.inputs_of(config, first.collected, first.kept, windows, adapters, evaluated, made)
+    look.at("report", "report", fingerprint, [_real(ref) for ref in inputs])
+    return look.seen
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What was seen of the run without rounds, or of a round; artifacts that are not there stand as planned."""
+
+    config: TADConfig
+    collected: ArtifactRef
+    kept: ArtifactRef
+    windows: ArtifactRef | None
+    adapters: dict[str, ArtifactRef]
+    merged: ArtifactRef | None = None
+
+    def as_round(self) -> RoundMade:
+        """As the report takes a round."""
+        assert self.merged is not None
+        return RoundMade(self.merged, self.collected, self.kept, cast(ArtifactRef, self.windows))
+
+
+def _look_at_part(config: TADConfig, look: Look, own: Round | None = None) -> _Part:
+    """Collection and filter shard by shard, windows and adapters."""
+    store, suffix = look.store, "" if own is None else f", {own.title}"
+    plan = plan_of(config, store)
     mark = filter_stage.key(config, plan)
     shards = {shard.name: shard for shard in plan.shards}
     whole = collect_stage.find_collection(plan, store)
     look.pieces("collect", plan.fingerprint, list(shards), whole is not None)
-    collection = look.at("collect", "all shards", plan.fingerprint, [])
+    collection = look.at("collect", f"all shards{suffix}", plan.fingerprint, [])
     judged = whole is not None and store.find("filter", mark, [whole]) is not None
     look.pieces(
         "filter", mark, list(shards), judged, lambda name: collect_stage.find_shard(plan, shards[name], store)
     )
-    filtered = look.at("filter", "all shards", mark, [collection])
+    filtered = look.at("filter", f"all shards{suffix}", mark, [collection])
     collected, kept = _planned(collection, "collect", plan.fingerprint), _planned(filtered, "filter", mark)
     fingerprint = calibrate_stage.key(config, collected, kept)
-    windows = look.at("calibrate", "windows", fingerprint, [collection, filtered])
-    adapters = _look_at_adapters(config, look, collected, kept, windows)
-    evaluated: dict[str, ArtifactRef] = {}
-    for name in config.evaluate.models:
-        adapter = adapters.get(name)
+    windows = look.at("calibrate", f"windows{suffix}", fingerprint, [collection, filtered])
+    return _Part(config, collected, kept, windows, _look_at_adapters(config, look, collected, kept, windows))
+
+
+def _look_at_round(config: TADConfig, own: Round, look: Look, before: _Part | None) -> _Part | None:
+    """A round, as far as its model is there, whose weights all of it is keyed by."""
+    adapter = None if before is None else _real(before.adapters[own.of])
+    if before is None or adapter is None:
+        look.waits("distill", f"{own.of}, merged", f"waits for distill {own.of}")
+        for name in own.models:
+            look.waits("distill", name, f"waits for the {own.title}")
+        return None
+    mark = rounds_stage.key(before.config, adapter)
+    merged = look.at("distill", f"{own.of}, merged", mark, [adapter], stage_of=rounds_stage.STAGE)
+    if merged is None:
+        for name in own.models:
+            look.waits("distill", name, f"waits for the {own.title}")
+        return None
+    part = _look_at_part(rounds_stage.round_of(config, own, merged), look, own)
+    return replace(part, merged=merged)
+
+
+def _look_at_evaluations(part: _Part, look: Look) -> dict[str, ArtifactRef]:
+    found: dict[str, ArtifactRef] = {}
+    for name in part.config.evaluate.models:
+        adapter = part.adapters.get(name)
         if name != "base" and adapter is None:
             look.waits("evaluate", name, f"waits for distill {name}")
             continue
-        fingerprint = evaluate_stage.key(config, name, adapter)
+        fingerprint = evaluate_stage.key(part.config, name, adapter)
         inputs = [] if adapter is None else [_real(adapter)]
         points = look.at("evaluate", name, fingerprint, inputs)
-        evaluated[name] = _planned(points, "evaluate", fingerprint)
-    if windows is None or len(evaluated) < len(config.evaluate.models):
-        look.waits("report", "report", "waits for the stages before it")
-        return look.seen
-    ordered = Lineup.of(config).ordered
-    fingerprint = report_stage.key(config, collected, kept, windows, adapters, evaluated)
-    refs = [
-        collection,
-        filtered,
-        windows,
-        *(_real(adapters[m]) for m in ordered(adapters)),
-        *(_real(evaluated[m]) for m in ordered(evaluated)),
-    ]
-    look.at("report", "report", fingerprint, refs)
-    return look.seen
+        found[name] = _planned(points, "evaluate", fingerprint)
+    return found
 
 
 def left_out(config: TADConfig) -> list[LeftOutRow]:
@@ -123,11 +181,14 @@ class Look:
         name: str,
         fingerprint: str,
         inputs: Sequence[ArtifactRef | None],
-        manifest_name: str = MANIFEST_NAME,
+        stage_of: str = "",
     ) -> ArtifactRef | None:
-        """One artifact; returned if it is whole and made from these inputs."""
-        status, ref = self._state(stage, name, fingerprint, inputs, manifest_name)
-        self.seen.append(status)
+        """One artifact; returned if it is whole and made from these inputs.
+
+        ``stage_of``: whose folder it is in, where that is no stage that a run can end with.
+        """
+        status, ref = self._state(stage_of or stage, name, fingerprint, inputs, MANIFEST_NAME)
+        self.seen.append(replace(status, stage=stage))
         return ref
 
     def pieces(
@@ -157,22 +218,22 @@ class Look:
 
     def _state(
         self,
-        stage: Stage,
+        stage: str,
         name: str,
         fingerprint: str,
         inputs: Sequence[ArtifactRef | None],
         manifest_name: str,
     ) -> tuple[StageStatus, ArtifactRef | None]:
-        url = self.store.url(stage, fingerprint)
+        url, shown = self.store.url(stage, fingerprint), cast(Stage, stage)
         real = [ref for ref in inputs if ref is not None]
         is_shard = manifest_name != MANIFEST_NAME
         ref = self.store.find(stage, fingerprint, real, manifest_name) if len(real) == len(inputs) else None
         if ref is not None:
-            return StageStatus(stage, name, "done", url=url, is_shard=is_shard), ref
+            return StageStatus(shown, name, "done", url=url, is_shard=is_shard), ref
         state, why = self.store.state(stage, fingerprint, manifest_name)
         if state == "done":
             state, why = "missing", "what it was made from is missing or has changed"
-        return StageStatus(stage, name, cast(State, state), why, url, is_shard), None
+        return StageStatus(shown, name, cast(State, state), why, url, is_shard), None
 
     def waits(self, stage: Stage, name: str, why: str) -> None:
         """One whose fingerprint is not known yet."""

@@ -56,7 +56,7 @@ def passes(config: TADConfig, modes: Sequence[str]) -> list[list[str]]:
         variant = variant_of(config, mode)
         left_out = OF_THE_LOSS | variant.kind.lacks
         shared = {n: v for n, v in variant.distill.identity().items() if n not in left_out}
-        key = (mode if apart else "") + json.dumps(shared, sort_keys=True)
+        key = (mode if apart else "") + json.dumps([variant.round_of, shared], sort_keys=True)
         together.setdefault((not apart and not variant.kind.windowed, key), []).append(mode)
     return [together[key] for key in sorted(together, key=lambda key: key[0])]
 

@@ -132,6 +132,18 @@ def test_d2fs_own_ways_are_counted_for_models_that_read_in_blocks(tmp_path: Path
     assert f"x {ways} ways, " in told[0] and f"x {ways} ways and 2 more that D2F decodes, " in told[1]
 
 
+def test_a_round_is_planned_with_rollouts_of_its_own(tmp_path: Path) -> None:
+    one = demo("models.x.window=4")
+    two = demo("models.x.window=4", "models.y={round: x, window: 4, settings: {trajectories: plain}}")
+    plans = [planned(config, Store(tmp_path)) for config in (one, two)]
+    told = [[(s.stage, s.work.partition(", round of ")[2]) for s in plan.stages] for plan in plans]
+    again = [("collect", "x"), ("filter", "x"), ("calibrate", "x")]
+    assert [entry for entry in told[1] if entry not in told[0]] == again
+    work = next(s.work for s in plans[1].stages if s.stage == "collect" and "round" in s.work)
+    assert work.startswith("152 samples"), "76 problems with the reference and without"
+    assert plans[1].disk_gib > plans[0].disk_gib + 4 * plans[0].parameters / 2**30
+
+
 def test_a_model_with_a_decoder_of_its_own_is_counted_by_it(tmp_path: Path) -> None:
     points = [
         {"method": "token_by_token", "problems": 10, "forwards": 600, "tpf": 1.0, "tokens_per_s": 20.0},

@@ -74,10 +74,10 @@ def test_a_run_gives_its_base_and_what_it_has_distilled(tiny_tree, adapter, monk
 
     def find(config, mode, store):
         if mode != "speed":
-            return adapter
+            return config.model, adapter
         raise ArtifactError("--model speed: this run has no finished distill")
 
-    monkeypatch.setattr(finding, "find_adapter", find)
+    monkeypatch.setattr(finding, "find_model", find)
     found = sources_of(["run.yaml"], CPU, lambda path: config)
     assert [(s.name, s.adapter) for s in found] == [("base", None), ("quality", adapter)]
     assert all(s.spec == operating_spec(config, s.name) for s in found)

@@ -166,7 +166,10 @@ ELSEWHERE = {
     "distill.weight_certainty",
     *(f"distill.d2f.{field}" for field in D2FConfig.model_fields),
     *(f"distill.t3d.{field}" for field in T3DConfig.model_fields),
-    *(f"models.{field}" for field in ("objective", "window", "settings", "decode", "label", "colour")),
+    *(
+        f"models.{field}"
+        for field in ("objective", "window", "settings", "round", "decode", "label", "colour")
+    ),
     "distill.deepspeed",
     "evaluate.operating_threshold",
     "evaluate.pipeline.thresholds",

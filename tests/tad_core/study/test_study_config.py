@@ -105,6 +105,8 @@ def test_variants_of_the_same_states_share_a_pass_a_few_at_a_time(
         ({"variants": {"tad": {"window": 4, "settings": {"global_batch_size": 8}}}}, "leave it at .* 4"),
         ({"variants": {"tad": {"window": 4, "decode": {"thresholds": [0.5]}}}},
          "variants.tad.decode: every variant of a study is decoded by all of its decoders; add it to decoders"),
+        ({"variants": {"tad": {"window": 4}, "two": {"window": 4, "round": "tad"}}},
+         "variants.two.round: a study has one collection for all of its variants; train it in a run"),
         ({"variants": {"tad": {"window": 99}}}, "models.tad.window: steps 99 is more than"),
         ({"variants": {"plain": {"window": 4, "settings": {"trajectories": "plain"}}}}, "set rollout.compare_plain"),
         ({"decoders": {"fast": {"thresholds": [0.5]}}}, "decoders: 0 of them decode token by token"),
