@@ -43,6 +43,11 @@ class ModelFields(BaseModel):
         [],
         description="A decoder of its own, as name=value, e.g. method=confidence, thresholds=[0.9]. Empty: the run's.",
     )
+    round: str | None = Field(
+        None,
+        min_length=1,
+        description="A model of the table on whose rollouts it is trained. Empty: the base's.",
+    )
     label: str | None = Field(
         None, min_length=1, max_length=24, description="Its name for readers. Empty: the name."
     )
@@ -75,6 +80,7 @@ class ModelFields(BaseModel):
             "window": {name: value for name, value in window.items() if value is not None},
             "settings": read_pairs(f"{where}.settings", self.settings, "distant=hard"),
             "decode": read_pairs(f"{where}.decode", self.decode, "method=confidence"),
+            "round": self.round,
             "label": self.label,
             "colour": {"light": self.colour, "dark": self.colour_dark or self.colour}
             if self.colour

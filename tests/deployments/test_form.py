@@ -169,6 +169,7 @@ def test_the_table_of_models_is_rows_of_an_objective_a_window_settings_and_looks
         },
         {"name": "refs", "objective": "sft", "colour": "#0a6b3c", "colour_dark": "#66ffd9"},
         {"name": "sure", "window_like": "speed", "decode": ["method=confidence", "thresholds=[0.9]"]},
+        {"name": "again", "window_steps": 4, "round": "near"},
     ]
     config = configured("llada-8b", EVERYTHING.model_validate({"models": rows}), [])
     table = {name: given.model_dump(exclude_defaults=True) for name, given in config.models.items()}
@@ -188,12 +189,13 @@ def test_the_table_of_models_is_rows_of_an_objective_a_window_settings_and_looks
             "window": {"like": "speed"},
             "decode": {"method": "confidence", "thresholds": [0.9]},
         },
+        "again": {"window": {"steps": 4}, "round": {"of": "near"}},
     }
     assert {name for given in table.values() for name in given} == set(VariantConfig.model_fields)
     trained = variants(config)
     assert trained["eight"].distill.lora.rank == 8
     assert trained["eight"].distill.lora.alpha == config.distill.lora.alpha, "the rest is as in distill"
-    assert config.evaluate.models == ["base", "quality", "near", "eight", "refs", "sure"], (
+    assert config.evaluate.models == ["base", "quality", "near", "eight", "refs", "sure", "again"], (
         "not the preset's choice"
     )
     some = {"models": [{"name": "quality"}, {"name": "speed"}], "evaluate": {"models": ["base", "speed"]}}
