@@ -1,0 +1,210 @@
+"""Something of each kind that nobody has: added as the page says, in the files that it names and in no other, it works.
+
+The project is copied, the files that docs/architecture.md lists for a kind are written or get their line, and a small
+run goes from collection to the report with all of it in the copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: kind -> the file of its own, and of each other file what stands there and what it becomes
+Added = dict[str, tuple[tuple[str, str], dict[str, list[tuple[str, str]]]]]
+_SIBLINGS = "from tad_core.models.sibling import SiblingConfig, SiblingModel\n"
+_LLADAS = "import LLaDAConfig, LLaDAModelLM\n"
+ADDED: Added = {
+    "objective": (
+        (
+            "tad_core/objectives/made_up.py",
+            (ROOT / "tests/tad_core/objectives/made_up.py").read_text(encoding="utf-8"),
+        ),
+        {
+            "tad_core/config/objectives.py": [
+                (
+                    "OBJECTIVES: dict[str, ObjectiveKind] = {\n",
+                    'OBJECTIVES: dict[str, ObjectiveKind] = {\n    "made-up": ObjectiveKind(\n'
+                    '        "tad_core.objectives.made_up:MadeUp", "trajectories", False, "Odd", inputs=3\n    ),\n',
+                )
+            ]
+        },
+    ),
+    "method of decoding": (
+        (
+            "tad_core/decoding/policies/leftmost.py",
+            '"""The first masked tokens, however sure the model is."""\n\n'
+            "from tad_core.decoding.policies.token_by_token import TokenByToken\n\n\n"
+            'class Leftmost(TokenByToken):\n    """As many as the threshold says."""\n\n'
+            '    knob = "threshold"\n\n'
+            "    def choose(self, scores_BL, open_BL):\n"
+            "        return open_BL & (open_BL.cumsum(1) <= max(1, int(self._spec.threshold)))\n\n"
+            "    def __init__(self, spec, slots, device):\n"
+            "        super().__init__(spec, slots, device)\n        self._spec = spec\n",
+        ),
+        {
+            "tad_core/decoding/policies/__init__.py": [
+                (
+                    "from tad_core.decoding.policies.low_confidence",
+                    "from tad_core.decoding.policies.leftmost import Leftmost\n"
+                    "from tad_core.decoding.policies.low_confidence",
+                ),
+                ('    "pipeline": Block', '    "leftmost": Leftmost,\n    "pipeline": Block'),
+            ]
+        },
+    ),
+    "source of data": (
+        (
+            "tad_core/data/sources/doubles.py",
+            '"""Twice a number."""\n\nfrom tad_core.data.problem import Problem\n\n\n'
+            "def load(source):\n"
+            '    """Problems in order."""\n'
+            "    for n in range(3, 3 + (source.count or 9)):\n"
+            '        asked = f"Ann has {n} books. Ann buys {n} more. How many books does Ann have?"\n'
+            '        told = f"{n} + {n} = {2 * n}. The answer is {2 * n}."\n'
+            '        yield Problem(f"{source.name}/{n}", source.name, "math", asked, told, str(2 * n))\n',
+        ),
+        {
+            "tad_core/data/sources/__init__.py": [
+                ("import arithmetic, gsm8k", "import arithmetic, doubles, gsm8k"),
+                ('    "pyfunc": pyfunc.load,\n', '    "pyfunc": pyfunc.load,\n    "doubles": doubles.load,\n'),
+            ]
+        },
+    ),
+    "model family": (
+        (
+            "tad_core/models/sibling.py",
+            '"""A family that computes as LLaDA does."""\n\n'
+            "from tad_core.models.llada import LLaDAConfig, LLaDAModelLM\n\n\n"
+            'class SiblingConfig(LLaDAConfig):\n    """Its config.json."""\n\n    model_type = "sibling"\n\n\n'
+            'class SiblingModel(LLaDAModelLM):\n    """Its weights."""\n\n'
+            '    config_class = SiblingConfig\n    family = "sibling"\n',
+        ),
+        {
+            "tad_core/models/__init__.py": [
+                (_LLADAS, _LLADAS + _SIBLINGS),
+                ("(DreamConfig, DreamModel)):", "(DreamConfig, DreamModel), (SiblingConfig, SiblingModel)):"),
+            ],
+            "tad_core/models/loading.py": [
+                (_LLADAS, _LLADAS + _SIBLINGS),
+                (
+                    '    "Dream": (DreamConfig',
+                    '    "sibling": (SiblingConfig, SiblingModel),\n    "Dream": (DreamConfig',
+                ),
+            ],
+            "tad_core/checkpoint.py": [
+                ('Literal["llada", "dream"]', 'Literal["llada", "dream", "sibling"]'),
+                ('    "Dream": Family(', '    "sibling": Family("sibling", "no/Sibling", {}),\n    "Dream": Family('),
+            ],
+            "tad_core/data/prompts.py": [
+                ('    if family == "llada":', '    if family in ("llada", "sibling"):'),
+            ],
+        },
+    ),
+}  # fmt: skip
+
+
+def listed() -> dict[str, tuple[str, set[str]]]:
+    """What the page says: kind -> the file of its own, with NAME for its name, and the files with a line for it."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Adding things")[2]
+    found = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and "NAME" in cells[1]:
+            found[re.sub(r"\[(.*?)\]\(.*?\)", r"\1", cells[0])] = (
+                re.findall(r"`([^`]+)`", cells[1])[0],
+                set(re.findall(r"`([^`]+)`", cells[2])),
+            )
+    return found
+
+
+def test_what_is_added_is_what_the_page_lists() -> None:
+    said = listed()
+    assert set(ADDED) < set(said), "the page has kinds that are added otherwise: a benchmark"
+    for kind, ((own, _), lines) in ADDED.items():
+        pattern, others = said[kind]
+        assert re.fullmatch(pattern.replace("NAME", r"\w+"), own), kind
+        assert lines.keys() == others, kind
+    assert all((ROOT / file).is_file() for _, others in said.values() for file in others)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with one of each kind in it."""
+    root = tmp_path_factory.mktemp("adding")
+    shutil.copytree(ROOT / "tad_core", root / "tad_core", ignore=shutil.ignore_patterns("__pycache__"))
+    for (own, text), lines in ADDED.values():
+        assert not (root / own).exists()
+        (root / own).write_text(text, encoding="utf-8")
+        for file, changes in lines.items():
+            source = (root / file).read_text(encoding="utf-8")
+            for before, after in changes:
+                assert source.count(before) == 1, (file, before)
+                source = source.replace(before, after)
+            (root / file).write_text(source, encoding="utf-8")
+    shutil.copytree(ROOT / "assets" / "tiny-llada", root / "sibling")
+    config = json.loads((root / "sibling" / "config.json").read_text())
+    del config["architectures"]
+    (root / "sibling" / "config.json").write_text(json.dumps({**config, "model_type": "sibling"}))
+    return root
+
+
+def small(root: Path) -> dict[str, Any]:
+    data = {"name": "twice", "source": "doubles"}
+    return {
+        "name": "adding", "store": str(root / "store"),
+        "model": {"path": str(root / "sibling"), "device": "cpu", "threads": 1, "dtype": "float32"},
+        "data": [{**data, "count": 4}],
+        "rollout": {"response_length": 32, "block_length": 16, "workers": 1},
+        "filter": {"workers": 1},
+        "calibrate": {"states": 8},
+        "distill": {"states_per_trajectory": 4, "max_steps": 1, "global_batch_size": 4, "teacher_prompt": "system",
+                    "lora": {"rank": 2, "alpha": 2, "dropout": 0.0}},
+        "models": {"odd": {"objective": "made-up"}},
+        "evaluate": {"tasks": [{**data, "count": 2}], "thresholds": [8], "operating_threshold": 8, "workers": 1,
+                     "decode": {"method": "leftmost", "block_length": 16}, "bootstrap": 0, "harness": "direct"},
+    }  # fmt: skip
+
+
+RUN = """
+import json, sys
+from tad_core.artifacts import Store
+from tad_core.config import parse_config
+from tad_core.stages.pipeline import run_pipeline
+if __name__ == "__main__":
+    config = parse_config(json.load(open("run.json")))
+    outcome = run_pipeline(config, Store(config.store))
+    print(json.dumps({
+        "losses": outcome.distilled["odd"].local("losses.jsonl").read_text().splitlines()[0],
+        "points": [outcome.evaluated[name].read_json("points.json") for name in ("base", "odd")],
+        "kept": outcome.filtered.manifest.info["kept"],
+        "report": outcome.report.local("report.md").read_text(),
+    }))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_goes_through_with_one_of_each(copy: Path) -> None:
+    (copy / "run.json").write_text(json.dumps(small(copy)))
+    (copy / "run.py").write_text(RUN)
+    done = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=copy, env={**os.environ, "PYTHONPATH": str(copy), "TAD_CACHE": str(copy / "cache")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    made = json.loads(done.stdout.splitlines()[-1])
+    assert {"last", "first", "told"} <= json.loads(made["losses"]).keys() and made["kept"] > 0
+    for points in made["points"]:
+        assert [(p["method"], p["threshold"]) for p in points] == [("token_by_token", 0.0), ("leftmost", 8.0)]
+        assert points[1]["tpf"] > 2
+    assert "leftmost 8" in made["report"] and "twice" in made["report"]
