@@ -6,6 +6,7 @@ import base64
 import logging
 import re
 import time
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -44,6 +45,7 @@ class PrefectSink:
     def __init__(self, every_s: float = 3.0) -> None:
         self._every_s = every_s
         self._ids: dict[str, UUID] = {}
+        self._contexts: dict[str, Context] = {}
         self._last: dict[str, float] = {}
         self._away_until = 0.0
 
@@ -57,21 +59,27 @@ class PrefectSink:
         if now < self._away_until:
             return
         self._last[snapshot.stage] = now
-        percent = min(max(snapshot.percent, 0.0), 100.0)
+        # Later reports come from threads of the stage's own, which have no context: without it Prefect knows nothing of
+        # the run's server and starts another one, and the run waits for that, or ends with it on a busy machine.
+        context = self._contexts.setdefault(snapshot.stage, copy_context())
         try:
-            with requests_retried(0):
-                if snapshot.stage not in self._ids:
-                    key = artifact_key(f"{snapshot.stage}-progress")
-                    found = _found(key)
-                    if found is None:
-                        made = create_progress_artifact(percent, key=key, description=snapshot.line())
-                        self._ids[snapshot.stage] = cast(UUID, made)
-                        return
-                    self._ids[snapshot.stage] = found
-                update_progress_artifact(self._ids[snapshot.stage], percent, snapshot.line())
+            context.copy().run(self._send, snapshot)
         except _UNREACHABLE as error:
             self._away_until = time.monotonic() + _PAUSE_S
             _log.debug("progress of %s could not be recorded: %s", snapshot.stage, error)
+
+    def _send(self, snapshot: Snapshot) -> None:
+        percent = min(max(snapshot.percent, 0.0), 100.0)
+        with requests_retried(0):
+            if snapshot.stage not in self._ids:
+                key = artifact_key(f"{snapshot.stage}-progress")
+                found = _found(key)
+                if found is None:
+                    made = create_progress_artifact(percent, key=key, description=snapshot.line())
+                    self._ids[snapshot.stage] = cast(UUID, made)
+                    return
+                self._ids[snapshot.stage] = found
+            update_progress_artifact(self._ids[snapshot.stage], percent, snapshot.line())
 
 
 def record_markdown(key: str, markdown: str, description: str) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import base64
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from tad_core.progress import Progress
 from tasks import records
 from tasks.progress import Board
 from tasks.records import PrefectSink, artifact_key, record_markdown, tag_run, with_pictures
@@ -31,6 +34,31 @@ def test_outside_a_flow_nothing_is_recorded() -> None:
         pass
 
 
+def test_progress_from_any_thread_goes_to_the_server_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of a stage's own has no context: there Prefect would start another server for every report."""
+    asked: list[str | None] = []
+
+    def ask(*_: Any, **__: Any) -> Any:
+        asked.append(PREFECT_API_URL.value())
+        return uuid4()
+
+    monkeypatch.setattr(records, "TaskRunContext", SimpleNamespace(get=object))
+    monkeypatch.setattr(records, "_found", lambda key: None)
+    monkeypatch.setattr(records, "create_progress_artifact", ask)
+    monkeypatch.setattr(records, "update_progress_artifact", ask)
+    url = "http://127.0.0.1:1/api"
+    with (
+        temporary_settings({PREFECT_API_URL: url}),
+        Board([PrefectSink(every_s=0)]).row("evaluate", 8) as row,
+    ):
+        listen = row.listener()
+        for done in (4, 8):
+            thread = threading.Thread(target=listen, args=(Progress("evaluate", done, 8),))
+            thread.start()
+            thread.join()
+    assert len(asked) == 5 and set(asked) == {url}
+
+
 def left_by(run_id: Any) -> list[Any]:
     """What a run shows in the UI; tests of one worker share a server, where others have the same keys."""
     from prefect.client.orchestration import get_client
@@ -43,8 +71,6 @@ def test_a_run_leaves_progress_and_tables_once_however_often_it_is_tried(prefect
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
     from prefect.utilities.annotations import quote
-
-    from tad_core.progress import Progress
 
     tries: list[int] = []
 
