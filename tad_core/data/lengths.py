@@ -8,6 +8,7 @@ even being rendered; only long ones are tokenised, over all cores. Tens of thous
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,8 @@ from tad_core.errors import ConfigError
 _POSITIONS = ("max_sequence_length", "max_position_embeddings")
 #: A tokenizer may put a space before a text, and rewrite it a little differently where two texts meet.
 _SLACK = 8
+#: who has changed the variable by which ``tokenizers`` decides on threads
+_TOKENIZING = threading.Lock()
 
 
 def max_positions(model: ModelConfig) -> int | None:
@@ -117,13 +120,18 @@ class LengthCheck:
 
 @contextmanager
 def all_cores() -> Iterator[None]:
-    """Let ``tokenizers`` use its threads for one call; elsewhere they stay off, since processes are forked."""
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = before
+    """Let ``tokenizers`` use its threads for one call; elsewhere they stay off, since processes are forked.
+
+    One caller at a time: of two side by side the second would put back what the first has set, and leave it on. Nobody
+    waits longer for that, since one call takes all cores.
+    """
+    with _TOKENIZING:
+        before = os.environ.get("TOKENIZERS_PARALLELISM")
+        os.environ["TOKENIZERS_PARALLELISM"] = "true"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["TOKENIZERS_PARALLELISM"]
+            else:
+                os.environ["TOKENIZERS_PARALLELISM"] = before

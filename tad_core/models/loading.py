@@ -28,6 +28,7 @@ __all__ = [
     "load_tokenizer",
     "model_fingerprint",
     "resolve_device",
+    "threads_kept",
 ]
 
 #: model_type in config.json -> (config class, model class); the names are those of ``checkpoint.FAMILIES``
@@ -56,11 +57,22 @@ def resolve_device(device: str) -> torch.device:
     return found
 
 
+@contextlib.contextmanager
+def threads_kept() -> Iterator[None]:
+    """Give torch back the number of CPU threads that it had: a run's ``model.threads`` is not the next run's."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def load_model(model: ModelConfig, device: str | None = None) -> DiffusionLM:
     """The model in eval mode, on its device, in its dtype, whatever dtype the files have.
 
     Keys and shapes are compared before weights are read. Tensors are read one at a time straight to the device,
     so that the most memory taken is the model's own and one tensor. No code of the checkpoint is ever executed.
+    ``model.threads`` stays torch's number of threads in this process; a stage works inside ``threads_kept``.
 
     Args:
         model: the checkpoint.

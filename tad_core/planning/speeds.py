@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -21,6 +21,9 @@ from tad_core.planning.machines import MEASURED_LAUNCH_S, Gpu, Machine, training
 from tad_core.settings import CONFIG_NAME
 from tad_core.shapes import Shape
 from tad_core.workers.devices import cpu_workers
+
+if TYPE_CHECKING:
+    from tad_core.models.base import DiffusionLM
 
 #: Seconds of one core for a text: docs/results/verify.md (7,000 pairs and about 60 programs a second on two).
 _MATH_S, _CODE_S = 1 / 3500, 1 / 30
@@ -232,14 +235,22 @@ def try_out(config: TADConfig, shape: Shape, counts: Counts, forwards: int = 4) 
     """
     import torch
 
-    from tad_core.decoding.room import slots_for
-    from tad_core.models.loading import load_model
+    from tad_core.models.loading import load_model, threads_kept
 
-    model = load_model(config.model)
-    if model.device.type == "cpu":  # as one of the processes that share the cores
-        torch.set_num_threads(
-            max(1, (os.cpu_count() or 1) // (config.rollout.workers or cpu_workers(config.model)))
-        )
+    with threads_kept():
+        model = load_model(config.model)
+        if model.device.type == "cpu":  # as one of the processes that share the cores
+            torch.set_num_threads(
+                max(1, (os.cpu_count() or 1) // (config.rollout.workers or cpu_workers(config.model)))
+            )
+        return _timed(model, config, shape, counts, forwards)
+
+
+def _timed(model: DiffusionLM, config: TADConfig, shape: Shape, counts: Counts, forwards: int) -> Pace:
+    import torch
+
+    from tad_core.decoding.room import slots_for
+
     tokens = round(counts.teacher) + config.rollout.response_length
     rollout = config.rollout
     batch = slots_for(

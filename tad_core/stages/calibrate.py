@@ -75,7 +75,7 @@ def curve_of(
     """The content of ``curve.json`` for these trajectory files."""
     from tad_core.calibration import measure
     from tad_core.data.responses import end_ids
-    from tad_core.models.loading import load_model, load_tokenizer
+    from tad_core.models.loading import load_model, load_tokenizer, threads_kept
     from tad_core.training.dataset import load_kept
 
     settings = config.calibrate
@@ -84,9 +84,10 @@ def curve_of(
         on_progress(Progress(STAGE, done, total, "states"))
 
     table = load_kept(shards, verdicts, config.rollout.response_length)
-    model = load_model(config.model)
     ends = end_ids(load_tokenizer(config.model))
-    curve = measure(model, table, settings.states, settings.seed, settings.batch_size, ends, tell)
+    with threads_kept():
+        model = load_model(config.model)
+        curve = measure(model, table, settings.states, settings.seed, settings.batch_size, ends, tell)
     return _content(curve, settings)
 
 

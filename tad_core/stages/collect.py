@@ -93,26 +93,31 @@ def collect_shard(
     shard = plan.shards[index] if isinstance(index, int) else index
     if not force and (ref := find_shard(plan, shard, store)) is not None:
         return ref
-    from tad_core.models.loading import load_model, load_tokenizer
+    from tad_core.models.loading import load_model, load_tokenizer, threads_kept
     from tad_core.trajectory.shards import write_trajectories
 
-    model, tokenizer = loaded or (load_model(config.model), load_tokenizer(config.model))
-    started = time.monotonic()
     name = shard.name
-    with store.writer(
-        STAGE, STAGE_VERSION, plan.fingerprint, config.model_dump(mode="json"), manifest_name=f"{name}.json"
-    ) as writer:
-        rows = _decode(config, plan, shard, model, tokenizer, on_progress, fitting)
-        write_trajectories(writer.path(f"{name}.parquet", rows=len(rows), by_content=True), rows)
-        return writer.commit(
-            {
-                "condition": shard.condition,
-                "compared": len(plan.compared),
-                "decode_s": round(time.monotonic() - started, 3),
-            },
-            # Another host may have been quicker, if the claim on this shard ran out meanwhile.
-            unless=None if force else lambda: find_shard(plan, shard, store),
-        )
+    with threads_kept():
+        model, tokenizer = loaded or (load_model(config.model), load_tokenizer(config.model))
+        started = time.monotonic()
+        with store.writer(
+            STAGE,
+            STAGE_VERSION,
+            plan.fingerprint,
+            config.model_dump(mode="json"),
+            manifest_name=f"{name}.json",
+        ) as writer:
+            rows = _decode(config, plan, shard, model, tokenizer, on_progress, fitting)
+            write_trajectories(writer.path(f"{name}.parquet", rows=len(rows), by_content=True), rows)
+            return writer.commit(
+                {
+                    "condition": shard.condition,
+                    "compared": len(plan.compared),
+                    "decode_s": round(time.monotonic() - started, 3),
+                },
+                # Another host may have been quicker, if the claim on this shard ran out meanwhile.
+                unless=None if force else lambda: find_shard(plan, shard, store),
+            )
 
 
 def _decode(

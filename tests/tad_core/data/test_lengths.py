@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from tad_core.checkpoint import load_tokenizer
 from tad_core.config import parse_config
 from tad_core.data import prompts
-from tad_core.data.lengths import LengthCheck, max_positions
+from tad_core.data.lengths import LengthCheck, all_cores, max_positions
 from tad_core.data.problem import Problem
 from tad_core.data.selection import OVER_LONG
 
@@ -109,6 +111,27 @@ def test_a_template_that_repeats_its_content_is_no_reason_to_guess(tree: dict[st
     assert check._frame < 1000
     check._tokenizer.chat_template = "{{ messages[0]['content'] }}{{ messages[0]['content'] }}"
     assert check._measure_frame() == float("inf")
+
+
+def test_two_runs_side_by_side_leave_the_threads_of_the_tokenizer_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    inside, first_is_out = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with all_cores():
+            inside.set()
+            first_is_out.wait()
+
+    thread = threading.Thread(target=second)
+    with all_cores():
+        thread.start()
+        inside.wait(0.2)  # only where both may be in there
+        assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+    first_is_out.set()
+    thread.join()
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
 
 
 def test_no_torch_is_needed(tree: dict[str, Any]) -> None:

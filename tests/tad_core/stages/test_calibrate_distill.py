@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tad_core.artifacts import Store, components, fingerprint
 from tad_core.calibration import Curve
@@ -66,6 +67,18 @@ def made(config, tmp_path_factory):
 def windows(config, made):
     store, collection, filtered = made
     return calibrate(config, collection, filtered, store)
+
+
+@pytest.mark.parametrize("stage", ["collect", "calibrate"])
+def test_the_next_run_of_a_process_has_the_threads_that_this_one_found(stage, config, made, tmp_path):
+    _, collection, filtered = made
+    torch.set_num_threads(2)
+    if stage == "collect":
+        plan = collect_stage.plan_collection(config)
+        collect_stage.collect_shard(config, plan, 0, Store(tmp_path))
+    else:
+        calibrate(config, collection, filtered, Store(tmp_path))
+    assert config.model.threads == 1 and torch.get_num_threads() == 2
 
 
 def read_windows(ref):
