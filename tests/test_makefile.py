@@ -40,8 +40,13 @@ class Machine:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
         command = [MAKE, "--no-print-directory", "-f", str(ROOT / "Makefile"), "sandbox", f"VENV={self.venv}"]
         return subprocess.run(
-            command, env={**environment, "PATH": str(self.bin)}, cwd=ROOT, capture_output=True, text=True, timeout=60
-        )  # fmt: skip
+            command,
+            env={**environment, "PATH": str(self.bin)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=CEILING_S,
+        )
 
     def calls(self) -> list[str]:
         """How the commands were called, in order."""

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+
+import httpx
 
 #: Many times what a loaded machine needs: only what never happens runs into it.
 CEILING_S = 600.0
+
+#: Of httpx, whose own patience is 5 s.
+get, post, stream = (partial(ask, timeout=CEILING_S) for ask in (httpx.get, httpx.post, httpx.stream))
 
 
 def until(happened: Callable[[], object], what: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from tad_core.config import parse_config as parse
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 SHARDS = ["privileged-00000-00003", "privileged-00003-00006", "privileged-00006-00009"]
@@ -40,13 +40,14 @@ def task_states(flow_run_id: Any) -> dict[str, str]:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
+    only, runs = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])), []
     with get_client(sync_client=True) as client:
-        for _ in range(600):  # the server takes states in with a delay
-            only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
-            runs = client.read_task_runs(flow_run_filter=only)
-            if runs and all(r.state is not None and r.state.is_final() for r in runs):
-                break
-            time.sleep(0.1)
+
+        def final() -> bool:  # the server takes states in with a delay
+            runs[:] = client.read_task_runs(flow_run_filter=only)
+            return bool(runs) and all(r.state is not None and r.state.is_final() for r in runs)
+
+        until(final, "every task run has its last state")
     return {r.name: str(r.state.name) for r in runs if r.state}
 
 

@@ -23,6 +23,7 @@ from tad_core.config import ModelConfig
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import NAME, decoder_text
 from tad_core.serving.served import Served, Source
+from tests.waiting import CEILING_S, get, post
 
 SPEC = DecodeSpec(32, 8, "entropy", 1.0, 0.25)
 CHAT = {"messages": [{"role": "user", "content": "hello"}]}
@@ -57,20 +58,20 @@ def test_a_server_answers_and_ends_by_sigterm_when_what_runs_is_answered(exporte
     try:
         lines = iter(process.stderr.readline, "")
         url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-        whole = httpx.post(f"{url}/v1/chat/completions", json=CHAT, timeout=60).json()
+        whole = post(f"{url}/v1/chat/completions", json=CHAT).json()
         assert whole["model"] == "mine" and whole["usage"]["completion_tokens"] <= 32
         answers: list[httpx.Response] = []
         long = {**CHAT, "max_tokens": 128, "method": "token_by_token", "early_stop": False}
         asking = threading.Thread(
-            target=lambda: answers.append(httpx.post(f"{url}/v1/chat/completions", json=long, timeout=120))
+            target=lambda: answers.append(post(f"{url}/v1/chat/completions", json=long))
         )
         asking.start()
-        while "tad_open_responses 0.0" in httpx.get(f"{url}/metrics").text:
+        while "tad_open_responses 0.0" in get(f"{url}/metrics").text:
             pass
         process.send_signal(signal.SIGTERM)
         asking.join()
         assert answers[0].status_code == 200 and answers[0].json()["usage"]["forwards"] == 128
-        assert process.wait(60) == 0
+        assert process.wait(CEILING_S) == 0
         assert "the server has ended" in process.stderr.read()
     finally:
         process.kill()

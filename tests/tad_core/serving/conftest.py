@@ -7,7 +7,6 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-import httpx
 import pytest
 import uvicorn
 
@@ -16,6 +15,7 @@ from tad_core.decoding import DecodeSpec
 from tad_core.serving.app import Limits, make_app
 from tad_core.serving.served import Served, Source
 from tad_core.serving.server import bind, url_of
+from tests.waiting import CEILING_S, get
 
 SPEC = DecodeSpec(16, 4, "entropy", 1.0, 0.25)
 
@@ -26,16 +26,15 @@ def running(models, limits: Limits, api_key: str | None = None) -> Iterator[tupl
     app = make_app(models, limits, api_key)
     listening = bind("127.0.0.1", 0)
     listening.listen(512)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=int(CEILING_S))
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
     thread.start()
     url = url_of(listening)
-    while httpx.get(f"{url}/health").status_code != 200:
-        pass
+    assert get(f"{url}/health").status_code == 200  # it listens already
     yield url, app.state.service
     server.should_exit = True
-    thread.join(30)
+    thread.join(CEILING_S)
     assert not thread.is_alive()
 
 
@@ -49,5 +48,5 @@ def models(tiny_checkpoint, tiny_dream_checkpoint):
 
 @pytest.fixture(scope="module")
 def server(models):
-    with running(models, Limits(slots=4, waiting=300, width=256, timeout_s=60)) as there:
+    with running(models, Limits(slots=4, waiting=300, width=256, timeout_s=CEILING_S)) as there:
         yield there

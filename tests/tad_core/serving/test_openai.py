@@ -14,6 +14,7 @@ from tad_core.data.prompts import encode_text
 from tad_core.decoding import DecodeSpec, Request, decode_requests, new_fitting
 from tad_core.evaluation.prompting import chat_text
 from tests.tad_core.serving.conftest import SPEC
+from tests.waiting import CEILING_S, get, stream
 
 QUESTIONS = ["What is 3 + 4 ?", "Write a function that doubles x .", "a", "Ben has 5 apples and eats 2 ."]
 
@@ -139,7 +140,7 @@ def test_a_stop_string_ends_the_text_and_the_decoding(client):
 def test_a_canvas_shows_every_reveal_once(server):
     body = {"model": "llada", "messages": chat("well"), "stream": True, "canvas": True, "early_stop": False}
     seen, forwards = {}, []
-    with httpx.stream("POST", f"{server[0]}/v1/chat/completions", json=body) as answer:
+    with stream("POST", f"{server[0]}/v1/chat/completions", json=body) as answer:
         lines = [line[6:] for line in answer.iter_lines() if line.startswith("data: ")]
     assert lines.pop() == "[DONE]"
     *chunks, last = map(json.loads, lines)
@@ -178,7 +179,7 @@ def test_two_hundred_mixed_requests_at_once_equal_one_by_one(server, models):
 
     async def every():
         async with httpx.AsyncClient(
-            base_url=server[0], timeout=120, limits=httpx.Limits(max_connections=200)
+            base_url=server[0], timeout=CEILING_S, limits=httpx.Limits(max_connections=200)
         ) as client:
             return await asyncio.gather(*(one(client, body) for body in asked))
 
@@ -205,6 +206,6 @@ def test_models_are_listed(client):
 
 def test_what_prometheus_reads(server, client):
     client.chat.completions.create(model="llada", messages=chat("well"))
-    text = httpx.get(f"{server[0]}/metrics").text
+    text = get(f"{server[0]}/metrics").text
     assert 'tad_requests_total{model="llada",route="/v1/chat/completions",status="200"}' in text
     assert 'tad_forwards_total{model="llada"}' in text and "tad_open_responses 0.0" in text

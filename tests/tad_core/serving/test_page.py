@@ -6,14 +6,14 @@ import os
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tad_core.serving.app import PAGE
+from tests.waiting import get
 
 
 def test_it_is_one_file_that_asks_this_server_alone(server):
-    answer = httpx.get(server[0])
+    answer = get(server[0])
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
     assert answer.text == PAGE.read_text(encoding="utf-8")
     assert not re.search(r"https?://|src=|<link|@import|url\(", answer.text)

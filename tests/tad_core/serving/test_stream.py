@@ -19,6 +19,7 @@ from tad_core.serving import stream as streaming
 from tad_core.serving.stream import BusyError, ClosingError, Stream, Ticket
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import random_llada
+from tests.waiting import CEILING_S
 
 SPECS = [
     DecodeSpec(16, 4, "entropy", 2.0, 0.25),
@@ -37,7 +38,7 @@ def ticket(name, spec, seed=0, each=None, prompt=(3, 4)):
 
 
 def outcome(told):
-    while isinstance(one := told.get(timeout=60), Seen):
+    while isinstance(one := told.get(timeout=CEILING_S), Seen):
         pass
     return one
 
@@ -61,7 +62,7 @@ def opened():
     yield make
     for stream in made:
         if stream.alive:
-            stream.close(60)
+            stream.close(CEILING_S)
             assert not stream.alive
 
 
@@ -93,7 +94,7 @@ def test_blocks_are_told_as_they_complete(opened):
     one, told = ticket("m", spec, each="block")
     stream.submit([one])
     leads = []
-    while isinstance(seen := told.get(timeout=60), Seen):
+    while isinstance(seen := told.get(timeout=CEILING_S), Seen):
         assert model.mask_token_id not in seen.tokens[: seen.lead]
         leads.append(seen.lead)
     assert leads == [4, 8, 12], "the last block comes with the end"
@@ -112,7 +113,7 @@ def test_the_cancelled_free_their_slots_for_those_that_wait(opened):
     assert outcome(told) == alone(model, short.job)
     assert all(q.empty() for _, q in long)
     stream.cancel([short])
-    stream.close(60)
+    stream.close(CEILING_S)
     assert stream.open == 0
 
 
@@ -133,7 +134,7 @@ def test_closing_finishes_what_is_open_and_takes_nothing_new(opened):
     asked = [ticket("m", SPECS[2]) for _ in range(5)]
     stream.submit([t for t, _ in asked])
     stream.start()
-    stream.close(60)
+    stream.close(CEILING_S)
     assert all(isinstance(outcome(told), Decoded) for _, told in asked)
     with pytest.raises(ClosingError, match="takes no new requests"):
         stream.submit([ticket("m", SPECS[0])[0]])
@@ -161,9 +162,9 @@ def test_what_does_not_fit_begins_again_with_fewer_and_no_block_is_told_twice(op
     asked = [ticket("m", spec, each="block", prompt=[i + 2]) for i in range(7)]
     stream.submit([asked[0][0]])
     stream.start()
-    first = asked[0][1].get(timeout=60)
+    first = asked[0][1].get(timeout=CEILING_S)
     stream.submit([t for t, _ in asked[1:]])
-    told = [first] + [asked[0][1].get(timeout=60) for _ in range(3)]
+    told = [first] + [asked[0][1].get(timeout=CEILING_S) for _ in range(3)]
     assert [seen.lead for seen in told[:3]] == [4, 8, 12]
     assert told[3] == alone(FormulaModel(), asked[0][0].job)
     for one, q in asked[1:]:

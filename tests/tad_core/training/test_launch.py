@@ -29,7 +29,7 @@ from tad_core.training.exits import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
 from tad_core.training.launch import explain, launch, watch
 from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import train
-from tests.waiting import until
+from tests.waiting import CEILING_S, until
 
 
 def script(text):
@@ -209,9 +209,11 @@ def test_two_runs_never_share_a_folder(world, checkpoint, tmp_path, monkeypatch)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a Linux facility")
 def test_a_child_that_is_still_saving_keeps_the_folder(world, checkpoint, tmp_path, monkeypatch):
     spec = world.make_spec(tmp_path, checkpoint)
-    note = tmp_path / "pid"
+    note, saved = tmp_path / "pid", tmp_path / "saved"
     saving = (
-        "import os, signal, time\nsignal.signal(signal.SIGTERM, lambda *_: time.sleep(2) or os._exit(75))\n"
+        "import os, signal, time\ndef save(*_):\n"
+        f"    while not os.path.exists({str(saved)!r}): time.sleep(0.02)\n    os._exit(75)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
         f"open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     )
     monkeypatch.setattr(module, "command_for", lambda *_: script(saving))
@@ -220,7 +222,8 @@ def test_a_child_that_is_still_saving_keeps_the_folder(world, checkpoint, tmp_pa
     monkeypatch.setattr(module, "LOCK_WAIT_S", 0.3)
     with pytest.raises(SubprocessError, match="another training process"):
         module.launch(spec)
-    monkeypatch.setattr(module, "LOCK_WAIT_S", 20.0)
+    monkeypatch.setattr(module, "LOCK_WAIT_S", CEILING_S)
+    saved.touch()
     assert module.launch(spec) == tmp_path / "out"
 
 
