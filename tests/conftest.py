@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,13 +174,33 @@ def tiny_config(tiny_tree: dict[str, Any]) -> Any:
     return parse_config(tiny_tree)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """Tests share two cores; more threads a test only make them slower."""
-    import sys
+#: What a command takes over; SIGALRM is pytest-timeout's.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    """What a test finds does not depend on those before it: environment, folder, signals, generators, threads.
+
+    One thread: tests share two cores, and more threads a test only make them slower.
+    """
+    environment, folder, path = dict(os.environ), Path.cwd(), [*sys.path]
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    random.seed(0)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(0)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+    yield
+    os.chdir(folder)
+    sys.path[:] = path
+    if dict(os.environ) != environment:
+        os.environ.clear()
+        os.environ.update(environment)
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

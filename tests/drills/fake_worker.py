@@ -8,6 +8,7 @@ shards than it says get done; ``$DRILL_PROGRAM`` is the text of every answer.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -105,6 +106,7 @@ def without_model() -> None:
     without_tokenizer()
     loading = types.ModuleType("tad_core.models.loading")
     loading.load_model = loading.load_tokenizer = lambda *_: None  # type: ignore[attr-defined]
+    loading.threads_kept = contextlib.nullcontext  # type: ignore[attr-defined]
     sys.modules["tad_core.models.loading"] = loading
     engine = types.ModuleType("tad_core.rollout.engine")
     engine.new_fitting = lambda: None  # type: ignore[attr-defined]

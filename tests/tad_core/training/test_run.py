@@ -46,6 +46,25 @@ def undisturbed(world, checkpoint, tmp_path):
     return spec
 
 
+def test_the_next_training_of_a_process_has_settings_of_its_own(world, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    specs = [
+        world.make_spec(tmp_path / str(i), checkpoint, seed=i, report_to=["tensorboard"]) for i in range(2)
+    ]
+    torch.set_num_threads(2)
+    found = []
+
+    def seen(*_):
+        found.append((os.environ["TENSORBOARD_LOGGING_DIR"], torch.get_num_threads()))
+        return []
+
+    monkeypatch.setattr(run_module, "passes", seen)
+    for spec in specs:
+        assert train(spec, StopRequest())
+    assert found == [(f"runs/tensorboard/{spec.mark}", 1) for spec in specs]
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ and torch.get_num_threads() == 2
+
+
 def die_at(step):
     """In a forked child: kill -9 this process when ``step`` steps are done."""
     original = Recorder.on_step_end
