@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +206,44 @@ def _alone() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def warm_nursery() -> Iterator[Any]:
+    """A process with everything imported that trainings and decoders need, which forks them in no time."""
+    from tad_core.workers.nursery import Nursery
+    from tad_core.workers.pool import MODULE
+    from tad_core.workers.trainings import IMPORTS
+
+    made = Nursery(MODULE, {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}, IMPORTS)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def forked_decoders(warm_nursery: Any) -> Iterator[None]:
+    """Workers of a file's runs are forks of one process, as a study has them.
+
+    For tests of what runs make: fresh interpreters would spend ten times as long importing as working. That those do
+    the same is for the tests of the stages, of the pool and of the launcher.
+    """
+    from tad_core.workers.pool import Pool
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pool, "__init__", partialmethod(Pool.__init__, nursery=warm_nursery))
+        yield
+
+
+@pytest.fixture(scope="module")
+def forked(forked_decoders: None, warm_nursery: Any) -> Iterator[None]:
+    """Trainings as well."""
+    from tad_core.stages import distill
+    from tad_core.workers.trainings import TrainingForks
+
+    launch, forks = distill.launch, TrainingForks(warm_nursery, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distill, "launch", lambda spec, tell, start: launch(spec, tell, start or forks))
+        yield
+
+
+@pytest.fixture(scope="session")
 def prefect_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Prefect of the tests' own, in this process: database and records in temporary folders."""
     from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
@@ -281,6 +321,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files of few but long tests first: the last file is one process's alone."""
     top = Path(__file__).parent
     items.sort(key=lambda item: item.path.parent != top)
+
+
+def pytest_collection_finish() -> None:
+    """Imported modules are a million objects: the garbage collection after every training would look at each."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

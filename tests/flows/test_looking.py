@@ -20,6 +20,8 @@ from tad_core.evaluation.records import Record, write_records
 from tad_core.report.scores import Scores
 from tad_core.stages.pipeline import run_pipeline
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 @pytest.fixture(scope="module")
 def runs(make_tree: Callable[[Path], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:

@@ -12,7 +12,7 @@ import pytest
 from tad_core.config import parse_config as parse
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("forked")]
 SHARDS = ["privileged-00000-00003", "privileged-00003-00006", "privileged-00006-00009"]
 
 

@@ -43,7 +43,7 @@ def config(tiny_checkpoint):
 
 
 @pytest.fixture(scope="module")
-def made(config, tmp_path_factory):
+def made(config, tmp_path_factory, forked_decoders):
     """A collection, and verdicts by which all but one trajectory passed (a random model is never right)."""
     store = Store(tmp_path_factory.mktemp("store"))
     collection = collect_stage.collect(config, store)

@@ -224,6 +224,7 @@ def test_comparing_more_problems_cuts_only_those_anew(tiny_tree: dict[str, Any])
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("forked_decoders")
 def test_collect_takes_up_shards_of_another_size(tiny_tree: dict[str, Any]) -> None:
     collect_here(config_of(tiny_tree, shard_size=5), only=[0])
     config = config_of(tiny_tree, shard_size=8)

@@ -18,6 +18,7 @@ from tad_core.workers.pool import Pool
 from tests.tad_core.stages.test_evaluate import adapter_of
 
 Run = Callable[..., ArtifactRef]
+pytestmark = pytest.mark.usefixtures("forked_decoders")
 
 
 @pytest.fixture

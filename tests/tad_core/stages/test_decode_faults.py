@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,10 @@ from tad_core.workers.pool import Pool
 from tests.tad_core.stages.test_decode import rows, slices
 from tests.waiting import CEILING_S, until
 
+Undisturbed = Callable[[dict[str, Any]], list[dict[str, Any]]]
 PROBLEMS, SLOTS = 20, 2
+#: of a response: long enough for its slice to be killed in the middle
+LONG = 64
 #: Evaluates, and notes every slice that is begun.
 RUN = """
 import sys, yaml
@@ -50,7 +53,7 @@ evaluate(config, "base", None, Store(config.store))
 @pytest.fixture
 def tree(tiny_tree: dict[str, Any]) -> dict[str, Any]:
     """Forty slices of one sum each, over two processes."""
-    tiny_tree["rollout"] |= {"response_length": 64, "lease_s": 5.0}
+    tiny_tree["rollout"] |= {"response_length": 32, "lease_s": 5.0}
     tiny_tree["evaluate"] |= {
         "harness": "direct",
         "tasks": [{"name": "sums", "source": "arithmetic", "split": "heldout", "count": PROBLEMS}],
@@ -69,9 +72,19 @@ def pool(tiny_checkpoint: Path) -> Iterator[Pool]:
         yield made
 
 
-def undisturbed(tree: dict[str, Any], pool: Pool) -> list[dict[str, Any]]:
-    config = parse_config({**tree, "store": f"{tree['store']}-undisturbed"})
-    return rows(evaluate(config, "base", None, Store(config.store), pool=pool))
+@pytest.fixture(scope="module")
+def undisturbed(pool: Pool) -> Undisturbed:
+    """The rows of an evaluation that nothing happens to, made once for each configuration."""
+    known: dict[str, list[dict[str, Any]]] = {}
+
+    def made(tree: dict[str, Any]) -> list[dict[str, Any]]:
+        config = parse_config(tree)
+        mark = key(config, "base")
+        if mark not in known:
+            known[mark] = rows(evaluate(config, "base", None, Store(f"{config.store}-alone"), pool=pool))
+        return known[mark]
+
+    return made
 
 
 def found(tree: dict[str, Any]) -> ArtifactRef:
@@ -118,9 +131,10 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kills", "problems"), [(2, 20), (10, 100)])
 def test_killed_at_random_it_decodes_every_slice_once_and_repeats_those_in_hand_alone(
-    tree: dict[str, Any], pool: Pool, tmp_path: Path, kills: int, problems: int
+    tree: dict[str, Any], pool: Pool, tmp_path: Path, kills: int, problems: int, undisturbed: Undisturbed
 ) -> None:
     tree["evaluate"]["tasks"][0]["count"] = problems
+    tree["rollout"]["response_length"] = LONG
     store, evaluation, draw = Store(tree["store"]), Evaluation(tree, tmp_path), random.Random(kills)
     there: dict[Path, int] = {}
     for _ in range(kills):
@@ -131,28 +145,30 @@ def test_killed_at_random_it_decodes_every_slice_once_and_repeats_those_in_hand_
     subprocess.run(evaluation.command, check=True, capture_output=True, timeout=CEILING_S)
     assert len(slices(store)) == 2 * problems and there.items() <= slices(store).items()
     assert evaluation.begun().total() <= 2 * problems + kills * (SLOTS + 1)
-    assert rows(found(tree)) == undisturbed(tree, pool)
+    assert rows(found(tree)) == undisturbed(tree)
     assert not list(Path(store.root).rglob(".tmp-*"))
 
 
 @pytest.mark.slow
 def test_two_that_evaluate_the_same_share_the_slices(
-    tree: dict[str, Any], pool: Pool, tmp_path: Path
+    tree: dict[str, Any], pool: Pool, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
+    tree["rollout"]["response_length"] = LONG
     evaluation = Evaluation(tree, tmp_path)
     both = [evaluation.start() for _ in range(2)]
     for process in both:
         process.communicate(timeout=CEILING_S)
     assert [process.returncode for process in both] == [0, 0]
     assert set(evaluation.begun().values()) == {1} and len(evaluation.begun()) == 2 * PROBLEMS
-    assert rows(found(tree)) == undisturbed(tree, pool)
+    assert rows(found(tree)) == undisturbed(tree)
     assert not [p for p in Path(tree["store"], ".leases", "decode").rglob("*") if p.is_file()]
 
 
 @pytest.mark.slow
 def test_one_of_two_that_evaluate_the_same_is_killed_and_begins_again(
-    tree: dict[str, Any], pool: Pool, tmp_path: Path
+    tree: dict[str, Any], pool: Pool, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
+    tree["rollout"]["response_length"] = LONG
     store, evaluation = Store(tree["store"]), Evaluation(tree, tmp_path)
     both = [evaluation.start() for _ in range(2)]
     until(lambda: slices(store), "a slice")
@@ -165,15 +181,15 @@ def test_one_of_two_that_evaluate_the_same_is_killed_and_begins_again(
     assert [process.returncode for process in both] == [0, 0]
     assert len(slices(store)) == 2 * PROBLEMS and there.items() <= slices(store).items()
     assert evaluation.begun().total() <= 2 * PROBLEMS + SLOTS + 1
-    assert rows(found(tree)) == undisturbed(tree, pool)
+    assert rows(found(tree)) == undisturbed(tree)
 
 
 @pytest.mark.parametrize("kills", [1, 10])
 def test_a_killed_process_costs_its_slice_alone(
-    tree: dict[str, Any], pool: Pool, kills: int, monkeypatch: pytest.MonkeyPatch
+    tree: dict[str, Any], pool: Pool, kills: int, monkeypatch: pytest.MonkeyPatch, undisturbed: Undisturbed
 ) -> None:
     config = parse_config(tree)
-    before, store, draw = undisturbed(tree, pool), Store(config.store), random.Random(kills)
+    before, store, draw = undisturbed(tree), Store(config.store), random.Random(kills)
     jobs: list[int] = []
     real = pool.run
 
@@ -202,7 +218,7 @@ def test_a_killed_process_costs_its_slice_alone(
 
 
 def test_processes_that_keep_dying_end_it_and_what_was_decoded_stays(
-    tree: dict[str, Any], pool: Pool, monkeypatch: pytest.MonkeyPatch
+    tree: dict[str, Any], pool: Pool, monkeypatch: pytest.MonkeyPatch, undisturbed: Undisturbed
 ) -> None:
     config = parse_config(tree)
     store = Store(config.store)
@@ -219,7 +235,7 @@ def test_processes_that_keep_dying_end_it_and_what_was_decoded_stays(
             evaluate(config, "base", None, store, pool=pool)
     there = slices(store)
     assert there
-    assert rows(evaluate(config, "base", None, store, pool=pool)) == undisturbed(tree, pool)
+    assert rows(evaluate(config, "base", None, store, pool=pool)) == undisturbed(tree)
     assert there.items() <= slices(store).items()
 
 
@@ -240,7 +256,7 @@ def test_what_no_slice_can_do_is_not_tried_with_every_slice(
 
 
 def test_a_fault_of_the_store_leaves_the_processes_to_other_models(
-    tree: dict[str, Any], pool: Pool, monkeypatch: pytest.MonkeyPatch
+    tree: dict[str, Any], pool: Pool, monkeypatch: pytest.MonkeyPatch, undisturbed: Undisturbed
 ) -> None:
     config = parse_config(tree)
     store = Store(config.store)
@@ -256,7 +272,7 @@ def test_a_fault_of_the_store_leaves_the_processes_to_other_models(
             evaluate(config, "base", None, store, pool=pool)
     there = slices(store)
     assert there and not pool.closed
-    assert rows(evaluate(config, "base", None, store, pool=pool)) == undisturbed(tree, pool)
+    assert rows(evaluate(config, "base", None, store, pool=pool)) == undisturbed(tree)
     assert there.items() <= slices(store).items()
 
 

@@ -31,6 +31,8 @@ from tad_core.stages.pipeline import Outcome, run_pipeline
 from tad_core.trajectory.shards import read_trajectories
 from tad_core.verify import extract_answer
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 def tree(checkpoint: Path, problems: Path) -> dict[str, Any]:
     options = {"path": str(problems), "question": "question", "reference": "reference", "answer": "answer"}

@@ -20,6 +20,8 @@ from tad_core.stages.evaluate import evaluate, evaluate_all, key
 from tad_core.stages.pipeline import prepare
 from tad_core.workers.pool import Pool
 
+pytestmark = pytest.mark.usefixtures("forked_decoders")
+
 
 @pytest.fixture
 def direct(tiny_tree):
