@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tad_core.data.responses import end_ids
 from tad_core.errors import ConfigError
 from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
-from tad_core.models.loading import load_model, load_tokenizer
+from tad_core.models.loading import load_model, load_tokenizer, threads_kept
 from tad_core.models.lora import ALONE, add_lora, inside, save_adapter, weights_of
 from tad_core.models.quantized import quantize
 from tad_core.objectives import make_objective
@@ -42,6 +43,7 @@ from tad_core.training.spec import AdapterRun, TrainingSpec
 from tad_core.training.trainer import DistillTrainer, layout_of, training_arguments
 
 SUMMARY = "summary.json"
+_TENSORBOARD = "TENSORBOARD_LOGGING_DIR"
 ADAPTER = "adapter"
 
 
@@ -59,22 +61,35 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
             f"distill.global_batch_size: {config.global_batch_size} is not a multiple of micro_batch_size x devices "
             f"({config.micro_batch_size} x {group.size}); change one of the three"
         )
-    if "tensorboard" in config.report_to:  # its default is inside the folder, which goes when the run is done
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", f"runs/tensorboard/{spec.mark}")
     device = pick_device(spec.model.device)
-    if spec.model.threads is not None:
-        torch.set_num_threads(spec.model.threads)
     for run in spec.adapters:
         run.output.mkdir(parents=True, exist_ok=True)
-    # The processes of the run meet in here.
-    args = training_arguments(config, Path(spec.output), group.size, device)
-    for run in spec.adapters:
-        group.check_shared(run.output)
-    for runs in group.from_first(lambda: passes(spec.adapters, config.save_steps)):
-        if not _train_together(spec, runs, args, device, stop):
-            return False
+    with _settings_of_the_process(spec):
+        # The processes of the run meet in here.
         args = training_arguments(config, Path(spec.output), group.size, device)
+        for run in spec.adapters:
+            group.check_shared(run.output)
+        for runs in group.from_first(lambda: passes(spec.adapters, config.save_steps)):
+            if not _train_together(spec, runs, args, device, stop):
+                return False
+            args = training_arguments(config, Path(spec.output), group.size, device)
     return True
+
+
+@contextmanager
+def _settings_of_the_process(spec: TrainingSpec) -> Iterator[None]:
+    """Torch's threads and TensorBoard's folder while this run lasts: the next one in the process has its own."""
+    named = "tensorboard" in spec.distill.report_to and _TENSORBOARD not in os.environ
+    if named:  # its default is inside the folder, which goes when the run is done
+        os.environ[_TENSORBOARD] = f"runs/tensorboard/{spec.mark}"
+    try:
+        with threads_kept():
+            if spec.model.threads is not None:
+                torch.set_num_threads(spec.model.threads)
+            yield
+    finally:
+        if named:
+            del os.environ[_TENSORBOARD]
 
 
 def passes(runs: Sequence[AdapterRun], save_steps: int) -> list[list[AdapterRun]]:
