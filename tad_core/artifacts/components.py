@@ -30,8 +30,9 @@ VERSIONS: dict[Component, int] = {
     # token by token and entropy multi-block: 2 reveals the lowest of all blocks where nothing passes, and counts the
     # mask token in the entropy
     "decoder": 2,
-    # the verdict on an answer: 2 reads mathematics without a lossy normalisation, and more kinds of tests
-    "verifier": 2,
+    # the verdict on an answer: 2 reads mathematics without a lossy normalisation, and more kinds of tests; 3 passes no
+    # answer that leaves another one open
+    "verifier": 3,
     # the columns and figures of an evaluation: 2 counts full forwards and computed tokens
     "records": 2,
     # AUP, intervals, comparisons

@@ -8,12 +8,20 @@ import re
 from collections.abc import Callable, Sequence
 
 from tad_core.verify.config import DEFAULT_ORDER, ExtractRule
+from tad_core.verify.hedges import (
+    RECKONED,
+    SEVERAL_IN_DOLLARS,
+    open_number,
+    parts_of_one,
+    says_the_same,
+    value_behind,
+)
 
 #: a number with an optional sign, currency, thousands commas, decimals or a fraction bar
 _NUMBER = re.compile(
     r"(?<![\w.])"
     r"(?P<sign>-\s?)?(?:\\?[$€£]\s?)?(?P<sign2>-)?"
-    r"(?P<digits>\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?P<decimals>\.\d+)?"
+    r"(?P<digits>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+)(?P<decimals>\.\d+)?"
     r"(?P<denominator>\s?/\s?\d+)?"
     r"(?P<percent>\s?\\?%)?"
 )
@@ -46,20 +54,47 @@ def extract_answer(text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER) -> s
 def last_boxed(text: str) -> str:
     r"""The content of the last balanced ``\boxed{…}`` (or ``\boxed 7``); empty if there is none.
 
-    A box that is never closed (a text that was cut) is skipped, and so is an empty one.
+    A box that is never closed (a text that was cut) is skipped, and so is an empty one. Boxes with no more than a
+    comma, ``and`` or ``or`` between them are one answer, and so is a box with another value behind an ``or``.
     """
+    boxes = _boxes(text)
+    if not boxes:
+        return ""
+    start, end, content = boxes[-1]
+    found = [content]
+    for box in reversed(boxes[:-1]):
+        if not parts_of_one(text, box[1], start):
+            break
+        start = box[0]
+        if not any(says_the_same(box[2], other) for other in found):
+            found.append(box[2])
+    answer = r" \text{ or } ".join(reversed(found))
+    return answer + _another_behind(text, end, answer)
+
+
+def _boxes(text: str) -> list[tuple[int, int, str]]:
+    """The boxes that hold something as (start, end, content)."""
     starts = list(_BOX.finditer(text))
     partners = _partners(text) if starts else {}
-    for start in reversed(starts):
-        at = start.end()
+    boxes = []
+    for start in starts:
+        at = end = start.end()
+        content = ""
         if text[at : at + 1] == "{":
-            content = text[at + 1 : partners[at]] if at in partners else ""
-        else:
-            bare = re.match(r"[^\s${}]+", text[at : at + 64])
-            content = bare.group() if bare else ""
+            if at in partners:
+                content, end = text[at + 1 : partners[at]], partners[at] + 1
+        elif bare := re.match(r"[^\s${}]+", text[at : at + 64]):
+            content, end = bare.group(), at + bare.end()
         if content.strip():
-            return content.strip()
-    return ""
+            boxes.append((start.start(), end, content.strip()))
+    return boxes
+
+
+def _another_behind(text: str, end: int, answer: str) -> str:
+    """`` or 6`` where the clause behind an answer goes on with another value, and does not say the same again."""
+    value = value_behind(text, end)
+    same = not value or says_the_same(answer, value) or says_the_same(answer, last_number(value))
+    return "" if same else f" or {value}"
 
 
 def _partners(text: str) -> dict[int, int]:
@@ -90,10 +125,15 @@ def after_the_answer_is(text: str) -> str:
         r"\$\$?(?:(?!\d)|(?=[^$]*\\[A-Za-z]))((?:\\.|[^$\\])+)\$|\\\((.+?)\\\)|\*\*(.+?)\*\*", line
     )
     if math:
-        return next(group for group in math.groups() if group is not None).strip()
+        answer = next(group for group in math.groups() if group is not None).strip()
+        return answer + _another_behind(line, math.end(), answer)
     sentence_end = _CLAUSE_END.search(line)
     clause = (line[: sentence_end.start()] if sentence_end else line).strip(" *\t")
-    if _PROSE.match(clause):  # "the answer is the sum of both, 12"
+    if SEVERAL_IN_DOLLARS.match(clause):
+        return clause.replace("$", "")
+    if sentence_end and sentence_end.group().startswith("?"):
+        return clause + "?"
+    if _PROSE.match(clause) and not RECKONED.search(clause):  # "the answer is the sum of both, 12"
         return last_number(clause) or clause
     return clause
 
@@ -105,6 +145,8 @@ def last_number(text: str) -> str:
         pass
     if last is None:
         return ""
+    if hedge := open_number(text, last):
+        return hedge
     sign = "-" if _is_sign(text, last) else ""
     number = last["digits"].replace(",", "") + (last["decimals"] or "")
     return sign + number + (last["denominator"] or "").replace(" ", "") + ("%" if last["percent"] else "")

@@ -90,6 +90,8 @@ def _compare(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
     named = [shape for shape in (got, want) if shape.form in scalars and shape.name]
     if len(related) + len(named) == 2 and (related or names_differ(got.name, want.name)):
         return _compare_parts(_as_relation(got), _as_relation(want), scalar_equal)
+    if _names_several(got.name) == _names_several(want.name) and names_differ(got.name, want.name):
+        return MathVerdict.DIFFERENT
     if got.form is Form.NUMBER and want.form is Form.NUMBER:
         return MathVerdict.EQUAL if got.value == want.value else MathVerdict.DIFFERENT
     if got.text == want.text and got.form is want.form and got.label == want.label:
@@ -98,12 +100,25 @@ def _compare(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
         same = got.text.casefold() == want.text.casefold()
         return MathVerdict.EQUAL if same else MathVerdict.DIFFERENT
     if got.form in scalars and want.form in scalars:
-        if clearly_differ(got.text, want.text):
+        texts = _scalar_text(got), _scalar_text(want)
+        if clearly_differ(*texts):
             return MathVerdict.DIFFERENT
-        return scalar_equal(got.text, want.text)
+        return scalar_equal(*texts)
     if got.form is not want.form:
         return MathVerdict.DIFFERENT
     return _compare_parts(got, want, scalar_equal)
+
+
+def _scalar_text(shape: Shape) -> str:
+    """A text for the algebra, to which ``2e3`` would be a product."""
+    if shape.value is None or "e" not in shape.text.lower():
+        return shape.text
+    return rf"\frac{{{shape.value.numerator}}}{{{shape.value.denominator}}}"
+
+
+def _names_several(name: str) -> bool:
+    """Whether a name is that of a tuple, ``(x,y)``: another sort of name than ``P``."""
+    return name.startswith("(")
 
 
 def names_differ(got: str, want: str) -> bool:

@@ -26,6 +26,13 @@ _ROOT_IN_BRACKETS = re.compile(r"\\?sqrt\(([^()]*)\)")
 _LOG_BASE = re.compile(r"\\log_(\d|[a-zA-Z])")
 _BINOMIAL = re.compile(rf"\\[dt]?binom ?(\d|[a-zA-Z]|{_GROUP}) ?(\d|[a-zA-Z]|{_GROUP})")
 _NUMBER_IN_BRACKETS = re.compile(r"(?<![A-Za-z])\(((?:[\d./]|\\frac\{\d+\}\{\d+\})+)\)")
+_E_NOTATION = re.compile(r"^([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)$")
+#: a derivative as one name: its letters do not cancel
+_DERIVED = re.compile(r"(?<![A-Za-z\\])d([a-zA-Z])/d([a-zA-Z])(?![A-Za-z])")
+#: a mixed number as a factor (``3\frac{1}{2}x``), which the grammar takes for a product
+_MIXED = re.compile(r"(?<![\d.\w^}\])])(\d+)(\\frac\{\d+\}\{\d+\})")
+#: ``1/2x`` is one half of x, as it is from left to right
+_RATIO_AS_FACTOR = re.compile(r"(?<![\w.^}\])/])(\d+/\d+)(?=[a-zA-Z(]|\\(?:sqrt|pi)(?![a-z]))")
 _DEGREES = re.compile(rf"(\d+(?:\.\d+)?|[a-zA-Z]|{_GREEK} ?|\([^()]*\))\^(?:\\circ ?|\{{\\circ\}})")
 _FACTOR_BEHIND_FUNCTION = re.compile(
     rf"((?:{_TRIGONOMETRIC}|\\(?:ln|log)(?![A-Za-z]))(?:_(?:\w|{_GROUP}))?(?:\^(?:\w|{_GROUP}))? ?"
@@ -51,6 +58,10 @@ def grammar_text(text: str) -> str | None:
     text = _TRANSPOSED.sub(r"^{\\text{T}}", text)
     text = _DOUBLE_FACTORIAL.sub(r"\\text{\1!!}", text)
     # A sum is no factor of a mixed number, and so 2(3) stays a product.
+    text = _E_NOTATION.sub(r"\1\\cdot10^{\2}", text)
+    text = _DERIVED.sub(r"\\text{d\1byd\2}", text)
+    text = _MIXED.sub(r"(\1+\2)", text)
+    text = _RATIO_AS_FACTOR.sub(r"(\1)", text)
     text = _NUMBER_IN_BRACKETS.sub(r"(\1+0)", text)
     text = _BINOMIAL.sub(lambda match: rf"(\binom{_braced(match[1])}{_braced(match[2])}+0)", text)
     derived = _DERIVATIVE.search(text) is not None

@@ -12,7 +12,7 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 
-from tad_core.verify.math_text import clean, plain_number, unwrap, without_name
+from tad_core.verify.math_text import JOINED_BY, clean, plain_number, unwrap, without_name
 from tad_core.verify.math_units import TRIGONOMETRIC, split_unit
 from tad_core.verify.math_value import values_of
 
@@ -59,6 +59,13 @@ class Shape:
 
 _MATRIX = re.compile(r"^\\begin\{([pb]?matrix|array)\}(?:\{[^}]*\})?(.*)\\end\{\1\}$", re.DOTALL)
 _BASED = re.compile(r"^([+-]?(?:\{?[0-9A-Za-z.]+\}?|\([0-9A-Za-z.]+\)))_(?:\{(\d{1,3})\}|(\d{1,3}))$")
+#: ``1011_{two}``, ``1011 (base 2)``, as cleaned
+_BASE_IN_WORDS = re.compile(
+    r"(?:_\{?([a-z]{3,8})\}?|(?<=[0-9A-Z)}])\(?(?:in)?base-?_?\{?(\d{1,2}|[a-z]{3,8})\}?\)?)$"
+)
+_BASES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+)
 _CHOICE = re.compile(r"^\(?([A-Z])\)?$")
 _DEGREES = re.compile(r"\^(?:\\circ|\{\\circ\})$")
 _WORD = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm)\s*\{\s*([A-Za-z]{2,})\s*\}")
@@ -82,7 +89,22 @@ def shape_of(answer: str) -> Shape:
     shape = _shape(clean(value_text))
     if shape.form is Form.WORDS and unit and ":" not in shape.text:  # words behind words are no unit
         shape, unit = _shape(clean(written)), ""
+    if shape.form is Form.COLLECTION and not unit:
+        unit = _joint(shape, written)
     return replace(shape, unit=unit or shape.unit, name=re.sub(r"\s", "", name))
+
+
+def _joint(shape: Shape, written: str) -> str:
+    """The ``and`` or ``or`` between inequalities or choices: it says what holds, and may be left out as a unit may."""
+    if not all(_is_condition(item) for item in shape.items):
+        return ""
+    joints = {"and" if "and" in match.groups() else "or" for match in JOINED_BY.finditer(written)}
+    return joints.pop() if len(joints) == 1 else ""
+
+
+def _is_condition(item: Shape) -> bool:
+    inequality = item.form is Form.RELATION and re.search(r"[<>]|\\[lg]e ", item.text) is not None
+    return inequality or _CHOICE.match(item.text) is not None
 
 
 def _shape(text: str) -> Shape:
@@ -95,13 +117,20 @@ def _shape(text: str) -> Shape:
         return Shape(bare.form, bare.text, bare.items, bare.label, bare.value, "degree")
     if text in _EMPTY_SET:
         return Shape(Form.COLLECTION, r"\emptyset", label="set")
-    if based := _BASED.match(text.replace("\\_", "_")):
+    if based := _BASED.match(_BASE_IN_WORDS.sub(_base_as_index, text.replace("\\_", "_"))):
         return Shape(Form.BASED, re.sub(r"[{}()]", "", based[1]).upper(), label=based[2] or based[3])
     if choice := _CHOICE.match(text):
         return Shape(Form.SCALAR if text == choice[1] else Form.WORDS, choice[1])
     if _CLOCK.match(text):
         return Shape(Form.WORDS, ":".join(part.lstrip("0") or "0" for part in text.split(":")))
     return _composed(text) or _leaf(text)
+
+
+def _base_as_index(match: re.Match[str]) -> str:
+    base = match[1] or match[2]
+    if base in _BASES.split():
+        base = str(_BASES.split().index(base))
+    return f"_{{{base}}}" if base.isdigit() else match.group()
 
 
 def _composed(text: str) -> Shape | None:
@@ -181,7 +210,10 @@ def _leaf(text: str) -> Shape:
 
 
 def _matrix(text: str) -> Shape | None:
-    match = _MATRIX.match(text.replace(r"\left", "").replace(r"\right", "").strip("()[] \n"))
+    bare = text.replace(r"\left", "").replace(r"\right", "").strip()
+    while bare[:1] + bare[-1:] in ("()", "[]"):
+        bare = bare[1:-1].strip()
+    match = _MATRIX.match(bare)
     if match is None:
         return None
     rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?|\\cr(?![a-z])", match[2]) if row.strip()]

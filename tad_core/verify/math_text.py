@@ -22,14 +22,20 @@ _SPACES = re.compile(r"\\[,;:! ]|\\q?quad(?![A-Za-z])|~|\\(?:left|right|[bB]igg?
 _COMMAND_THEN_LETTER = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname|hbox|rm)\s*\{([^{}]*)\}")
 _PLAIN = re.compile(
-    r"\s*\\?\$?\s*([+-]?)\s*\\?\$?\s*(\d{1,3}(?:,\d{3})+|\d{1,300})(\.\d{1,99})?\s*\.?\s*\$?\s*"
+    r"\s*\\?\$?\s*([+-]?)\s*\\?\$?\s*([1-9]\d{0,2}(?:,\d{3})+|\d{1,300})(\.\d{1,99})?\s*\.?\s*\$?\s*"
 )
 _THOUSANDS = re.compile(
-    r"(?<![\d.,])\d{1,3}(?:(?:\{,\}|\\,|(?:\\!\s*)*,(?:\s*\\!)+\s*|(?:\\!\s*)*,)\d{3})+(?![\d,]|\{,\})"
+    r"(?<![\d.,])[1-9]\d{0,2}(?:(?:\{,\}|\\,|(?:\\!\s*)*,(?:\s*\\!)+\s*|(?:\\!\s*)*,)\d{3})+(?![\d,]|\{,\})"
 )
 #: numbers with nothing but space between them: one number if the space parts thousands, else several
 _SPACED_NUMBERS = re.compile(r"\s*\d[\d.]*(?:(?:\\[,;: ]|\\q?quad|~|\s)+\d[\d.]*)+\s*")
-_SPACED_THOUSANDS = re.compile(r"\s*\d{1,3}(?:(?:\\[,;: ]|~|\s)+\d{3})+(?:\.\d+)?\s*")
+_SPACED_THOUSANDS = re.compile(r"\s*[1-9]\d{0,2}(?:(?:\\[,;: ]|~|\s)+\d{3})+(?:\.\d+)?\s*")
+_COLON = re.compile(r"\{:\}|\\colon(?![A-Za-z])|\\ratio(?![A-Za-z])")
+_RATIO = re.compile(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|(?<=\s)to(?=\s))\s*(?=\d)")
+_CHOOSE = re.compile(r"(?:\{|^)([^{}]+)\\choose(?![A-Za-z])([^{}]+)(?:\}|$)")
+_SHORT_ACCENT = re.compile(
+    r"\\(vec|hat|bar|overline|tilde|mathbb|mathcal|mathbf|mathrm)\s+([A-Za-z])(?![A-Za-z])"
+)
 _BETWEEN_NUMBERS = re.compile(r"(?:\\[,;: ]|\\q?quad|~|\s)+(?=\d)")
 _FRACTION = re.compile(r"\\frac(?![A-Za-z])")
 _SHORT_ARGUMENT = re.compile(r"\d|[a-zA-Z]|\\(?:alpha|beta|gamma|theta|pi|phi)(?![A-Za-z])")
@@ -38,9 +44,13 @@ _SHORT_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z](?![a-zA-Z]))")
 _WORD_SEPARATOR = re.compile(
     r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\\(?:lor|vee)(?![A-Za-z])|(?<![\w\\])(?:and|or)(?!\w))\s*(?=[^\s}])"
 )
-_NAME = r"(?:[a-zA-Z]|[A-Z]{2,3}|\\[a-z]+)(?:_\{?\w+\}?)?'*(?:\([a-z]\))?"
+#: what joins the parts of a list, where it is written
+JOINED_BY = re.compile(r"\\text\s*\{[\s,]*(and|or)\s*\}|\\(lor|vee)(?![A-Za-z])|(?<![\w\\])(and|or)(?!\w)")
+_NAME = r"(?:[a-zA-Z]|[A-Z]{2,3}|\\[a-z]+)(?:_\{?\w+\}?)?'*(?:\^\{-1\}(?=\())?(?:\([a-z]\))?"
+#: ``(x,y) =`` before a tuple, and ``(x, y) \in``
+_NAMES = r"\((?:[a-zA-Z](?:_\{?\w+\}?)?\s*,\s*)+[a-zA-Z](?:_\{?\w+\}?)?\)"
 #: ``x =``, ``f(x) =``, ``AB =``, ``x \in`` before the value itself
-_NAMED = re.compile(rf"({_NAME})\s*(?:=|\\in(?![a-z]))\s*")
+_NAMED = re.compile(rf"({_NAME}|{_NAMES})\s*(?:=|\\in(?![a-z]))\s*")
 _CONSTANTS = frozenset({"e", "i", r"\pi"})
 _NAMED_BEHIND = re.compile(rf"([^=<>]*[^=<>\s!:])\s*=\s*({_NAME})")
 
@@ -122,6 +132,10 @@ def clean(text: str) -> str:
     text = _MIXED_WITH_SPACE.sub(r"\1\2\\frac{\3}{\4}", text)
     text = text.replace("−", "-").replace("–", "-").replace("×", r"\times").replace("π", r"\pi")
     text = text.replace("∞", r"\infty").replace("∪", r"\cup").replace("√", r"\sqrt")
+    text = _COLON.sub(":", text)
+    text = _RATIO.sub(":", text)
+    text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    text = _SHORT_ACCENT.sub(r"\\\1{\2}", text)
     text = text.replace(r"\cfrac", r"\frac").replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac")
     text = text.replace(r"\{", r"\lbrace ").replace(r"\}", r"\rbrace ")
     text = text.replace(r"\lvert", "|").replace(r"\rvert", "|").replace(r"\vert", "|")
@@ -188,8 +202,9 @@ def _argument(text: str) -> tuple[str, str]:
 
 def _mentions(value: str, name: str) -> bool:
     """Whether the value side still holds the name, or another relation: then it is a relation."""
-    name = re.split(r"\(|_|'", name)[0]
-    return bool(re.search(rf"[=<>]|(?<![a-zA-Z]){re.escape(name)}(?![a-zA-Z])", value))
+    names = name[1:-1].split(",") if name.startswith("(") else [name]
+    heads = "|".join(re.escape(re.split(r"\(|_|'|\^", one.strip())[0]) for one in names)
+    return bool(re.search(rf"[=<>]|(?<![a-zA-Z])(?:{heads})(?![a-zA-Z])", value))
 
 
 def simple_number(text: str) -> Fraction | None:

@@ -15,6 +15,11 @@ TRIGONOMETRIC = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _UNFINISHED = re.compile(
     r"(?:(?<![A-Za-z])(?:or|and|nor|not|to)|\\(?:lor|land|vee|wedge|cdot|times|pm|mp|to)|[,;:/|&+\-=<>*^_(\[])[\s~]*$"
 )
+_HALF_OF_DAY = re.compile(r"\b([ap])\.? ?m\b\.?", re.IGNORECASE)
+#: ``17th``, ``17^{\\text{th}}``
+_ORDINAL = re.compile(
+    r"^(\d{1,9})\s*(?:\^?\{?\\(?:text|textrm|mathrm|mbox|rm)\s*\{\s*(st|nd|rd|th)\s*\}\}?|\^?\{?(st|nd|rd|th)\}?)$"
+)
 _DIGIT_IN_WORDS = re.compile(r"(?<![A-Za-z\d^])\d")
 
 
@@ -30,12 +35,16 @@ def split_unit(text: str) -> tuple[str, str]:
         sign = "-" if "-" in (currency[1] + currency[2]) else ""
         symbol = "€" if "€" in currency.group() or "euro" in currency.group() else "$"
         symbol = "£" if "£" in currency.group() or "pounds" in currency.group() else symbol
-        return sign + text[currency.end() :], symbol
+        value, unit = split_unit(text[currency.end() :])  # $18 per day
+        return sign + value, f"{symbol} {unit}".strip() if unit not in (symbol, "%") else symbol
     percent = re.search(
         r"\s*(?:\\?%|(?<![a-z])percent|per\s?cent|\\text\s*\{\s*(?:\\?%|percent)\s*\})$", text
     )
     if percent and percent.start() > 0:
         return text[: percent.start()], "%"
+    ordinal = _ORDINAL.match(text)
+    if ordinal and (ordinal[2] or ordinal[3]) == _ordinal_ending(ordinal[1]):
+        return ordinal[1], "th"
     degrees = _DEGREES.search(text)
     if degrees and degrees.end() == len(text) and degrees.start() > 0 and not TRIGONOMETRIC.search(text):
         return text[: degrees.start()], "degree"
@@ -59,15 +68,50 @@ _UNITS = {
     "sq": "square", "penny": "cent", "pennie": "cent", "people": "person", "men": "man", "women": "woman",
     "children": "child",
 }  # fmt: skip
-#: words behind a number that are mathematics or prose, not a unit
-_NOT_UNITS = frozenset({
-    "pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "mod", "and", "or", "to", "hundred", "thousand",
-    "million", "billion", "trillion", "dozen", "half", "squared", "cubed", "factorial", "plus", "minus",
-    "times", "over", "divided", "by", "less", "more", "than", "not", "is", "nor", "either", "neither", "both",
-    "maybe", "perhaps", "possibly", "probably", "zero", "one", "two", "three", "four", "five", "six", "seven",
-    "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
-    "eighteen", "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
-})  # fmt: skip
+#: letters that are a unit by themselves, written as they are
+_SYMBOLS = frozenset("mgLlshNJWVACF")
+
+
+_ONES = "one two three four five six seven eight nine ten eleven twelve"
+_TEENS = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_SCALES = "hundred thousand million billion trillion quadrillion quintillion zillion lakh crore dozen"
+_SHARES = (
+    "zero nil naught null none half halve quarter third fifth eighth ninth twelfth nth first twice thrice"
+)
+_RECKONING = """
+pi sqrt sin cos tan log ln exp mod modulo squared cubed factorial times over divided by plus minus
+and or nor not no but to than if unless until till except excluding either neither both else otherwise
+alternatively instead versus vs rather whether between through thru about around below above under
+is isn be was wasn can cannot could may might must should would think guess guessed believe suppose hope know
+seem appear equal mean wait maybe perhaps possibly probably presumably supposedly apparently unlikely unsure
+uncertain doubtful untrue incorrect approx approximate approximately roughly exactly precisely almost nearly only
+least most some several few many etc ish sorry
+"""
+_COMPARING = """
+more less fewer greater smaller larger bigger higher lower maximum minimum possible probable likely wrong false true
+right correct sure negative positive double triple score gross grand couple all other
+"""
+
+
+def _number_words() -> frozenset[str]:
+    """Words for numbers, shares and multiples, in the singular (``six``, ``sixth``, ``half``, ``billion``)."""
+    tens = _TENS.split()
+    plain = [*_ONES.split(), *_TEENS.split(), *_SCALES.split()]
+    ordinals = [f"{word}th" for word in plain] + [f"{word[:-1]}ieth" for word in tens]
+    return frozenset([*plain, *tens, *ordinals, *_SHARES.split()])
+
+
+#: Words that are mathematics behind a number, or say how sure or how exact it is. Nouns are many and these are few:
+#: what holds none of them names what is counted.
+_NOT_UNITS = _number_words() | frozenset(_RECKONING.split())
+#: The same where nothing follows: ``5 more`` is not five, ``5 more apples`` are.
+_NOT_LAST = frozenset(_COMPARING.split())
+
+
+def _ordinal_ending(number: str) -> str:
+    teen = len(number) > 1 and number[-2] == "1"
+    return "th" if teen else {"1": "st", "2": "nd", "3": "rd"}.get(number[-1], "th")
 
 
 def _is_value(text: str) -> bool:
@@ -78,23 +122,37 @@ def _is_value(text: str) -> bool:
 
 
 def _names_a_unit(words: str) -> bool:
-    return bool(re.search(r"[A-Za-z]", words)) and not _reckons(words) and not _DIGIT_IN_WORDS.search(words)
+    """Whether a ``\\text{…}`` names a unit: letters of their own (``x``, ``k``) could be a factor, but for symbols."""
+    found = re.findall(r"[A-Za-z]+", _HALF_OF_DAY.sub(r"\1m", words))
+    return bool(found) and not _reckons(words) and not _DIGIT_IN_WORDS.search(words) and _are_words(found)
+
+
+def _are_words(found: list[str]) -> bool:
+    """Whether no letter stands alone but the symbol of a unit, and the ``a`` of ``dollars a day``."""
+    inner = range(1, len(found) - 1)
+    return all(
+        len(word) > 1 or word in _SYMBOLS or (word == "a" and at in inner) for at, word in enumerate(found)
+    )
 
 
 def _is_unit(words: str) -> bool:
-    found = re.findall(r"[A-Za-z]+", words)
+    found = re.findall(r"[A-Za-z]+", _HALF_OF_DAY.sub(r"\1m", words))
     return all(len(word) > 1 for word in found) and not _reckons(words) and len(found) <= 5
 
 
 def _reckons(words: str) -> bool:
-    """Whether words change a number (``5 million``, ``12 squared``) rather than name its unit."""
-    return not _NOT_UNITS.isdisjoint(re.findall(r"[a-z]+", words.lower()))
+    """Whether words change a number or doubt it (``5 million``, ``12 squared``, ``5 at least``): no unit of it."""
+    found = re.findall(r"[a-z]+", words.lower())
+    singular = {word[: -len(end)] for word in found for end in ("s", "es") if word.endswith(end)}
+    last = {found[-1]} if found else set()
+    doubts = re.search(r"[?!*=<>]", words) is not None
+    return doubts or not _NOT_UNITS.isdisjoint(singular.union(found)) or not _NOT_LAST.isdisjoint(last)
 
 
 def unit_name(words: str, power: str | None = None) -> str:
     """One name for the spellings of a unit: singular, written out, the power in words."""
     names = []
-    for word in re.findall(r"[A-Za-z$€%]+", words.lower()):
+    for word in re.findall(r"[A-Za-z$€%]+", _HALF_OF_DAY.sub(r"\1m", words.lower())):
         singular = word[:-1] if len(word) > 2 and word.endswith("s") and not word.endswith("ss") else word
         names.append(_UNITS.get(singular, _UNITS.get(word, singular)))
     prefix = {"2": "square ", "3": "cubic "}.get(power or "", "")

@@ -31,6 +31,28 @@ SAME: dict[str, list[tuple[str, str]]] = {
         (r"x\ne1", r"1\neq x"), (r"x\lt 3", "3>x"), ("a<b<c", "c>b>a"), ("0<2x<2", "0<x<1"),
     ],
     "about equal": [(r"\frac23\approx0.67", r"\frac23"), (r"\$\dfrac23 \approx \$0.67", r"\$\frac23"), (r"\sqrt2 \approx 1.414", r"\sqrt2")],
+    "several boxes": [
+        (r"2 \text{ or } 3", "3, 2"), (r"(-2,18) \text{ or } (8,38)", "(8,38),(-2,18)"), (r"30^\circ \text{ or } 150^\circ", r"150^\circ, 30^\circ"),
+    ],
+    "units in words": [
+        ("5 more apples", "5"), (r"24\text{ m/s}", "24"), (r"12\text{ m}^2", "12"), (r"5\text{ g}", "5"), (r"6\text{ possible outcomes}", "6"), (r"5\text{ dollars a day}", "5"), ("$5 per day", "5"),
+        ("60 seconds", "60"), ("10 moths", "10"), (r"3\text{ positive integers}", "3"), ("7 years old", "7"),
+    ],
+    "ordinals, times and ratios": [
+        ("17th", "17"), (r"17^{\text{th}}", "17th"), (r"21\text{st}", "21"), ("112th", "112"), ("9:30 AM", "9:30 a.m."), (r"9{:}30", "9:30"), (r"10\text{ p.m.}", "10 pm"), (r"3\colon 4", "3:4"),
+        (r"3\text{ to }4", "3:4"), ("3 to 4", "3 : 4"),
+    ],
+    "mixed numbers as factors": [
+        (r"3\frac{1}{2}x", r"\frac{7}{2}x"), (r"3\frac12\pi", r"3.5\pi"), (r"-2\frac13x", r"-\frac73x"), (r"2\frac{x}{2}", "x"), ("1/2x", r"\frac{x}{2}"), ("-3/4x+1", "1-0.75x"), (r"1/2\sqrt3", r"\frac{\sqrt3}{2}"),
+        ("x/2y", r"\frac{x}{2y}"),
+    ],
+    "named values": [
+        ("(x,y)=(3,4)", "(3,4)"), ("(x, y) = (3, 4)", "(x,y)=(3,4)"), ("(a,b,c)=(1,2,3)", "(1, 2, 3)"), ("f^{-1}(x)=2x", "2x"), (r"A=\{1,2\}", r"\{2,1\}"),
+    ],
+    "other spellings": [
+        (r"{8 \choose 3}", "56"), (r"{8 \choose 3}", r"\binom{8}{3}"), (r"\vec v", r"\vec{v}"), (r"\mathbb R", r"\mathbb{R}"), (r"1011_{\text{two}}", "1011_2"), ("1011 base 2", "1011_2"), (r"1011\text{ (base 2)}", "1011_2"),
+        ("2e3", "2000"), ("1e-2000", "10^{-2000}"), ("dy/dx", "dy/dx"),
+    ],
     "lists": [(r"5 \text{ or } 6", "6, 5"), (r"x=5\lor x=6", "5, 6"), ("1 2 3", "1, 2, 3"), (r"1\quad 2", "1,2")],
     "spellings of MATH": [
         (r"11,\! 111", "11111"), (r"1,\!234,\! 567", "1234567"), (r"11,\!111", "11,111"), (r"11\ 111", "11111"), (r"1 234 567.5", "1234567.5"), ("p - q", "p-q"), (r"\frac{\sqrt6}2", r"\frac{\sqrt6}{2}"), (r"\frac{\sqrt{6}}2+1", r"1+\sqrt{1.5}"), (r"\frac1{\sqrt2}", r"\frac{\sqrt2}2"), ("(x<3)", "x<3"), ("p - q", "-q+p"), ("a-b", "-b+a"),
@@ -64,6 +86,30 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         (r"x\le 3", "x<3"), ("a<b<c", "a<c<b"), ("x<5", "y<5"),
     ],
     "about equal": [(r"\frac23\approx0.77", r"\frac23"), (r"5\approx6", "5"), (r"\sqrt2\approx 1.414", "1.414"), (r"x\approx y", "x")],
+    "words that reckon or doubt": [
+        (rf"5\text{{ {word}}}", "5")
+        for word in (
+            "thousands", "millions", "dozens", "tenths", "halves", "thirds", "quarters", "quadrillion", "lakh", "approx", "approximately", "at least", "(guess)", "I think", "wrong", "unless x", "might be",
+            "could be", "likely", "unsure", "until", "below", "more", "less", "possible", "negative", "percent of x", "k", "K", "M", "x", "i", "e", "versus B", "times", "roughly", "to B", "hundredths", "nineteenths",
+        )
+    ]
+    + [("2 thirds", "2"), ("3 eighths", "3"), ("5 trillions", "5"), ("5 grand", "5"), (r"3\mathrm{i}", "3"), (r"3\mathrm{e}", "3"), (r"2\text{x}", "2"), ("$5 million", "$5"), ("$5 per day", "$5 per hour")],
+    "ordinals, times and ratios": [
+        ("17th", "18"), ("22th", "22"), ("11st", "11"), ("9:30 AM", "9:30 PM"), (r"10\text{ a.m.}", "10 pm"), ("3:4", "4:3"), ("3 to 4", "3"), (r"5\text{ to }6", "6"), ("3 to 4", "4:3"), ("9:30", "930"),
+    ],
+    "mixed numbers as factors": [
+        (r"3\frac{1}{2}x", r"\frac{3}{2}x"), (r"3\frac12\pi", r"\frac{3\pi}{2}"), (r"2\frac13x", r"\frac23x"), ("1/2x", r"\frac{1}{2x}"), ("1/2(a+b)", r"\frac{1}{2(a+b)}"),
+    ],
+    "named values": [
+        ("(x,y)=(3,4)", "(y,x)=(3,4)"), ("(x,y)=(3,4)", "(4,3)"), ("(x,y)=(3,4)", "3,4"), (r"A=\{1,2\}", r"B=\{1,2\}"), ("f^{-1}(x)=2x", "f(x)=2x"),
+    ],
+    "other spellings": [
+        (r"{8 \choose 3}", r"{8 \choose 4}"), (r"1011_{\text{two}}", "1011_3"), ("1011 base 2", "1011"), ("2e3", "6e"), ("1e-2000", "0"), ("1e-2000", "1e-2001"), ("dy/dx", "y/x"), ("dy/dx", "dz/dx"), ("0,123", "123"),
+        ("0,123", "0.123"), (r"\left(\begin{matrix}1\\2\end{matrix}\right)^T", r"\begin{pmatrix}1\\2\end{pmatrix}"),
+    ],
+    "what joins conditions": [
+        (r"x<1\text{ or }x>3", r"x<1\text{ and }x>3"), ("x<-2 and x>2", "x<-2 or x>2"), (r"\text{A and B}", r"\text{A or B}"),
+    ],
     "hedges": [
         (r"5 or \text{six}", "5"), (r"\text{B} or \text{C}", "(B)"), (r"\text{B} or \text{C}", "B"), ("5 or 6", "5"), (r"5\text{ or six}", "5"), (r"5\text{ or }\text{six}", "5"), ("5 or six", "5"), ("5 or", "5"),
         (r"5\text{ and }\text{six}", "5"), (r"5, \text{six}", "5"), (r"5 / \text{six}", "5"), (r"5; \text{six}", "5"), (r"5 \lor \text{six}", "5"), (r"5 \text{ six}", "5"), (r"5\text{ maybe }6", "5"), (r"5 \text{ perhaps six}", "5"),

@@ -1,0 +1,55 @@
+"""Answers that leave open which of two values they mean, and answers of several parts."""
+# ruff: noqa: E501 (tables)
+
+from __future__ import annotations
+
+import pytest
+
+from tad_core.verify import MathVerdict, extract_answer, math_equal
+from tad_core.verify.hedges import says_the_same
+
+#: texts with two values, and those values: neither is an answer
+OPEN = [
+    (r"So \boxed{5} or \boxed{6}.", "5", "6"), (r"$\boxed{5}$, $\boxed{6}$", "5", "6"), (r"\(\boxed{5}\) or \(\boxed{6}\)", "5", "6"), (r"\boxed{5} \boxed{6}", "5", "6"), (r"\boxed{5}; \boxed{6}", "5", "6"),
+    (r"\boxed{\text{B}} or \boxed{\text{C}}", "B", "C"), (r"\boxed{5} or 6", "5", "6"), (r"\boxed{5} or maybe 6", "5", "6"), (r"\boxed{5} (or 6)", "5", "6"), (r"\boxed{5} or six", "5", "6"), (r"\boxed{B} or C", "B", "C"),
+    ("The answer is **5** or **6**.", "5", "6"), ("The answer is $x=5$ or $x=6$.", "5", "6"), (r"The answer is \(5\) or \(6\).", "5", "6"), ("The answer is about 5 or 6.", "5", "6"), ("The answer is the 5 or the 6.", "5", "6"),
+    ("The answer is just between 3 and 4.", "3", "4"), ("It is between 3 and 4.", "3", "4"), ("It is 5 or 6", "5", "6"), ("It's $5$ or six.", "5", "6"), ("so 5/6 or 7", "5/6", "7"), ("That is maybe 5", "5", "5"),
+    ("It could be 5.", "5", "5"), ("perhaps $5$", "5", "5"), ("Is it 5?", "5", "5"), ("The answer is 5? No, it can't be.", "5", "5"), ("The answer is the square root of 25.", "25", "25"), ("It is neither 5 nor 6.", "5", "6"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "one", "other"), OPEN)
+def test_who_names_two_values_has_answered_neither(text: str, one: str, other: str) -> None:
+    answer = extract_answer(text)
+    assert answer
+    assert math_equal(answer, one) is not MathVerdict.EQUAL
+    assert math_equal(answer, other) is not MathVerdict.EQUAL
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"$k = \boxed{5}$ or $k = \boxed{-3}$.", "5, -3"),
+        (r"the points \boxed{(-2,18)} and \boxed{(8,38)}.", "(-2,18), (8,38)"),
+        (r"\boxed{5} \boxed{5}", "5"),
+        (r"\boxed{2-b}, or \boxed{-b+2}", "2-b"),
+        (r"\boxed{\frac12} or 0.5.", "1/2"),
+        (r"\boxed{0.5} or 50%", "0.5"),
+        (r"\boxed{5}, or 10/2", "5"),
+        (r"\boxed{5} or so", "5"),
+        (r"\boxed{5}. Wait, \boxed{6}", "6"),
+        (r"\boxed{1} and then \boxed{2}", "2"),
+        ("The answer is $5$ or $6$.", "5, 6"),
+        ("The answer is the sum of both, 12.", "12"),
+        ("from 7 to -3", "-3"),
+        ("She has 7 and 8", "8"),
+        ("It costs 5 or more on some days, so 7 is right", "7"),
+    ],
+)
+def test_several_parts_and_the_same_again_are_one_answer(text: str, answer: str) -> None:
+    assert math_equal(extract_answer(text), answer) is MathVerdict.EQUAL
+
+
+def test_what_says_the_same() -> None:
+    assert says_the_same("0.5", r"\frac12") and says_the_same("50%", "0.5") and says_the_same("a+b", "b+a")
+    assert not says_the_same("5", "6") and not says_the_same("x", "y") and not says_the_same("5", "six")
