@@ -27,6 +27,8 @@ from .plan import COUNT, FAILED, NoTestsError, Plan
 from .remote import RemoteModule
 from .units import Step, Units
 
+_NONE = "the tests hold no test function, no check and no assertion"
+
 
 class FailedError(Exception):
     """A test failed; the text says which."""
@@ -69,9 +71,8 @@ class Examiner:
     def run(self) -> None:
         """Run everything; ``FailedError`` or ``NoTestsError`` if it is no pass."""
         link, plan = self._link, self._plan
-        plain = len(plan.functions) + len(plan.classes) + len(plan.checkers) + plan.body_asserts
-        if plain == 0:
-            raise NoTestsError("the tests hold no test function, no check and no assertion")
+        if not plan.could_test and not plan.body_asserts:
+            raise NoTestsError(_NONE)
         if link.load_error is not None:
             error = link.load_error
             raise FailedError(f"the program does not load: {error['type']}: {str(error['text'])[:300]}")
@@ -82,6 +83,8 @@ class Examiner:
         steps: list[Step] = []
         self._attempt("the test classes", lambda: steps.extend(Units(self._globals, plan).steps()))
         self.expected += sum(step.is_test for step in steps)
+        if self.expected == 0:
+            raise NoTestsError(_NONE)
         for step in steps:
             self._attempt(step.title, step.run)
             self.ran += step.is_test
@@ -99,6 +102,8 @@ class Examiner:
         sys.modules["solution"] = RemoteModule(self._link)
         if "unittest" in self._source:
             _count_unittest(self._count, self._note_failure)
+        if "mock" in self._source:
+            _count_mocks(self._count, self._note_failure)
         sys.stdout = sys.stderr = io.StringIO()
         if self._plan.prelude.body:
             exec(_compile(self._plan.prelude), self._globals)
@@ -161,7 +166,18 @@ def _count_unittest(count: Callable[[], None], failed: Callable[[int], None]) ->
     for name in dir(unittest.TestCase):
         if name.startswith("assert"):
             setattr(unittest.TestCase, name, _counted(getattr(unittest.TestCase, name), count, failed))
+    contexts: Any = unittest.case
+    for kind in (contexts._AssertRaisesContext, contexts._AssertWarnsContext):
+        kind.__exit__ = _counted(kind.__exit__, lambda: None, failed)
     unittest.TestCase.fail = _counted(unittest.TestCase.fail, lambda: None, failed)  # type: ignore[method-assign]
+
+
+def _count_mocks(count: Callable[[], None], failed: Callable[[int], None]) -> None:
+    """The same for ``mock.assert_called_with(…)`` and its like."""
+    mock = importlib.import_module("unittest.mock").NonCallableMock
+    for name in dir(mock):
+        if name.startswith("assert_"):
+            setattr(mock, name, _counted(getattr(mock, name), count, failed))
 
 
 def _counted(

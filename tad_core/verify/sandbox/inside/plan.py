@@ -10,6 +10,7 @@ import types
 #: The names by which assertions are counted, in the tests' own namespace.
 COUNT, FAILED = "__tad_count__", "__tad_failed__"
 _CHECKERS = ("check", "check_solution")
+_TEST_CASES = frozenset({"TestCase", "IsolatedAsyncioTestCase"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -36,6 +37,8 @@ class Plan:
         self.checkers = [n.name for n in body if isinstance(n, _FUNCTIONS) and n.name in _CHECKERS]
         if not entry_point and (self.functions or self.classes):
             self.checkers = []  # a helper that happens to be called so
+        #: whether anything could be a test: some are made while the top level runs
+        self.could_test = bool(self.functions or self.classes or self.checkers) or "test" in source.lower()
         self.body_asserts = any(_asserts_outside_functions(node) for node in body)
         self.catches_assertions = any(_catches_assertions(node) for node in ast.walk(self.tree))
         self._guarded = _guarded(self.tree)
@@ -87,10 +90,13 @@ def _imports_by_name(node: ast.AST) -> bool:
 
 def _looks_like_tests(node: ast.ClassDef) -> bool:
     bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
-    return node.name.startswith("Test") or "TestCase" in bases
+    return node.name.startswith("Test") or not _TEST_CASES.isdisjoint(bases)
 
 
 def _is_main_guard(node: ast.stmt) -> bool:
+    """What would run the tests when this file is run: ``if __name__ == …``, and ``unittest.main()`` without it."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return ast.unparse(node.value.func) in ("unittest.main", "pytest.main", "sys.exit")
     return isinstance(node, ast.If) and "__name__" in {
         inner.id for inner in ast.walk(node.test) if isinstance(inner, ast.Name)
     }

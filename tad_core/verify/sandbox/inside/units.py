@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .fixtures import Scope, SkippedError, UnsupportedError, fixtures_of
+from .guests import HOME
 from .plan import NoTestsError, Plan
 from .remote import Remote, RemoteClass
 
@@ -51,9 +52,9 @@ class Units:
             if argument is None:
                 raise NoTestsError(f"{name}() needs the name of the function to check")
             yield Step(name, _bind(self._own(name), argument))
-        for name in self._plan.functions:
+        for name in self._named(self._plan.functions, _is_test_function):
             yield from self._of_function(name)
-        for name in self._plan.classes:
+        for name in self._named(self._plan.classes, _is_test_class):
             kind = self._own(name)
             if issubclass(kind, unittest.TestCase):
                 yield from self._of_unittest(name, kind)
@@ -61,6 +62,13 @@ class Units:
                 yield from self._of_class(name, kind)
         yield Step("the fixtures of the module", self._module.close, is_test=False)
         yield from self._around(("teardown_module", "tearDownModule"), module)
+
+    def _named(self, planned: list[str], is_one: Callable[[str, Any], bool]) -> list[str]:
+        """The planned names, and those of what became a test while the top level ran: in a loop, under an ``if``."""
+        return [
+            *planned,
+            *(name for name, item in self._names.items() if name not in planned and is_one(name, item)),
+        ]
 
     def _around(self, names: tuple[str, ...], *args: Any) -> Iterator[Step]:
         for name in names:
@@ -114,6 +122,9 @@ class Units:
                     _run(f"{name}.{method}", bound, scope, given)
 
                 yield Step(f"{name}.{method}", run)
+        for inner in vars(kind).values():
+            if isinstance(inner, type) and inner.__name__.startswith("Test"):
+                yield from self._of_class(f"{name}.{inner.__name__}", inner)
         yield Step(f"the fixtures of {name}", outer.close, is_test=False)
         yield from _hooks(kind, ("teardown_class", "tearDownClass"), (), f"{name}.teardown_class")
 
@@ -140,6 +151,16 @@ class Units:
             raise SkippedError(method)
 
 
+def _is_test_function(name: str, item: Any) -> bool:
+    return name.startswith("test") and isinstance(item, types.FunctionType) and item.__module__ == HOME
+
+
+def _is_test_class(name: str, item: Any) -> bool:
+    if not isinstance(item, type) or type.__getattribute__(item, "__module__") != HOME:
+        return False
+    return name.startswith("Test") or issubclass(item, unittest.TestCase)
+
+
 def _rows(name: str, function: Any, kind: type | None = None) -> list[dict[str, Any]]:
     """The sets of parameters that a test is to be run with."""
     of_class = getattr(kind, "tad_parameters", [{}])
@@ -159,6 +180,8 @@ def _run(name: str, function: Any, scope: Scope, given: dict[str, Any]) -> None:
             scope.value(fixture)
         plain = inspect.unwrap(inner) if not hasattr(inner, "patchings") else inner
         outcome = function(**scope.arguments(plain, given))
+        if inspect.isgenerator(outcome) or inspect.isasyncgen(outcome):
+            raise UnsupportedError(f"{name} yields")
         if inspect.iscoroutine(outcome):
             importlib.import_module("asyncio").run(outcome)  # costly to import, rarely needed
     finally:
