@@ -15,10 +15,12 @@ class Peer(Protocol):
 
 
 class GuestFunction:
-    """A function of the tests."""
+    """A function of the tests, with its name and its text for ``functools.wraps``."""
 
-    def __init__(self, peer: Peer, number: int) -> None:
+    def __init__(self, peer: Peer, number: int, name: str, text: str | None) -> None:
         self._peer, self.tad_guest = peer, number
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = text
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the tests' side to call it."""
@@ -109,8 +111,13 @@ class Guests:
                 object.__setattr__(made, "tad_guest", number)
                 self._known[number] = made
             else:
-                makers = {"function": GuestFunction, "iterator": GuestIterator, "mark": GuestMark}
-                self._known[number] = makers[body["kind"]](self._peer, number)
+                makers: dict[str, Any] = {
+                    "function": GuestFunction,
+                    "iterator": GuestIterator,
+                    "mark": GuestMark,
+                }
+                names = body.get("names", ["", None]) if body["kind"] == "function" else ()
+                self._known[number] = makers[body["kind"]](self._peer, number, *names)
         return self._known[number]
 
     def _class(self, info: dict[str, Any]) -> Any:

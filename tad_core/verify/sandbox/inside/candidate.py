@@ -8,17 +8,33 @@ from __future__ import annotations
 
 import builtins
 import copy
+import decimal
+import fractions
 import functools
 import inspect
 import io
+import linecache
 import os
+import re
 import sys
 import threading
 import types
+import typing
 from dataclasses import dataclass
 from typing import Any
 
-from . import borrowed, frames, loans, raised, wire
+from . import borrowed, frames, loans, looks, raised, remote, wire
+
+#: Operators that a stand-in has where the class has them.
+_SPECIALS = (*remote.OPERATORS, "__bool__", "__contains__")
+#: How the plain value beneath an object is had.
+_PLAIN: dict[type, Any] = {
+    int: int.__int__, float: float.__float__, complex: complex.__complex__, str: str.__str__, bytes: bytes.__bytes__,
+    bytearray: bytearray, list: list.copy, tuple: lambda value: tuple(tuple.__iter__(value)), dict: dict.copy,
+    set: lambda value: set(set.__iter__(value)), frozenset: lambda value: frozenset(frozenset.__iter__(value)),
+    decimal.Decimal: decimal.Decimal,
+    fractions.Fraction: lambda value: fractions.Fraction(value.numerator, value.denominator),
+}  # fmt: skip
 
 
 class CappedText(io.StringIO):
@@ -56,14 +72,17 @@ class Candidate(wire.Codec):
         self._loans = loans.Loans(self)
         self._guests = borrowed.Guests(self)
         self._printed = CappedText(output_limit)
+        self._loop: Any = None
 
     def load(self, source: str) -> None:
         """Run the program's top level and tell the other side which names it has."""
         sys.modules["solution"] = self._module
+        self._module.__file__ = "solution.py"
+        linecache.cache["solution.py"] = (len(source), None, source.splitlines(True), "solution.py")
         sys.stdout = sys.stderr = self._printed
         error = None
         try:
-            exec(compile(source, "solution.py", "exec"), self._module.__dict__)
+            exec(compile(source, "solution.py", "exec", dont_inherit=True), self._module.__dict__)
         except BaseException as problem:
             error = self._error(problem)
         names = [name for name, value in self._module.__dict__.items() if _is_own(name, value)]
@@ -127,13 +146,21 @@ class Candidate(wire.Codec):
             return (target if name is None else getattr(target, name))(*args, **kwargs)
         if op == "special":  # an operator: looked up on the type, as Python does
             method = getattr(type(target), name, None)
+            if method is None and isinstance(target, type) and name == "__getitem__":
+                return target.__class_getitem__(*args)  # type: ignore[attr-defined]
             if method is None:
                 raise TypeError(f"{type(target).__name__!r} object has no {name}")
             return method(target, *args, **kwargs)
         if op == "copy":
             return getattr(copy, name)(target)
         if op == "await":
-            return _run_to_end(target)
+            return self._run_to_end(target)
+        if op == "ask":
+            return looks.answer(args[0], args[1:], kwargs)
+        if op == "anext":
+            return self._run_to_end(type(target).__anext__(target))
+        if op == "plain":
+            return next((plain(target) for kind, plain in _PLAIN.items() if isinstance(target, kind)), target)
         raise ValueError(f"unknown request {op!r}")
 
     def ask(self, number: int, op: str, name: str | None = None, args: Any = (), kwargs: Any = None) -> Any:
@@ -178,8 +205,7 @@ class Candidate(wire.Codec):
             return {"t": "raised", "v": self._error(value)}
         number = self._number(value)
         kind = value if isinstance(value, type) else type(value)
-        classes = [self._number(base) for base in kind.__mro__ if base is not object]
-        info: dict[str, Any] = {"id": number, "name": kind.__name__, "classes": classes}
+        info: dict[str, Any] = {"id": number, "classes": self._classes(kind)}
         if isinstance(value, type):
             info["class"] = True
             if issubclass(value, BaseException):
@@ -187,6 +213,27 @@ class Candidate(wire.Codec):
         elif inspect.iscoroutine(value):
             info["coroutine"] = True
         return {"t": "handle", "v": info}
+
+    def _classes(self, kind: type) -> list[Any]:
+        """A class and those above it, these first: [number, name, its bases' numbers, its operators, if plain]."""
+        return [
+            [
+                self._number(base),
+                base.__name__,
+                [self._number(above) for above in base.__bases__ if above is not object],
+                [name for name in _SPECIALS if name in vars(base)],
+                next((plain.__name__ for plain in _PLAIN if issubclass(base, plain)), ""),
+            ]
+            for base in reversed(type.mro(kind))
+            if base is not object
+        ]
+
+    def keeps(self, kind: type) -> bool:
+        """Named tuples with methods of their own."""
+        return any(
+            isinstance(item, types.FunctionType | property | classmethod) and not name.startswith("_")
+            for name, item in vars(kind).items()
+        )
 
     def _number(self, value: Any) -> int:
         """The number of an object; it is kept alive, so that the number stays its own."""
@@ -208,10 +255,25 @@ class Candidate(wire.Codec):
             function, args, kwargs = body
             kept = {key: self.decode(value) for key, value in kwargs.items()}
             return functools.partial(self.decode(function), *(self.decode(arg) for arg in args), **kept)
+        if tag == "pattern":
+            return re.compile(self.decode(body[0]), body[1])
         if tag == "error":
             name, args = body
             return getattr(builtins, name)(*(self.decode(arg) for arg in args))
         return super().decode_opaque(tag, body)
+
+    def _run_to_end(self, awaitable: Any) -> Any:
+        """The value of a coroutine, in the one loop of all: a lock or a generator belongs to its loop."""
+        import asyncio
+
+        async def wait() -> Any:
+            return await awaitable
+
+        if not inspect.isawaitable(awaitable):
+            return awaitable
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(wait())
 
     def _error(self, problem: BaseException) -> dict[str, Any]:
         return raised.describe(problem, self.encode, self._number)
@@ -221,17 +283,7 @@ def _is_own(name: Any, value: Any) -> bool:
     """Whether a name is the program's: not Python's own, and not a type hint it imported."""
     if type(name) is not str or (name.startswith("__") and name.endswith("__")):
         return False
-    return "typing" not in (getattr(type(value), "__module__", ""), getattr(value, "__module__", ""))
-
-
-def _run_to_end(awaitable: Any) -> Any:
-    """The value of a coroutine."""
-    import asyncio
-
-    async def wait() -> Any:
-        return await awaitable
-
-    return asyncio.run(wait()) if inspect.isawaitable(awaitable) else awaitable
+    return name not in typing.__all__ or getattr(typing, name) is not value
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import frames, pytest_shim
+from . import frames, looks, pytest_shim
 from .fixtures import SkippedError, UnsupportedError
 from .link import GoneError, Link, UncarriedError
 from .plan import COUNT, FAILED, NoTestsError, Plan
-from .remote import RemoteModule
+from .remote import RemoteModule, is_stand_in
 from .units import Step, Units
 
 _NONE = "the tests hold no test function, no check and no assertion"
@@ -95,11 +95,22 @@ class Examiner:
         if self.ran != self.expected or self.expected == 0:
             raise NoTestsError(f"{self.ran} of {self.expected} tests ran")
 
+    def unseen(self) -> str:
+        """What a right program could have failed for: a change that it cannot see, or time that it cannot share."""
+        if self._plan.elsewhere:
+            return f"a change of {self._plan.elsewhere} in the tests, which is the tests' own"
+        return "coroutines that run at the same time" if self._plan.timed and self._link.awaits else ""
+
     def _prepare(self) -> None:
         """The names the tests see: pytest, the program as a module, its functions, the prelude."""
         random.seed(0)
         sys.modules["pytest"] = pytest_shim.make_module(self._count, self._note_failure)
         sys.modules["solution"] = RemoteModule(self._link)
+        looks.redirect(
+            self._source,
+            lambda *args, **kwargs: self._link.request("ask", 0, None, args, kwargs),
+            is_stand_in,
+        )
         if "unittest" in self._source:
             _count_unittest(self._count, self._note_failure)
         if "mock" in self._source:
@@ -267,6 +278,10 @@ def main(pipes: Pipes, number: int) -> None:
         # It saw a stand-in, which is no instance of its own class of that name: nobody can say whose fault.
         what = f"an object of the tests' own {min(same)}, where the program has a class of that name"
         verdict, reason = "no_tests", f"cannot be carried over to the program: {what}; {reason}"
+    elif link.doubt and verdict == "failed":
+        verdict, reason = "no_tests", f"cannot be carried over to the program: {link.doubt}; {reason}"
+    elif verdict == "failed" and examiner is not None and (change := examiner.unseen()):
+        verdict, reason = "no_tests", f"cannot be carried over to the program: {change}; {reason}"
     elif link.guests.refused and verdict == "failed":
         verdict, reason = "no_tests", f"cannot be carried over to the program: {link.guests.refused}"
     elif link.missing and verdict == "failed":

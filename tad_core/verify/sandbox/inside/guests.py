@@ -12,6 +12,7 @@ import enum
 import functools
 import inspect
 import io
+import re
 import sys
 import types
 import unittest
@@ -76,12 +77,15 @@ class Guests:
                 "t": "partial",
                 "v": [*parts, {key: encode(item) for key, item in value.keywords.items()}],
             }
+        if type(value) is re.Pattern:
+            return {"t": "pattern", "v": [encode(value.pattern), value.flags]}
         if type(value) is object:  # a mark, which is only ever itself
             return {"t": "guest", "v": {"kind": "mark", "id": self.number(value)}}
         if isinstance(value, type):
             return {"t": "guest", "v": {"kind": "class", "class": self._class(value)}}
         if isinstance(value, _FUNCTIONS):
-            return {"t": "guest", "v": {"kind": "function", "id": self.number(value)}}
+            name, text = str(value.__name__), value.__doc__ if type(value.__doc__) is str else None
+            return {"t": "guest", "v": {"kind": "function", "id": self.number(value), "names": [name, text]}}
         if _is_of_tests(type(value)):
             self.classes.add(type(value).__name__)
             body = {"kind": "object", "id": self.number(value), "class": self._class(type(value))}

@@ -11,7 +11,7 @@ from typing import Any
 from . import frames, raised, wire
 from .guests import Guests
 from .loans import Loans
-from .remote import Remote, RemoteClass, class_number
+from .remote import Remote, RemoteClass, class_number, stand_in, stand_in_class
 
 #: How long one thread of the tests waits for another's call, in seconds.
 _PATIENCE_S = 4.0
@@ -48,6 +48,11 @@ class Link(wire.Codec):
         self.gone: str = ""
         #: what of the tests could not be carried over: nothing is proved then, for or against the program
         self.uncarried = ""
+        #: what the program was not asked, as it would have been told too much: a failure may come of that
+        self.doubt = ""
+        self._plain: dict[int, Any] = {}
+        #: whether a coroutine of the program was awaited
+        self.awaits = False
         #: whether a context manager of the program may swallow an error raised at this place of the tests
         self._named: set[int] = set()
         self.may_swallow: Callable[[types.TracebackType | None], bool] = lambda trace: False
@@ -84,6 +89,8 @@ class Link(wire.Codec):
             raise GoneError(self.gone)
         if self.uncarried:
             raise UncarriedError(self.uncarried)
+        if op != "plain":  # until then it says the same: many guesses in a row are no answer
+            self._plain.clear()
         message: dict[str, Any] = {"op": op, "id": number}
         try:
             message["args"] = [self.encode(arg) for arg in args]
@@ -108,7 +115,7 @@ class Link(wire.Codec):
                 sys.stdout.write(str(reply["out"]))
             problem = None
             if "error" in reply:
-                problem = self._exception(reply["error"], name if op == "special" else None)
+                problem = self._exception(reply["error"], name if op in ("special", "anext") else None)
             value = None if problem else self.decode(reply["ok"])
             if "same" in reply:
                 value = given[int(reply["same"])]
@@ -221,16 +228,15 @@ class Link(wire.Codec):
             self.out_of_memory = True
         kind = self._errors.find(error["classes"], in_loop=asked in ("__next__", "__anext__"))
         problem = raised.build(error, kind, self.decode)
-        if "cause" in error:
-            problem.__cause__ = self._exception(error["cause"], "__next__")
+        for attribute in ("cause", "context"):
+            if attribute in error:
+                setattr(problem, f"__{attribute}__", self._exception(error[attribute], "__next__"))
         return problem
 
     def encode_opaque(self, value: Any) -> Any:
         """Stand-ins go back as their number; functions of the tests as a number to call them by."""
         if isinstance(value, Remote):
-            return {"t": "handle", "v": object.__getattribute__(value, "_number")}
-        if isinstance(value, RemoteClass):
-            return {"t": "handle", "v": type.__getattribute__(value, "_number")}
+            return {"t": "handle", "v": object.__getattribute__(value, "_tad_number")}
         if isinstance(value, BaseException):
             return self._encode_error(value)
         if isinstance(value, type) and "tad_number" in value.__dict__:
@@ -259,13 +265,25 @@ class Link(wire.Codec):
             return super().decode_opaque(tag, body)
         number = body["id"]
         if "coroutine" in body:  # a real one, because asyncio looks at its type
-            return self._awaited(int(number))
+            return self.awaited(int(number))
         if number not in self._stand_ins:
             self._stand_ins[number] = self._stand_in(number, body)
         return self._stand_ins[number]
 
-    async def _awaited(self, number: int) -> Any:
+    async def awaited(self, number: int) -> Any:
+        """The value of an awaitable of the program, which runs to its end in one go."""
+        self.awaits = True
         return self.request("await", number)
+
+    def plain_value(self, number: int) -> Any:
+        """The plain value beneath an object (of a ``class Level(int)``), which is compared in its place here."""
+        if number not in self._plain:
+            self._plain[number] = self.request("plain", number)
+        return self._plain[number]
+
+    def knows(self, classes: Iterable[int]) -> bool:
+        """Whether the tests asked for one of these classes by a name of the program."""
+        return not self._named.isdisjoint(classes)
 
     def ask(self, name: str, title: str, classes: Iterable[int]) -> None:
         """Let an object of the program be asked for ``name``, which some plain values have as a method.
@@ -274,7 +292,7 @@ class Link(wire.Codec):
         """
         if name not in wire.QUESTIONS:
             return
-        if self._named.isdisjoint(classes):
+        if not self.knows(classes):
             what = f"{name}() of an object whose class ({title}) the tests do not know by name"
             raise self.refuse(f"{what}, for it would be told the expected value")
         self.own_classes = True
@@ -282,9 +300,16 @@ class Link(wire.Codec):
     def _stand_in(self, number: int, info: dict[str, Any]) -> Any:
         if "raised" in info:
             return self._errors.find(info["raised"])
-        if "class" in info:
-            return RemoteClass(str(info["name"]), (), {"_link": self, "_number": number})
-        return Remote(self, number, str(info["name"]), tuple(int(n) for n in info["classes"]))
+        for own, name, bases, specials, plain in info["classes"]:
+            if own not in self._stand_ins:
+                above = tuple(self._stand_ins[base] for base in bases)
+                self._stand_ins[own] = stand_in_class(self, int(own), str(name), above, specials, str(plain))
+        numbers = tuple(int(entry[0]) for entry in reversed(info["classes"]))
+        return (
+            self._stand_ins[number]
+            if "class" in info
+            else stand_in(self, number, self._stand_ins[numbers[0]], numbers)
+        )
 
 
 def _has_room() -> bool:

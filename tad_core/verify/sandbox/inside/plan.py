@@ -7,6 +7,8 @@ import builtins
 import sys
 import types
 
+from .elsewhere import changed_elsewhere, is_timed
+
 #: The names by which assertions are counted, in the tests' own namespace.
 COUNT, FAILED = "__tad_count__", "__tad_failed__"
 _CHECKERS = ("check", "check_solution")
@@ -40,6 +42,8 @@ class Plan:
         #: whether anything could be a test: some are made while the top level runs
         self.could_test = bool(self.functions or self.classes or self.checkers) or "test" in source.lower()
         self.body_asserts = any(_asserts_outside_functions(node) for node in body)
+        #: what the tests change that the program cannot see, and whether they time it
+        self.elsewhere, self.timed = changed_elsewhere(self.tree), is_timed(self.tree)
         self.catches_assertions = any(_catches_assertions(node) for node in ast.walk(self.tree))
         self._guarded = _guarded(self.tree)
         self.wanted = self._wanted_names()  # before the stars are taken out

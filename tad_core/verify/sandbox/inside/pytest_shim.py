@@ -10,6 +10,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 from .fixtures import Fixture, SkippedError, UnsupportedError
@@ -63,10 +64,21 @@ class Approx:
             if type(actual) not in (list, tuple) or len(actual) != len(expected):
                 return False
             return all(self._near(a, b) for a, b in zip(actual, expected, strict=True))
+        if isinstance(expected, Decimal) and type(actual) in (int, Decimal):
+            return self._decimals_near(Decimal(actual), expected)
         if type(actual) not in (int, float, complex, bool) or not isinstance(expected, int | float | complex):
             # a stand-in for an object of the program is never a number
             return type(actual) is type(expected) and bool(actual == expected)
         return self._numbers_near(actual, expected)
+
+    def _decimals_near(self, actual: Decimal, expected: Decimal) -> bool:
+        if actual == expected or not (actual.is_finite() and expected.is_finite()):
+            return bool(actual == expected)
+        absolute = Decimal("1e-12") if self._abs is None else Decimal(str(self._abs))
+        relative = (
+            Decimal(0) if self._abs is not None and self._rel is None else Decimal(str(self._rel or "1e-6"))
+        )
+        return abs(actual - expected) <= max(absolute, relative * abs(expected))
 
     def _numbers_near(self, actual: Any, expected: Any) -> bool:
         if actual == expected:

@@ -47,8 +47,13 @@ def describe(
         error["attributes"] = {
             name: encode(value) for name, value in vars(problem).items() if name not in _OWN_NAMES
         }
-        if isinstance(problem.__cause__, BaseException) and depth < _MAX_CAUSES:
-            error["cause"] = describe(problem.__cause__, encode, number, depth + 1)
+        for attribute in ("cause", "context"):
+            other = getattr(problem, f"__{attribute}__")
+            if isinstance(other, BaseException) and depth < _MAX_CAUSES:
+                error[attribute] = describe(other, encode, number, depth + 1)
+        if isinstance(problem, OSError) and kind.__module__ == "builtins" and problem.filename is not None:
+            names = [problem.filename, *([None, problem.filename2] if problem.filename2 is not None else [])]
+            error["args"] += [encode(item) for item in names]
     except BaseException:  # the program's own exceptions may do anything, even here
         error.setdefault("text", "its message could not be read")
         error.setdefault("attributes", {})

@@ -7,6 +7,7 @@ are JSON's own; everything else is ``{"t": tag, "v": …}``.
 
 from __future__ import annotations
 
+import array
 import builtins
 import collections
 import datetime
@@ -14,6 +15,8 @@ import decimal
 import fractions
 import io
 import math
+import pathlib
+import uuid
 from typing import Any, TypeGuard
 
 _SAFE_INT = 1 << 53
@@ -35,6 +38,26 @@ QUESTIONS = frozenset({
     *(name for kind in (str, float, decimal.Decimal, datetime.date) for name in dir(kind) if name.startswith("is")),
 })  # fmt: skip
 _BY_NAME = {kind.__name__: kind for kind in _FIELDS}
+
+
+_PATHS = (pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath)
+_PATH_NAMES: dict[str, Any] = {kind.__name__: kind for kind in _PATHS}
+
+
+def _zone_of(value: Any) -> list[Any]:
+    """The zone of a time as its offset in seconds and its name, none where it has none."""
+    zone = getattr(value, "tzinfo", None)
+    return [] if zone is None else _zone(zone)
+
+
+def _zone(zone: datetime.timezone) -> list[Any]:
+    return [zone.utcoffset(None).total_seconds(), zone.tzname(None)]
+
+
+def _timezone(seconds: float, name: str) -> datetime.timezone:
+    offset = datetime.timedelta(seconds=seconds)
+    bare = datetime.timezone(offset)
+    return bare if bare.tzname(None) == name else datetime.timezone(offset, name)
 
 
 class UnsendableError(TypeError):
@@ -78,18 +101,35 @@ class Codec:
             return {"t": "range", "v": [self.encode(n) for n in (value.start, value.stop, value.step)]}
         if kind is decimal.Decimal or kind is fractions.Fraction:
             return {"t": kind.__name__, "v": str(value)}
-        if kind in _FIELDS and getattr(value, "tzinfo", None) is None:
-            return {"t": kind.__name__, "v": [getattr(value, name) for name in _FIELDS[kind]]}
+        if kind in _FIELDS and type(getattr(value, "tzinfo", None)) in (type(None), datetime.timezone):
+            parts = [getattr(value, name) for name in _FIELDS[kind]]
+            return {"t": kind.__name__, "v": [*parts, *_zone_of(value)]}
+        if kind is datetime.timezone:
+            return {"t": "timezone", "v": _zone(value)}
+        if kind is slice:
+            return {"t": "slice", "v": [self.encode(part) for part in (value.start, value.stop, value.step)]}
+        if kind in _PATHS or kind is uuid.UUID:
+            return {"t": kind.__name__, "v": str(value)}
+        if kind is array.array:
+            return {"t": "array", "v": [value.typecode, [self.encode(item) for item in value]]}
         if kind is type and (name := builtin_name(value)):
             return {"t": "type", "v": name}
         if value is Ellipsis or value is NotImplemented:
             return {"t": "singleton", "v": repr(value)}
         if kind in _VIEWS:
             return [self.encode(item) for item in value]
-        if issubclass(kind, tuple) and _is_named(fields := getattr(kind, "_fields", None), value):
+        if (
+            issubclass(kind, tuple)
+            and not self.keeps(kind)
+            and _is_named(fields := getattr(kind, "_fields", None), value)
+        ):
             items = [self.encode(item) for item in tuple.__iter__(value)]
             return {"t": "namedtuple", "v": [kind.__name__, list(fields), items]}
         return self.encode_opaque(value)
+
+    def keeps(self, kind: type) -> bool:
+        """Whether objects of this class of named tuples stay here: they are more than their fields."""
+        return False
 
     def encode_opaque(self, value: Any) -> Any:
         """What to send for a value that is not plain."""
@@ -129,7 +169,16 @@ class Codec:
             return (decimal.Decimal if tag == "Decimal" else fractions.Fraction)(body)
         if tag in _BY_NAME:
             names = _FIELDS[_BY_NAME[tag]]
-            return _BY_NAME[tag](**dict(zip(names, body, strict=True)))
+            zone = {"tzinfo": _timezone(*body[len(names) :])} if len(body) > len(names) else {}
+            return _BY_NAME[tag](**dict(zip(names, body, strict=False)), **zone)
+        if tag == "timezone":
+            return _timezone(*body)
+        if tag == "slice":
+            return slice(*(self.decode(part) for part in body))
+        if tag in _PATH_NAMES or tag == "UUID":
+            return _PATH_NAMES[tag](body) if tag in _PATH_NAMES else uuid.UUID(body)
+        if tag == "array":
+            return array.array(body[0], [self.decode(item) for item in body[1]])
         if tag == "type":
             return _builtin_type(body)
         if tag == "singleton":
