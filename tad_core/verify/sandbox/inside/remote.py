@@ -229,6 +229,7 @@ def stand_in_class(
     if shown is not None:  # so that isinstance knows it
         body["__class__"] = property(lambda self: shown)
     body.update(__slots__=(), __module__="solution", __doc__=_DOC)
+    body["__hash__"] = Remote.__hash__  # which a body with __eq__ would end
     return RemoteClass(name, bases or (Remote,), body)
 
 
