@@ -235,8 +235,12 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
         config = cast(dict[str, Any], json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ModelError(f"model.path: {model.path} has no config.json; it is not a checkpoint") from None
-    except ValueError as error:
-        raise ModelError(f"model.path: {model.path}/config.json is not JSON ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"model.path: {model.path}/config.json cannot be read ({error}); copy or download it again"
+        ) from None
+    if not isinstance(config, dict):
+        raise ModelError(f"model.path: {model.path}/config.json is no JSON object; copy or download it again")
     if config.get("model_type") not in FAMILIES:
         raise ModelError(
             f"model.path: {model.path} is of type {config.get('model_type')!r}{_known(config.get('model_type'))}; "

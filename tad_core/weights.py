@@ -19,6 +19,8 @@ WHOLE = "model.safetensors"
 
 #: Weights in 4 bits that share a scale; bitsandbytes 0.50 unpacks rows that are not whole blocks wrongly on a CPU.
 BLOCK_OF_4_BITS = 64
+#: No model of these families has nearly as many.
+_MOST_LAYERS = 1024
 #: Types of numbers in a file that are converted to ``model.dtype`` as they are read.
 _DTYPES = ("F64", "F32", "F16", "BF16")
 
@@ -36,7 +38,7 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / name for name in sorted(set(index.values()))]
     if (folder / WHOLE).is_file():
         return [folder / WHOLE]
-    beside = sorted(p.name for p in folder.glob("*.safetensors"))
+    beside = sorted(p.name for p in folder.glob("*.safetensors") if p.name != WHOLE)
     found = (
         f"{beside[0]} is not taken for it: rename it, or write an index"
         if beside
@@ -49,7 +51,7 @@ def missing_files(folder: Path) -> list[str]:
     """Names of weight files that a complete checkpoint has and this folder does not; empty if all are there."""
     try:
         return [file.name for file in weight_files(folder) if not file.is_file()]
-    except ModelError:
+    except (ModelError, OSError):  # OSError: no file can have such a name
         return [INDEX if (folder / INDEX).exists() else WHOLE]
 
 
@@ -63,7 +65,7 @@ def read_index(folder: Path) -> dict[str, str] | None:
         tree = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"model.path: {folder}/{INDEX} cannot be read ({error}); copy or download it again"
         ) from None
@@ -185,7 +187,7 @@ def vocabulary_of(config: Mapping[str, Any]) -> int:
 
 
 def _llada(config: Mapping[str, Any]) -> Shapes:
-    width, layers = _size(config, "d_model", 4096), _size(config, "n_layers", 32)
+    width, layers = _size(config, "d_model", 4096), _layers(config, "n_layers", 32)
     heads = _size(config, "n_heads", 32)
     kv = _head(config, "d_model", width, "n_heads", heads) * _size(config, "n_kv_heads", heads)
     mlp = _size(
@@ -204,7 +206,7 @@ def _llada(config: Mapping[str, Any]) -> Shapes:
 
 
 def _dream(config: Mapping[str, Any]) -> Shapes:
-    width, layers = _size(config, "hidden_size", 3584), _size(config, "num_hidden_layers", 28)
+    width, layers = _size(config, "hidden_size", 3584), _layers(config, "num_hidden_layers", 28)
     heads = _size(config, "num_attention_heads", 28)
     kv_heads = _size(config, "num_key_value_heads", heads if "num_key_value_heads" in config else 4)
     kv = _head(config, "hidden_size", width, "num_attention_heads", heads) * kv_heads
@@ -220,6 +222,16 @@ def _dream(config: Mapping[str, Any]) -> Shapes:
                  "post_attention_layernorm": (width,)}  # fmt: skip
         out |= {f"{at}{name}.weight": shape for name, shape in layer.items()}
     return out | {"model.norm.weight": (width,), "lm_head.weight": (rows, width)}
+
+
+def _layers(config: Mapping[str, Any], name: str, default: int) -> int:
+    """The number of layers, before a list of all their tensors is made."""
+    layers = _size(config, name, default)
+    if layers > _MOST_LAYERS:
+        raise ModelError(
+            f"model.path: config.json has {name} {layers}; it is a whole number from 1 to {_MOST_LAYERS}"
+        )
+    return layers
 
 
 def _size(config: Mapping[str, Any], name: str, default: int) -> int:

@@ -19,8 +19,8 @@ Component = Literal[
 VERSIONS: dict[Component, int] = {
     # the text and the tokens of every prompt: student's, privileged, system turn, benchmarks'
     "prompts": 1,
-    # what of a response is its text: 2 cuts at the end of a turn too
-    "responses": 2,
+    # what of a response is its text: 2 cuts at the end of a turn too, 3 at none that is only spelled
+    "responses": 3,
     # references as responses: 2 ends them as the family ends its turn
     "references": 2,
     # the teacher's reveals and their noise

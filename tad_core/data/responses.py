@@ -43,8 +43,3 @@ def closed_response(tokenizer: Any, text: str, length: int) -> list[int] | None:
     end = next((added[name] for name in TURN_END_TOKENS if name in added), tokenizer.eos_token_id)
     ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
     return None if len(ids) > length else ids + [tokenizer.eos_token_id] * (length - len(ids))
-
-
-def cut_at_end(text: str) -> str:
-    """A text in which the end of a turn is still written out, cut there: so collections of version 0.1 hold theirs."""
-    return text[: min((at for name in END_TOKENS if (at := text.find(name)) >= 0), default=len(text))]

@@ -21,7 +21,7 @@ from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig, dump_config
 from tad_core.config.marks import with_cost
 from tad_core.data.problem import Problem
-from tad_core.data.responses import cut_at_end
+from tad_core.data.responses import END_TOKENS
 from tad_core.errors import ArtifactError, DataError, VerifierError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
@@ -82,7 +82,7 @@ def filter_shard(
     with contextlib.ExitStack() as stack:
         started = time.monotonic()
         judge = verifier or stack.enter_context(Verifier(config.filter))
-        judgements = _judge(judge, rows, plan, on_progress)
+        judgements = _judge(judge, rows, _texts(config, rows), plan, on_progress)
         # Without a program nothing needs isolation, and no machine is asked to give it.
         programs = any(row.kind == "code" for row in rows)
         tier = judge.tier.name if programs else NO_PROGRAMS
@@ -200,8 +200,23 @@ def read_summary(filtered_ref: ArtifactRef) -> dict[str, Any]:
 # --- one shard --------------------------------------------------------------------------------------
 
 
+def _texts(config: TADConfig, rows: Sequence[Trajectory]) -> list[str]:
+    """The text of each response. Where one spells an end, its tokens say whether it ends there.
+
+    Texts of version 0.1 go on behind the end of a turn, and a program may speak of such a token.
+    """
+    if not any(end in row.text for row in rows for end in END_TOKENS):
+        return [row.text for row in rows]
+    from tad_core.checkpoint import load_tokenizer
+    from tad_core.data.responses import end_ids, response_text
+
+    tokenizer = load_tokenizer(config.model)
+    ends = end_ids(tokenizer)
+    return [response_text(tokenizer, row.response_ids, ends) for row in rows]
+
+
 def _judge(
-    verifier: Verifier, rows: Sequence[Trajectory], plan: Plan, on_progress: OnProgress
+    verifier: Verifier, rows: Sequence[Trajectory], texts: Sequence[str], plan: Plan, on_progress: OnProgress
 ) -> list[Judgement]:
     unknown = sorted({row.problem_id for row in rows} - plan.problems.keys())
     if unknown:
@@ -214,7 +229,7 @@ def _judge(
         on_progress(Progress(STAGE, done, total, "trajectories"))
 
     problems = [plan.problems[row.problem_id] for row in rows]
-    judgements = verifier.judge(problems, [cut_at_end(row.text) for row in rows], tell)
+    judgements = verifier.judge(problems, texts, tell)
     assert len(judgements) == len(rows), "the verifier answers every text"
     failed = [
         (row, j) for row, j in zip(rows, judgements, strict=True) if j.verdict is Verdict.INFRASTRUCTURE

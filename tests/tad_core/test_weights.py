@@ -195,6 +195,13 @@ SPLIT_FAULTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda f: edit_index(f, lambda i: i.update({HEAD: 3})), "no weight_map of tensors and files"),
     (lambda f: (f / INDEX).write_text("[]"), "no weight_map"),
     (lambda f: (f / INDEX).write_text("{"), "cannot be read"),
+    (lambda f: (f / INDEX).write_text("[" * 100_000), "cannot be read"),
+    (
+        lambda f: edit_index(f, lambda i: i.update({HEAD: "a" * 300 + ".safetensors"})),
+        "lacks model.safetensors.index",
+    ),
+    (lambda f: (f / "config.json").write_text("[]"), "is no JSON object"),
+    (lambda f: (f / "config.json").write_text("[" * 100_000), "config.json cannot be read"),
 ]
 
 
@@ -245,6 +252,7 @@ def test_names_and_shapes_are_those_of_the_module(config: dict[str, Any], tmp_pa
     [
         ({"d_model": "32"}, "config.json has d_model '32'; it is a whole number from 1"),
         ({"n_layers": 0}, "config.json has n_layers 0"),
+        ({"n_layers": 1_000_000}, "n_layers 1000000; it is a whole number from 1 to 1024"),
         ({"n_heads": 5}, "d_model 32 and n_heads 5; heads divide the width"),
         ({"n_layers": 3}, r"it lacks model\.transformer\.blocks\.2\."),
         ({"n_layers": 1}, r"it has also model\.transformer\.blocks\.1\."),

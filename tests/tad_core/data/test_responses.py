@@ -6,7 +6,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
-from tad_core.data.responses import closed_response, cut_at_end, end_ids, response_text, text_length
+from tad_core.data.responses import closed_response, end_ids, response_text, text_length
 from tad_core.data.tokenizer import build_tokenizer
 
 
@@ -54,12 +54,6 @@ def test_other_special_tokens_are_no_text(family):
     assert response_text(tokenizer, response, end_ids(tokenizer)) == tokenizer.decode(
         ids_of(tokenizer, "it is 4")
     )
-
-
-@pytest.mark.parametrize("end", ["<|eot_id|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|><|im_end|>"])
-def test_written_out_ends_of_older_collections_are_cut(end):
-    assert cut_at_end(f"#### 12{end}") == "#### 12"
-    assert cut_at_end("#### 12") == "#### 12"
 
 
 def test_a_closed_response_ends_the_turn_and_fills_with_end_of_text(family):

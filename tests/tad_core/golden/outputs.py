@@ -20,7 +20,7 @@ from typing import Any
 from tad_core.artifacts.components import VERSIONS, Component
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import student_prompt, teacher_prompt, training_teacher_prompt
-from tad_core.data.responses import closed_response, cut_at_end, end_ids, response_text, text_length
+from tad_core.data.responses import closed_response, end_ids, response_text, text_length
 from tad_core.data.tokenizer import build_tokenizer
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.spec import at_level
@@ -96,7 +96,7 @@ def responses() -> Any:
     out = []
     for text in written:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        out.append([text, text_length(ids, ends), response_text(tokenizer, ids, ends), cut_at_end(text)])
+        out.append([text, text_length(ids, ends), response_text(tokenizer, ids, ends)])
     return out
 
 

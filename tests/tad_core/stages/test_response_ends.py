@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tad_core.config import parse_config
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.rollout.engine import RolloutResult
 from tad_core.stages import collect as collect_stage
-from tad_core.stages.filter import filter_all, read_summary
+from tad_core.stages.filter import _texts, filter_all, read_summary
 
 LENGTH = 96
 
@@ -54,3 +55,29 @@ def test_right_answers_are_kept_however_they_end(
         assert "<|" not in row.text
     summary = read_summary(filter_all(config, plan, collection, store))
     assert (summary["kept"], summary["rows"]) == (8, 8), json.dumps(summary["by_source"])
+
+
+class Letters:
+    """A tokenizer of single letters, which can spell any token."""
+
+    eos_token_id = 1000
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return {"<|endoftext|>": 1000, "<|eot_id|>": 1001}
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        return "".join(map(chr, (i for i in ids if i < 1000)))
+
+
+def test_an_end_that_an_answer_only_spells_ends_nothing(
+    tiny_tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program may speak of such a token. The text of a collection of version 0.1 goes on behind the real one."""
+    monkeypatch.setattr("tad_core.checkpoint.load_tokenizer", lambda model: Letters())
+    spelled = "s = '<|endoftext|>'"
+    rows = [
+        SimpleNamespace(text=spelled, response_ids=list(map(ord, spelled))),
+        SimpleNamespace(text="12<|eot_id|>13", response_ids=[*map(ord, "12"), 1001, *map(ord, "13")]),
+        SimpleNamespace(text="14", response_ids=[*map(ord, "14"), 1000]),
+    ]
+    assert _texts(parse_config(tiny_tree), rows) == [spelled, "12", "14"]  # type: ignore[arg-type]
