@@ -3,9 +3,10 @@
 Importing it is quick: sympy and the sandbox are loaded by the processes that need them.
 """
 
+from tad_core.verify.blocks import extract_code
 from tad_core.verify.code import Limits, run_tests
 from tad_core.verify.config import VerifyConfig
-from tad_core.verify.extract import extract_answer, extract_code
+from tad_core.verify.extract import extract_answer
 from tad_core.verify.math import math_equal
 from tad_core.verify.sandbox.tiers import TierReport, detect_tier
 from tad_core.verify.verdict import CodeResult, Judgement, MathVerdict, Verdict

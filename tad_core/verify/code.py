@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tad_core.errors import VerifierError
+from tad_core.verify.blocks import bound, defines, extract_code, parses
 from tad_core.verify.config import SandboxChoice
-from tad_core.verify.extract import bound, defines, extract_code, parses
 from tad_core.verify.sandbox.launch import Keeper, KeeperError
 from tad_core.verify.sandbox.tiers import require_tier
 from tad_core.verify.verdict import CodeResult, Verdict

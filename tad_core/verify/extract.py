@@ -1,9 +1,7 @@
-"""Find the final answer, or the program, in a model's text."""
+"""Find the final answer in a model's text; ``blocks.py`` finds the program."""
 
 from __future__ import annotations
 
-import ast
-import itertools
 import re
 from collections.abc import Callable, Sequence
 
@@ -31,12 +29,7 @@ _PROSE = re.compile(
     r"(?:the|that|there|equal to|equals|about|approximately|exactly|only|just|an?|it)\s", re.IGNORECASE
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
-# possessive: a line of tildes that no line break ends would otherwise be tried at every length
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped brace is a symbol, not a bracket
-_FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([\w+-]*+)[^\n]*+\n", re.MULTILINE)
-_PYTHON_NAMES = frozenset({"python", "python3", "py", "py3"})
-#: Fences within the strings of one program that are passed over.
-_MAX_INNER_FENCES = 64
 #: Longer texts than any answer: what lies further from the end than this is not looked at.
 _MAX_TEXT = 1_000_000
 
@@ -171,110 +164,3 @@ _RULES: dict[ExtractRule, Callable[[str], str]] = {
     "the_answer_is": after_the_answer_is,
     "last_number": last_number,
 }
-
-
-def extract_code(text: str, entry_point: str | None = None) -> str:
-    """The program in a model's text; empty if there is none.
-
-    The whole text if it is Python by itself (fences in it are those of its docstrings); else the first
-    fenced Python block that parses and, where ``entry_point`` is given, defines it; else the first fenced
-    block that parses; else the first fenced block. A fence that is never closed runs to the end of the text.
-    Lines may end in any of Python's ways.
-    """
-    text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n")
-    if defines_something(text):
-        return text.strip("\n")
-    blocks = _fenced_blocks(text)
-    if not blocks:
-        return ""
-    python = [body for language, body in blocks if language in _PYTHON_NAMES] or [body for _, body in blocks]
-    parsed = [body for body in python if parses(body)]
-    if entry_point:
-        for body in parsed:
-            if defines(body, entry_point):
-                return body
-    return (parsed or python)[0]
-
-
-def _fenced_blocks(text: str) -> list[tuple[str, str]]:
-    """The fenced blocks of a Markdown text as (language in lower case, body)."""
-    blocks: list[tuple[str, str]] = []
-    position = 0
-    while opening := _FENCE.search(text, position):
-        language = opening[2].lower()
-        end, after = _end_of_block(text, opening)
-        body = text[opening.end() : end].strip("\n")
-        if body.strip():
-            blocks.append((language, body))
-        position = after
-        if after >= len(text):
-            break
-    return blocks
-
-
-def _end_of_block(text: str, opening: re.Match[str]) -> tuple[int, int]:
-    """Where the body of a block ends, and where what follows the block starts.
-
-    The first closing fence, but a later one where only that makes a Python program of the body: a fence
-    in a docstring closes nothing.
-    """
-    fence = re.escape(opening[1][0]) + "{" + str(len(opening[1])) + ",}"
-    closings = re.compile(rf"^[ \t]*+{fence}[ \t]*+$", re.MULTILINE).finditer(text, opening.end())
-    first = next(closings, None)
-    if first is None:
-        return len(text), len(text)
-    if opening[2].lower() in _PYTHON_NAMES or not opening[2]:
-        later = (closing.span() for closing in itertools.islice(closings, _MAX_INNER_FENCES))
-        for end, after in itertools.chain([first.span()], later, [(len(text), len(text))]):
-            body = text[opening.end() : end]
-            if parses(body):
-                return end, after
-            if not _ends_in_text(body):
-                break  # the fence is not within a string: this is where the block ends
-    return first.span()
-
-
-def _ends_in_text(source: str) -> bool:
-    """Whether a source breaks off within a string of several lines."""
-    try:
-        ast.parse(source)
-    except SyntaxError as error:
-        return "triple-quoted" in error.msg  # the parser's own words, of text and of f-strings
-    except (ValueError, RecursionError, MemoryError):
-        return False
-    return False
-
-
-def parses(source: str) -> bool:
-    """Whether ``source`` is Python."""
-    return _tree(source) is not None
-
-
-def defines(source: str, name: str) -> bool:
-    """Whether ``source`` binds ``name`` at its top level."""
-    tree = _tree(source)
-    return tree is not None and any(name in bound(node) for node in tree.body)
-
-
-def defines_something(source: str) -> bool:
-    """Whether ``source`` is Python that defines a function, a class or a name (prose rarely does)."""
-    tree = _tree(source)
-    return tree is not None and any(bound(node) for node in tree.body)
-
-
-def bound(node: ast.stmt) -> set[str]:
-    """The names that a statement binds by a definition or an assignment."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
-    if isinstance(node, ast.Assign):
-        return {target.id for target in node.targets if isinstance(target, ast.Name)}
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return {node.target.id}
-    return set()
-
-
-def _tree(source: str) -> ast.Module | None:
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # MemoryError and RecursionError: the parser's own limits on nesting

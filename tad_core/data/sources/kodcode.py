@@ -18,7 +18,7 @@ from tad_core.data.sources._files import (
     read_problems,
     text_of,
 )
-from tad_core.verify.extract import defines
+from tad_core.verify.blocks import defines
 
 HUB = HubDefault("KodCode/KodCode-V1")
 COLUMNS = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection
 
-from tad_core.verify.extract import extract_code
+from tad_core.verify.blocks import extract_code
 
 #: Lines looked at; no answer of these benchmarks is longer.
 _MAX_LINES = 400

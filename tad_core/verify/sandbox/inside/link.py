@@ -187,7 +187,7 @@ class Link(wire.Codec):
 
     def _told(self, error: Exception) -> dict[str, Any]:
         kind = next(base for base in type(error).__mro__ if wire.builtin_name(base))
-        plain = [arg for arg in error.args if isinstance(arg, str | int | float | bool)]
+        plain = [arg for arg in error.args if type(arg) in (str, int, float, bool)]
         return {"id": self.guests.number(error), "type": kind.__name__, "args": plain}
 
     def _send(self, message: Any) -> None:

@@ -78,7 +78,7 @@ class RemoteClass(type):
         return True
 
     def __contains__(cls, item: Any) -> bool:
-        return any(member is item or member == item for member in cls)
+        return any(member is item or member == item for member in itertools.islice(iter(cls), MEMBERS))
 
 
 def class_number(value: Any) -> set[int]:

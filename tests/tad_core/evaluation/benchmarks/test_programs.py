@@ -6,7 +6,7 @@ import pytest
 
 from tad_core.evaluation.benchmarks import BENCHMARKS
 from tad_core.evaluation.benchmarks.programs import block_of, called_in, defines_any, fenced, sanitize
-from tad_core.verify.extract import extract_code
+from tad_core.verify.blocks import extract_code
 
 F = "def f(x):\n    return x + 1"
 

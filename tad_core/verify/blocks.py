@@ -1,0 +1,187 @@
+"""Find the program in a model's text: the text itself, a fenced block, or what lies between prose."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+import textwrap
+
+# possessive: a line of tildes that no line break ends would otherwise be tried at every length
+_FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[^\n]*+\n", re.MULTILINE)
+_PYTHON_NAMES = frozenset({"python", "python3", "py", "py3"})
+_WRAPPERS = frozenset({"markdown", "md"})
+_QUOTED = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
+#: Lines around a program in some prompts; Python takes the first kind for a list.
+_TAG = re.compile(r"^[ \t]*\[/?(?:BEGIN|DONE|PYTHON|CODE)\][ \t]*$", re.MULTILINE)
+#: Lines with which a program begins, and those of Python that stand at its margin.
+_BEGINNING = re.compile(r"^(?:def |class |async def |import \w|from [\w.]+ import |@\w)", re.MULTILINE)
+#: A line that prose may begin with: at the margin, behind one that is not indented deeper by Python's rules.
+_MARGIN = re.compile(r"^(?=\S)", re.MULTILINE)
+_DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+#: Fences within the strings of one program, and ends of one between prose, that are tried.
+_MAX_TRIES = 64
+#: Characters of prose with a program in it that are looked at.
+_MAX_PROSE = 50_000
+#: Longer texts than any answer: what lies further from the start than this is not looked at.
+_MAX_TEXT = 1_000_000
+
+
+def extract_code(text: str, entry_point: str | None = None) -> str:
+    """The program in a model's text; empty if there is none.
+
+    The whole text if it is Python by itself (fences in it are those of its docstrings); else the first
+    fenced Python block that parses and, where ``entry_point`` is given, defines it, with earlier blocks of
+    definitions that it uses; else the first fenced block that parses; else the Python between the prose of a
+    block or of the text; else the first fenced block. A fence that is never closed runs to the end of the text,
+    and a block is indented as its fence is. Lines may end in any of Python's ways.
+    """
+    text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
+    text = _TAG.sub("", text)
+    if defines_something(text):
+        return text.strip("\n")
+    blocks = _fenced_blocks(text) or _fenced_blocks(_QUOTED.sub("", text))
+    if not blocks:
+        return _between_prose(text, entry_point)
+    if all(language in _WRAPPERS for language, _ in blocks):
+        return extract_code("\n".join(body for _, body in blocks), entry_point)
+    python = [body for language, body in blocks if language in _PYTHON_NAMES] or [body for _, body in blocks]
+    parsed = [body for body in python if parses(body)]
+    if entry_point:
+        for at, body in enumerate(parsed):
+            if defines(body, entry_point):
+                return _with_helpers(body, parsed[:at])
+    if parsed and not entry_point:
+        return parsed[0]
+    for body in python:
+        if found := _between_prose(body, entry_point):
+            return found
+    return (parsed or python)[0]
+
+
+def _fenced_blocks(text: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a Markdown text as (language in lower case, body)."""
+    blocks: list[tuple[str, str]] = []
+    position = 0
+    while opening := _FENCE.search(text, position):
+        language = opening[3].lower()
+        end, after = _end_of_block(text, opening)
+        body = _body(text, opening, end)
+        if body.strip():
+            blocks.append((language, body))
+        position = after
+        if after >= len(text):
+            break
+    return blocks
+
+
+def _body(text: str, opening: re.Match[str], end: int) -> str:
+    """What a block holds, without the indentation of its fence."""
+    body = text[opening.end() : end].strip("\n")
+    return textwrap.dedent(body) if opening[1] else body
+
+
+def _end_of_block(text: str, opening: re.Match[str]) -> tuple[int, int]:
+    """Where the body of a block ends, and where what follows the block starts.
+
+    The first closing fence, but a later one where only that makes a Python program of the body: a fence
+    in a docstring closes nothing.
+    """
+    fence = re.escape(opening[2][0]) + "{" + str(len(opening[2])) + ",}"
+    closings = re.compile(rf"^[ \t]*+{fence}[ \t]*+$", re.MULTILINE).finditer(text, opening.end())
+    first = next(closings, None)
+    if first is None:
+        return len(text), len(text)
+    if opening[3].lower() in _PYTHON_NAMES or not opening[3]:
+        later = (closing.span() for closing in itertools.islice(closings, _MAX_TRIES))
+        for end, after in itertools.chain([first.span()], later, [(len(text), len(text))]):
+            body = _body(text, opening, end)
+            if parses(body):
+                return end, after
+            if not _ends_in_text(body):
+                break  # the fence is not within a string: this is where the block ends
+    return first.span()
+
+
+def _with_helpers(body: str, earlier: list[str]) -> str:
+    """A block behind those before it that define a name that it, or one of them, uses and does not define."""
+    for helper in reversed(earlier):
+        tree, own = _tree(body), _tree(helper)
+        assert tree is not None and own is not None, "only what parses is asked"
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        given = {name for node in own.body for name in bound(node) | _imported(node)}
+        if all(isinstance(node, _DEFINING) for node in own.body) and (used & given) - {
+            name for node in tree.body for name in bound(node) | _imported(node)
+        }:
+            body = f"{helper}\n\n\n{body}"
+    return body
+
+
+def _between_prose(text: str, entry_point: str | None) -> str:
+    """The longest run of lines, from the first that begins a program, that is Python and defines what is asked for."""
+    text = re.sub(
+        r"`{3,}[^`\n]*$", "", text, flags=re.MULTILINE
+    )  # a fence at the end of a line, or with words behind it
+    beginning = _BEGINNING.search(text[:_MAX_PROSE])
+    if beginning is None:
+        return ""
+    text = text[beginning.start() : _MAX_PROSE]
+    ends = [len(text), *(match.start() for match in _MARGIN.finditer(text, 1))][-_MAX_TRIES:]
+    for end in sorted(ends, reverse=True):
+        found = text[:end].rstrip()
+        if defines(found, entry_point) if entry_point else defines_something(found):
+            return found
+    return ""
+
+
+def _ends_in_text(source: str) -> bool:
+    """Whether a source breaks off within a string of several lines."""
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        return "triple-quoted" in error.msg  # the parser's own words, of text and of f-strings
+    except (ValueError, RecursionError, MemoryError):
+        return False
+    return False
+
+
+def parses(source: str) -> bool:
+    """Whether ``source`` is Python."""
+    return _tree(source) is not None
+
+
+def defines(source: str, name: str) -> bool:
+    """Whether ``source`` binds ``name`` at its top level."""
+    tree = _tree(source)
+    return tree is not None and any(name in bound(node) for node in tree.body)
+
+
+def defines_something(source: str) -> bool:
+    """Whether ``source`` is Python that defines a function, a class or a name (prose rarely does)."""
+    tree = _tree(source)
+    return tree is not None and any(bound(node) for node in tree.body)
+
+
+def bound(node: ast.stmt) -> set[str]:
+    """The names that a statement binds by a definition or an assignment."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Assign):
+        return {target.id for target in node.targets if isinstance(target, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
+    return set()
+
+
+def _imported(node: ast.stmt) -> set[str]:
+    """The names that an import binds."""
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return set()
+    return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+
+
+def _tree(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None  # MemoryError and RecursionError: the parser's own limits on nesting

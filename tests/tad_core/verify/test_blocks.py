@@ -1,0 +1,75 @@
+"""Programs between prose, in indented, quoted and badly closed blocks, and in several."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+
+import pytest
+
+from tad_core.verify import extract_code
+
+FENCE = "```"
+BODY = "def f(x):\n    return x + 1"
+INDENTED = textwrap.indent(BODY, "   ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Here is the code:\n\n{BODY}\n",
+        f"{BODY}\n\nThis function adds one to x.\n",
+        f"Sure! Here it is.\n\n{BODY}\n\nIt works, doesn't it?",
+        f"1. Do:\n   {FENCE}python\n{INDENTED}\n   {FENCE}\n",
+        f"1. Do:\r\n   {FENCE}python\r\n{INDENTED}\r\n   {FENCE}\r\n".replace("\n   ", "\r\n   "),
+        f"\t{FENCE}\n{textwrap.indent(BODY, chr(9))}\n\t{FENCE}\n",
+        f"   ~~~python\n{INDENTED}\n   ~~~\n",
+        f"> {FENCE}python\n{textwrap.indent(BODY, '> ')}\n> {FENCE}\n",
+        f"Code: {FENCE}python\n{BODY}\n{FENCE} done",
+        f"{FENCE}python\n{BODY}{FENCE}",
+        f"{FENCE}python\n{BODY}\n{FENCE} This works.",
+        f"{FENCE}`markdown\n{FENCE}python\n{BODY}\n{FENCE}\n{FENCE}`",
+        f"{FENCE}{{.python}}\n{BODY}\n{FENCE}",
+        f"[BEGIN]\n{BODY}\n[DONE]",
+        f"[PYTHON]\n{BODY}\n[/PYTHON]",
+        f"<pre><code>\n{BODY}\n</code></pre>",
+        f"\ufeff{FENCE}python\n\ufeff{BODY}\n{FENCE}",
+        f"{FENCE}python\n{BODY}\n{FENCE}\u00a0",
+        f"{FENCE}python\n{BODY}\nThis adds one.\n{FENCE}",
+        f"{FENCE}python\n{BODY}\n\nThis function adds one to x.",
+        f"{FENCE}python\nf(1)\n{FENCE}\n{FENCE}python\n{BODY}\n{FENCE}\n{FENCE}python\nprint(f(1))\n{FENCE}",
+    ],
+)
+def test_the_program_is_found_and_nothing_else(text: str) -> None:
+    assert extract_code(text, "f").strip() == BODY
+
+
+def test_a_block_brings_the_earlier_ones_that_define_what_it_uses() -> None:
+    def block(body: str) -> str:
+        return f"{FENCE}python\n{body}\n{FENCE}\n"
+
+    helper, user, other = (
+        "def g(x):\n    return 1",
+        "def f(x):\n    return x + g(x)",
+        "def h():\n    return 0",
+    )
+    assert extract_code(block(helper) + block(other) + block(user), "f") == f"{helper}\n\n\n{user}"
+    chained = block("import math") + block("def g(x):\n    return math.pi") + block(user)
+    assert extract_code(chained, "f").count("math") == 2
+    assert extract_code(block("g = print(1)") + block(user), "f") == user  # what does something is no helper
+
+
+@pytest.mark.parametrize(
+    "text", ["I cannot define def here.", "The answer is 5.\nclass dismissed", f"{FENCE}\n\n{FENCE}"]
+)
+def test_prose_is_no_program(text: str) -> None:
+    assert extract_code(text, "f") == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["def \n" * 40_000, "def f(x):\n" * 40_000, "> ```\n" * 40_000, "x`````\n" * 30_000]
+)
+def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str) -> None:
+    used = time.process_time()
+    extract_code(text, "f")
+    assert time.process_time() - used < 5
