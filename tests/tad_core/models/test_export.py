@@ -107,7 +107,9 @@ def test_the_tokenizer_is_named_as_transformers_4_knows_it_too(
     tokenizer = load_tokenizer(base)
     tokenizer.save_pretrained(folder)
     assert "TokenizersBackend" in (folder / "tokenizer_config.json").read_text()
-    out = export_merged(base.model_copy(update={"path": str(folder)}), adapter, tmp_path / "out", "card", "float32")
+    out = export_merged(
+        base.model_copy(update={"path": str(folder)}), adapter, tmp_path / "out", "card", "float32"
+    )
     named = json.loads((out / "tokenizer_config.json").read_text())["tokenizer_class"]
     assert named == "PreTrainedTokenizerFast"
     assert load_tokenizer(out)("How many?") == tokenizer("How many?")
