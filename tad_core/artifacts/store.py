@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from tad_core.artifacts.files import (
     cache_folder,
+    cache_place,
     is_local,
     list_names,
     machine,
@@ -101,6 +102,12 @@ class Store:
         folder = Path(path) / "work"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def scratch_there(self, stage: str, fingerprint: str) -> Path | None:
+        """The folder of ``scratch``, if there is one."""
+        fs, path = open_url(self.url(stage, fingerprint))
+        folder = Path(path) / "work" if is_local(fs) else cache_place("work", fingerprint)
+        return folder if folder.is_dir() else None
 
     def manifests(self, stage: str, fingerprint: str) -> set[str]:
         """Names of the manifests of an artifact and its pieces, by one look into the folder; none is verified."""

@@ -148,7 +148,10 @@ def _loading(facts: Facts, local: bool) -> list[str]:
             "",
             "model = AutoModel.from_pretrained(folder)",
         ]
-        text = "With tad the classes are registered and no code is fetched."
+        text = (
+            "`folder` is this folder. With tad the classes are registered and no code is fetched; `tad serve` and "
+            "`tad generate` take the folder too, and decode as it was measured (`decoder.yaml`)."
+        )
         if not local:
             text += (
                 " Without it the original's code does: `auto_map` points at it, and `trust_remote_code=True` runs it;"

@@ -22,6 +22,7 @@ from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.kept import kept_files
 from tad_core.stages.variants import inputs_of, on_references, variant_of, window_of
+from tad_core.training import checkpoint
 from tad_core.training.command import deepspeed_identity
 from tad_core.training.launch import Start, launch
 from tad_core.training.spec import AlsoTrained, TrainingSpec
@@ -274,9 +275,15 @@ def spec_of(
     )
 
 
+def saved_step(store: Store, mark: str) -> int | None:
+    """The step of the newest checkpoint of a training that is not finished; None without one."""
+    work = store.scratch_there(STAGE, mark)
+    return None if work is None else checkpoint.last_step(work)
+
+
 def parse_step(line: str, mode: str) -> Progress | None:
     """The progress that a line ``step i/n name value …`` of the training process reports, of ``mode`` or of the model
-    that the line names."""
+    that the line names; the first line of a run has no figures."""
     match = _STEP.match(line)
     if match is None:
         return None

@@ -164,6 +164,8 @@ def _look_at_adapters(
             continue
         made_from = variants_stage.inputs_of(config, mode, collected, kept)
         adapter = look.at("distill", mode, fingerprint, [_real(ref) for ref in made_from])
+        if adapter is None and (step := distill_stage.saved_step(look.store, fingerprint)):
+            look.begun(f"a checkpoint of step {step} is there to go on from")
         adapters[mode] = _planned(adapter, "distill", fingerprint)
     return adapters
 
@@ -234,6 +236,12 @@ class Look:
         if state == "done":
             state, why = "missing", "what it was made from is missing or has changed"
         return StageStatus(shown, name, cast(State, state), why, url, is_shard), None
+
+    def begun(self, how_far: str) -> None:
+        """The last one looked at is missing, and part of the work on it is there."""
+        last = self.seen[-1]
+        if last.state == "missing" and not last.why:
+            self.seen[-1] = replace(last, why=how_far)
 
     def waits(self, stage: Stage, name: str, why: str) -> None:
         """One whose fingerprint is not known yet."""

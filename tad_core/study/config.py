@@ -200,7 +200,10 @@ def expanded(config: StudyConfig, tree: dict[str, Any]) -> Study:
     run = parse_config({**tree, "name": config.name, "models": table, "evaluate": evaluate})
     if len(run.evaluate.tasks) != 1:
         names = ", ".join(task.name for task in run.evaluate.tasks)
-        raise ConfigError(f"evaluate.tasks: {names}; a study measures one data set, leave one of them")
+        raise ConfigError(
+            f"evaluate.tasks: {names}; a study measures one data set: keep one of them, in the study by "
+            "set: {evaluate.tasks: [...]}"
+        )
     given: dict[str, Any] = run.evaluate.decode.model_dump(mode="json")
     decoders = {}
     for name, decoder in config.decoders.items():

@@ -181,6 +181,10 @@ class Books:
             **step.figures, "grad_norm": norm, "lr": step.lr, "wall_s": round(step.wall_s, 3),
         }  # fmt: skip
 
+    def begin(self) -> None:
+        """Say from which step on it trains: before it the model was loaded, which is no part of its speed."""
+        say(f"{f'{self.name}: ' if self.name else ''}step {self.done_before}/{self.steps}")
+
     def _tell(self, rows: list[dict[str, Any]]) -> None:
         names = ("loss", *(term.name for term in self.terms))
         mean = {name: sum(row[name] for row in rows) / len(rows) for name in (*names, "grad_norm")}
@@ -211,9 +215,12 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start the clock; from now on a signal waits for the end of the step."""
+        """Start the clock and say where the run begins; from now on a signal waits for the end of the step."""
         self._started = time.monotonic()
         self.stop.running = True
+        if args.process_index == 0:
+            for books in self.books:
+                books.begin()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

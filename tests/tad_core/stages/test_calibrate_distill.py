@@ -296,9 +296,9 @@ def test_distil_trains_in_a_child_and_keeps_the_adapter(config, made, windows, t
     }
     assert ref.read_json("summary.json")["rows"] == 3  # four privileged, one of which was wrong
     assert [(p.stage, p.done, p.total, p.unit) for p in told] == [
-        ("distill quality", i, 4, "steps") for i in range(1, 5)
+        ("distill quality", i, 4, "steps") for i in range(5)
     ]
-    assert told[0].figures["near"] == pytest.approx(rows[0]["near"], abs=1e-4)
+    assert not told[0].figures and told[1].figures["near"] == pytest.approx(rows[0]["near"], abs=1e-4)
     assert any(line.startswith("starting") for line in lines)
     model = load_adapter(load_model(config.model), ref.local_folder("adapter"))
     assert model.peft_config["default"].r == 2
@@ -368,6 +368,7 @@ def test_a_failed_child_leaves_no_artifact_and_keeps_its_work(config, made, wind
 
     def fails(spec, on_line, start):
         (Path(spec.output) / "checkpoint-1").mkdir()
+        (Path(spec.output) / "checkpoint-1" / "complete.json").write_text("{}")
         raise SubprocessError("it ended")
 
     monkeypatch.setattr(distill_stage, "launch", fails)
@@ -376,6 +377,11 @@ def test_a_failed_child_leaves_no_artifact_and_keeps_its_work(config, made, wind
     mark = distill_stage.key(config, "speed", collection, filtered, windows)
     assert store.find("distill", mark, [collection, filtered]) is None
     assert (store.scratch("distill", mark) / "checkpoint-1").exists()
+    assert distill_stage.saved_step(store, mark) == 1
+    assert (
+        distill_stage.saved_step(store, "0" * 32) is None
+        and not Path(store.url("distill", "0" * 32)).exists()
+    )
 
 
 @pytest.mark.parametrize("line", ["starting: 3 rows", "step x/4 loss 1", "step 1/4 loss", ""])
