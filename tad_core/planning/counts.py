@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
 from tad_core.artifacts import Store
 from tad_core.config import DistillConfig, SourceConfig, TADConfig, variants
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.data.problem import Problem
 from tad_core.data.unknown import WORTH_SAYING
 from tad_core.planning.survey import Survey
@@ -82,16 +84,15 @@ def count(config: TADConfig, store: Store, found: Survey | None = None) -> Count
     size = config.rollout.shard_size
     shards = len(plan.shards) if plan else -(-problems // size) + -(-compared // size)
     student, teacher, task = _tokens(config, plan.ordered if plan else None, tasks, notes)
-    kept = _kept(config, store, plan, problems * config.rollout.samples, notes)
+    rows = _Rows(config, store, plan, problems, compared, notes)
+    kept = rows.right["privileged"]
     if config.distill.filled_states != "all" and config.distill.max_steps is None:
         notes.append(
             "states that were filled in are known after collection alone: distillation is counted with all"
         )
-    plain = compared * config.rollout.samples  # all of them may pass
-    steps = _steps(config.distill, kept)
+    steps = rows.steps(config.distill)
     states = {
-        name: _steps(variant.distill, kept if variant.distill.trajectories == "privileged" else plain)
-        * variant.distill.global_batch_size
+        name: rows.steps(variant.distill) * variant.distill.global_batch_size
         for name, variant in variants(config).items()
         if name in config.evaluate.models
     }
@@ -116,11 +117,6 @@ def count(config: TADConfig, store: Store, found: Survey | None = None) -> Count
         refused=[str(error) for error in found.refused],
         exit_code=found.exit_code,
     )
-
-
-def _steps(distill: DistillConfig, kept: int) -> int:
-    per_epoch = distill.states_per_trajectory * kept
-    return distill.max_steps or max(1, round(per_epoch * distill.epochs / distill.global_batch_size))
 
 
 def _assumed(source: SourceConfig, notes: list[str]) -> int:
@@ -172,12 +168,54 @@ def _tokens(
     )
 
 
-def _kept(config: TADConfig, store: Store, plan: Any, most: int, notes: list[str]) -> int:
-    """Trajectories that pass: counted where the filter has run, else all of them."""
-    collection = find_collection(plan, store) if plan else None
-    if collection is not None:
-        done = store.find(filter_stage.STAGE, filter_stage.key(config, plan), [collection])
-        if done is not None:
-            return int(done.manifest.info["kept"])
-    notes.append(f"how many trajectories pass is not known before they are judged: all {most:,} are assumed")
-    return most
+class _Rows:
+    """What a model may be trained on: kept trajectories by condition, any of them, or references that fit a response.
+
+    Counted where the filter has run; else all pass.
+    """
+
+    def __init__(
+        self, config: TADConfig, store: Store, plan: Any, problems: int, compared: int, notes: list[str]
+    ) -> None:
+        self._config, self._problems = config, plan.ordered if plan else None
+        self.references = problems
+        self.any = {c: n * config.rollout.samples for c, n in (("privileged", problems), ("plain", compared))}
+        self.right = dict(self.any)
+        collection = find_collection(plan, store) if plan else None
+        done = None
+        if collection is not None:
+            done = store.find(filter_stage.STAGE, filter_stage.key(config, plan), [collection])
+        if done is None:
+            most = self.any["privileged"]
+            notes.append(
+                f"how many trajectories pass is not known before they are judged: all {most:,} are assumed"
+            )
+            return
+        self.right = dict.fromkeys(self.right, 0)
+        for entry in done.read_json("summary.json")["by_source"]:
+            self.right[entry["condition"]] += entry["kept"]
+
+    def steps(self, distill: DistillConfig) -> int:
+        """Optimizer steps of a training, as ``training.order.StatePlan`` has them with every state."""
+        if distill.max_steps:
+            return distill.max_steps
+        per_epoch = distill.states_per_trajectory * self._of(distill)
+        return max(1, round(per_epoch * distill.epochs / distill.global_batch_size))
+
+    def _of(self, distill: DistillConfig) -> int:
+        if OBJECTIVES[distill.objective].trains_on == "references":
+            return self._fitting
+        found = (self.right if distill.answers == "right" else self.any)[distill.trajectories]
+        # Which of the problems were kept is not looked up.
+        return round(found * self._fitting / self.references) if distill.on_reference_labels else found
+
+    @cached_property
+    def _fitting(self) -> int:
+        """Problems whose reference is no longer than a response."""
+        if self._problems is None:
+            return self.references
+        from tad_core.checkpoint import load_tokenizer
+        from tad_core.data.responses import closed_response
+
+        tokenizer, length = load_tokenizer(self._config.model), self._config.rollout.response_length
+        return sum(closed_response(tokenizer, p.reference, length) is not None for p in self._problems)

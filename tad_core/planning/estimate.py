@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from math import ceil
 from typing import Any
 
 from tad_core.config import DecoderConfig, TADConfig, decoder_of, own_decoder, variants
@@ -278,7 +279,7 @@ def _forwards(decoder: DecoderConfig, threshold: float, length: int, multi_block
     if decoder.method == "fixed_budget":
         return min(threshold, length)
     if decoder.method == "low_confidence":
-        return length / max(threshold, 1)
+        return length / decoder.block_length * ceil(decoder.block_length / max(threshold, 1))
     return multi_block
 
 

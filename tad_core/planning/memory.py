@@ -9,7 +9,7 @@ from tad_core.config import TADConfig, variants
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.config.rollout import CacheConfig
 from tad_core.planning.counts import Counts
-from tad_core.shapes import AUTO_ON_A_CPU, GIB, USABLE, Shape, slots_in
+from tad_core.shapes import GIB, USABLE, Shape, slots_in
 from tad_core.stages.pipeline import trained_models
 from tad_core.stages.variants import passes
 
@@ -59,10 +59,10 @@ def batch_of(
         "collect": (rollout.batch_size, rollout.shard_size * rollout.samples, counts.teacher, rollout.cache),
         "evaluate": (evaluate.batch_size, evaluate.slice_size, counts.task, evaluate.decode.cache),
     }[stage]
+    if limit_gib is None:
+        return 1
     if wanted != "auto":
         return wanted
-    if limit_gib is None:
-        return AUTO_ON_A_CPU
     taken, total = weights_gib(config, shape) * GIB, limit_gib * GIB
     sizes = round(prompt), rollout.response_length, rollout.block_length, cache.mode != "none"
     return min(most, slots_in(int(total - taken), int(total), shape, _item(config), *sizes))

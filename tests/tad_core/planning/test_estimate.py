@@ -11,18 +11,20 @@ from pathlib import Path
 import pytest
 
 from tad_core.artifacts import Store
-from tad_core.config import LoraConfig, ModelConfig, TADConfig, dump_config, load_config
+from tad_core.config import DecoderConfig, LoraConfig, ModelConfig, TADConfig, dump_config, load_config
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.models.loading import load_model
 from tad_core.planning import Counts, Estimate, Machine, count, estimate
 from tad_core.planning.decoding import evaluation_work, work_in_blocks
-from tad_core.planning.estimate import StageEstimate, disk_gib
+from tad_core.planning.estimate import StageEstimate, _forwards, disk_gib
 from tad_core.planning.machines import GPUS, named_machine
 from tad_core.planning.memory import peak_gib, too_much, training_gib, weights_gib
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, speeds_of, state_flops
 from tad_core.planning.survey import survey
 from tad_core.settings import CONFIG_NAME
 from tad_core.shapes import Shape, shape_of
+from tad_core.stages import filter as filter_stage
+from tad_core.stages.collect import find_collection, plan_collection
 from tests.tad_core.planning.common import counts_of, llada_8b
 
 CPU = Machine("a laptop", None, 0, 16.0, 100.0)
@@ -67,6 +69,59 @@ def test_models_with_settings_of_their_own_are_counted_by_them(tmp_path: Path) -
     found = planned(config, Store(tmp_path))
     work, before = (next(s for s in e.stages if s.stage == "distill") for e in (found, usual))
     assert "another number of states: long" in work.work and "another number" not in before.work
+
+
+def test_states_are_counted_of_what_each_model_is_trained_on(tmp_path: Path) -> None:
+    """References, rollouts that nobody judges and those without the reference are other numbers of rows."""
+    kinds = {
+        "any": "{objective: random, settings: {answers: any}}",
+        "plain": "{objective: random, settings: {trajectories: plain}}",
+        "unjudged": "{objective: random, settings: {trajectories: plain, answers: any}}",
+        "sft": "{objective: sft}",
+        "labelled": "{objective: d3llm, settings: {labels: reference}}",
+    }
+    models = [f"models.{name}={text}" for name, text in kinds.items()]
+    config = demo("distill.max_steps=", "models.quality=", "models.speed=", *models,
+                  f"evaluate.models=[base,{','.join(kinds)}]")  # fmt: skip
+    a_row = config.distill.states_per_trajectory // config.distill.global_batch_size
+    store = Store(tmp_path)
+
+    def steps() -> dict[str, int]:
+        found = counted(config, store)
+        batch = config.distill.global_batch_size
+        return {name: found.by_model.get(name, found.states) // batch // a_row for name in kinds}
+
+    assert steps() == {"any": 76, "plain": 12, "unjudged": 12, "sft": 76, "labelled": 76}
+    assert counted(config, store).steps == 76 * a_row
+    plan = plan_collection(config)
+    shards = [{"name": shard.name, "condition": shard.condition} for shard in plan.shards]
+    leave(config, store, "collect", plan.fingerprint, shards=shards)
+    collection = find_collection(plan, store)
+    assert collection is not None
+    by_source = [
+        {"source": source, "condition": condition, "kept": kept}
+        for source, condition, kept in (
+            ("arithmetic", "privileged", 30), ("pyfunc", "privileged", 8), ("arithmetic", "plain", 5),
+        )
+    ]  # fmt: skip
+    with store.writer("filter", 1, filter_stage.key(config, plan), {}, [collection]) as writer:
+        writer.write_json("summary.json", {"by_source": by_source})
+        writer.commit({"kept": 38})
+    assert steps() == {"any": 76, "plain": 5, "unjudged": 12, "sft": 76, "labelled": 38}
+    assert counted(config, store).kept == 38
+
+
+def test_forwards_of_a_method_that_is_told_them_are_those_it_takes(tiny_checkpoint: Path) -> None:
+    """Also where the tokens of a forward do not divide a block, whose last forward then has fewer."""
+    model = load_model(ModelConfig(path=str(tiny_checkpoint), device="cpu", dtype="float32"))
+    ways = [("low_confidence", "tokens_per_forward", n) for n in (1, 3, 8)]
+    ways += [("fixed_budget", "forward_budget", n) for n in (2, 5, 16)]
+    for method, knob, value in ways:
+        decoder = DecoderConfig.model_validate(
+            {"block_length": 8, "method": method, "thresholds": [value], "operating": value}
+        )
+        (found,) = decode(model, [[5, 6]], DecodeSpec(16, 8, method, early_stop=False, **{knob: value}))
+        assert _forwards(decoder, value, 16, -1) == found.forwards, (method, value)
 
 
 def test_two_inputs_a_state_are_planned_as_two(tmp_path: Path) -> None:

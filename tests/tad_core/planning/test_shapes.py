@@ -9,6 +9,7 @@ import pytest
 from tad_core.config import LoraConfig, ModelConfig, load_config
 from tad_core.config.rollout import CacheConfig
 from tad_core.errors import ConfigError
+from tad_core.models.batching import at_once
 from tad_core.planning.decoding import measured_share, work
 from tad_core.planning.machines import GPUS, named_machine, training_share
 from tad_core.planning.memory import (
@@ -116,15 +117,23 @@ def test_an_h100_is_met_that_nothing_was_fitted_to() -> None:
     assert decoding_gib(config, LLADA, 32, PROMPT, cached=True) == pytest.approx(27.6, rel=0.1)
 
 
-@pytest.mark.parametrize(("limit_gib", "slots"), [(None, 32), (79.0, 64), (17.0, 8), (15.0, 1)])
-def test_with_auto_a_plan_takes_the_slots_that_a_run_would(limit_gib: float | None, slots: int) -> None:
+@pytest.mark.parametrize(("limit_gib", "slots"), [(79.0, 64), (17.0, 8), (15.0, 1)])
+def test_with_auto_a_plan_takes_the_slots_that_a_run_would(limit_gib: float, slots: int) -> None:
     """On 17 GiB: 0.94 x 17 - 14.93 are 1.05 GiB, and a slot of 640 columns and a block takes 86.7 MB: 12, so 8."""
     config = load_config("configs/llada-8b.yaml", ["rollout.batch_size=auto"])
     assert config.rollout.shard_size * config.rollout.samples == 64, "more a shard does not have"
     assert batch_of(config, LLADA, counts_of(teacher=PROMPT), "collect", limit_gib) == slots
     assert batch_of(config, LLADA, counts_of(), "evaluate", limit_gib) == 32, "a number stays what it is"
-    told = too_much(config, LLADA, counts_of(models=0), limit_gib or 79.0)
+    told = too_much(config, LLADA, counts_of(models=0), limit_gib)
     assert [line for line in told if line.startswith("rollout.batch_size")] == []
+
+
+@pytest.mark.parametrize("wanted", ["auto", "16"])
+def test_on_a_cpu_each_sample_is_planned_alone_as_it_runs(wanted: str) -> None:
+    change = [f"rollout.batch_size={wanted}", f"evaluate.batch_size={wanted}"]
+    config = load_config("configs/llada-8b.yaml", change)
+    for stage in ("collect", "evaluate"):
+        assert batch_of(config, LLADA, counts_of(), stage, None) == at_once("cpu", 16)
 
 
 def test_a_second_adapter_costs_its_own_weights_and_optimizer_and_shares_the_teacher() -> None:
