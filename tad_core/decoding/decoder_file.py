@@ -20,9 +20,14 @@ from tad_core.errors import ConfigError, ModelError
 
 NAME = DECODER_FILE
 _HEAD = """\
-# How this model was measured: the entropy in nats below which a token is revealed, and when another block is opened.
+# How this model was measured: {}, and when another block is opened.
 # Defaults of `tad serve`; the names are those of SGLang's configuration of diffusion models.
 """
+_MEASURED = {
+    "entropy": "the entropy in nats below which a token is revealed",
+    "confidence": "the probability from which a token is revealed",
+    "pipeline": "the probability above which a token is revealed",
+}
 #: Said of a model that others would decode as what it is not.
 _BLOCK_CAUSAL = """\
 # attention is block_causal: a block of the response sees those before it and none behind. An engine that does not know
@@ -45,7 +50,8 @@ def decoder_text(spec: DecodeSpec, mask_id: int) -> str:
     tree = {_NAMES.get(name, name): value for name, value in asdict(spec).items() if value is not None}
     first = ("threshold", "block_size", "block_add_threshold", "decoded_token_threshold")
     ordered = {name: tree.pop(name) for name in first} | {"mask_id": mask_id} | tree
-    head = _HEAD + (_BLOCK_CAUSAL if spec.attention == "block_causal" else "")
+    told = _MEASURED.get(spec.method, f"by the method {spec.method}, with what it goes by")
+    head = _HEAD.format(told) + (_BLOCK_CAUSAL if spec.attention == "block_causal" else "")
     return head + yaml.safe_dump(ordered, sort_keys=False)
 
 

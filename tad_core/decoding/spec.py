@@ -87,7 +87,9 @@ class DecodeSpec:
         if self.method not in POLICIES:
             raise ConfigError(f"method: {self.method!r} is not known; use one of {', '.join(POLICIES)}")
         if not self.threshold >= 0:
-            raise ConfigError(f"threshold: {self.threshold} is not an entropy; use 0 or more (nats)")
+            raise ConfigError(
+                f"threshold: {self.threshold} is neither an entropy nor a probability; use 0 or more"
+            )
         for name in ("block_add_threshold", "decoded_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not a progress; use 0 to 1")

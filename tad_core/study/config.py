@@ -91,7 +91,7 @@ class StudyConfig(Strict):
     def _parts_fit(self) -> Self:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: {self.seeds} names one twice; leave it out")
-        exact = [n for n, d in self.decoders.items() if d.method == TOKEN_BY_TOKEN and d.cache.mode == "none"]
+        exact = self.exact
         if len(exact) != 1:
             raise ValueError(
                 f"decoders: {len(exact)} of them decode token by token without a cache; name exactly one, where every "
@@ -112,11 +112,14 @@ class StudyConfig(Strict):
         return self
 
     @property
+    def exact(self) -> list[str]:
+        """The decoders that decode token by token without a cache."""
+        return [n for n, d in self.decoders.items() if d.method == TOKEN_BY_TOKEN and d.cache.mode == "none"]
+
+    @property
     def slowest(self) -> str:
         """The decoder where every curve begins."""
-        return next(
-            n for n, d in self.decoders.items() if d.method == TOKEN_BY_TOKEN and d.cache.mode == "none"
-        )
+        return self.exact[0]
 
     @property
     def headline(self) -> str:
@@ -210,6 +213,12 @@ def expanded(config: StudyConfig, tree: dict[str, Any]) -> Study:
         own = decoder.model_dump(mode="json", exclude_unset=True)
         decoders[name] = StudyDecoder.model_validate({**given, **own})
     config = config.model_copy(update={"decoders": decoders})
+    if not config.exact:
+        raise ConfigError(
+            "decoders: 0 of them decode token by token without a cache, with what they have from the run's "
+            f"evaluate.decode.cache.mode {run.evaluate.decode.cache.mode!r}; give the one where curves begin "
+            "cache: {mode: none}"
+        )
     specs: dict[str, dict[float, DecodeSpec]] = {}
     for name, decoder in decoders.items():
         try:

@@ -111,7 +111,7 @@ def test_the_text_alone_where_nobody_watches(exported: Path) -> None:
 def test_what_cannot_be_generated_is_said(exported: Path) -> None:
     for words, says in (
         (["--max-tokens", "600"], "more than the 512 that"),
-        (["--threshold", "-1"], "threshold: -1.0 is not an entropy"),
+        (["--threshold", "-1"], "threshold: -1.0 is neither an entropy nor a probability"),
         (["--method", "guess"], "use one of token_by_token, entropy, confidence"),
         (["--cache", "suffix"], "'none', 'dual', 'prefix' or 'blocks'"),
         (["--compare", "base,speed"], "is not a folder"),

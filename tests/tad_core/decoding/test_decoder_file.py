@@ -35,6 +35,14 @@ def test_other_engines_find_their_names_flat():
     assert not any(isinstance(value, dict | list) for value in tree.values())
 
 
+def test_its_head_says_what_the_threshold_is_of():
+    told = {spec.method: decoder_text(spec, 1).split(", and when")[0] for spec in SPECS}
+    assert told["entropy"].endswith("the entropy in nats below which a token is revealed")
+    assert told["pipeline"].endswith("the probability above which a token is revealed")
+    assert told["confidence"].endswith("the probability from which a token is revealed")
+    assert told["factor"].endswith("by the method factor, with what it goes by")
+
+
 def test_an_engine_that_would_decode_it_wrongly_is_warned():
     assert "An engine that does not know" in decoder_text(SPECS[2], 126336)
     assert "attention is block_causal" not in decoder_text(SPECS[0], 126336)

@@ -42,7 +42,7 @@ WRONG = [
     ({**HELLO, "top_p": 0.5}, "top_p: 0.5 is not offered", "top_p"),
     ({**HELLO, "tools": [{"type": "function"}]}, "is not offered", "tools"),
     ({**HELLO, "logprobs": True}, "logprobs: True is not offered", "logprobs"),
-    ({**HELLO, "threshold": -1}, "threshold: -1.0 is not an entropy", "threshold"),
+    ({**HELLO, "threshold": -1}, "threshold: -1.0 is neither an entropy nor a probability", "threshold"),
     ({**HELLO, "method": "guess"}, "use one of token_by_token, entropy, confidence", "method"),
     ({**HELLO, "method": "confidence", "threshold": 2}, "not a probability", "threshold"),
     ({**HELLO, "method": "factor"}, "factor: it is missing", "factor"),

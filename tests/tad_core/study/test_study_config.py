@@ -54,6 +54,20 @@ def test_decoders_take_what_they_leave_out_from_the_run(
     assert study.specs["tokenwise"][0.0] == single and fast[0.5] == at, "the same slices as those of a run"
 
 
+def test_what_decoders_have_from_the_run_leaves_one_where_curves_begin(
+    matrix: dict[str, Any], tiny_tree: dict[str, Any]
+) -> None:
+    """A run that decodes with a cache gives it to a decoder that says nothing of one."""
+    tiny_tree["evaluate"]["decode"]["cache"] = {"mode": "dual"}
+    with pytest.raises(
+        ConfigError, match=r"decoders: 0 of them decode .*\.cache\.mode 'dual'; .* cache: \{mode: none\}"
+    ):
+        expanded(StudyConfig.model_validate(matrix), tiny_tree)
+    matrix["decoders"]["tokenwise"]["cache"] = {"mode": "none"}
+    study = expanded(StudyConfig.model_validate(matrix), tiny_tree)
+    assert study.config.slowest == "tokenwise" and study.specs["fast"][0.5].cache == "dual"
+
+
 def test_thresholds_are_values_of_what_the_method_goes_by(
     matrix: dict[str, Any], tiny_tree: dict[str, Any]
 ) -> None:
