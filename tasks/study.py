@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tad_core.artifacts import ArtifactRef
-from tad_core.progress import OnProgress
+from tad_core.progress import OnProgress, Progress
 from tad_core.report.markdown import REPORT_NAME
 from tad_core.study import report as page
 from tad_core.study import run as running
@@ -54,4 +54,8 @@ def report(study: Study, made: Made, work: Work) -> ArtifactRef:
 def _report(study: Study, made: Made, work: Work) -> ArtifactRef:
     """The tables of all cells."""
     results = stage.conclude(study, made, work.store)
-    return page.report(study, results, made.trajectories.filtered, work.store)
+
+    def tell(progress: Progress) -> None:  # to ask for a listener says that it is made anew
+        work.rows["report"].listener()(progress)
+
+    return page.report(study, results, made.trajectories.filtered, work.store, on_progress=tell)

@@ -14,6 +14,7 @@ import yaml
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
 from tad_core.config import BASE, dump_config
+from tad_core.progress import OnProgress, Progress, silent
 from tad_core.report import tables as run_tables
 from tad_core.report.aups import published_table
 from tad_core.report.document import Document, Picture, Section
@@ -54,7 +55,12 @@ def key(study: Study, results: ArtifactRef, filtered: ArtifactRef) -> str:
 
 
 def report(
-    study: Study, results: ArtifactRef, filtered: ArtifactRef, store: Store, force: bool = False
+    study: Study,
+    results: ArtifactRef,
+    filtered: ArtifactRef,
+    store: Store,
+    force: bool = False,
+    on_progress: OnProgress = silent,
 ) -> ArtifactRef:
     """The page, from the store or made now.
 
@@ -64,6 +70,7 @@ def report(
         filtered: the verdicts on what was trained on.
         store: where the page lives.
         force: make it even if it is there.
+        on_progress: told of its pictures, if it is made.
     """
     inputs, mark = [results, filtered], key(study, results, filtered)
     if not force and (found := store.find(STAGE, mark, inputs)):
@@ -73,7 +80,10 @@ def report(
     page = Page(study, read_results(results), read_summary(filtered))
     document = page.compose()
     names = [section.picture.name for section in document.sections if section.picture is not None]
-    pictures = {name: (page.draw(name, LIGHT), page.draw(name, DARK)) for name in names}
+    pictures: dict[str, tuple[bytes, bytes]] = {}
+    for name in names:
+        on_progress(Progress("report", len(pictures), len(names), "pictures"))
+        pictures[name] = (page.draw(name, LIGHT), page.draw(name, DARK))
     with store.writer(STAGE, STAGE_VERSION, mark, study.config.model_dump(mode="json"), inputs) as writer:
         writer.write_text(CONFIG_NAME, dump_config(study.run))
         for name, (light, _) in pictures.items():
@@ -81,7 +91,9 @@ def report(
         writer.write_text(REPORT_NAME, render_markdown(document))
         writer.write_json(RESULTS, page.results.model_dump(mode="json"))
         writer.write_text(HTML_NAME, render_html(document, pictures))
-        return writer.commit({"cautions": sum(found.kind == "caution" for found in document.findings)})
+        ref = writer.commit({"cautions": sum(found.kind == "caution" for found in document.findings)})
+    on_progress(Progress("report", len(names), len(names), "pictures"))
+    return ref
 
 
 @dataclass(frozen=True)

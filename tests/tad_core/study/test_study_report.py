@@ -10,6 +10,7 @@ import pytest
 from tad_core.artifacts import Store
 from tad_core.config import VariantConfig, parse_config
 from tad_core.evaluation.bootstrap import Estimate, Interval
+from tad_core.progress import Progress
 from tad_core.report.lineup import Lineup
 from tad_core.report.tables import Table
 from tad_core.study.config import Study
@@ -147,8 +148,12 @@ def test_the_files_are_whole_and_made_once(study: Study, store: Store, made: Sim
     concluded = conclude(
         study, Made(Trajectories(filtered, filtered, filtered), {}, made.cells(store)), store
     )
-    page = report(study, concluded, filtered, store)
-    assert page.manifest == report(study, concluded, filtered, store).manifest
+    told: list[Progress] = []
+    page = report(study, concluded, filtered, store, on_progress=told.append)
+    pictures = len(told) - 1
+    assert pictures > 0 and (told[0].done, told[-1].done, told[-1].total) == (0, pictures, pictures)
+    assert page.manifest == report(study, concluded, filtered, store, on_progress=told.append).manifest
+    assert len(told) == pictures + 1, "what is there is not made"
     text = page.local("report.md").read_text()
     for name in re.findall(r"\]\((\w+\.png)\)", text):
         assert page.local(name).read_bytes().startswith(b"\x89PNG")
