@@ -174,6 +174,32 @@ def test_what_a_right_program_could_fail_for_proves_nothing(tests: str, reason: 
     assert result.verdict is Verdict.NO_TESTS and reason in result.reason, result
 
 
+TOLD = """
+class A:
+    def __sub__(self, other): return A()
+    def __rsub__(self, other): return A()
+    def __neg__(self): return A()
+    def __abs__(self): return 0.0
+    __float__ = __abs__
+    def __round__(self, n=None): return 0.0
+    def __bool__(self): return False
+    def __len__(self): return 0
+    __int__ = __index__ = __len__
+def f(x): return A()
+"""
+
+
+@pytest.mark.parametrize(
+    "test",
+    ["abs(f(2) - 4) < 1e-9", "abs(4 - f(2)) < 1e-9", "not f(2) - 4", "float(f(2) - 4) == 0", "round(f(2) - 4, 6) == 0", "abs(-(f(2) - 4)) == 0", "abs((f(2) - 4) - f(2)) == 0", "len(f(2) - 4) == 0",
+     "[0][f(2) - 4] == 0"],
+)  # fmt: skip
+def test_what_was_told_a_plain_value_does_not_say_what_came_of_it(test: str) -> None:
+    """The tests know the class by name, so that it may reckon; what it makes of an expected value is no answer."""
+    result = run(TOLD, f"from solution import A, f\nassert {test}\n")
+    assert result.verdict is Verdict.NO_TESTS and "could be the expected one" in result.reason, result
+
+
 GUESSER = """
 class Guess(int):
     n = 0

@@ -23,10 +23,10 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from . import borrowed, frames, loans, looks, raised, remote, wire
+from . import borrowed, frames, loans, looks, operators, raised, wire
 
 #: Operators that a stand-in has where the class has them.
-_SPECIALS = (*remote.OPERATORS, "__bool__", "__contains__")
+_SPECIALS = (*operators.OPERATORS, "__bool__", "__contains__")
 #: How the plain value beneath an object is had.
 _PLAIN: dict[type, Any] = {
     int: int.__int__, float: float.__float__, complex: complex.__complex__, str: str.__str__, bytes: bytes.__bytes__,

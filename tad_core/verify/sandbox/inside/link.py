@@ -11,7 +11,8 @@ from typing import Any
 from . import frames, raised, wire
 from .guests import Guests
 from .loans import Loans
-from .remote import Remote, RemoteClass, class_number, stand_in, stand_in_class
+from .operators import stand_in, stand_in_class
+from .remote import Remote, RemoteClass, class_number
 
 #: How long one thread of the tests waits for another's call, in seconds.
 _PATIENCE_S = 4.0
@@ -51,6 +52,8 @@ class Link(wire.Codec):
         #: what the program was not asked, as it would have been told too much: a failure may come of that
         self.doubt = ""
         self._plain: dict[int, Any] = {}
+        #: numbers of stand-ins that came of an operator with a plain value: the program was told that value
+        self.told: set[int] = set()
         #: whether a coroutine of the program was awaited
         self.awaits = False
         #: whether a context manager of the program may swallow an error raised at this place of the tests

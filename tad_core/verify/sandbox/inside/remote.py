@@ -8,11 +8,9 @@ plain items here. Where the program's own code decides, the result is labelled s
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import itertools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ def _attribute(link: Link, number: int, name: str) -> Any:
 
 
 class Remote:
-    """The stand-in for an object of the program; its operators are in ``OPERATORS``."""
+    """The stand-in for an object of the program; its operators are those of ``operators.py``."""
 
     __slots__ = ("_tad_classes", "_tad_link", "_tad_number")
 
@@ -115,6 +113,20 @@ class Remote:
     def _tad_special(self, name: str, *args: Any) -> Any:
         return self._tad_link.request("special", self._tad_number, name, args)
 
+    def _tad_size(self, name: str, *args: Any) -> Any:
+        """What it is as a plain value; never of what came of a plain value, which it knows: ``abs(f(x) - 4)``."""
+        link = self._tad_link
+        answer = self._tad_special(name, *args)
+        if self._tad_number not in link.told:
+            return answer
+        if isinstance(answer, Remote):
+            link.told.add(answer._tad_number)
+            return answer
+        link.doubt = (
+            f"{name} of what an object of the program made of a plain value, which could be the expected one"
+        )
+        raise TypeError(f"{name} of {type(self).__name__!r} object")
+
     def __contains__(self, item: Any) -> bool:
         # Decided here on plain items: the program's own __contains__ could say yes to anything.
         specials, link = type(self).__dict__["tad_specials"], self._tad_link
@@ -126,14 +138,14 @@ class Remote:
     def __bool__(self) -> bool:
         for name in ("__bool__", "__len__"):
             if name in type(self).__dict__["tad_specials"]:
-                return bool(self._tad_special(name))
+                return bool(self._tad_size(name))
         return True
 
     def _tad_swallowed(
         self, answer: Any, error: BaseException | None, trace: types.TracebackType | None
     ) -> bool:
         """Whether an error in a ``with`` block ends there, as the program's ``__exit__`` says."""
-        if not _told(error)[1] or not answer or not self._tad_link.may_swallow(trace):
+        if not told_of(error)[1] or not answer or not self._tad_link.may_swallow(trace):
             return False
         self._tad_link.own_classes = True
         return True
@@ -176,9 +188,12 @@ class Remote:
                 and "__eq__" not in specials | type(other).__dict__["tad_specials"]
             ):
                 return (self is other) == (name == "__eq__")
-            if name in _COMPARISONS:
+            if name in COMPARISONS:
                 link.own_classes = True
-            return self._tad_special(name, other)
+            answer = self._tad_special(name, other)
+            if isinstance(answer, Remote) and not link.told.isdisjoint({self._tad_number, other._tad_number}):
+                link.told.add(answer._tad_number)
+            return answer
         # Not NotImplemented for these: it counts as true where a test calls __eq__ by name.
         unanswered = {"__eq__": False, "__ne__": True}.get(name, NotImplemented)
         if type(self).__dict__["tad_plain"]:
@@ -187,10 +202,13 @@ class Remote:
         own = ("__eq__" if name == "__ne__" else name) in specials
         if other is None or not own or not link.knows(self._tad_classes):
             return unanswered
-        if name not in _COMPARISONS:
+        if name not in COMPARISONS:
             link.own_classes = True
             answer = self._tad_special(name, other)
-            if isinstance(answer, Remote) or answer is NotImplemented:
+            if isinstance(answer, Remote):
+                link.told.add(answer._tad_number)
+                return answer
+            if answer is NotImplemented:
                 return answer
         link.doubt = f"{name} of an object of the program with a plain value, which could be the expected one"
         return unanswered
@@ -201,150 +219,14 @@ def is_stand_in(value: Any) -> bool:
     return isinstance(value, Remote | RemoteClass)
 
 
-def stand_in(link: Link, number: int, kind: type, classes: tuple[int, ...]) -> Remote:
-    """The stand-in for the object of a number, of a class made by ``stand_in_class``."""
-    made: Remote = object.__new__(kind)
-    for name, value in (("_tad_link", link), ("_tad_number", number), ("_tad_classes", classes)):
-        object.__setattr__(made, name, value)
-    return made
-
-
-def stand_in_class(
-    link: Link, number: int, name: str, bases: tuple[type, ...], specials: list[str], plain: str
-) -> Any:
-    """The stand-in for a class.
-
-    Args:
-        link: the connection to the program.
-        number: the number of the class.
-        name: its name.
-        bases: stand-ins for its bases.
-        specials: operators that it defines itself.
-        plain: the built-in class whose values its objects are, too (``int`` of ``class Level(int)``), or empty.
-    """
-    body: dict[str, Any] = {item: OPERATORS[item] for item in specials if item in OPERATORS}
-    inherited = frozenset().union(*(base.__dict__["tad_specials"] for base in bases))
-    body.update(tad_link=link, tad_number=number, tad_specials=inherited.union(specials), tad_plain=plain)
-    shown = types.GeneratorType if name == "generator" else _SHOWN.get(plain)
-    if shown is not None:  # so that isinstance knows it
-        body["__class__"] = property(lambda self: shown)
-    body.update(__slots__=(), __module__="solution", __doc__=_DOC)
-    body["__hash__"] = Remote.__hash__  # which a body with __eq__ would end
-    return RemoteClass(name, bases or (Remote,), body)
-
-
-_SHOWN: dict[str, type] = {
-    kind.__name__: kind for kind in (int, float, complex, str, bytes, tuple, frozenset)
-}
-
-
-class _Doc:
-    """``obj.__doc__``, which would else be the stand-in's own."""
-
-    def __get__(self, instance: Any, owner: Any) -> Any:
-        return (
-            instance._tad_link.request("get", instance._tad_number, "__doc__")
-            if instance is not None
-            else None
-        )
-
-
-_DOC = _Doc()
-
-
-def _told(error: BaseException | None) -> tuple[Any, ...]:
+def told_of(error: BaseException | None) -> tuple[Any, ...]:
     """What a program is told of an error in its ``with`` block: nothing where an assertion failed."""
     if isinstance(error, AssertionError) or not isinstance(error, Exception):
         return None, None, None
     return type(error), error, None
 
 
-def _kept(error: BaseException | None) -> contextlib.AbstractContextManager[Any]:
-    """Around the end of a ``with`` block: what failed in the tests is not replaced by an error of the program."""
-    lost = error is not None and _told(error)[1] is None
-    return contextlib.suppress(Exception) if lost else contextlib.nullcontext()
-
-
-async def _finished(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
-
-
-def _iterate(self: Remote) -> Iterator[Any]:
-    iterator = self._tad_special("__iter__")
-    return iterator if isinstance(iterator, Remote) else iter(iterator)
-
-
-def _call(self: Remote, /, *args: Any, **kwargs: Any) -> Any:
-    return self._tad_link.request("call", self._tad_number, None, args, kwargs)
-
-
-def _leave(self: Remote, kind: Any, error: BaseException | None, trace: types.TracebackType | None) -> bool:
-    with _kept(error):
-        return self._tad_swallowed(self._tad_special("__exit__", *_told(error)), error, trace)
-    return False
-
-
-async def _enter_later(self: Remote) -> Any:
-    return await _finished(self._tad_special("__aenter__"))
-
-
-async def _leave_later(
-    self: Remote, kind: Any, error: BaseException | None, trace: types.TracebackType | None
-) -> bool:
-    with _kept(error):
-        answer = await _finished(self._tad_special("__aexit__", *_told(error)))
-        return self._tad_swallowed(answer, error, trace)
-    return False
-
-
-async def _next_later(self: Remote) -> Any:
-    return self._tad_link.request("anext", self._tad_number, "__anext__")
-
-
-def _await(self: Remote) -> Any:
-    return self._tad_link.awaited(self._tad_number).__await__()
-
-
-def _itself(self: Remote) -> Remote:
-    return self
-
-
-def _forward(name: str) -> Callable[..., Any]:
-    def apply(self: Remote, *args: Any) -> Any:
-        return self._tad_special(name, *args)
-
-    apply.__name__ = name
-    return apply
-
-
-def _operator(name: str) -> Callable[[Remote, Any], Any]:
-    def apply(self: Remote, other: Any) -> Any:
-        return self._tad_between(name, other)
-
-    apply.__name__ = name
-    return apply
-
-
-_COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
-_ARITHMETIC = (
-    "add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift",
-    "rshift",
-)  # fmt: skip
-#: Operators that a class of the program may have, by their names.
-OPERATORS: dict[str, Callable[..., Any]] = {
-    **{
-        name: _forward(name)
-        for name in (
-            "__next__", "__len__", "__getitem__", "__setitem__", "__delitem__", "__enter__", "__neg__", "__pos__",
-            "__abs__", "__invert__", "__float__", "__int__", "__index__", "__complex__", "__round__", "__reversed__",
-            "__trunc__", "__floor__", "__ceil__", "__bytes__",
-        )
-    },
-    **{name: _operator(name) for name in _COMPARISONS},
-    **{f"__{side}{name}__": _operator(f"__{side}{name}__") for name in _ARITHMETIC for side in ("", "r", "i")},
-    "__iter__": _iterate, "__call__": _call, "__exit__": _leave, "__aenter__": _enter_later, "__aexit__": _leave_later,
-    "__aiter__": _itself, "__anext__": _next_later, "__await__": _await,
-}  # fmt: skip
+COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
 
 
 class RemoteModule(types.ModuleType):
