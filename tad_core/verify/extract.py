@@ -28,6 +28,8 @@ _CLAUSE_END = re.compile(r"[.;!?](?:\s|$)|\s(?:because|since|so|which|as|if|when
 _PROSE = re.compile(
     r"(?:the|that|there|equal to|equals|about|approximately|exactly|only|just|an?|it)\s", re.IGNORECASE
 )
+#: ``$5$ apples``: mathematics, where ``$5 and $6`` are sums of money
+_NUMBER_IN_DOLLARS = re.compile(r"\$\d[^$]*\$\s+[A-Za-z][^$]*$")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped brace is a symbol, not a bracket
 #: Longer texts than any answer: what lies further from the end than this is not looked at.
@@ -122,7 +124,7 @@ def after_the_answer_is(text: str) -> str:
         return answer + _another_behind(line, math.end(), answer)
     sentence_end = _CLAUSE_END.search(line)
     clause = (line[: sentence_end.start()] if sentence_end else line).strip(" *\t")
-    if SEVERAL_IN_DOLLARS.match(clause):
+    if SEVERAL_IN_DOLLARS.match(clause) or _NUMBER_IN_DOLLARS.match(clause):
         return clause.replace("$", "")
     if sentence_end and sentence_end.group().startswith("?"):
         return clause + "?"

@@ -54,7 +54,10 @@ def split_unit(text: str) -> tuple[str, str]:
     if trailing and _is_value(text[: trailing.start()]) and _names_a_unit(trailing[1]):
         return text[: trailing.start()], unit_name(trailing[1], trailing[2])
     words = re.match(r"^([^A-Za-z]*\d[\d.,/]*)(\s*)([A-Za-z][A-Za-z. /]*?)(?:\s*\^\{?([23])\}?)?$", text)
-    if words and (words[2] or words[3].lower() in _UNITS) and _is_unit(words[3]):
+    apart = words and (
+        words[2] or words[3].lower() in _UNITS or (":" in words[1] and _HALF_OF_DAY.fullmatch(words[3]))
+    )
+    if words and apart and _is_unit(words[3]):
         return words[1], unit_name(words[3], words[4])
     return text, ""
 
@@ -66,7 +69,7 @@ _UNITS = {
     "oz": "ounce", "ml": "milliliter", "litre": "liter", "hr": "hour", "min": "minute", "sec": "second",
     "mph": "mile per hour", "deg": "degree", "dollar": "$", "usd": "$", "euro": "€", "buck": "$",
     "sq": "square", "penny": "cent", "pennie": "cent", "people": "person", "men": "man", "women": "woman",
-    "children": "child",
+    "children": "child", "m": "meter", "s": "second", "g": "gram", "l": "liter", "h": "hour",
 }  # fmt: skip
 #: letters that are a unit by themselves, written as they are
 _SYMBOLS = frozenset("mgLlshNJWVACF")
@@ -75,7 +78,9 @@ _SYMBOLS = frozenset("mgLlshNJWVACF")
 _ONES = "one two three four five six seven eight nine ten eleven twelve"
 _TEENS = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_SCALES = "hundred thousand million billion trillion quadrillion quintillion zillion lakh crore dozen"
+_SCALES = (
+    "hundred thousand million billion trillion quadrillion quintillion lakh crore dozen mln mio bn bln mrd"
+)
 _SHARES = (
     "zero nil naught null none half halve quarter third fifth eighth ninth twelfth nth first twice thrice"
 )
@@ -137,7 +142,8 @@ def _are_words(found: list[str]) -> bool:
 
 def _is_unit(words: str) -> bool:
     found = re.findall(r"[A-Za-z]+", _HALF_OF_DAY.sub(r"\1m", words))
-    return all(len(word) > 1 for word in found) and not _reckons(words) and len(found) <= 5
+    rate = len(found) == 2 and "/" in words and all(word in _SYMBOLS or word in _UNITS for word in found)
+    return (rate or all(len(word) > 1 for word in found)) and not _reckons(words) and len(found) <= 5
 
 
 def _reckons(words: str) -> bool:
@@ -152,7 +158,7 @@ def _reckons(words: str) -> bool:
 def unit_name(words: str, power: str | None = None) -> str:
     """One name for the spellings of a unit: singular, written out, the power in words."""
     names = []
-    for word in re.findall(r"[A-Za-z$€%]+", _HALF_OF_DAY.sub(r"\1m", words.lower())):
+    for word in re.findall(r"[A-Za-z$€%]+", _HALF_OF_DAY.sub(r"\1m", words.lower()).replace("/", " per ")):
         singular = word[:-1] if len(word) > 2 and word.endswith("s") and not word.endswith("ss") else word
         names.append(_UNITS.get(singular, _UNITS.get(word, singular)))
     prefix = {"2": "square ", "3": "cubic "}.get(power or "", "")

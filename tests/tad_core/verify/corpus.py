@@ -36,7 +36,7 @@ SAME: dict[str, list[tuple[str, str]]] = {
     ],
     "units in words": [
         ("5 more apples", "5"), (r"24\text{ m/s}", "24"), (r"12\text{ m}^2", "12"), (r"5\text{ g}", "5"), (r"6\text{ possible outcomes}", "6"), (r"5\text{ dollars a day}", "5"), ("$5 per day", "5"),
-        ("60 seconds", "60"), ("10 moths", "10"), (r"3\text{ positive integers}", "3"), ("7 years old", "7"),
+        ("100 m/s", "100"), ("20 miles/hour", "20 miles per hour"), (r"5\text{m}^3", "5 cubic meters"), ("2:30pm", "2:30 p.m."), ("60 seconds", "60"), ("10 moths", "10"), (r"3\text{ positive integers}", "3"), ("7 years old", "7"),
     ],
     "ordinals, times and ratios": [
         ("17th", "17"), (r"17^{\text{th}}", "17th"), (r"21\text{st}", "21"), ("112th", "112"), ("9:30 AM", "9:30 a.m."), (r"9{:}30", "9:30"), (r"10\text{ p.m.}", "10 pm"), (r"3\colon 4", "3:4"),
@@ -89,7 +89,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "words that reckon or doubt": [
         (rf"5\text{{ {word}}}", "5")
         for word in (
-            "thousands", "millions", "dozens", "tenths", "halves", "thirds", "quarters", "quadrillion", "lakh", "approx", "approximately", "at least", "(guess)", "I think", "wrong", "unless x", "might be",
+            "thousands", "millions", "mln", "bn", "dozens", "tenths", "halves", "thirds", "quarters", "quadrillion", "lakh", "approx", "approximately", "at least", "(guess)", "I think", "wrong", "unless x", "might be",
             "could be", "likely", "unsure", "until", "below", "more", "less", "possible", "negative", "percent of x", "k", "K", "M", "x", "i", "e", "versus B", "times", "roughly", "to B", "hundredths", "nineteenths",
         )
     ]

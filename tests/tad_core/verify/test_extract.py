@@ -75,6 +75,7 @@ def test_the_last_number(text: str, answer: str) -> None:
         ("The answer is about 3.5 miles.", "3.5"),
         ("The answer is Evelyn.", "Evelyn"),
         ("The answer is pi/2.", "pi/2"),
+        ("The answer is $5$ dollars.", "5 dollars"),
         ("first 5, then 9", "9"),
         ("", ""),
     ],
