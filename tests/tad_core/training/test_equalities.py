@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tad_core.config import LoraConfig
 from tad_core.config.objectives import OBJECTIVES
+from tad_core.errors import TADError
+from tad_core.training.__main__ import cannot_write
+from tad_core.training.checkpoint import newest_of_all
 from tad_core.training.recorder import Recorder, StopRequest, read_losses
 from tad_core.training.run import train
 from tad_core.training.spec import AlsoTrained, parse_spec
@@ -148,3 +153,26 @@ def test_so_they_are_beside_another(make, tmp_path, way, loss):
     assert train(both, StopRequest())
     for which, alone in enumerate((spec, other)):
         assert_equal(both, train_plainly(alone), which)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "largest_bytes", [300, 8_000, 30_000]
+)  # what was learned, the adapter or the snapshot, Adam
+@pytest.mark.parametrize("way", ["tad all", "t3d"])
+def test_so_they_are_after_the_disk_was_full_at_a_checkpoint(world, make, tmp_path, way, largest_bytes):
+    spec = make(tmp_path, way, micro_batch_size=4)
+
+    def full():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_bytes, largest_bytes))
+        try:
+            train(spec, StopRequest())
+        except (TADError, OSError, RuntimeError, SafetensorError) as error:
+            return 0 if isinstance(error, TADError) or cannot_write(error) else 1
+        return 2
+
+    assert world.wait(world.fork(full)) == 0
+    assert newest_of_all([(run.output, run.mark) for run in spec.adapters]) is None
+    assert train(spec, StopRequest())
+    assert_equal(spec, train_plainly(spec))
