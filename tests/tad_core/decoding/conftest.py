@@ -1,4 +1,4 @@
-"""The small model that the project ships, for the tests of decoding."""
+"""The small model that the project ships, and samples that share a forward, for the tests of decoding."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def shipped():
     )
     tokenizer = load_tokenizer(config)
     return load_model(config, "cpu"), [student_prompt(tokenizer, problem) for problem in load_source(source)]
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Samples share a forward as on an accelerator, with windows at different offsets."""
+    monkeypatch.setattr("tad_core.decoding.engine.at_once", lambda device_type, wanted: wanted)

@@ -176,3 +176,11 @@ def two_ranks(spec: TrainingSpec, before: Callable[[int], None] = lambda number:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The random base of every run here."""
     return make_checkpoint(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def undisturbed(world, checkpoint, tmp_path):
+    """The same run without an accident; dropout is on, so a wrong random state would show."""
+    spec = world.make_spec(tmp_path / "undisturbed", checkpoint, save_steps=3)
+    assert train(spec, StopRequest())
+    return spec
