@@ -19,8 +19,8 @@ Component = Literal[
 VERSIONS: dict[Component, int] = {
     # the text and the tokens of every prompt: student's, privileged, system turn, benchmarks'
     "prompts": 1,
-    # what of a response is its text: 2 cuts at the end of a turn too, 3 at none that is only spelled
-    "responses": 3,
+    # what of a response is its text: 2 cuts at the end of a turn too
+    "responses": 2,
     # references as responses: 2 ends them as the family ends its turn
     "references": 2,
     # the teacher's reveals and their noise
@@ -31,7 +31,7 @@ VERSIONS: dict[Component, int] = {
     # mask token in the entropy
     "decoder": 2,
     # the verdict on an answer: 2 reads mathematics without a lossy normalisation, and more kinds of tests; 3 passes no
-    # answer that leaves another one open
+    # answer that leaves another one open, and judges a text whole that only spells an end
     "verifier": 3,
     # the columns and figures of an evaluation: 2 counts full forwards and computed tokens
     "records": 2,
