@@ -33,13 +33,14 @@ SPEC = DecodeSpec(8, 4, "entropy", 2.0, 0.5)
 PROMPTS = [[5 + (i * k) % 90 for k in range(1, 4 + i % 9)] for i in range(20)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(tiny_checkpoint: Path) -> ModelConfig:
     return ModelConfig(path=str(tiny_checkpoint), device="cpu", threads=1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pool(model: ModelConfig) -> Iterator[Pool]:
+    """One for all whose workers die: it goes on afterwards."""
     with Pool(model) as made:
         yield made
 
