@@ -10,14 +10,20 @@ from typing import Any
 
 import matplotlib as mpl
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def code_of(notebook: Path) -> list[str]:
+def code_of(notebook: Path) -> list[tuple[str, bool]]:
+    """The source of every cell of code, and whether it sets the parameters."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return [
+        ("".join(cell["source"]), "parameters" in cell["metadata"].get("tags", []))
+        for cell in cells
+        if cell["cell_type"] == "code"
+    ]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.stem)
@@ -31,37 +37,43 @@ def test_every_cell_was_run_in_order_without_an_error(notebook: Path) -> None:
     }
 
 
-def run(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What a notebook's cells leave, run one after the other."""
+def run(name: str, monkeypatch: pytest.MonkeyPatch, **parameters: int) -> dict[str, Any]:
+    """What a notebook's cells leave, run one after the other, with other values for its parameters."""
     monkeypatch.chdir(ROOT / "notebooks")
     monkeypatch.setattr(sys, "path", [*sys.path])
     mpl.use("Agg")
+    torch.set_num_threads(1)
     names: dict[str, Any] = {}
-    for number, code in enumerate(code_of(ROOT / "notebooks" / f"{name}.ipynb"), 1):
+    for number, (code, sets_parameters) in enumerate(code_of(ROOT / "notebooks" / f"{name}.ipynb"), 1):
         exec(compile(code, f"cell {number}", "exec"), names)
+        if sets_parameters:
+            assert parameters.keys() <= names.keys()
+            names.update(parameters)
     return names
 
 
-@pytest.mark.slow
-def test_from_collection_to_aup(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = run("collect_to_aup", monkeypatch)
-    assert len(names["kept"]) >= 18 and 5 <= names["window"] <= 40
+@pytest.mark.parametrize("problems", [4, pytest.param(24, marks=pytest.mark.slow)])
+def test_from_collection_to_aup(problems: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = run("collect_to_aup", monkeypatch, PROBLEMS=problems)
+    assert len(names["kept"]) >= 0.75 * problems and 5 <= names["window"] <= 40
     rates = [rate for rate, _ in names["points"]]
     assert rates == sorted(rates) and rates[-1] > 3 * rates[0]
     assert names["area"] > 0
 
 
-@pytest.mark.slow
-def test_an_objective_of_ones_own_is_trained_beside_tad(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("forked_decoders")
+@pytest.mark.parametrize(("problems", "steps"), [(4, 2), pytest.param(24, 4, marks=pytest.mark.slow)])
+def test_an_objective_of_ones_own_is_trained_beside_tad(
+    problems: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tad_core.config.objectives import OBJECTIVES
 
     monkeypatch.setitem(
         OBJECTIVES, "smoothed", OBJECTIVES["tad"]
     )  # so that the notebook's own goes with the test
-    monkeypatch.setenv("TAD_NOTEBOOK_STEPS", "4")
-    names = run("own_objective", monkeypatch)
+    names = run("own_objective", monkeypatch, PROBLEMS=problems, STEPS=steps)
     quality, smoothed = (names["losses"][name] for name in ("quality", "smoothed"))
-    assert len(quality) == len(smoothed) == 4
+    assert len(quality) == len(smoothed) == steps
     # The same states of the same trajectories: before the first step only what is smoothed differs.
     assert smoothed[0]["distant"] == pytest.approx(quality[0]["distant"], rel=1e-4)
     share, size = 0.1, len(names["tokenizer"])
