@@ -10,15 +10,16 @@ import torch
 from safetensors.torch import load_file
 
 from tad_core.config import LoraConfig, ModelConfig
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, TrainingError
 from tad_core.models.loading import load_model
-from tad_core.models.lora import add_lora, base_of, weights_of
+from tad_core.models.lora import add_lora, base_of, inside, weights_of
 from tad_core.training import checkpoint as checkpoints
 from tad_core.training import run as run_module
 from tad_core.training.adapters import Switch, join_states, schedule_for, split_state
 from tad_core.training.recorder import Recorder, StopRequest, read_losses
 from tad_core.training.run import passes, train
 from tad_core.training.spec import AlsoTrained, parse_spec
+from tad_core.training.trainer import DistillTrainer
 
 NAMES = ("quality", "speed")
 
@@ -122,6 +123,27 @@ def killed_at(world, spec, step):
 def test_after_kill_9_both_end_as_the_undisturbed(world, make, alone):
     expected, spec = alone(), make("both", *NAMES)
     killed_at(world, spec, 5)
+    assert train(spec, StopRequest())
+    assert_equal(outputs(spec), expected)
+
+
+@pytest.mark.parametrize("step", [5, 6])  # in between, where a checkpoint is due
+def test_a_gradient_of_one_that_is_not_finite_reaches_no_checkpoint_of_either(make, alone, monkeypatch, step):
+    expected, spec = alone(), make("both", *NAMES)
+    original = DistillTrainer._backward
+
+    def poisoned(self, adapter, loss):
+        original(self, adapter, loss)
+        if adapter.name == inside("speed") and self.state.global_step + 1 == step:
+            adapter.weights[0].grad.view(-1)[0] = torch.nan
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DistillTrainer, "_backward", poisoned)
+        with pytest.raises(
+            TrainingError, match=f"speed, step {step} failed: the norm of its gradient is nan"
+        ):
+            train(spec, StopRequest())
+    assert [checkpoints.newest_of_all([(run.output, run.mark)]) for run in spec.adapters] == [3, 3]
     assert train(spec, StopRequest())
     assert_equal(outputs(spec), expected)
 
