@@ -44,12 +44,15 @@ class Outlook:
     def lines(self) -> Iterator[str]:
         """For people."""
         trainings = self.variants * self.seeds
-        yield (
-            f"{self.name}: {self.variants} variants x {self.seeds} seeds in {self.passes} passes of {self.steps:,} "
-            f"steps ({self.states:,} states a variant), {self.cells} cells, {self.answers:,} answers; "
-            f"{self.side_by_side} processes side by side"
-        )
+        seeds, passes = _counted(self.seeds, "seed"), _counted(self.passes, "pass", "es")
+        yield f"{self.name}: {self.variants} variants x {seeds} in {passes} of {_counted(self.steps, 'step')}"
+        yield f"{self.states:,} states a variant, {self.cells} cells, {self.answers:,} answers"
+        yield f"{self.side_by_side} processes side by side"
         yield f"there: {self.adapters_there} of {trainings} trained, {self.cells_there} of {self.cells} cells measured"
+
+
+def _counted(count: int, what: str, more: str = "s") -> str:
+    return f"{count:,} {what}{more * (count != 1)}"
 
 
 def outlook(study: Study, store: Store) -> Outlook:
