@@ -7,6 +7,8 @@ import itertools
 import re
 import textwrap
 
+from tad_core.trees import tree_of
+
 # possessive: a line of tildes that no line break ends would otherwise be tried at every length
 _FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[^\n]*+\n", re.MULTILINE)
 _PYTHON_NAMES = frozenset({"python", "python3", "py", "py3"})
@@ -137,7 +139,7 @@ def _between_prose(text: str, entry_point: str | None) -> str:
 def _ends_in_text(source: str) -> bool:
     """Whether a source breaks off within a string of several lines."""
     try:
-        ast.parse(source)
+        tree_of(source)
     except SyntaxError as error:
         return "triple-quoted" in error.msg  # the parser's own words, of text and of f-strings
     except (ValueError, RecursionError, MemoryError):
@@ -182,6 +184,6 @@ def _imported(node: ast.stmt) -> set[str]:
 
 def _tree(source: str) -> ast.Module | None:
     try:
-        return ast.parse(source)
+        return tree_of(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None  # MemoryError and RecursionError: the parser's own limits on nesting

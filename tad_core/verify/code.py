@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tad_core.errors import VerifierError
+from tad_core.trees import tree_of
 from tad_core.verify.blocks import bound, defines, extract_code, parses
 from tad_core.verify.config import SandboxChoice
 from tad_core.verify.sandbox.launch import Keeper, KeeperError
@@ -116,7 +117,7 @@ def helpers_of(prompt: str, entry_point: str | None) -> str:
     The tests get them from here and not from the program, which could have redefined them.
     """
     try:
-        tree = ast.parse(prompt)
+        tree = tree_of(prompt)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
     kept = [node for node in tree.body if getattr(node, "name", None) != entry_point]
@@ -133,7 +134,7 @@ def copies_in(tests: str, reference: str) -> tuple[str, ...]:
     may be what the other is judged by.
     """
     try:
-        brought, asked = ast.parse(tests), ast.parse(reference)
+        brought, asked = tree_of(tests), tree_of(reference)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     imports = (node for node in ast.walk(brought) if isinstance(node, ast.Import | ast.ImportFrom))

@@ -18,6 +18,7 @@ from tad_core.data.sources._files import (
     read_problems,
     text_of,
 )
+from tad_core.trees import tree_of
 from tad_core.verify.blocks import defines
 
 HUB = HubDefault("KodCode/KodCode-V1")
@@ -72,7 +73,7 @@ def check_tests(tests: str) -> ast.Module:
         BadRowError: no Python, or neither a test function, a test class nor an assertion.
     """
     try:
-        tree = ast.parse(tests)
+        tree = tree_of(tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise BadRowError("tests are not Python") from None
     for node in ast.walk(tree):

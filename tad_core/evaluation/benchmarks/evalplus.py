@@ -24,6 +24,7 @@ from tad_core.evaluation.benchmarks.evalplus_release import humaneval_row, is_re
 from tad_core.evaluation.benchmarks.humaneval import HumanEval, HumanEvalInstruct
 from tad_core.evaluation.benchmarks.mbpp import MBPP, SHOWN_TESTS, MBPPInstruct
 from tad_core.evaluation.benchmarks.programs import called_in
+from tad_core.trees import tree_of
 
 #: In the place of ``import numpy as np``. Stricter in one thing: what is too short or too long is not close.
 _NUMPY = '''\
@@ -134,7 +135,7 @@ def _as_check(tests: str) -> tuple[str, str]:
         RowError: they are not.
     """
     try:
-        tree = ast.parse(tests)
+        tree = tree_of(tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise RowError("the tests are not Python") from None
     loop = tree.body[-1] if tree.body else None

@@ -22,6 +22,7 @@ from typing import Any
 
 from tad_core.artifacts.files import cache_folder
 from tad_core.evaluation.benchmarks.base import Row, RowError
+from tad_core.trees import tree_of
 from tad_core.verify.code import Limits, run_tests
 from tad_core.verify.verdict import Verdict
 
@@ -48,6 +49,7 @@ ORACLES: dict[str, str] = {
 _TESTS = """\
 import copy
 import numpy as np
+from tad_core.trees import tree_of
 
 inf, nan = float("inf"), float("nan")
 
@@ -183,16 +185,16 @@ def _nested(outer: str, source: str, name: str, contract: str | None = None) -> 
     With a ``contract`` what is returned is a function of the same arguments that asserts it and no more.
     """
     try:
-        tree = ast.parse(source)
+        tree = tree_of(source)
         function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name)
         if contract is not None:
-            function.body = [*ast.parse(textwrap.dedent(contract)).body, ast.Pass()]
+            function.body = [*tree_of(textwrap.dedent(contract)).body, ast.Pass()]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise RowError("its solution or contract is not Python") from None
     except StopIteration:
         raise RowError(f"its solution does not define {name!r}") from None
     inside = [*tree.body, ast.Return(ast.Name(name, ast.Load()))]
-    wrapped = ast.parse(f"def {outer}(): pass").body[0]
+    wrapped = tree_of(f"def {outer}(): pass").body[0]
     assert isinstance(wrapped, ast.FunctionDef)
     wrapped.body = inside
     return ast.unparse(ast.fix_missing_locations(wrapped))
@@ -224,7 +226,7 @@ def _check_passes(guarded_tests: str, source: str, name: str) -> None:
 def _shown(assertions: str, name: str) -> dict[int, list[Any]]:
     """The arguments that assertions call the function with, by position; those that are no literals are left out."""
     try:
-        tree = ast.parse(assertions)
+        tree = tree_of(assertions)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise RowError("its assertions are not Python") from None
     found: dict[int, list[Any]] = {}

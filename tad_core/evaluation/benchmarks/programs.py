@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection
 
+from tad_core.trees import tree_of
 from tad_core.verify.blocks import extract_code
 
 #: Lines looked at; no answer of these benchmarks is longer.
@@ -112,7 +113,7 @@ def _parse_from(lines: list[str], start: int) -> tuple[ast.Module | None, int]:
 def _parse(source: str) -> tuple[ast.Module | None, int]:
     """The tree, or the number of the first wrong line."""
     try:
-        return ast.parse(source), 0
+        return tree_of(source), 0
     except SyntaxError as error:
         return None, error.lineno or 0
     except (ValueError, RecursionError, MemoryError):

@@ -211,7 +211,7 @@ def test_progress_names_the_adapter_and_the_summary_the_company(make, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "quality and speed in one pass" in lines[0]
     assert [line.partition(" loss")[0] for line in lines[1:]] == [
-        f"{name}: step {step}/2" for step in (1, 2) for name in NAMES
+        f"{name}: step {step}/2" for step in (0, 1, 2) for name in NAMES
     ]
     for folder in outputs(spec).values():
         assert '"in_one_pass": 2' in (folder / "summary.json").read_text()

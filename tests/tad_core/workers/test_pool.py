@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -269,14 +269,15 @@ def test_where_the_next_piece_cannot_be_found_what_is_in_hand_is_finished() -> N
 
 
 class Pretended:
-    """A worker that does its jobs in this thread."""
+    """A worker that does its jobs in this thread; none ends before all others wait for it."""
 
-    def __init__(self, adapter: str, begun: list[str]) -> None:
-        self.adapter, self._begun, self.usable = adapter, begun, True
+    def __init__(self, adapter: str, begun: list[str], all_wait: Callable[[], bool]) -> None:
+        self.adapter, self._begun, self.usable, self._all_wait = adapter, begun, True, all_wait
 
     def run(self, job: DecodeJob, _: Any) -> None:
+        if not self._begun:
+            until(self._all_wait, "the others wait")
         self._begun.append(job.adapter)
-        time.sleep(0.01)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -285,9 +286,15 @@ class Pretended:
 def test_models_side_by_side_do_not_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many want two models of one slot: it changes the model once, not with every job."""
     begun: list[str] = []
-    monkeypatch.setattr(pooling.Child, "started", lambda *rest: Pretended(rest[2]["adapter"], begun))
     pool = Pool(config().model)
     jobs = [DecodeJob([[1]], DecodeSpec(8, 4), 1, 1, 1, name) for name in ("a", "b") * 10]
+
+    def others_wait() -> bool:
+        return len(pool._waiting) == len(jobs) - 1
+
+    monkeypatch.setattr(
+        pooling.Child, "started", lambda *rest: Pretended(rest[2]["adapter"], begun, others_wait)
+    )
     with ThreadPoolExecutor(len(jobs)) as threads:
         list(threads.map(pool.run, jobs))
     pool._children.clear()  # there is nothing to end
