@@ -49,7 +49,6 @@ ORACLES: dict[str, str] = {
 _TESTS = """\
 import copy
 import numpy as np
-from tad_core.trees import tree_of
 
 inf, nan = float("inf"), float("nan")
 
