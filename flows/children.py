@@ -17,7 +17,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Cancelled, Cancelling
 
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, in_a_line
 from tasks.progress import say
 from tasks.retrying import requests_retried
 from tasks.work import Work
@@ -106,7 +106,7 @@ class Children:
             with requests_retried(0):
                 self._start(child)
         except _UNREACHABLE as error:
-            _log.warning("no child run for host %d yet: %s", child.host, str(error).splitlines()[0])
+            _log.warning("no child run for host %d yet: %s", child.host, in_a_line(error))
 
     def _start(self, child: _Child) -> None:
         context = FlowRunContext.get()

@@ -16,6 +16,7 @@ from prefect.states import Crashed
 from tad_core.artifacts import Store
 from tad_core.artifacts.runs import RunRecord, begin, end, records, save
 from tad_core.config import TADConfig
+from tad_core.errors import in_a_line
 from tad_core.stages.pipeline import Stage
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def recorded(config: TADConfig, store: Store, until: Stage) -> Iterator[None]:
         yield
     except Exception as error:
         with suppress(OSError):
-            end(store.root, record, "failed", str(error).splitlines()[0] if str(error) else repr(error))
+            end(store.root, record, "failed", in_a_line(error))
         raise
     except BaseException:
         with suppress(OSError):

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.tasks import Task, exponential_backoff
 
-from tad_core.errors import PERMANENT_ERRORS, SubprocessError, VerifierError
+from tad_core.errors import PERMANENT_ERRORS, SubprocessError, VerifierError, in_a_line
 from tasks.progress import say
 
 #: Failures that can pass: a child died, memory was short, a file system or network hiccup.
@@ -33,8 +33,7 @@ def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
     error = state.result(raise_on_failure=False)
     if not isinstance(error, PASSING_ERRORS) or isinstance(error, PERMANENT_ERRORS):
         return False
-    first_line = (str(error) or repr(error)).splitlines()[0]
-    say(f"{task_run.name} failed and is tried again: {first_line}")
+    say(f"{task_run.name} failed and is tried again: {in_a_line(error)}")
     return True
 
 

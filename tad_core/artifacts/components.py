@@ -31,8 +31,9 @@ VERSIONS: dict[Component, int] = {
     # mask token in the entropy
     "decoder": 2,
     # the verdict on an answer: 2 reads mathematics without a lossy normalisation, and more kinds of tests; 3 passes no
-    # answer that leaves another one open, and judges a text whole that only spells an end
-    "verifier": 3,
+    # answer that leaves another one open, and judges a text whole that only spells an end; 4 takes no right program for
+    # one that crashed
+    "verifier": 4,
     # the columns and figures of an evaluation: 2 counts full forwards and computed tokens
     "records": 2,
     # AUP, intervals, comparisons

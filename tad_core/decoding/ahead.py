@@ -44,7 +44,8 @@ def on_its_way(figures: Tensor) -> Callable[[], list[list[int]]]:
     there = torch.empty(figures.shape, dtype=figures.dtype, pin_memory=True)
     there.copy_(figures, non_blocking=True)
     arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    arrived.record()
+    # The stream of where they are: the current device may be another.
+    arrived.record(torch.cuda.current_stream(figures.device))
 
     def read() -> list[list[int]]:
         arrived.synchronize()

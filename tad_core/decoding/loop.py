@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ class Loop:
             packer: its slots and their columns.
             length: L, room for the longest response.
         """
-        self._model, self._packer = model, packer
+        self._model, self._packer, self._device = model, packer, model.device
         self._waiting: deque[tuple[int, Job]] = deque()
         self._slots = Slots(model, packer.slots, packer.width, length)
         self._ways = Ways(model, packer.slots, packer.width)
@@ -77,6 +78,11 @@ class Loop:
 
     def step(self) -> dict[int, Decoded]:
         """One forward of all that run, after free slots were filled; the samples that it finished."""
+        # Streams, graphs and kernels are of the current device where nothing else is said.
+        with torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext():
+            return self._step()
+
+    def _step(self) -> dict[int, Decoded]:
         if self._enter() or self._plan_is_old:
             self._plan()
         if not self._slots.running:

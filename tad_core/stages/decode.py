@@ -15,7 +15,7 @@ from typing import Any, Self
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig
 from tad_core.decoding import Decoded, DecodeSpec
-from tad_core.errors import PERMANENT_ERRORS, SubprocessError
+from tad_core.errors import PERMANENT_ERRORS, SubprocessError, in_a_line
 from tad_core.evaluation.decoders import how
 from tad_core.evaluation.slices import read_slice, write_slice
 from tad_core.evaluation.sweep import Decodings
@@ -160,7 +160,7 @@ class Decoding:
                 tries += 1
                 if tries == _TRIES or self._pool.closed:
                     raise
-                _log.warning("decoded again: %s", str(error).splitlines()[0])
+                _log.warning("decoded again: %s", in_a_line(error))
 
 
 def write(

@@ -18,7 +18,7 @@ from typing import Self
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import BASE
-from tad_core.errors import PERMANENT_ERRORS, ConfigError, SubprocessError, TADError
+from tad_core.errors import PERMANENT_ERRORS, ConfigError, SubprocessError, TADError, in_a_line
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
@@ -294,7 +294,7 @@ class Matrix:
                 except SubprocessError as error:
                     if not left or self._hands.closed:
                         raise
-                    self._say(f"once more: {task.told}: {str(error).splitlines()[0]}")
+                    self._say(f"once more: {task.told}: {in_a_line(error)}")
             well = True
         except TADError as error:
             raise type(error)(f"{task.told}: {error}") from error

@@ -68,14 +68,15 @@ class Keeper:
         try:
             frames.send(process.stdin.fileno(), {**limits, "id": number})
             written = all(
-                frames.send_until(pipe, {**content, "id": number}, reports, deadline)
+                frames.send_until(pipe, content, reports, deadline)
                 for pipe, content in ((self._programs, program), (self._exams, exam))
             )
             report = dict(frames.receive(reports, deadline))
+            received = written and report.get("received")
             if report.get("marked"):
                 report = self._mark(number, deadline)
-            elif not (written and report.get("received")):
-                self.kill()  # what nobody read is still in the pipes
+            if not received:
+                self.kill()  # what nobody read, or not to its end, is still in the pipes
             return report
         except (frames.ClosedError, frames.MalformedError, frames.DeadlineError, OSError) as error:
             raise KeeperError(f"the sandbox keeper failed ({error}; {self.kill()})") from error

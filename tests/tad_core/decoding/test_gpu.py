@@ -94,3 +94,21 @@ def test_a_graph_gives_what_its_forward_gives(
         without = decode_requests(model, asked, spec, 3, new_fitting())
         monkeypatch.undo()
         assert whole(with_graphs) == whole(without)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU")
+@pytest.mark.parametrize("spec", SPECS[:4], ids=lambda s: f"{s.method} {s.mode}".replace(" ", "-"))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["plain", "graphs"])
+def test_a_model_may_be_on_another_gpu_than_the_current_one(
+    spec: DecodeSpec, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if dtype == torch.bfloat16:
+        monkeypatch.setattr("tad_core.decoding.packing.COMPILED_PARAMETERS", 0)
+    asked, decoded = requests(0.0), []
+    for device in ("cuda:0", "cuda:1"):
+        torch.manual_seed(0)
+        model = MODELS["small vocabulary"]().to(device, dtype).eval()
+        decoded.append(decode_requests(model, asked, spec, 8, new_fitting()))
+    here, there = decoded
+    assert whole(there) == whole(here)
+    assert torch.cuda.current_device() == 0

@@ -252,6 +252,12 @@ def test_what_proves_nothing_is_no_pass(tests: str, reason: str) -> None:
     assert reason in result.reason
 
 
+def test_tests_that_end_before_the_program_has_been_read_do_not_harm_the_next_program() -> None:
+    for _ in range(40):
+        assert run_tests(SQUARE + "#" + "x" * 50_000, "def test_f(:").verdict is Verdict.NO_TESTS
+        assert run_tests(SQUARE, "def test_f():\n    assert f(2) == 4").verdict is Verdict.PASSED
+
+
 @pytest.mark.parametrize(
     ("solution", "tests", "who"),
     [

@@ -307,10 +307,9 @@ def warm_up() -> None:
     exec(compile("def f(x):\n    return [x]\n", "solution.py", "exec"), {})
 
 
-def main(pipes: Pipes, number: int, output_limit: int) -> None:
-    """Load the program of job ``number`` and serve until the other end closes."""
-    while (job := frames.receive(pipes.programs))["id"] != number:
-        continue  # left by a job that ended before it read its program
+def main(pipes: Pipes, output_limit: int) -> None:
+    """Load the program and serve until the other end closes."""
+    job = frames.receive(pipes.programs)
     os.write(pipes.to_keeper, b"1")
     os.close(pipes.to_keeper)
     os.close(pipes.programs)

@@ -31,6 +31,8 @@ _PRELOADED = (
 )  # fmt: skip
 #: How long a side may take to be seen dead after it closed its pipe, in ms.
 _DEATH_MS = 200
+#: How long a program may take to read its message once nobody needs it any more, in ms.
+_READ_MS = 2000
 #: How often the CPU clocks of the two sides are read, in ms.
 _CLOCK_MS = 100.0
 
@@ -177,8 +179,18 @@ class Keeper:
                 except frames.DeadlineError:
                     break
                 if "verdict" in said:
+                    if "loading" not in said:
+                        # Killed while it reads, a program would leave the rest of its message to the next one.
+                        said["loading"] = _came(loaded)
                     return said
         return {**said, "late": "the time by the clock ran out"}
+
+
+def _came(loaded: int) -> bool:
+    """Whether a program that nobody needs any more has read its message, which takes it a moment."""
+    poller = select.poll()
+    poller.register(loaded, select.POLLIN)
+    return bool(poller.poll(_READ_MS)) and os.read(loaded, 1) == b"1"
 
 
 def _child(settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: dict[str, Any]) -> None:
@@ -194,7 +206,7 @@ def _child(settings: lockdown.Settings, side: int, fds: tuple[int, ...], job: di
         if side == 0:
             examiner.main(examiner.Pipes(*fds), job["id"])
         else:
-            candidate.main(candidate.Pipes(*fds), job["id"], job["output_limit"])
+            candidate.main(candidate.Pipes(*fds), job["output_limit"])
         status = 0
     except lockdown.LockdownError as error:
         # The parent must not take a missing protection for a failure of the program.
