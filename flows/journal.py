@@ -17,6 +17,7 @@ from tad_core.artifacts import Store
 from tad_core.artifacts.runs import RunRecord, begin, end, records, save
 from tad_core.config import TADConfig
 from tad_core.errors import in_a_line
+from tad_core.signals import asked_to_stop
 from tad_core.stages.pipeline import Stage
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,10 @@ def recorded(config: TADConfig, store: Store, until: Stage) -> Iterator[None]:
         yield
     except Exception as error:
         with suppress(OSError):
-            end(store.root, record, "failed", in_a_line(error))
+            if asked_to_stop():
+                end(store.root, record, "stopped")
+            else:
+                end(store.root, record, "failed", in_a_line(error))
         raise
     except BaseException:
         with suppress(OSError):

@@ -15,6 +15,7 @@ import typer
 from flows.environment import spare_loopback
 from flows.signals import stop_politely
 from tad_core.errors import TADError
+from tad_core.signals import asked_to_stop
 
 if TYPE_CHECKING:
     from tad_core.config import TADConfig
@@ -234,15 +235,17 @@ def guard(work: Callable[[], None], debug: bool) -> None:
     spare_loopback()
     try:
         work()
-    except TADError as error:
-        _fail(error, str(error), error.exit_code, debug)
-    except KeyboardInterrupt as error:
-        again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        message = f"stopped; everything finished so far is kept. To go on, run the same command:\n  {again}"
-        _fail(error, message, INTERRUPTED, debug)
     except (typer.Exit, typer.Abort, SystemExit):
         raise
-    except Exception as error:  # the outermost boundary: a traceback is for --debug
+    except (KeyboardInterrupt, Exception) as error:  # the outermost boundary: a traceback is for --debug
+        if isinstance(error, KeyboardInterrupt) or asked_to_stop():
+            again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+            message = (
+                f"stopped; everything finished so far is kept. To go on, run the same command:\n  {again}"
+            )
+            _fail(error, message, INTERRUPTED, debug)
+        if isinstance(error, TADError):
+            _fail(error, str(error), error.exit_code, debug)
         message = f"unexpected {type(error).__name__}: {error}\nRun again with --debug for the traceback."
         _fail(error, message, FAILED, debug)
 

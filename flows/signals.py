@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType
 
-from tad_core.signals import take_over
+from tad_core.signals import begin_anew, interrupt, take_over
 
 _ignored: set[int] = set()
 
 
 def stop_politely() -> None:
     """Let a closed terminal and a polite kill be Ctrl-C too, unless they were ignored at the start."""
-    for name in ("SIGTERM", "SIGHUP"):
+    begin_anew()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and not take_over(number, _terminated):
+        if number is not None and not take_over(number, interrupt):
             _ignored.add(number)
 
 
@@ -24,7 +24,3 @@ def keep_ignored() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in _ignored:
             signal.signal(number, signal.SIG_IGN)
-
-
-def _terminated(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

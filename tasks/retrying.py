@@ -12,6 +12,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.tasks import Task, exponential_backoff
 
 from tad_core.errors import PERMANENT_ERRORS, SubprocessError, VerifierError, in_a_line
+from tad_core.signals import asked_to_stop
 from tasks.progress import say
 
 #: Failures that can pass: a child died, memory was short, a file system or network hiccup.
@@ -28,7 +29,7 @@ def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
     What is in neither list is a programming error, which another try would only hide for a while.
     """
     del task
-    if task_run.flow_run_id in STOPPED:
+    if task_run.flow_run_id in STOPPED or asked_to_stop():
         return False
     error = state.result(raise_on_failure=False)
     if not isinstance(error, PASSING_ERRORS) or isinstance(error, PERMANENT_ERRORS):

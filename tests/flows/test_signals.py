@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
+from flows.running import INTERRUPTED, guard
+from tad_core.errors import SubprocessError
 from tests.drills.common import ROOT, environment, tree_of, wait_until, write
 from tests.waiting import CEILING_S
 
@@ -66,3 +71,41 @@ def test_what_was_ignored_at_the_start_stays_ignored(
             os.killpg(run.pid, signal.SIGKILL)
             run.wait()
     assert (shards(tmp_path) == SHARDS) is (code == 0)
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Python's own, as a command finds them; afterwards those of the tests again."""
+    before = {number: signal.getsignal(number) for number in ALL}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_no_coroutine_swallows_ctrl_c(handlers: None) -> None:
+    async def stubborn() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+    with pytest.raises(typer.Exit) as stopped:
+        guard(lambda: asyncio.run(stubborn()), debug=False)
+    assert stopped.value.exit_code == INTERRUPTED
+
+
+def test_what_fails_once_ctrl_c_was_pressed_is_a_stop(
+    handlers: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:  # as a library does that drops it
+            raise SubprocessError("the worker ended with code -2") from None
+
+    with pytest.raises(typer.Exit) as stopped:
+        guard(work, debug=False)
+    assert stopped.value.exit_code == INTERRUPTED
+    assert "stopped; everything finished so far is kept" in capsys.readouterr().err

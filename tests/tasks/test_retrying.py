@@ -95,3 +95,26 @@ def test_nothing_of_a_stopped_run_is_tried_again_and_a_retry_is_told(
         assert not tried_again(stopped, died)
         assert tried_again(uuid4(), died), "another run of this process"
     assert said == ["collect privileged-00000-00064 failed and is tried again: worker died"] * 3
+
+
+def test_nothing_is_tried_again_once_ctrl_c_was_pressed(
+    prefect_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import flow, task
+
+    tries = 0
+
+    @task(**{**RETRIED, "retry_delay_seconds": 0, "retry_jitter_factor": None})
+    def stage() -> None:
+        nonlocal tries
+        tries += 1
+        monkeypatch.setattr("tad_core.signals._asked", True)
+        raise KilledError("killed")
+
+    @flow
+    def run() -> None:
+        stage()
+
+    with pytest.raises(KilledError):
+        run()
+    assert tries == 1
