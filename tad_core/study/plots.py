@@ -29,7 +29,7 @@ def curves(
     columns = min(_COLUMNS, len(groups))
     rows = -(-len(groups) // columns)
     with themed(theme):
-        made = figure(WIDTH, 4.2 * rows if columns > 1 else 5.0)
+        made = figure(WIDTH, 4.8 * rows if columns > 1 else 5.6)
         panels = made.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         axes = panels.ravel()
         for ax, (title, names) in zip(axes, groups.items(), strict=False):
@@ -40,19 +40,13 @@ def curves(
             ax.yaxis.set_major_formatter(PercentFormatter(100, decimals=0))
             ax.xaxis.set_major_locator(MaxNLocator(6))
             ax.tick_params(labelbottom=True)
-            ax.legend(
-                fontsize=8.5,
-                loc="best",
-                frameon=True,
-                facecolor=theme.paper,
-                edgecolor="none",
-                framealpha=0.85,
-            )
+            # Below: within a panel of many curves there is no place that covers none.
+            ax.legend(fontsize=8.5, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
         for ax in axes[len(groups) :]:
             ax.set_axis_off()
         for ax in panels[:, 0]:
             ax.set_ylabel("accuracy")
-        for ax in panels[-1, :]:
+        for ax in axes[: len(groups)]:
             ax.set_xlabel("tokens per forward pass")
         return png(made)
 
@@ -110,7 +104,7 @@ def radar(
     angles = np.linspace(0, 2 * np.pi, len(axes), endpoint=False)
     lineup = lineup.told_apart(names)
     with themed(theme):
-        made = figure(WIDTH, 6.2)
+        made = figure(WIDTH, 7.0)
         ax = made.subplots(subplot_kw={"projection": "polar"})
         assert isinstance(ax, PolarAxes)
         for name in names:
@@ -136,8 +130,8 @@ def radar(
             text.set_horizontalalignment("center" if abs(side) < 0.1 else "right" if side > 0 else "left")
         ax.set_ylim(0, 105)
         ax.set_yticks([25, 50, 75, 100], ["25 %", "50 %", "75 %", "100 %"], fontsize=8.5)
-        ax.set_title("AUP under each decoder, as a share of the best variant's", pad=18)
-        ax.legend(loc="center left", bbox_to_anchor=(1.22, 0.5), fontsize=9.5)
+        ax.set_title("AUP under each decoder, as a share of the best variant's", loc="center", pad=18)
+        made.legend(loc="outside lower center", ncols=3, fontsize=9.5)
         return png(made)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from matplotlib.image import imread
 
 from tad_core.artifacts import Store
 from tad_core.config import VariantConfig, parse_config
@@ -14,7 +17,7 @@ from tad_core.progress import Progress
 from tad_core.report.lineup import Lineup
 from tad_core.report.tables import Table
 from tad_core.study.config import Study
-from tad_core.study.plots import radar_shares, seed_curves
+from tad_core.study.plots import radar, radar_shares, seed_curves
 from tad_core.study.report import Page, report
 from tad_core.study.results import StudyResults, results_of
 from tad_core.study.run import Made, Trajectories
@@ -139,6 +142,15 @@ def test_what_is_drawn_by_hand(study: Study, results: StudyResults) -> None:
     assert radar_shares(results, "wide", ["fast"]) == [100.0]
     groups = Page(study, results, SUMMARY).groups()
     assert groups == {"Objectives": ["base", "tad", "wide"], "Windows": ["base", "tad", "wide"]}
+
+
+def test_nothing_of_a_radar_is_cut_off(study: Study, results: StudyResults) -> None:
+    shown = Page(study, results, SUMMARY).lineup._shown.values()
+    lineup = Lineup([replace(one, label=f"{one.label}, window 20") for one in shown])
+    axes = [(d, "Entropy, several blocks") for d in ("tokenwise", "fast")] * 3
+    pixels = imread(io.BytesIO(radar(results, ["base", "tad", "wide"], axes, lineup)))
+    edges = (pixels[:4], pixels[-4:], pixels[:, :4].swapaxes(0, 1), pixels[:, -4:].swapaxes(0, 1))
+    assert all((edge == pixels[0, 0]).all() for edge in edges)
 
 
 def test_the_files_are_whole_and_made_once(study: Study, store: Store, made: SimpleNamespace) -> None:
