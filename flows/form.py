@@ -7,6 +7,7 @@ no field: they are changed in ``overrides``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ import yaml
 
 from flows.form_fields import Partial, filled_in, form_of, is_section
 from tad_core.config import BASE, TADConfig, load_config
+from tad_core.config.extending import EXTENDS, read_run
 from tad_core.errors import ConfigError
 
 #: The checkout or image: relative paths of a preset (checkpoint, problems, store) start here.
@@ -34,7 +36,7 @@ def presets() -> dict[str, Path]:
     folders = [ROOT / "configs", *([Path(own)] if (own := os.environ.get(PRESETS_VARIABLE)) else [])]
     files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
     # A file of another kind (pretraining) or one that cannot be read is no preset.
-    return {file.stem: file for file in files if "evaluate" in _tree(file)}
+    return {file.stem: file for file in files if _tree(file).keys() & {"evaluate", EXTENDS}}
 
 
 def changes(*sections: str) -> type[Partial]:
@@ -74,8 +76,10 @@ def absolute_store(store: str) -> str:
 
 @lru_cache(maxsize=64)
 def _tree(file: Path) -> dict[str, Any]:
+    with contextlib.suppress(ConfigError):
+        return read_run(file).tree
     try:
-        # Not the strict reader: a file with a key given twice is offered, and refused with its lines when it is chosen.
+        # A file with a key given twice, say, is offered, and refused with its lines when it is chosen.
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}

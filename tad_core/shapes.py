@@ -35,8 +35,12 @@ _DREAM_7B = {"model_type": "Dream", "hidden_size": 3584, "num_hidden_layers": 28
 PUBLISHED: dict[str, dict[str, Any]] = {
     "GSAI-ML/LLaDA-8B-Base": _LLADA_8B,
     "GSAI-ML/LLaDA-8B-Instruct": _LLADA_8B,
+    "GSAI-ML/LLaDA-1.5": _LLADA_8B,
     "Dream-org/Dream-v0-Base-7B": _DREAM_7B,
     "Dream-org/Dream-v0-Instruct-7B": _DREAM_7B,
+    "Dream-org/Dream-Coder-v0-Instruct-7B": _DREAM_7B,
+    "apple/DiffuCoder-7B-Instruct": _DREAM_7B,
+    "apple/DiffuCoder-7B-cpGRPO": _DREAM_7B,
 }
 
 

@@ -1,4 +1,4 @@
-"""A YAML file as it stands: its plain tree, and on which line each field of it is.
+"""A YAML file as it stands: its plain tree, and on which line of which file each field of it is.
 
 YAML forbids a key given twice and PyYAML takes the last one without a word, so that a setting further up has no
 effect; here it is an error. Anchors and merge keys (``<<``) work as they do in PyYAML: a key beside ``<<`` is meant to
@@ -37,19 +37,27 @@ class Document:
 
     def line_of(self, path: Sequence[str | int]) -> int | None:
         """Line of the field at ``path``, or of the innermost section around it; counted from 1, None without one."""
-        parts = tuple(str(part) for part in path)
-        if any(parts[: len(ours)] == ours or ours[: len(parts)] == parts for ours in self.replaced):
-            return None
-        node, line = self.root, None
-        while parts and node is not None:
-            node, found, taken = _step(node, parts)
-            line, parts = found or line, parts[taken:]
-        return line
+        mark = self._mark_of(path)
+        return None if mark is None else mark.line + 1
 
     def where(self, path: Sequence[str | int]) -> str:
         """`` (line 3 of config.yaml)`` for the field at ``path``; empty where there is no such line."""
-        line = self.line_of(path)
-        return "" if line is None else f" (line {line} of {self.name})"
+        mark = self._mark_of(path)
+        return "" if mark is None else f" (line {mark.line + 1} of {mark.name})"
+
+    def over(self, below: Document) -> Document:
+        """This on top of another: mappings entry by entry, anything else in place of what is below."""
+        return Document(self.name, _over(self.tree, below.tree), _nodes_over(self.root, below.root))
+
+    def _mark_of(self, path: Sequence[str | int]) -> yaml.Mark | None:
+        parts = tuple(str(part) for part in path)
+        if any(parts[: len(ours)] == ours or ours[: len(parts)] == parts for ours in self.replaced):
+            return None
+        node, mark = self.root, None
+        while parts and node is not None:
+            node, found, taken = _step(node, parts)
+            mark, parts = found or mark, parts[taken:]
+        return mark
 
 
 def read_document(path: str | Path, needs: str) -> Document:
@@ -77,6 +85,7 @@ def parse_document(text: str, name: str) -> Document:
         ConfigError: it is no YAML, or a mapping in it has a key twice; with the line.
     """
     loader = _Loader(text)
+    loader.name = name  # marks have it
     try:
         root = loader.get_single_node()
         if root is None:
@@ -134,23 +143,40 @@ def _twice(loader: _Loader, root: yaml.Node) -> Iterator[tuple[str, int, int]]:
         waiting += reversed(below)
 
 
-def _step(node: yaml.Node, parts: tuple[str, ...]) -> tuple[yaml.Node | None, int | None, int]:
-    """The node below, its line, and how many of ``parts`` lead there; no node if none does."""
+def _over(own: Any, below: Any) -> Any:
+    if not (isinstance(own, dict) and isinstance(below, dict)):
+        return own
+    return below | {key: _over(value, below[key]) if key in below else value for key, value in own.items()}
+
+
+def _nodes_over(own: yaml.Node | None, below: yaml.Node | None) -> yaml.Node | None:
+    """The same of what the trees were read from; neither is changed."""
+    if not (isinstance(own, yaml.MappingNode) and isinstance(below, yaml.MappingNode)):
+        return own
+    entries = []
+    for key, value in own.value:
+        there = _entry(below, key.value) if isinstance(key, yaml.ScalarNode) else None
+        entries.append((key, _nodes_over(value, there[1]) if there else value))
+    return yaml.MappingNode(own.tag, [*below.value, *entries], own.start_mark, own.end_mark)
+
+
+def _step(node: yaml.Node, parts: tuple[str, ...]) -> tuple[yaml.Node | None, yaml.Mark | None, int]:
+    """The node below, where it begins, and how many of ``parts`` lead there; no node if none does."""
     if isinstance(node, yaml.SequenceNode):
         if parts[0].isdigit() and int(parts[0]) < len(node.value):
             below = node.value[int(parts[0])]
-            return below, below.start_mark.line + 1, 1
+            return below, below.start_mark, 1
     elif isinstance(node, yaml.MappingNode):
         # A key may have dots of its own, as the name of a source has: the longest that fits.
         for taken in range(len(parts), 0, -1):
             found = _entry(node, ".".join(parts[:taken]))
             if found is not None:
-                return found[1], found[0].start_mark.line + 1, taken
+                return found[1], found[0].start_mark, taken
     return None, None, len(parts)
 
 
 def _entry(node: yaml.MappingNode, name: str) -> tuple[yaml.Node, yaml.Node] | None:
-    """Key and value of a mapping. Reading it has put what is merged into it before its own, which count."""
+    """Key and value of a mapping. What is merged into it, or lies below, stands before its own, which count."""
     for key, value in reversed(node.value):
         if isinstance(key, yaml.ScalarNode) and key.value == name:
             return key, value

@@ -12,7 +12,8 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tad_core.config.document import Document, parse_document, read_document
+from tad_core.config.document import Document, parse_document
+from tad_core.config.extending import read_run
 from tad_core.config.tree import TADConfig
 from tad_core.errors import ConfigError
 
@@ -20,7 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> TADConfig:
-    """Read a YAML file, apply ``section.field=value`` overrides, validate.
+    """Read a YAML file, on top of the one that it ``extends``; apply ``section.field=value`` overrides, validate.
 
     Raises:
         ConfigError: with every problem found, one line each, and where in the file it is.
@@ -62,7 +63,7 @@ def naming_lines(path: str | Path, overrides: Iterable[str] = ()) -> Iterator[No
 
 
 def _overridden(path: str | Path, overrides: Iterable[str]) -> Document:
-    return overridden(read_document(path, "name, model, data and evaluate"), overrides)
+    return overridden(read_run(path), overrides)
 
 
 def overridden(document: Document, overrides: Iterable[str]) -> Document:

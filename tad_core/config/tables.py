@@ -25,6 +25,10 @@ Every field of a configuration, with its default and with what is computed again
 changes how fast a result comes and no more of it than a GPU rounds, and may be changed at any time, also in the
 middle of a run. This page is made from the code (`python -m tad_core.config.tables`); tests hold it against the fields,
 and every field against the keys of all stages.
+
+A file may begin from another: `extends: llada-8b.yaml` (from its own folder; that one may extend a third), and below it
+only what differs. Sections go on entry by entry, lists and values are replaced. What is checked, fingerprinted and kept
+beside an artifact is what comes of all of them; an error names the file and line that it is about.
 """
 _COMPONENTS = """## Versions of the code
 

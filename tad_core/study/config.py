@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, model_validator
 from tad_core.config import BASE, TADConfig, VariantConfig, parse_config, validated, variants
 from tad_core.config.decoders import TOKEN_BY_TOKEN, DecoderConfig
 from tad_core.config.document import read_document
+from tad_core.config.extending import read_run
 from tad_core.config.loading import overridden
 from tad_core.decoding.spec import DecodeSpec
 from tad_core.errors import ConfigError
@@ -185,7 +186,7 @@ def load_study(path: str | Path, overrides: Iterable[str] = (), store: str | Non
         raise ConfigError(
             f"config: {base} does not exist; name the file of a run, from the folder of {path.name}"
         )
-    tree = overridden(read_document(base, "name, model, data and evaluate"), _settings(config.set)).tree
+    tree = overridden(read_run(base), _settings(config.set)).tree
     study = expanded(config, tree)
     return study if store is None else study.stored(store)
 

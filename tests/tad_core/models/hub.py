@@ -43,6 +43,9 @@ DREAM: dict[str, Any] = {
 #: apple/DiffuCoder-7B-Instruct: Dream's shape, written by a newer library
 DIFFUCODER: dict[str, Any] = DREAM | {"transformers_version": "4.51.3", "use_cache": False}
 
+#: Dream-org/Dream-Coder-v0-Instruct-7B: its beginning of a text is another token
+DREAM_CODER: dict[str, Any] = DREAM | {"bos_token_id": 151665}
+
 #: What configurations of other published models say that no family here computes, by their names.
 OTHERS: dict[str, dict[str, Any]] = {
     "LLaDA-V": {"model_type": "llava_llada", "architectures": ["LlavaLladaForMaskedDiffusion"]},

@@ -59,8 +59,9 @@ def edit(folder: Path, **changes: object) -> None:
         (hub.LLADA, 8_015_581_184, hub.llada_keys(32), LLaDAModelLM),
         (hub.DREAM, 7_615_616_512, hub.dream_keys(28), DreamModel),
         (hub.DIFFUCODER, 7_615_616_512, hub.dream_keys(28), DreamModel),
+        (hub.DREAM_CODER, 7_615_616_512, hub.dream_keys(28), DreamModel),
     ],
-    ids=["llada-8b", "dream-7b", "diffucoder-7b"],
+    ids=["llada-8b", "dream-7b", "diffucoder-7b", "dream-coder-7b"],
 )
 def test_the_hubs_config_gives_the_hubs_parameters(config, parameters, keys, cls, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
