@@ -47,13 +47,14 @@ TINY: dict[str, dict[str, Any]] = {
 MAX_SHARD_BYTES = {"full": 5_000_000_000, "tiny": 100_000}
 
 
-def write_checkpoint(folder: Path, family: str, size: str) -> dict[str, Any]:
+def write_checkpoint(folder: Path, family: str, size: str, **changes: int) -> dict[str, Any]:
     """A checkpoint of random weights in the hub's format: config, shards with an index, tokenizer.
 
     Args:
         folder: where; what is there goes.
         family: ``llada`` or ``dream``.
         size: ``full`` or ``tiny``.
+        changes: fields of its config that are others.
     """
     import torch
     from safetensors.torch import save_file
@@ -64,7 +65,7 @@ def write_checkpoint(folder: Path, family: str, size: str) -> dict[str, Any]:
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    config = CONFIGS[family] | (TINY[family] if size == "tiny" else {})
+    config = CONFIGS[family] | (TINY[family] if size == "tiny" else {}) | changes
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     shapes = {name: value.shape for name, value in build(folder).state_dict().items()}
     device = "cuda" if torch.cuda.is_available() else "cpu"
