@@ -18,6 +18,8 @@ REFRESHED: tuple[Cache, ...] = ("dual", "prefix")
 #: What a token sees: everything, or with ``block_causal`` the prompt (of which it is the same), the blocks before its
 #: own, and its own.
 Attention = Literal["full", "block_causal"]
+#: No count is larger: it goes into tensors of whole numbers, and no response has as many tokens.
+MOST_COUNT = 2**31 - 1
 #: Mark of settings that only some methods read; they are None where the method is another.
 _OWN = {"own": True}
 
@@ -95,11 +97,13 @@ class DecodeSpec:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not a progress; use 0 to 1")
         self._check_attention()
         for name in ("refresh_forwards", "refresh_reveals"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not a count; use 0 (never) or more")
-        if self.refresh_settle < 1:
+            if not 0 <= getattr(self, name) <= MOST_COUNT:
+                raise ConfigError(
+                    f"{name}: {getattr(self, name)} is not a count; use 0 (never) or more, at most {MOST_COUNT}"
+                )
+        if not 1 <= self.refresh_settle <= MOST_COUNT:
             raise ConfigError(
-                f"refresh_settle: {self.refresh_settle} is not accepted; use 1 or more forwards"
+                f"refresh_settle: {self.refresh_settle} is not accepted; use 1 or more forwards, at most {MOST_COUNT}"
             )
         for name in OWN_SETTINGS:
             self._check_own(name)

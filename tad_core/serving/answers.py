@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,13 +24,14 @@ class GrowingText:
 
     Attributes:
         text: that may be sent; it only grows, whatever comes.
+        whole: the same for whom nothing was sent to: as it is written once all is known.
         finish: why it ends, once it does.
-        tokens: of the text that is known.
+        tokens: of the text that is known; before a stop string the fewest that hold what is before it.
     """
 
     def __init__(self, texts: Texts, most_tokens: int, stops: Sequence[str]) -> None:
         self._texts, self._most, self._stops = texts, most_tokens, list(stops)
-        self.text, self.tokens = "", 0
+        self.text, self.whole, self.tokens = "", "", 0
         self.finish: Finish | None = None
 
     def grow(self, known: Sequence[int], complete: bool) -> str:
@@ -45,9 +47,9 @@ class GrowingText:
         length = text_length(ids, self._texts.ends)
         ended = length < len(ids)
         full = len(ids) == self._most
-        text = str(self._texts.tokenizer.decode(ids[:length], skip_special_tokens=True))
-        self.tokens = length
+        text = self._written(ids[:length])
         cut = cut_before(text, self._stops)
+        self.tokens = length if cut == text else self._tokens_of(cut, ids[:length])
         if cut != text or ended:
             self.finish = "stop"
         elif full or complete:
@@ -55,8 +57,16 @@ class GrowingText:
         sure = cut if self.finish else self._sure(cut)
         # What is known may still be written otherwise with what follows: never take back, add what extends it.
         more = sure[len(self.text) :] if sure.startswith(self.text) else ""
-        self.text += more
+        self.text, self.whole = self.text + more, sure
         return more
+
+    def _written(self, ids: Sequence[int]) -> str:
+        return str(self._texts.tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _tokens_of(self, text: str, ids: Sequence[int]) -> int:
+        """How many of these tokens it takes to write a beginning of their text."""
+        counts = range(len(ids) + 1)
+        return bisect_left(counts, True, key=lambda count: self._written(ids[:count]).startswith(text))
 
     def _sure(self, text: str) -> str:
         """Without an end that may be half a character, or the beginning of a stop string."""

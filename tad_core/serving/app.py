@@ -33,7 +33,7 @@ class Limits:
 
     Attributes:
         slots: samples of a model that are decoded at once.
-        waiting: samples that may wait for a slot.
+        waiting: samples that may wait for a slot, over all models.
         width: most tokens of a prompt with its response.
         timeout_s: after which a request is given up.
     """
@@ -71,7 +71,7 @@ class Service:
     async def complete(self, request: Request, kind: type[Asked]) -> Response:
         """One request for text."""
         route = request.url.path
-        name, status = "", 200
+        name, status = "", 500  # of what nobody expected
         try:
             try:
                 asked = kind.model_validate(await body_of(request))
@@ -93,6 +93,7 @@ class Service:
                 options = asked.stream_options
                 # A canvas is looked at for what it took.
                 with_usage = bool(asked.canvas or (options and options.include_usage))
+                status = 200
                 return Events(session.chunks(with_usage), session.close)
             try:
                 answer = await unless_gone(request.receive, session.answer())
@@ -100,6 +101,7 @@ class Service:
                 session.close()
             if answer is None:
                 raise RequestError(GONE, "the client went away")
+            status = 200
             return JSONResponse(answer)
         except RequestError as fault:
             status = fault.status

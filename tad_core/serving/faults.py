@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 from tad_core.errors import TADError
-from tad_core.serving.stream import BusyError, ClosingError
+from tad_core.serving.stream import BusyError, ClosingError, CrowdError
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -65,6 +65,8 @@ def of_failure(error: BaseException) -> RequestError:
         return error
     if isinstance(error, BusyError):
         return RequestError(429, str(error), code="queue_full")
+    if isinstance(error, CrowdError):
+        return RequestError(400, str(error), code="too_many_responses")
     if isinstance(error, ClosingError):
         return RequestError(503, str(error), code="shutting_down")
     if isinstance(error, TADError):

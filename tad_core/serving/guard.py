@@ -28,7 +28,7 @@ class Guard:
             loopback: whether only this machine can reach the server.
         """
         self._app, self._loopback = app, loopback
-        self._wanted = None if api_key is None else f"Bearer {api_key}".encode()
+        self._wanted = None if api_key is None else api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass it on, or answer it here."""
@@ -42,8 +42,9 @@ class Guard:
         if self._loopback and name.lower() not in LOOPBACK_HOSTS:
             return RequestError(403, f"host: {host!r:.80} is not a name of this machine; use localhost")
         if self._wanted is not None and scope["path"] not in OPEN:
-            given = headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, self._wanted):
+            scheme, _, key = headers.get("authorization", "").partition(" ")
+            # As it was sent: headers are read as Latin-1, whatever they are.
+            if scheme.lower() != "bearer" or not hmac.compare_digest(key.encode("latin-1"), self._wanted):
                 return RequestError(
                     401, "authorization: the API key is missing or wrong; send Bearer and the key"
                 )

@@ -10,10 +10,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
 
+from tad_core.decoding.spec import MOST_COUNT
+
 #: Most choices of one request, and most stop strings, as OpenAI has it.
 MAX_CHOICES, MAX_STOPS = 16, 4
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=1, le=MOST_COUNT)]
+CountOrNever = Annotated[int, Field(strict=True, ge=0, le=MOST_COUNT)]
 
 #: Parameters of OpenAI's that change nothing at these values, and are not offered at others.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -42,13 +46,13 @@ class Decoding(_Body):
 
     method: str | None = Field(None, description="token_by_token, entropy …: docs/decoding.md.")
     threshold: Number | None = Field(None, description="Entropy in nats, or a probability.")
-    block_length: StrictInt | None = Field(None, ge=1, description="Tokens of a block.")
+    block_length: Count | None = Field(None, description="Tokens of a block.")
     block_add_threshold: Number | None = Field(None, description="Progress that opens another block.")
     early_stop: StrictBool | None = Field(None, description="Stop at the first end-of-text.")
     mask_in_entropy: StrictBool | None = Field(None, description="Whether the mask token counts in it.")
     factor: Number | None = Field(None, description="Of the method factor.")
-    tokens_per_forward: StrictInt | None = Field(None, description="Of low_confidence.")
-    forward_budget: StrictInt | None = Field(None, description="Of fixed_budget: forwards of a response.")
+    tokens_per_forward: Count | None = Field(None, description="Of low_confidence.")
+    forward_budget: Count | None = Field(None, description="Of fixed_budget: forwards of a response.")
     decoded_threshold: Number | None = Field(
         None,
         description="Of the method pipeline: progress of a block from which the next reveals at every forward.",
@@ -57,9 +61,9 @@ class Decoding(_Body):
         None, description="Keep keys and values."
     )
     refresh_blocks: StrictBool | None = Field(None, description="With a cache: at each block.")
-    refresh_forwards: StrictInt | None = Field(None, ge=0, description="With a cache: every so many.")
-    refresh_reveals: StrictInt | None = Field(None, ge=0, description="With a cache: after so many.")
-    refresh_settle: StrictInt | None = Field(None, ge=1, description="With refresh_blocks: so many in a row.")
+    refresh_forwards: CountOrNever | None = Field(None, description="With a cache: every so many.")
+    refresh_reveals: CountOrNever | None = Field(None, description="With a cache: after so many.")
+    refresh_settle: Count | None = Field(None, description="With refresh_blocks: so many in a row.")
 
     def decoding(self) -> dict[str, Any]:
         """The fields of ``DecodeSpec`` that were given."""
@@ -71,7 +75,7 @@ class Asked(Decoding):
     """What both routes share."""
 
     model: str | None = Field(None, description="Name of a served model; may be left out where there is one.")
-    max_tokens: StrictInt | None = Field(None, ge=1, description="Most tokens of the text.")
+    max_tokens: Count | None = Field(None, description="Most tokens of the text.")
     temperature: Number | None = Field(None, ge=0, le=2, description="0: the most likely tokens.")
     seed: Annotated[int, Field(strict=True, ge=0, lt=1 << 63)] | None = Field(
         None, description="Of the noise of a temperature; the same seed gives the same text."
@@ -141,7 +145,7 @@ class ChatAsked(Asked):
     """Body of /v1/chat/completions."""
 
     messages: list[Message] = Field(min_length=1)
-    max_completion_tokens: StrictInt | None = Field(None, ge=1, description="The newer name of max_tokens.")
+    max_completion_tokens: Count | None = Field(None, description="The newer name of max_tokens.")
 
     @property
     def most_tokens(self) -> int | None:
@@ -153,6 +157,12 @@ class TextAsked(Asked):
     """Body of /v1/completions."""
 
     prompt: str | list[str] | list[StrictInt] | list[list[StrictInt]]
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if self.prompt == []:
+            raise ValueError("prompt: it is an empty list; give at least 1 item")
+        return self
 
     @property
     def prompts(self) -> list[str | list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,8 @@ from tad_core.serving.faults import RequestError, of_failure
 from tad_core.serving.metrics import Metrics
 from tad_core.serving.served import Served, Wish
 from tad_core.serving.stream import Stream, Ticket, Told
+
+_log = logging.getLogger(__name__)
 
 
 class Session:
@@ -97,7 +100,7 @@ class Session:
         async for _ in self._pieces():
             pass
         finishes = [text.finish or "length" for text in self._texts]
-        return self._envelope.answer([text.text for text in self._texts], finishes, self._usage())
+        return self._envelope.answer([text.whole for text in self._texts], finishes, self._usage())
 
     async def chunks(self, with_usage: bool) -> AsyncIterator[dict[str, Any]]:
         """Piece by piece; a fault on the way is the last one."""
@@ -113,6 +116,10 @@ class Session:
                     yield self._envelope.chunk(i, finish=finish)
         except RequestError as fault:
             yield fault.body
+            return
+        except Exception as error:  # its head is sent: no status can tell of it any more
+            _log.exception("a response failed on its way")
+            yield of_failure(error).body
             return
         if with_usage:
             yield self._envelope.last(self._usage())

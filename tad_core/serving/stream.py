@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,6 +37,10 @@ _log = logging.getLogger(__name__)
 
 class BusyError(TADError):
     """As many requests are open as may be; later there will be room."""
+
+
+class CrowdError(TADError):
+    """One request asks for more responses than may ever be open."""
 
 
 class ClosingError(TADError):
@@ -134,7 +138,7 @@ class Stream:
         Args:
             models: in evaluation mode, each on its device.
             slots: most samples of a model in one forward; on a CPU, that take turns.
-            waiting: most samples that wait for a slot.
+            waiting: most samples that wait for a slot, over all models.
             width: most tokens of a prompt with its response.
             blocks: tokens of a block of the models that read block by block; None or nothing for others.
         """
@@ -173,20 +177,31 @@ class Stream:
 
         Raises:
             BusyError: so many more may not wait.
+            CrowdError: so many would not fit if nobody else were there.
             ClosingError: the server is ending.
         """
         with self._lock:
             if self._closing:
                 raise ClosingError("the server is ending and takes no new requests; try another or later")
-            most = self.slots + self._most_waiting
-            if len(self._open) + len(tickets) > most:
+            if self._waiting(tickets) > self._most_waiting:
+                raise CrowdError(
+                    f"{len(tickets)} responses are asked for at once, and at most {self.slots + self._most_waiting} "
+                    "may be; ask for fewer"
+                )
+            if self._waiting([*self._open, *tickets]) > self._most_waiting:
                 raise BusyError(
-                    f"{len(self._open)} responses are open and at most {most} may be; try again in a moment"
+                    f"{self._waiting(self._open)} responses wait and at most {self._most_waiting} may; try again in a "
+                    "moment"
                 )
             self._open.update(tickets)
         for ticket in tickets:
             self._listen(ticket)
             self._inbox.put(partial(self._lane_of(ticket).waiting.append, ticket))
+
+    def _waiting(self, tickets: Iterable[Ticket]) -> int:
+        """How many of these have no slot: each lane has its own."""
+        of_lanes = Counter((ticket.model, ticket.job.spec.lane) for ticket in tickets)
+        return sum(max(0, count - self.slots) for count in of_lanes.values())
 
     def cancel(self, tickets: list[Ticket]) -> None:
         """Forget them: their slots are free at the next forward. Those that are through are no error."""
@@ -237,7 +252,9 @@ class Stream:
         try:
             self._until_closed()
         finally:  # nobody waits for a thread that is gone
-            for ticket in list(self._open):
+            with self._lock:
+                self._closing, left = True, list(self._open)
+            for ticket in left:
                 ticket.listener(ClosingError("the engine has ended; start the server again"))
 
     def _until_closed(self) -> None:
@@ -275,7 +292,11 @@ class Stream:
                 turn = self._new_turn(lane, each)
             if turn is None:
                 return
-            turn.give(lane.waiting.popleft())
+            ticket = lane.waiting.popleft()
+            try:
+                turn.give(ticket)
+            except Exception as error:
+                self._failed(lane, turn, error, ticket)
 
     def _new_turn(self, lane: _Lane, slots: int) -> _Turn | None:
         """None where nothing fits: those that wait have then been told."""
@@ -285,7 +306,8 @@ class Stream:
                 most = lane.fitting.of(slots)
                 work = partial(_open_turn, made, lane, self.width, most)
                 lane.fitting.attempt(most, f"{self.width} tokens", work)
-        except TADError as error:
+        except Exception as error:
+            _noted(error)
             waiting, lane.waiting = list(lane.waiting), deque()
             for ticket in waiting:
                 ticket.listener(error)
@@ -299,12 +321,21 @@ class Stream:
             if lane.fitting.attempt(turn.slots, f"{self.width} tokens", turn.step) is None:
                 lane.turns.remove(turn)
                 lane.waiting.extendleft(reversed(turn.tickets.values()))
-        except Exception as error:  # a fault of one forward is told to whom it hit; the server goes on
-            if not isinstance(error, TADError):
-                _log.exception("a forward failed")
-            lane.turns.remove(turn)
-            for ticket in turn.tickets.values():
-                ticket.listener(error)
+        except Exception as error:
+            self._failed(lane, turn, error)
+
+    @staticmethod
+    def _failed(lane: _Lane, turn: _Turn, error: Exception, *joining: Ticket) -> None:
+        """A fault of one loop is told to whom it hit; the server goes on."""
+        _noted(error)
+        lane.turns.remove(turn)
+        for ticket in dict.fromkeys((*turn.tickets.values(), *joining)):
+            ticket.listener(error)
+
+
+def _noted(error: Exception) -> None:
+    if not isinstance(error, TADError):
+        _log.error("a forward failed", exc_info=error)
 
 
 def _open_turn(made: list[_Turn], lane: _Lane, width: int, slots: int) -> None:

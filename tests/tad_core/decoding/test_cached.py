@@ -130,3 +130,6 @@ def test_wrong_settings_are_refused():
         DecodeSpec(4, 4, cache="suffix")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="refresh_forwards: -1"):
         DecodeSpec(4, 4, refresh_forwards=-1)
+    for name in ("refresh_forwards", "refresh_reveals", "refresh_settle"):
+        with pytest.raises(ConfigError, match=f"{name}: .* at most 2147483647"):
+            DecodeSpec(4, 4, cache="dual", **{name: 1 << 31})

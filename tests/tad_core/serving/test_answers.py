@@ -65,6 +65,32 @@ def test_what_ends_at_its_length_says_so():
     assert growing.grow([1, 2, 3], True) == "", "nothing follows an end"
 
 
+@pytest.mark.parametrize("pieces", [1, 3, 50])
+def test_tokens_are_those_of_the_text_however_many_were_known_when_it_ended(pieces):
+    growing, _ = grown("one two three", stops=["two"], pieces=pieces)
+    assert growing.text == "one " and growing.tokens == 4
+    growing, _ = grown("Grü two", stops=["two"], pieces=pieces)
+    assert growing.text == "Grü " and growing.tokens == 5
+    growing, _ = grown("two", stops=["two"], pieces=pieces)
+    assert growing.text == "" and growing.tokens == 0
+
+
+class Tidy(Words):
+    """One that writes what follows into what it wrote before."""
+
+    def decode(self, ids, skip_special_tokens):
+        return super().decode(ids, skip_special_tokens).replace(" ' ", "'")
+
+
+def test_the_whole_text_is_right_where_a_stream_could_not_take_back():
+    growing = GrowingText(Tidy(), 100, ())
+    ids = list(b"it ' s")
+    sent = growing.grow(ids[:4], False) + growing.grow(ids, True)
+    assert sent == growing.text == "it '" and growing.whole == "it's"
+    growing, _ = grown("one two", stops=["tw"])
+    assert growing.whole == growing.text == "one "
+
+
 def test_what_a_response_took():
     whole = Decoded([5, 6, 0, 0], 2, [1, 2, 2, 0], True, computed=20)
     assert Took.of(whole, 9) == Took(2, 3, 20)

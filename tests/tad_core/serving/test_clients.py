@@ -14,6 +14,7 @@ import pytest
 
 from tad_core.serving import patience
 from tad_core.serving import stream as streaming
+from tad_core.serving.answers import GrowingText
 from tad_core.serving.app import Limits
 from tests.tad_core.serving.conftest import running
 from tests.waiting import CEILING_S, get, post, stream, until
@@ -49,6 +50,9 @@ WRONG = [
     ({**HELLO, "method": "fixed_budget", "forward_budget": 1}, "forward_budget: 1 is not accepted", "forward_budget"),
     ({**HELLO, "factor": 1.0}, "factor: the method entropy does not read it", "factor"),
     ({**HELLO, "block_length": -4}, "greater than or equal to 1", "block_length"),
+    ({**HELLO, "max_tokens": int("9" * 4300)}, "less than or equal to 2147483647", "max_tokens"),
+    ({**HELLO, "block_length": 1 << 31}, "less than or equal to 2147483647", "block_length"),
+    ({**HELLO, "cache": "dual", "refresh_forwards": 1 << 80}, "less than or equal to 2147483647", "refresh_forwards"),
     ({**HELLO, "block_add_threshold": 1.5}, "use 0 to 1", "block_add_threshold"),
     ({**HELLO, "cache": "suffix"}, "'none', 'dual', 'prefix' or 'blocks'", "cache"),
     ({**HELLO, "canvas": True}, "set stream to true", "canvas"),
@@ -75,6 +79,7 @@ def test_prompts_of_completions_are_looked_at(server):
     for prompt, says in (
         ("", "it has no tokens"),
         ([[]], "it has no tokens"),
+        ([], "at least 1 item"),
         ([-1], "token -1"),
         (5, "prompt"),
     ):
@@ -201,9 +206,12 @@ def test_a_full_queue_says_so_and_takes_the_next_when_there_is_room(models):
         with stream("POST", url + CHAT, json={**LONG, "n": 2, "stream": True}) as held:
             assert held.status_code == 200
             told = post(url + CHAT, json=HELLO)
-            assert told.status_code == 429 and "at most 2 may be" in told.json()["error"]["message"]
+            assert told.status_code == 429 and "at most 1 may" in told.json()["error"]["message"]
             assert told.headers["retry-after"] == "1"
         settled(service)
+        never = post(url + CHAT, json={**HELLO, "n": 3})
+        assert never.status_code == 400 and "3 responses are asked for at once" in never.text
+        assert never.json()["error"]["code"] == "too_many_responses"
         # With one model its name may be left out.
         assert post(url + CHAT, json={"messages": HELLO["messages"]}).status_code == 200
 
@@ -213,6 +221,20 @@ def test_a_fault_of_the_server_is_told_in_the_same_form(server, models, monkeypa
     answer = post(server[0] + CHAT, json=HELLO)
     assert answer.status_code == 500 and answer.json()["error"]["type"] == "server_error"
     assert "division" not in answer.text
+    counted = get(f"{server[0]}/metrics").text
+    assert f'tad_requests_total{{model="llada",route="{CHAT}",status="500"}} 1.0' in counted
+
+
+def test_a_fault_in_the_middle_of_a_stream_is_its_last_piece(server, monkeypatch):
+    monkeypatch.setattr(GrowingText, "grow", lambda *_: 1 / 0)
+    for body in (HELLO, {**HELLO, "stream": True}):
+        answer = post(server[0] + CHAT, json=body)
+        assert (
+            '"type": "server_error"' in answer.text.replace('":"', '": "') and "division" not in answer.text
+        )
+    assert answer.text.endswith("data: [DONE]\n\n")
+    monkeypatch.undo()
+    settled(server[1])
 
 
 def test_what_takes_too_long_is_given_up(models):
@@ -230,7 +252,10 @@ def test_the_key_is_asked_for(models):
             answer = post(url + CHAT, json=HELLO, headers=headers)
             assert answer.status_code == 401 and answer.json()["error"]["type"] == "authentication_error"
             assert get(f"{url}/metrics", headers=headers).status_code == 401
-        right = {"Authorization": "Bearer secret"}
+        right = {"Authorization": "bearer secret"}
+        assert post(url + CHAT, json=HELLO, headers=right).status_code == 200
+    with running(models[:1], Limits(1, 9, 256, CEILING_S), api_key="clé") as (url, _):
+        right = {"Authorization": "Bearer clé".encode()}
         assert post(url + CHAT, json=HELLO, headers=right).status_code == 200
 
 

@@ -124,7 +124,12 @@ def test_the_text_has_at_most_max_tokens_of_whole_blocks(client, models):
     assert newer.choices == got.choices
 
 
-def test_a_stop_string_ends_the_text_and_the_decoding(client):
+def tokens_of(served, text):
+    """Of a text of words."""
+    return len(served.texts.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def test_a_stop_string_ends_the_text_and_the_decoding(client, models):
     ask = {"model": "llada", "messages": chat("well"), "max_tokens": 64, "extra_body": {"threshold": 0.0}}
     whole = client.chat.completions.create(**ask)
     text = whole.choices[0].message.content
@@ -133,6 +138,7 @@ def test_a_stop_string_ends_the_text_and_the_decoding(client):
     assert cut.choices[0].message.content == text[: text.index(stop)]
     assert cut.choices[0].finish_reason == "stop"
     assert cut.usage.forwards < whole.usage.forwards
+    assert cut.usage.completion_tokens == tokens_of(models[0], text[: text.index(stop)])
     streamed = list(client.chat.completions.create(**ask, stop=stop, stream=True))
     assert "".join(c.choices[0].delta.content or "" for c in streamed) == text[: text.index(stop)]
 

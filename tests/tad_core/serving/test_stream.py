@@ -16,7 +16,7 @@ from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new
 from tad_core.decoding.spec import Job, Seen
 from tad_core.errors import OutOfMemoryError
 from tad_core.serving import stream as streaming
-from tad_core.serving.stream import BusyError, ClosingError, Stream, Ticket
+from tad_core.serving.stream import BusyError, ClosingError, CrowdError, Stream, Ticket
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import random_llada
 from tests.waiting import CEILING_S
@@ -120,13 +120,30 @@ def test_the_cancelled_free_their_slots_for_those_that_wait(opened):
 def test_only_so_many_may_be_open(opened):
     stream = opened({"m": FormulaModel()}, slots=1, waiting=2, start=False)
     stream.submit([ticket("m", SPECS[0])[0] for _ in range(2)])
-    with pytest.raises(BusyError, match="2 responses are open and at most 3 may be"):
+    with pytest.raises(BusyError, match="1 responses wait and at most 2 may"):
         stream.submit([ticket("m", SPECS[0])[0] for _ in range(2)])
     last, told = ticket("m", SPECS[0])
     stream.submit([last])
     stream.start()
     outcome(told)
     stream.submit([ticket("m", SPECS[0])[0]])
+
+
+def test_what_waits_for_one_model_leaves_the_slots_of_another(opened):
+    """Slots are of each model, and of each kind of forwards; the queue is of all."""
+    models = {"a": random_llada(), "b": random_llada()}
+    stream = opened(models, slots=2, waiting=0, start=False)
+    for name, spec in (("a", SPECS[0]), ("b", SPECS[0]), ("a", SPECS[1])):
+        stream.submit([ticket(name, spec)[0] for _ in range(2)])
+        with pytest.raises(BusyError, match="0 responses wait and at most 0 may"):
+            stream.submit([ticket(name, spec)[0]])
+
+
+def test_more_at_once_than_there_may_ever_be_is_not_busy(opened):
+    stream = opened({"m": FormulaModel()}, slots=1, waiting=2, start=False)
+    with pytest.raises(CrowdError, match="4 responses are asked for at once, and at most 3 may be"):
+        stream.submit([ticket("m", SPECS[0])[0] for _ in range(4)])
+    assert stream.open == 0
 
 
 def test_closing_finishes_what_is_open_and_takes_nothing_new(opened):
@@ -245,6 +262,35 @@ def test_a_fault_is_told_to_whom_it_hits_and_the_next_are_served(opened):
     after, told = ticket("m", SPECS[0])
     stream.submit([after])
     assert isinstance(outcome(told), Decoded)
+
+
+@pytest.mark.parametrize("where", ["_Turn", "_Turn.give"], ids=["opening a loop", "joining it"])
+def test_a_fault_before_the_first_forward_is_told_likewise(opened, where, monkeypatch):
+    stream = opened({"m": FormulaModel()}, slots=1)
+
+    def fails(*_):
+        monkeypatch.undo()
+        raise ValueError("a fault")
+
+    owner, _, name = where.rpartition(".")
+    monkeypatch.setattr(streaming._Turn if owner else streaming, name, fails)
+    hit, hit_told = ticket("m", SPECS[0])
+    stream.submit([hit])
+    assert isinstance(outcome(hit_told), ValueError)
+    after, told = ticket("m", SPECS[0])
+    stream.submit([after])
+    assert isinstance(outcome(told), Decoded)
+    assert stream.open == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_engine_that_has_ended_takes_nothing(opened):
+    stream = opened({"m": FormulaModel()}, slots=1)
+    stream._inbox.put(lambda: 1 / 0)
+    stream._thread.join(CEILING_S)
+    assert not stream.alive
+    with pytest.raises(ClosingError, match="takes no new requests"):
+        stream.submit([ticket("m", SPECS[0])[0]])
 
 
 def test_a_listener_that_fails_is_nobody_elses_trouble(opened):
