@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tad_core.decoding import Decoded, Request
 from tad_core.decoding.spec import Job, Seen
+from tad_core.errors import TADError
 from tad_core.serving.answers import Envelope, GrowingText, Took, usage
 from tad_core.serving.faults import RequestError, of_failure
 from tad_core.serving.metrics import Metrics
@@ -47,6 +48,10 @@ class Session:
         Raises:
             RequestError: no room, or the server is ending.
         """
+        try:
+            stream.check_crowd(len(wish.prompts) * wish.choices)
+        except TADError as error:
+            raise of_failure(error) from None
         self._began = time.perf_counter()
         self._deadline = asyncio.get_running_loop().time() + timeout_s
         self._timeout_s = timeout_s

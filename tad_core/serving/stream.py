@@ -183,11 +183,7 @@ class Stream:
         with self._lock:
             if self._closing:
                 raise ClosingError("the server is ending and takes no new requests; try another or later")
-            if self._waiting(tickets) > self._most_waiting:
-                raise CrowdError(
-                    f"{len(tickets)} responses are asked for at once, and at most {self.slots + self._most_waiting} "
-                    "may be; ask for fewer"
-                )
+            self.check_crowd(len(tickets))
             if self._waiting([*self._open, *tickets]) > self._most_waiting:
                 raise BusyError(
                     f"{self._waiting(self._open)} responses wait and at most {self._most_waiting} may; try again in a "
@@ -197,6 +193,18 @@ class Stream:
         for ticket in tickets:
             self._listen(ticket)
             self._inbox.put(partial(self._lane_of(ticket).waiting.append, ticket))
+
+    def check_crowd(self, count: int) -> None:
+        """Refuse a request of more responses than it could have if nobody else were there.
+
+        Raises:
+            CrowdError: with how many it could have.
+        """
+        if count > self.slots + self._most_waiting:
+            raise CrowdError(
+                f"{count} responses are asked for at once, and at most {self.slots + self._most_waiting} may be; ask "
+                "for fewer"
+            )
 
     def _waiting(self, tickets: Iterable[Ticket]) -> int:
         """How many of these have no slot: each lane has its own."""

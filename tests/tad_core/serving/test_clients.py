@@ -12,7 +12,7 @@ import time
 import httpx
 import pytest
 
-from tad_core.serving import patience
+from tad_core.serving import patience, session
 from tad_core.serving import stream as streaming
 from tad_core.serving.answers import GrowingText
 from tad_core.serving.app import Limits
@@ -201,7 +201,7 @@ def test_a_thousand_clients_of_every_kind_lose_nothing(server):
     assert post(url + CHAT, json=HELLO).json()["choices"] == right
 
 
-def test_a_full_queue_says_so_and_takes_the_next_when_there_is_room(models):
+def test_a_full_queue_says_so_and_takes_the_next_when_there_is_room(models, monkeypatch):
     with running(models[:1], Limits(slots=1, waiting=1, width=256, timeout_s=CEILING_S)) as (url, service):
         with stream("POST", url + CHAT, json={**LONG, "n": 2, "stream": True}) as held:
             assert held.status_code == 200
@@ -212,6 +212,11 @@ def test_a_full_queue_says_so_and_takes_the_next_when_there_is_room(models):
         never = post(url + CHAT, json={**HELLO, "n": 3})
         assert never.status_code == 400 and "3 responses are asked for at once" in never.text
         assert never.json()["error"]["code"] == "too_many_responses"
+        # Nothing is made of a request that asks for too much: a body of 1 MiB may ask for millions of responses.
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "GrowingText", lambda *_: 1 / 0)
+            many = {"prompt": [[5]] * 20, "n": 16}
+            assert "320 responses are asked" in post(f"{url}/v1/completions", json=many).text
         # With one model its name may be left out.
         assert post(url + CHAT, json={"messages": HELLO["messages"]}).status_code == 200
 
