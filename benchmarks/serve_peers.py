@@ -277,7 +277,17 @@ async def _nothing() -> Any:
 
 def install(package: str, folder: Path, wheels: str | None) -> None:
     """The pinned package and its pins into a folder, without what this environment has."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--target",
+        str(folder),
+    ]
     command += ["--no-index", "--find-links", wheels] if wheels else []
     done = subprocess.run([*command, package, *PINS], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -299,7 +309,7 @@ def started(server: Server, folder: Path, options: argparse.Namespace) -> Iterat
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     url, log = f"http://127.0.0.1:{port}", folder.with_suffix(".log")
-    command = [sys.executable, *(part.format(port=port) for part in server.command)]
+    command = [sys.executable, *(part.replace("{port}", port) for part in server.command)]
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
         try:
