@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 from tad_core.errors import TADError
-from tad_core.serving.stream import BusyError, ClosingError, CrowdError
+from tad_core.serving.tickets import BusyError, ClosingError, CrowdError
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 

@@ -16,7 +16,8 @@ from tad_core.serving.answers import Envelope, GrowingText, Took, usage
 from tad_core.serving.faults import RequestError, of_failure
 from tad_core.serving.metrics import Metrics
 from tad_core.serving.served import Served, Wish
-from tad_core.serving.stream import Stream, Ticket, Told
+from tad_core.serving.stream import Stream
+from tad_core.serving.tickets import Ticket, Told
 
 _log = logging.getLogger(__name__)
 

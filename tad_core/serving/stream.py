@@ -17,60 +17,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Literal
 
 import torch
 
-from tad_core.decoding import Decoded
 from tad_core.decoding.loop import Loop
 from tad_core.decoding.packing import packer_of
-from tad_core.decoding.spec import Job, Lane, Seen
+from tad_core.decoding.spec import Lane, Seen
 from tad_core.errors import TADError
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
 from tad_core.models.batching import at_once
+from tad_core.serving.tickets import BusyError, ClosingError, CrowdError, Ticket, Told
 
-#: What a listener is told: how far its sample is, then what became of it.
-Told = Seen | Decoded | BaseException
 _log = logging.getLogger(__name__)
-
-
-class BusyError(TADError):
-    """As many requests are open as may be; later there will be room."""
-
-
-class CrowdError(TADError):
-    """One request asks for more responses than may ever be open."""
-
-
-class ClosingError(TADError):
-    """The server is ending and takes nothing new."""
-
-
-@dataclass(eq=False)
-class Ticket:
-    """One sample on its way.
-
-    Attributes:
-        model: its name.
-        job: prompt and spec; ``watched`` if ``each`` is set.
-        listener: called in the engine's thread; must not block.
-        each: be told of blocks that are complete, or of every forward.
-        told_blocks: blocks told so far.
-    """
-
-    model: str
-    job: Job
-    listener: Callable[[Told], None]
-    each: Literal["block", "forward"] | None = None
-    told_blocks: int = 0
-
-    @property
-    def known(self) -> int:
-        """Leading positions beyond which there is something to tell."""
-        if self.each == "forward":
-            return -1
-        return (self.told_blocks + 1) * self.job.spec.block_length - 1
 
 
 @dataclass
@@ -99,6 +58,11 @@ class _Turn:
         self._holds = ExitStack()
         packer = self._holds.enter_context(packer_of(lane.model, slots, width, lane.kind))
         self._loop = Loop(lane.model, packer, width)
+
+    def takes(self, ticket: Ticket) -> bool:
+        if ticket.alone or any(held.alone for held in self.tickets.values()):
+            return not self.tickets
+        return len(self.tickets) < self.slots
 
     def give(self, ticket: Ticket) -> None:
         self.tickets[self._numbers] = ticket
@@ -295,7 +259,7 @@ class Stream:
         """Give those that wait to loops that have a slot; a loop more where none has and one may be."""
         each = at_once(lane.model.device.type, lane.slots)
         while lane.waiting:
-            turn = next((t for t in lane.turns if len(t.tickets) < t.slots), None)
+            turn = next((t for t in lane.turns if t.takes(lane.waiting[0])), None)
             if turn is None and sum(t.slots for t in lane.turns) + each <= lane.slots:
                 turn = self._new_turn(lane, each)
             if turn is None:
@@ -334,10 +298,17 @@ class Stream:
 
     @staticmethod
     def _failed(lane: _Lane, turn: _Turn, error: Exception, *joining: Ticket) -> None:
-        """A fault of one loop is told to whom it hit; the server goes on."""
+        """A fault of one loop is told to whom it hit; where several were in it they begin again one by one, so that it
+        hits the one that has it. The server goes on."""
         _noted(error)
         lane.turns.remove(turn)
-        for ticket in dict.fromkeys((*turn.tickets.values(), *joining)):
+        hit = dict.fromkeys((*turn.tickets.values(), *joining))
+        if len(hit) > 1 and not isinstance(error, TADError):
+            for ticket in hit:
+                ticket.alone = True
+            lane.waiting.extendleft(reversed(hit))
+            return
+        for ticket in hit:
             ticket.listener(error)
 
 

@@ -13,7 +13,8 @@ from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new
 from tad_core.decoding.spec import Job, Seen
 from tad_core.models.base import DiffusionLM
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
-from tad_core.serving.stream import Stream, Ticket, Told
+from tad_core.serving.stream import Stream
+from tad_core.serving.tickets import Ticket, Told
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
 

@@ -16,7 +16,8 @@ from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new
 from tad_core.decoding.spec import Job, Seen
 from tad_core.errors import OutOfMemoryError
 from tad_core.serving import stream as streaming
-from tad_core.serving.stream import BusyError, ClosingError, CrowdError, Stream, Ticket
+from tad_core.serving.stream import Stream
+from tad_core.serving.tickets import BusyError, ClosingError, CrowdError, Ticket
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import random_llada
 from tests.waiting import CEILING_S
@@ -262,6 +263,29 @@ def test_a_fault_is_told_to_whom_it_hits_and_the_next_are_served(opened):
     after, told = ticket("m", SPECS[0])
     stream.submit([after])
     assert isinstance(outcome(told), Decoded)
+
+
+class Allergic(FormulaModel):
+    """Fails whenever a prompt begins with one token."""
+
+    def packed(self, ids_T, packing, *rest):
+        if ((ids_T == 9) & (packing.at_T == 0)).any():
+            raise ValueError("a fault")
+        return super().packed(ids_T, packing, *rest)
+
+
+def test_who_was_beside_a_sample_that_fails_gets_what_it_gets_alone(opened, monkeypatch):
+    monkeypatch.setattr(streaming, "at_once", lambda device_type, wanted: wanted)
+    stream = opened({"m": Allergic()}, slots=4, start=False)
+    asked = [ticket("m", SPECS[i % 2 * 2], each="block", prompt=[2 + i % 8, i % 3]) for i in range(12)]
+    stream.submit([one for one, _ in asked])
+    stream.start()
+    for i, (one, told) in enumerate(asked):
+        if one.job.request.prompt_ids[0] == 9:
+            assert isinstance(outcome(told), ValueError)
+        else:
+            assert outcome(told) == alone(FormulaModel(), one.job), i
+    assert stream.open == stream.running == 0
 
 
 @pytest.mark.parametrize("where", ["_Turn", "_Turn.give"], ids=["opening a loop", "joining it"])
