@@ -1,4 +1,4 @@
-"""``tad status``: what is done, missing or broken."""
+"""``tad status``: what is done, missing, being made or broken."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
 from tad_core.stages.status import StageStatus, left_out, pipeline_status
 
-_STYLE = {"done": "green", "missing": "yellow", "broken": "red"}
+_STYLE = {"done": "green", "missing": "yellow", "running": "cyan", "broken": "red"}
+_TELLING = ("broken", "running", "missing")
 _NAMED = 3
 
 
 def print_status(config: TADConfig, verify: bool = False) -> None:
-    """One line a stage or model; shards are counted, and those that are not done are named.
+    """One line a stage or model; shards are counted, and those that are not done are named, with who has them in hand.
 
     ``verify`` reads every file, also those that this host has read before and that have not changed since.
     """
@@ -39,19 +40,29 @@ def print_status(config: TADConfig, verify: bool = False) -> None:
 
 
 def _rows(stage: str, entries: list[StageStatus], store: str) -> list[tuple[str, str, str, str]]:
-    shards, rest = [e for e in entries if e.is_shard], [e for e in entries if not e.is_shard]
+    """The rows of a stage; shards of a round apart from those of the run itself."""
     rows = []
-    if shards:
-        bad = [e for e in shards if e.state != "done"]
-        worst = "broken" if any(e.state == "broken" for e in bad) else "missing" if bad else "done"
-        named = [f"{e.name} {e.state}" + (f" ({e.why})" if e.why else "") for e in bad[:_NAMED]]
-        named += [f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else []
-        count = f"{len(shards) - len(bad)} of {len(shards)} shards"
-        rows.append((stage, count, _coloured(worst), "; ".join(named)))
-    for entry in rest:
+    for part, shards in groupby((e for e in entries if e.is_shard), key=lambda e: e.part):
+        rows.append((stage, *_shards(list(shards), f", {part}" if part else "")))
+    for entry in (e for e in entries if not e.is_shard):
         folder = entry.url.removeprefix(store) if entry.state == "done" else ""
         rows.append((stage, entry.name, _coloured(entry.state), entry.why or folder))
     return rows
+
+
+def _shards(shards: list[StageStatus], suffix: str) -> tuple[str, str, str]:
+    """How many are done, the most telling state, and which are not."""
+    bad = sorted((e for e in shards if e.state != "done"), key=lambda e: _TELLING.index(e.state))
+    named = [f"{e.name} {e.state}" + _more(e) for e in bad[:_NAMED]]
+    named += [f"and {len(bad) - _NAMED} more"] if len(bad) > _NAMED else []
+    count = f"{len(shards) - len(bad)} of {len(shards)} shards{suffix}"
+    return count, _coloured(bad[0].state if bad else "done"), "; ".join(named)
+
+
+def _more(entry: StageStatus) -> str:
+    if not entry.why:
+        return ""
+    return f" on {entry.why}" if entry.state == "running" else f" ({entry.why})"
 
 
 def _coloured(state: str) -> str:

@@ -8,6 +8,7 @@ at any point leaves either no manifest or a complete artifact.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from tad_core.artifacts.files import (
     remove,
     sweep,
 )
-from tad_core.artifacts.leases import Leases
+from tad_core.artifacts.leases import Claim, Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME
 from tad_core.artifacts.ref import ArtifactRef, damaged_files, read_manifest, some_of
 from tad_core.artifacts.stamps import stamps_of
@@ -126,6 +127,10 @@ class Store:
     def leases(self, stage: str, fingerprint: str, lease_s: float) -> Leases:
         """The claims of this process on the pieces of one artifact."""
         return Leases(f"{self.root}/.leases/{stage}/{fingerprint}", lease_s)
+
+    def claims(self, stage: str, fingerprint: str) -> dict[str, Claim]:
+        """Who has which piece of an artifact in hand now, for ``tad status``; takes none and writes nothing."""
+        return self.leases(stage, fingerprint, math.inf).held_elsewhere()
 
     def check_writable(self, need_bytes: int = 64 << 20) -> None:
         """Fail before any work if the store cannot be written or has too little room.

@@ -22,7 +22,8 @@ from tad_core.evaluation.sweep import Decodings
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages.distill import ADAPTER
 from tad_core.stages.sharing import Shares
-from tad_core.stages.slice_plan import STAGE, STAGE_VERSION, SlicePlan, SliceSpec, spec_fields
+from tad_core.stages.slice_folder import STAGE, STAGE_VERSION
+from tad_core.stages.slice_plan import SlicePlan, SliceSpec, spec_fields
 from tad_core.workers.fanning import fan_out
 from tad_core.workers.jobs import DecodeJob, Decoders
 from tad_core.workers.pool import Pool

@@ -15,17 +15,15 @@ from functools import cached_property, partial
 from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
-from tad_core.artifacts.components import component_fields
 from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
 from tad_core.decoding import DecodeSpec, plan_batches
 from tad_core.decoding.spec import REFRESHED
 from tad_core.evaluation.prompting import encode, messages_of
+from tad_core.stages import slice_folder
 from tad_core.stages.cutting import Bounds, bounds_of, cut_around, piece_name
-
-STAGE = "decode"
-STAGE_VERSION = 1
+from tad_core.stages.slice_folder import STAGE
 
 
 @dataclass(frozen=True)
@@ -119,15 +117,7 @@ def plan_slices(
         tokenizer: the model's.
         store: where slices may already be.
     """
-    from tad_core.checkpoint import model_fingerprint
-
-    inputs = () if adapter_ref is None else (adapter_ref,)
-    fields = {
-        "model": model_fingerprint(config.model),
-        "dtype": config.model.dtype,
-        **component_fields(STAGE),
-    }
-    mark = fingerprint(STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in inputs])
+    inputs, mark = () if adapter_ref is None else (adapter_ref,), slice_folder.key(config, adapter_ref)
     plan = SlicePlan(mark, [], {name: TaskPrompts(found, tokenizer) for name, found in tasks.items()}, inputs)
     there = store.manifests(STAGE, mark)
     for spec in specs:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, cast
 from tad_core.artifacts import MANIFEST_NAME, ArtifactRef, Store
 from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig
+from tad_core.data.problem import Problem
 from tad_core.data.selection import LeftOutRow, left_out_rows
 from tad_core.errors import ConfigError
 from tad_core.stages import calibrate as calibrate_stage
@@ -21,15 +22,20 @@ from tad_core.stages import rounds as rounds_stage
 from tad_core.stages import variants as variants_stage
 from tad_core.stages.pipeline import Stage, plan_of, trained_models
 from tad_core.stages.rounds import Round, RoundMade
+from tad_core.stages.slice_status import slices_seen
 
-State = Literal["done", "missing", "broken"]
+State = Literal["done", "missing", "running", "broken"]
 
 
 @dataclass(frozen=True)
 class StageStatus:
     """One artifact of the pipeline, or one shard of it.
 
-    ``why`` says what is wrong with a broken one and what a missing one waits for.
+    Attributes:
+        state: ``running`` if a process that is alive has it, or a part of it, in hand.
+        why: what is wrong with a broken one, what a missing one waits for or has of it already, and who has a running
+            one in hand.
+        part: of a shard, the round that it is of; empty for the run's own.
     """
 
     stage: Stage
@@ -38,6 +44,7 @@ class StageStatus:
     why: str = ""
     url: str = ""
     is_shard: bool = False
+    part: str = ""
 
 
 def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
@@ -95,16 +102,22 @@ class _Part:
 
 def _look_at_part(config: TADConfig, look: Look, own: Round | None = None) -> _Part:
     """Collection and filter shard by shard, windows and adapters."""
-    store, suffix = look.store, "" if own is None else f", {own.title}"
+    store, part = look.store, "" if own is None else own.title
+    suffix = f", {part}" if part else ""
     plan = plan_of(config, store)
     mark = filter_stage.key(config, plan)
     shards = {shard.name: shard for shard in plan.shards}
     whole = collect_stage.find_collection(plan, store)
-    look.pieces("collect", plan.fingerprint, list(shards), whole is not None)
+    look.pieces("collect", plan.fingerprint, list(shards), whole is not None, part)
     collection = look.at("collect", f"all shards{suffix}", plan.fingerprint, [])
     judged = whole is not None and store.find("filter", mark, [whole]) is not None
     look.pieces(
-        "filter", mark, list(shards), judged, lambda name: collect_stage.find_shard(plan, shards[name], store)
+        "filter",
+        mark,
+        list(shards),
+        judged,
+        part,
+        lambda name: collect_stage.find_shard(plan, shards[name], store),
     )
     filtered = look.at("filter", f"all shards{suffix}", mark, [collection])
     collected, kept = _planned(collection, "collect", plan.fingerprint), _planned(filtered, "filter", mark)
@@ -133,14 +146,19 @@ def _look_at_round(config: TADConfig, own: Round, look: Look, before: _Part | No
 
 def _look_at_evaluations(part: _Part, look: Look) -> dict[str, ArtifactRef]:
     found: dict[str, ArtifactRef] = {}
+    tasks: dict[str, list[Problem]] = {}
     for name in part.config.evaluate.models:
         adapter = part.adapters.get(name)
         if name != "base" and adapter is None:
             look.waits("evaluate", name, f"waits for distill {name}")
             continue
         fingerprint = evaluate_stage.key(part.config, name, adapter)
-        inputs = [] if adapter is None else [_real(adapter)]
-        points = look.at("evaluate", name, fingerprint, inputs)
+        made = None if adapter is None else _real(adapter)
+        points = look.at("evaluate", name, fingerprint, [] if adapter is None else [made])
+        if points is None and (adapter is None) == (made is None):
+            tasks = tasks or evaluate_stage.load_tasks(part.config)
+            if (slices := slices_seen(part.config, name, made, tasks, look.store)) is not None:
+                look.begun(slices.told(), running=bool(slices.held))
         found[name] = _planned(points, "evaluate", fingerprint)
     return found
 
@@ -199,24 +217,29 @@ class Look:
         fingerprint: str,
         names: Sequence[str],
         whole: bool,
+        part: str = "",
         source: Callable[[str], ArtifactRef | None] | None = None,
     ) -> None:
         """The pieces of one artifact, side by side; ``source`` is what a piece was made from.
 
-        One listing says which of them have a manifest; where the artifact is ``whole``, and so the files of all of
-        them have been verified, that is enough.
+        One listing says which of them have a manifest, another who has the others in hand; where the artifact is
+        ``whole``, and so the files of all of them have been verified, that is enough.
         """
         url, there = self.store.url(stage, fingerprint), self.store.manifests(stage, fingerprint)
+        claims = {} if whole else self.store.claims(stage, fingerprint)
 
         def one(name: str) -> StageStatus:
-            if f"{name}.json" not in there:
-                return StageStatus(stage, name, "missing", url=url, is_shard=True)
-            if whole and not self.store.anew:
-                return StageStatus(stage, name, "done", url=url, is_shard=True)
-            inputs = [] if source is None else [source(name)]
-            return self._state(stage, name, fingerprint, inputs, f"{name}.json")[0]
+            seen = StageStatus(stage, name, "missing", url=url, is_shard=True)
+            if f"{name}.json" in there:
+                if whole and not self.store.anew:
+                    return replace(seen, state="done")
+                inputs = [] if source is None else [source(name)]
+                seen = self._state(stage, name, fingerprint, inputs, f"{name}.json")[0]
+            if seen.state != "done" and (claim := claims.get(name)) is not None:
+                seen = replace(seen, state="running", why=claim.holder)
+            return seen
 
-        self.seen += side_by_side(one, names)
+        self.seen += [replace(seen, part=part) for seen in side_by_side(one, names)]
 
     def _state(
         self,
@@ -237,11 +260,11 @@ class Look:
             state, why = "missing", "what it was made from is missing or has changed"
         return StageStatus(shown, name, cast(State, state), why, url, is_shard), None
 
-    def begun(self, how_far: str) -> None:
-        """The last one looked at is missing, and part of the work on it is there."""
+    def begun(self, how_far: str, running: bool = False) -> None:
+        """The last one looked at is missing, and part of the work on it is there, or is being done."""
         last = self.seen[-1]
         if last.state == "missing" and not last.why:
-            self.seen[-1] = replace(last, why=how_far)
+            self.seen[-1] = replace(last, state="running" if running else "missing", why=how_far)
 
     def waits(self, stage: Stage, name: str, why: str) -> None:
         """One whose fingerprint is not known yet."""

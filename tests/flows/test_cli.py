@@ -227,6 +227,27 @@ def test_status_names_folders_that_fit_the_line(
     assert all(len(line.rstrip()) <= 80 for line in output.splitlines() if longest in line)
 
 
+def test_status_says_who_has_a_shard_and_whose_rollouts_it_holds(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tad_core.stages.status import StageStatus
+
+    seen = [
+        StageStatus("collect", "privileged-00000-00004", "done", is_shard=True),
+        StageStatus("collect", "privileged-00004-00008", "missing", is_shard=True),
+        StageStatus("collect", "privileged-00008-00012", "running", "vm (process 12)", is_shard=True),
+        StageStatus("collect", "all shards", "missing"),
+        StageStatus("filter", "all shards", "missing"),
+        StageStatus("collect", "privileged-00000-00004", "done", is_shard=True, part="round of one"),
+        StageStatus("collect", "all shards, round of one", "missing"),
+    ]
+    monkeypatch.setattr("flows.status.pipeline_status", lambda *_: seen)
+    code, output = call(command="status")
+    flat = " ".join(output.split())
+    assert code == 0 and "1 of 3 shards running" in flat and "1 of 1 shards, round of one" in flat
+    assert "privileged-00008-00012 running on vm (process 12)" in flat
+
+
 def test_status_names_rows_that_are_left_out(call: Any, tree: Tree, tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     file.write_text('{"question": "1+1?", "answer": "#### 2"}\nno json\n')
