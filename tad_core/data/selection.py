@@ -54,10 +54,12 @@ class Candidate:
     Attributes:
         id: of the problem it may be.
         make: what it is; None if it belongs to another split.
+        where: the row, as in ``LeftOut``.
     """
 
     id: str
     make: Callable[[], Problem | LeftOut | None]
+    where: str = ""
 
 
 Item = Problem | LeftOut | Candidate
@@ -65,11 +67,19 @@ Item = Problem | LeftOut | Candidate
 
 @dataclass
 class Selection:
-    """The problems taken from one source, and what was left out on the way to them."""
+    """The problems taken from one source, and what was left out on the way to them.
+
+    Attributes:
+        problems: in order.
+        left_out: rows by reason.
+        examples: the first places of each reason.
+        places: the row of every id, in words: of the problems, and of more that were looked at.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -116,7 +126,7 @@ def select(
     read: Callable[[], Iterable[Item]],
     check: Check | None = None,
     enough: float = ENOUGH,
-    seen: set[bytes] | None = None,
+    seen: dict[bytes, str] | None = None,
 ) -> Selection:
     """Take ``source.count`` usable problems, or all.
 
@@ -125,14 +135,14 @@ def select(
         read: gives what the source yields, in its order; called again only where a random sample has too few.
         check: why a problem cannot be used although its row is right.
         enough: share of what was asked for that must be usable; ``source.min_count`` overrules it.
-        seen: contents taken from other sources, which are duplicates here; those of this one are added.
+        seen: contents taken from other sources, which are duplicates here, and where; those of this one are added.
 
     Raises:
         DataError: fewer rows than ``count``, or too few that can be used.
     """
     found = Selection()
     items = _sampled(read, source) if source.sample == "random" else iter(read())
-    usable = _distinct(_made(items), found, set() if seen is None else seen)
+    usable = _distinct(_made(items), source.name, found, {} if seen is None else seen)
     while source.count is None or len(found.problems) < source.count:
         missing = _BATCH if source.count is None else max(_LEAST_BATCH, source.count - len(found.problems))
         batch = list(islice(usable, missing))
@@ -173,25 +183,29 @@ def _keyed(
             yield key("sample", seed, item.id), number, item
 
 
-def _made(items: Iterator[Item]) -> Iterator[Problem | LeftOut]:
+def _made(items: Iterator[Item]) -> Iterator[tuple[Problem | LeftOut, str]]:
+    """What each item is, and its row as far as it is known."""
     for item in items:
         made = item.make() if isinstance(item, Candidate) else item
         if made is not None:
-            yield made
+            yield made, item.where if isinstance(item, Candidate) else ""
 
 
-def _distinct(items: Iterable[Problem | LeftOut], found: Selection, seen: set[bytes]) -> Iterator[Problem]:
-    ids: set[str] = set()
-    for item in items:
+def _distinct(
+    items: Iterable[tuple[Problem | LeftOut, str]], label: str, found: Selection, seen: dict[bytes, str]
+) -> Iterator[Problem]:
+    for item, where in items:
         if isinstance(item, LeftOut):
             found.leave_out(item.reason, item.where)
-        elif item.id in ids:
-            found.leave_out(DUPLICATE_ID, item.id)
-        elif (content := _content(item)) in seen:
-            found.leave_out(DUPLICATE_PROBLEM, item.id)
+            continue
+        place, content = where or item.id, _content(item)
+        if item.id in found.places:
+            found.leave_out(DUPLICATE_ID, f"{place} and {found.places[item.id]}: {item.id}")
+        elif content in seen:
+            found.leave_out(DUPLICATE_PROBLEM, f"{place} and {seen[content]}")
         else:
-            ids.add(item.id)
-            seen.add(content)
+            found.places[item.id] = place
+            seen[content] = f"{place} of {label}"
             yield item
 
 

@@ -125,7 +125,7 @@ def _sources(config: TADConfig, check: Check | None, found: Survey) -> None:
     """Read each source of data by itself."""
     from tad_core.data.sources import select_from
 
-    seen: set[bytes] = set()
+    seen: dict[bytes, str] = {}
     _each(config.data, lambda source: select_from(source, check, ENOUGH, seen), found, found.sizes)
 
 

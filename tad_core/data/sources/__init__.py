@@ -40,7 +40,10 @@ def load_source(source: SourceConfig, check: Check | None = None, enough: float 
 
 
 def select_from(
-    source: SourceConfig, check: Check | None = None, enough: float = ENOUGH, seen: set[bytes] | None = None
+    source: SourceConfig,
+    check: Check | None = None,
+    enough: float = ENOUGH,
+    seen: dict[bytes, str] | None = None,
 ) -> Selection:
     """``load_source`` with what was left out; see ``selection.select``."""
     if source.source not in SOURCES:
@@ -66,14 +69,18 @@ def load_all(sources: Sequence[SourceConfig], check: Check | None = None, enough
         ConfigError, DataError: see ``load_source``; also if problems of two sources share an id.
     """
     loaded = Loaded([], {}, {})
-    seen: set[bytes] = set()
-    ids: set[str] = set()
+    seen: dict[bytes, str] = {}
+    places: dict[str, str] = {}
     for source in sources:
         found = select_from(source, check, enough, seen)
         for problem in found.problems:
-            if problem.id in ids:
-                raise DataError(f"data: two problems have the id {problem.id!r}; ids must be unique")
-        ids.update(problem.id for problem in found.problems)
+            place = f"{found.places[problem.id]} of source {source.name}"
+            if problem.id in places:
+                raise DataError(
+                    f"data: {place} and {places[problem.id]} both have the id {problem.id!r}; give one of the two "
+                    "sources another name, which begins its ids, or the row another id"
+                )
+            places[problem.id] = place
         loaded.problems.extend(found.problems)
         loaded.left_out[source.name] = found.left_out
         loaded.examples[source.name] = found.examples

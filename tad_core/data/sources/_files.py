@@ -118,7 +118,9 @@ def read_problems(
             yield row
         else:
             id_ = before + _number(row, id_columns)
-            yield Candidate(id_, partial(_problem, source, options["heldout_share"], make, row, id_))
+            yield Candidate(
+                id_, partial(_problem, source, options["heldout_share"], make, row, id_), row.where
+            )
 
 
 def _problem(

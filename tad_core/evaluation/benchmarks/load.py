@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -46,13 +45,17 @@ def _load(text: str, shots: int, files: tuple[tuple[str, int, str], ...]) -> Sel
     source = SourceConfig.model_validate_json(text)
     options = read_options(source, _OPTIONS)
     benchmark = BENCHMARKS[str(options["task"])]
-    found = Selection()
-    for item in _problems(source, benchmark, shots, options):
+    found, twice = Selection(), ""
+    for item, where in _problems(source, benchmark, shots, options):
         if isinstance(item, LeftOut):
             found.leave_out(item.reason, item.where)
-        else:
-            found.problems.append(item)
+            continue
+        if (first := found.places.setdefault(item.id, where)) != where:
+            twice = twice or f"{first} and {where} both have the id {item.id!r}"
+        found.problems.append(item)
     _check(source, benchmark, options["path"] or "the hub's data set", found)
+    if twice:
+        raise DataError(f"task {source.name}: {twice}; leave one of the rows out, or give it another id")
     found.problems = _selected(source, found.problems)
     return found
 
@@ -79,17 +82,18 @@ def _definition(source: SourceConfig, options: Mapping[str, Any]) -> tuple[Bench
 
 def _problems(
     source: SourceConfig, benchmark: Benchmark, shots: int, options: Mapping[str, Any]
-) -> Iterator[Problem | LeftOut]:
+) -> Iterator[tuple[Problem | LeftOut, str]]:
+    """Each row's problem, or why it is none, and the row."""
     for row in read_rows(_place(source, benchmark, options)):
         if isinstance(row, LeftOut):
-            yield row
+            yield row, row.where
             continue
         try:
             values = benchmark.clean(row.values)
             if benchmark.wanted(values, options["rows"]):
-                yield benchmark.problem(source.name, row.number, values, shots)
+                yield benchmark.problem(source.name, row.number, values, shots), row.where
         except RowError as error:
-            yield LeftOut(str(error), row.where)
+            yield LeftOut(str(error), row.where), row.where
 
 
 def _place(source: SourceConfig, benchmark: Benchmark, options: Mapping[str, Any]) -> Place:
@@ -127,8 +131,6 @@ def _check(source: SourceConfig, benchmark: Benchmark, where: str, found: Select
             f"{need} are needed; left out: {told or 'none'}; give rows with the columns {columns}, or lower count or "
             "min_count"
         )
-    if twice := [mark for mark, n in Counter(p.id for p in found.problems).items() if n > 1]:
-        raise DataError(f"task {source.name}: {where} has the id {twice[0]!r} twice; ids must be unique")
 
 
 def _selected(source: SourceConfig, problems: list[Problem]) -> list[Problem]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +122,13 @@ def test_duplicates_are_left_out_by_id_and_by_content() -> None:
     found = take(source(min_count=1), items)
     assert [p.id for p in found.problems] == ["s/0", "s/4"]
     assert found.left_out == {"duplicate id": 1, "duplicate problem": 2}
+    assert found.examples["duplicate problem"] == ["s/2 and s/0 of s", "s/3 and s/0 of s"]
+
+
+def test_both_rows_of_a_duplicate_are_named() -> None:
+    items = [Candidate(f"s/{i % 2}", partial(problem, i % 2), f"f.csv:{i + 1}") for i in range(3)]
+    found = take(source(min_count=1), items)
+    assert found.examples == {"duplicate id": ["f.csv:3 and f.csv:1: s/0"]}
 
 
 def test_the_same_question_with_another_solution_is_another_problem() -> None:
@@ -169,16 +178,20 @@ def test_a_problem_of_an_earlier_source_is_a_duplicate_in_a_later_one() -> None:
     loaded = load_all([first, again])
     assert len(loaded.problems) == 6
     assert loaded.left_out == {"a": {}, "b": {"duplicate problem": 5}}
-    assert loaded.examples["b"]["duplicate problem"][0] == "b/train/0/0"
+    assert loaded.examples["b"]["duplicate problem"][0] == "b/train/0/0 and a/train/0/0 of a"
 
 
-def test_ids_are_unique_over_all_sources() -> None:
-    sums = {"source": "arithmetic", "count": 3}
+def test_ids_are_unique_over_all_sources(tmp_path: Path) -> None:
+    """A name may hold a slash, so that ids of two sources can meet."""
+    (tmp_path / "one.jsonl").write_text('{"question": "1+1?", "answer": "2"}\n')
+    (tmp_path / "two.jsonl").write_text('{"question": "2+2?", "answer": "4", "key": "more/1"}\n')
     sources = [
-        SourceConfig.model_validate({"name": "a", **sums, "options": {"min_steps": n, "max_steps": n}})
-        for n in (2, 4)
+        SourceConfig(name="own/more", source="jsonl", options={"path": str(tmp_path / "one.jsonl")}),
+        SourceConfig(name="own", source="jsonl", options={"path": str(tmp_path / "two.jsonl"), "id": "key"}),
     ]
-    with pytest.raises(DataError, match="two problems have the id 'a/train/0/0'"):
+    with pytest.raises(
+        DataError, match=r"two\.jsonl:1 of source own and one\.jsonl:1 of source own/more both"
+    ):
         load_all(sources)
 
 

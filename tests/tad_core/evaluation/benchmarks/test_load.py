@@ -156,7 +156,7 @@ def test_wrong_files(tmp_path):
         load("gsm8k", tmp_path / "none.jsonl")
     with pytest.raises(DataError, match="no row of the benchmark's test split; set rows: all"):
         load("mbpp", write_rows(tmp_path / "mbpp.jsonl", MBPP[2:]))
-    with pytest.raises(DataError, match=r"has the id 'mbpp/11' twice"):
+    with pytest.raises(DataError, match=r"twice.jsonl:1 and twice.jsonl:2 both have the id 'mbpp/11'"):
         load("mbpp", write_rows(tmp_path / "twice.jsonl", [MBPP[0], MBPP[0] | {"text": "other"}]))
     (tmp_path / "rows.txt").write_text("x")
     with pytest.raises(DataError, match=r"suffix '\.txt'"):
