@@ -212,7 +212,7 @@ def prefect_around(say: Callable[[str], None]) -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.environment import check_server, server_errors
-    from flows.server import TemporaryServer
+    from flows.server import TemporaryServer, still_starting
 
     url = check_server()
     if url is not None:
@@ -221,10 +221,11 @@ def prefect_around(say: Callable[[str], None]) -> Iterator[None]:
             yield
         return
     say("Prefect: no server is set, starting a temporary one")
-    server = TemporaryServer()
-    import flows.pipeline  # noqa: F401 (seconds of imports while the server starts)
+    with still_starting(say):
+        server = TemporaryServer()
+        import flows.pipeline  # noqa: F401 (seconds of imports while the server starts)
 
-    url = server.url()
+        url = server.url()
     with temporary_settings({PREFECT_API_URL: url}), server_errors(url):
         yield
 

@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
@@ -26,6 +27,8 @@ from tad_core.errors import ServerError
 
 _START_S = 180.0
 _STOP_S = 5.0
+#: Between two lines that say that it still starts: seconds on an idle machine, half a minute on a busy one.
+_TELL_S = 5.0
 #: What Prefect sets for its own temporary servers, and no block types, of which nothing here is made.
 _TEMPORARY = {
     "PREFECT_UI_ENABLED": "0",
@@ -73,7 +76,7 @@ class TemporaryServer:
                 time.sleep(0.1)
         self._log.seek(0)
         said = self._log.read().decode("utf-8", "replace")
-        raise ServerError(explain(self._process.poll(), said))
+        raise ServerError(explain(self._process.poll(), said, _START_S))
 
     def stop(self) -> None:
         """Close its stdin and wait; kill it if it takes long."""
@@ -85,6 +88,27 @@ class TemporaryServer:
             self._process.kill()
             self._process.wait()
         self._log.close()
+
+
+@contextmanager
+def still_starting(say: Callable[[str], None], every_s: float = _TELL_S) -> Iterator[None]:
+    """Say every few seconds, until the block ends, that the server still starts, how long it may and what then."""
+    over, began = threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        while not over.wait(every_s):
+            say(
+                f"Prefect: still starting, {time.monotonic() - began:.0f} s of at most {_START_S:.0f} s; if it does "
+                "not come up, `tad doctor` looks for why, and PREFECT_API_URL takes a server that runs"
+            )
+
+    thread = threading.Thread(target=tell, name="still starting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _memory_file() -> IO[bytes]:

@@ -35,10 +35,11 @@ def report(error: BaseException) -> None:
     print(f"{_MARK}{' / '.join(lines)}", file=sys.stderr, flush=True)
 
 
-def explain(code: int | None, said: str) -> str:
-    """The message for a server that ended with ``code``, or is silent for None, and printed ``said``."""
+def explain(code: int | None, said: str, waited_s: float) -> str:
+    """The message for a server that ended with ``code``, or for None is silent after ``waited_s``, and printed
+    ``said``."""
     told = [line.removeprefix(_MARK) for line in said.splitlines() if line.startswith(_MARK)]
-    what = "does not answer" if code is None else f"ended with code {code}"
+    what = f"does not answer after {waited_s:.0f} s" if code is None else f"ended with code {code}"
     why = f": {told[-1]}" if told else ""
     tail = "" if told or not said.strip() else f"\nIts last lines:\n{said.strip()[-_LAST_CHARACTERS:]}"
     remedy = _remedy(told[-1] if told else said)

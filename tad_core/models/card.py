@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,9 @@ class Facts:
         label: which of its run's models it is, for readers.
         method: how it was trained.
         loss: its loss, where it has a window.
-        base: the checkpoint it started from.
+        base: the checkpoint that its run started from.
+        after: models of its run, in order, whose adapters were merged into the base before this one was trained.
+        weights: the folder with these merged, where there are any.
         adapter_only: whether the folder holds the adapter or the merged model.
         dtype: of the weights.
         window: steps of the near window; None without one.
@@ -30,7 +32,7 @@ class Facts:
         training: settings and figures, by what they are.
         data: training sources, by what they are.
         points: what was measured of it, as in ``points.json``.
-        base_points: the same of the base, where it was measured.
+        beside: the same of the base and of the model it began from, by name; empty where that was not measured.
         gguf: how the one GGUF file is run; empty for safetensors.
         block: tokens of a block, where it reads block by block.
     """
@@ -47,9 +49,11 @@ class Facts:
     training: dict[str, Any]
     data: dict[str, Any]
     points: Sequence[dict[str, Any]] = ()
-    base_points: Sequence[dict[str, Any]] = field(default=())
+    beside: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
     gguf: str = ""
     block: int | None = None
+    after: Sequence[str] = ()
+    weights: str = ""
 
 
 def model_card(facts: Facts) -> str:
@@ -57,16 +61,15 @@ def model_card(facts: Facts) -> str:
     base, local = facts.base, Path(facts.base.path).expanduser().is_dir()
     licence = licence_of(base)
     head: dict[str, Any] = {**licence, "tags": ["diffusion", "masked-diffusion", "tad"]}
-    if not local:
+    if not local and not (facts.after and facts.adapter_only):  # that one is for weights of its run
         head["base_model"] = base.path
         head["base_model_relation"] = "adapter" if facts.adapter_only else "finetune"
     head["library_name"] = "gguf" if facts.gguf else "peft" if facts.adapter_only else "transformers"
-    what = "LoRA adapter for" if facts.adapter_only else "LoRA adapter merged in float32 into"
     pinned = f" at revision `{base.revision}`" if not local and base.revision else ""
     lines = [
         "---", yaml.safe_dump(head, sort_keys=False).strip(), "---", "",
         f"# {facts.name}", "",
-        f"{_told(facts)}: {what} `{base.path}`{pinned}; weights in {facts.dtype}.", "",
+        f"{_told(facts)}: {_merged(facts, f'`{base.path}`{pinned}')}; weights in {facts.dtype}.", "",
         *_section("Windows", _windows(facts)),
         *_section("Data", facts.data),
         *_section("Training", facts.training),
@@ -80,6 +83,18 @@ def model_card(facts: Facts) -> str:
 def _told(facts: Facts) -> str:
     """The method, and of several models with a window which one it is."""
     return _cell(facts.method if facts.window is None else f"{facts.method}, {facts.label}")
+
+
+def _merged(facts: Facts, base: str) -> str:
+    """What the weights are, from the base on."""
+    before = " and ".join(f"`{name}`" for name in facts.after)
+    those = "those" if len(facts.after) > 1 else "that"
+    if facts.adapter_only:
+        own = (
+            f" with {those} of {before} of the same run merged into it (`{facts.weights}`)" if before else ""
+        )
+        return f"LoRA adapter for {base}{own}"
+    return f"LoRA adapter merged in float32 into {base}" + (f", after {those} of {before}" if before else "")
 
 
 def licence_of(base: ModelConfig) -> dict[str, str]:
@@ -114,25 +129,34 @@ def _section(title: str, rows: dict[str, Any]) -> list[str]:
 def _measured(facts: Facts) -> list[str]:
     if not facts.points:
         return ["## Measured", "", "This model has not been evaluated.", ""]
-    base = {(p["task"], p["method"], p["threshold"]): p for p in facts.base_points}
+    others = {name: {_way(p): p for p in points} for name, points in facts.beside.items() if points}
     rows = []
     for p in facts.points:
-        other = base.get((p["task"], p["method"], p["threshold"]))
-        beside = f"{other['accuracy']:.1f} | {other['tpf']:.2f}" if other else "– | –"
         how = "token by token" if p["method"] == "token_by_token" else f"{p['method']} {p['threshold']:g}"
-        rows.append(
-            f"| {_cell(p['task'])} | {how} | {p['problems']} | {p['accuracy']:.1f} | {p['tpf']:.2f} | {beside} |"
-        )
+        cells = [_cell(p["task"]), how, str(p["problems"]), *_figures(p)]
+        for points in others.values():
+            cells += _figures(points.get(_way(p)))
+        rows.append(f"| {' | '.join(cells)} |")
+    heads = ["task", "decoding", "problems", "accuracy", "TPF"]
+    heads += [f"{_cell(name)}: {figure}" for name in others for figure in ("accuracy", "TPF")]
     return [
         "## Measured",
         "",
-        "Accuracy in percent and tokens per forward (TPF), under the same prompts and problems for both models.",
+        "Accuracy in percent and tokens per forward (TPF), under the same prompts and problems for all models.",
         "",
-        "| task | decoding | problems | accuracy | TPF | base: accuracy | base: TPF |",
-        "|---|---|---|---|---|---|---|",
+        f"| {' | '.join(heads)} |",
+        "|---" * len(heads) + "|",
         *rows,
         "",
     ]
+
+
+def _way(point: Mapping[str, Any]) -> tuple[Any, ...]:
+    return point["task"], point["method"], point["threshold"]
+
+
+def _figures(point: Mapping[str, Any] | None) -> list[str]:
+    return ["–", "–"] if point is None else [f"{point['accuracy']:.1f}", f"{point['tpf']:.2f}"]
 
 
 def _loading(facts: Facts, local: bool) -> list[str]:

@@ -137,10 +137,13 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
     if not counts.models:
         return []
     found = []
-    if distill.deepspeed and len([mode for mode in trained_models(config) if mode != "sft"]) > 1:
+    models, without = trained_models(config), distill.model_copy(update={"deepspeed": None})
+    if distill.deepspeed and len(passes(config.model_copy(update={"distill": without}), models)) < len(
+        models
+    ):
         found.append(
-            "under distill.deepspeed models are trained one after the other; null trains them in one pass, with one "
-            "teacher for both, on any number of GPUs"
+            "under distill.deepspeed models are trained one after the other; null trains those that share a teacher in "
+            "one pass, on any number of GPUs"
         )
     if distill.gradient_checkpointing:
         return found

@@ -23,6 +23,7 @@ from tad_core.evaluation.decoders import operating_spec
 from tad_core.models.merge import ADAPTER_CONFIG, Merge, read_adapter
 from tad_core.serving.served import Source
 from tad_core.stages.export import find_model
+from tad_core.stages.variants import names_to_offer
 from tad_core.weights import shapes_of
 
 DType = Literal["float32", "bfloat16"]
@@ -81,7 +82,7 @@ def _sources(word: str, hardware: Hardware, read: Callable[[Path], TADConfig]) -
         found = _of_run(read(Path(run["file"])), run["mode"], hardware)
         if name and len(found) > 1:
             raise ConfigError(
-                f"MODEL: {word!r} names {len(found)} models; say which, as in {name}={run['file']}:speed"
+                f"MODEL: {word!r} names {len(found)} models; say which, as in {name}={run['file']}:{found[-1].name}"
             )
         return [replace(source, name=name or source.name) for source in found]
     base, plus, adapter = what.partition("+")
@@ -91,9 +92,9 @@ def _sources(word: str, hardware: Hardware, read: Callable[[Path], TADConfig]) -
 
 
 def _of_run(config: TADConfig, mode: str | None, hardware: Hardware) -> list[Source]:
-    known = (BASE, *variants(config))
-    if mode is not None and mode not in known:
-        raise ConfigError(f"MODEL: {mode!r} is no model of a run; use one of {', '.join(known)}")
+    if mode is not None and mode != BASE and mode not in variants(config):
+        known = ", ".join([BASE, *names_to_offer(config)])
+        raise ConfigError(f"MODEL: {mode!r} is no model of the run; use one of {known}")
     store = Store(config.store)
     given = {k: v for k, v in vars(hardware).items() if v is not None}
     found = []

@@ -51,9 +51,9 @@ def export(
         ArtifactError: the run has not come to this model.
         ConfigError, ModelError: wrong input.
     """
-    table = variants(config)
-    if mode not in table:
-        raise ConfigError(f"--model: {mode!r} is not a distilled model; use one of {', '.join(table)}")
+    if mode not in variants(config):
+        known = ", ".join(variants_stage.names_to_offer(config))
+        raise ConfigError(f"--model: {mode!r} is not a distilled model; use one of {known}")
     variant = variants_stage.variant_of(config, mode)
     kinds = ("float32", "bfloat16", "float16")
     if dtype is not None and dtype not in kinds:
@@ -74,8 +74,9 @@ def export(
         from tad_core.models.gguf_export import check_gguf
 
         check_gguf(adapter_only)
-    config = made_under(config, mode, store)
+    run, config = config, made_under(config, mode, store)
     adapter, facts = _found(config, variant, store)
+    facts |= _before(run, config, variant, store)
 
     from tad_core.checkpoint import check_model
     from tad_core.decoding import decoder_file
@@ -116,7 +117,6 @@ def _card(
             label=variant.label,
             method=variant.kind.told,
             loss=_loss(variant),
-            base=config.model,
             adapter_only=adapter_only,
             dtype=dtype,
             block=variant.attention_block,
@@ -183,8 +183,28 @@ def _found(config: TADConfig, variant: Variant, store: Store) -> tuple[ArtifactR
         "training": _training(config, variant, adapter),
         "data": _data(config, variant, collection, filtered),
         "points": _points(config, mode, adapter, store),
-        "base_points": _points(config, "base", None, store),
     }
+
+
+def _before(run: TADConfig, part: TADConfig, variant: Variant, store: Store) -> dict[str, Any]:
+    """What a card says of what the model began from: the base, and of a round the models before it.
+
+    Args:
+        run: the whole run.
+        part: the run or the round that the model was made under.
+        variant: the model.
+        store: where their evaluations are.
+    """
+    first, table, after = rounds_stage.first(run), variants(run), list[str]()
+    beside = {"base": _points(first, "base", None, store)}
+    if (of := variant.round_of) is not None:
+        before = made_under(run, of, store)
+        beside[of] = _points(before, of, _found(before, table[of], store)[0], store)
+    while of is not None:
+        after.insert(0, of)
+        of = table[of].round_of
+    weights = part.model.path if after else ""
+    return {"base": first.model, "after": after, "weights": weights, "beside": beside}
 
 
 def _missing(stage: str, mode: str) -> ArtifactError:
@@ -237,13 +257,14 @@ def _data(
     if variant.kind.trains_on == "references":
         return rows
     settings, summary = variant.distill, filter_stage.read_summary(filtered)
+    who = "the base model itself" if variant.round_of is None else f"{variant.round_of} of the same run"
     if settings.trajectories == "plain":
-        told = "rollouts of the base model itself, which did not see the reference answer; " + (
+        told = f"rollouts of {who}, which did not see the reference answer; " + (
             "those with a right answer" if settings.answers == "right" else "right ones and wrong ones"
         )
     else:
         right = f"{summary['kept']} with a right answer"
-        made = f"{collection.manifest.info['trajectories']} of the base model itself, which saw the reference answer"
+        made = f"{collection.manifest.info['trajectories']} of {who}, which saw the reference answer"
         told = (
             f"{made}; {right} were kept" if settings.answers == "right" else f"{made}; {right}, all were used"
         )

@@ -12,6 +12,12 @@ from tad_core.errors import ConfigError
 from tad_core.stages.calibrate import read_curve, window_in
 
 
+def names_to_offer(config: TADConfig) -> list[str]:
+    """The models that a message offers: those that the run trains, or all of the table where it trains none."""
+    table = variants(config)
+    return [name for name in config.evaluate.models if name in table] or list(table)
+
+
 def variant_of(config: TADConfig, mode: str) -> Variant:
     """The model of the table.
 
@@ -20,14 +26,22 @@ def variant_of(config: TADConfig, mode: str) -> Variant:
     """
     table = variants(config)
     if mode not in table:
-        raise ConfigError(f"model: {mode!r} is not a distilled model; use one of {', '.join(table)}")
+        raise ConfigError(
+            f"model: {mode!r} is not a distilled model; use one of {', '.join(names_to_offer(config))}"
+        )
     variant = table[mode]
     if variant.window is not None and not variant.kind.windowed:
-        raise ConfigError(
-            f"distill.objective: {variant.distill.objective} gives no {mode} model; leave it at tad and add sft to "
-            "evaluate.models"
-        )
+        raise ConfigError(_no_window(mode, variant))
     return variant
+
+
+def _no_window(mode: str, variant: Variant) -> str:
+    """What is wrong with a model that has a window by its name and an objective that has no use for it."""
+    objective = variant.distill.objective
+    return (
+        f"distill.objective: {objective} gives no {mode} model, which learns by its window; leave it at tad, and for a "
+        f"model of {objective} write models: {{NAME: {{objective: {objective}}}}}"
+    )
 
 
 def on_references(variant: Variant) -> bool:

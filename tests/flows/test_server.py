@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
+from flows.server import still_starting
 from flows.server_faults import explain, report
 from tests.drills.common import ROOT, environment, tree_of, write
 from tests.waiting import CEILING_S
@@ -124,6 +127,22 @@ def test_a_proxy_does_not_stand_before_the_local_server(variable: str, tmp_path:
     assert len(list((tmp_path / "store").glob("collect/*/privileged-*.json"))) == 2
 
 
+def test_a_start_that_takes_long_is_not_silent() -> None:
+    told: list[str] = []
+    said = threading.Event()
+
+    def say(line: str) -> None:
+        told.append(line)
+        said.set()
+
+    with still_starting(say, every_s=0.01):
+        assert said.wait(CEILING_S)
+    assert re.match(r"Prefect: still starting, \d+ s of at most 180 s; .* PREFECT_API_URL", told[0])
+    assert not any(thread.name == "still starting" for thread in threading.enumerate()), (
+        "it ends with the start"
+    )
+
+
 def test_the_reason_is_the_innermost_error(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         try:
@@ -133,7 +152,7 @@ def test_the_reason_is_the_innermost_error(capsys: pytest.CaptureFixture[str]) -
     except RuntimeError as error:
         report(error)
     with mock.patch.dict(os.environ, PREFECT_API_URL=""):
-        told = explain(3, f"a warning\n{capsys.readouterr().err}")
+        told = explain(3, f"a warning\n{capsys.readouterr().err}", 180)
     assert (
         "ended with code 3: PermissionError: [Errno 13] Permission denied: '/records/prefect.db' / " in told
     )
@@ -142,9 +161,9 @@ def test_the_reason_is_the_innermost_error(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_without_a_reason_the_last_lines_are_told() -> None:
-    told = explain(-9, "one\ntwo\n")
+    told = explain(-9, "one\ntwo\n", 180)
     assert "ended with code -9. It keeps" in told and told.endswith("Its last lines:\none\ntwo")
-    assert "`tad doctor`" in told and "does not answer" in explain(None, "")
+    assert "`tad doctor`" in told and "does not answer after 180 s" in explain(None, "", 180)
 
 
 def test_the_password_of_a_database_is_not_shown() -> None:
@@ -152,5 +171,5 @@ def test_the_password_of_a_database_is_not_shown() -> None:
 
     url = "postgresql+asyncpg://me:secret@db/prefect"
     with temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: url}):
-        told = explain(3, "")
+        told = explain(3, "", 180)
     assert "postgresql+asyncpg://me:***@db/prefect" in told and "secret" not in told

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tad_core.config import LoraConfig, ModelConfig, load_config
+from tad_core.config import LoraConfig, ModelConfig, load_config, parse_config
 from tad_core.config.rollout import CacheConfig
 from tad_core.errors import ConfigError
 from tad_core.models.batching import at_once
@@ -186,6 +186,12 @@ def test_what_less_memory_would_cost_is_told() -> None:
     assert second.startswith("distill.quantize nf4 would train in 2")
     told = training_choices(llada_8b(**DRY), LLADA, counts)  # as shipped: under DeepSpeed
     assert [line.split()[:2] for line in told] == [["under", "distill.deepspeed"], first.split()[:2]]
+    apart = {"a": {"window": 4}, "b": {"window": 4, "settings": {"teacher_prompt": "plain"}}}
+    config = llada_8b(**DRY)
+    tree = config.model_dump(mode="json", exclude={"models"})
+    tree["evaluate"] |= {"models": ["base", "a", "b"]}
+    (alone,) = training_choices(parse_config({**tree, "models": apart}), LLADA, counts)
+    assert alone.startswith("distill.gradient_checkpointing"), "no two of them share a teacher"
     again = llada_8b(deepspeed=None, processes=1, gradient_checkpointing=True)
     assert not training_choices(again, LLADA, counts)
     assert not training_choices(llada_8b(), LLADA, counts_of(models=0))

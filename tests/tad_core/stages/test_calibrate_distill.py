@@ -249,7 +249,9 @@ def test_the_wrong_settings_are_refused(config, made, windows):
     _, collection, filtered = made
     with pytest.raises(ConfigError, match=r"calibrate\.speed_window: not set"):
         distill_stage.key(config, "speed", collection, filtered, None)
-    with pytest.raises(ConfigError, match=r"distill.objective: sft gives no quality model"):
+    with pytest.raises(
+        ConfigError, match=r"sft gives no quality model.*models: \{NAME: \{objective: sft\}\}"
+    ):
         distill_stage.key(
             changed(config, distill={"objective": "sft"}), "quality", collection, filtered, windows
         )

@@ -166,7 +166,7 @@ def test_what_was_not_distilled_is_not_exported(
     with pytest.raises(ArtifactError, match="no finished collect"):
         export(config, "quality", out, Store(tmp_path / "empty"))
     with pytest.raises(
-        ConfigError, match="--model: 'base' is not a distilled model; use one of sft, quality, speed"
+        ConfigError, match="--model: 'base' is not a distilled model; use one of quality, speed"
     ):
         export(config, "base", out, store)
     with pytest.raises(ConfigError, match="--dtype: 'int8' is not accepted"):

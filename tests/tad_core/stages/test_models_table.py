@@ -171,6 +171,20 @@ def test_models_of_an_objective_without_a_window_share_a_pass_with_their_like() 
     assert keys(config)["quiet"] != keys(config)["t3d"]
 
 
+def test_messages_offer_the_models_of_the_run_and_no_others() -> None:
+    """The demo has no table of its own, and trains two of the three models that there are without one."""
+    for config, offered in (
+        (demo(), "quality, speed"),
+        (demo({"x": {"objective": "sft"}, "y": {"window": 4}}), "x, y"),
+    ):
+        for ask in (
+            lambda config=config: variants_stage.variant_of(config, "best"),
+            lambda config=config: export(config, "best", Path("out"), Store(config.store)),
+        ):
+            with pytest.raises(ConfigError, match=f"'best' is not a distilled model; use one of {offered}$"):
+                ask()
+
+
 def test_labels_from_references_are_read_by_the_objective_that_has_them_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

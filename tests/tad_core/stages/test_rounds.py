@@ -163,3 +163,9 @@ def test_a_model_of_a_round_goes_out_on_the_weights_it_was_trained_on(
     assert source.model.path == str(run.outcome.rounds["one"].merged.local_folder("model"))
     folder = export(run.config, "again", tmp_path / "out", run.store)
     assert (folder / "config.json").is_file()
+    card = (folder / "README.md").read_text()
+    assert (
+        f"into `{run.config.model.path}`, after that of `one`;" in card
+        and "of one of the same run, which saw" in card
+    )
+    assert "base: accuracy" in card and "one: accuracy" in card and "–" not in card
