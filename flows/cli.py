@@ -17,7 +17,7 @@ app = typer.Typer(
     name="tad",
     help="Temporal-aware trajectory self-distillation: make a slow diffusion language model fast and accurate.\n\n"
     "Every command takes a YAML file, runs what it needs and is not done yet, and may be repeated or continued at "
-    "any time.\n\nExit codes: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C.",
+    "any time.\n\nExit codes: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C, 141 nobody reads the output.",
     epilog="Examples:\n\n"
     "tad run configs/demo.yaml\n\n"
     "tad run configs/demo.yaml --set distill.learning_rate=5e-4\n\n"

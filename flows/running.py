@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import select
 import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from tad_core.study.config import Study
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+#: 128 and SIGPIPE, as a shell has it.
+NOBODY_READS = 141
+_OUTPUT = 1
 
 
 def load(path: Path, overrides: list[str], store: str | None) -> TADConfig:
@@ -238,6 +243,10 @@ def guard(work: Callable[[], None], debug: bool) -> None:
         work()
     except (typer.Exit, typer.Abort, SystemExit):
         raise
+    except BrokenPipeError as error:
+        if not _output_is_closed():
+            _unexpected(error, debug)
+        raise typer.Exit(NOBODY_READS) from None
     except (KeyboardInterrupt, Exception) as error:  # the outermost boundary: a traceback is for --debug
         if isinstance(error, KeyboardInterrupt) or asked_to_stop():
             again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
@@ -247,11 +256,26 @@ def guard(work: Callable[[], None], debug: bool) -> None:
             _fail(error, message, INTERRUPTED, debug)
         if isinstance(error, TADError):
             _fail(error, str(error), error.exit_code, debug)
-        message = f"unexpected {type(error).__name__}: {error}\nRun again with --debug for the traceback."
-        _fail(error, message, FAILED, debug)
+        _unexpected(error, debug)
 
 
-def _fail(error: BaseException, message: str, code: int, debug: bool) -> None:
+def _output_is_closed() -> bool:
+    """Whether nobody reads what is printed any more, as behind ``| head``; then nothing is printed from now on."""
+    asked = select.poll()
+    asked.register(_OUTPUT, 0)
+    if not any(state & (select.POLLERR | select.POLLHUP) for _, state in asked.poll(0)):
+        return False
+    # What is buffered would be tried once more when the interpreter ends, with a complaint.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), _OUTPUT)
+    return True
+
+
+def _unexpected(error: BaseException, debug: bool) -> NoReturn:
+    message = f"unexpected {type(error).__name__}: {error}\nRun again with --debug for the traceback."
+    _fail(error, message, FAILED, debug)
+
+
+def _fail(error: BaseException, message: str, code: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exception(error)
     kind = "" if code == INTERRUPTED else "error: "

@@ -21,7 +21,7 @@ _TEXT = """\
 #   tad plan {config}     how long it will take
 #   tad run {config}      all of it; the same command again goes on where it was
 name: {name}
-store: runs/{name}                      # where everything that is made goes
+store: {store}                      # where everything that is made goes
 
 model:
   path: {model}               # a folder, or a hub id such as GSAI-ML/LLaDA-8B-Instruct with its revision
@@ -86,10 +86,12 @@ def start(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / MATH, "arithmetic")
     _write(folder / CODE, "pyfunc")
-    # Relative paths start where a command is typed: two of one kind, so that both hold at the same place.
+    # Relative paths start where a command is typed: all of one kind, so that they hold at the same place.
     model = shipped.root() / shipped.MODEL if folder.is_absolute() else shipped.model_here()
     config = folder / CONFIG
-    config.write_text(_TEXT.format(name=name, folder=folder, config=config, model=model), encoding="utf-8")
+    store = folder / "runs" if folder.is_absolute() else f"runs/{name}"
+    text = _TEXT.format(name=name, folder=folder, config=config, model=model, store=store)
+    config.write_text(text, encoding="utf-8")
     return config
 
 

@@ -137,8 +137,8 @@ def local_folder(model: ModelConfig | str | Path) -> Path:
     if model.revision is None or not _COMMIT.match(model.revision):
         found = "missing" if model.revision is None else f"{model.revision!r} is not a commit hash"
         raise ModelError(
-            f"model.revision: {found}; {model.path} is not a folder here, and a hub id is pinned by its commit hash "
-            f"(40 hex digits, from the page's history or `git ls-remote https://huggingface.co/{model.path} HEAD`)"
+            f"model.revision: {found}; {model.path} is not a folder here ({Path.cwd()}), and a hub id is pinned by its "
+            f"commit hash (40 hex digits, from the page's history or `git ls-remote https://huggingface.co/{model.path} HEAD`)"
         )
     return _snapshot(model.path, model.revision)
 

@@ -7,10 +7,10 @@ replace the merged one, and is no second.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -60,12 +60,39 @@ class Document:
         return mark
 
 
-def read_document(path: str | Path, needs: str) -> Document:
-    """Read a YAML file that holds a mapping with at least what ``needs`` names.
+class Kind(NamedTuple):
+    """A kind of file: what it is, the command that takes it, what it needs at least, and keys that no other has."""
+
+    what: str
+    command: str
+    needs: str
+    own: frozenset[str]
+
+
+RUN = Kind(
+    "the file of a run", "tad run", "name, model, data and evaluate",
+    frozenset({"extends", "model", "data", "evaluate", "rollout", "distill"}),
+)  # fmt: skip
+STUDY = Kind(
+    "the file of a study", "tad study", "name, config, states, variants and decoders",
+    frozenset({"config", "states", "variants", "decoders"}),
+)  # fmt: skip
+PRETRAINING = Kind(
+    "the file of a pretraining", "tad pretrain", "out", frozenset({"out", "corpus", "steps", "d_model"})
+)
+
+
+def read_document(path: str | Path, kind: Kind) -> Document:
+    """Read a YAML file that holds a mapping with at least what the kind of file needs.
 
     Raises:
-        ConfigError: it is not there, no UTF-8 text, no YAML, has a key twice in one mapping, or holds no mapping.
+        ConfigError: it is not there, no UTF-8 text, no YAML, has a key twice in one mapping, holds no mapping, or is a
+            file of another kind.
     """
+    if Path(path).is_dir():
+        inside = sorted(str(file) for file in Path(path).glob("*.yaml"))
+        hint = f"give the file in it: {', '.join(inside[:3])}" if inside else "give a YAML file"
+        raise ConfigError(f"config: {path} is a folder; {hint}")
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -74,8 +101,20 @@ def read_document(path: str | Path, needs: str) -> Document:
         raise ConfigError(f"config: {path} cannot be read as UTF-8 text ({error})") from None
     document = parse_document(text, str(path))
     if not isinstance(document.tree, dict):
-        raise ConfigError(f"config: {path} holds no mapping; it needs at least {needs}")
+        raise ConfigError(f"config: {path} holds no mapping; it needs at least {kind.needs}")
+    _check_kind(path, document.tree.keys(), kind)
     return document
+
+
+def _check_kind(path: str | Path, keys: Collection[str], kind: Kind) -> None:
+    if kind.own & set(keys):
+        return
+    for other in (RUN, STUDY, PRETRAINING):
+        if len(other.own & set(keys)) > 1:
+            raise ConfigError(
+                f"config: {path} is {other.what}, which `{other.command}` takes; give {kind.what} here, "
+                f"with {kind.needs}"
+            )
 
 
 def parse_document(text: str, name: str) -> Document:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tad_core.config.document import Document, read_document
+from tad_core.config.document import RUN, Document, read_document
 from tad_core.errors import ConfigError
 
 #: The key that names the file below, from the folder of the one that has it.
@@ -24,7 +24,7 @@ def read_run(path: str | Path) -> Document:
     documents, seen = list[Document](), list[Path]()
     here: Path | None = Path(path)
     while here is not None:
-        document = read_document(here, "name, model, data and evaluate")
+        document = read_document(here, RUN)
         documents.append(document)
         seen.append(here.resolve())
         here = _below(document, here, seen)

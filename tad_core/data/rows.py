@@ -112,11 +112,17 @@ def _files(place: Place) -> list[tuple[Any, str]]:
         matches = sorted(fs.glob(path)) if not there and glob.has_magic(path) else []
         if not matches and not there:
             raise DataError(
-                f"data source {place.label}: option path: {given!r} is not a file; give a file ({', '.join(FORMATS)}), "
-                "a pattern, or the folder of a data set"
+                f"data source {place.label}: option path: {given!r} is not a file{_here(given)}; give a file "
+                f"({', '.join(FORMATS)}), a pattern, or the folder of a data set"
             )
         found += [(fs, match) for match in matches or [path]]
     return found
+
+
+def _here(given: str) -> str:
+    """Where a relative path was looked for: where the command was typed, not where the configuration lies."""
+    relative = "://" not in given and not os.path.isabs(os.path.expanduser(given))  # noqa: PTH111, PTH117
+    return f" in {os.getcwd()}" if relative else ""  # noqa: PTH109
 
 
 def _short_names(files: Sequence[tuple[Any, str]]) -> list[str]:

@@ -17,6 +17,8 @@ from tad_core.stages.variants import passes
 BYTES_A_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
 #: Copies of a row of logits in the loss: both models' and both gradients'.
 _LOSS_COPIES = 4
+#: A choice is told where it leaves less than this share of the memory.
+_WORTH = 0.9
 
 
 def weights_gib(config: TADConfig, shape: Shape) -> float:
@@ -155,14 +157,15 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
         )
         for on in (False, True)
     )
-    found.append(
-        f"distill.gradient_checkpointing true would train in {less:.1f} GiB instead of {need:.1f}, with "
-        f"{again / plain:.2f} times the operations"
-    )
+    if less < _WORTH * need:
+        found.append(
+            f"distill.gradient_checkpointing true would train in {less:.1f} GiB instead of {need:.1f}, with "
+            f"{again / plain:.2f} times the operations"
+        )
     if distill.quantize == "none" and distill.deepspeed is None:
         packed = config.model_copy(update={"distill": distill.model_copy(update={"quantize": "nf4"})})
         gib = peak_gib(packed, shape, counts)
-        if gib < need:
+        if gib < _WORTH * need:
             found.append(
                 f"distill.quantize nf4 would train in {gib:.1f} GiB instead of {need:.1f}: another adapter, on a base "
                 "in 4 bits"

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from tad_core.config.document import read_document
+from tad_core.config.document import PRETRAINING, read_document
 from tad_core.config.loading import validated
 from tad_core.settings import RUNTIME, Seed, Strict
 
@@ -73,5 +73,5 @@ def load_pretrain_config(path: str | Path) -> PretrainConfig:
     Raises:
         ConfigError: with every problem, one line each, and where in the file it is.
     """
-    document = read_document(path, "out")
+    document = read_document(path, PRETRAINING)
     return validated(PretrainConfig, document.tree, document)

@@ -151,7 +151,7 @@ def made_under(config: TADConfig, mode: str, store: Store) -> TADConfig:
     merged = rounds_stage.find(before, adapter, store)
     own = next((own for own in rounds_stage.rounds(config) if own.of == variant.round_of), None)
     if merged is None or own is None or mode not in own.models:
-        raise _missing("merge", mode)
+        raise _missing(config, "merge", mode)
     return rounds_stage.round_of(config, own, merged)
 
 
@@ -160,20 +160,20 @@ def _found(config: TADConfig, variant: Variant, store: Store) -> tuple[ArtifactR
     mode, plan = variant.name, plan_of(config, store)
     collection = collect_stage.find_collection(plan, store)
     if collection is None:
-        raise _missing("collect", mode)
+        raise _missing(config, "collect", mode)
     filtered = store.find(filter_stage.STAGE, filter_stage.key(config, plan), [collection])
     if filtered is None:
-        raise _missing("filter", mode)
+        raise _missing(config, "filter", mode)
     windows = None
     if variant.kind.windowed:
         mark = calibrate_stage.key(config, collection, filtered)
         if (windows := store.find(calibrate_stage.STAGE, mark, [collection, filtered])) is None:
-            raise _missing("calibrate", mode)
+            raise _missing(config, "calibrate", mode)
     mark = distill_stage.key_in(store, config, mode, collection, filtered, windows)
     inputs = variants_stage.inputs_of(config, mode, collection, filtered)
     adapter = store.find(distill_stage.STAGE, mark, inputs)
     if adapter is None:
-        raise _missing("distill", mode)
+        raise _missing(config, "distill", mode)
     window_source = ""
     if windows is not None:
         window_source = str(calibrate_stage.window_in(calibrate_stage.read_curve(windows), variant)["source"])
@@ -207,10 +207,12 @@ def _before(run: TADConfig, part: TADConfig, variant: Variant, store: Store) -> 
     return {"base": first.model, "after": after, "weights": weights, "beside": beside}
 
 
-def _missing(stage: str, mode: str) -> ArtifactError:
-    return ArtifactError(
-        f"--model {mode}: this run has no finished {stage} in its store; `tad distill` with the same settings makes it"
-    )
+def _missing(config: TADConfig, stage: str, mode: str) -> ArtifactError:
+    asked = mode in config.evaluate.models
+    remedy = "`tad distill` with the same settings makes it"
+    if not asked:
+        remedy = f"{mode} is not in evaluate.models; add it there, then `tad distill` makes it"
+    return ArtifactError(f"model {mode}: this run has no finished {stage} in its store; {remedy}")
 
 
 def _points(config: TADConfig, name: str, adapter: ArtifactRef | None, store: Store) -> list[dict[str, Any]]:

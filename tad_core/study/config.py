@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from tad_core.config import BASE, TADConfig, VariantConfig, parse_config, validated, variants
 from tad_core.config.decoders import TOKEN_BY_TOKEN, DecoderConfig
-from tad_core.config.document import read_document
+from tad_core.config.document import STUDY, read_document
 from tad_core.config.extending import read_run
 from tad_core.config.loading import overridden
 from tad_core.decoding.spec import DecodeSpec
@@ -176,10 +176,9 @@ def load_study(path: str | Path, overrides: Iterable[str] = (), store: str | Non
         ConfigError: with every problem found, one line each.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         raise ConfigError(f"study: {path} does not exist; give a YAML file, e.g. configs/study-tiny.yaml")
-    needs = "name, config, states, variants and decoders"
-    document = overridden(read_document(path, needs), overrides)
+    document = overridden(read_document(path, STUDY), overrides)
     config = validated(StudyConfig, document.tree, document)
     base = path.parent / config.config
     if not base.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
+from tests.waiting import CEILING_S
 
+ROOT = Path(__file__).resolve().parents[2]
 Tree = dict[str, Any]
 
 
@@ -255,6 +258,20 @@ def test_status_names_rows_that_are_left_out(call: Any, tree: Tree, tmp_path: Pa
     tree["data"] = [{"name": "own", "source": "jsonl", "min_count": 1, "options": options}]
     code, output = call(command="status")
     assert code == 0 and "left out of own: 1 rows, not JSON (own.jsonl:2)" in " ".join(output.split())
+
+
+def test_output_that_nobody_reads_ends_a_command_in_silence(tree: Tree, tmp_path: Path) -> None:
+    """As behind ``| head``."""
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "flows.cli", "plan", str(file), "--no-data", "--json"]
+    done = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=CEILING_S
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_an_unexpected_error_is_one_line_unless_asked(call: Any) -> None:

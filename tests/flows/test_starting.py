@@ -55,6 +55,9 @@ def test_it_may_be_written_elsewhere(here: Path) -> None:
     target = here / "deeper" / "other"
     assert call(target)[0] == 0
     os.chdir("/")
+    assert load_config(target / "config.yaml").store == str(target / "runs"), (
+        "one store, wherever it is typed"
+    )
     found = survey(
         config := load_config(target / "config.yaml", [f"store={here / 'store'}"]), Store(config.store)
     )

@@ -53,6 +53,14 @@ def test_a_hub_id_is_pinned_by_a_commit(revision: str | None, message: str) -> N
         local_folder(ModelConfig(path=HUB_ID, revision=revision))
 
 
+def test_a_relative_folder_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=rf"assets/tiny is not a folder here \({tmp_path}\)"):
+        local_folder(ModelConfig(path="assets/tiny"))
+
+
 def test_what_is_neither_folder_nor_id() -> None:
     for path in ("/no/such/folder", "./runs/model", "tiny-llada", "a/b/c"):
         with pytest.raises(ModelError, match="is not a folder; give the folder of a checkpoint, or a hub id"):

@@ -9,7 +9,9 @@ import yaml
 
 from tad_core.config import TADConfig, dump_config, load_config, parse_config
 from tad_core.errors import ConfigError
+from tad_core.pretraining import load_pretrain_config
 from tad_core.settings import MOST_SEED
+from tad_core.study.config import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "configs").glob("*.yaml"))
@@ -138,6 +140,31 @@ def test_files_that_are_no_config(tmp_path: Path) -> None:
         load_config(write(tmp_path, "a: ["))
     with pytest.raises(ConfigError, match="holds no mapping"):
         load_config(write(tmp_path, "- 1"))
+    with pytest.raises(ConfigError, match=rf"{tmp_path} is a folder; give the file in it: .*\.yaml$"):
+        load_config(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"is a folder; give a YAML file$"):
+        load_config(tmp_path / "empty")
+
+
+def test_a_file_of_another_kind_is_one_line_that_names_its_command() -> None:
+    with pytest.raises(
+        ConfigError, match=r"study-tiny.yaml is the file of a study, which `tad study` takes; .*$"
+    ):
+        load_config(ROOT / "configs/study-tiny.yaml")
+    with pytest.raises(
+        ConfigError, match=r"pretrain-tiny.yaml is the file of a pretraining, which `tad pretrain` "
+    ):
+        load_config(ROOT / "configs/pretrain-tiny.yaml")
+    with pytest.raises(ConfigError, match=r"demo.yaml is the file of a run, which `tad run` takes; .*$"):
+        load_study(ROOT / "configs/demo.yaml")
+    with pytest.raises(ConfigError, match=r"demo.yaml is the file of a run, which `tad run` takes"):
+        load_pretrain_config(ROOT / "configs/demo.yaml")
+
+
+def test_a_file_with_one_key_of_another_kind_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="steps: unknown key"):
+        load_config(write(tmp_path, {"name": "x", "steps": 3}))
 
 
 def test_identity_leaves_out_what_cannot_change_a_result(tiny_tree: dict[str, Any]) -> None:

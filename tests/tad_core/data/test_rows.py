@@ -197,6 +197,14 @@ def test_a_file_that_cannot_be_read_at_all(
         read(tmp_path / name)
 
 
+def test_a_relative_path_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=rf"'none.jsonl' is not a file in {tmp_path}; give a file"):
+        list(read_rows(Place("own", paths=("none.jsonl",))))
+
+
 def test_stamps_change_with_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "r.jsonl")
     place = Place("own", (str(path),))

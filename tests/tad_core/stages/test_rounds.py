@@ -113,7 +113,7 @@ def test_what_a_round_waits_for_is_told(tiny_tree: dict[str, Any]) -> None:
     assert seen["distill", "one, merged"] == "waits for distill one"
     assert seen["distill", "again"] == seen["distill", "own"] == "waits for the round of one"
     assert seen["evaluate", "again"] == "waits for distill again"
-    with pytest.raises(ArtifactError, match="--model one: this run has no finished collect"):
+    with pytest.raises(ArtifactError, match="model one: this run has no finished collect"):
         find_model(config, "again", Store(config.store))
 
 
