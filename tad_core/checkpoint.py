@@ -138,7 +138,8 @@ def local_folder(model: ModelConfig | str | Path) -> Path:
         found = "missing" if model.revision is None else f"{model.revision!r} is not a commit hash"
         raise ModelError(
             f"model.revision: {found}; {model.path} is not a folder here ({Path.cwd()}), and a hub id is pinned by its "
-            f"commit hash (40 hex digits, from the page's history or `git ls-remote https://huggingface.co/{model.path} HEAD`)"
+            "commit hash (40 hex digits, from the page's history or `git ls-remote "
+            f"https://huggingface.co/{model.path} HEAD`)"
         )
     return _snapshot(model.path, model.revision)
 
