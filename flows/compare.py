@@ -8,11 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.terminal import plain_table
+from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import ArtifactRef, Store, read_manifest, ref_at
 from tad_core.checkpoint import without_fetching
 from tad_core.config import load_config
@@ -216,11 +215,11 @@ def compare(given: tuple[str, str], as_json: bool) -> None:
         }
         print(json.dumps(content, indent=1, default=asdict))
         return
-    console = Console()
+    console = plain_console()
     for letter, run in zip("AB", (first, second), strict=True):
         console.print(
             f"{letter}: {run.name} ({run.kept:,} of {run.judged:,} trajectories kept)",
-            soft_wrap=True, highlight=False, markup=False,
+            soft_wrap=True,
         )  # fmt: skip
     console.print(_table(rows))
     console.print(_note(rows), style="dim")

@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
+from rich.text import Text
 
-from flows.terminal import plain_table
+from flows.terminal import plain_console, plain_table
 from tad_core.errors import TADError
 
 State = Literal["ok", "warning", "problem"]
@@ -50,8 +50,8 @@ def print_findings(store: str) -> bool:
     findings = list(examine(store))
     table = plain_table("what", "state", "found", "remedy")
     for f in findings:
-        table.add_row(f.what, f"[{_STYLE[f.state]}]{f.state}[/]", f.detail, f.remedy)
-    Console().print(table)
+        table.add_row(f.what, Text(f.state, style=_STYLE[f.state]), f.detail, f.remedy)
+    plain_console().print(table)
     return all(f.state != "problem" for f in findings)
 
 

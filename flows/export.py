@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flows.terminal import plain_console
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig
 from tad_core.stages.export import export
@@ -33,7 +33,7 @@ def run_export(
 
         check_push(push_to_hub)
     store = Store(config.store)
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     columns = (TextColumn("merging"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("merging", total=None)
@@ -42,9 +42,9 @@ def run_export(
             bar.update(task, completed=done, total=total)
 
         folder = export(config, mode, out, store, adapter_only, dtype, tell, form, quantize)
-    Console().print(f"{mode}: {folder}", soft_wrap=True, highlight=False)
+    plain_console().print(f"{mode}: {folder}", soft_wrap=True)
     if push_to_hub is not None:
         from tad_core.models.export import push
 
         url = push(folder, push_to_hub, private=not public)
-        Console().print(f"hub: {url}", soft_wrap=True, highlight=False)
+        plain_console().print(f"hub: {url}", soft_wrap=True)

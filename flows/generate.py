@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from flows.serving import Read
+from flows.terminal import plain_console
 from tad_core.errors import ConfigError
 from tad_core.serving.faults import RequestError, of_validation
 from tad_core.serving.requests import ChatAsked
@@ -49,7 +50,7 @@ def run_generate(
         decoded = [frames(one, one.wish(body, one.model.max_positions or sys.maxsize)) for one in models]
     except RequestError as error:
         raise ConfigError(str(error)) from None
-    console = Console()
+    console = plain_console()
     if console.is_terminal:
         last = _live(console, [one.name for one in models], decoded)
     else:
@@ -77,7 +78,7 @@ def _picture(names: Sequence[str], last: Sequence[Frame | None], width: int) -> 
     beside = len(names) > 1 and width // len(names) >= 36
     each = width // len(names) - 1 if beside else width
     panels = [
-        Panel(Group(canvas(frame), Text(_figures(frame), style="dim")), title=name, width=each)
+        Panel(Group(canvas(frame), Text(_figures(frame), style="dim")), title=Text(name), width=each)
         for name, frame in zip(names, last, strict=True)
         if frame is not None
     ]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
-
-from flows.terminal import plain_table
+from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import Store
 from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
@@ -45,18 +43,18 @@ def check_run(config: TADConfig) -> None:
         TADError: all that it would refuse, with the exit code of the first.
     """
     found = survey(config, Store(config.store))
-    console = Console()
+    console = plain_console()
     for what, sizes in (("data", found.sizes), ("evaluate", found.task_sizes)):
         for name, size in sizes.items():
-            console.print(f"{what} {name}: {size:,} problems", highlight=False, markup=False)
+            console.print(f"{what} {name}: {size:,} problems")
     for entry in found.unknown:
         if entry.share >= WORTH_SAYING:
-            console.print(f"note: {entry.told()}", highlight=False, markup=False)
+            console.print(f"note: {entry.told()}")
     for note in found.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"note: {note}")
     if (error := found.error()) is not None:
         raise error
-    console.print(f"{config.name}: tad run will begin", highlight=False)
+    console.print(f"{config.name}: tad run will begin")
 
 
 def print_plan(plan: Estimate, as_json: bool) -> None:
@@ -64,8 +62,8 @@ def print_plan(plan: Estimate, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plan.as_dict(), indent=1))
         return
-    console = Console()
-    console.print(f"{plan.name} on {plan.machine}", style="italic", highlight=False, soft_wrap=True)
+    console = plain_console()
+    console.print(f"{plan.name} on {plan.machine}", style="italic", soft_wrap=True)
     table = plain_table("stage", "work", "time", "GPU h", "GiB", "speed from", right=("time", "GPU h", "GiB"))
     for stage in plan.stages:
         hours = f"{stage.gpu_hours:.1f}" if stage.gpu_hours is not None else ""
@@ -74,9 +72,7 @@ def print_plan(plan: Estimate, as_json: bool) -> None:
     total = f"{plan.gpu_hours:.1f}" if plan.gpu_hours is not None else ""
     table.add_row("all", "", duration(plan.wall_s), total, "", "", style="bold")
     console.print(table)
-    console.print(
-        f"model: {plan.model}, {plan.parameters:,} parameters; disk: {plan.disk_gib:.1f} GiB", highlight=False
-    )
+    console.print(f"model: {plan.model}, {plan.parameters:,} parameters; disk: {plan.disk_gib:.1f} GiB")
     out = sum(n for reasons in plan.counts.left_out.values() for n in reasons.values())
     console.print(
         f"problems: {plan.counts.problems:,} ({out:,} left out), {plan.counts.kept:,} trajectories to train on, "
@@ -84,11 +80,11 @@ def print_plan(plan: Estimate, as_json: bool) -> None:
         highlight=False,
     )
     for note in plan.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"note: {note}")
     for problem in plan.problems:
-        console.print(f"will not fit: {problem}", style="bold red", highlight=False, markup=False)
+        console.print(f"will not fit: {problem}", style="bold red")
     for refused in plan.counts.refused:
-        console.print(f"tad run refuses: {refused}", style="bold red", highlight=False, markup=False)
+        console.print(f"tad run refuses: {refused}", style="bold red")
 
 
 def duration(seconds: float | None) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
-from rich.console import Console
 from rich.table import Table
 
+from flows.terminal import plain_console
 from tad_core.config import TADConfig
 from tad_core.errors import ConfigError
 from tad_core.serving.served import Served, Source, load_all
@@ -58,10 +58,10 @@ def run_server(words: Sequence[str], on: Hardware, options: Serving, read: Read)
     check_address(options.host, options.api_key)
     sources = sources_of(words, on, read)
     listening = bind(options.host, options.port)
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
 
     def say(source: Source) -> None:
-        console.print(f"loading {source.name}: {source.model.path}", highlight=False, soft_wrap=True)
+        console.print(f"loading {source.name}: {source.model.path}", soft_wrap=True)
 
     models = load_all(sources, say)
     for served in models:
@@ -73,10 +73,10 @@ def run_server(words: Sequence[str], on: Hardware, options: Serving, read: Read)
 
     def ready() -> None:
         console.print(_table(models))
-        console.print(f"serving at {url_of(listening)}", highlight=False)
+        console.print(f"serving at {url_of(listening)}")
 
     serve(app, listening, options.timeout_s, ready)
-    console.print("the server has ended", highlight=False)
+    console.print("the server has ended")
 
 
 def _table(models: Sequence[Served]) -> Table:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from flows.terminal import plain_console
 from tad_core.artifacts import ArtifactRef
 from tad_core.config import TADConfig
 from tad_core.stages.pipeline import Outcome
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
 
 def show_outcome(config: TADConfig, outcome: Outcome) -> None:
     """The result table and the paths of the report, or where the last artifact is."""
-    console = Console()
+    console = plain_console()
     if outcome.report is None:
         for ref in _last(outcome):
-            console.print(f"{ref.stage}: {ref.url}", soft_wrap=True, highlight=False)
+            console.print(f"{ref.stage}: {ref.url}", soft_wrap=True)
         return
     from tad_core.report.console import print_report
 
@@ -31,7 +30,7 @@ def show_replicates(config: TADConfig, ref: ArtifactRef) -> None:
     from tad_core.report.console import print_replicates
     from tad_core.report.lineup import Lineup
 
-    print_replicates(ref, Lineup.of(config), Console())
+    print_replicates(ref, Lineup.of(config), plain_console())
 
 
 def show_study(study: Study, report: ArtifactRef) -> None:
@@ -43,11 +42,11 @@ def show_study(study: Study, report: ArtifactRef) -> None:
     from tad_core.study.stage import read_results
     from tad_core.study.tables import Tables
 
-    console, lineup, results = Console(), Lineup.of(study.run), read_results(report)
+    console, lineup, results = plain_console(), Lineup.of(study.run), read_results(report)
     console.print(to_rich(Tables(study, results, lineup).brief(), lineup))
     print_findings([{"kind": f.kind, "text": f.text} for f in findings(study, results, lineup)], console)
     for name in ("report.html", "report.md"):
-        console.print(f"{report.url}/{name}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"{report.url}/{name}", soft_wrap=True)
 
 
 def _last(outcome: Outcome) -> list[ArtifactRef]:

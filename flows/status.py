@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from rich.console import Console
+from rich.text import Text
 
-from flows.terminal import plain_table
+from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import Store
 from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
@@ -30,16 +30,14 @@ def print_status(config: TADConfig, verify: bool = False) -> None:
     for stage, entries in groupby(found, key=lambda e: e.stage):
         for row in _rows(stage, list(entries), store):
             table.add_row(*row)
-    console = Console()
-    console.print(f"{config.name} in {config.store}", style="italic", highlight=False, soft_wrap=True)
+    console = plain_console()
+    console.print(f"{config.name} in {config.store}", style="italic", soft_wrap=True)
     console.print(table)
     for source, reason, rows, examples in left_out(config):
-        console.print(
-            f"left out of {source}: {rows:,} rows, {reason} ({examples})", highlight=False, markup=False
-        )
+        console.print(f"left out of {source}: {rows:,} rows, {reason} ({examples})")
 
 
-def _rows(stage: str, entries: list[StageStatus], store: str) -> list[tuple[str, str, str, str]]:
+def _rows(stage: str, entries: list[StageStatus], store: str) -> list[tuple[str, str, Text, str]]:
     """The rows of a stage; shards of a round apart from those of the run itself."""
     rows = []
     for part, shards in groupby((e for e in entries if e.is_shard), key=lambda e: e.part):
@@ -50,7 +48,7 @@ def _rows(stage: str, entries: list[StageStatus], store: str) -> list[tuple[str,
     return rows
 
 
-def _shards(shards: list[StageStatus], suffix: str) -> tuple[str, str, str]:
+def _shards(shards: list[StageStatus], suffix: str) -> tuple[str, Text, str]:
     """How many are done, the most telling state, and which are not."""
     bad = sorted((e for e in shards if e.state != "done"), key=lambda e: _TELLING.index(e.state))
     named = [f"{e.name} {e.state}" + _more(e) for e in bad[:_NAMED]]
@@ -65,5 +63,5 @@ def _more(entry: StageStatus) -> str:
     return f" on {entry.why}" if entry.state == "running" else f" ({entry.why})"
 
 
-def _coloured(state: str) -> str:
-    return f"[{_STYLE[state]}]{state}[/]"
+def _coloured(state: str) -> Text:
+    return Text(state, style=_STYLE[state])

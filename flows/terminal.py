@@ -1,8 +1,14 @@
-"""Tables that fit a terminal of 80 columns and cut nothing: without frames, what is too long goes on below."""
+"""What is printed for people: text as it is; tables that fit 80 columns and cut nothing: too long goes on below."""
 
 from __future__ import annotations
 
+from rich.console import Console
 from rich.table import Table
+
+
+def plain_console(stderr: bool = False) -> Console:
+    """A terminal to which brackets are text: names, paths and messages are printed as they are."""
+    return Console(stderr=stderr, markup=False, highlight=False)
 
 
 def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:

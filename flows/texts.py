@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Line
 
-from flows.terminal import plain_table
+from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import Store
 from tad_core.checkpoint import load_tokenizer, without_fetching
 from tad_core.config import TADConfig
@@ -47,7 +47,7 @@ def show(config: TADConfig, wanted: Wanted, limit: int, as_json: bool) -> None:
     Raises:
         ConfigError: nothing is there yet, or a filter fits nothing that is, with what there is.
     """
-    store, console = Store(config.store), Console()
+    store, console = Store(config.store), plain_console()
     with without_fetching():
         shards = shards_of(config, store)
         evaluated = finished(config, store, "evaluate")
@@ -68,9 +68,7 @@ def show(config: TADConfig, wanted: Wanted, limit: int, as_json: bool) -> None:
     if wanted.problem:
         _problem(config, found, shards, console)
         return
-    console.print(
-        f"{config.name} in {store.root}", style="italic", highlight=False, markup=False, soft_wrap=True
-    )
+    console.print(f"{config.name} in {store.root}", style="italic", soft_wrap=True)
     _shards(shards, everything, store, console)
     console.print(_counts(found))
     if any(wanted):
@@ -113,9 +111,9 @@ def _shards(shards: Sequence[Shard], everything: Sequence[Text], store: Store, c
     )
     for shard in shards[:3]:
         place = f"{shard.trajectories.url}/{shard.name}".removeprefix(store.root).lstrip("/")
-        console.print(f"  {place}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"  {place}", soft_wrap=True)
     if len(shards) > 3:
-        console.print(f"  and {len(shards) - 3} more beside them", highlight=False)
+        console.print(f"  and {len(shards) - 3} more beside them")
 
 
 def _counts(texts: Sequence[Text]) -> Table:

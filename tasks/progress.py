@@ -259,14 +259,16 @@ class RichSink:
 
         # On a narrow terminal the figures give way, nothing else.
         self._bars = Bars(
-            TextColumn("{task.description}", table_column=Column(min_width=16)),
+            TextColumn("{task.description}", markup=False, table_column=Column(min_width=16)),
             BarColumn(bar_width=12),
             TextColumn("{task.fields[count]}", table_column=Column(min_width=9, justify="right")),
             TimeElapsedColumn(table_column=Column(min_width=7)),
             TextColumn(
-                "{task.fields[details]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+                "{task.fields[details]}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
             ),
-            console=Console(stderr=True),
+            console=Console(stderr=True, markup=False),
             refresh_per_second=4,
             expand=True,
         )

@@ -21,7 +21,7 @@ _MARKS = {"result": ("•", ""), "fact": ("•", "dim"), "caution": ("!", "yello
 
 def print_report(report: ArtifactRef, console: Console | None = None) -> None:
     """The headline table and the sentences of a finished report, and where to read it."""
-    console = console or Console()
+    console = console or Console(markup=False)
     lineup = Lineup.of(parse_config(report.manifest.config))
     print_scores(read_scores(report), report.read_json(SCORES_NAME)["findings"], lineup, console)
     for name in ("report.html", "report.md"):
@@ -30,7 +30,7 @@ def print_report(report: ArtifactRef, console: Console | None = None) -> None:
 
 def print_replicates(comparison: ArtifactRef, lineup: Lineup, console: Console | None = None) -> None:
     """The table over several training runs, its sentences, and where the page is."""
-    console = console or Console()
+    console = console or Console(markup=False)
     content = comparison.read_json(NUMBERS_NAME)
     rows = [ReplicateRow.model_validate(row) for row in content["rows"]]
     at = content.get("operating", f"at {content['operating_threshold']:g}")

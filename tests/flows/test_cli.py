@@ -251,6 +251,13 @@ def test_status_says_who_has_a_shard_and_whose_rollouts_it_holds(
     assert "privileged-00008-00012 running on vm (process 12)" in flat
 
 
+def test_brackets_in_names_are_printed_as_they_are(call: Any, tree: Tree, tmp_path: Path) -> None:
+    """A folder may be called as a terminal's markup is."""
+    tree["store"] = str(tmp_path / "runs[red]")
+    code, output = call(command="status")
+    assert code == 0 and "runs[red]" in "".join(output.split())
+
+
 def test_status_names_rows_that_are_left_out(call: Any, tree: Tree, tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     file.write_text('{"question": "1+1?", "answer": "#### 2"}\nno json\n')
