@@ -30,8 +30,8 @@ class Text:
         source: the source of the data, or the task of evaluation.
         problem_id: the problem.
         model: ``teacher`` for a rollout, else the evaluated model.
-        way: how it came about: ``privileged`` or ``plain`` (the rollout's prompt), ``token by token``,
-            ``threshold 0.5``.
+        way: how it came about: ``privileged`` or ``plain`` (the rollout's prompt; ``plain, round of one`` in a round),
+            ``token by token``, ``threshold 0.5``.
         sample: number of the rollout; 0 in evaluation.
         verdict: the verifier's word, or that it has not been asked.
         reason: its reason in a line; evaluation keeps none.
@@ -90,11 +90,16 @@ class Wanted(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """One shard of a collection: its trajectories, and its verdicts if it has been judged."""
+    """One shard of a collection: its trajectories, its verdicts if it has been judged, and the round it is of."""
 
     name: str
     trajectories: ArtifactRef
     verdicts: ArtifactRef | None
+    part: str = ""
+
+    def way(self, condition: str) -> str:
+        """How a text of it came about."""
+        return f"{condition}, {self.part}" if self.part else condition
 
 
 def rollouts(shards: Iterable[Shard]) -> Iterator[Text]:
@@ -115,7 +120,7 @@ def rollouts(shards: Iterable[Shard]) -> Iterator[Text]:
                 source=row["source"],
                 problem_id=row["problem_id"],
                 model=TEACHER,
-                way=row["condition"],
+                way=shard.way(row["condition"]),
                 sample=row["sample"],
                 verdict=judged.get("verdict", NOT_JUDGED),
                 reason=judged.get("reason", ""),
@@ -127,11 +132,17 @@ def rollouts(shards: Iterable[Shard]) -> Iterator[Text]:
 
 def trajectory_of(text: Text, shards: Iterable[Shard]) -> Trajectory | None:
     """How a text of a rollout came about; None for an answer of an evaluation, of which that is not kept."""
-    shard = next((s for s in shards if s.name == text.shard), None)
-    if shard is None:
-        return None
-    rows = read_trajectories(shard.trajectories.local(f"{shard.name}.parquet"))
-    return next(r for r in rows if (r.problem_id, r.sample) == (text.problem_id, text.sample))
+    for shard in shards:
+        if shard.name != text.shard:
+            continue
+        for row in read_trajectories(shard.trajectories.local(f"{shard.name}.parquet")):
+            if (row.problem_id, row.sample, shard.way(row.condition)) == (
+                text.problem_id,
+                text.sample,
+                text.way,
+            ):
+                return row
+    return None
 
 
 def answers(evaluated: Iterable[ArtifactRef]) -> Iterator[Text]:

@@ -77,6 +77,16 @@ def test_a_shard_that_is_not_judged_yet_is_shown_all_the_same(tmp_path: Path) ->
     assert [t.verdict for t in rollouts([shard(tmp_path, judged=False)])] == [NOT_JUDGED] * 2
 
 
+def test_rollouts_of_a_round_are_told_from_those_of_the_run(tmp_path: Path) -> None:
+    """Their shards have the same names."""
+    first = shard(tmp_path / "first", judged=True)
+    again = shard(tmp_path / "again", judged=True)._replace(part="round of one")
+    (_, one), (_, two) = rollouts([first]), rollouts([again])
+    assert (one.way, two.way) == ("privileged", "privileged, round of one")
+    assert trajectory_of(two, [first, again]) == trajectory(1)
+    assert trajectory_of(two, [first]) is None
+
+
 def text(**fields: object) -> Text:
     return Text(**{  # type: ignore[arg-type]
         "source": "own", "problem_id": "own/1", "model": "base", "way": "threshold 0.5", "sample": 0,

@@ -18,6 +18,7 @@ from tad_core.stages.export import export, find_model
 from tad_core.stages.pipeline import prepare, run_pipeline
 from tad_core.stages.rounds import Round
 from tad_core.stages.status import pipeline_status
+from tad_core.stages.texts import shards_of
 from tad_core.stages.variants import passes
 from tad_core.weights import shapes_of
 from tests.tad_core.stages.test_evaluate import adapter_of
@@ -144,7 +145,10 @@ def test_both_rounds_come_to_one_report(run: SimpleNamespace) -> None:
     assert again.manifest.info["window"] == window
     text = outcome.report.local("report.md").read_text()
     assert "| Again |" in text and "Rollouts of one that passed" in text and "collect, round of one" in text
-    assert {entry.state for entry in pipeline_status(run.config, run.store)} == {"done"}
+    seen = pipeline_status(run.config, run.store)
+    assert {entry.state for entry in seen} == {"done"}
+    assert {entry.part for entry in seen if entry.is_shard} == {"", "round of one"}
+    assert {shard.part for shard in shards_of(run.config, run.store)} == {"", "round of one"}
 
 
 @pytest.mark.slow
