@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,6 +40,10 @@ def run_generate(
     except ValidationError as error:
         raise ConfigError(str(of_validation(error))) from None
     names = [name.strip() for name in compare.split(",")] if compare else []
+    if names and not Path(model).is_file():
+        raise ConfigError(
+            f"--compare: {model} is not a run's file, e.g. configs/demo.yaml; give one, or leave it out"
+        )
     sources = sources_of([f"{model}:{name}" for name in names] or [model], on, read)
     if len(sources) > 1 and not names:
         raise ConfigError(

@@ -114,7 +114,7 @@ def test_what_cannot_be_generated_is_said(exported: Path) -> None:
         (["--threshold", "-1"], "threshold: -1.0 is neither an entropy nor a probability"),
         (["--method", "guess"], "use one of token_by_token, entropy, confidence"),
         (["--cache", "suffix"], "'none', 'dual', 'prefix' or 'blocks'"),
-        (["--compare", "base,speed"], "is not a folder"),
+        (["--compare", "base,speed"], "is not a run's file"),
     ):
         code, output = call("generate", str(exported), "hello", *words)
         assert code == 2 and says in output.replace("\n", " "), output
