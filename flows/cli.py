@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -210,9 +211,10 @@ def resume(
         from flows.resume import newest_unfinished
 
         loaded = running.load(config, set_ or [], store) if config else None
-        settings, until, told = newest_unfinished(loaded, set_ or [], store)
-        typer.echo(told, err=True)
-        running.run(settings, until, [], debug)
+        found = newest_unfinished(loaded, set_ or [], store)
+        typer.echo(found.told, err=True)
+        os.chdir(found.folder)
+        running.run(found.config, found.until, [], debug)
 
     running.guard(work, debug)
 

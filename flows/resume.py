@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tad_core.artifacts.runs import RunRecord, unfinished
 from tad_core.config import TADConfig, parse_config
@@ -14,10 +14,19 @@ from tad_core.errors import ConfigError
 _RUNS = Path("runs")
 
 
+class Unfinished(NamedTuple):
+    """A run to go on with: its settings, its last stage, a line that says which it is, and where it was started."""
+
+    config: TADConfig
+    until: Any
+    told: str
+    folder: Path
+
+
 def newest_unfinished(
     config: TADConfig | None, overrides: Sequence[str] = (), store: str | None = None
-) -> tuple[TADConfig, Any, str]:
-    """The settings and the last stage of the newest run that did not end well, and a line that says which.
+) -> Unfinished:
+    """The newest run that did not end well.
 
     Args:
         config: look in its store, for runs of its name; None looks in every store under ``runs/``.
@@ -35,8 +44,8 @@ def newest_unfinished(
     found = [(record, root) for root in roots for record in unfinished(root, config.name if config else None)]
     if not found:
         raise ConfigError(
-            f"resume: no unfinished run in {', '.join(roots) or 'runs/'}; start one with `tad run CONFIG`, or name "
-            "another store with --store"
+            f"resume: no unfinished run in {', '.join(roots) or _RUNS.resolve()}; start one with `tad run CONFIG`, or "
+            "name another store with --store"
         )
     record, root = max(found, key=lambda pair: pair[0].started_at)
     if record.state == "running" and record.alive:
@@ -44,7 +53,10 @@ def newest_unfinished(
             f"resume: the newest run (to {record.until}, process {record.pid}) is still running; wait for it or stop it"
         )
     settings = parse_config({**record.config, "store": root})
-    return settings, record.until, _told(record, root)
+    # Relative paths of its settings start where it was started, if that was here.
+    there = Path(record.folder or ".") if record.alive is not None else Path()
+    folder = there.resolve() if there.is_dir() else Path.cwd()
+    return Unfinished(settings, record.until, _told(record, root, folder), folder)
 
 
 def _roots(config: TADConfig | None, store: str | None) -> list[str]:
@@ -55,8 +67,9 @@ def _roots(config: TADConfig | None, store: str | None) -> list[str]:
     return sorted(str(folder.parent.resolve()) for folder in _RUNS.glob("*/.runs"))
 
 
-def _told(record: RunRecord, root: str) -> str:
+def _told(record: RunRecord, root: str, folder: Path) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.started_at))
     how = "it was killed" if record.state in ("running", "killed") else f"it was {record.state}"
     why = f": {record.message}" if record.message else ""
-    return f"going on with {record.config['name']} to {record.until} in {root}, started {when} ({how}{why})"
+    where = "" if folder == Path.cwd() else f", from {folder}"
+    return f"going on with {record.config['name']} to {record.until} in {root}, started {when} ({how}{why}){where}"

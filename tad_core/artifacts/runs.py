@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -24,7 +25,7 @@ _KEPT = 200
 
 
 class RunRecord(BaseModel):
-    """One run: what was asked for, who runs it, and how far it came."""
+    """One run: what was asked for, who runs it, in which folder (relative paths start there), and how far it came."""
 
     model_config = ConfigDict(extra="ignore")
     id: str
@@ -33,6 +34,7 @@ class RunRecord(BaseModel):
     state: Literal["running", "done", "failed", "stopped", "killed"] = "running"
     message: str = ""
     flow_run_id: str | None = None
+    folder: str = ""
     machine: str
     pid: int
     process_started: float
@@ -61,6 +63,7 @@ def begin(root: str, config: dict[str, Any], until: str, flow_run_id: str | None
         until=until,
         config=config,
         flow_run_id=flow_run_id,
+        folder=str(Path.cwd()),
         machine=machine(),
         pid=os.getpid(),
         process_started=psutil.Process().create_time(),

@@ -28,13 +28,13 @@ def test_the_newest_of_all_stores_under_runs_goes_on_as_it_was_started(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        ConfigError, match=r"resume: no unfinished run in runs/; start one with `tad run CONFIG`"
+        ConfigError, match=rf"resume: no unfinished run in {tmp_path}/runs; start one with `tad run CONFIG`"
     ):
         newest_unfinished(None)
     first, second = tmp_path / "runs" / "one", tmp_path / "runs" / "two"
     started(first)
     newest = started(second, name="other")
-    config, until, told = newest_unfinished(None)
+    config, until, told, _ = newest_unfinished(None)
     assert (config.name, config.store, until) == ("other", str(second), "filter")
     assert "going on with other to filter" in told and "it was killed" in told
     end(str(second), newest, "done")
@@ -51,6 +51,19 @@ def test_only_runs_of_the_named_configuration_count(tmp_path: Path) -> None:
     assert newest_unfinished(mine)[0].name == "drill"
     with pytest.raises(ConfigError, match="a run goes on with the settings it was started with"):
         newest_unfinished(mine, ["rollout.seed=1"])
+
+
+def test_a_run_goes_on_where_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths of its settings mean the same there."""
+    (home := tmp_path / "home").mkdir()
+    monkeypatch.chdir(home)
+    started(tmp_path / "store")
+    assert newest_unfinished(None, store=str(tmp_path / "store")).folder == home
+    monkeypatch.chdir(tmp_path)
+    found = newest_unfinished(None, store="store")
+    assert found.folder == home and found.told.endswith(f", from {home}")
+    home.rmdir()
+    assert newest_unfinished(None, store="store").folder == tmp_path, "as good as it gets"
 
 
 def test_a_run_that_is_alive_is_left_alone(tmp_path: Path) -> None:
