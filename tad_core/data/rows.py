@@ -22,6 +22,8 @@ from tad_core.data.formats import FORMATS, NoRow, format_of, read_values
 from tad_core.data.selection import LeftOut
 from tad_core.errors import DataError
 
+_TABLES = (".csv", ".tsv", ".parquet")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -142,12 +144,14 @@ def _file(place: Place, fs: Any, path: str, name: str, prefix: str) -> Iterator[
             f"data source {place.label}: {path} has the suffix {suffix!r}; use one of {', '.join(FORMATS)}, or name "
             "one of them as option format"
         )
-    yield from _rows(read_values(fs, path, suffix, packed, place.columns), name, prefix)
+    # A record of a table is no line of its file, which has a header and may break lines inside a cell.
+    counted = f"{name} row " if suffix in _TABLES else f"{name}:"
+    yield from _rows(read_values(fs, path, suffix, packed, place.columns), counted, prefix)
 
 
 def _rows(values: Iterator[Any], shown: str, prefix: str) -> Iterator[Row | LeftOut]:
     for number, value in enumerate(values, 1):
-        where = f"{shown}:{number}"
+        where = f"{shown}{number}"
         if isinstance(value, NoRow):
             if value:
                 yield LeftOut(value, where)
@@ -165,7 +169,7 @@ def _data_set(place: Place, path: str, config: str, prefix: str) -> Iterator[Row
     is_hub = bool(place.hub)
     values = read_data_set(path, config, place.split, place.revision, place.columns, is_hub)
     try:
-        yield from _rows(values, f"{shown} {place.split}", prefix)
+        yield from _rows(values, f"{shown} {place.split}:", prefix)
     except (OSError, EOFError, ValueError, KeyError, csv.Error, datasets.exceptions.DatasetsError) as error:
         remedy = (
             "check id, config, split, revision and network (HF_DATASETS_OFFLINE keeps to the local cache), or give "

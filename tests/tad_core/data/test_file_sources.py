@@ -211,7 +211,10 @@ def test_ids_from_a_column_are_unique_and_needed(tmp_path: Path) -> None:
     rows = [{"question": f"q{i}", "answer": "1", "nr": nr} for i, nr in enumerate(["a", "b", "a", None, 1.5])]
     found = load("table", rows, tmp_path, options={"id": "nr"})
     assert [p.id for p in found.problems] == ["own/train/a", "own/train/b", "own/train/1.5"]
-    assert reasons(found) == {"duplicate id": ["own/train/a"], "missing id": ["rows.jsonl:4"]}
+    assert reasons(found) == {
+        "duplicate id": ["rows.jsonl:3 and rows.jsonl:1: own/train/a"],
+        "missing id": ["rows.jsonl:4"],
+    }
 
 
 def test_jsonl_is_a_table_of_lines_with_short_ids(tmp_path: Path) -> None:

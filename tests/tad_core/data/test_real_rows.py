@@ -25,7 +25,7 @@ EXPECTED: dict[str, tuple[int, dict[str, list[str]]]] = {
     "kodcode": (
         232,
         {
-            "duplicate problem": ["kodcode/train/Prefill_00000197_C"],
+            "duplicate problem": ["kodcode_demo.jsonl:232 and kodcode_demo.jsonl:225 of kodcode"],
             "the question holds the solution": ["kodcode_demo.jsonl:205"],
         },
     ),

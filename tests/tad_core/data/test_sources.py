@@ -101,7 +101,8 @@ def test_unknown_source_and_option_name_the_nearest() -> None:
 
 def test_the_same_source_twice_gives_nothing_new() -> None:
     with pytest.raises(
-        DataError, match=r"0 of 40 rows can be used .* duplicate problem 40 \(arithmetic/train/0/0, "
+        DataError,
+        match=r"0 of 40 rows can be used .* duplicate problem 40 \(arithmetic/train/0/0 and ",
     ):
         load_problems([source(), source()])
 
