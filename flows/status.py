@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from itertools import groupby
 
 from rich.text import Text
 
 from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import Store
+from tad_core.artifacts.runs import records
 from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
 from tad_core.stages.status import StageStatus, left_out, pipeline_status
@@ -34,7 +36,22 @@ def print_status(config: TADConfig, verify: bool = False) -> None:
     console.print(f"{config.name} in {config.store}", style="italic", soft_wrap=True)
     console.print(table)
     for source, reason, rows, examples in left_out(config):
-        console.print(f"left out of {source}: {rows:,} rows, {reason} ({examples})")
+        console.print(f"left out of {source}: {rows:,} row{'s' * (rows != 1)}, {reason} ({examples})")
+    if told := _last_run(config):
+        console.print(told)
+
+
+def _last_run(config: TADConfig) -> str:
+    """Whether the newest run of this name is going on, or how it ended where it did not come to its end."""
+    newest = next((run for run in records(config.store) if run.config.get("name") == config.name), None)
+    if newest is None or newest.state == "done":
+        return ""
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(newest.started_at))
+    if newest.state == "running" and newest.alive is not False:
+        return f"running now: to {newest.until}, process {newest.pid} of {newest.host}, since {since}"
+    how = newest.state if newest.state in ("failed", "stopped") else "killed"
+    why = f": {newest.message}" if newest.message else ""
+    return f"last run: to {newest.until}, of {since}, {how}{why}; the same command, or `tad resume`, goes on"
 
 
 def _rows(stage: str, entries: list[StageStatus], store: str) -> list[tuple[str, str, Text, str]]:

@@ -49,6 +49,11 @@ class RunRecord(BaseModel):
         return same_process(self.pid, self.process_started)
 
     @property
+    def host(self) -> str:
+        """The machine, for people."""
+        return self.machine.partition(".")[0]
+
+    @property
     def asked(self) -> str:
         """Equal for runs that were asked for the same."""
         return fingerprint("run", 1, {"config": self.config, "until": self.until}, [])

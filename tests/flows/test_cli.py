@@ -16,6 +16,8 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
+from tad_core.artifacts.runs import begin, end
+from tad_core.config import parse_config
 from tests.waiting import CEILING_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -251,6 +253,18 @@ def test_status_says_who_has_a_shard_and_whose_rollouts_it_holds(
     assert "privileged-00008-00012 running on vm (process 12)" in flat
 
 
+def test_status_says_whether_it_is_being_run_and_how_the_last_run_ended(call: Any, tree: Tree) -> None:
+    config = parse_config(tree).model_dump(mode="json")
+    record = begin(tree["store"], config, "report")
+    assert f"running now: to report, process {os.getpid()} of " in " ".join(call(command="status")[1].split())
+    begin(tree["store"], {**config, "name": "other"}, "collect")
+    end(tree["store"], record, "failed", "the disk is full")
+    told = " ".join(call(command="status")[1].split())
+    assert "last run: to report, of 2" in told and "failed: the disk is full; the same command, or" in told
+    end(tree["store"], record, "done")
+    assert "run:" not in call(command="status")[1]
+
+
 def test_brackets_in_names_are_printed_as_they_are(call: Any, tree: Tree, tmp_path: Path) -> None:
     """A folder may be called as a terminal's markup is."""
     tree["store"] = str(tmp_path / "runs[red]")
@@ -264,7 +278,7 @@ def test_status_names_rows_that_are_left_out(call: Any, tree: Tree, tmp_path: Pa
     options = {"path": str(file)}
     tree["data"] = [{"name": "own", "source": "jsonl", "min_count": 1, "options": options}]
     code, output = call(command="status")
-    assert code == 0 and "left out of own: 1 rows, not JSON (own.jsonl:2)" in " ".join(output.split())
+    assert code == 0 and "left out of own: 1 row, not JSON (own.jsonl:2)" in " ".join(output.split())
 
 
 def test_output_that_nobody_reads_ends_a_command_in_silence(tree: Tree, tmp_path: Path) -> None:
