@@ -20,13 +20,15 @@ if TYPE_CHECKING:  # they load torch
 
 _BENCHMARKS = Path(__file__).parent / "benchmarks"
 _COMMANDS = ("run", "ls", "validate")
+#: How lm-eval says that a name is none of a task, beside every other ValueError.
+_NO_TASKS = "Tasks not found: "
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run lm-eval's command line.
 
     Raises:
-        ConfigError: wrong arguments of the model.
+        ConfigError: wrong arguments of the model, or no such task.
         SystemExit: as lm-eval ends, for help and for wrong options.
     """
     from lm_eval.__main__ import cli_evaluate
@@ -37,6 +39,13 @@ def main(arguments: Sequence[str]) -> None:
     sys.argv = ["tad lm-eval", *completed(arguments)]
     try:
         cli_evaluate()
+    except ValueError as error:
+        missing = str(error).removeprefix(_NO_TASKS)
+        if missing == str(error):
+            raise
+        raise ConfigError(
+            f"--tasks: {missing} is not a task; `tad lm-eval ls tasks` has all of them"
+        ) from None
     finally:
         sys.argv = before
     for model in TadLM.made:

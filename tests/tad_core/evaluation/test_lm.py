@@ -18,7 +18,7 @@ from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.benchmarks import BENCHMARKS
 from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.lm import TadLM
-from tad_core.evaluation.lm_eval_cli import completed, speeds
+from tad_core.evaluation.lm_eval_cli import completed, main, speeds
 
 
 @pytest.fixture
@@ -155,6 +155,14 @@ def test_lm_evals_own_evaluation_with_a_task_of_ones_own(tiny_checkpoint, local_
         "step by step, and put your final answer "
         "within \\boxed{}.<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
     )
+
+
+@pytest.mark.slow
+def test_a_task_that_there_is_not_is_one_clear_error():
+    with pytest.raises(
+        ConfigError, match=r"^--tasks: tad_gsm9k is not a task; `tad lm-eval ls tasks` has all of them"
+    ):
+        main(["--tasks", "tad_gsm9k"])
 
 
 @pytest.mark.slow
