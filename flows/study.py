@@ -9,8 +9,9 @@ from flows.distill import calibrate_and_distill
 from flows.pipeline import OPTIONS
 from flows.signals import keep_ignored
 from tad_core.artifacts import ArtifactRef
+from tad_core.stages.rounds import first
 from tad_core.study.config import Study
-from tad_core.study.run import Trajectories
+from tad_core.study.parts import Trajectories
 from tasks.progress import Board
 from tasks.records import PrefectSink
 from tasks.study import report, train_and_measure
@@ -27,7 +28,7 @@ def study_flow(name: str, study: Study) -> ArtifactRef:
     """
     del name
     keep_ignored()
-    with Work(study.run, Board([PrefectSink()])) as work:
+    with Work(first(study.run), Board([PrefectSink()])) as work:
         outcome = collect_and_filter(work, judge=True)
         work.pool.rest()  # the models of its workers would be in the way of calibration and training
         outcome = calibrate_and_distill(work, outcome, "calibrate")

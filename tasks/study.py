@@ -16,7 +16,8 @@ from tad_core.study import report as page
 from tad_core.study import run as running
 from tad_core.study import stage
 from tad_core.study.config import Study
-from tad_core.study.run import Made, Trajectories
+from tad_core.study.parts import Trajectories
+from tad_core.study.run import Made
 from tad_core.study.schedule import Task
 from tasks.records import record_markdown, with_pictures
 from tasks.work import Work

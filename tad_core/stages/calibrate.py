@@ -7,7 +7,7 @@ the finished curve, so that a model more or less in the table measures nothing a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -28,6 +28,9 @@ if TYPE_CHECKING:  # torch is loaded only where something is measured, not to sa
 STAGE = "calibrate"
 STAGE_VERSION = 3
 CURVE = "curve.json"
+
+#: model and tokenizer
+Loaded = Callable[[], tuple[Any, Any]]
 
 #: the rules whose windows are kept with the curve
 MODES: tuple[WindowMode, ...] = get_args(WindowMode)
@@ -50,8 +53,18 @@ def calibrate(
     store: Store,
     on_progress: OnProgress = silent,
     force: bool = False,
+    loaded: Loaded | None = None,
 ) -> ArtifactRef:
     """The curve and the windows, as ``curve.json``.
+
+    Args:
+        config: the run.
+        collection_ref: the trajectories.
+        filtered_ref: which of them are right.
+        store: where it is looked for and written.
+        on_progress: told the states measured.
+        force: measure even if it is there.
+        loaded: gives (model, tokenizer) where this process may hold them; loaded here otherwise.
 
     Raises:
         ConfigError: a fixed window is longer than a response.
@@ -64,13 +77,17 @@ def calibrate(
     shards, verdicts = kept_files(collection_ref, filtered_ref)
     with store.writer(STAGE, STAGE_VERSION, mark, config.calibrate.model_dump(mode="json"), inputs) as writer:
         writer.write_text(CONFIG_NAME, dump_config(config))
-        content = curve_of(config, shards, verdicts, on_progress)
+        content = curve_of(config, shards, verdicts, on_progress, loaded)
         writer.write_json(CURVE, content)
         return writer.commit({name: content[name] for name in (*MODES, "states", "left_out")})
 
 
 def curve_of(
-    config: TADConfig, shards: Sequence[str], verdicts: Sequence[str], on_progress: OnProgress = silent
+    config: TADConfig,
+    shards: Sequence[str],
+    verdicts: Sequence[str],
+    on_progress: OnProgress = silent,
+    loaded: Loaded | None = None,
 ) -> dict[str, Any]:
     """The content of ``curve.json`` for these trajectory files."""
     from tad_core.calibration import measure
@@ -84,9 +101,9 @@ def curve_of(
         on_progress(Progress(STAGE, done, total, "states"))
 
     table = load_kept(shards, verdicts, config.rollout.response_length)
-    ends = end_ids(load_tokenizer(config.model))
     with threads_kept():
-        model = load_model(config.model)
+        model, tokenizer = loaded() if loaded else (load_model(config.model), load_tokenizer(config.model))
+        ends = end_ids(tokenizer)
         curve = measure(model, table, settings.states, settings.seed, settings.batch_size, ends, tell)
     return _content(curve, settings)
 

@@ -17,7 +17,7 @@ from tad_core.config import Condition, TADConfig, dump_config
 from tad_core.data import unknown as unknown_in
 from tad_core.data.problem import Problem, problem_lines, read_problem_lines
 from tad_core.data.unknown import Unknown
-from tad_core.errors import ArtifactError, DataError
+from tad_core.errors import ArtifactError, DataError, SubprocessError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.collection_plan import (
@@ -288,7 +288,13 @@ def collect(
             def make(shard: ShardSpec) -> ArtifactRef:
                 return processes.run(shard_job(config, store, shard, force), on_progress)
 
-            for shard, ref in fan_out(shares.todo(), make, workers_of(config), processes.close):
+            def todo() -> Iterator[ShardSpec | None]:
+                for shard in shares.todo():
+                    if processes.closed:  # by whoever stops the run, while others have what is left
+                        raise SubprocessError("collect: the pool of workers is closed")
+                    yield shard
+
+            for shard, ref in fan_out(todo(), make, workers_of(config), processes.close):
                 shares.ended(shard, ref)
         refs = [shares.refs[shard.name] for shard in plan.shards]
     return finish_collection(config, plan, refs, store)

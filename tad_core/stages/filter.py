@@ -119,11 +119,23 @@ def filter_all(
     store: Store,
     on_progress: OnProgress = silent,
     force: bool = False,
+    verifier: Verifier | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> ArtifactRef:
     """Judge every shard of a finished collection with one verifier, then summarise.
 
     Other processes that filter the same, on this machine or another, take their part of the shards; of one that was
     killed only the shard in its hands is judged again.
+
+    Args:
+        config: the run.
+        plan: of the collection.
+        collection_ref: the finished collection.
+        store: where the verdicts are looked for and written.
+        on_progress: told the trajectories judged.
+        force: judge even what is there.
+        verifier: an open one; one of its own otherwise.
+        check: called before each shard, also while others judge what is left; ends it by raising.
     """
     found = store.find(STAGE, key(config, plan), [collection_ref])
     if found is not None and not force:
@@ -134,12 +146,12 @@ def filter_all(
     tally = Tally(total, on_progress)
     with contextlib.ExitStack() as stack:
         pieces = stack.enter_context(pieces_of(config, plan, store, shards, force=force))
-        verifier: Verifier | None = None
         pieces.take_present()
         for name in names:
             if name in pieces.refs:
                 tally.add(pieces.refs[name])
         for shard in pieces.todo(tally.add):
+            check()
             if shard is None:  # others judge what is left
                 time.sleep(pieces.look_s)
                 continue

@@ -14,9 +14,10 @@ from tad_core.progress import Progress
 from tad_core.report.markdown import REPORT_NAME
 from tad_core.signals import take_over
 from tad_core.study.config import load_study
+from tad_core.study.hands import hands_of
 from tad_core.study.outlook import outlook
 from tad_core.study.report import report
-from tad_core.study.run import hands_of, run_study
+from tad_core.study.run import run_study
 from tad_core.study.stage import conclude, look
 
 _INTERRUPTED = 130

@@ -254,11 +254,6 @@ def _budgeted(config: StudyConfig, run: TADConfig) -> TADConfig:
         for name, given in config.variants.items()
         if given.decode is not None
     ]
-    faults += [
-        f"variants.{name}.round: a study has one collection for all of its variants; train it in a run"
-        for name, given in config.variants.items()
-        if given.round is not None
-    ]
     for name, variant in variants(run).items():
         batch = variant.distill.global_batch_size
         own: Literal["max_steps", "epochs"]

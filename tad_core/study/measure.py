@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from copy import copy
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
 from tad_core.base import check_base
 from tad_core.checkpoint import load_tokenizer, model_fingerprint
-from tad_core.config import dump_config
+from tad_core.config import ModelConfig, TADConfig, dump_config
 from tad_core.decoding import DecodeSpec
 from tad_core.evaluation.generate import Texts
 from tad_core.evaluation.records import Record, points, write_records
@@ -43,7 +44,7 @@ class Bench:
     """
 
     def __init__(self, study: Study, store: Store) -> None:
-        self._study, self._store = study, store
+        self._study, self._store, self._run = study, store, study.run
         self.tasks = load_tasks(study.run)
         check_base(study.run.model)
         # JSON first: a problem's meta may hold anything a source likes, tuples too.
@@ -55,6 +56,22 @@ class Bench:
             "problems": fingerprint("problems", 1, json.loads(json.dumps(problems)), []),
             **component_fields(STAGE),
         }
+
+    def on(self, run: TADConfig) -> Bench:
+        """The same data set and decoders, for models that were trained on other weights.
+
+        Args:
+            run: whose ``model`` they are: a further round of the study's run.
+        """
+        other = copy(self)
+        other._run = run
+        other._fields = {**self._fields, "model": model_fingerprint(run.model)}
+        return other
+
+    @property
+    def base(self) -> ModelConfig:
+        """The weights that models are measured on, with their adapters or without."""
+        return self._run.model
 
     @property
     def answers(self) -> int:
@@ -99,7 +116,7 @@ class Bench:
             SubprocessError: processes kept dying.
             VerifierError: the verifier itself failed.
         """
-        config, done = self._study.run, self.finished(model, adapter)
+        config, done = self._run, self.finished(model, adapter)
         missing = {name: specs for name, specs in self._study.specs_of(model).items() if name not in done}
         if not missing:
             return done
@@ -123,7 +140,7 @@ class Bench:
         inputs, mark = [adapter] if adapter else [], self.key(model, decoder, adapter)
         fields = self._own_fields(model, decoder)
         with self._store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
-            writer.write_text(CONFIG_NAME, dump_config(self._study.run))
+            writer.write_text(CONFIG_NAME, dump_config(self._run))
             write_records(writer.path(RESULTS, rows=len(records)), list(records))
             measured = points(records)
             writer.write_json(POINTS, measured)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from tad_core.artifacts import Store
 from tad_core.errors import ConfigError
 from tad_core.study.config import Study
+from tad_core.study.hands import hands_of
 from tad_core.study.measure import Bench
-from tad_core.study.run import hands_of, shared_passes
+from tad_core.study.run import shared_passes
 from tad_core.study.stage import look
 
 

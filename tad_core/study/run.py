@@ -1,4 +1,5 @@
-"""A study from its file to its cells: collect, filter and calibrate once, then train and measure side by side.
+"""A study from its file to its cells: collect, filter and calibrate once, then train, measure and begin further rounds
+side by side.
 
 Everything that ends is an artifact of the store, adapters under the key they have in a run of their own: a study that
 was killed and is started again finds it there.
@@ -7,14 +8,10 @@ was killed and is started again finds it there.
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
-from types import TracebackType
-from typing import Self
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import BASE
@@ -24,21 +21,20 @@ from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
 from tad_core.stages import filter as filter_stage
+from tad_core.stages import rounds as rounds_stage
 from tad_core.stages.collect import CollectionPlan
 from tad_core.stages.pipeline import prepare as prepare_run
-from tad_core.stages.variants import check_windows, inputs_of, passes
+from tad_core.stages.pipeline import trained_models
+from tad_core.stages.rounds import RoundMade
+from tad_core.stages.variants import check_windows, passes
 from tad_core.study.config import Study
+from tad_core.study.hands import Hands, hands_of
 from tad_core.study.measure import Bench
-from tad_core.study.schedule import Measuring, Schedule, Task, Training
+from tad_core.study.parts import Maker, Part, Trajectories, find_round
+from tad_core.study.schedule import Measuring, NextRound, Schedule, Task, Training
 from tad_core.verify import Verifier
-from tad_core.workers.devices import environment, visible_gpus
 from tad_core.workers.fanning import fan_out
-from tad_core.workers.nursery import Nursery
-from tad_core.workers.pool import MODULE, Pool
-from tad_core.workers.trainings import IMPORTS, TrainingForks
 
-#: processes on one GPU: small models leave it idle between their kernels
-A_GPU = 12
 _TRIES = 2
 
 Tell = Callable[[str], None]
@@ -57,26 +53,19 @@ def directly(task: Task, work: Callable[[], None]) -> None:
 
 
 @dataclass(frozen=True)
-class Trajectories:
-    """What every variant is trained on."""
-
-    collection: ArtifactRef
-    filtered: ArtifactRef
-    windows: ArtifactRef
-
-
-@dataclass(frozen=True)
 class Made:
     """All that a study made.
 
     Attributes:
         adapters: by variant and seed.
         cells: one artifact a model, seed and decoder.
+        rounds: by the model that a further round begins from, and seed.
     """
 
     trajectories: Trajectories
     adapters: dict[tuple[str, int], ArtifactRef] = field(default_factory=dict)
     cells: dict[Cell, ArtifactRef] = field(default_factory=dict)
+    rounds: dict[tuple[str, int], RoundMade] = field(default_factory=dict)
 
 
 def prepare(study: Study, store: Store) -> CollectionPlan:
@@ -92,18 +81,6 @@ def prepare(study: Study, store: Store) -> CollectionPlan:
             "study trains many small models side by side, one process each: use python, 1 and 1"
         )
     return prepare_run(study.run, store, "evaluate")
-
-
-def hands_of(study: Study) -> int:
-    """Processes at once: ``side_by_side``, or twelve for each GPU, or one for each core."""
-    if study.config.side_by_side:
-        return study.config.side_by_side
-    return A_GPU * len(visible_gpus()) if on_gpus(study) else len(os.sched_getaffinity(0))
-
-
-def on_gpus(study: Study) -> bool:
-    """Whether this machine's GPUs are used."""
-    return study.run.model.device in ("auto", "cuda") and bool(visible_gpus())
 
 
 def run_study(
@@ -138,92 +115,25 @@ def train_and_measure(
     Args:
         study: what to do.
         store: where all of it lives.
-        trajectories: what is trained on.
+        trajectories: what is trained on, but in further rounds.
         on_progress: told the tasks that have ended.
         tell: told a line of each.
         around: does a task in a thread of its own, so that others can keep the books.
     """
-    check_windows(study.run, list(study.config.variants), trajectories.windows)
+    first = rounds_stage.first(study.run)
+    check_windows(first, trained_models(first), trajectories.windows)
     matrix = Matrix(study, store, trajectories, Bench(study, store), on_progress, tell, around)
     with Hands(study, hands_of(study)) as hands:
         return matrix.do(hands)
 
 
 def collect_once(study: Study, plan: CollectionPlan, store: Store, on_progress: OnProgress) -> Trajectories:
-    """Collection, verdicts and windows, which all variants and seeds share."""
-    config = study.run
+    """Collection, verdicts and windows, which all share but the variants of further rounds."""
+    config = rounds_stage.first(study.run)
     collection = collect_stage.collect(config, store, on_progress)
     filtered = filter_stage.filter_all(config, plan, collection, store, on_progress)
     windows = calibrate_stage.calibrate(config, collection, filtered, store, on_progress=on_progress)
     return Trajectories(collection, filtered, windows)
-
-
-class Hands:
-    """Processes side by side, over all GPUs in turn; forks of one that has loaded what they need. A context manager."""
-
-    def __init__(self, study: Study, count: int) -> None:
-        self.count, self._device = count, study.run.model.device
-        self.threads = max(1, len(os.sched_getaffinity(0)) // count)
-        self._gpus = len(visible_gpus()) if on_gpus(study) else 0
-        self._free: SimpleQueue[int] = SimpleQueue()
-        for hand in range(count):
-            self._free.put(hand)
-        self._lock = threading.Lock()
-        self._nursery: Nursery | None = None
-        self.closed = False
-
-    def take(self) -> int:
-        """A free hand; there are as many as threads that ask."""
-        return self._free.get()
-
-    def give_back(self, hand: int) -> None:
-        """It is free again."""
-        self._free.put(hand)
-
-    def gpu(self, hand: int) -> int:
-        """Which of the visible GPUs it works on."""
-        return hand % max(1, self._gpus)
-
-    def nursery(self) -> Nursery:
-        """The process that forks, started anew if it has died.
-
-        Raises:
-            SubprocessError: the study is being stopped.
-        """
-        with self._lock:
-            if self.closed:
-                raise SubprocessError("study: it is being stopped")
-            if self._nursery is not None and not self._nursery.alive:
-                self._nursery.close()
-                self._nursery = None
-            if self._nursery is None:
-                # With all GPUs visible: each fork chooses its own before it wakes the driver.
-                # Every process that compiles would start as many helpers as there are cores.
-                helpers = {"TORCHINDUCTOR_COMPILE_THREADS": str(self.threads)}
-                env = {"OMP_WAIT_POLICY": "PASSIVE", **helpers, **os.environ}
-                self._nursery = Nursery(MODULE, env, IMPORTS)
-            return self._nursery
-
-    def trainings(self, hand: int) -> TrainingForks:
-        """Starts a training on a hand's GPU."""
-        env = environment(self._device, self.gpu(hand)) if self._gpus else {}
-        name = "CUDA_VISIBLE_DEVICES"
-        return TrainingForks(self.nursery(), {name: env[name]} if name in env else {})
-
-    def close(self) -> None:
-        """End all processes: a training saves a checkpoint first."""
-        with self._lock:
-            self.closed = True
-            if self._nursery is not None:
-                self._nursery.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Matrix:
@@ -242,12 +152,16 @@ class Matrix:
         self._study, self._store, self._bench = study, store, bench
         self._on_progress, self._tell, self._around = on_progress, tell, around
         self.made = Made(trajectories)
+        self._rounds = {own.of: own for own in rounds_stage.rounds(study.run)}
+        self._parts: dict[tuple[str | None, int], Part] = {}
+        self._after: dict[Task, list[Task]] = {}
         self._verifier = Verifier(study.run.filter)
         self._lock = threading.Lock()
 
     def do(self, hands: Hands) -> Made:
         """All that is missing; see ``run_study``."""
         self._hands, self._schedule = hands, self.look()
+        self._maker = Maker(self._store, hands, self._verifier)
         self._told()
         with self._verifier:
             for _ in fan_out(self._schedule.todo(), self._make, hands.count, hands.close):
@@ -255,32 +169,68 @@ class Matrix:
         return self.made
 
     def look(self) -> Schedule:
-        """What is there is taken; what is left is ordered: seed by seed, the largest passes first."""
-        names = list(self._study.config.variants)
-        measurings, trainings = self._measurings(BASE, None, None), list[Training]()
+        """What is there is taken; what is left is ordered by seed, what rounds begin from and large passes first."""
+        ready: list[Task] = [*self._measurings(BASE, None, None)]
         for seed in self._study.config.seeds:
-            found = {name: self._find_adapter(name, seed) for name in names}
-            for name, ref in found.items():
-                if ref is not None:
-                    self.made.adapters[name, seed] = ref
-                    measurings += self._measurings(name, seed, ref)
-            missing = [name for name in names if found[name] is None]
-            trainings += [Training(seed, models) for models in shared_passes(self._study, missing)]
-        return Schedule(measurings, trainings)
+            config = rounds_stage.first(self._study.seeded(seed))
+            self._parts[None, seed] = Part(config, self.made.trajectories)
+            ready += self._look_at(None, seed)
+        return Schedule(ready, self._after)
+
+    def _look_at(self, of: str | None, seed: int) -> list[Task]:
+        """What can be begun of the first run of a seed, or of a round that has its trajectories."""
+        part, ready, missing = self._parts[of, seed], list[Task](), list[str]()
+        for name in trained_models(part.config):
+            adapter = part.find_adapter(name, self._store)
+            if adapter is None:
+                missing.append(name)
+                continue
+            self.made.adapters[name, seed] = adapter
+            ready += self._measurings(name, seed, adapter)
+            ready += self._look_at_round(name, seed, adapter) if name in self._rounds else []
+        if not missing:
+            return ready
+        # A round that has more to train goes through its stages again, as a run does, which check what they find.
+        return ready + (
+            self._trainings(None, seed, missing) if of is None else [self._round(of, seed, missing)]
+        )
+
+    def _look_at_round(self, of: str, seed: int, adapter: ArtifactRef) -> list[Task]:
+        before = self._part_of(of, seed)
+        found = find_round(self._study.seeded(seed), self._rounds[of], before, adapter, self._store)
+        if found is None:
+            return [self._round(of, seed, self._rounds[of].models)]
+        self._parts[of, seed], self.made.rounds[of, seed] = found
+        return self._look_at(of, seed)
+
+    def _round(self, of: str, seed: int, models: Sequence[str]) -> NextRound:
+        """A round with everything behind it."""
+        task = NextRound(seed, of)
+        self._after[task] = [*self._trainings(of, seed, models)]
+        return task
+
+    def _trainings(self, of: str | None, seed: int, models: Sequence[str]) -> list[Task]:
+        found: list[Task] = []
+        for names in shared_passes(self._study, models):
+            training = Training(seed, names, of)
+            later = [self._round(n, seed, self._rounds[n].models) for n in names if n in self._rounds]
+            self._after[training] = [*(Measuring(name, seed) for name in names), *later]
+            found.append(training)
+        return found
 
     def _measurings(self, model: str, seed: int | None, adapter: ArtifactRef | None) -> list[Measuring]:
-        done = self._bench.finished(model, adapter)
+        done = self._bench_of(model, seed).finished(model, adapter)
         self.made.cells.update({(model, seed, decoder): ref for decoder, ref in done.items()})
         return [] if len(done) == len(self._study.specs) else [Measuring(model, seed)]
 
-    def _find_adapter(self, name: str, seed: int) -> ArtifactRef | None:
-        config, (c, f, w) = self._study.seeded(seed), self._inputs()
-        mark = distill_stage.key_in(self._store, config, name, c, f, w)
-        return self._store.find(distill_stage.STAGE, mark, inputs_of(config, name, c, f))
+    def _part_of(self, model: str, seed: int) -> Part:
+        """The part in which a model is trained."""
+        given = self._study.config.variants[model].round
+        return self._parts[None if given is None else given.of, seed]
 
-    def _inputs(self) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef]:
-        found = self.made.trajectories
-        return found.collection, found.filtered, found.windows
+    def _bench_of(self, model: str, seed: int | None) -> Bench:
+        """Measures on the weights that a model was trained on."""
+        return self._bench if seed is None else self._bench.on(self._part_of(model, seed).config)
 
     def _make(self, task: Task) -> None:
         hand, well = self._hands.take(), False
@@ -309,14 +259,16 @@ class Matrix:
             self._train(task, hand)
         elif isinstance(task, Measuring):
             self._measure(task, hand)
+        elif isinstance(task, NextRound):
+            self._begin_round(task, hand)
 
     def _train(self, task: Training, hand: int) -> None:
-        config = self._study.seeded(task.seed)
-        model = config.model.model_copy(update={"threads": self._hands.threads})
+        part = self._parts[task.of, task.seed]
+        model = part.config.model.model_copy(update={"threads": self._hands.threads})
         made = distill_stage.distill_together(
-            config.model_copy(update={"model": model}),
+            part.config.model_copy(update={"model": model}),
             task.models,
-            *self._inputs(),
+            *part.trajectories.refs,
             self._store,
             start=self._hands.trainings(hand),
         )
@@ -325,10 +277,18 @@ class Matrix:
 
     def _measure(self, task: Measuring, hand: int) -> None:
         adapter = None if task.seed is None else self.made.adapters[task.model, task.seed]
-        with Pool(self._study.run.model, nursery=self._hands.nursery(), gpu=self._hands.gpu(hand)) as pool:
-            done = self._bench.measure(task.model, adapter, pool, self._verifier, self._hands.threads)
+        bench = self._bench_of(task.model, task.seed)
+        with self._hands.pool(bench.base, hand) as pool:
+            done = bench.measure(task.model, adapter, pool, self._verifier, self._hands.threads)
         with self._lock:
             self.made.cells.update({(task.model, task.seed, decoder): ref for decoder, ref in done.items()})
+
+    def _begin_round(self, task: NextRound, hand: int) -> None:
+        own, run = self._rounds[task.of], self._study.seeded(task.seed)
+        before, adapter = self._part_of(task.of, task.seed), self.made.adapters[task.of, task.seed]
+        part, made = self._maker.make(run, own, before, adapter, hand)
+        with self._lock:
+            self._parts[task.of, task.seed], self.made.rounds[task.of, task.seed] = part, made
 
     def _say(self, line: str) -> None:
         with self._lock:
@@ -346,9 +306,13 @@ def shared_passes(study: Study, models: Sequence[str]) -> list[tuple[str, ...]]:
     """Which variants of a seed are trained together: those that see the same states, a few at a time."""
     most = study.config.at_most_in_one_pass
     cut = partial(_cut, most=most)
-    return sorted(
-        (piece for whole in passes(study.run, models) for piece in cut(whole)), key=len, reverse=True
-    )
+    begun = {given.round.of for given in study.config.variants.values() if given.round is not None}
+
+    def weight(names: Sequence[str]) -> tuple[bool, int]:
+        return not begun.isdisjoint(names), len(names)
+
+    pieces = (piece for whole in passes(study.run, models) for piece in cut(whole))
+    return sorted(pieces, key=weight, reverse=True)
 
 
 def _cut(models: Sequence[str], most: int) -> list[tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -15,18 +15,10 @@ class Task:
         """For people."""
         raise NotImplementedError
 
-
-@dataclass(frozen=True)
-class Training(Task):
-    """Variants of one seed that are trained in one pass."""
-
-    seed: int
-    models: tuple[str, ...]
-
     @property
-    def told(self) -> str:
-        """For people."""
-        return f"train {', '.join(self.models)} (seed {self.seed})"
+    def rank(self) -> int:
+        """Of what is ready, the lowest comes first."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -35,48 +27,89 @@ class Measuring(Task):
 
     model: str
     seed: int | None
+    rank = 0
 
     @property
     def told(self) -> str:
         """For people."""
-        return f"measure {self.model}" + ("" if self.seed is None else f" (seed {self.seed})")
+        return f"measure {self.model}" + _of_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class NextRound(Task):
+    """A further round, up to its windows; before trainings, since the most comes after it."""
+
+    seed: int
+    of: str
+    rank = 1
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        return f"round of {self.of}" + _of_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Training(Task):
+    """Variants of one seed that are trained in one pass; ``of``: the model that their round begins from."""
+
+    seed: int
+    models: tuple[str, ...]
+    of: str | None = None
+
+    @property
+    def rank(self) -> int:
+        """What a round has led to comes before what has not begun."""
+        return 3 if self.of is None else 2
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        return f"train {', '.join(self.models)}" + _of_seed(self.seed)
+
+
+def _of_seed(seed: int | None) -> str:
+    return "" if seed is None else f" (seed {seed})"
 
 
 class Schedule:
     """The tasks that are ready, in order; safe from any thread.
 
     Args:
-        measurings: what can be measured from the beginning.
-        trainings: in the order in which they begin.
+        ready: what can be begun from the beginning.
+        after: what can be begun once a task has ended well; no task is behind two others.
     """
 
-    def __init__(self, measurings: Sequence[Measuring], trainings: Sequence[Training]) -> None:
-        self._measurings, self._trainings = list(measurings), list(trainings)
+    def __init__(self, ready: Sequence[Task], after: Mapping[Task, Sequence[Task]]) -> None:
+        self._ready, self._after = list(ready), after
         self._in_hand: set[Task] = set()
         self._lock = threading.Lock()
-        self.total = len(measurings) + sum(1 + len(training.models) for training in trainings)
+        self.total = sum(map(self._weight, ready))
         self.ended = 0
 
     def todo(self) -> Iterator[Task | None]:
         """Task after task; None while all that could be begun depends on what is in hand."""
         while True:
             with self._lock:
-                ready = self._measurings or self._trainings
-                if not ready and not self._in_hand:
+                if not self._ready and not self._in_hand:
                     return
-                task = ready.pop(0) if ready else None
+                task = min(self._ready, key=lambda ready: ready.rank, default=None)
                 if task is not None:
+                    self._ready.remove(task)
                     self._in_hand.add(task)
             yield task
 
     def end(self, task: Task, *, well: bool) -> None:
-        """A task has ended; the models of a training that went well can be measured."""
+        """A task has ended; what is behind one that went well can be begun, and behind another never."""
         with self._lock:
             self._in_hand.discard(task)
             self.ended += 1
-            if not isinstance(task, Training):
-                return
+            behind = self._after.get(task, ())
             if well:
-                self._measurings += [Measuring(model, task.seed) for model in task.models]
+                self._ready += behind
             else:
-                self.total -= len(task.models)
+                self.total -= sum(map(self._weight, behind))
+
+    def _weight(self, task: Task) -> int:
+        """It and all that is behind it."""
+        return 1 + sum(map(self._weight, self._after.get(task, ())))

@@ -12,13 +12,12 @@ from tad_core.artifacts.components import component_fields
 from tad_core.config import dump_config
 from tad_core.errors import ConfigError
 from tad_core.settings import CONFIG_NAME
-from tad_core.stages import calibrate as calibrate_stage
-from tad_core.stages import collect as collect_stage
-from tad_core.stages import filter as filter_stage
+from tad_core.stages.rounds import first
 from tad_core.study.config import Study
 from tad_core.study.measure import Bench
+from tad_core.study.parts import find_trajectories
 from tad_core.study.results import StudyResults, results_of
-from tad_core.study.run import Cell, Made, Matrix, Trajectories
+from tad_core.study.run import Cell, Made, Matrix
 
 STAGE = "study"
 STAGE_VERSION = 3
@@ -63,21 +62,13 @@ def look(study: Study, store: Store) -> Made:
     Raises:
         ConfigError: its trajectories are not there yet.
     """
-    config = study.run
-    plan = collect_stage.plan_collection(config, store)
-    collection = collect_stage.find_collection(plan, store)
-    filtered = windows = None
-    if collection is not None:
-        filtered = store.find(filter_stage.STAGE, filter_stage.key(config, plan), [collection])
-    if collection is not None and filtered is not None:
-        mark = calibrate_stage.key(config, collection, filtered)
-        windows = store.find(calibrate_stage.STAGE, mark, [collection, filtered])
-    if collection is None or filtered is None or windows is None:
+    trajectories = find_trajectories(first(study.run), store)
+    if trajectories is None:
         raise ConfigError(
             f"store: {store.root} has no finished collection, verdicts and windows of {study.config.name}; run the "
             "study first"
         )
-    matrix = Matrix(study, store, Trajectories(collection, filtered, windows), Bench(study, store))
+    matrix = Matrix(study, store, trajectories, Bench(study, store))
     matrix.look()
     return matrix.made
 

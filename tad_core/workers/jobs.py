@@ -168,6 +168,48 @@ class DecodeJob(Job["list[Decoded]"]):
 
 
 @dataclass(frozen=True)
+class StageJob(Job[ArtifactRef]):
+    """Make the one artifact of a stage, by a process that works on the GPU where the rest of its run does.
+
+    Attributes:
+        stage: ``merge`` or ``calibrate``.
+        config: the run.
+        store: where the artifact lives.
+        inputs: what it is made from.
+        threads: of the process on a CPU.
+        model: ``merge``: the model that is merged.
+    """
+
+    stage: Literal["merge", "calibrate"]
+    config: TADConfig
+    store: Store
+    inputs: Sequence[ArtifactRef]
+    threads: int
+    model: str = ""
+    slots = 1
+
+    def message(self) -> dict[str, Any]:
+        """See ``Job``."""
+        return {
+            "do": self.stage,
+            "config": self.config.model_dump(mode="json"),
+            "store": self.store.root,
+            "inputs": [ref.model_dump(mode="json") for ref in self.inputs],
+            "threads": self.threads,
+            "model": self.model,
+        }
+
+    def result(self, answer: Any) -> ArtifactRef:
+        """Verified again here."""
+        return ArtifactRef.model_validate(answer)
+
+    def death(self, code: int, place: str, tail: str) -> BaseException:
+        """See ``Job``."""
+        kind = errors.KilledError if code == -signal.SIGKILL else errors.SubprocessError
+        return kind(f"{self.stage}: its process{place} ended with code {code}; its last lines:\n{tail}")
+
+
+@dataclass(frozen=True)
 class Decoders:
     """Who decodes in evaluation.
 

@@ -163,7 +163,35 @@ def _decode(job: dict[str, Any], held: Held, reporter: _Reporter) -> list[dict[s
     ]  # nobody asks for them, and they are as many as tokens
 
 
-_DO = {"shard": _shard, "decode": _decode}
+def _merge(job: dict[str, Any], held: Held, reporter: _Reporter) -> dict[str, Any]:
+    from tad_core.artifacts import ArtifactRef, Store
+    from tad_core.config import parse_config
+    from tad_core.stages.rounds import Round, merge
+
+    config = parse_config(job["config"])
+    here = config.model.model_copy(update={"device": _device(config.model.device, held.setup["slot"])})
+    (adapter,) = (ArtifactRef.model_validate(one) for one in job["inputs"])
+    ref = merge(
+        config.model_copy(update={"model": here}), Round(job["model"], ()), adapter, Store(job["store"]),
+        reporter.progress,
+    )  # fmt: skip
+    return ref.model_dump(mode="json")
+
+
+def _calibrate(job: dict[str, Any], held: Held, reporter: _Reporter) -> dict[str, Any]:
+    from tad_core.artifacts import ArtifactRef, Store
+    from tad_core.config import parse_config
+    from tad_core.stages.calibrate import calibrate
+
+    collection, filtered = (ArtifactRef.model_validate(one) for one in job["inputs"])
+    ref = calibrate(
+        parse_config(job["config"]), collection, filtered, Store(job["store"]), reporter.progress,
+        loaded=held.model_and_tokenizer,
+    )  # fmt: skip
+    return ref.model_dump(mode="json")
+
+
+_DO = {"shard": _shard, "decode": _decode, "merge": _merge, "calibrate": _calibrate}
 
 
 def _say(out: IO[str], message: dict[str, Any]) -> None:

@@ -12,8 +12,10 @@ from tad_core.config import TADConfig
 from tad_core.errors import ConfigError, DataError, SubprocessError
 from tad_core.progress import Progress
 from tad_core.study.config import Study
+from tad_core.study.hands import Hands, hands_of
 from tad_core.study.measure import Bench
-from tad_core.study.run import Hands, Matrix, Trajectories, hands_of, prepare
+from tad_core.study.parts import Trajectories
+from tad_core.study.run import Matrix, prepare
 from tad_core.study.schedule import Measuring, Schedule, Task, Training
 
 
@@ -29,7 +31,9 @@ class Fake(Matrix):
         self.fails, self.began = fails, list[str]()
 
     def look(self) -> Schedule:
-        return Schedule([Measuring("base", None)], [Training(0, ("tad", "wide")), Training(1, ("tad",))])
+        both, one = Training(0, ("tad", "wide")), Training(1, ("tad",))
+        after = {both: [Measuring("tad", 0), Measuring("wide", 0)], one: [Measuring("tad", 1)]}
+        return Schedule([Measuring("base", None), both, one], after)
 
     def _do(self, task: Task, hand: int) -> None:
         self.began.append(task.told)

@@ -17,10 +17,11 @@ from tad_core.progress import Progress
 from tad_core.report.lineup import Lineup
 from tad_core.report.tables import Table
 from tad_core.study.config import Study
+from tad_core.study.parts import Trajectories
 from tad_core.study.plots import radar, radar_shares, seed_curves
 from tad_core.study.report import Page, report
 from tad_core.study.results import StudyResults, results_of
-from tad_core.study.run import Made, Trajectories
+from tad_core.study.run import Made
 from tad_core.study.sentences import findings
 from tad_core.study.stage import conclude, read_results
 from tad_core.study.tables import Tables, against, apart, signed
