@@ -23,7 +23,7 @@ from tad_core.planning.memory import (
 from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
 from tad_core.shapes import GIB, Shape
 from tad_core.stages.pipeline import trained_models
-from tad_core.stages.rounds import rounds
+from tad_core.stages.rounds import learns_from_plain, rounds
 from tad_core.workers.devices import cpu_workers
 
 #: Tokens a forward of multi-block decoding at any threshold, since it is not known before: the paper has 4 to 9.
@@ -211,9 +211,9 @@ def _rounds(
     config: TADConfig, shape: Shape, counts: Counts, machine: Machine, speeds: Speeds
 ) -> list[StageEstimate]:
     """Rollouts, verdicts and windows of each round; its training is counted with all others."""
-    found, table = [], variants(config)
+    found = []
     for own in rounds(config):
-        plain = any(table[name].distill.trajectories == "plain" for name in own.models)
+        plain = learns_from_plain(config, own)
         samples = counts.problems * (1 + plain) * config.rollout.samples
         again = replace(counts, samples=samples, shards=counts.shards * (1 + plain))
         alone = config.model_copy(update={"rollout": config.rollout.model_copy(update={"hosts": 1})})

@@ -101,11 +101,17 @@ def round_of(config: TADConfig, own: Round, merged: ArtifactRef) -> TADConfig:
             "evaluate": inner.evaluate.model_copy(update={"models": list(own.models)}),
         }
     )
-    if all(v.distill.trajectories != "plain" for v in variants(inner).values()):
+    if not learns_from_plain(config, own):
         return inner
     one = inner.rollout.model_copy(update={"compare_plain": 1})
     problems = len(collect_stage.plan_collection(inner.model_copy(update={"rollout": one})).ordered)
     return inner.model_copy(update={"rollout": one.model_copy(update={"compare_plain": problems})})
+
+
+def learns_from_plain(config: TADConfig, own: Round) -> bool:
+    """Whether a model of the round trains on rollouts without the reference, so that every problem is rolled out so."""
+    table = variants(config)
+    return any(table[name].distill.trajectories == "plain" for name in own.models)
 
 
 def of_parts(parts: Mapping[str, TADConfig], run: TADConfig) -> list[TADConfig]:

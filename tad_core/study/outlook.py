@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from tad_core.artifacts import Store
 from tad_core.errors import ConfigError
+from tad_core.stages.collection_plan import plan_collection
+from tad_core.stages.rounds import learns_from_plain, rounds
 from tad_core.study.config import Study
 from tad_core.study.hands import hands_of
 from tad_core.study.measure import Bench
-from tad_core.study.run import shared_passes
+from tad_core.study.schedule import shared_passes
 from tad_core.study.stage import look
 
 
@@ -28,6 +30,9 @@ class Outlook:
         side_by_side: processes at once.
         adapters_there: variants and seeds that are trained.
         cells_there: cells that are measured.
+        rounds: further ones of all seeds, each of which is a process up to its windows.
+        rollouts: trajectories of all of them, beside those that all variants share.
+        rounds_there: that have their windows.
     """
 
     name: str
@@ -41,6 +46,9 @@ class Outlook:
     side_by_side: int
     adapters_there: int
     cells_there: int
+    rounds: int = 0
+    rollouts: int = 0
+    rounds_there: int = 0
 
     def lines(self) -> Iterator[str]:
         """For people."""
@@ -48,8 +56,16 @@ class Outlook:
         seeds, passes = _counted(self.seeds, "seed"), _counted(self.passes, "pass", "es")
         yield f"{self.name}: {self.variants} variants x {seeds} in {passes} of {_counted(self.steps, 'step')}"
         yield f"{self.states:,} states a variant, {self.cells} cells, {self.answers:,} answers"
+        there = [
+            f"{self.adapters_there} of {trainings} trained",
+            f"{self.cells_there} of {self.cells} cells measured",
+        ]
+        if self.rounds:
+            rounds = _counted(self.rounds, "further round")
+            yield f"{rounds}, a process each: {self.rollouts:,} rollouts, verdicts, windows"
+            there.insert(0, f"{self.rounds_there} of {_counted(self.rounds, 'round')} rolled out")
         yield f"{self.side_by_side} processes side by side"
-        yield f"there: {self.adapters_there} of {trainings} trained, {self.cells_there} of {self.cells} cells measured"
+        yield f"there: {', '.join(there)}"
 
 
 def _counted(count: int, what: str, more: str = "s") -> str:
@@ -65,9 +81,9 @@ def outlook(study: Study, store: Store) -> Outlook:
     bench, config = Bench(study, store), study.config
     try:
         made = look(study, store)
-        adapters, cells = len(made.adapters), len(made.cells)
+        adapters, cells, there = len(made.adapters), len(made.cells), len(made.rounds)
     except ConfigError:  # nothing is collected yet, so that no adapter or cell has a name
-        adapters, cells = 0, len(bench.finished("base", None))
+        adapters, cells, there = 0, len(bench.finished("base", None)), 0
     models = 1 + len(config.variants) * len(config.seeds)
     steps = study.run.distill.max_steps
     assert steps is not None, "the budget of states says how many"
@@ -83,4 +99,16 @@ def outlook(study: Study, store: Store) -> Outlook:
         side_by_side=hands_of(study),
         adapters_there=adapters,
         cells_there=cells,
+        rounds=len(config.seeds) * len(rounds(study.run)),
+        rollouts=len(config.seeds) * sum(_rollouts(study)),
+        rounds_there=there,
     )
+
+
+def _rollouts(study: Study) -> Iterator[int]:
+    """Of each further round of one seed: every problem, some or all of them without the reference, too."""
+    run = study.run
+    for own in rounds(run):
+        problems = len(plan_collection(run).ordered)
+        plain = problems if learns_from_plain(run, own) else run.rollout.compare_plain
+        yield (problems + plain) * run.rollout.samples

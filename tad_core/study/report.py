@@ -42,9 +42,15 @@ _READING = (
     "token by token and at the operating threshold, weighted by the best accuracy of all such points here; its code "
     "stops where the second is more than 5 points below the first. Neither compares with an AUP of other methods, "
     "models or problems.",
-    "Every variant of a seed saw the same trajectories, budget of states, prompt and problems. Intervals resample the "
-    "seeds and the problems together, the problems once for all variants, decoders and seeds, so that what they have "
-    "in common cancels in differences.",
+)
+_ALIKE = "Every variant of a seed saw the same trajectories, budget of states, prompt and problems."
+_BUT_ROUNDS = (
+    "Every variant of a seed saw the same budget of states, prompt and problems, and the same trajectories but those "
+    "of further rounds: these begin from a variant that is trained, of the same seed, and learn from its rollouts."
+)
+_INTERVALS = (
+    "Intervals resample the seeds and the problems together, the problems once for all variants, decoders and seeds, "
+    "so that what they have in common cancels in differences."
 )
 
 
@@ -130,12 +136,19 @@ class Page:
             ),
             Section("Accuracy against speed", picture=self._curves()),
         ]
-        for table in (made.objectives(), made.data(), made.windows(), made.weights()):
+        for table in (made.costs(), made.objectives(), made.data(), made.windows(), made.weights()):
             if table is not None:
                 sections.append(Section(table.title, tables=[table]))
         sections.append(Section("Decoders", picture=self._radar(), tables=[made.decoders()]))
         sections.append(self._trajectories())
-        sections.append(Section("How to read this", text=list(_READING), folded=self._published()))
+        alike = _BUT_ROUNDS if self.results.costs else _ALIKE
+        sections.append(
+            Section(
+                "How to read this",
+                text=[*_READING, f"{alike} {_INTERVALS}"],
+                folded=self._published(),
+            )
+        )
         settings = {"study": config.identity(), "run": self.study.run.identity()}
         return Document(
             title=self.results.name,
@@ -231,7 +244,11 @@ class Page:
         run = self.study.run
         return [
             ("Base", f"{run.model.path}, {run.model.dtype}"),
-            ("Training", f"{self.results.states:,} states a variant, {run.distill.max_steps:,} steps"),
+            (
+                "Training",
+                f"{self.results.states:,} states a variant{' and round' if self.results.costs else ''}, "
+                f"{run.distill.max_steps:,} steps",
+            ),
             ("Seeds", ", ".join(map(str, self.results.seeds))),
             ("Resamples", f"{self.results.resamples:,}"),
         ]

@@ -22,6 +22,7 @@ from tad_core.evaluation.records import ratio
 from tad_core.evaluation.replicates import Replicates, Spread
 from tad_core.stages.evaluate import RESULTS
 from tad_core.study.config import MARK, Study
+from tad_core.study.costs import Cost
 from tad_core.study.run import Cell
 
 _COUNTED = ["correct", "tokens", "forwards"]
@@ -97,6 +98,8 @@ class StudyResults(_Record):
     points: list[StudyPoint]
     curves: list[StudyCurve]
     paired: list[Paired]
+    costs: list[Cost] = []
+    """Of a study with further rounds; in another all variants take the same."""
 
     def curve(self, variant: str, decoder: str) -> StudyCurve | None:
         """The curve of a variant under a decoder."""
@@ -113,7 +116,7 @@ def curve_name(variant: str, decoder: str) -> str:
     return f"{variant}{MARK}{decoder}"
 
 
-def results_of(study: Study, cells: Mapping[Cell, ArtifactRef]) -> StudyResults:
+def results_of(study: Study, cells: Mapping[Cell, ArtifactRef], costs: Sequence[Cost] = ()) -> StudyResults:
     """The numbers of all cells; a variant that lacks one is left out and named.
 
     Raises:
@@ -155,6 +158,7 @@ def results_of(study: Study, cells: Mapping[Cell, ArtifactRef]) -> StudyResults:
         paired=[
             _paired(study, together, v, over, d) for v, over in _pairs(variants) for d in config.decoders
         ],
+        costs=[cost for cost in costs if cost.variant in variants],
     )
 
 

@@ -7,7 +7,6 @@ was killed and is started again finds it there.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,12 +25,12 @@ from tad_core.stages.collect import CollectionPlan
 from tad_core.stages.pipeline import prepare as prepare_run
 from tad_core.stages.pipeline import trained_models
 from tad_core.stages.rounds import RoundMade
-from tad_core.stages.variants import check_windows, passes
+from tad_core.stages.variants import check_windows
 from tad_core.study.config import Study
 from tad_core.study.hands import Hands, hands_of
 from tad_core.study.measure import Bench
 from tad_core.study.parts import Maker, Part, Trajectories, find_round
-from tad_core.study.schedule import Measuring, NextRound, Schedule, Task, Training
+from tad_core.study.schedule import Measuring, NextRound, Schedule, Task, Training, shared_passes
 from tad_core.verify import Verifier
 from tad_core.workers.fanning import fan_out
 
@@ -300,23 +299,3 @@ class Matrix:
             if line:
                 self._tell(f"{done} of {total}: {line}")
             self._on_progress(Progress("study", done, total, "tasks"))
-
-
-def shared_passes(study: Study, models: Sequence[str]) -> list[tuple[str, ...]]:
-    """Which variants of a seed are trained together: those that see the same states, a few at a time."""
-    most = study.config.at_most_in_one_pass
-    cut = partial(_cut, most=most)
-    begun = {given.round.of for given in study.config.variants.values() if given.round is not None}
-
-    def weight(names: Sequence[str]) -> tuple[bool, int]:
-        return not begun.isdisjoint(names), len(names)
-
-    pieces = (piece for whole in passes(study.run, models) for piece in cut(whole))
-    return sorted(pieces, key=weight, reverse=True)
-
-
-def _cut(models: Sequence[str], most: int) -> list[tuple[str, ...]]:
-    """Pieces of at most ``most``, as even as can be: one of five and one of one takes as long as one of five."""
-    count = -(-len(models) // most)
-    bounds = [len(models) * i // count for i in range(count + 1)]
-    return [tuple(models[a:b]) for a, b in itertools.pairwise(bounds)]

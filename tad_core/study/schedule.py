@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+from tad_core.stages.variants import passes
+from tad_core.study.config import Study
 
 
 class Task:
@@ -113,3 +118,23 @@ class Schedule:
     def _weight(self, task: Task) -> int:
         """It and all that is behind it."""
         return 1 + sum(map(self._weight, self._after.get(task, ())))
+
+
+def shared_passes(study: Study, models: Sequence[str]) -> list[tuple[str, ...]]:
+    """Which variants of a seed are trained together: those that see the same states, a few at a time."""
+    most = study.config.at_most_in_one_pass
+    cut = partial(_cut, most=most)
+    begun = {given.round.of for given in study.config.variants.values() if given.round is not None}
+
+    def weight(names: Sequence[str]) -> tuple[bool, int]:
+        return not begun.isdisjoint(names), len(names)
+
+    pieces = (piece for whole in passes(study.run, models) for piece in cut(whole))
+    return sorted(pieces, key=weight, reverse=True)
+
+
+def _cut(models: Sequence[str], most: int) -> list[tuple[str, ...]]:
+    """Pieces of at most ``most``, as even as can be: one of five and one of one takes as long as one of five."""
+    count = -(-len(models) // most)
+    bounds = [len(models) * i // count for i in range(count + 1)]
+    return [tuple(models[a:b]) for a, b in itertools.pairwise(bounds)]

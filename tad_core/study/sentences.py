@@ -12,8 +12,9 @@ from tad_core.evaluation.bootstrap import Estimate
 from tad_core.report.lineup import Lineup
 from tad_core.report.summary import FEW_PROBLEMS, Finding
 from tad_core.study.config import Study
+from tad_core.study.costs import rounds_up_to
 from tad_core.study.results import Paired, StudyResults
-from tad_core.study.tables import Tables, against, apart, signed
+from tad_core.study.tables import Tables, against, apart, over_seeds, signed
 
 FEW_SEEDS = 3
 #: what is compared: its name, the unit of a difference, and how many digits of it are shown
@@ -81,11 +82,13 @@ def _facts(study: Study, results: StudyResults) -> Iterator[str]:
     yield (
         f"{len(results.variants) - 1} variants, {len(results.seeds)} training seeds ({seeds}), {len(results.decoders)} "
         f"decoders, {results.problems:,} problems of {results.task}; each variant was trained on {results.states:,} "
-        f"states in {study.run.distill.max_steps:,} steps."
+        f"states in {study.run.distill.max_steps:,} steps"
+        + (", those of a further round beside what they begin from." if results.costs else ".")
     )
 
 
 def _cautions(study: Study, results: StudyResults, lineup: Lineup, decoder: str) -> Iterator[str]:
+    yield from _further_rounds(results, lineup)
     estimates = [
         _of(pair, measure)
         for pair in results.paired
@@ -121,6 +124,21 @@ def _cautions(study: Study, results: StudyResults, lineup: Lineup, decoder: str)
         yield (
             "The leaderboard's code would stop at some seed, since the operating point is more than 5 points below "
             f"token by token: {', '.join(stopped)}."
+        )
+
+
+def _further_rounds(results: StudyResults, lineup: Lineup) -> Iterator[str]:
+    """What was spent on a variant that begins from another one, whose cost is its own as well."""
+    for cost in results.costs:
+        if cost.round_of is None:
+            continue
+        taken = list(rounds_up_to(results.costs, cost.variant))
+        yield (
+            f"{lineup.label(cost.variant)} goes on from {lineup.label(cost.round_of)}: it is trained on "
+            f"{cost.states:,} states after {sum(one.states for one in taken[1:]):,}, and for each seed "
+            f"{over_seeds(cost.rolled_out)} trajectories were rolled out after the "
+            f"{over_seeds(*(one.rolled_out for one in taken[1:]))} that came before. Held against a variant of fewer "
+            "rounds it is not at equal cost."
         )
 
 

@@ -14,6 +14,7 @@ from tad_core.errors import ConfigError
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.rounds import first
 from tad_core.study.config import Study
+from tad_core.study.costs import costs_of
 from tad_core.study.measure import Bench
 from tad_core.study.parts import find_trajectories
 from tad_core.study.results import StudyResults, results_of
@@ -24,15 +25,18 @@ STAGE_VERSION = 3
 RESULTS = "results.json"
 
 
-def key(study: Study, cells: Mapping[Cell, ArtifactRef]) -> str:
-    """Fingerprint of the results: what the study says and every cell."""
-    fields = _fields(study, cells)
-    return fingerprint(STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in inputs_of(cells)])
+def key(study: Study, made: Made) -> str:
+    """Fingerprint of the results: what the study says, every cell, and the verdicts of further rounds."""
+    fields = _fields(study, made.cells)
+    return fingerprint(STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in inputs_of(made)])
 
 
-def inputs_of(cells: Mapping[Cell, ArtifactRef]) -> list[ArtifactRef]:
-    """The cells in the order in which the manifest lists them."""
-    return [cells[cell] for cell in sorted(cells, key=str)]
+def inputs_of(made: Made) -> list[ArtifactRef]:
+    """As the manifest lists them: the cells; where there are further rounds, what their costs are read from."""
+    found = [made.cells[cell] for cell in sorted(made.cells, key=str)]
+    if made.rounds:
+        found += [made.trajectories.filtered, *(made.rounds[one].filtered for one in sorted(made.rounds))]
+    return found
 
 
 def conclude(study: Study, made: Made, store: Store, force: bool = False) -> ArtifactRef:
@@ -41,10 +45,10 @@ def conclude(study: Study, made: Made, store: Store, force: bool = False) -> Art
     Raises:
         DataError: no variant is complete.
     """
-    inputs, mark = inputs_of(made.cells), key(study, made.cells)
+    inputs, mark = inputs_of(made), key(study, made)
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
-    results = results_of(study, made.cells)
+    results = results_of(study, made.cells, costs_of(study, made))
     with store.writer(STAGE, STAGE_VERSION, mark, _fields(study, made.cells), inputs) as writer:
         writer.write_text(CONFIG_NAME, dump_config(study.run))
         writer.write_json(RESULTS, results.model_dump(mode="json"))

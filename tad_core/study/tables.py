@@ -10,6 +10,7 @@ from tad_core.evaluation.replicates import Spread
 from tad_core.report.lineup import Lineup
 from tad_core.report.tables import COUNTED, COUNTS, NONE, Cell, Row, Table
 from tad_core.study.config import Study
+from tad_core.study.costs import rounds_up_to
 from tad_core.study.results import Paired, StudyCurve, StudyResults
 
 _NUMBERS = ["Accuracy %", "TPF", "AUP, ours", "AUP, leaderboard's way"]
@@ -123,6 +124,34 @@ class Tables:
         ]
         return Table("Decoders", ["Variant", "Decoder", *_NUMBERS, *COUNTED], rows, left=2, notes=notes)
 
+    def costs(self) -> Table | None:
+        """What each variant took, where further rounds make it differ."""
+        if not self._results.costs:
+            return None
+        columns = [
+            "Variant", "On rollouts of", "Rolled out", "Trained on", "States", "Rolled out in all", "States in all",
+        ]  # fmt: skip
+        rows = []
+        for cost in self._results.costs:
+            taken = list(rounds_up_to(self._results.costs, cost.variant))
+            cells = [
+                self._lineup.label(cost.variant),
+                self._lineup.label(cost.round_of or BASE),
+                over_seeds(cost.rolled_out),
+                over_seeds(cost.trained_on),
+                f"{cost.states:,}",
+                over_seeds(*(one.rolled_out for one in taken)),
+                f"{sum(one.states for one in taken):,}",
+            ]
+            rows.append(Row([Cell(text) for text in cells], model=cost.variant))
+        notes = [
+            "For each seed, means over seeds. Rolled out: all trajectories of the collection that it shares with the "
+            "others of its round, with the reference and without; trained on: those of them it draws states from. In "
+            "all: with what its round begins from. Variants of the base's rollouts share one collection over all "
+            "seeds; a further round has one for each."
+        ]
+        return Table("What each variant took", columns, rows, left=2, notes=notes)
+
     def seeds(self) -> Table:
         """What each seed gave."""
         rows = []
@@ -212,11 +241,12 @@ class Tables:
     def _source(self, variant: Variant) -> str:
         if variant.kind.trains_on == "references":
             return "references, random masks"
+        whose = "" if variant.round_of is None else f"of {self._lineup.label(variant.round_of)} "
         which = (
             "with the reference" if variant.distill.trajectories == "privileged" else "without the reference"
         )
         how = f"TAD, window {self._window(variant)}" if variant.kind.windowed else variant.distill.objective
-        return f"trajectories {which}; {how}"
+        return f"trajectories {whose}{which}; {how}"
 
     def _window(self, variant: Variant) -> str:
         rule = variant.window
@@ -257,6 +287,12 @@ def apart(found: Estimate) -> bool | None:
     """Whether a difference is told apart from none; None without an interval."""
     span = found.interval
     return None if span is None else span.low > 0 or span.high < 0
+
+
+def over_seeds(*counts: Sequence[int]) -> str:
+    """The mean over seeds of counts that are added up for each."""
+    sums = [sum(each) for each in zip(*counts, strict=True)]
+    return f"{sum(sums) / len(sums):,.0f}"
 
 
 def mean(values: Sequence[float | None]) -> str:

@@ -12,7 +12,7 @@ from tad_core.config import variants
 from tad_core.errors import ConfigError
 from tad_core.evaluation.decoders import ways
 from tad_core.study.config import StudyConfig, expanded, load_study
-from tad_core.study.run import shared_passes
+from tad_core.study.schedule import shared_passes
 
 
 @pytest.fixture
