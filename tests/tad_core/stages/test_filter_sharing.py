@@ -53,6 +53,22 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
+def test_who_stops_does_not_wait_for_what_others_judge(store: Store) -> None:
+    config = make_config()
+    collection, refs = collect(store, ROWS)
+    plan = FakePlan()
+
+    def stop() -> None:
+        raise VerifierError("stopped")
+
+    shards = [ShardToJudge(name, ref) for name, ref in zip(ROWS, refs, strict=True)]
+    with pieces_of(config, plan, store, shards) as others:
+        while others.next() is not None:
+            pass
+        with pytest.raises(VerifierError, match="stopped"):
+            stage.filter_all(config, plan, collection, store, check=stop)
+
+
 def fork(work: Callable[[], object]) -> int:
     if pid := os.fork():
         return pid

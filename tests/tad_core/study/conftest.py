@@ -34,7 +34,7 @@ def cell(store: Store, name: str, right: int, threshold: float, forwards: int, s
 def cells_of(
     store: Store, variants: Sequence[str] = ("tad", "wide"), seeds: Sequence[int] = (0, 1)
 ) -> dict[Cell, ArtifactRef]:
-    """The base at 50 % and 25 %, each variant at 75 and 80 % token by token, the second twice as fast."""
+    """The base at 50 % and 25 %, each variant at 75 and 80 % token by token, the second twice as fast as the first."""
     cells: dict[Cell, ArtifactRef] = {
         ("base", None, "tokenwise"): cell(store, "base", 20, 0.0, 8),
         ("base", None, "fast"): cell(store, "base", 10, 0.5, 2),
@@ -42,7 +42,9 @@ def cells_of(
     for place, variant in enumerate(variants):
         for seed in seeds:
             cells[variant, seed, "tokenwise"] = cell(store, f"{variant}{seed}", 30 + 2 * seed, 0.0, 8, 5)
-            cells[variant, seed, "fast"] = cell(store, f"{variant}{seed}", 30 + 4 * seed, 0.5, 4 - 2 * place)
+            cells[variant, seed, "fast"] = cell(
+                store, f"{variant}{seed}", 30 + 4 * seed, 0.5, max(1, 4 - 2 * place)
+            )
     return cells
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tad_core.artifacts import Store
+from tad_core.stages.pipeline import run_pipeline
 from tad_core.study.__main__ import main
 from tad_core.study.config import load_study
 from tad_core.study.stage import conclude, look, read_results
@@ -84,6 +85,69 @@ def test_a_killed_study_goes_on_and_does_nothing_twice(file: Path) -> None:
     assert results.variants == ["base", "tad", "short", "sft"] and results.left_out == []
     assert len(results.points) == 7 * 4 and len(results.curves) == 4 * 3
     assert all(p.tpf == 1 for p in results.points if p.decoder == "tokenwise")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_killed_study_with_a_round_goes_on_and_makes_what_a_run_makes(file: Path) -> None:
+    study = yaml.safe_load(file.read_text())
+    study |= {
+        "states": 8,
+        "variants": {"tad": {"window": 8}, "again": {"window": "quality", "round": "tad"}},
+        "decoders": {"tokenwise": {"method": "token_by_token"}, "fast": {"thresholds": [0.5]}},
+    }
+    file.write_text(yaml.safe_dump(study, sort_keys=False))
+    store = file.parent / "store"
+    command = [sys.executable, "-m", "tad_core.study", str(file)]
+    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+
+    def in_a_round() -> bool:
+        """Some shard of a second collection is there."""
+        begun = {path.parent for path in store.glob("collect/*/privileged-*.json")}
+        return len(begun) > 1 or killed.poll() is not None
+
+    until(in_a_round, "a round")
+    assert killed.poll() is None, "it was to be killed before its end"
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    before = pieces(store)
+
+    assert main([str(file)]) == 0
+    after = pieces(store)
+    assert {path: after[path] for path in before} == before, "what was finished is not made again"
+    stages = [path.parts[-3] for path in after if path.name == "manifest.json"]
+    counts = {stage: stages.count(stage) for stage in ("merge", "collect", "filter", "calibrate", "distill")}
+    assert counts == {"merge": 2, "collect": 3, "filter": 3, "calibrate": 3, "distill": 4}
+    assert stages.count("measure") == 2 * (1 + 4)
+
+    loaded = load_study(file)
+    found = look(loaded, Store(loaded.run.store))
+    assert set(found.rounds) == {("tad", 0), ("tad", 1)}
+    results = read_results(conclude(loaded, found, Store(loaded.run.store)))
+    assert results.variants == ["base", "tad", "again"] and [c.round_of for c in results.costs] == [
+        None,
+        "tad",
+    ]
+    text = next(store.glob("study-report/*/report.md")).read_text()
+    assert "again goes on from tad" in text and "## What each variant took" in text
+
+    run = run_pipeline(loaded.seeded(1), Store(loaded.run.store), until="distill")
+    assert run.rounds == {"tad": found.rounds["tad", 1]}
+    assert run.distilled == {name: found.adapters[name, 1] for name in ("tad", "again")}
+    assert pieces(store) == after, "a run with this seed makes nothing of its own"
+
+
+def pieces(store: Path) -> dict[Path, int]:
+    """Every finished piece and when it was written."""
+    made = [
+        path for stage in _STAGES for path in store.glob(f"{stage}/*/*.json") if path.name not in _CONTENT
+    ]
+    return {path: path.stat().st_mtime_ns for path in made}
+
+
+_STAGES = ("collect", "filter", "calibrate", "merge", "distill", "decode", "measure")
+#: files of an artifact that are no manifests
+_CONTENT = {"summary.json", "curve.json", "points.json"}
 
 
 @pytest.mark.slow
