@@ -26,7 +26,7 @@ LEVELS = [
     {"stages"},
     {"planning", "serving", "study"},
 ]
-#: The tree of settings holds the verifier's, which live beside what they set; the worker process runs the stage.
+#: The tree of settings holds the verifier's, which live beside what they set; the worker process runs stages.
 EXCEPTIONS = {
     ("tad_core.config.tree", "tad_core.verify.config"),
     # What counts as a box or as a #### answer is decided in one place, which reads text and nothing else.
@@ -35,6 +35,8 @@ EXCEPTIONS = {
     ("tad_core.data.sources.kodcode", "tad_core.verify.blocks"),
     ("tad_core.data.sources.table", "tad_core.verify.extract"),
     ("tad_core.workers.process", "tad_core.stages.collect"),
+    ("tad_core.workers.process", "tad_core.stages.calibrate"),
+    ("tad_core.workers.process", "tad_core.stages.rounds"),
 }
 
 

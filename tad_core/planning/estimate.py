@@ -213,9 +213,10 @@ def _rounds(
     """Rollouts, verdicts and windows of each round; its training is counted with all others."""
     found = []
     for own in rounds(config):
-        plain = learns_from_plain(config, own)
-        samples = counts.problems * (1 + plain) * config.rollout.samples
-        again = replace(counts, samples=samples, shards=counts.shards * (1 + plain))
+        plain = counts.problems if learns_from_plain(config, own) else config.rollout.compare_plain
+        pools = counts.problems, plain
+        shards = sum(-(-pool // config.rollout.shard_size) for pool in pools)
+        again = replace(counts, samples=sum(pools) * config.rollout.samples, shards=shards)
         alone = config.model_copy(update={"rollout": config.rollout.model_copy(update={"hosts": 1})})
         made = (
             _collect(alone, shape, again, machine, speeds.rollout),

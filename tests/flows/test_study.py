@@ -16,7 +16,7 @@ from tad_core.study.stage import conclude, look
 
 
 @pytest.mark.slow
-def test_a_study_is_a_flow_with_a_task_for_each_training_and_each_model(
+def test_a_study_is_a_flow_with_a_task_for_each_training_each_model_and_each_round(
     make_tree: Callable[[Path], dict[str, Any]], tmp_path: Path, prefect_here: None
 ) -> None:
     matrix = {
@@ -25,7 +25,7 @@ def test_a_study_is_a_flow_with_a_task_for_each_training_and_each_model(
         "states": 8,
         "seeds": [0, 1],
         "side_by_side": 2,
-        "variants": {"tad": {"window": 4}, "wide": {"window": 8}},
+        "variants": {"tad": {"window": 4}, "wide": {"window": 8}, "again": {"window": 4, "round": "wide"}},
         "decoders": {"tokenwise": {"method": "token_by_token"}, "fast": {"thresholds": [0.5]}},
     }
     study = expanded(StudyConfig.model_validate(matrix), make_tree(tmp_path / "store"))
@@ -38,10 +38,12 @@ def test_a_study_is_a_flow_with_a_task_for_each_training_and_each_model(
         "train tad, wide (seed 1)",
         "measure base",
         "measure wide (seed 1)",
+        "round of wide (seed 0)",
+        "train again (seed 1)",
         "report",
     } <= names
     store = Store(study.run.store)
     made = look(study, store)
-    assert len(made.adapters) == 4 and len(made.cells) == 10
+    assert len(made.adapters) == 6 and len(made.cells) == 14 and len(made.rounds) == 2
     assert conclude(study, made, store).fingerprint in {i.fingerprint for i in page.manifest.inputs}
     assert study_flow("tiny-study", study).manifest == page.manifest, "again nothing is made"

@@ -196,6 +196,11 @@ def test_a_round_is_planned_with_rollouts_of_its_own(tmp_path: Path) -> None:
     assert [entry for entry in told[1] if entry not in told[0]] == again
     work = next(s.work for s in plans[1].stages if s.stage == "collect" and "round" in s.work)
     assert work.startswith("152 samples"), "76 problems with the reference and without"
+    some = demo("models.x.window=4", "models.y={round: x, window: 4}", "rollout.compare_plain=10")
+    work = next(
+        s.work for s in planned(some, Store(tmp_path)).stages if s.stage == "collect" and "round" in s.work
+    )
+    assert work.startswith("86 samples"), "those that are compared are rolled out in a round as well"
     assert plans[1].disk_gib > plans[0].disk_gib + 4 * plans[0].parameters / 2**30
 
 
