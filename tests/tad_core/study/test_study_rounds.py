@@ -14,7 +14,7 @@ import torch
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig, parse_config, variants
-from tad_core.errors import SubprocessError
+from tad_core.errors import ConfigError, SubprocessError
 from tad_core.report.lineup import Lineup
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import rounds as rounds_stage
@@ -107,14 +107,7 @@ def test_a_round_that_is_there_and_has_more_to_train_is_looked_through_again(
     """As a run does: what is found is held against today's settings before anything is trained on it."""
     there = {"tad", "own"}
     monkeypatch.setattr(Part, "find_adapter", lambda part, name, store: NOTHING if name in there else None)
-    monkeypatch.setattr(Bench, "finished", lambda bench, model, adapter: dict.fromkeys(chain.specs, NOTHING))
-
-    def find(run: TADConfig, own: Round, before: Part, adapter: ArtifactRef, store: Store) -> Any:
-        config = rounds_stage.round_of(run, own, SimpleNamespace(local_folder=lambda _: run.model.path))  # type: ignore[arg-type]
-        part = Part(config, Trajectories(NOTHING, NOTHING, NOTHING))
-        return part, RoundMade(NOTHING, NOTHING, NOTHING, NOTHING)
-
-    monkeypatch.setattr("tad_core.study.run.find_round", find)
+    rounds_there(chain, monkeypatch)
     matrix = matrix_of(chain, store)
     ready = list(matrix.look()._ready)
     assert ready == [
@@ -124,6 +117,33 @@ def test_a_round_that_is_there_and_has_more_to_train_is_looked_through_again(
     assert set(matrix.made.adapters) == {(name, seed) for name in there for seed in (0, 1)}
     behind = matrix.look()._after[NextRound(0, "tad")]
     assert behind == [Training(0, ("again",), "tad")], "one that is trained is not trained again"
+
+
+def test_a_round_whose_curve_gives_no_window_fails_alone(
+    chain: Study, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(part: Part, name: str, store: Store) -> Any:
+        if name == "last":
+            raise ConfigError("models.last.window.threshold: the student's confidence never falls below 0.1")
+        return NOTHING
+
+    monkeypatch.setattr(Part, "find_adapter", find)
+    rounds_there(chain, monkeypatch)
+    matrix = matrix_of(chain, store)
+    assert list(matrix.look()._ready) == [NextRound(0, "again"), NextRound(1, "again")]
+    assert ("own", 1) in matrix.made.adapters and ("last", 1) not in matrix.made.adapters
+
+
+def rounds_there(chain: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every round has its trajectories, and what is trained is measured."""
+    monkeypatch.setattr(Bench, "finished", lambda bench, model, adapter: dict.fromkeys(chain.specs, NOTHING))
+
+    def find(run: TADConfig, own: Round, before: Part, adapter: ArtifactRef, store: Store) -> Any:
+        config = rounds_stage.round_of(run, own, SimpleNamespace(local_folder=lambda _: run.model.path))  # type: ignore[arg-type]
+        part = Part(config, Trajectories(NOTHING, NOTHING, NOTHING))
+        return part, RoundMade(NOTHING, NOTHING, NOTHING, NOTHING)
+
+    monkeypatch.setattr("tad_core.study.run.find_round", find)
 
 
 def test_models_of_a_round_are_measured_on_its_weights(chain: Study, store: Store, tmp_path: Path) -> None:
