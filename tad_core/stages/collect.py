@@ -49,6 +49,7 @@ __all__ = [
     "find_shard",
     "find_shards",
     "finish_collection",
+    "help_collect",
     "iter_trajectories",
     "key",
     "plan_collection",
@@ -298,6 +299,25 @@ def collect(
                 shares.ended(shard, ref)
         refs = [shares.refs[shard.name] for shard in plan.shards]
     return finish_collection(config, plan, refs, store)
+
+
+def help_collect(config: TADConfig, store: Store, pool: Pool, first: float = 0.0) -> None:
+    """Roll out shards of a collection that nobody has in hand, one after the other, until none is left.
+
+    Args:
+        config: the run.
+        store: where the shards live.
+        pool: has the process that decodes.
+        first: where of all shards to begin, from 0 up to 1, so that processes do not all reach for the same.
+    """
+    from tad_core.stages.sharing import Shares
+
+    plan = plan_collection(config, store)
+    with Shares(plan, store, config.rollout.lease_s, first=int(first * len(plan.shards))) as shares:
+        for shard in shares.todo():
+            if shard is None:  # others end what is left
+                return
+            shares.ended(shard, pool.run(shard_job(config, store, shard)))
 
 
 def shard_job(config: TADConfig, store: Store, shard: ShardSpec, force: bool = False) -> ShardJob:

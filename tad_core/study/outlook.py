@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from tad_core.artifacts import Store
 from tad_core.errors import ConfigError
-from tad_core.stages.collection_plan import plan_collection
-from tad_core.stages.rounds import learns_from_plain, rounds
+from tad_core.stages.rounds import rounds
 from tad_core.study.config import Study
 from tad_core.study.hands import hands_of
 from tad_core.study.measure import Bench
+from tad_core.study.parts import problems_of
 from tad_core.study.schedule import shared_passes
 from tad_core.study.stage import look
 
@@ -30,7 +30,7 @@ class Outlook:
         side_by_side: processes at once.
         adapters_there: variants and seeds that are trained.
         cells_there: cells that are measured.
-        rounds: further ones of all seeds, each of which is a process up to its windows.
+        rounds: further ones of all seeds.
         rollouts: trajectories of all of them, beside those that all variants share.
         rounds_there: that have their windows.
     """
@@ -62,7 +62,7 @@ class Outlook:
         ]
         if self.rounds:
             rounds = _counted(self.rounds, "further round")
-            yield f"{rounds}, a process each: {self.rollouts:,} rollouts, verdicts, windows"
+            yield f"{rounds}: {self.rollouts:,} rollouts, judged, with windows of their own"
             there.insert(0, f"{self.rounds_there} of {_counted(self.rounds, 'round')} rolled out")
         yield f"{self.side_by_side} processes side by side"
         yield f"there: {', '.join(there)}"
@@ -86,6 +86,7 @@ def outlook(study: Study, store: Store) -> Outlook:
         adapters, cells, there = 0, len(bench.finished("base", None)), 0
     models = 1 + len(config.variants) * len(config.seeds)
     steps = study.run.distill.max_steps
+    problems = sum(sum(problems_of(study, own)) for own in rounds(study.run))
     assert steps is not None, "the budget of states says how many"
     return Outlook(
         name=config.name,
@@ -100,15 +101,6 @@ def outlook(study: Study, store: Store) -> Outlook:
         adapters_there=adapters,
         cells_there=cells,
         rounds=len(config.seeds) * len(rounds(study.run)),
-        rollouts=len(config.seeds) * sum(_rollouts(study)),
+        rollouts=len(config.seeds) * study.run.rollout.samples * problems,
         rounds_there=there,
     )
-
-
-def _rollouts(study: Study) -> Iterator[int]:
-    """Of each further round of one seed: every problem, some or all of them without the reference, too."""
-    run = study.run
-    for own in rounds(run):
-        problems = len(plan_collection(run).ordered)
-        plain = problems if learns_from_plain(run, own) else run.rollout.compare_plain
-        yield (problems + plain) * run.rollout.samples

@@ -6,19 +6,23 @@ with the same seed, is merged into its base, and on these weights everything up 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig
 from tad_core.errors import SubprocessError
+from tad_core.progress import OnProgress
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
 from tad_core.stages import filter as filter_stage
 from tad_core.stages import rounds as rounds_stage
+from tad_core.stages.collect import CollectionPlan
 from tad_core.stages.rounds import Round, RoundMade
 from tad_core.stages.variants import check_windows, inputs_of
-from tad_core.study.hands import Hands
+from tad_core.study.config import Study
+from tad_core.study.hands import Hands, hands_of
 from tad_core.verify import Verifier
 from tad_core.workers.jobs import StageJob
 
@@ -50,6 +54,31 @@ class Part:
         mark = distill_stage.key_in(store, self.config, name, collection, filtered, windows)
         inputs = inputs_of(self.config, name, collection, filtered)
         return store.find(distill_stage.STAGE, mark, inputs)
+
+
+def problems_of(study: Study, own: Round) -> tuple[int, int]:
+    """How many problems a round rolls out, with the reference and without."""
+    run = study.run
+    problems = len(collect_stage.plan_collection(run).ordered)
+    return problems, problems if rounds_stage.learns_from_plain(run, own) else run.rollout.compare_plain
+
+
+def processes_of(study: Study, own: Round) -> int:
+    """How many processes roll out a round: all hands, shared out over the seeds, but no more than there are shards."""
+    share = hands_of(study) // len(study.config.seeds)
+    if share < 2:
+        return 1
+    size = study.run.rollout.shard_size
+    return max(1, min(share, sum(-(-problems // size) for problems in problems_of(study, own))))
+
+
+def collect_once(study: Study, plan: CollectionPlan, store: Store, on_progress: OnProgress) -> Trajectories:
+    """Collection, verdicts and windows, which all share but the variants of further rounds."""
+    config = rounds_stage.first(study.run)
+    collection = collect_stage.collect(config, store, on_progress)
+    filtered = filter_stage.filter_all(config, plan, collection, store, on_progress)
+    windows = calibrate_stage.calibrate(config, collection, filtered, store, on_progress=on_progress)
+    return Trajectories(collection, filtered, windows)
 
 
 def find_trajectories(config: TADConfig, store: Store) -> Trajectories | None:
@@ -99,6 +128,7 @@ class Maker:
     store: Store
     hands: Hands
     verifier: Verifier
+    _planning: threading.Lock = field(default_factory=threading.Lock)
 
     def make(
         self, study_run: TADConfig, own: Round, before: Part, adapter: ArtifactRef, hand: int
@@ -117,15 +147,9 @@ class Maker:
             DataError: too few of its trajectories are right.
             SubprocessError: a process died, or the study is being stopped.
         """
-        threads = self.hands.threads
-        merged = rounds_stage.find(before.config, adapter, self.store)
-        if merged is None:
-            job = StageJob("merge", self._alone(before.config), self.store, [adapter], threads, own.of)
-            with self.hands.pool(before.config.model, hand) as pool:
-                merged = pool.run(job)
+        merged = self.merged(own, before, adapter, hand)
         config = rounds_stage.round_of(study_run, own, merged)
-        alone = self._alone(config)
-        plan = collect_stage.plan_collection(alone, self.store)
+        alone, plan = self._planned(config)
         with self.hands.pool(config.model, hand) as pool:
             collection = collect_stage.collect(alone, self.store, pool=pool)
             filtered = filter_stage.filter_all(
@@ -134,14 +158,44 @@ class Maker:
             mark, inputs = calibrate_stage.key(alone, collection, filtered), [collection, filtered]
             windows = self.store.find(calibrate_stage.STAGE, mark, inputs)
             if windows is None:
-                windows = pool.run(StageJob("calibrate", alone, self.store, inputs, threads))
+                windows = pool.run(StageJob("calibrate", alone, self.store, inputs, self.hands.threads))
         check_windows(config, own.models, windows)
         made = Trajectories(collection, filtered, windows)
         return Part(config, made), RoundMade(merged, *made.refs)
 
+    def merged(self, own: Round, before: Part, adapter: ArtifactRef, hand: int) -> ArtifactRef:
+        """The weights that a round begins from; see ``make``."""
+        if (found := rounds_stage.find(before.config, adapter, self.store)) is not None:
+            return found
+        alone = self._alone(before.config)
+        with self.hands.pool(before.config.model, hand) as pool:
+            return pool.run(StageJob("merge", alone, self.store, [adapter], self.hands.threads, own.of))
+
+    def roll_out(
+        self, study_run: TADConfig, own: Round, merged: ArtifactRef, hand: int, first: float
+    ) -> None:
+        """Take part in the rollouts of a round until no shard is left that nobody has in hand.
+
+        Args:
+            study_run: the whole run, with the seed.
+            own: the round.
+            merged: its weights.
+            hand: of whose GPU the process is.
+            first: where of all shards to begin, from 0 up to 1.
+        """
+        alone, _ = self._planned(rounds_stage.round_of(study_run, own, merged))
+        with self.hands.pool(alone.model, hand) as pool:
+            collect_stage.help_collect(alone, self.store, pool, first)
+
     def _check(self) -> None:
         if self.hands.closed:
             raise SubprocessError("study: it is being stopped")
+
+    def _planned(self, config: TADConfig) -> tuple[TADConfig, CollectionPlan]:
+        """For one process of those side by side, whose threads do not all read the data at once."""
+        alone = self._alone(config)
+        with self._planning:
+            return alone, collect_stage.plan_collection(alone, self.store)
 
     def _alone(self, config: TADConfig) -> TADConfig:
         """For one process of those side by side."""

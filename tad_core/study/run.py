@@ -16,10 +16,7 @@ from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import BASE
 from tad_core.errors import PERMANENT_ERRORS, ConfigError, SubprocessError, TADError, in_a_line
 from tad_core.progress import OnProgress, Progress, silent
-from tad_core.stages import calibrate as calibrate_stage
-from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
-from tad_core.stages import filter as filter_stage
 from tad_core.stages import rounds as rounds_stage
 from tad_core.stages.collect import CollectionPlan
 from tad_core.stages.pipeline import prepare as prepare_run
@@ -29,8 +26,17 @@ from tad_core.stages.variants import check_windows
 from tad_core.study.config import Study
 from tad_core.study.hands import Hands, hands_of
 from tad_core.study.measure import Bench
-from tad_core.study.parts import Maker, Part, Trajectories, find_round
-from tad_core.study.schedule import Measuring, NextRound, Schedule, Task, Training, shared_passes
+from tad_core.study.parts import Maker, Part, Trajectories, collect_once, find_round, processes_of
+from tad_core.study.schedule import (
+    Measuring,
+    Merging,
+    NextRound,
+    Rolling,
+    Schedule,
+    Task,
+    Training,
+    shared_passes,
+)
 from tad_core.verify import Verifier
 from tad_core.workers.fanning import fan_out
 
@@ -126,15 +132,6 @@ def train_and_measure(
         return matrix.do(hands)
 
 
-def collect_once(study: Study, plan: CollectionPlan, store: Store, on_progress: OnProgress) -> Trajectories:
-    """Collection, verdicts and windows, which all share but the variants of further rounds."""
-    config = rounds_stage.first(study.run)
-    collection = collect_stage.collect(config, store, on_progress)
-    filtered = filter_stage.filter_all(config, plan, collection, store, on_progress)
-    windows = calibrate_stage.calibrate(config, collection, filtered, store, on_progress=on_progress)
-    return Trajectories(collection, filtered, windows)
-
-
 class Matrix:
     """The trainings and measurements of one study."""
 
@@ -198,7 +195,7 @@ class Matrix:
             return ready
         # A round that has more to train goes through its stages again, as a run does, which check what they find.
         return ready + (
-            self._trainings(None, seed, missing) if of is None else [self._round(of, seed, missing)]
+            self._trainings(None, seed, missing) if of is None else [self._last_of_round(of, seed, missing)]
         )
 
     def _look_at_round(self, of: str, seed: int, adapter: ArtifactRef) -> list[Task]:
@@ -209,10 +206,19 @@ class Matrix:
         self._parts[of, seed], self.made.rounds[of, seed] = found
         return self._look_at(of, seed)
 
-    def _round(self, of: str, seed: int, models: Sequence[str]) -> NextRound:
-        """A round with everything behind it."""
+    def _round(self, of: str, seed: int, models: Sequence[str]) -> Task:
+        """The first task of a round, with everything behind it."""
+        last, count = self._last_of_round(of, seed, models), processes_of(self._study, self._rounds[of])
+        if count == 1:
+            return last
+        merging, beside = Merging(seed, of), [Rolling(seed, of, place, count) for place in range(count)]
+        self._after[merging] = [*beside]
+        self._after.update({rolling: [last] for rolling in beside})
+        return merging
+
+    def _last_of_round(self, of: str, seed: int, models: Sequence[str]) -> NextRound:
         task = NextRound(seed, of)
-        self._after[task] = [*self._trainings(of, seed, models)]
+        self._after[task] = self._trainings(of, seed, models)
         return task
 
     def _trainings(self, of: str | None, seed: int, models: Sequence[str]) -> list[Task]:
@@ -265,7 +271,8 @@ class Matrix:
             self._train(task, hand)
         elif isinstance(task, Measuring):
             self._measure(task, hand)
-        elif isinstance(task, NextRound):
+        else:
+            assert isinstance(task, (Merging, Rolling, NextRound)), task
             self._begin_round(task, hand)
 
     def _train(self, task: Training, hand: int) -> None:
@@ -289,9 +296,14 @@ class Matrix:
         with self._lock:
             self.made.cells.update({(task.model, task.seed, decoder): ref for decoder, ref in done.items()})
 
-    def _begin_round(self, task: NextRound, hand: int) -> None:
+    def _begin_round(self, task: Merging | Rolling | NextRound, hand: int) -> None:
         own, run = self._rounds[task.of], self._study.seeded(task.seed)
         before, adapter = self._part_of(task.of, task.seed), self.made.adapters[task.of, task.seed]
+        if not isinstance(task, NextRound):
+            merged = self._maker.merged(own, before, adapter, hand)
+            if isinstance(task, Rolling):
+                self._maker.roll_out(run, own, merged, hand, task.place / task.count)
+            return
         part, made = self._maker.make(run, own, before, adapter, hand)
         with self._lock:
             self._parts[task.of, task.seed], self.made.rounds[task.of, task.seed] = part, made

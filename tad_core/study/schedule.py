@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,36 @@ class Measuring(Task):
     def told(self) -> str:
         """For people."""
         return f"measure {self.model}" + _of_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Merging(Task):
+    """The weights that a further round rolls out with, where several processes do."""
+
+    seed: int
+    of: str
+    rank = 1
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        return f"merge {self.of}" + _of_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Rolling(Task):
+    """A process beside others that rolls out a further round: ``place`` of ``count``."""
+
+    seed: int
+    of: str
+    place: int
+    count: int
+    rank = 1
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        return f"roll out by {self.of}{_of_seed(self.seed)}, process {self.place + 1} of {self.count}"
 
 
 @dataclass(frozen=True)
@@ -82,14 +113,16 @@ class Schedule:
 
     Args:
         ready: what can be begun from the beginning.
-        after: what can be begun once a task has ended well; no task is behind two others.
+        after: what can be begun once a task has ended well, and all others that it is behind as well.
     """
 
     def __init__(self, ready: Sequence[Task], after: Mapping[Task, Sequence[Task]]) -> None:
         self._ready, self._after = list(ready), after
         self._in_hand: set[Task] = set()
         self._lock = threading.Lock()
-        self.total = sum(map(self._weight, ready))
+        self._left = Counter(task for behind in after.values() for task in behind)
+        self._dropped: set[Task] = set()
+        self.total = len(self._reach(ready))
         self.ended = 0
 
     def todo(self) -> Iterator[Task | None]:
@@ -111,13 +144,23 @@ class Schedule:
             self.ended += 1
             behind = self._after.get(task, ())
             if well:
-                self._ready += behind
+                self._left.subtract(behind)
+                self._ready += (one for one in behind if not self._left[one])
             else:
-                self.total -= sum(map(self._weight, behind))
+                never = self._reach(behind) - self._dropped
+                self._dropped |= never
+                self.total -= len(never)
 
-    def _weight(self, task: Task) -> int:
-        """It and all that is behind it."""
-        return 1 + sum(map(self._weight, self._after.get(task, ())))
+    def _reach(self, tasks: Sequence[Task]) -> set[Task]:
+        """They and all that is behind them."""
+        found: set[Task] = set()
+        todo = list(tasks)
+        while todo:
+            task = todo.pop()
+            if task not in found:
+                found.add(task)
+                todo += self._after.get(task, ())
+        return found
 
 
 def shared_passes(study: Study, models: Sequence[str]) -> list[tuple[str, ...]]:

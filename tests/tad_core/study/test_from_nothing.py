@@ -93,6 +93,7 @@ def test_a_killed_study_with_a_round_goes_on_and_makes_what_a_run_makes(file: Pa
     study = yaml.safe_load(file.read_text())
     study |= {
         "states": 8,
+        "side_by_side": 4,  # two for each seed, so that two processes roll out a round
         "variants": {"tad": {"window": 8}, "again": {"window": "quality", "round": "tad"}},
         "decoders": {"tokenwise": {"method": "token_by_token"}, "fast": {"thresholds": [0.5]}},
     }

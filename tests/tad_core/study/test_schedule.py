@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tad_core.study.schedule import Measuring, NextRound, Schedule, Task, Training
+from tad_core.study.schedule import Measuring, Merging, NextRound, Rolling, Schedule, Task, Training
 
 FIRST, SECOND = Training(0, ("a", "b")), Training(1, ("a",))
 AFTER: dict[Task, list[Task]] = {
@@ -41,6 +41,23 @@ def test_rounds_come_between_and_what_is_behind_one_that_failed_never_comes() ->
         assert next(todo) == (again if well else SECOND), "before what has not begun"
         assert schedule.total == (8 if well else 6)
     assert next(todo) is None
+
+
+def test_what_is_behind_several_waits_for_all_of_them() -> None:
+    merging, last = Merging(0, "a"), NextRound(0, "a")
+    beside = [Rolling(0, "a", place, 2) for place in range(2)]
+    after: dict[Task, list[Task]] = {merging: [*beside], **{one: [last] for one in beside}}
+    for well in (True, False):
+        schedule = Schedule([merging], after)
+        todo = schedule.todo()
+        assert schedule.total == 4 and next(todo) == merging and next(todo) is None
+        schedule.end(merging, well=True)
+        assert [next(todo), next(todo)] == beside
+        schedule.end(beside[0], well=well)
+        assert next(todo) is None, "the other is in hand"
+        schedule.end(beside[1], well=well)
+        assert next(todo, None) == (last if well else None)
+        assert schedule.total == (4 if well else 3), "what never comes is counted once"
 
 
 def test_tasks_in_words() -> None:

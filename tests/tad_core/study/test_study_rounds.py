@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,23 +19,23 @@ from tad_core.errors import ConfigError, SubprocessError
 from tad_core.report.lineup import Lineup
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import rounds as rounds_stage
-from tad_core.stages.collect import collect, plan_collection
+from tad_core.stages.collect import collect, help_collect, plan_collection
 from tad_core.stages.rounds import Round, RoundMade
 from tad_core.stages.sharing import Shares
 from tad_core.study.config import Study, StudyConfig, expanded
 from tad_core.study.costs import Cost, costs_of
 from tad_core.study.measure import Bench
 from tad_core.study.outlook import outlook
-from tad_core.study.parts import Part, Trajectories
+from tad_core.study.parts import Part, Trajectories, processes_of
 from tad_core.study.report import Page
 from tad_core.study.results import StudyResults, results_of
 from tad_core.study.run import Made, Matrix
-from tad_core.study.schedule import Measuring, NextRound, Task, Training
+from tad_core.study.schedule import Measuring, Merging, NextRound, Rolling, Task, Training
 from tad_core.study.sentences import findings
 from tad_core.study.stage import conclude, inputs_of
 from tad_core.study.tables import Tables
 from tad_core.workers import process
-from tad_core.workers.jobs import StageJob
+from tad_core.workers.jobs import ShardJob, StageJob
 from tad_core.workers.pool import Pool
 from tests.tad_core.stages.test_evaluate import adapter_of
 
@@ -50,6 +51,7 @@ def chain(tiny_tree: dict[str, Any]) -> Study:
         "config": "run.yaml",
         "states": 4,
         "seeds": [0, 1],
+        "side_by_side": 2,
         "variants": {
             "tad": {"window": 4, "label": "TAD"},
             "again": {"window": 4, "round": "tad", "label": "Again"},
@@ -99,6 +101,21 @@ def test_each_seed_has_rounds_of_its_own_behind_the_training_they_begin_from(
     assert told.index(Training(1, ("tad",))) > told.index(Measuring("last", 0)), (
         "what was begun is ended first"
     )
+
+
+def test_several_processes_roll_out_a_round_where_hands_are_many(
+    chain: Study, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Part, "find_adapter", lambda part, name, store: None)
+    many = replace(chain, config=chain.config.model_copy(update={"side_by_side": 9}))
+    # Four hands a seed; three shards with the reference, and as many without where a variant trains on those.
+    assert [processes_of(many, own) for own in rounds_stage.rounds(many.run)] == [4, 3]
+    matrix = matrix_of(many, store)
+    assert matrix.look().total == 1 + 2 * (5 + 5 + (1 + 4 + 1) + (1 + 3 + 1))
+    beside = [Rolling(0, "again", place, 3) for place in range(3)]
+    assert matrix._after[Merging(0, "again")] == beside
+    assert all(matrix._after[rolling] == [NextRound(0, "again")] for rolling in beside)
+    assert beside[2].told == "roll out by again (seed 0), process 3 of 3"
 
 
 def test_a_round_that_is_there_and_has_more_to_train_is_looked_through_again(
@@ -165,7 +182,7 @@ def test_the_outlook_counts_rounds_by_hand(chain: Study, store: Store) -> None:
     # Eight problems: the round of tad has all of them with the reference and without, that of again with it.
     assert (found.rounds, found.rollouts, found.rounds_there, found.passes) == (4, 2 * (16 + 8), 0, 10)
     lines = list(found.lines())
-    assert "4 further rounds, a process each: 48 rollouts, verdicts, windows" in lines
+    assert "4 further rounds: 48 rollouts, judged, with windows of their own" in lines
     assert lines[-1] == "there: 0 of 4 rounds rolled out, 0 of 10 trained, 0 of 22 cells measured"
 
 
@@ -269,6 +286,27 @@ def test_a_worker_merges_what_the_stage_merges(tiny_tree: dict[str, Any]) -> Non
     assert str(died).startswith("merge: its process of GPU 1 ended with code -9") and "last words" in str(
         died
     )
+
+
+def test_who_helps_takes_what_nobody_has_in_hand_and_leaves_the_rest(
+    tiny_config: TADConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, plan = Store(tiny_config.store), plan_collection(tiny_config)
+    asked: list[str] = []
+
+    def run(pool: Pool, job: ShardJob) -> ArtifactRef:
+        asked.append(job.name)
+        with store.writer("collect", 1, plan.fingerprint, {}, manifest_name=f"{job.name}.json") as writer:
+            return writer.commit({"condition": "privileged", "compared": 0})
+
+    monkeypatch.setattr(Pool, "run", run)
+    first, second, third = (shard.name for shard in plan.shards)
+    with Shares(plan, store, 60) as others:
+        assert (shard := others.next()) is not None and shard.name == first
+        help_collect(tiny_config, store, Pool(tiny_config.model), 0.7)
+        assert asked == [third, second], "from its own place on"
+    help_collect(tiny_config, store, Pool(tiny_config.model))
+    assert asked == [third, second, first]
 
 
 def test_who_stops_does_not_wait_for_what_others_have_in_hand(tiny_config: TADConfig) -> None:
