@@ -232,13 +232,14 @@ def watch(
         if timer:
             timer.cancel()
         stop(process)
+    if status == 0:
+        return  # in time or not
     if late.is_set():
         raise SubprocessError(
             f"distill.timeout_s: training did not end within {timeout_s:g} s and was stopped; its checkpoints are "
             f"kept: run again to go on, or raise the limit (log: {log_file})"
         )
-    if status != 0:
-        raise explain(status, tail, reported, log_file)
+    raise explain(status, tail, reported, log_file)
 
 
 def _tee(

@@ -41,7 +41,7 @@ class Limits:
 
     @property
     def wall_s(self) -> float:
-        """Seconds by the clock: twice the CPU time, so that a busy machine fails nobody."""
+        """Seconds by the clock that both may rest; what they compute has more, see ``Allowance``."""
         return 2 * self.cpu_s + 1
 
 

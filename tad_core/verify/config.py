@@ -32,14 +32,15 @@ class VerifyConfig(Strict):
     extract_by_source: dict[str, tuple[ExtractRule, ...]] = Field(
         default_factory=dict, description="The same for single data sources, by the source's name."
     )
-    math_timeout_s: float = Field(5.0, gt=0, description="Seconds for one comparison of two answers.")
+    math_timeout_s: float = Field(5.0, gt=0, description="CPU seconds for one comparison of two answers.")
     math_memory_mb: int = Field(
         2048, ge=512, description="Address space of a process that compares answers, in MiB."
     )
     code_timeout_s: float = Field(
         10.0,
         gt=0,
-        description="CPU seconds for one program with its tests; twice that by the clock, and one second.",
+        description="CPU seconds for one program, and for its tests. By the clock, what rests has twice that and one "
+        "second; what computes may wait for a busy machine.",
     )
     memory_mb: int = Field(1024, ge=128, description="Address space of a program under test, in MiB.")
     output_kb: int = Field(

@@ -41,7 +41,7 @@ def quick_equal(prediction: str, reference: str, kind: MathKind = "expression") 
 def math_equal(
     prediction: str, reference: str, kind: MathKind = "expression", timeout_s: float = 5.0
 ) -> MathVerdict:
-    """Whether a predicted answer is the reference; ``timeout_s`` bounds the algebra, in seconds.
+    """Whether a predicted answer is the reference; ``timeout_s`` bounds the algebra, in CPU seconds.
 
     Safe from any thread. The first call that needs algebra starts a process of its own that lives as
     long as this one; for many pairs use a ``Verifier``, which has several.

@@ -7,18 +7,22 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 from tad_core.errors import VerifierError
 from tad_core.verify.math import MathKind
 from tad_core.verify.sandbox.inside import frames
+from tad_core.verify.sandbox.inside.allowance import Allowance
 from tad_core.verify.verdict import MathVerdict
 
-_START_TIMEOUT_S = 60.0
-#: How long after its own alarm a worker may still answer before it is killed, in seconds.
+#: What a worker may take to start: CPU seconds, and as many that it rests.
+_START_S = 60.0
+#: CPU seconds after its own alarm that a worker may still answer in before it is killed.
 _GRACE_S = 1.0
+#: Seconds in which a worker that has something to compute, and does not, is given up. It says nothing of the pair.
+_REST_S = 60.0
 _ATTEMPTS = 3
+_CUT_SHORT = (MathVerdict.TIMEOUT, MathVerdict.OUT_OF_MEMORY)
 
 
 class AlgebraError(Exception):
@@ -31,6 +35,7 @@ class AlgebraProcess:
     def __init__(self, memory_mb: int = 2048) -> None:
         self._memory_mb = memory_mb
         self._process: subprocess.Popen[bytes] | None = None
+        self._judged = 0
 
     @property
     def pid(self) -> int | None:
@@ -38,20 +43,38 @@ class AlgebraProcess:
         return self._process.pid if self._process else None
 
     def compare(self, prediction: str, reference: str, kind: MathKind, timeout_s: float) -> MathVerdict:
-        """Compare one pair; ``AlgebraError`` if the process failed."""
+        """Compare one pair within ``timeout_s`` CPU seconds; ``AlgebraError`` if the process failed.
+
+        One whose work was cut short is not asked again: it may have left the library in the middle of something.
+        And what ran out of memory is judged by a process that holds nothing of other pairs.
+        """
+        verdict, judged_before = self._ask(prediction, reference, kind, timeout_s)
+        if verdict in _CUT_SHORT:
+            self.kill()
+        if verdict is MathVerdict.OUT_OF_MEMORY and judged_before:
+            return self.compare(prediction, reference, kind, timeout_s)
+        return verdict
+
+    def _ask(
+        self, prediction: str, reference: str, kind: MathKind, timeout_s: float
+    ) -> tuple[MathVerdict, int]:
+        """The verdict, and how many pairs the process had judged before."""
         process = self._process or self._start()
         job = {"prediction": prediction, "reference": reference, "kind": kind, "timeout_s": timeout_s}
         assert process.stdin is not None and process.stdout is not None
         try:
             frames.send(process.stdin.fileno(), job)
-            deadline = time.monotonic() + timeout_s + _GRACE_S
-            return MathVerdict(frames.receive(process.stdout.fileno(), deadline)["verdict"])
-        except frames.DeadlineError:
-            self.kill()
-            return MathVerdict.TIMEOUT
-        except (frames.ClosedError, frames.MalformedError, OSError) as error:
+            allowance = Allowance([process.pid], timeout_s + _GRACE_S, _REST_S)
+            if allowance.wait_for(process.stdout.fileno()):
+                self._judged += 1
+                answer = frames.receive(process.stdout.fileno(), allowance.deadline())
+                return MathVerdict(answer["verdict"]), self._judged - 1
+        except (frames.ClosedError, frames.MalformedError, frames.DeadlineError, OSError) as error:
             status = self.kill()
             raise AlgebraError(f"the algebra process ended ({status}) while it had {job!r}") from error
+        if allowance.computed_too_long():
+            return MathVerdict.TIMEOUT, self._judged
+        raise AlgebraError(f"the algebra process stood still ({self.kill()}) while it had {job!r}")
 
     def _start(self) -> subprocess.Popen[bytes]:
         # Isolated (-I), and then exactly the folders that this process imports from, however they came
@@ -72,9 +95,12 @@ class AlgebraProcess:
             cwd="/",
             start_new_session=True,
         )
+        self._judged = 0
         assert self._process.stdout is not None and self._process.stderr is not None
+        allowance = Allowance([self._process.pid], _START_S, _START_S)
         try:
-            frames.receive(self._process.stdout.fileno(), time.monotonic() + _START_TIMEOUT_S)
+            allowance.wait_for(self._process.stdout.fileno())
+            frames.receive(self._process.stdout.fileno(), allowance.deadline())
         except (frames.ClosedError, frames.MalformedError, frames.DeadlineError) as error:
             self._process.kill()  # so that its end of the pipe is closed before we read
             said = self._process.stderr.read().decode(errors="replace").strip()[-500:]

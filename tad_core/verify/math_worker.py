@@ -13,6 +13,7 @@ import signal
 import sys
 from types import FrameType
 
+from tad_core.verify.alarms import alarm
 from tad_core.verify.math import Unsure, compare
 from tad_core.verify.sandbox.filter import FilterError, compile_filter
 from tad_core.verify.sandbox.inside import frames
@@ -29,10 +30,10 @@ def _on_alarm(signum: int, frame: FrameType | None) -> None:
 
 
 def judge(prediction: str, reference: str, kind: str, timeout_s: float) -> MathVerdict:
-    """Compare one pair within ``timeout_s`` seconds."""
+    """Compare one pair within ``timeout_s`` seconds of CPU time."""
     from tad_core.verify.symbolic import scalar_equal
 
-    signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    alarm(timeout_s)
     try:
         outcome = compare(prediction, reference, "number" if kind == "number" else "expression", scalar_equal)
         assert not isinstance(outcome, Unsure)
@@ -44,7 +45,7 @@ def judge(prediction: str, reference: str, kind: str, timeout_s: float) -> MathV
     except RecursionError:
         return MathVerdict.UNPARSABLE  # nested deeper than any answer
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        alarm(0)
 
 
 def _confine() -> None:

@@ -117,6 +117,9 @@ class Child:
         finally:
             if timer:
                 timer.cancel()
+                timer.join()
+                # Its time may have run out while the answer came: that is good, but the process is about to be dead.
+                self._waits = self._waits and not late.is_set()
 
     def _answer(self, job: Job[Result], on_progress: OnProgress, late: threading.Event) -> Result:
         for line in self._stdout:

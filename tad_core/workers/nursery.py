@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 import os
 import queue
@@ -83,6 +84,7 @@ class Nursery:
         self._lock = threading.Lock()
         self._replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._codes: dict[int, Future[int]] = {}
+        self._numbers = itertools.count()
         threading.Thread(target=self._read, daemon=True).start()
 
     @property
@@ -121,11 +123,15 @@ class Nursery:
 
     def _ask(self, request: dict[str, Any], files: Sequence[int]) -> Forked:
         with self._lock:
+            number = next(self._numbers)
             try:
-                socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
+                text = json.dumps({**request, "number": number})
+                socket.send_fds(self._socket, [text.encode()], list(files))
             except OSError:
                 self._replies.put({})
-            reply = self._replies.get()
+            # Whoever asked before may have been interrupted, and have left the reply.
+            while (reply := self._replies.get()).get("number", number) != number:
+                continue
         if "error" in reply:
             raise getattr(errors, reply["error"], errors.SubprocessError)(reply["message"])
         if "pid" not in reply:
@@ -207,12 +213,16 @@ def _serve(requests: socket.socket, parent: int, load: bool) -> None:
                 act = partial(work, ours, held)
         except errors.TADError as error:
             held = None
-            requests.send(json.dumps({"error": type(error).__name__, "message": str(error)}).encode())
+            _reply(requests, setup, {"error": type(error).__name__, "message": str(error)})
         else:
-            requests.send(json.dumps({"pid": _fork(requests, pipes, act)}).encode())
+            _reply(requests, setup, {"pid": _fork(requests, pipes, act)})
         finally:
             for pipe in pipes:
                 os.close(pipe)
+
+
+def _reply(requests: socket.socket, request: dict[str, Any], what: dict[str, Any]) -> None:
+    requests.send(json.dumps({**what, "number": request["number"]}).encode())
 
 
 def _fork(requests: socket.socket, files: Sequence[int], act: Callable[[], NoReturn]) -> int:

@@ -2,7 +2,8 @@
 
 Its function sets alarms, which only the main thread of a process may, and reads answers of a model with sympy
 without a bound on memory. So it runs in children, in their main thread and under a deadline. An answer at which it
-fails or takes too long counts as wrong, as it does under lm-eval.
+fails or takes too long counts as wrong, as it does under lm-eval; but its time is CPU time here, on which it does not
+depend how busy the machine is, and a child that died is asked again afresh.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, distribution
@@ -25,13 +25,20 @@ from pathlib import Path
 from typing import Any
 
 from tad_core.errors import VerifierError
+from tad_core.verify.alarms import alarm
 from tad_core.verify.sandbox.filter import FilterError, compile_filter
 from tad_core.verify.sandbox.inside import frames
+from tad_core.verify.sandbox.inside.allowance import Allowance
 from tad_core.verify.sandbox.inside.lockdown import LockdownError, confine_reader
 
-#: Seconds until a child is killed; lm-eval's function has three alarms of five seconds of its own.
+#: CPU seconds until a child is killed; lm-eval's function has three alarms of five seconds of its own.
 _DEADLINE_S = 30.0
+#: CPU seconds that a child may take to start, and as many that it rests.
 _START_S = 120.0
+#: Seconds in which a child that has something to compute, and does not, is given up. It says nothing of the answer.
+_REST_S = 60.0
+#: An answer at which so many children died in a row is wrong.
+_ATTEMPTS = 3
 _MEMORY_BYTES = 4 << 30
 _WORKERS = min(8, os.cpu_count() or 1)
 #: Fewer answers than this are not worth another process.
@@ -92,14 +99,21 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     def judge(self, pair: Pair) -> dict[str, int]:
-        process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            frames.send(process.stdin.fileno(), pair)
-            return dict(frames.receive(process.stdout.fileno(), time.monotonic() + _DEADLINE_S))
-        except (frames.DeadlineError, frames.ClosedError, frames.MalformedError, OSError):
-            self.end()  # of this answer it took too long or died, most likely for want of memory
-            return dict(_WRONG)
+        for _ in range(_ATTEMPTS):
+            process = self._process or self._start()
+            assert process.stdin is not None and process.stdout is not None
+            answers = process.stdout.fileno()
+            allowance = Allowance([process.pid], _DEADLINE_S, _REST_S)
+            with contextlib.suppress(
+                frames.DeadlineError, frames.ClosedError, frames.MalformedError, OSError
+            ):
+                frames.send(process.stdin.fileno(), pair)
+                if allowance.wait_for(answers):
+                    return dict(frames.receive(answers, allowance.deadline()))
+            self.end()
+            if allowance.computed_too_long():
+                break
+        return dict(_WRONG)
 
     def _start(self) -> subprocess.Popen[bytes]:
         paths = [str(Path(__file__).resolve().parents[3]), *(path for path in sys.path if path)]
@@ -115,8 +129,10 @@ class _Child:
             start_new_session=True,
         )
         assert self._process.stdout is not None
+        allowance = Allowance([self._process.pid], _START_S, _START_S)
         try:
-            problem = frames.receive(self._process.stdout.fileno(), time.monotonic() + _START_S)["problem"]
+            allowance.wait_for(self._process.stdout.fileno())
+            problem = frames.receive(self._process.stdout.fileno(), allowance.deadline())["problem"]
         except (frames.DeadlineError, frames.ClosedError, frames.MalformedError) as error:
             problem = f"its process did not start ({error})"
         if problem is None:
@@ -159,6 +175,7 @@ def serve(path: str) -> None:
         os.dup2(null, fd)
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    signal.alarm = alarm  # lm-eval's own and math-verify's: by the clock they depend on what else runs
     with contextlib.suppress(frames.ClosedError):
         try:
             module = load_functions(path)

@@ -14,11 +14,13 @@ from typing import Any
 from tad_core.errors import VerifierError
 from tad_core.verify.sandbox.filter import FilterError, compile_filter
 from tad_core.verify.sandbox.inside import frames
+from tad_core.verify.sandbox.inside.allowance import longest_s
 from tad_core.verify.sandbox.runtime import Runtime, staged_runtime
 
-_START_TIMEOUT_S = 30.0
-#: How long after the time limit a keeper may still answer, in seconds.
-_GRACE_S = 10.0
+#: A busy machine loads the standard library slowly.
+_START_TIMEOUT_S = 120.0
+#: How long after the last moment that a job can have a keeper may still answer, in seconds.
+_GRACE_S = 30.0
 #: How long a keeper may take to end by itself, in seconds: then nothing of it outlives the call.
 _FAREWELL_S = 1.0
 _SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32")
@@ -64,7 +66,8 @@ class Keeper:
         number = next(self._numbers)
         reports = process.stdout.fileno()
         # The keeper watches the clock itself: this is for the case that it cannot.
-        deadline = time.monotonic() + float(limits["wall_s"]) + _GRACE_S
+        longest = longest_s(float(limits["cpu_s"]), float(limits["wall_s"]), processes=2)
+        deadline = time.monotonic() + longest + _GRACE_S
         try:
             frames.send(process.stdin.fileno(), {**limits, "id": number})
             written = all(

@@ -130,6 +130,21 @@ def test_a_timeout_kills_a_child_and_grandchild_that_do_not(tmp_path, monkeypatc
     assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
 
 
+def test_a_training_that_has_ended_well_is_not_late(tmp_path, monkeypatch):
+    class LastMoment:
+        """A timer whose time is up while it is taken back."""
+
+        def __init__(self, seconds, act):
+            self.cancel = act
+
+        def start(self): ...
+
+    monkeypatch.setattr(module.threading, "Timer", LastMoment)
+    watch(script("print('done')"), tmp_path / "log", 600.0)
+    with pytest.raises(SubprocessError, match="timeout_s"):
+        watch(script("raise SystemExit(1)"), tmp_path / "log", 600.0)
+
+
 def test_a_listener_that_raises_ends_the_child(tmp_path):
     def cancelled(line):
         raise KeyboardInterrupt

@@ -11,7 +11,7 @@ from pathlib import Path
 import math_verify
 import pytest
 
-from tad_core.verify import MathVerdict
+from tad_core.verify import MathVerdict, math_process
 from tad_core.verify.math_process import AlgebraError, AlgebraProcess
 from tests.waiting import CEILING_S
 
@@ -38,8 +38,32 @@ def test_a_killed_process_says_so_and_the_next_one_answers(algebra: AlgebraProce
 
 def test_time_and_memory_run_out_with_their_own_verdicts(algebra: AlgebraProcess) -> None:
     assert algebra.compare("9^{9^{9^{9}}}", "3", "expression", 0.5) is MathVerdict.TIMEOUT
-    assert algebra.compare(*PAIR, "expression", 10) is MathVerdict.EQUAL  # the same process goes on
+    assert algebra.pid is None  # it was stopped in the middle of something, and is not asked again
+    assert algebra.compare(*PAIR, "expression", 10) is MathVerdict.EQUAL
     algebra.kill()
+
+
+def test_a_process_that_stands_still_is_no_verdict(
+    algebra: AlgebraProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert algebra.compare(*PAIR, "expression", 10) is MathVerdict.EQUAL
+    assert algebra.pid is not None
+    os.kill(algebra.pid, signal.SIGSTOP)
+    monkeypatch.setattr(math_process, "_REST_S", 0.2)
+    with pytest.raises(AlgebraError, match="stood still"):
+        algebra.compare(*PAIR, "expression", 0.1)
+    assert algebra.pid is None
+
+
+def test_what_runs_out_of_memory_beside_the_leavings_of_others_is_judged_afresh(
+    algebra: AlgebraProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [(MathVerdict.OUT_OF_MEMORY, 3), (MathVerdict.EQUAL, 0), (MathVerdict.OUT_OF_MEMORY, 0)]
+    ended: list[str] = []
+    monkeypatch.setattr(algebra, "_ask", lambda *job: told.pop(0))
+    monkeypatch.setattr(algebra, "kill", lambda: ended.append("killed"))
+    assert algebra.compare(*PAIR, "expression", 10) is MathVerdict.EQUAL and ended == ["killed"]
+    assert algebra.compare(*PAIR, "expression", 10) is MathVerdict.OUT_OF_MEMORY and told == []
 
 
 def test_memory_that_runs_out_is_told_from_a_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +73,7 @@ def test_memory_that_runs_out_is_told_from_a_wrong_answer(monkeypatch: pytest.Mo
         raise MemoryError
 
     monkeypatch.setattr(symbolic, "scalar_equal", greedy)
-    monkeypatch.setattr(math_worker.signal, "setitimer", lambda *args: None)
+    monkeypatch.setattr(math_worker, "alarm", lambda seconds: 0)
     assert math_worker.judge(*PAIR, "expression", 10) is MathVerdict.OUT_OF_MEMORY
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,22 @@ def test_a_nursery_that_is_killed_is_replaced(pool: Pool) -> None:
     until(lambda: not alive(pid), "the worker ends after its nursery")
     assert pool.run(job()) == before
     assert pid not in pool.pids()
+
+
+def test_a_reply_that_nobody_waited_for_is_not_taken_for_the_next_ones(model: ModelConfig) -> None:
+    """Ctrl-C may come between request and reply: the next worker is no fork whose pipes another has closed."""
+    with Pool(model) as pool:
+        before = pool.run(job())
+        (pid,) = pool.pids()
+        code: Future[int] = Future()
+        code.set_result(-signal.SIGKILL)
+        pool._nurseries[0]._replies.put({"pid": pid, "code": code, "number": -1})
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not alive(pid), "it ends")
+        with pytest.raises(KilledError):
+            pool.run(job())
+        assert pool.run(job()) == before
+        assert pool.pids() != [pid]
 
 
 def test_a_model_that_cannot_be_loaded_is_one_clear_error(model: ModelConfig, tmp_path: Path) -> None:

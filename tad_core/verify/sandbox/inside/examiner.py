@@ -245,6 +245,7 @@ def main(pipes: Pipes, number: int) -> None:
     job = frames.receive(pipes.exams)
     frames.send(pipes.to_keeper, {"received": True})
     link = Link(pipes.from_program, pipes.to_program)
+    link.tell_waiting = lambda count: frames.send(pipes.to_keeper, {"waiting": count})
     link.give_up = functools.partial(_give_up, pipes, number, link)
     examiner: Examiner | None = None
     verdict, reason = "passed", ""

@@ -16,11 +16,11 @@ import os
 import select
 import signal
 import sys
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 from . import candidate, examiner, frames, lockdown
+from .allowance import Allowance
 
 _PRELOADED = (
     "abc", "array", "bisect", "calendar", "cmath", "collections.abc", "contextlib", "copy", "csv",
@@ -30,15 +30,12 @@ _PRELOADED = (
     "warnings",
 )  # fmt: skip
 #: How long a side may take to be seen dead after it closed its pipe, in ms.
-_DEATH_MS = 200
+_DEATH_MS = 2000
 #: How long a program may take to read its message once nobody needs it any more, in ms.
 _READ_MS = 2000
-#: How often the CPU clocks of the two sides are read, in ms.
-_CLOCK_MS = 100.0
-
-
-#: Which clock of a process, as the kernel encodes it beside the process id.
-_PROCESS_CPU = 2
+#: How long both sides may rest while a thread of the tests waits for another's call, in seconds.
+_STUCK_S = 3.0
+_CLOCK = "the time by the clock ran out"
 
 
 @dataclass
@@ -50,13 +47,6 @@ class Side:
     status: int | None = None
     cpu_s: float = 0.0
     killed_by_us: bool = False
-
-    def cpu_so_far(self) -> float:
-        """CPU seconds used until now, all threads."""
-        try:
-            return time.clock_gettime((~self.pid << 3) | _PROCESS_CPU)
-        except OSError:
-            return 0.0  # it has ended
 
     def finish(self, wait_ms: float) -> None:
         """Give the process a moment to end by itself, then kill it; reap it in any case."""
@@ -125,12 +115,11 @@ class Keeper:
             sides.append(program)
             for fd in (*to_program, *from_program, results[1], loaded[1]):
                 os.close(fd)
-            result = self._watch(
-                (results[0], loaded[0]), sides, time.monotonic() + job["wall_s"], job["cpu_s"]
-            )
-            # A program that stopped answering is about to be dead: how it died tells what to report.
+            allowance = Allowance([side.pid for side in sides], job["cpu_s"], job["wall_s"])
+            result = self._watch((results[0], loaded[0]), allowance)
+            # A side that stopped answering is about to be dead: how it died tells what to report.
             program.finish(_DEATH_MS if result.get("verdict") == "crashed" else 0)
-            tests.finish(_DEATH_MS if "verdict" not in result else 0)
+            tests.finish(0 if result.keys() & {"verdict", "late", "stuck"} else _DEATH_MS)
             sides.clear()
             received = bool(result.get("received") and result.get("loading"))
             return {**_report(result, tests, program, settings), "received": received}
@@ -148,24 +137,28 @@ class Keeper:
             _child(settings, side, fds, job)
         return Side(pid, os.pidfd_open(pid))
 
-    def _watch(
-        self, ends: tuple[int, int], sides: list[Side], deadline: float, cpu_s: float
-    ) -> dict[str, Any]:
+    def _watch(self, ends: tuple[int, int], allowance: Allowance) -> dict[str, Any]:
         """What the two sides said.
 
         ``received`` from the tests' side and ``loading`` from the program's mean that they took what
-        the parent had for them; a verdict from the tests' side ends it; ``late`` means that time ran out.
+        the parent had for them; a verdict from the tests' side ends it; ``late`` means that time ran out, and
+        ``stuck`` that threads of the tests wait for each other.
         """
         results, loaded = ends
         said: dict[str, Any] = {}
+        stuck: Allowance | None = None
         poller = select.poll()
         poller.register(results, select.POLLIN)
         poller.register(loaded, select.POLLIN)
         poller.register(self._commands, select.POLLIN)
-        while (left_s := deadline - time.monotonic()) > 0:
-            ready = {fd for fd, _ in poller.poll(min(left_s * 1000, _CLOCK_MS))}
-            if not ready and any(side.cpu_so_far() > cpu_s for side in sides):
-                return {**said, "late": f"more than {cpu_s:g} s of CPU time"}
+        while True:
+            ready = {fd for fd, _ in poller.poll(allowance.look_ms())}
+            if not ready and allowance.computed_too_long():
+                return {**said, "late": f"more than {allowance.cpu_s:g} s of CPU time"}
+            if not ready and allowance.rested_too_long():
+                return {**said, "late": _CLOCK}
+            if not ready and stuck is not None and stuck.rested_too_long():
+                return {**said, "stuck": True}
             if self._commands in ready:  # no job is sent before the last is reported: this is the end
                 raise ParentGoneError
             if loaded in ready:
@@ -173,17 +166,18 @@ class Keeper:
                 poller.unregister(loaded)
             if results in ready:
                 try:
-                    said.update(frames.receive(results, deadline))
+                    said.update(frames.receive(results, allowance.deadline()))
                 except (frames.ClosedError, frames.MalformedError):
                     return said
                 except frames.DeadlineError:
-                    break
+                    return {**said, "late": _CLOCK}
+                if "waiting" in said:
+                    stuck = allowance.afresh(_STUCK_S) if said.pop("waiting") else None
                 if "verdict" in said:
                     if "loading" not in said:
                         # Killed while it reads, a program would leave the rest of its message to the next one.
                         said["loading"] = _came(loaded)
                     return said
-        return {**said, "late": "the time by the clock ran out"}
 
 
 def _came(loaded: int) -> bool:
@@ -252,6 +246,9 @@ def _report(
             return _verdict(
                 "infrastructure_error", f"{who}: killed from outside (out of memory on the host?)"
             )
+    if "stuck" in result:
+        what = "a call in one thread of the tests that waits for a call in another"
+        return _verdict("no_tests", f"cannot be carried over to the program: {what}")
     if "late" in result:
         return _verdict("timeout", result["late"])
     if "verdict" not in result:

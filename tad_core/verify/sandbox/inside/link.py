@@ -14,8 +14,8 @@ from .loans import Loans
 from .operators import stand_in, stand_in_class
 from .remote import Remote, RemoteClass, class_number
 
-#: How long one thread of the tests waits for another's call, in seconds.
-_PATIENCE_S = 4.0
+#: How long one thread of the tests waits for another's call before the keeper is told, in seconds.
+_PATIENCE_S = 1.0
 
 
 class GoneError(BaseException):
@@ -34,6 +34,9 @@ class Link(wire.Codec):
         self.guests = Guests()
         self._loans = Loans(self)
         self._turn = threading.RLock()
+        self._waiting, self._counting = 0, threading.Lock()
+        #: tells the keeper how many threads wait for their turn, at each change
+        self.tell_waiting: Callable[[int], None] = lambda count: None
         #: ends the run with what ``uncarried`` says, from any thread
         self.give_up: Callable[[], None] = lambda: None
         self._stand_ins: dict[int, Any] = {}
@@ -81,11 +84,22 @@ class Link(wire.Codec):
         One request at a time: threads of the tests wait for each other.
         """
         if not self._turn.acquire(timeout=_PATIENCE_S):
-            raise self.refuse("a call in one thread of the tests that waits for a call in another")
+            self._wait_for_turn()
         try:
             return self._request(op, number, name, args, kwargs)
         finally:
             self._turn.release()
+
+    def _wait_for_turn(self) -> None:
+        """For as long as anything is computed, which the keeper sees: it ends what waits in vain."""
+        self._tell_waiting(1)
+        self._turn.acquire()
+        self._tell_waiting(-1)
+
+    def _tell_waiting(self, more: int) -> None:
+        with self._counting:
+            self._waiting += more
+            self.tell_waiting(self._waiting)
 
     def _request(self, op: str, number: int, name: str | None, args: Any, kwargs: Any) -> Any:
         if self.gone:

@@ -1,6 +1,7 @@
 """lm-eval's own comparisons in a process apart: its verdicts, and what an answer that breaks it costs."""
 
 import os
+import signal
 import threading
 
 import pytest
@@ -48,19 +49,34 @@ def test_it_works_in_any_thread_and_keeps_its_processes():
     assert [c._process.pid for c in lm_eval_math._children[1] if c._process] == pids
 
 
-def test_an_answer_that_takes_too_long_is_wrong_and_the_next_is_judged(monkeypatch):
-    monkeypatch.setattr(lm_eval_math, "_DEADLINE_S", 0.0)
-    child = lm_eval_math._Child()
-    try:
+@pytest.fixture
+def child():
+    made = lm_eval_math._Child()
+    yield made
+    made.end()
+
+
+def test_an_answer_that_takes_too_long_is_wrong_and_the_next_is_judged(monkeypatch, child):
+    assert child.judge((SOLUTION, "1/2")) == {"exact_match": 0, "math_verify": 1}
+    pid = child._process.pid
+    with monkeypatch.context() as patched:
+        patched.setattr(lm_eval_math.Allowance, "wait_for", lambda self, fd: False)
+        patched.setattr(lm_eval_math.Allowance, "computed_too_long", lambda self: True)
         assert child.judge((SOLUTION, "1/2")) == {"exact_match": 0, "math_verify": 0}
-        assert child._process is None  # killed
-        monkeypatch.setattr(lm_eval_math, "_DEADLINE_S", 600.0)
-        assert child.judge((SOLUTION, "1/2")) == {"exact_match": 0, "math_verify": 1}
-        pid = child._process.pid
-    finally:
-        child.end()
+    assert child._process is None
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    assert child.judge((SOLUTION, "1/2")) == {"exact_match": 0, "math_verify": 1}
+
+
+def test_a_child_that_was_killed_or_stands_still_is_no_wrong_answer(monkeypatch, child):
+    right = {"exact_match": 0, "math_verify": 1}
+    assert child.judge((SOLUTION, "1/2")) == right
+    os.kill(child._process.pid, signal.SIGKILL)
+    assert child.judge((SOLUTION, "1/2")) == right
+    os.kill(child._process.pid, signal.SIGSTOP)
+    monkeypatch.setattr(lm_eval_math, "_REST_S", 5.0)
+    assert child.judge((SOLUTION, "1/2")) == right
 
 
 def test_without_lm_evals_functions_it_is_an_error_and_no_verdict(monkeypatch, tmp_path):

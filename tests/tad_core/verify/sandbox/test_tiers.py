@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,24 @@ def fresh_probes() -> Iterator[None]:
 def test_the_hostile_probe_is_clean(number: int) -> None:
     require(number)
     assert probe.probe(number) == []
+
+
+def test_a_sandbox_that_dies_by_chance_says_nothing_of_its_tier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a busy machine would judge in another tier, by other verdicts."""
+    died: list[bool] = []
+
+    class Dying:
+        def __init__(self, tier: int) -> None: ...
+        def kill(self) -> None: ...
+        def run(self, *job: object) -> dict[str, Any]:
+            died.append(True)
+            if len(died) == 1:
+                raise launch.KeeperError("killed")
+            verdict = "infrastructure_error" if len(died) == 2 else "passed"
+            return {"verdict": verdict, "reason": "killed from outside"}
+
+    monkeypatch.setattr(probe, "Keeper", Dying)
+    assert probe.probe(1) == [] and len(died) == 3
 
 
 def test_auto_takes_the_best_tier_that_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
