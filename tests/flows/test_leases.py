@@ -12,7 +12,7 @@ import pytest
 
 from flows import leases
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture

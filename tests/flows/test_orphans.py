@@ -13,7 +13,7 @@ import pytest
 from flows.orphans import look_after_itself
 from tests.waiting import CEILING_S, until
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(sys.platform != "linux", reason="Linux only")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(sys.platform != "linux", reason="Linux only")]
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], sys.argv[2]], stdout=sys.stdout)"
 RUN = """

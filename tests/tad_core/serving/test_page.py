@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tad_core.serving.app import PAGE
-from tests.waiting import get
+from tests.waiting import CEILING_S, get
 
 
 def test_it_is_one_file_that_asks_this_server_alone(server):
@@ -29,6 +29,7 @@ def test_a_browser_shows_every_model_decoding(server, models, tmp_path):
             executable_path=os.environ.get("TAD_TEST_CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
         )
         page = chromium.new_page(viewport={"width": 1100, "height": 760})
+        page.set_default_timeout(CEILING_S * 1000)
         wrong: list[str] = []
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -228,7 +228,7 @@ def test_memory_may_run_out_in_any_forward(opened, monkeypatch, number):
     stream.submit([t for t, _ in asked])
     stream.start()
     for one, told in asked:
-        seen = list(iter(lambda told=told: told.get(timeout=60), alone(FormulaModel(), one.job)))
+        seen = list(iter(lambda told=told: told.get(timeout=CEILING_S), alone(FormulaModel(), one.job)))
         assert [part.lead for part in seen] == [4, 8, 12], "each block is told once"
         assert told.empty()
     assert next(forwards) > number, "it ran out"

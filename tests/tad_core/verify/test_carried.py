@@ -339,8 +339,8 @@ def test_threads_of_tests_and_program_do_not_mix_up_their_calls(name: str) -> No
 @pytest.mark.parametrize(
     ("tests", "reason"),
     [
-        ("c, got = Counter(), []\nt = threading.Thread(target=lambda: got.append(c.get()))\nt.start()\ntime.sleep(0.1)\nc.put(3)\nt.join()\nassert got == [3]", "waits for a call in another"),
-        ("c, got = Counter(), []\nt = threading.Thread(target=lambda: got.append(c.get()))\nu = threading.Thread(target=c.put, args=(3,))\nt.start()\ntime.sleep(0.1)\nu.start()\nt.join()\nassert got == [3]", "waits for a call in another"),
+        ("c, got = Counter(), []\nt = threading.Thread(target=lambda: got.append(c.get()))\nt.start()\ntime.sleep(1)\nc.put(3)\nt.join()\nassert got == [3]", "waits for a call in another"),
+        ("c, got = Counter(), []\nt = threading.Thread(target=lambda: got.append(c.get()))\nu = threading.Thread(target=c.put, args=(3,))\nt.start()\ntime.sleep(1)\nu.start()\nt.join()\nassert got == [3]", "waits for a call in another"),
         ("got = []\nlater(lambda: got.append(1))\ntime.sleep(2)\nassert f(2) == 4 and got == [1]", "no call of the tests was running"),
     ],
 )  # fmt: skip
