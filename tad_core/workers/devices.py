@@ -8,7 +8,10 @@ import sys
 from functools import cache
 
 from tad_core.config import ModelConfig, TADConfig
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, SubprocessError
+
+#: How long a busy machine of many GPUs may take to tell of them, in seconds.
+_ANSWER_S = 120.0
 
 
 def workers_of(config: TADConfig) -> int:
@@ -78,7 +81,11 @@ def _gpus_for(field: str, device: str, wanted: int, otherwise: str = "") -> int:
 
 
 def visible_gpus() -> list[str]:
-    """What ``CUDA_VISIBLE_DEVICES`` may be set to for one GPU each; found without loading torch."""
+    """What ``CUDA_VISIBLE_DEVICES`` may be set to for one GPU each; found without loading torch.
+
+    Raises:
+        SubprocessError: the driver does not answer, which does not mean that there is no GPU.
+    """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
@@ -90,8 +97,13 @@ def _gpu_ids() -> tuple[str, ...]:
     try:
         told = subprocess.run(
             ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"],
-            capture_output=True, text=True, timeout=30, check=True,
+            capture_output=True, text=True, timeout=_ANSWER_S, check=True,
         )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise SubprocessError(
+            f"model.device: auto and cuda ask nvidia-smi for the GPUs, which did not answer within {_ANSWER_S:g} s; set "
+            "model.device to cpu, or CUDA_VISIBLE_DEVICES to the GPUs that are to be used"
+        ) from None
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(line.strip() for line in told.stdout.splitlines() if line.startswith("GPU-"))

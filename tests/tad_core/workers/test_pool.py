@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -114,6 +115,22 @@ def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.workers_of(config(device="auto", workers=2)) == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert devices.workers_of(config(device="auto")) == 3 and devices.visible_gpus() == []
+
+
+def test_a_driver_that_does_not_answer_is_no_machine_without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a machine that was busy for a moment would compute on its CPU, and no one would know."""
+
+    def slow(command: list[str], timeout: float, **_: Any) -> None:
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(devices.subprocess, "run", slow)
+    devices._gpu_ids.cache_clear()
+    try:
+        with pytest.raises(SubprocessError, match=r"model\.device: .* did not answer within 120 s; set"):
+            devices.visible_gpus()
+    finally:
+        devices._gpu_ids.cache_clear()
 
 
 @pytest.mark.parametrize(
