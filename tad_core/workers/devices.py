@@ -101,8 +101,8 @@ def _gpu_ids() -> tuple[str, ...]:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise SubprocessError(
-            f"model.device: auto and cuda ask nvidia-smi for the GPUs, which did not answer within {_ANSWER_S:g} s; set "
-            "model.device to cpu, or CUDA_VISIBLE_DEVICES to the GPUs that are to be used"
+            f"model.device: auto and cuda ask nvidia-smi for the GPUs, which did not answer within {_ANSWER_S:g} s; "
+            "set model.device to cpu, or CUDA_VISIBLE_DEVICES to the GPUs that are to be used"
         ) from None
     except (OSError, subprocess.SubprocessError):
         return ()
