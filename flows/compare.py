@@ -21,7 +21,7 @@ from tad_core.evaluation.pairing import Pair, PairedRuns, Way, paired
 from tad_core.evaluation.records import Record, read_records
 from tad_core.report.console import read_scores
 from tad_core.report.scores import SINGLE, Score, Scores
-from tad_core.stages.filter import read_summary
+from tad_core.stages.filter import privileged_total, read_summary
 from tad_core.stages.texts import finished
 
 _NONE = "–"
@@ -97,7 +97,7 @@ def _run(name: str, report: ArtifactRef) -> Run:
     entry = next(i for i in manifest.inputs if i.stage == "filter")
     root = report.url.rpartition("/report/")[0]
     summary = read_summary(ref_at(f"{root}/filter/{entry.fingerprint}"))
-    judged = sum(e["total"] for e in summary["by_source"] if e["condition"] == "privileged")
+    judged = privileged_total(summary)
     measured = [i.fingerprint for i in manifest.inputs if i.stage == "evaluate"]
     evaluated = tuple(ref_at(f"{root}/evaluate/{mark}") for mark in measured)
     return Run(name, manifest.config, read_scores(report), summary["kept"], judged, evaluated)

@@ -144,6 +144,14 @@ def local_folder(model: ModelConfig | str | Path) -> Path:
     return _snapshot(model.path, model.revision)
 
 
+def _no_checkpoint(folder: Path) -> str:
+    if any(folder.glob("*.gguf")):
+        return (
+            "it holds a GGUF file, which llama.cpp runs; export without --format gguf for what is read here"
+        )
+    return "it is not a checkpoint"
+
+
 def _nearest(wanted: Path) -> Path | None:
     """The checkpoint whose path is the nearest to one that is mistyped; None where nothing is like it.
 
@@ -235,7 +243,7 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
     try:
         config = cast(dict[str, Any], json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise ModelError(f"model.path: {model.path} has no config.json; it is not a checkpoint") from None
+        raise ModelError(f"model.path: {model.path} has no config.json; {_no_checkpoint(folder)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"model.path: {model.path}/config.json cannot be read ({error}); copy or download it again"

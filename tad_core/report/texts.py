@@ -30,7 +30,7 @@ class Text:
         source: the source of the data, or the task of evaluation.
         problem_id: the problem.
         model: ``teacher`` for a rollout, else the evaluated model.
-        way: how it came about: ``privileged`` or ``plain`` (the rollout's prompt; ``plain, round of one`` in a round),
+        way: how it came about: ``privileged`` or ``plain`` (the rollout's prompt; ``plain (round of one)`` in a round),
             ``token by token``, ``threshold 0.5``.
         sample: number of the rollout; 0 in evaluation.
         verdict: the verifier's word, or that it has not been asked.
@@ -99,7 +99,7 @@ class Shard(NamedTuple):
 
     def way(self, condition: str) -> str:
         """How a text of it came about."""
-        return f"{condition}, {self.part}" if self.part else condition
+        return f"{condition} ({self.part})" if self.part else condition
 
 
 def rollouts(shards: Iterable[Shard]) -> Iterator[Text]:

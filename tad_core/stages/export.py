@@ -266,7 +266,7 @@ def _data(
         )
     else:
         right = f"{summary['kept']} with a right answer"
-        made = f"{collection.manifest.info['trajectories']} of {who}, which saw the reference answer"
+        made = f"{filter_stage.privileged_total(summary)} of {who}, which saw the reference answer"
         told = (
             f"{made}; {right} were kept" if settings.answers == "right" else f"{made}; {right}, all were used"
         )

@@ -203,6 +203,11 @@ def finish_filter(
         )
 
 
+def privileged_total(summary: Mapping[str, Any]) -> int:
+    """Judged rollouts that had the reference in their prompt, of which ``kept`` are those that passed."""
+    return sum(e["total"] for e in summary["by_source"] if e["condition"] == PRIVILEGED)
+
+
 def read_summary(filtered_ref: ArtifactRef) -> dict[str, Any]:
     """The parsed ``summary.json``."""
     summary: dict[str, Any] = filtered_ref.read_json(SUMMARY_NAME)

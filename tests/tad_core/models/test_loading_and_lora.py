@@ -36,7 +36,8 @@ def edit(folder: Path, **changes: object) -> None:
     ("fault", "message"),
     [
         (lambda f: shutil.rmtree(f), "is not a folder"),
-        (lambda f: (f / "config.json").unlink(), "has no config.json"),
+        (lambda f: (f / "config.json").unlink(), "has no config.json; it is not a checkpoint"),
+        (lambda f: (f / "config.json").rename(f / "m.gguf"), "has no config.json; it holds a GGUF file"),
         (lambda f: (f / "config.json").write_text("{"), r"config\.json cannot be read \(Expecting"),
         (lambda f: edit(f, model_type="gpt2"), "is of type 'gpt2'; supported: llada, Dream"),
         (lambda f: edit(f, mask_token_id="drop"), "has no mask_token_id; a masked diffusion model needs one"),

@@ -82,7 +82,7 @@ def test_rollouts_of_a_round_are_told_from_those_of_the_run(tmp_path: Path) -> N
     first = shard(tmp_path / "first", judged=True)
     again = shard(tmp_path / "again", judged=True)._replace(part="round of one")
     (_, one), (_, two) = rollouts([first]), rollouts([again])
-    assert (one.way, two.way) == ("privileged", "privileged, round of one")
+    assert (one.way, two.way) == ("privileged", "privileged (round of one)")
     assert trajectory_of(two, [first, again]) == trajectory(1)
     assert trajectory_of(two, [first]) is None
 

@@ -170,6 +170,6 @@ def test_a_model_of_a_round_goes_out_on_the_weights_it_was_trained_on(
     card = (folder / "README.md").read_text()
     assert (
         f"into `{run.config.model.path}`, after that of `one`;" in card
-        and "of one of the same run, which saw" in card
+        and "| trajectories | 6 of one of the same run, which saw" in card, "and not the plain ones besides"
     )
     assert "base: accuracy" in card and "one: accuracy" in card and "–" not in card
