@@ -168,8 +168,6 @@ def test_a_model_of_a_round_goes_out_on_the_weights_it_was_trained_on(
     folder = export(run.config, "again", tmp_path / "out", run.store)
     assert (folder / "config.json").is_file()
     card = (folder / "README.md").read_text()
-    assert (
-        f"into `{run.config.model.path}`, after that of `one`;" in card
-        and "| trajectories | 6 of one of the same run, which saw" in card, "and not the plain ones besides"
-    )
+    assert f"into `{run.config.model.path}`, after that of `one`;" in card
+    assert "| trajectories | 6 of one of the same run, which saw" in card, "and not the plain ones besides"
     assert "base: accuracy" in card and "one: accuracy" in card and "–" not in card
