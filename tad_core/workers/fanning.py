@@ -12,7 +12,8 @@ from tad_core.errors import WorkersLostError
 Piece = TypeVar("Piece")
 Made = TypeVar("Made")
 
-#: Between two looks for a piece, while others work on all that are left.
+#: Between two looks for a piece, while others work on all that are left; and at whether a signal has come, which the
+#: system may hand to another thread: that wakes nobody who waits without an end.
 _LOOK_S = 0.5
 
 
@@ -38,7 +39,6 @@ def fan_out(
     with ThreadPoolExecutor(at_once) as threads:
         try:
             while True:
-                wait_for: float | None = None
                 while more and len(pending) < at_once:
                     try:
                         piece = next(source)
@@ -46,7 +46,6 @@ def fan_out(
                         more = False
                         break
                     if piece is None:
-                        wait_for = _LOOK_S
                         break
                     pending[threads.submit(make, piece)] = piece
                 if not pending:
@@ -54,7 +53,7 @@ def fan_out(
                         break
                     time.sleep(_LOOK_S)
                     continue
-                finished, _ = wait(pending, wait_for, return_when=FIRST_COMPLETED)
+                finished, _ = wait(pending, _LOOK_S, return_when=FIRST_COMPLETED)
                 for future in finished:
                     piece = pending.pop(future)
                     error = future.exception()
