@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -113,13 +114,14 @@ def main() -> None:
         servers = {name: s for name, s in known(folder, options).items() if name in options.only}
         print(f"`python benchmarks/serve_peers.py {' '.join(sys.argv[1:])}`, {time.strftime('%Y-%m-%d')}")
         print(f"responses of {length} tokens, prompts of {PROMPT[0]} to {PROMPT[1]} tokens\n")
-        print("| clients | server | tokens/s | first block, s | p50, s | p95, s |\n|---|---|---|---|---|---|")
+        print("| clients | server | tokens/s | CPU s of 100 tokens | first block, s | p50, s | p95, s |")
+        print("|---|---|---|---|---|---|---|")
         texts, faults = dict[str, dict[int, str]](), list[str]()
         asked = prompts(max(options.requests, *options.clients))
         for name, server in servers.items():
             try:
-                with started(server, Path(temporary) / name, options) as url:
-                    texts[name] = measure(server, url, asked, options)
+                with started(server, Path(temporary) / name, options) as (url, process):
+                    texts[name] = measure(server, url, process, asked, options)
             except UnusableError as fault:
                 faults.append(f"{server.label}: {fault}")
     for fault in faults:
@@ -206,7 +208,9 @@ def prompts(count: int) -> list[str]:
 # --- the clients --------------------------------------------------------------------------------------------
 
 
-def measure(server: Server, url: str, asked: list[str], options: argparse.Namespace) -> dict[int, str]:
+def measure(
+    server: Server, url: str, process: psutil.Process, asked: list[str], options: argparse.Namespace
+) -> dict[int, str]:
     """Print a line for every number of clients; returns the texts by the number of their prompts."""
     length, _ = SHAPES[options.size]
     short = {**server.body, "max_tokens": BLOCK}
@@ -220,17 +224,24 @@ def measure(server: Server, url: str, asked: list[str], options: argparse.Namesp
     for clients in options.clients:
         some = asked[: max(options.requests, clients)]
         asyncio.run(level(server, server.body, url, some[:clients], clients, 3600))  # warms up
-        began = time.perf_counter()
+        began, cpu_s = time.perf_counter(), used_s(process)
         seen = asyncio.run(level(server, server.body, url, some, clients, 3600))
-        wall_s = time.perf_counter() - began
+        wall_s, cpu_s = time.perf_counter() - began, used_s(process) - cpu_s
         first, whole = sorted(s for _, s, _ in seen.values()), sorted(s for _, _, s in seen.values())
         print(
-            f"| {clients} | {server.label} | {len(some) * length / wall_s:.1f} | {statistics.median(first):.2f} | "
+            f"| {clients} | {server.label} | {len(some) * length / wall_s:.1f} | "
+            f"{100 * cpu_s / len(some) / length:.2f} | {statistics.median(first):.2f} | "
             f"{statistics.median(whole):.2f} | {whole[int(0.95 * len(whole))]:.2f} |",
             flush=True,
         )
         texts |= {i: text for i, (text, _, _) in seen.items()}
     return texts
+
+
+def used_s(process: psutil.Process) -> float:
+    """Processor time of a server and its children so far."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return float(sum(used.user + used.system for used in times))
 
 
 async def level(
@@ -295,8 +306,10 @@ def install(package: str, folder: Path, wheels: str | None) -> None:
 
 
 @contextmanager
-def started(server: Server, folder: Path, options: argparse.Namespace) -> Iterator[str]:
-    """It in a process of its own: its address."""
+def started(
+    server: Server, folder: Path, options: argparse.Namespace
+) -> Iterator[tuple[str, psutil.Process]]:
+    """It in a process of its own: its address, and that process."""
     env = {**os.environ, **server.env}
     if server.package:
         install(server.package, folder, options.wheels)
@@ -314,7 +327,7 @@ def started(server: Server, folder: Path, options: argparse.Namespace) -> Iterat
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
         try:
             _wait(url, process, options.patience)
-            yield url
+            yield url, psutil.Process(process.pid)
         except UnusableError as fault:
             last = [line for line in log.read_text().splitlines() if line.strip()][-3:]
             raise UnusableError(f"{fault}; its log ends: {' / '.join(last)}") from None

@@ -68,8 +68,8 @@ def test_one_that_answers_has_a_row_for_each_number_of_clients(
     peers: ModuleType, options: argparse.Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = peers.prompts(3)
-    with peers.started(one := peer(peers, "good"), tmp_path / "good", options) as url:
-        texts = peers.measure(one, url, asked, options)
+    with peers.started(one := peer(peers, "good"), tmp_path / "good", options) as (url, process):
+        texts = peers.measure(one, url, process, asked, options)
     assert texts == dict(enumerate(asked))
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
     assert [row[0] for row in rows] == ["| 1", "| 2"] and all(float(row[2]) > 0 for row in rows)
@@ -82,10 +82,10 @@ def test_one_that_does_not_answer_is_given_up_with_the_end_of_its_log(
         pytest.raises(
             peers.UnusableError, match=r"no answer to one request of 32 tokens in 1 s; .* no forward fits"
         ),
-        peers.started(one := peer(peers, "stuck"), tmp_path / "stuck", options) as url,
+        peers.started(one := peer(peers, "stuck"), tmp_path / "stuck", options) as (url, process),
     ):
         options.patience = 1.0
-        peers.measure(one, url, peers.prompts(1), options)
+        peers.measure(one, url, process, peers.prompts(1), options)
     with (
         pytest.raises(peers.UnusableError, match="it ended with 1; its log ends: a part is missing"),
         peers.started(peer(peers, "broken"), tmp_path / "broken", options),
@@ -111,4 +111,4 @@ def test_ours_is_measured_on_what_peers_are_given() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith(("| 1 |", "| 2 |"))]
-    assert len(rows) == 4 and all(0 < float(row[3]) <= float(row[4]) for row in rows), done.stdout
+    assert len(rows) == 4 and all(0 < float(row[4]) <= float(row[5]) for row in rows), done.stdout
