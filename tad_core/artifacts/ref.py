@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -17,12 +18,14 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, model_v
 from tad_core.artifacts.files import cache_folder, is_local, open_url, read_bytes, remote_errors
 from tad_core.artifacts.fingerprint import file_sha256
 from tad_core.artifacts.manifest import MANIFEST_NAME, InputEntry, Manifest, plain_name
-from tad_core.artifacts.stamps import side_by_side, stamps_of
+from tad_core.artifacts.stamps import Stamp, side_by_side, stamps_of
 from tad_core.artifacts.verified import copies, sha256_of, verified_in
 from tad_core.errors import ArtifactError
 
 #: of a remote file that is read at once
 _PART_BYTES = 8 << 20
+#: an ETag that is the MD5 of what was put in one piece, unless the store encrypts with keys of its own
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 class ArtifactRef(BaseModel):
@@ -202,49 +205,56 @@ def damaged_files(url: str, manifest: Manifest, anew: bool = False) -> list[str]
             broken.add(name)
         elif anew or verified.sha256(name, stamp) != entry.sha256:
             unknown.append(name)
-    if unknown:
-        found = dict(
-            zip(
-                unknown,
-                side_by_side(lambda name: _sha256(url, name, stamps[name].size), unknown),
-                strict=True,
-            )
-        )
-        # What was replaced while it was read has not the stamp that it was asked for by.
-        after = stamps_of(url, unknown)
-        whole = {name for name in unknown if found[name] == manifest.files[name].sha256}
-        verified.note(
-            {n: (stamps[n], found[n] or "") for n in unknown if n in whole and after.get(n) == stamps[n]}
-        )
-        broken |= set(unknown) - whole
+    broken.update(set(unknown) - _read_whole(url, manifest, unknown, stamps))
     for name in broken:
         verified.forget(name)
     return [name for name in manifest.files if name in broken]
 
 
-def _sha256(url: str, name: str, size: int) -> str | None:
-    """Of a file of the store as it is there; None if it cannot be read or is not of this size any more.
+def _read_whole(url: str, manifest: Manifest, names: Sequence[str], stamps: Mapping[str, Stamp]) -> set[str]:
+    """Those of the files whose content is what the manifest says; they are noted as such with their stamps."""
+    read = side_by_side(lambda name: _hashes(url, name, stamps[name]), names)
+    whole = {
+        n: md5 for n, (sha256, md5) in zip(names, read, strict=True) if sha256 == manifest.files[n].sha256
+    }
+    # What was replaced while it was read has not the stamp that it was asked for by. A store that has the MD5 of the
+    # content for a mark need not be asked again.
+    doubtful = [name for name, md5 in whole.items() if stamps[name].mark and stamps[name].mark != md5]
+    after = stamps_of(url, doubtful)
+    same = {n for n in whole if n not in doubtful or after.get(n) == stamps[n]}
+    verified_in(url).note({name: (stamps[name], manifest.files[name].sha256) for name in same})
+    return set(whole)
+
+
+def _hashes(url: str, name: str, stamp: Stamp) -> tuple[str | None, str]:
+    """SHA-256 of a file of the store as it is there, None if it cannot be read or is not of this size any more; and its
+    MD5, where the stamp may have it for a mark.
 
     A remote file comes by one request a part and no question of its size, which doubles the requests for small ones.
     """
     fs, root = open_url(url)
     if is_local(fs):
         try:
-            return file_sha256(Path(root) / name)
+            return file_sha256(Path(root) / name), ""
         except OSError:
-            return None
+            return None, ""
     digest, at = hashlib.sha256(), 0
+    md5 = hashlib.md5(usedforsecurity=False) if _MD5.fullmatch(stamp.mark) else None
     try:
-        while at < size:
+        while at < stamp.size:
             with remote_errors():  # one byte more than is left, so that what has grown meanwhile shows
-                part = fs.cat_file(f"{root}/{name}", start=at, end=min(at + _PART_BYTES, size + 1))
+                part = fs.cat_file(f"{root}/{name}", start=at, end=min(at + _PART_BYTES, stamp.size + 1))
             if not part:
-                return None
+                return None, ""
             digest.update(part)
+            if md5 is not None:
+                md5.update(part)
             at += len(part)
     except FileNotFoundError:
-        return None
-    return digest.hexdigest() if at == size else None
+        return None, ""
+    if at != stamp.size:
+        return None, ""
+    return digest.hexdigest(), "" if md5 is None else md5.hexdigest()
 
 
 def some_of(names: list[str]) -> str:

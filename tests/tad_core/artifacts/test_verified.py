@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,13 +39,13 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files of the store that were read, since it was last cleared."""
     names: list[str] = []
-    real = ref._sha256
+    real = ref._hashes
 
-    def noted(url: str, name: str, size: int) -> str | None:
+    def noted(url: str, name: str, stamp: stamps.Stamp) -> tuple[str | None, str]:
         names.append(name)
-        return real(url, name, size)
+        return real(url, name, stamp)
 
-    monkeypatch.setattr(ref, "_sha256", noted)
+    monkeypatch.setattr(ref, "_hashes", noted)
     return names
 
 
@@ -170,6 +173,74 @@ def test_a_replaced_object_is_found_by_its_tag(tmp_path: Path, hashed: list[str]
         fs.rm(name)
         assert store.find("stage", FP) is None and hashed == ["01.txt"]
         assert write(store, files=files) == made
+
+
+@pytest.fixture
+def md5_tags(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """ETags that are the MD5 of the content, as a bucket has them; how often they are asked for, or listed."""
+    import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    fs, real = fsspec.filesystem("memory"), stamps._remote
+    seen: Counter[str] = Counter()
+
+    def tagged(info: dict[str, Any]) -> stamps.Stamp:
+        return real({**info, "ETag": hashlib.md5(fs.cat(info["name"])).hexdigest()})
+
+    def counting(name: str) -> Any:
+        asked = getattr(MemoryFileSystem, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            seen[name] += 1
+            return asked(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(stamps, "_remote", tagged)
+    for name in ("info", "find"):
+        monkeypatch.setattr(MemoryFileSystem, name, counting(name))
+    return seen
+
+
+@pytest.mark.parametrize(("files", "once"), [(3, {"info": 3}), (40, {"find": 1})])
+def test_a_tag_that_is_of_the_content_is_asked_for_once(
+    files: int, once: dict[str, int], hashed: list[str], md5_tags: Counter[str], tmp_path: Path, monkeypatch
+) -> None:
+    store = Store(f"memory://md5/{files}")
+    made = write(store, files=files)
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "another host"))
+    restart()
+    for reads in (files, 0):
+        hashed.clear()
+        md5_tags.clear()
+        assert store.find("stage", FP) == made
+        assert md5_tags == once and len(hashed) == reads
+
+
+def test_what_was_mended_while_it_was_read_is_not_known_by_its_old_tag(
+    md5_tags: Counter[str], tmp_path: Path, monkeypatch
+) -> None:
+    import fsspec
+
+    fs, store = fsspec.filesystem("memory"), Store("memory://mended/store")
+    made = write(store)
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "another host"))
+    restart()
+    path, real = f"/mended/store/stage/{FP}/01.txt", ref._hashes
+    good = fs.cat(path)
+    bad = b"J" + good[1:]
+    fs.pipe(path, bad)
+
+    def mending(url: str, name: str, stamp: stamps.Stamp) -> tuple[str | None, str]:
+        if name == "01.txt":
+            fs.pipe(path, good)
+        return real(url, name, stamp)
+
+    monkeypatch.setattr(ref, "_hashes", mending)
+    assert store.find("stage", FP) == made
+    monkeypatch.setattr(ref, "_hashes", real)
+    fs.pipe(path, bad)
+    assert store.find("stage", FP) is None
 
 
 def test_a_store_without_tags_is_read_each_time(hashed: list[str]) -> None:
