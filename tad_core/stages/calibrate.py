@@ -19,6 +19,7 @@ from tad_core.config.models import WindowMode
 from tad_core.errors import ConfigError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.alone import made_once
 from tad_core.stages.kept import kept_files
 from tad_core.windows import Window, at_least_quality, read_window, smooth
 
@@ -71,15 +72,21 @@ def calibrate(
         ModelError: the base cannot be loaded.
     """
     mark, inputs = key(config, collection_ref, filtered_ref), [collection_ref, filtered_ref]
-    if not force and (found := store.find(STAGE, mark, inputs)):
-        return found
-    _check_fixed(config)
-    shards, verdicts = kept_files(collection_ref, filtered_ref)
-    with store.writer(STAGE, STAGE_VERSION, mark, config.calibrate.model_dump(mode="json"), inputs) as writer:
-        writer.write_text(CONFIG_NAME, dump_config(config))
-        content = curve_of(config, shards, verdicts, on_progress, loaded)
-        writer.write_json(CURVE, content)
-        return writer.commit({name: content[name] for name in (*MODES, "states", "left_out")})
+
+    def find() -> ArtifactRef | None:
+        return store.find(STAGE, mark, inputs)
+
+    def make() -> ArtifactRef:
+        _check_fixed(config)
+        shards, verdicts = kept_files(collection_ref, filtered_ref)
+        settings = config.calibrate.model_dump(mode="json")
+        with store.writer(STAGE, STAGE_VERSION, mark, settings, inputs) as writer:
+            writer.write_text(CONFIG_NAME, dump_config(config))
+            content = curve_of(config, shards, verdicts, on_progress, loaded)
+            writer.write_json(CURVE, content)
+            return writer.commit({name: content[name] for name in (*MODES, "states", "left_out")})
+
+    return made_once(store, STAGE, mark, config.rollout.lease_s, find, make, force)
 
 
 def curve_of(

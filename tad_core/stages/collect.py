@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts import ArtifactRef, Manifest, Store
 from tad_core.config import Condition, TADConfig, dump_config
 from tad_core.data import unknown as unknown_in
 from tad_core.data.problem import Problem, problem_lines, read_problem_lines
@@ -20,6 +20,7 @@ from tad_core.data.unknown import Unknown
 from tad_core.errors import ArtifactError, DataError, SubprocessError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.alone import made_once
 from tad_core.stages.collection_plan import (
     STAGE,
     STAGE_VERSION,
@@ -206,9 +207,24 @@ def finish_collection(
         raise ArtifactError(
             f"collection {plan.fingerprint}: shard {missing[0]} is missing; run collect again"
         )
-    if (found := find_closed(plan, shard_refs, store)) is not None:
-        return found
-    manifests = [by_name[f"{s.name}.json"].manifest for s in plan.shards]
+
+    def make() -> ArtifactRef:
+        return _close(config, plan, [by_name[f"{s.name}.json"].manifest for s in plan.shards], store)
+
+    return made_once(
+        store,
+        STAGE,
+        plan.fingerprint,
+        config.rollout.lease_s,
+        lambda: find_closed(plan, shard_refs, store),
+        make,
+    )
+
+
+def _close(
+    config: TADConfig, plan: CollectionPlan, manifests: Sequence[Manifest], store: Store
+) -> ArtifactRef:
+    """Publish the collection of these shards."""
     decode_s = sum(float(m.info["decode_s"]) for m in manifests)
     with store.writer(STAGE, STAGE_VERSION, plan.fingerprint, config.model_dump(mode="json")) as writer:
         writer.write_text("problems.jsonl", problem_lines(plan.ordered))

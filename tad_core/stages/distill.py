@@ -7,10 +7,12 @@ when trained alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tad_core.config import TADConfig, dump_config
 from tad_core.config.objectives import OF_THE_LOSS
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.alone import claimed
 from tad_core.stages.kept import kept_files
 from tad_core.stages.variants import inputs_of, on_references, variant_of, window_of
 from tad_core.training import checkpoint
@@ -143,7 +146,8 @@ def distill_together(
 ) -> dict[str, ArtifactRef]:
     """The adapter (``adapter/``), its ``losses.jsonl`` and its ``summary.json``, of every model, trained in one pass.
 
-    Training that was interrupted goes on from its newest checkpoint; of what is there already, nothing is trained.
+    Training that was interrupted goes on from its newest checkpoint; of what is there already, nothing is trained, and
+    what another run trains now is waited for.
     What is trained on references takes those of the collection's problems and reads neither verdicts nor windows.
 
     Args:
@@ -164,26 +168,32 @@ def distill_together(
         OutOfMemoryError, SubprocessError: the training process failed; what it saved is kept for the next try.
     """
     inputs = {mode: inputs_of(config, mode, collection_ref, filtered_ref) for mode in modes}
-    done: dict[str, ArtifactRef] = {}
-    specs: dict[str, TrainingSpec] = {}
-    for mode in modes:
-        if not force:
-            there = key_in(store, config, mode, collection_ref, filtered_ref, windows_ref)
-            if found := store.find(STAGE, there, inputs[mode]):
-                done[mode] = found
-                continue
-        mark = key(config, mode, collection_ref, filtered_ref, windows_ref)
-        work = store.scratch(STAGE, mark)
+    marks = {mode: key(config, mode, collection_ref, filtered_ref, windows_ref) for mode in modes}
+
+    def find(mode: str) -> ArtifactRef | None:
         if force:
-            shutil.rmtree(work)
-            work.mkdir()
-        specs[mode] = spec_of(config, mode, collection_ref, filtered_ref, windows_ref, work, mark)
-    if specs:
-        _train(specs, on_progress, on_line, start)
-    for mode, spec in specs.items():
-        mark = key(config, mode, collection_ref, filtered_ref, windows_ref)
-        done[mode] = _keep(config, mode, spec, mark, inputs[mode], store)
-        shutil.rmtree(spec.output, ignore_errors=True)
+            return None
+        there = key_in(store, config, mode, collection_ref, filtered_ref, windows_ref)
+        return store.find(STAGE, there, inputs[mode])
+
+    done = {mode: found for mode in modes if (found := find(mode)) is not None}
+    with contextlib.ExitStack() as claims:
+        for mark, mode in sorted((marks[mode], mode) for mode in modes if mode not in done):
+            own = claimed(store, STAGE, mark, config.rollout.lease_s, partial(find, mode))
+            if (found := claims.enter_context(own)) is not None:
+                done[mode] = found
+        specs: dict[str, TrainingSpec] = {}
+        for mode in [mode for mode in modes if mode not in done]:
+            work = store.scratch(STAGE, marks[mode])
+            if force:
+                shutil.rmtree(work)
+                work.mkdir()
+            specs[mode] = spec_of(config, mode, collection_ref, filtered_ref, windows_ref, work, marks[mode])
+        if specs:
+            _train(specs, on_progress, on_line, start)
+        for mode, spec in specs.items():
+            done[mode] = _keep(config, mode, spec, marks[mode], inputs[mode], store)
+            shutil.rmtree(spec.output, ignore_errors=True)
     return {mode: done[mode] for mode in modes}
 
 

@@ -22,6 +22,7 @@ from tad_core.data.problem import Problem
 from tad_core.errors import ConfigError, DataError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME, marked
+from tad_core.stages.alone import made_once
 
 if TYPE_CHECKING:
     from tad_core.workers.pool import Pool
@@ -99,23 +100,28 @@ def evaluate(
         records, example = sweep(config, model_name, engine, texts, decoding.way)
         programs = any(problem.kind == "code" for problems in tasks.values() for problem in problems)
         tier = verifier.tier.name if programs else NO_PROGRAMS
-    with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
-        writer.write_text(CONFIG_NAME, dump_config(config))
-        write_records(writer.path(RESULTS, rows=len(records)), records)
-        measured = points(records)
-        writer.write_json(POINTS, measured)
-        writer.write_json(EXAMPLE, example)
-        return writer.commit(
-            {
+
+    def find() -> ArtifactRef | None:
+        return store.find(STAGE, mark, inputs)
+
+    def make() -> ArtifactRef:
+        with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
+            writer.write_text(CONFIG_NAME, dump_config(config))
+            write_records(writer.path(RESULTS, rows=len(records)), records)
+            measured = points(records)
+            writer.write_json(POINTS, measured)
+            writer.write_json(EXAMPLE, example)
+            info = {
                 "model": model_name,
                 "points": measured,
                 "left_out": left_out,
                 "tier": tier,
                 "mode": specs[0].mode,  # of every way
-            },
-            # Of several hosts that share the slices one is first to put them together.
-            unless=None if force else lambda: store.find(STAGE, mark, inputs),
-        )
+            }
+            return writer.commit(info, unless=None if force else find)
+
+    # Of several hosts that share the slices one is first to put them together.
+    return made_once(store, STAGE, mark, config.rollout.lease_s, find, make, force)
 
 
 def evaluate_all(

@@ -25,6 +25,7 @@ from tad_core.data.responses import END_TOKENS
 from tad_core.errors import ArtifactError, DataError, VerifierError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.alone import made_once
 from tad_core.stages.sharing import Pieces
 from tad_core.stages.verdict_counts import Tally, count, summarise
 from tad_core.trajectory.schema import PRIVILEGED, Trajectory
@@ -178,8 +179,23 @@ def finish_filter(
         DataError: when fewer privileged trajectories are kept than ``rollout.min_kept``.
     """
     mark = key(config, plan)
-    if not force and (found := store.find(STAGE, mark, [collection_ref])):
-        return _enough(config, found)
+
+    def make() -> ArtifactRef:
+        return _summed(config, mark, collection_ref, verdict_refs, store)
+
+    def find() -> ArtifactRef | None:
+        return store.find(STAGE, mark, [collection_ref])
+
+    return _enough(config, made_once(store, STAGE, mark, config.rollout.lease_s, find, make, force))
+
+
+def _summed(
+    config: TADConfig,
+    mark: str,
+    collection_ref: ArtifactRef,
+    verdict_refs: Sequence[ArtifactRef],
+    store: Store,
+) -> ArtifactRef:
     by_name = {_name(ref): ref.manifest for ref in verdict_refs}
     rows: list[dict[str, Any]] = []
     tiers: Counter[str] = Counter()

@@ -23,6 +23,7 @@ from tad_core.report.lineup import Lineup
 from tad_core.report.replicates import NUMBERS_NAME, PAGE_NAME, render, summarise
 from tad_core.report.scores import Operating
 from tad_core.settings import CONFIG_NAME, MOST_SEED
+from tad_core.stages.alone import made_once
 from tad_core.stages.pipeline import Outcome, run_pipeline
 
 STAGE = "replicate"
@@ -105,10 +106,22 @@ def compare(
     config: TADConfig, seeds: Sequence[int], runs: Sequence[Evaluated], store: Store, force: bool = False
 ) -> ArtifactRef:
     """The comparison of finished runs, one evaluation of each model a run."""
-    inputs, operating = inputs_of(runs), Operating.of(config)
+    inputs = inputs_of(runs)
     mark = key(config, seeds, runs)
-    if not force and (found := store.find(STAGE, mark, inputs)):
-        return found
+
+    def find() -> ArtifactRef | None:
+        return store.find(STAGE, mark, inputs)
+
+    def make() -> ArtifactRef:
+        return _compared(config, seeds, runs, mark, store)
+
+    return made_once(store, STAGE, mark, config.rollout.lease_s, find, make, force)
+
+
+def _compared(
+    config: TADConfig, seeds: Sequence[int], runs: Sequence[Evaluated], mark: str, store: Store
+) -> ArtifactRef:
+    operating = Operating.of(config)
     lineup = Lineup.of(config)
     rows = summarise(_tasks(config, runs), operating, lineup)
     content = {
@@ -117,7 +130,7 @@ def compare(
         "operating": operating.at,
         "rows": [row.model_dump(mode="json") for row in rows],
     }
-    with store.writer(STAGE, STAGE_VERSION, mark, _fields(config, seeds, runs), inputs) as writer:
+    with store.writer(STAGE, STAGE_VERSION, mark, _fields(config, seeds, runs), inputs_of(runs)) as writer:
         writer.write_text(CONFIG_NAME, dump_config(config))
         writer.write_text(PAGE_NAME, render(config.name, rows, seeds, operating.at, lineup))
         writer.write_json(NUMBERS_NAME, content)

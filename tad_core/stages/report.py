@@ -25,6 +25,7 @@ from tad_core.report.scoring import score
 from tad_core.report.texts import Shard, Text, of_record, rollouts, spread
 from tad_core.report.theme import DARK, LIGHT, Theme
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.alone import made_once
 from tad_core.stages.calibrate import read_curve, windows_of
 from tad_core.stages.filter import read_summary
 from tad_core.stages.rounds import RoundMade
@@ -82,9 +83,25 @@ def report(
     """
     inputs = inputs_of(config, collection, filtered, windows, distilled, evaluated, rounds)
     mark = key(config, collection, filtered, windows, distilled, evaluated, rounds)
-    if not force and (found := store.find(STAGE, mark, inputs)):
-        return found
-    material = gather(config, collection, filtered, windows, distilled, evaluated, rounds)
+
+    def make() -> ArtifactRef:
+        material = gather(config, collection, filtered, windows, distilled, evaluated, rounds)
+        return _written(config, mark, inputs, material, store, on_progress)
+
+    def find() -> ArtifactRef | None:
+        return store.find(STAGE, mark, inputs)
+
+    return made_once(store, STAGE, mark, config.rollout.lease_s, find, make, force)
+
+
+def _written(
+    config: TADConfig,
+    mark: str,
+    inputs: Sequence[ArtifactRef],
+    material: Material,
+    store: Store,
+    on_progress: OnProgress,
+) -> ArtifactRef:
     document = compose(material)
     names = [s.picture.name for s in document.sections if s.picture is not None]
     pictures: dict[str, tuple[bytes, bytes]] = {}

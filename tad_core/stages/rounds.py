@@ -15,6 +15,7 @@ from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.config import TADConfig, variants
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages import collect as collect_stage
+from tad_core.stages.alone import made_once
 from tad_core.stages.distill import ADAPTER
 
 STAGE = "merge"
@@ -163,22 +164,26 @@ def merge(
         ArtifactError: the disk is too small.
         ModelError: base and adapter do not belong together.
     """
-    if not force and (found := find(config, adapter, store)):
-        return found
-    from tad_core.models.export import export_merged
+    mark = key(config, adapter)
 
-    with store.writer(STAGE, STAGE_VERSION, key(config, adapter), _fields(config), [adapter]) as writer:
-        export_merged(
-            config.model,
-            adapter.local_folder(ADAPTER),
-            writer.path(f"{WEIGHTS}/config.json").parent,
-            f"{own.of} of {config.name}, merged into its base.\n",
-            config.model.dtype,
-            on_tensor=_tensors(own, on_progress),
-        )
-        return writer.commit(
-            {"model": own.of}, unless=None if force else lambda: find(config, adapter, store)
-        )
+    def there() -> ArtifactRef | None:
+        return find(config, adapter, store)
+
+    def make() -> ArtifactRef:
+        from tad_core.models.export import export_merged
+
+        with store.writer(STAGE, STAGE_VERSION, mark, _fields(config), [adapter]) as writer:
+            export_merged(
+                config.model,
+                adapter.local_folder(ADAPTER),
+                writer.path(f"{WEIGHTS}/config.json").parent,
+                f"{own.of} of {config.name}, merged into its base.\n",
+                config.model.dtype,
+                on_tensor=_tensors(own, on_progress),
+            )
+            return writer.commit({"model": own.of}, unless=None if force else there)
+
+    return made_once(store, STAGE, mark, config.rollout.lease_s, there, make, force)
 
 
 def _tensors(own: Round, on_progress: OnProgress) -> Callable[[int, int], None]:

@@ -23,6 +23,7 @@ from tad_core.evaluation.scoring import Scorer
 from tad_core.evaluation.sweep import DirectEngine, record_of
 from tad_core.progress import OnProgress, silent
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.alone import made_once
 from tad_core.stages.decode import Decoding
 from tad_core.stages.evaluate import POINTS, RESULTS, load_tasks
 from tad_core.stages.slice_plan import plan_slices, spec_fields
@@ -139,14 +140,21 @@ class Bench:
     ) -> ArtifactRef:
         inputs, mark = [adapter] if adapter else [], self.key(model, decoder, adapter)
         fields = self._own_fields(model, decoder)
-        with self._store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
-            writer.write_text(CONFIG_NAME, dump_config(self._run))
-            write_records(writer.path(RESULTS, rows=len(records)), list(records))
-            measured = points(records)
-            writer.write_json(POINTS, measured)
-            info = {"model": model, "decoder": decoder, "points": measured}
-            # Of several hosts that share the slices one is first to put them together.
-            return writer.commit(info, unless=lambda: self._store.find(STAGE, mark, inputs))
+
+        def find() -> ArtifactRef | None:
+            return self._store.find(STAGE, mark, inputs)
+
+        def make() -> ArtifactRef:
+            with self._store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
+                writer.write_text(CONFIG_NAME, dump_config(self._run))
+                write_records(writer.path(RESULTS, rows=len(records)), list(records))
+                measured = points(records)
+                writer.write_json(POINTS, measured)
+                info = {"model": model, "decoder": decoder, "points": measured}
+                return writer.commit(info, unless=find)
+
+        # Of several hosts that share the slices one is first to put them together.
+        return made_once(self._store, STAGE, mark, self._run.rollout.lease_s, find, make)
 
     def _own_fields(self, model: str, decoder: str) -> dict[str, object]:
         specs: Mapping[float, DecodeSpec] = self._study.specs_of(model)[decoder]

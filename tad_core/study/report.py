@@ -5,7 +5,7 @@ Files: ``report.md``, ``report.html`` (self-contained), the pictures, and ``resu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from tad_core.report.markdown import REPORT_NAME, render_markdown
 from tad_core.report.published import benchmark_of_task, published
 from tad_core.report.theme import DARK, LIGHT, Theme
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.alone import made_once
 from tad_core.stages.filter import read_summary
 from tad_core.stages.report import HTML_NAME
 from tad_core.study.config import Study
@@ -79,10 +80,22 @@ def report(
         on_progress: told of its pictures, if it is made.
     """
     inputs, mark = [results, filtered], key(study, results, filtered)
-    if not force and (found := store.find(STAGE, mark, inputs)):
-        return found
+
+    def make() -> ArtifactRef:
+        return _written(study, mark, inputs, store, on_progress)
+
+    def find() -> ArtifactRef | None:
+        return store.find(STAGE, mark, inputs)
+
+    return made_once(store, STAGE, mark, study.run.rollout.lease_s, find, make, force)
+
+
+def _written(
+    study: Study, mark: str, inputs: Sequence[ArtifactRef], store: Store, on_progress: OnProgress
+) -> ArtifactRef:
     from tad_core.report.html import render_html  # its templates need jinja2, which no cell needs
 
+    results, filtered = inputs
     page = Page(study, read_results(results), read_summary(filtered))
     document = page.compose()
     names = [section.picture.name for section in document.sections if section.picture is not None]

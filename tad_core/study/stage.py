@@ -12,6 +12,7 @@ from tad_core.artifacts.components import component_fields
 from tad_core.config import dump_config
 from tad_core.errors import ConfigError
 from tad_core.settings import CONFIG_NAME
+from tad_core.stages.alone import made_once
 from tad_core.stages.rounds import first
 from tad_core.study.config import Study
 from tad_core.study.costs import costs_of
@@ -46,13 +47,18 @@ def conclude(study: Study, made: Made, store: Store, force: bool = False) -> Art
         DataError: no variant is complete.
     """
     inputs, mark = inputs_of(made), key(study, made)
-    if not force and (found := store.find(STAGE, mark, inputs)):
-        return found
-    results = results_of(study, made.cells, costs_of(study, made))
-    with store.writer(STAGE, STAGE_VERSION, mark, _fields(study, made.cells), inputs) as writer:
-        writer.write_text(CONFIG_NAME, dump_config(study.run))
-        writer.write_json(RESULTS, results.model_dump(mode="json"))
-        return writer.commit({"variants": results.variants, "left_out": results.left_out})
+
+    def find() -> ArtifactRef | None:
+        return store.find(STAGE, mark, inputs)
+
+    def make() -> ArtifactRef:
+        results = results_of(study, made.cells, costs_of(study, made))
+        with store.writer(STAGE, STAGE_VERSION, mark, _fields(study, made.cells), inputs) as writer:
+            writer.write_text(CONFIG_NAME, dump_config(study.run))
+            writer.write_json(RESULTS, results.model_dump(mode="json"))
+            return writer.commit({"variants": results.variants, "left_out": results.left_out})
+
+    return made_once(store, STAGE, mark, study.run.rollout.lease_s, find, make, force)
 
 
 def read_results(ref: ArtifactRef) -> StudyResults:
