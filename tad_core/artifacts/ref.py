@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, model_validator
@@ -26,6 +27,7 @@ from tad_core.errors import ArtifactError
 _PART_BYTES = 8 << 20
 #: an ETag that is the MD5 of what was put in one piece, unless the store encrypts with keys of its own
 _MD5 = re.compile(r"[0-9a-f]{32}")
+NO_STAMPS: Mapping[str, Stamp] = MappingProxyType({})
 
 
 class ArtifactRef(BaseModel):
@@ -45,8 +47,22 @@ class ArtifactRef(BaseModel):
     _manifest: Manifest | None = PrivateAttr(None)
 
     @classmethod
-    def of(cls, url: str, manifest_name: str, manifest: Manifest, anew: bool = False) -> Self:
-        """The artifact of a manifest that was just read; ``anew`` reads every file though it is known.
+    def of(
+        cls,
+        url: str,
+        manifest_name: str,
+        manifest: Manifest,
+        anew: bool = False,
+        stamps: Mapping[str, Stamp] = NO_STAMPS,
+    ) -> Self:
+        """The artifact of a manifest that was just read.
+
+        Args:
+            url: its folder.
+            manifest_name: in it.
+            manifest: what it says.
+            anew: read every file though it is known.
+            stamps: of files in the folder, asked for just now.
 
         Raises:
             ValidationError: a file is missing or differs.
@@ -58,7 +74,7 @@ class ArtifactRef(BaseModel):
             "manifest_name": manifest_name,
             "digest": manifest.digest,
         }
-        return cls.model_validate(fields, context={"manifest": manifest, "anew": anew})
+        return cls.model_validate(fields, context={"manifest": manifest, "anew": anew, "stamps": stamps})
 
     @model_validator(mode="after")
     def _verified(self, info: ValidationInfo) -> Self:
@@ -72,7 +88,9 @@ class ArtifactRef(BaseModel):
             self.digest,
         ):
             raise ValueError(f"{self.url}/{self.manifest_name} is of another artifact")
-        if broken := damaged_files(self.url, manifest, bool(given.get("anew"))):
+        if broken := damaged_files(
+            self.url, manifest, bool(given.get("anew")), given.get("stamps", NO_STAMPS)
+        ):
             raise ValueError(f"{self.url}: {some_of(broken)} missing or different from the manifest")
         self._manifest = manifest
         self._names.update((plain_name(name, entry.sha256), name) for name, entry in manifest.files.items())
@@ -155,13 +173,7 @@ def ref_at(url: str, manifest_name: str = MANIFEST_NAME) -> ArtifactRef:
     if manifest is None:
         raise ArtifactError(f"{url}/{manifest_name} is missing or unreadable; run the stage again")
     try:
-        return ArtifactRef(
-            stage=manifest.stage,
-            fingerprint=manifest.fingerprint,
-            url=url,
-            manifest_name=manifest_name,
-            digest=manifest.digest,
-        )
+        return ArtifactRef.of(url, manifest_name, manifest)
     except ValueError as error:
         raise ArtifactError(f"{url}/{manifest_name}: {error}; run the stage again") from None
 
@@ -191,13 +203,17 @@ def _parsed(content: bytes) -> Manifest | None:
     return manifest.lean() if manifest.is_intact() else None
 
 
-def damaged_files(url: str, manifest: Manifest, anew: bool = False) -> list[str]:
+def damaged_files(
+    url: str, manifest: Manifest, anew: bool = False, stamps: Mapping[str, Stamp] = NO_STAMPS
+) -> list[str]:
     """Names of the files that are missing or whose size or sha256 differs from the manifest.
 
     A file that this host has hashed is not read again while size and ETag, or times and inode, are the same;
-    ``anew`` reads all of them.
+    ``anew`` reads all of them. Where ``stamps`` has not all of them, they are asked for here.
     """
-    stamps, verified = stamps_of(url, manifest.files), verified_in(url)
+    if not manifest.files.keys() <= stamps.keys():
+        stamps = stamps_of(url, manifest.files)
+    verified = verified_in(url)
     broken, unknown = set(), []
     for name, entry in manifest.files.items():
         stamp = stamps.get(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 #: Files that are asked for one by one; of more a listing of the folder says it with fewer requests.
-_ONE_BY_ONE = 16
+ONE_BY_ONE = 16
 #: Reads of a store that are under way at once: most of a request to an object store is waiting.
 _AT_ONCE = 16
 #: A file that changed less than this ago may change again without its times showing it: clocks of file systems tick.
@@ -44,18 +44,36 @@ def stamps_of(url: str, names: Collection[str]) -> dict[str, Stamp]:
     if is_local(fs):
         # Listings of folders on a network may be old; what is asked of a file is not.
         found = [(name, _local(f"{root}/{name}")) for name in names]
-    elif len(names) > _ONE_BY_ONE:
-        with remote_errors():
-            try:
-                listed = fs.find(root, detail=True)
-            except FileNotFoundError:
-                return {}
-        start = len(fs._strip_protocol(root).rstrip("/")) + 1
-        there = {str(path)[start:]: _remote(info) for path, info in listed.items()}
+    elif len(names) > ONE_BY_ONE:
+        there = listed_stamps(url)
         found = [(name, there.get(name)) for name in names]
     else:
         found = list(zip(names, side_by_side(lambda name: _asked(fs, f"{root}/{name}"), names), strict=True))
     return {name: stamp for name, stamp in found if stamp is not None}
+
+
+def listed_stamps(url: str) -> dict[str, Stamp]:
+    """The stamps of all files in a folder of a remote store, as one listing tells them.
+
+    Raises:
+        OSError: the store does not answer.
+    """
+    fs, root = open_url(url)
+    with remote_errors():
+        try:
+            listed = fs.find(root, detail=True)
+        except FileNotFoundError:
+            return {}
+    start = len(fs._strip_protocol(root).rstrip("/")) + 1
+    return {str(path)[start:]: _remote(info) for path, info in listed.items()}
+
+
+def glance(url: str, files: int) -> Mapping[str, Stamp]:
+    """Stamps for the verifying of so many files one after the other: one listing, where that takes fewer requests.
+
+    Empty on a disk, which is asked file by file, and where there are few.
+    """
+    return listed_stamps(url) if files > ONE_BY_ONE and not is_local(open_url(url)[0]) else {}
 
 
 def side_by_side(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ from tad_core.artifacts.files import (
 )
 from tad_core.artifacts.leases import Claim, Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME
-from tad_core.artifacts.ref import ArtifactRef, damaged_files, read_manifest, some_of
-from tad_core.artifacts.stamps import stamps_of
+from tad_core.artifacts.ref import NO_STAMPS, ArtifactRef, damaged_files, read_manifest, some_of
+from tad_core.artifacts.stamps import Stamp, glance, stamps_of
 from tad_core.artifacts.writer import ArtifactWriter, why
 from tad_core.errors import ArtifactError
 
@@ -46,6 +46,7 @@ class Store:
 
     def __init__(self, root: str | Path, anew: bool = False) -> None:
         self.root, self.anew = str(root).rstrip("/"), anew
+        self._seen: dict[str, Mapping[str, Stamp]] = {}
 
     def url(self, stage: str, fingerprint: str) -> str:
         """Folder of one artifact."""
@@ -66,9 +67,15 @@ class Store:
         if [i.digest for i in manifest.inputs] != [i.digest for i in inputs]:
             return None
         try:
-            return ArtifactRef.of(url, manifest_name, manifest, self.anew)
+            return ArtifactRef.of(url, manifest_name, manifest, self.anew, self._seen.get(url, NO_STAMPS))
         except ValidationError:
             return None
+
+    def at_a_glance(self, stage: str, fingerprint: str, pieces: int) -> Store:
+        """The same store, to look for many pieces of an artifact now: one listing has the stamps of all their files."""
+        url, same = self.url(stage, fingerprint), Store(self.root, self.anew)
+        same._seen = {url: glance(url, pieces)}
+        return same
 
     def state(self, stage: str, fingerprint: str, manifest_name: str = MANIFEST_NAME) -> tuple[str, str]:
         """``("done" | "missing" | "broken", why)`` of one artifact, for ``tad status``."""

@@ -159,7 +159,8 @@ def find_shards(
 ) -> dict[ShardSpec, ArtifactRef]:
     """Those of many shards that are finished and verified, in order; looked at side by side."""
     todo = list(shards)
-    found = side_by_side(lambda shard: find_shard(plan, shard, store), todo)
+    seen = store.at_a_glance(STAGE, plan.fingerprint, len(todo))
+    found = side_by_side(lambda shard: find_shard(plan, shard, seen), todo)
     return {shard: ref for shard, ref in zip(todo, found, strict=True) if ref is not None}
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint, read_manifest
 from tad_core.artifacts.components import component_fields
-from tad_core.artifacts.stamps import side_by_side
+from tad_core.artifacts.stamps import Stamp, glance, side_by_side
 from tad_core.config import TADConfig, dump_config
 from tad_core.config.marks import with_cost
 from tad_core.data.problem import Problem
@@ -107,7 +107,7 @@ def pieces_of(
     """The part of the shards that falls to this process, while others, here or on other hosts, judge others."""
     mark = key(config, plan)
 
-    def find(shard: ShardToJudge) -> ArtifactRef | None:
+    def find(shard: ShardToJudge, store: Store) -> ArtifactRef | None:
         return store.find(STAGE, mark, [shard.ref], shard.ref.manifest_name)
 
     return Pieces(STAGE, mark, shards, find, store, config.rollout.lease_s, force)
@@ -143,7 +143,8 @@ def filter_all(
         return _enough(config, found)
     names = [str(entry["name"]) for entry in _shards(collection_ref)]
     total = sum(int(entry["rows"]) for entry in _shards(collection_ref))
-    shards = side_by_side(lambda name: ShardToJudge(name, _shard_ref(collection_ref, name)), names)
+    seen = glance(collection_ref.url, len(names))
+    shards = side_by_side(lambda name: ShardToJudge(name, _shard_ref(collection_ref, name, seen)), names)
     tally = Tally(total, on_progress)
     with contextlib.ExitStack() as stack:
         pieces = stack.enter_context(pieces_of(config, plan, store, shards, force=force))
@@ -346,7 +347,7 @@ def _shards(collection_ref: ArtifactRef) -> list[dict[str, Any]]:
     return shards
 
 
-def _shard_ref(collection_ref: ArtifactRef, name: str) -> ArtifactRef:
+def _shard_ref(collection_ref: ArtifactRef, name: str, stamps: Mapping[str, Stamp]) -> ArtifactRef:
     """The piece of a finished collection that is called ``name``, as its own verified artifact."""
     url, manifest_name = collection_ref.url, f"{name}.json"
     manifest = read_manifest(url, manifest_name)
@@ -354,13 +355,7 @@ def _shard_ref(collection_ref: ArtifactRef, name: str) -> ArtifactRef:
         raise ArtifactError(
             f"filter: {url}/{manifest_name} is missing or unreadable; run `tad collect` again, which mends it"
         )
-    return ArtifactRef(
-        stage=manifest.stage,
-        fingerprint=manifest.fingerprint,
-        url=url,
-        manifest_name=manifest_name,
-        digest=manifest.digest,
-    )
+    return ArtifactRef.of(url, manifest_name, manifest, stamps=stamps)
 
 
 def _name(ref: ArtifactRef) -> str:

@@ -39,7 +39,7 @@ class Pieces(Generic[_Piece]):
         stage: whose artifact it is.
         fingerprint: the artifact's.
         pieces: all of them, in order.
-        find: the finished, verified piece, or None; called side by side.
+        find: the finished, verified piece in the store, or None; called side by side.
         store: where pieces and claims are.
         lease_s: when a claim that is not renewed is over.
         force: pieces are done though they are there.
@@ -53,7 +53,7 @@ class Pieces(Generic[_Piece]):
         stage: str,
         fingerprint: str,
         pieces: Sequence[_Piece],
-        find: Callable[[_Piece], ArtifactRef | None],
+        find: Callable[[_Piece, Store], ArtifactRef | None],
         store: Store,
         lease_s: float,
         force: bool = False,
@@ -139,7 +139,9 @@ class Pieces(Generic[_Piece]):
         if self.force:
             return
         there = [self._left[name] for name in self._ready]
-        for piece, ref in zip(there, side_by_side(self._find, there), strict=True):
+        store = self._store.at_a_glance(self._stage, self._fingerprint, len(there))
+        found = side_by_side(lambda piece: self._find(piece, store), there)
+        for piece, ref in zip(there, found, strict=True):
             if ref is not None:
                 self._pop(piece.name)
                 self.refs[piece.name] = ref
@@ -210,7 +212,7 @@ class Pieces(Generic[_Piece]):
 
     def _try(self, piece: _Piece) -> tuple[ArtifactRef | None, bool]:
         """The finished piece; without one, whether it is claimed for this process now."""
-        if not self.force and (ref := self._find(piece)) is not None:
+        if not self.force and (ref := self._find(piece, self._store)) is not None:
             return ref, False
         if self.may_claim:
             return None, self._leases.take(piece.name)
@@ -267,10 +269,15 @@ class Shares(Pieces[_Piece]):
         look_s: float = 1.0,
     ) -> None:
         self.plan = plan
-
-        def find(piece: _Piece) -> ArtifactRef | None:
-            return plan.find(piece, store)
-
         super().__init__(
-            plan.stage, plan.fingerprint, plan.pieces, find, store, lease_s, force, may_claim, first, look_s
+            plan.stage,
+            plan.fingerprint,
+            plan.pieces,
+            plan.find,
+            store,
+            lease_s,
+            force,
+            may_claim,
+            first,
+            look_s,
         )

@@ -128,7 +128,8 @@ def plan_slices(
                 some: Sequence[Bounds], task: str = task, spec: DecodeSpec = spec, kind: str = kind
             ) -> list[Bounds]:
                 slices = [SliceSpec(task, spec, kind, *bounds) for bounds in some]
-                found = side_by_side(partial(plan.find, store=store), slices)
+                seen = store.at_a_glance(STAGE, mark, len(slices))
+                found = side_by_side(partial(plan.find, store=seen), slices)
                 return [bounds for bounds, ref in zip(some, found, strict=True) if ref is not None]
 
             bounds = cut_around(

@@ -12,7 +12,15 @@ from fsspec.implementations.memory import MemoryFileSystem
 from tad_core.artifacts import Store, ref, stamps, verified
 from tad_core.artifacts import store as store_module
 from tad_core.stages import mending, sharing
-from tad_core.stages.collect import STAGE, STAGE_VERSION, CollectionPlan, ShardSpec, find_collection
+from tad_core.stages.collect import (
+    STAGE,
+    STAGE_VERSION,
+    CollectionPlan,
+    ShardSpec,
+    find_collection,
+    find_shard,
+    find_shards,
+)
 from tad_core.stages.sharing import Shares
 from tad_core.stages.status import Look
 
@@ -192,6 +200,29 @@ def test_shards_that_are_there_are_taken_after_one_look(asked: Counter[str], tmp
     assert (
         asked["list"] <= 2 and asked["shard"] <= 9 + 4
     )  # those that are to be made are looked for once more
+
+
+def test_shards_of_a_bucket_are_taken_by_one_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by a question for each of their files."""
+    store, plan = Store("memory://growth/taken"), plan_of(40)
+    make(store, plan, plan.shards[:37], close=False)
+    seen: Counter[str] = Counter()
+    for name in ("info", "find"):
+        monkeypatch.setattr(MemoryFileSystem, name, counting(seen, name, getattr(MemoryFileSystem, name)))
+    with Shares(plan, store, 30) as shares:
+        shares.take_present()
+        assert sorted(shares.refs) == [shard.name for shard in plan.shards[:37]]
+    assert seen == {"find": 1}
+    seen.clear()
+    assert len(find_shards(plan, plan.shards, store)) == 37 and seen == {"find": 1}
+
+
+def test_a_file_that_came_after_the_listing_is_asked_for() -> None:
+    store, plan = Store("memory://growth/later"), plan_of(20)
+    make(store, plan, plan.shards[:18], close=False)
+    seen = store.at_a_glance(STAGE, plan.fingerprint, 20)
+    make(store, plan, plan.shards[18:], close=False)
+    assert all(find_shard(plan, shard, seen) for shard in plan.shards)
 
 
 def test_looks_are_rarer_where_they_take_long(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
