@@ -20,7 +20,7 @@ from tad_core.planning.memory import (
     training_choices,
     weights_gib,
 )
-from tad_core.planning.speeds import Pace, Speeds, sample_flops, state_flops
+from tad_core.planning.speeds import Pace, Speeds, calibration_flops, sample_flops, state_flops
 from tad_core.shapes import GIB, Shape
 from tad_core.stages.pipeline import trained_models
 from tad_core.stages.rounds import learns_from_plain, rounds
@@ -98,7 +98,7 @@ def estimate(
     stages = [
         _collect(config, shape, counts, machine, speeds.rollout),
         _filter(counts, speeds),
-        _calibrate(config, shape, counts, machine, speeds.decode),
+        _calibrate(config, shape, counts, machine, speeds),
         *_rounds(config, shape, counts, machine, speeds),
         _distill(config, shape, counts, machine, speeds.train),
         _evaluate(config, shape, counts, machine, speeds),
@@ -165,10 +165,10 @@ def _collect(
 
 
 def _calibrate(
-    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, pace: Pace | None
+    config: TADConfig, shape: Shape, counts: Counts, machine: Machine, speeds: Speeds
 ) -> StageEstimate:
-    settings, length = config.calibrate, config.rollout.response_length
-    work = settings.states * shape.forward(counts.student + length, length / 2)
+    settings, pace = config.calibrate, speeds.calibrate or speeds.decode
+    work = settings.states * calibration_flops(config, shape, counts)
     memory = decoding_gib(config, shape, settings.batch_size, counts.student)
     forwards = settings.states / settings.batch_size
     return _stage("calibrate", f"{settings.states:,} states", pace, work, forwards, 1, machine, memory)
@@ -221,7 +221,7 @@ def _rounds(
         made = (
             _collect(alone, shape, again, machine, speeds.rollout),
             _filter(again, speeds),
-            _calibrate(config, shape, counts, machine, speeds.decode),
+            _calibrate(config, shape, counts, machine, speeds),
         )
         found += [replace(stage, work=f"{stage.work}, {own.title}") for stage in made]
     return found

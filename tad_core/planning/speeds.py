@@ -36,16 +36,18 @@ class Pace:
     Attributes:
         flops_per_s: operations a second, sustained.
         forward_s: what one forward takes at least, in seconds.
+        start_s: seconds before the first forward, of loading the model.
         source: where the figure comes from.
     """
 
     flops_per_s: float
     source: str
     forward_s: float = 0.0
+    start_s: float = 0.0
 
     def seconds(self, flops: float, forwards: float) -> float:
         """Time for some work that takes so many forwards."""
-        return max(flops / self.flops_per_s, forwards * self.forward_s)
+        return self.start_s + max(flops / self.flops_per_s, forwards * self.forward_s)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Speeds:
 
     Attributes:
         rollout, train, decode: of one worker, device or process.
+        calibrate: of the one process that calibrates; None where it never ran, and ``decode`` has to do.
         text_s: seconds to judge one text, all workers together.
         judged: where that comes from.
         ways: forwards that a prompt took in evaluation, token by token and at a threshold; None where none ran.
@@ -65,6 +68,7 @@ class Speeds:
     text_s: float
     judged: str
     ways: tuple[float, float] | None = None
+    calibrate: Pace | None = None
 
 
 def speeds_of(
@@ -79,7 +83,7 @@ def speeds_of(
     ):  # a machine by name: nothing here was run on it
         return Speeds(*sheet, text_s=text_s, judged="docs/results/verify.md")
     seen = _from_store(config, shape, counts, machine, store)
-    judged = seen.pop("judge", None)
+    judged, calibrated = seen.pop("judge", None), seen.pop("calibrate", None)
     rollout, train, decode = (
         trial or seen.get(kind) or known for kind, known in zip(_KINDS, sheet, strict=True)
     )
@@ -90,6 +94,7 @@ def speeds_of(
         text_s=judged.flops_per_s if judged else text_s,
         judged=judged.source if judged else "docs/results/verify.md",
         ways=_ways(config, machine, store),
+        calibrate=trial or calibrated,
     )
 
 
@@ -139,6 +144,7 @@ def _from_store(
         ("distill", "train"),
         ("evaluate", "decode"),
         ("filter", "judge"),
+        ("calibrate", "calibrate"),
     ):
         for manifest, settings in _runs(config, machine, store, stage):
             pace = _pace(stage, manifest, settings, shape, counts)
@@ -201,6 +207,9 @@ def _pace(stage: str, manifest: Manifest, settings: TADConfig, shape: Shape, cou
             for p in points
         )
         return Pace(done / seconds, source) if seconds else None
+    if stage == "calibrate" and info.get("measure_s"):
+        work = info["states"] * calibration_flops(settings, shape, counts)
+        return Pace(work / info["measure_s"], source, start_s=max(0.0, manifest.wall_s - info["measure_s"]))
     if stage == "filter" and info.get("judge_s") and info.get("rows"):
         return Pace(info["judge_s"] / info["rows"], source)
     return None
@@ -209,6 +218,12 @@ def _pace(stage: str, manifest: Manifest, settings: TADConfig, shape: Shape, cou
 def sample_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:
     """Operations of one rollout; see ``rollout_work``."""
     return rollout_work(config, shape, counts).flops
+
+
+def calibration_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:
+    """Operations of one state of the calibration; its logits are those of the masked half."""
+    length = config.rollout.response_length
+    return shape.forward(counts.student + length, length / 2)
 
 
 def state_flops(config: TADConfig, shape: Shape, counts: Counts, in_one_pass: int = 1) -> float:

@@ -7,6 +7,7 @@ the finished curve, so that a model more or less in the table measures nothing a
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -82,9 +83,10 @@ def calibrate(
         settings = config.calibrate.model_dump(mode="json")
         with store.writer(STAGE, STAGE_VERSION, mark, settings, inputs) as writer:
             writer.write_text(CONFIG_NAME, dump_config(config))
-            content = curve_of(config, shards, verdicts, on_progress, loaded)
+            content, measure_s = curve_of(config, shards, verdicts, on_progress, loaded)
             writer.write_json(CURVE, content)
-            return writer.commit({name: content[name] for name in (*MODES, "states", "left_out")})
+            info = {name: content[name] for name in (*MODES, "states", "left_out")}
+            return writer.commit({**info, "measure_s": round(measure_s, 3)})
 
     return made_once(store, STAGE, mark, config.rollout.lease_s, find, make, force)
 
@@ -95,8 +97,8 @@ def curve_of(
     verdicts: Sequence[str],
     on_progress: OnProgress = silent,
     loaded: Loaded | None = None,
-) -> dict[str, Any]:
-    """The content of ``curve.json`` for these trajectory files."""
+) -> tuple[dict[str, Any], float]:
+    """The content of ``curve.json`` for these trajectory files, and seconds of its forwards."""
     from tad_core.calibration import measure
     from tad_core.data.responses import end_ids
     from tad_core.models.loading import load_model, load_tokenizer, threads_kept
@@ -111,8 +113,10 @@ def curve_of(
     with threads_kept():
         model, tokenizer = loaded() if loaded else (load_model(config.model), load_tokenizer(config.model))
         ends = end_ids(tokenizer)
+        started = time.monotonic()
         curve = measure(model, table, settings.states, settings.seed, settings.batch_size, ends, tell)
-    return _content(curve, settings)
+        measure_s = time.monotonic() - started
+    return _content(curve, settings), measure_s
 
 
 def windows_of(config: TADConfig, curve: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

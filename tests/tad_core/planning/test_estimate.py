@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tad_core.artifacts import Store
+from tad_core.artifacts import writer as writer_module
 from tad_core.config import DecoderConfig, LoraConfig, ModelConfig, TADConfig, dump_config, load_config
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.models.loading import load_model
@@ -266,6 +267,20 @@ def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long
     assert longer["collect"].wall_s == pytest.approx(2 * 88 / 0.5)
     shared = {s.stage: s for s in planned(demo("rollout.workers=2"), store).stages}
     assert shared["collect"].wall_s == pytest.approx(88 / 0.5 / 2)
+
+
+def test_a_calibration_takes_as_long_as_an_earlier_one_and_its_model_is_loaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, store = demo(), Store(tmp_path)
+    with monkeypatch.context() as patch:
+        clock = iter([0.0, 7.0])
+        patch.setattr(writer_module.time, "monotonic", lambda: next(clock, 7.0))
+        leave(config, store, "calibrate", "e" * 32, states=192, measure_s=3.0)
+    for states, wall_s in ((192, 7.0), (384, 10.0)):
+        plan = planned(demo(f"calibrate.states={states}"), store)
+        (stage,) = (s for s in plan.stages if s.stage == "calibrate")
+        assert stage.wall_s == pytest.approx(wall_s) and stage.basis == "measured here: calibrate/eeeeeeee"
 
 
 def test_two_models_in_one_pass_take_less_than_two_runs(tmp_path: Path) -> None:
