@@ -103,7 +103,9 @@ def test_curve_and_windows(config, made, windows):
     for mode, cap in (("quality", 8), ("speed", 20)):
         assert curve[mode]["source"] in ("calibrated", "cap")
         assert curve[mode]["window"] == cap or curve[mode]["crossed"]
-    assert windows.manifest.info["states"] == 12 and 0 < windows.manifest.info["measure_s"]  # which is read by plans
+    assert (
+        windows.manifest.info["states"] == 12 and windows.manifest.info["measure_s"] > 0
+    )  # which is read by plans
 
 
 def test_calibration_is_found_again_and_fixed_windows_are_taken(config, made, windows, monkeypatch):
