@@ -13,6 +13,7 @@ from tad_core.verify.code import CodeJob, Limits, assemble, copies_in, helpers_o
 from tad_core.verify.config import VerifyConfig
 from tad_core.verify.extract import extract_answer
 from tad_core.verify.math import MathKind, quick_equal
+from tad_core.verify.math_process import AlgebraError
 from tad_core.verify.math_text import clean, plain_number
 from tad_core.verify.pool import Pool, RetryError, Slot
 from tad_core.verify.sandbox.launch import KeeperError
@@ -121,8 +122,19 @@ class Verifier:
         if isinstance(outcome, MathVerdict):
             return _math_judgement(outcome, answer, problem.answer)
 
+        failures = itertools.count(1)
+
         def work(slot: Slot) -> Judgement:
-            verdict = slot.algebra.compare(answer, problem.answer, kind, self.config.math_timeout_s)
+            try:
+                verdict = slot.algebra.compare(answer, problem.answer, kind, self.config.math_timeout_s)
+            except AlgebraError as error:
+                if next(failures) > self.config.retries and _compares_others(slot):
+                    # As of programs: no answer ends a run.
+                    reason = (
+                        f"its comparison failed {self.config.retries + 1} times, and others do not: {error}"
+                    )
+                    return Judgement(Verdict.UNPARSABLE, reason[:1000], answer)
+                raise
             return _math_judgement(verdict, answer, problem.answer)
 
         return work
@@ -193,6 +205,18 @@ def _holds_others(slot: Slot) -> bool:
             if job.run(slot.keeper).verdict is not Verdict.PASSED:
                 return False
         except KeeperError:
+            return False
+    return True
+
+
+def _compares_others(slot: Slot) -> bool:
+    """Whether fresh processes compare what is known to be the same: the fault then is the answer's."""
+    for _ in range(5):
+        slot.reset()
+        try:
+            if slot.algebra.compare("x+1", "1+x", "expression", 60.0) is not MathVerdict.EQUAL:
+                return False
+        except AlgebraError:
             return False
     return True
 

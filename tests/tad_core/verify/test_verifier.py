@@ -21,6 +21,7 @@ from tad_core.data.problem import Problem
 from tad_core.errors import VerifierError
 from tad_core.verify import Judgement, Verdict, Verifier, VerifyConfig
 from tad_core.verify.code import CodeJob
+from tad_core.verify.math_process import AlgebraError, AlgebraProcess
 from tad_core.verify.verdict import CodeResult
 from tad_core.verify.verifier import kind_of
 from tests.tad_core.verify.conftest import require
@@ -165,6 +166,37 @@ def test_no_program_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
         judged = verifier.judge([code_problem(4)] * 3, texts)
     assert [j.verdict for j in judged] == [Verdict.PASSED, Verdict.CRASHED, Verdict.PASSED]
     assert "failed 2 times, and holds other programs: killed from outside" in judged[1].reason
+
+
+def dying(*deadly: str) -> Any:
+    """Stands for comparing two answers: the process that is given one of ``deadly`` dies of it."""
+    compare = AlgebraProcess.compare
+
+    def compared(self: AlgebraProcess, prediction: str, *rest: Any) -> Any:
+        if prediction in deadly:
+            raise AlgebraError("the algebra process ended (exit status -11)")
+        return compare(self, prediction, *rest)
+
+    return compared
+
+
+def test_no_answer_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose comparison fails each time, while others do not, is judged; the others keep their verdicts."""
+    monkeypatch.setattr(AlgebraProcess, "compare", dying("(x+3)^2"))
+    texts = [rf"\boxed{{{answer}}}" for answer in ("(x+1)^2", "(x+3)^2", "(x+2)^2")]
+    with Verifier(VerifyConfig(workers=2, retries=1)) as verifier:
+        judged = verifier.judge([math_problem("x^2+2x+1")] * 3, texts)
+    assert [j.verdict for j in judged] == [Verdict.PASSED, Verdict.UNPARSABLE, Verdict.DIFFERENT]
+    assert "failed 2 times, and others do not: the algebra process ended" in judged[1].reason
+
+
+def test_a_machine_that_compares_no_answers_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AlgebraProcess, "compare", dying("(x+3)^2", "x+1"))
+    with (
+        Verifier(VerifyConfig(workers=1, retries=1)) as verifier,
+        pytest.raises(VerifierError, match="failed 2 times at one item: the algebra process ended"),
+    ):
+        verifier.judge([math_problem("x^2+6x+9")], [r"\boxed{(x+3)^2}"])
 
 
 def test_a_machine_that_holds_no_program_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
