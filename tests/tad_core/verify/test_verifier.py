@@ -182,8 +182,8 @@ def dying(*deadly: str) -> Any:
 
 def test_no_answer_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """One whose comparison fails each time, while others do not, is judged; the others keep their verdicts."""
-    monkeypatch.setattr(AlgebraProcess, "compare", dying("(x+3)^2"))
-    texts = [rf"\boxed{{{answer}}}" for answer in ("(x+1)^2", "(x+3)^2", "(x+2)^2")]
+    monkeypatch.setattr(AlgebraProcess, "compare", dying("(1+x)^2"))
+    texts = [rf"\boxed{{{answer}}}" for answer in ("(x+1)^2", "(1+x)^2", "(x+2)^2")]
     with Verifier(VerifyConfig(workers=2, retries=1)) as verifier:
         judged = verifier.judge([math_problem("x^2+2x+1")] * 3, texts)
     assert [j.verdict for j in judged] == [Verdict.PASSED, Verdict.UNPARSABLE, Verdict.DIFFERENT]
