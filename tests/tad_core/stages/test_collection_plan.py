@@ -117,6 +117,9 @@ class Shelf:
     def url(self, *_: str) -> str:
         return "/nonexistent"
 
+    def at_a_glance(self, *_: object) -> Shelf:
+        return self
+
     def find(self, _: str, __: str, inputs: Any = (), manifest_name: str = "") -> bool | None:
         _, start, stop = manifest_name.removesuffix(".json").split("-")
         return self.there[int(start), int(stop)] or None
