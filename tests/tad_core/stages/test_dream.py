@@ -166,7 +166,7 @@ def test_what_was_not_distilled_is_not_exported(
         export(config, "speed", out, store)
     with pytest.raises(ArtifactError, match="no finished collect"):
         export(config, "quality", out, Store(tmp_path / "empty"))
-    with pytest.raises(ConfigError, match="--model: 'base' is not a distilled model; use one of quality$"):
+    with pytest.raises(ConfigError, match=r"--model: 'base' is not a distilled model; use one of quality$"):
         export(config, "base", out, store)
     with pytest.raises(ConfigError, match="--dtype: 'int8' is not accepted"):
         export(config, "quality", out, store, dtype="int8")
