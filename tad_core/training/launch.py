@@ -42,6 +42,8 @@ __all__ = ["command_for", "explain", "guarded", "launch", "stop", "watch"]
 #: seconds between the polite request and the kill, for a step to end and a checkpoint to be written; Prefect kills a
 #: cancelled run after 30
 GRACE_S = 20.0
+#: between two looks for a child that was asked to end
+_LOOK_S = 0.05
 #: how long a run waits for an earlier one in the same folder, which may be saving its last checkpoint
 LOCK_WAIT_S = 60.0
 _TAIL_LINES = 20
@@ -300,13 +302,17 @@ def stop(process: Process, grace_s: float = GRACE_S) -> None:
         return
     try:
         root = psutil.Process(process.pid)
-        family = [*root.children(recursive=True), root]
+        family = root.children(recursive=True)
     except psutil.NoSuchProcess:
         return
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=grace_s)
-    for survivor in alive:
+    end = time.monotonic() + grace_s
+    # Not by psutil: it would take the child's status, and leave 0 for whoever asks next.
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(_LOOK_S)
+    _, alive = psutil.wait_procs(family, timeout=max(0.0, end - time.monotonic()))
+    for survivor in [*alive, *([root] if process.poll() is None else [])]:
         with contextlib.suppress(psutil.NoSuchProcess):
             survivor.kill()
     process.wait()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -128,6 +129,12 @@ def test_a_timeout_kills_a_child_and_grandchild_that_do_not(tmp_path, monkeypatc
     with pytest.raises(SubprocessError, match="timeout_s"):
         watch(script(text), tmp_path / "log", 1.0)
     assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
+
+
+def test_what_is_stopped_has_not_ended_well():
+    child = subprocess.Popen(script("import time; time.sleep(600)"))
+    module.stop(child)
+    assert child.returncode == -signal.SIGTERM
 
 
 def test_a_training_that_has_ended_well_is_not_late(tmp_path, monkeypatch):
