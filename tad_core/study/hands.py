@@ -109,9 +109,8 @@ class Hands:
         """End all processes: a training saves a checkpoint first."""
         with self._lock:
             self.closed = True
-            for (
-                pool
-            ) in self._pools:  # whoever waits for what other hosts have in hand learns of it by its pool
+            # Whoever waits for what other hosts have in hand learns of it by its pool.
+            for pool in self._pools:
                 pool.close()
             if self._nursery is not None:
                 self._nursery.close()

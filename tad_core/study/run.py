@@ -179,9 +179,8 @@ class Matrix:
         for name in trained_models(part.config):
             try:
                 adapter = part.find_adapter(name, self._store)
-            except (
-                ConfigError
-            ):  # it has no window in this round's curve, which is for the round's task to say
+            except ConfigError:
+                # It has no window in this round's curve, which is for the round's task to say.
                 if of is None:
                     raise
                 adapter = None
