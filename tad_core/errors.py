@@ -84,7 +84,7 @@ PERMANENT_ERRORS: tuple[type[TADError], ...] = (
 
 def in_a_line(error: BaseException) -> str:
     """What an error says where there is room for one line: its first, and the last lines of a log by the very last."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if len(lines) > 1 and lines[0].endswith(":"):
         return f"{lines[0]} {lines[-1].strip()}"
     return lines[0]

@@ -20,7 +20,7 @@ import fsspec
 from tad_core.data.folders import read_data_set
 from tad_core.data.formats import FORMATS, NoRow, format_of, read_values
 from tad_core.data.selection import LeftOut
-from tad_core.errors import DataError
+from tad_core.errors import DataError, in_a_line
 
 _TABLES = (".csv", ".tsv", ".parquet")
 
@@ -87,7 +87,7 @@ def read_rows(place: Place) -> Iterator[Row | LeftOut]:
             yield from _file(place, fs, path, name, prefix)
         except (OSError, EOFError, ValueError, csv.Error) as error:
             raise DataError(
-                f"data source {place.label}: {path} cannot be read ({_first_line(error)}); give one of "
+                f"data source {place.label}: {path} cannot be read ({in_a_line(error)}); give one of "
                 f"{', '.join(FORMATS)}, whole"
             ) from None
 
@@ -179,9 +179,5 @@ def _data_set(place: Place, path: str, config: str, prefix: str) -> Iterator[Row
         )
         raise DataError(
             f"data source {place.label}: the data set {shown}, split {place.split}, cannot be read "
-            f"({_first_line(error)}); {remedy}"
+            f"({in_a_line(error)}); {remedy}"
         ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from tad_core.artifacts.durable import check_unused, readable, sync
 from tad_core.checkpoint import FAMILIES, HUB_ID, check_model, local_folder
 from tad_core.config import ModelConfig
-from tad_core.errors import ArtifactError, ConfigError, ModelError
+from tad_core.errors import ArtifactError, ConfigError, ModelError, in_a_line
 from tad_core.models.loading import resolve_device
 from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, read_adapter
 from tad_core.weights import INDEX, Shapes, check_weights, shapes_of, weight_files
@@ -169,7 +169,7 @@ def push(folder: Path, repo: str, private: bool = True) -> str:
         api.upload_folder(repo_id=repo, folder_path=str(folder), commit_message="Add the exported model")
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"--push-to-hub: {repo} was not written ({_first_line(error)}); the folder {folder} is complete, "
+            f"--push-to-hub: {repo} was not written ({in_a_line(error)}); the folder {folder} is complete, "
             f"`hf upload {repo} {folder}` tries again"
         ) from None
     return f"https://huggingface.co/{repo}"
@@ -191,7 +191,7 @@ def check_push(repo: str) -> None:
         HfApi().whoami()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"--push-to-hub: the hub does not know you ({_first_line(error)}); `hf auth login` first"
+            f"--push-to-hub: the hub does not know you ({in_a_line(error)}); `hf auth login` first"
         ) from None
 
 
@@ -293,7 +293,3 @@ def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
 
 def _write_json(path: Path, tree: dict[str, Any]) -> None:
     path.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from tad_core.errors import ModelError
+from tad_core.errors import ModelError, in_a_line
 from tad_core.extras import how_to_install
 from tad_core.fitting import is_out_of_memory
 from tad_core.models.base import DiffusionLM
@@ -49,7 +49,7 @@ def quantize(model: DiffusionLM) -> None:
                 raise
             raise ModelError(
                 f"distill.quantize: bitsandbytes does not work on {linear.weight.device} "
-                f"({str(error).splitlines()[0]}); use another device, or set none"
+                f"({in_a_line(error)}); use another device, or set none"
             ) from None
     model.is_loaded_in_4bit = True  # by which PEFT knows its layers for these
 

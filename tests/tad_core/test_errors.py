@@ -14,7 +14,7 @@ from tad_core.errors import SubprocessError, in_a_line
         ("evaluate.workers: too many\nlower it", "evaluate.workers: too many"),
         ("it ended with code 1; last lines:\n  at\n\nError: none\n ", "it ended with code 1; last lines: Error: none"),
         ("it ended with code 1; last lines:\n", "it ended with code 1; last lines:"),
-        ("", "SubprocessError('')"),
+        ("", "SubprocessError"),
     ],
 )  # fmt: skip
 def test_a_line_of_an_error_tells_its_cause(text: str, line: str) -> None:
