@@ -13,12 +13,12 @@ from rich.text import Text
 
 from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import ArtifactRef, Store, read_manifest, ref_at
-from tad_core.checkpoint import without_fetching
 from tad_core.config import load_config
 from tad_core.errors import ConfigError
 from tad_core.evaluation.bootstrap import Estimate, Interval
 from tad_core.evaluation.pairing import Pair, PairedRuns, Way, paired
 from tad_core.evaluation.records import Record, read_records
+from tad_core.hub import without_fetching
 from tad_core.report.console import read_scores
 from tad_core.report.scores import SINGLE, Score, Scores
 from tad_core.stages.filter import privileged_total, read_summary

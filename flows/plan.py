@@ -6,9 +6,9 @@ import json
 
 from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import Store
-from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
 from tad_core.data.unknown import WORTH_SAYING
+from tad_core.hub import without_fetching
 from tad_core.planning import Estimate, count, estimate, this_machine
 from tad_core.planning.machines import named_machine
 from tad_core.planning.speeds import speeds_of, try_out

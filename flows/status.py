@@ -10,8 +10,8 @@ from rich.text import Text
 from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import Store
 from tad_core.artifacts.runs import records
-from tad_core.checkpoint import without_fetching
 from tad_core.config import TADConfig
+from tad_core.hub import without_fetching
 from tad_core.stages.status import StageStatus, left_out, pipeline_status
 
 _STYLE = {"done": "green", "missing": "yellow", "running": "cyan", "broken": "red"}

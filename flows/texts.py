@@ -15,11 +15,12 @@ from rich.text import Text as Line
 
 from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import Store
-from tad_core.checkpoint import load_tokenizer, without_fetching
+from tad_core.checkpoint import load_tokenizer
 from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import plain_messages
 from tad_core.errors import ConfigError
+from tad_core.hub import without_fetching
 from tad_core.report.texts import (
     NOT_JUDGED,
     PASSED,

@@ -6,9 +6,10 @@ from typing import Any
 
 import yaml
 
-from tad_core.checkpoint import check_model, local_folder
+from tad_core.checkpoint import check_model
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
+from tad_core.hub import local_folder
 
 #: beside weights: how they are decoded (``decoding.decoder_file``)
 DECODER_FILE = "decoder.yaml"

@@ -1,14 +1,10 @@
-"""What can be said of a checkpoint from its small files alone, and where they lie; nothing here loads torch."""
+"""What can be said of a checkpoint from its small files alone; nothing here loads torch."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tad_core.artifacts import folder_fingerprint
 from tad_core.config import ModelConfig
-from tad_core.errors import ModelError, NotFetchedError
+from tad_core.errors import ModelError
+from tad_core.hub import absent_files, local_folder
 from tad_core.tokens import check_tokens, check_vocabulary
-from tad_core.weights import check_weights, missing_files, weight_files
+from tad_core.weights import check_weights, weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -98,136 +95,10 @@ OTHERS = {
     "LLaDAMoEModelLM": "LLaDA-MoE, a mixture of experts",
     "LLaDAMoEModel": "LLaDA-MoE, a mixture of experts",
 }
-#: What is fetched of a hub repository: weights, settings, tokenizer, card. Never code: ours loads the weights.
-HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt", "decoder.yaml", "README.md", "LICENSE*")
-
 #: What a training run may leave beside the weights: nothing of it is read.
 _OF_TRAINING = ("adapter_config.json", "trainer_state.json", "*_results.json")
 #: name, size and time of each file of a folder
 Stamps = tuple[tuple[str, int, int], ...]
-
-#: name/model, as the hub has them
-HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
-_MAY_FETCH: ContextVar[bool] = ContextVar("_MAY_FETCH", default=True)
-_COMMIT = re.compile(r"^[0-9a-f]{40}$")
-
-
-def local_folder(model: ModelConfig | str | Path) -> Path:
-    """The folder with the checkpoint's files: the one that is named, or the snapshot of a hub id.
-
-    A hub id needs ``revision``, the full commit hash: every process of a run, today or next year, then sees the
-    same files. The local cache is asked first, so that a complete one needs no network; no code is fetched.
-
-    Raises:
-        ModelError: no such folder; a hub id that is not pinned, not in the cache and not to be had.
-    """
-    if not isinstance(model, ModelConfig):
-        model = ModelConfig(path=str(model))
-    folder = Path(model.path).expanduser()
-    if folder.is_dir():
-        return folder
-    near = _nearest(folder)
-    if not HUB_ID.match(model.path) or (model.revision is None and near is not None):
-        hint = (
-            f"did you mean {near}?"
-            if near
-            else "give the folder of a checkpoint, or a hub id and its revision"
-        )
-        raise ModelError(f"model.path: {model.path} is not a folder; {hint}")
-    if model.revision is None or not _COMMIT.match(model.revision):
-        found = "missing" if model.revision is None else f"{model.revision!r} is not a commit hash"
-        raise ModelError(
-            f"model.revision: {found}; {model.path} is not a folder here ({Path.cwd()}), and a hub id is pinned by its "
-            "commit hash (40 hex digits, from the page's history or `git ls-remote "
-            f"https://huggingface.co/{model.path} HEAD`)"
-        )
-    return _snapshot(model.path, model.revision)
-
-
-def _no_checkpoint(folder: Path) -> str:
-    if any(folder.glob("*.gguf")):
-        return (
-            "it holds a GGUF file, which llama.cpp runs; export without --format gguf for what is read here"
-        )
-    return "it is not a checkpoint"
-
-
-def _nearest(wanted: Path) -> Path | None:
-    """The checkpoint whose path is the nearest to one that is mistyped; None where nothing is like it.
-
-    Looked for where the path goes wrong: a part of it that is like its own in the folder before, and so on.
-    """
-    found = Path(wanted.anchor)
-    for part in wanted.parts[1:] if wanted.anchor else wanted.parts:
-        if (found / part).is_dir():
-            found /= part
-            continue
-        try:
-            names = [entry.name for entry in found.iterdir() if entry.is_dir()]
-        except OSError:
-            return None
-        near = difflib.get_close_matches(part, names, n=1, cutoff=0.7)
-        if not near:
-            return None
-        found /= near[0]
-    return found if (found / "config.json").is_file() else None
-
-
-@contextmanager
-def without_fetching() -> Iterator[None]:
-    """Inside, a hub id that is not in the cache is an error rather than gigabytes: for what only looks."""
-    token = _MAY_FETCH.set(False)
-    try:
-        yield
-    finally:
-        _MAY_FETCH.reset(token)
-
-
-@lru_cache(maxsize=16)
-def _snapshot(hub_id: str, revision: str) -> Path:
-    from huggingface_hub import constants, snapshot_download
-
-    def fetch(local_files_only: bool) -> Path:
-        return Path(
-            snapshot_download(
-                hub_id,
-                revision=revision,
-                allow_patterns=list(HUB_FILES),
-                local_files_only=local_files_only,
-            )
-        )
-
-    try:
-        found = fetch(local_files_only=True)
-        if not _absent(found):
-            return found
-    except OSError:  # not in the cache, or not all of it
-        pass
-    if not _MAY_FETCH.get():
-        raise NotFetchedError(
-            f"model.path: {hub_id} at {revision} is not in the local cache yet; the run fetches it, or "
-            f"`hf download {hub_id} --revision {revision}` does now"
-        )
-    remedy = f"`hf download {hub_id} --revision {revision}` on a machine with network fills the cache"
-    if constants.is_offline_mode():
-        raise ModelError(
-            f"model.path: {hub_id} at {revision} is not in the local cache, and HF_HUB_OFFLINE is set; {remedy}"
-        )
-    try:
-        found = fetch(local_files_only=False)
-    except (OSError, ValueError) as error:  # the hub's errors and those of the network are both
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"model.path: {hub_id} at {revision} is neither a folder here nor in the local cache, and the hub does "
-            f"not give it ({first}); check id, revision and access, or: {remedy}"
-        ) from None
-    return found
-
-
-def _absent(folder: Path) -> list[str]:
-    """Names of files that a complete checkpoint has and this folder does not."""
-    absent = [name for name in ("config.json",) if not (folder / name).is_file()]
-    return absent + missing_files(folder)
 
 
 def check_model(model: ModelConfig) -> dict[str, Any]:
@@ -262,15 +133,11 @@ def check_model(model: ModelConfig) -> dict[str, Any]:
                 f"model.path: {model.path}/config.json has no {name}; a masked diffusion model needs one"
             )
     weight_files(folder)  # says what is wrong where neither an index nor the one file is there
-    if absent := _absent(folder):
+    if absent := absent_files(folder):
         raise ModelError(
             f"model.path: {model.path} lacks {absent[0]} ({len(absent)} missing); copy or download it again"
         )
-    if not has_tokenizer(folder):
-        raise ModelError(
-            f"model.path: {model.path} has no tokenizer.json (nor vocab.json and merges.txt); put the tokenizer "
-            "beside the weights"
-        )
+    _check_tokenizer_is_there(folder)
     _check_content(str(folder), _stamps(folder))
     return config
 
@@ -309,11 +176,22 @@ def _known(name: Any) -> str:
     return f" ({OTHERS[name]})" if isinstance(name, str) and name in OTHERS else ""
 
 
-def has_tokenizer(folder: Path) -> bool:
-    """Whether a fast tokenizer can be made from the files: the one file, or Qwen2's two, as Dream has them."""
-    return (folder / "tokenizer.json").is_file() or all(
-        (folder / name).is_file() for name in ("vocab.json", "merges.txt")
-    )
+def _no_checkpoint(folder: Path) -> str:
+    if any(folder.glob("*.gguf")):
+        return (
+            "it holds a GGUF file, which llama.cpp runs; export without --format gguf for what is read here"
+        )
+    return "it is not a checkpoint"
+
+
+def _check_tokenizer_is_there(folder: Path) -> None:
+    """A fast tokenizer is made from the one file, or from Qwen2's two, as Dream has them."""
+    forms = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+    if not any(all((folder / name).is_file() for name in form) for form in forms):
+        raise ModelError(
+            f"model.path: {folder} has no tokenizer.json (nor vocab.json and merges.txt); put the tokenizer "
+            "beside the weights"
+        )
 
 
 def load_tokenizer(model: ModelConfig | str | Path) -> PreTrainedTokenizerFast:
@@ -328,8 +206,7 @@ def load_tokenizer(model: ModelConfig | str | Path) -> PreTrainedTokenizerFast:
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     path = local_folder(model)
-    if not has_tokenizer(path):
-        raise ModelError(f"model.path: {path} has no tokenizer.json; put the tokenizer beside the weights")
+    _check_tokenizer_is_there(path)
     one_file = (path / "tokenizer.json").is_file()
     tokenizer = (PreTrainedTokenizerFast if one_file else Qwen2Tokenizer).from_pretrained(
         str(path), local_files_only=True

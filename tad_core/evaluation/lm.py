@@ -11,7 +11,6 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
-from tad_core.checkpoint import local_folder
 from tad_core.config import DecodeConfig, ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.decoding.decoder_file import as_trained, check_as_trained
@@ -19,6 +18,7 @@ from tad_core.errors import ConfigError
 from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.generate import Generator, Texts
 from tad_core.evaluation.prompting import chat_text
+from tad_core.hub import local_folder
 
 #: (task name, number of the document, number of the request for it): what lm-eval calls a request.
 RequestKey = tuple[str, int, int]

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import yaml
 
-from tad_core.checkpoint import local_folder
 from tad_core.config import ModelConfig
+from tad_core.hub import local_folder
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tad_core.artifacts.durable import check_unused, readable, sync
-from tad_core.checkpoint import FAMILIES, HUB_ID, check_model, local_folder
+from tad_core.checkpoint import FAMILIES, check_model
 from tad_core.config import ModelConfig
 from tad_core.errors import ArtifactError, ConfigError, ModelError, in_a_line
+from tad_core.hub import HUB_ID, local_folder
 from tad_core.models.loading import resolve_device
 from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, read_adapter
 from tad_core.weights import INDEX, Shapes, check_weights, shapes_of, weight_files

@@ -11,10 +11,11 @@ from typing import Any, cast
 
 import torch
 
-from tad_core.checkpoint import check_model, load_tokenizer, local_folder, model_fingerprint
+from tad_core.checkpoint import check_model, load_tokenizer, model_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError, OutOfMemoryError
 from tad_core.fitting import first_line, is_out_of_memory
+from tad_core.hub import local_folder
 from tad_core.models.base import DiffusionLM, no_progress_bars
 from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM

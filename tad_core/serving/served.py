@@ -9,7 +9,6 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from tad_core.checkpoint import local_folder
 from tad_core.config import DecodeConfig, ModelConfig
 from tad_core.data.prompts import encode_text
 from tad_core.decoding import DecodeSpec, decode
@@ -19,6 +18,7 @@ from tad_core.decoding.spec import changed
 from tad_core.errors import ConfigError
 from tad_core.evaluation.generate import Texts, load_for_inference
 from tad_core.evaluation.prompting import chat_text
+from tad_core.hub import local_folder
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_tokenizer
 from tad_core.models.merge import Merge, merged_beside

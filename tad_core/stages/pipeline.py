@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
-from tad_core.checkpoint import check_model, local_folder
+from tad_core.checkpoint import check_model
 from tad_core.config import BASE, TADConfig
 from tad_core.data import unknown as unknown_in
 from tad_core.data.apart import also_trained_on
 from tad_core.data.problem import Problem
 from tad_core.data.unknown import Unknown, check_unknown
 from tad_core.errors import ConfigError
+from tad_core.hub import local_folder
 from tad_core.progress import OnProgress, silent
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage

@@ -5,55 +5,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import yaml
-from huggingface_hub import HfApi, constants
+from huggingface_hub import constants
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from tad_core import checkpoint
-from tad_core.config import LoraConfig, ModelConfig
+from tad_core import hub as our_hub
+from tad_core.config import ModelConfig
 from tad_core.decoding import DecodeSpec, decode
-from tad_core.errors import ArtifactError, ConfigError, ModelError
 from tad_core.evaluation.generate import load_for_inference
-from tad_core.models import export as exporting
 from tad_core.models.base import DiffusionLM
-from tad_core.models.card import Facts, model_card
-from tad_core.models.export import check_push, export_adapter, export_merged, push
-from tad_core.models.gguf_export import export_gguf
+from tad_core.models.export import export_adapter, export_merged
 from tad_core.models.loading import FAMILIES, load_model, load_tokenizer
-from tad_core.models.lora import add_lora, base_of, load_adapter, save_adapter
+from tad_core.models.lora import base_of, load_adapter
 from tests.tad_core.models import hub
+from tests.tad_core.models.adapters import make_adapter
 
 COMMIT = "08b83a6feb34df1a6011b80c3c00c7563e963b07"
 PROMPTS = [[2, 30, 41, 52], [2, 9, 10, 11, 12, 60], [2, 77]]
 SPEC = DecodeSpec(16, 8, "entropy", 1.0, 0.5, early_stop=False)
-
-
-@pytest.fixture(params=["tiny_checkpoint", "tiny_dream_checkpoint"])
-def base(request: pytest.FixtureRequest) -> ModelConfig:
-    return ModelConfig(path=str(request.getfixturevalue(request.param)), device="cpu")
-
-
-@pytest.fixture
-def adapter(base: ModelConfig, tmp_path: Path) -> Path:
-    return make_adapter(base, tmp_path / "adapter")
-
-
-def make_adapter(base: ModelConfig, folder: Path) -> Path:
-    model = add_lora(load_model(base), LoraConfig(rank=4, alpha=8, dropout=0.0), seed=3)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.05)
-    save_adapter(model, folder)
-    return folder
 
 
 def plainly(folder: Path) -> DiffusionLM:
@@ -219,7 +193,7 @@ def test_auto_map_points_at_the_original_repository(
     base = ModelConfig(path=str(folder), device="cpu")
     if from_hub:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-        checkpoint._snapshot.cache_clear()
+        our_hub._snapshot.cache_clear()
         base = ModelConfig(path=repo, revision=COMMIT, device="cpu")
     out = export_merged(base, make_adapter(base, tmp_path / "adapter"), tmp_path / "out", "card", "float32")
     exported = json.loads((out / "config.json").read_text())
@@ -244,200 +218,3 @@ def test_the_adapter_alone_loads_with_peft(base: ModelConfig, adapter: Path, tmp
     loaded = PeftModel.from_pretrained(load_model(base), str(out)).eval()
     ours = load_adapter(load_model(base), adapter)
     assert decode(base_of(loaded), PROMPTS, SPEC) == decode(base_of(ours), PROMPTS, SPEC)
-
-
-# --- what goes wrong ----------------------------------------------------------------------------------
-
-
-def test_a_folder_with_something_in_it_is_left_alone(
-    base: ModelConfig, adapter: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "thesis.txt").write_text("mine")
-    for work in (lambda: export_merged(base, adapter, out, "card", "float32"),
-                 lambda: export_adapter(base, adapter, out, "card")):  # fmt: skip
-        with pytest.raises(ConfigError, match=r"--out: .* has something in it"):
-            work()
-    assert [f.name for f in out.iterdir()] == ["thesis.txt"]
-    (out / "thesis.txt").unlink()
-    export_merged(base, adapter, out, "card", "float32")  # an empty one is taken
-    assert (out / "model.safetensors").is_file()
-
-
-@pytest.mark.parametrize("form", ["safetensors", "gguf"])
-def test_a_weight_that_float16_does_not_hold_is_said_rather_than_written_as_infinite(
-    base: ModelConfig, adapter: Path, tmp_path: Path, form: str
-) -> None:
-    large = Path(shutil.copytree(base.path, tmp_path / "large"))
-    weights = load_file(large / "model.safetensors")
-    name = next(key for key in weights if "wte" in key or "embed_tokens" in key)
-    weights[name][5, 3] = -70_000.0
-    save_file(weights, large / "model.safetensors", metadata={"format": "pt"})
-    wide, out = ModelConfig(path=str(large), device="cpu"), tmp_path / "out"
-    with pytest.raises(
-        ModelError, match=f"--dtype: {name} has weights beyond 65,504.*use bfloat16 or float32"
-    ):
-        if form == "gguf":
-            pytest.importorskip("gguf")
-            export_gguf(wide, adapter, out, "card", "float16", "tiny")
-        else:
-            export_merged(wide, adapter, out, "card", "float16")
-    assert not out.exists()
-    written = load_file(export_merged(wide, adapter, out, "card", "bfloat16") / "model.safetensors")
-    assert float(written[name][5, 3]) == -70_144.0  # the nearest that bfloat16 has
-
-
-def test_nothing_is_left_of_an_export_that_fails(
-    base: ModelConfig, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(exporting, "_copy_rest", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        export_merged(base, adapter, tmp_path / "somewhere" / "out", "card", "float32")
-    assert list((tmp_path / "somewhere").iterdir()) == []
-
-
-def test_too_little_room_is_said_before_anything_is_written(
-    base: ModelConfig, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=1000))
-    with pytest.raises(ArtifactError, match="GB free and the weights take"):
-        export_merged(base, adapter, tmp_path / "out", "card", "float32")
-    assert not (tmp_path / "out").exists()
-
-
-def change_settings(**changes: object) -> Callable[[Path], None]:
-    def change(adapter: Path) -> None:
-        file = adapter / "adapter_config.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("fault", "message"),
-    [
-        (lambda a: (a / "adapter_config.json").unlink(), "has no adapter_config.json"),
-        (lambda a: (a / "adapter_model.safetensors").unlink(), r"has no adapter_model\.safetensors"),
-        (change_settings(use_dora=True), "use_dora True; only plain LoRA"),
-        (change_settings(use_rslora=True), "use_rslora True"),
-        (change_settings(rank_pattern={"x": 3}), "rank_pattern"),
-        (change_settings(peft_type="IA3"), "peft_type 'IA3'"),
-    ],
-)
-def test_adapters_that_are_not_plain_are_refused(tiny_checkpoint, fault, message, tmp_path: Path) -> None:
-    base = ModelConfig(path=str(tiny_checkpoint), device="cpu")
-    adapter = make_adapter(base, tmp_path / "adapter")
-    fault(adapter)
-    with pytest.raises(ModelError, match=message):
-        export_merged(base, adapter, tmp_path / "out", "card", "float32")
-
-
-def test_an_adapter_of_another_model_is_refused(
-    tiny_checkpoint, tiny_dream_checkpoint, tmp_path: Path
-) -> None:
-    adapter = make_adapter(ModelConfig(path=str(tiny_dream_checkpoint), device="cpu"), tmp_path / "adapter")
-    with pytest.raises(ModelError, match=r"adapts model\.layers\.0\..*, which .* does not have"):
-        export_merged(
-            ModelConfig(path=str(tiny_checkpoint), device="cpu"), adapter, tmp_path / "out", "c", "float32"
-        )
-
-
-# --- the card -----------------------------------------------------------------------------------------
-
-
-def point(model: str, accuracy: float, tpf: float) -> dict[str, Any]:
-    return {"task": "sums", "model": model, "method": "entropy", "threshold": 0.5, "problems": 48,
-            "accuracy": accuracy, "tpf": tpf}  # fmt: skip
-
-
-def card_of(base: ModelConfig, **changes: Any) -> tuple[dict[str, Any], str]:
-    facts: dict[str, Any] = {
-        "name": "tiny-quality", "label": "Quality", "method": "TAD",
-        "loss": "this one", "base": base, "adapter_only": False, "dtype": "float32",
-        "window": 6, "window_source": "calibrated", "training": {"steps": "24 of 64 states"},
-        "data": {"sums": "arithmetic, train, 5 problems"}, "points": [point("quality", 62.5, 8.3)],
-        "beside": {"base": [point("base", 60.4, 8.01)]},
-    }  # fmt: skip
-    text = model_card(Facts(**(facts | changes)))
-    return yaml.safe_load(text.split("---")[1]), text
-
-
-def test_the_card_says_what_it_is_made_of(base: ModelConfig) -> None:
-    head, text = card_of(base)
-    assert (
-        head["license"] == "unknown" and "base_model" not in head and head["library_name"] == "transformers"
-    )
-    assert "| near window | 6 steps (calibrated) |" in text
-    assert "| sums | entropy 0.5 | 48 | 62.5 | 8.30 | 60.4 | 8.01 |" in text
-    assert "24 of 64 states" in text and "arithmetic, train, 5 problems" in text
-    _, bare = card_of(base, points=[], beside={}, window=None, method="Fine-tuning")
-    assert "has not been evaluated" in bare and "none: random masks" in bare
-    assert "TAD, Quality: LoRA" in text and "| loss | this one |" in text and "Fine-tuning: LoRA" in bare
-
-
-def test_the_card_of_a_round_says_what_it_began_from(base: ModelConfig) -> None:
-    beside = {"base": [point("base", 60.4, 8.01)], "one": [point("one", 61.0, 8.2)], "other": []}
-    _, text = card_of(base, after=["one"], weights="merge/1", beside=beside)
-    assert f"merged in float32 into `{base.path}`, after that of `one`;" in text and "merge/1" not in text
-    assert "| base: accuracy | base: TPF | one: accuracy | one: TPF |\n" in text
-    assert "| sums | entropy 0.5 | 48 | 62.5 | 8.30 | 60.4 | 8.01 | 61.0 | 8.20 |" in text
-    _, adapter = card_of(base, after=["one", "two"], weights="merge/2", adapter_only=True)
-    assert (
-        f"LoRA adapter for `{base.path}` with those of `one` and `two` of the same run merged into it (`merge/2`)"
-        in adapter
-    )
-
-
-def test_licence_and_base_come_from_the_base(tiny_checkpoint: Path, tmp_path: Path, monkeypatch) -> None:
-    folder = tmp_path / "models--someone--model" / "snapshots" / COMMIT
-    shutil.copytree(tiny_checkpoint, folder)
-    (folder / "README.md").write_text("---\nlicense: mit\ntags: [x]\n---\n# It\n")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    checkpoint._snapshot.cache_clear()
-    head, text = card_of(ModelConfig(path="someone/model", revision=COMMIT))
-    assert (head["license"], head["base_model"]) == ("mit", "someone/model")
-    assert COMMIT in text and "`mit`, that of `someone/model`" in text
-    head, _ = card_of(ModelConfig(path="someone/model", revision=COMMIT), adapter_only=True)
-    assert (head["library_name"], head["base_model_relation"]) == ("peft", "adapter")
-
-
-# --- the hub ------------------------------------------------------------------------------------------
-
-
-def test_pushing_is_private_unless_asked_and_says_how_to_go_on(tmp_path: Path, monkeypatch) -> None:
-    calls: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(HfApi, "create_repo", lambda _, repo, **o: calls.append((repo, o)))
-    monkeypatch.setattr(HfApi, "upload_folder", lambda _, **o: calls.append((o["repo_id"], o)))
-    assert push(tmp_path, "me/model") == "https://huggingface.co/me/model"
-    assert calls[0] == ("me/model", {"private": True, "exist_ok": True})
-    assert calls[1][1]["folder_path"] == str(tmp_path)
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise ConnectionError("403")
-
-    monkeypatch.setattr(HfApi, "upload_folder", refuse)
-    with pytest.raises(
-        ModelError, match=r"was not written \(403\); the folder .* is complete, `hf upload me/model"
-    ):
-        push(tmp_path, "me/model")
-
-
-def test_a_push_that_cannot_work_is_refused_before_the_work(monkeypatch) -> None:
-    with pytest.raises(ConfigError, match="is not the name of a repository"):
-        check_push("model")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ConfigError, match="HF_HUB_OFFLINE is set"):
-        check_push("me/model")
-
-    def unknown(_: HfApi) -> None:
-        raise OSError("no token")
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(HfApi, "whoami", unknown)
-    with pytest.raises(ConfigError, match=r"does not know you \(no token\); `hf auth login`"):
-        check_push("me/model")

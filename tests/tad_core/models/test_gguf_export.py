@@ -20,7 +20,7 @@ from tad_core.models.export import export_merged
 from tad_core.models.gguf_export import check_gguf, export_gguf, how_to_run
 from tad_core.models.gguf_vocab import PRE_TOKENIZERS, vocabulary
 from tad_core.models.loading import build
-from tests.tad_core.models.test_export import make_adapter
+from tests.tad_core.models.adapters import make_adapter
 from tests.tad_core.models.words import TEXTS, byte_level
 
 gguf = pytest.importorskip("gguf", reason="pip install -e .[gguf]")
@@ -33,11 +33,6 @@ DREAM = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
          "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}  # fmt: skip
 TOP = {"model.transformer.wte": "token_embd", "model.transformer.ln_f": "output_norm", "model.transformer.ff_out":
        "output", "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}  # fmt: skip
-
-
-@pytest.fixture(params=["tiny_checkpoint", "tiny_dream_checkpoint"])
-def base(request: pytest.FixtureRequest) -> ModelConfig:
-    return ModelConfig(path=str(request.getfixturevalue(request.param)), device="cpu")
 
 
 def read(folder: Path) -> Any:

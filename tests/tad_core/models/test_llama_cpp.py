@@ -19,7 +19,7 @@ from tad_core.evaluation.generate import load_for_inference
 from tad_core.models.gguf_export import export_gguf
 from tad_core.models.gguf_vocab import PRE_TOKENIZERS
 from tad_core.shipped import model_here
-from tests.tad_core.models.test_export import make_adapter
+from tests.tad_core.models.adapters import make_adapter
 from tests.tad_core.models.words import TEXTS, byte_level
 
 pytestmark = pytest.mark.services

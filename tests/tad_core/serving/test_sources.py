@@ -17,7 +17,7 @@ from tad_core.models.merge import Merge
 from tad_core.serving import sources as finding
 from tad_core.serving.served import FALLBACK, Served, load_all
 from tad_core.serving.sources import Hardware, sources_of
-from tests.tad_core.models.test_export import make_adapter
+from tests.tad_core.models.adapters import make_adapter
 
 CPU = Hardware(device="cpu")
 FALLBACK_16 = DecodeSpec(16, 4, "entropy", 0.5, 0.1)

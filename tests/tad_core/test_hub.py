@@ -9,10 +9,11 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from tad_core import checkpoint
-from tad_core.checkpoint import check_model, local_folder, model_fingerprint, without_fetching
+from tad_core import hub
+from tad_core.checkpoint import check_model, model_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
+from tad_core.hub import local_folder, without_fetching
 
 COMMIT = "08b83a6feb34df1a6011b80c3c00c7563e963b07"
 HUB_ID = "someone/some-model"
@@ -23,7 +24,7 @@ def cached(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """The small checkpoint as a snapshot in an otherwise empty hub cache, offline."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    checkpoint._snapshot.cache_clear()
+    hub._snapshot.cache_clear()
     snapshot = tmp_path / "models--someone--some-model" / "snapshots" / COMMIT
     shutil.copytree(tiny_checkpoint, snapshot)
     return snapshot
