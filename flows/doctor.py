@@ -16,6 +16,7 @@ from rich.text import Text
 
 from flows.terminal import plain_console, plain_table
 from tad_core.errors import TADError
+from tad_core.workers.devices import cores
 
 State = Literal["ok", "warning", "problem"]
 
@@ -86,9 +87,8 @@ def _packages() -> Iterator[Finding]:
 
 
 def _processors() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    detail = f"{cores} cores, {memory_gib:.0f} GiB memory"
+    detail = f"{cores()} cores, {memory_gib:.0f} GiB memory"
     if memory_gib < 7:
         return Finding("cpu", "warning", detail, "8 GiB are needed for the demo; lower rollout.workers to 1")
     return Finding("cpu", "ok", detail)

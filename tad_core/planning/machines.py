@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tad_core.errors import ConfigError
 from tad_core.shapes import GIB, PUBLISHED, read_shape
+from tad_core.workers.devices import cores
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,7 @@ def this_machine(store: str) -> Machine:
             gpu = known[0] if known else Gpu(title, 0.0, memory, 0.0)
             return Machine(f"{count} x {title}", gpu, count, memory, free)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(f"this machine, {cores} CPU cores", None, 0, memory, free)
+    return Machine(f"this machine, {cores()} CPU cores", None, 0, memory, free)
 
 
 def _same(gpu: Gpu, title: str, memory_gib: float) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from tad_core.planning.decoding import evaluation_work, measured_share, rollout_
 from tad_core.planning.machines import MEASURED_LAUNCH_S, Gpu, Machine, training_share
 from tad_core.settings import CONFIG_NAME
 from tad_core.shapes import Shape
-from tad_core.workers.devices import cpu_workers
+from tad_core.workers.devices import cpu_workers, threads_per_worker
 
 if TYPE_CHECKING:
     from tad_core.models.base import DiffusionLM
@@ -255,9 +254,8 @@ def try_out(config: TADConfig, shape: Shape, counts: Counts, forwards: int = 4) 
     with threads_kept():
         model = load_model(config.model)
         if model.device.type == "cpu":  # as one of the processes that share the cores
-            torch.set_num_threads(
-                max(1, (os.cpu_count() or 1) // (config.rollout.workers or cpu_workers(config.model)))
-            )
+            workers = config.rollout.workers or cpu_workers(config.model)
+            torch.set_num_threads(config.model.threads or threads_per_worker(workers))
         return _timed(model, config, shape, counts, forwards)
 
 

@@ -13,7 +13,7 @@ from typing import Self
 from tad_core.config import ModelConfig
 from tad_core.errors import SubprocessError
 from tad_core.study.config import Study
-from tad_core.workers.devices import environment, visible_gpus
+from tad_core.workers.devices import cores, environment, threads_per_worker, visible_gpus
 from tad_core.workers.nursery import Nursery
 from tad_core.workers.pool import MODULE, Pool
 from tad_core.workers.trainings import IMPORTS, TrainingForks
@@ -26,7 +26,7 @@ def hands_of(study: Study) -> int:
     """Processes at once: ``side_by_side``, or twelve for each GPU, or one for each core."""
     if study.config.side_by_side:
         return study.config.side_by_side
-    return A_GPU * len(visible_gpus()) if on_gpus(study) else len(os.sched_getaffinity(0))
+    return A_GPU * len(visible_gpus()) if on_gpus(study) else cores()
 
 
 def on_gpus(study: Study) -> bool:
@@ -39,7 +39,7 @@ class Hands:
 
     def __init__(self, study: Study, count: int) -> None:
         self.count, self._device = count, study.run.model.device
-        self.threads = max(1, len(os.sched_getaffinity(0)) // count)
+        self.threads = threads_per_worker(count)
         self._gpus = len(visible_gpus()) if on_gpus(study) else 0
         self._free: SimpleQueue[int] = SimpleQueue()
         for hand in range(count):

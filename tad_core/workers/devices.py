@@ -1,4 +1,4 @@
-"""The GPUs of this machine, one for each worker process; nothing here loads torch."""
+"""GPUs and CPU cores of this machine, and how many processes share them; nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,27 @@ def cpu_workers(model: ModelConfig) -> int:
     other at every product, on a busy machine for most of the time. Who sets ``model.threads`` has one process of so
     many; where processes cannot be forked, each would be a model of its own in memory, so that there is one.
     """
-    return 1 if model.threads or sys.platform != "linux" else len(os.sched_getaffinity(0))
+    return 1 if model.threads or sys.platform != "linux" else cores()
+
+
+def cpu_decoders(model: ModelConfig, wanted: int) -> int:
+    """Processes that decode in evaluation on a CPU: ``wanted``, or one a core or configured thread, of one thread each.
+
+    Matrix products of one sample are too small to split well: two processes of one thread do about half as much
+    again as one process of two threads, and far more on a machine that is busy with something else, where threads
+    wait for each other at every product.
+    """
+    return (wanted or model.threads or cores()) if sys.platform == "linux" else 1
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_per_worker(slots: int) -> int:
+    """CPU threads of each of ``slots`` processes: the cores shared out, at least one."""
+    return max(1, cores() // slots)
 
 
 def gpus_for_evaluation(device: str, wanted: int) -> int:

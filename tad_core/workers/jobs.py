@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +13,7 @@ from tad_core import errors
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import ModelConfig, TADConfig
 from tad_core.config.marks import with_cost
-from tad_core.workers.devices import gpus_for_evaluation, workers_of
+from tad_core.workers.devices import cpu_decoders, gpus_for_evaluation, threads_per_worker, workers_of
 
 if TYPE_CHECKING:  # the parent need not load torch
     from tad_core.decoding import Decoded, DecodeSpec
@@ -223,11 +221,7 @@ class Decoders:
 
     @classmethod
     def of(cls, model: ModelConfig, wanted: int) -> Decoders:
-        """One process a GPU; on a CPU one a core (or configured thread), of one thread each, unless ``wanted``.
-
-        Matrix products of one sample are too small to split well: two processes of one thread do about half as much
-        again as one process of two threads, and far more on a machine that is busy with something else, where threads
-        wait for each other at every product.
+        """One process a GPU; on a CPU see ``cpu_decoders``.
 
         Raises:
             ConfigError: more are wanted than there are GPUs.
@@ -235,7 +229,7 @@ class Decoders:
         gpus = gpus_for_evaluation(model.device, wanted)
         if gpus:
             return cls(gpus, model.threads or threads_per_worker(gpus))
-        slots = (wanted or model.threads or threads_per_worker(1)) if sys.platform == "linux" else 1
+        slots = cpu_decoders(model, wanted)
         return cls(slots, 1 if slots > 1 else model.threads or threads_per_worker(1))
 
     def job(
@@ -247,8 +241,3 @@ class Decoders:
     ) -> DecodeJob:
         """Prompts for one of them."""
         return DecodeJob(prompts, spec, batch_size, self.slots, self.threads, str(adapter or ""))
-
-
-def threads_per_worker(slots: int) -> int:
-    """CPU threads of each of ``slots`` workers: the cores shared out, at least one."""
-    return max(1, len(os.sched_getaffinity(0)) // slots)

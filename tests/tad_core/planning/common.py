@@ -1,11 +1,18 @@
-"""A set-up of full size and counts, for the tests of planning."""
+"""Set-ups, counts, what an earlier run left and the plans of it, for the tests of planning."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tad_core.config import TADConfig, load_config
-from tad_core.planning import Counts
+from tad_core.artifacts import Store
+from tad_core.config import TADConfig, dump_config, load_config
+from tad_core.planning import Counts, Estimate, Machine, count, estimate
+from tad_core.planning.speeds import speeds_of
+from tad_core.planning.survey import survey
+from tad_core.settings import CONFIG_NAME
+from tad_core.shapes import shape_of
+
+CPU = Machine("a laptop", None, 0, 16.0, 100.0)
 
 
 def llada_8b(**distill: Any) -> TADConfig:
@@ -24,3 +31,25 @@ def counts_of(**fields: Any) -> Counts:
         "student": 150.0, "teacher": 300.0, "task": 300.0,
     }  # fmt: skip
     return Counts(**{**given, **fields})
+
+
+def demo(*overrides: str) -> TADConfig:
+    return load_config("configs/demo.yaml", overrides)
+
+
+def leave(config: TADConfig, store: Store, stage: str, fingerprint: str, **info: object) -> None:
+    """A finished artifact as a run of ``config`` would have left it."""
+    with store.writer(stage, 1, fingerprint, {}) as writer:
+        writer.write_text(CONFIG_NAME, dump_config(config))
+        writer.commit(dict(info))
+
+
+def counted(config: TADConfig, store: Store) -> Counts:
+    """What `tad plan` counts on a machine of another kind."""
+    return count(config, store, survey(config, store, this_machine=False))
+
+
+def planned(config: TADConfig, store: Store, machine: Machine = CPU) -> Estimate:
+    shape, source = shape_of(config.model)
+    counts = counted(config, store)
+    return estimate(config, shape, source, counts, machine, speeds_of(config, shape, counts, machine, store))

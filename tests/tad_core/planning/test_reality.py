@@ -11,7 +11,8 @@ import pytest
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig, decoder_of, load_config
 from tad_core.planning import count
-from tad_core.planning.estimate import _forwards, disk_gib
+from tad_core.planning.estimate import disk_gib
+from tad_core.planning.stages import response_forwards
 from tad_core.planning.survey import survey
 from tad_core.shapes import GIB, shape_of
 from tad_core.stages.pipeline import run_pipeline
@@ -73,7 +74,7 @@ def test_a_plan_counts_what_a_run_writes(tmp_path: Path) -> None:
             told = (
                 LENGTH
                 if row["method"] == "token_by_token"
-                else _forwards(decoder, row["threshold"], LENGTH, -1)
+                else response_forwards(decoder, row["threshold"], LENGTH, -1)
             )
             assert row["forwards"] == told or told < 0, (name, row["method"], row["threshold"])
 

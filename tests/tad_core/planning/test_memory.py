@@ -1,0 +1,44 @@
+"""The memory of a training follows from its objective; what does not fit is named with a value that does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tad_core.artifacts import Store
+from tad_core.planning.machines import GPUS
+from tad_core.planning.memory import peak_gib, too_much, training_gib, weights_gib
+from tad_core.shapes import shape_of
+from tests.tad_core.planning.common import counted, counts_of, demo, llada_8b
+
+
+def test_two_inputs_a_state_are_planned_as_two(tmp_path: Path) -> None:
+    one, two = (demo(f"models.x.objective={name}") for name in ("random", "dparallel"))
+    counts, (shape, _) = counted(one, Store(tmp_path)), shape_of(one.model)
+    assert peak_gib(two, shape, counts, 8) == peak_gib(one, shape, counts, 16) > weights_gib(one, shape)
+
+
+def test_what_a_reader_of_blocks_sees_is_planned_for_each_of_them(tmp_path: Path) -> None:
+    plain, blocks = (demo(f"models.x.objective={name}") for name in ("random", "d2f"))
+    counts, (shape, _) = counted(plain, Store(tmp_path)), shape_of(plain.model)
+    length, size = plain.rollout.response_length, blocks.distill.mask_block
+    # Of the prompt, then of each block.
+    each = [counts.student + end for end in range(0, length + size, size)]
+    for recompute, layers in ((False, shape.layers), (True, 1)):
+        more = peak_gib(blocks, shape, counts, 8, recompute) - peak_gib(plain, shape, counts, 8, recompute)
+        assert more * 2**30 == pytest.approx(8 * sum(each) * 4 * 2 * layers * shape.key_width)
+
+
+@pytest.mark.parametrize("gpu", ["a100", "a100-40", "l40s", "rtx4090"])
+def test_what_does_not_fit_is_named_with_a_value_that_does(gpu: str) -> None:
+    config = llada_8b(micro_batch_size=32)
+    shape, _ = shape_of(config.model)
+    limit = GPUS[gpu].memory_gib
+    counts = counts_of()
+    found = [line for line in too_much(config, shape, counts, limit) if line.startswith("distill.micro")]
+    assert len(found) == 1
+    words = found[0].partition("set it to ")[2]
+    micro, recompute = int(words.split()[0]), "gradient_checkpointing to true" in words
+    assert training_gib(config, shape, counts, micro, recompute) <= 0.94 * limit
+    assert training_gib(config, shape, counts, 32, False) > 0.94 * limit

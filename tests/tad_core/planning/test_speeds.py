@@ -1,0 +1,102 @@
+"""Speed comes from earlier runs of the same model on the same machine, or from a GPU's name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tad_core.artifacts import Store
+from tad_core.artifacts import writer as writer_module
+from tad_core.planning import estimate
+from tad_core.planning.machines import named_machine
+from tad_core.planning.speeds import sample_flops, speeds_of, state_flops
+from tad_core.shapes import shape_of
+from tests.tad_core.planning.common import counts_of, demo, leave, llada_8b, planned
+
+
+def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long(tmp_path: Path) -> None:
+    config, store = demo("rollout.workers=1"), Store(tmp_path)
+    leave(config, store, "collect", "a" * 32, samples_per_s=0.5)
+    leave(config, store, "distill", "b" * 32, mode="quality", states_per_s=4.0, in_one_pass=2)
+    points = [
+        {"method": "token_by_token", "problems": 10, "forwards": 600, "tpf": 1.0, "tokens_per_s": 20.0},
+        {"method": "entropy", "problems": 10, "forwards": 100, "tpf": 6.0, "tokens_per_s": 120.0},
+    ]
+    leave(config, store, "evaluate", "c" * 32, points=points)
+    leave(config, store, "filter", "d" * 32, judge_s=5.0, rows=100)
+
+    stages = {s.stage: s for s in planned(config, store).stages}
+
+    assert stages["collect"].wall_s == pytest.approx(88 / 0.5)
+    assert stages["distill"].wall_s == pytest.approx(144 * 16 / 4.0)  # of each of the two in the pass
+    assert stages["distill"].work.endswith("both in one pass")
+    assert stages["filter"].wall_s == pytest.approx(88 * 0.05)
+    assert stages["collect"].basis == "measured here: collect/aaaaaaaa"
+    # 20 forwards a second of one process; a prompt takes 60 and, at each of two thresholds, 10
+    processes = len(os.sched_getaffinity(0))
+    assert stages["evaluate"].wall_s == pytest.approx(3 * 52 * (60 + 2 * 10) / 20 / processes)
+    assert stages["calibrate"].wall_s
+    longer = {s.stage: s for s in planned(demo("rollout.workers=1", "rollout.samples=2"), store).stages}
+    assert longer["collect"].wall_s == pytest.approx(2 * 88 / 0.5)
+    shared = {s.stage: s for s in planned(demo("rollout.workers=2"), store).stages}
+    assert shared["collect"].wall_s == pytest.approx(88 / 0.5 / 2)
+
+
+def test_a_calibration_takes_as_long_as_an_earlier_one_and_its_model_is_loaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, store = demo(), Store(tmp_path)
+    with monkeypatch.context() as patch:
+        clock = iter([0.0, 7.0])
+        patch.setattr(writer_module.time, "monotonic", lambda: next(clock, 7.0))
+        leave(config, store, "calibrate", "e" * 32, states=192, measure_s=3.0)
+    for states, wall_s in ((192, 7.0), (384, 10.0)):
+        plan = planned(demo(f"calibrate.states={states}"), store)
+        (stage,) = (s for s in plan.stages if s.stage == "calibrate")
+        assert stage.wall_s == pytest.approx(wall_s) and stage.basis == "measured here: calibrate/eeeeeeee"
+
+
+def test_two_models_in_one_pass_take_less_than_two_runs(tmp_path: Path) -> None:
+    config, store = demo(), Store(tmp_path)
+    leave(config, store, "distill", "b" * 32, mode="quality", states_per_s=4.0)  # a run of one model
+    (both,) = (s for s in planned(config, store).stages if s.stage == "distill")
+    shape, _ = shape_of(config.model)
+    counts = counts_of()
+    share = state_flops(config, shape, counts, 2) / state_flops(config, shape, counts)
+    assert 0.6 < share < 0.9 and both.wall_s is not None
+    assert both.wall_s == pytest.approx(share * 2 * 144 * 16 / 4.0, rel=0.05)
+
+
+def test_runs_of_another_model_say_nothing(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    config, store = demo(), Store(tmp_path)
+    leave(demo(f"model.path={tiny_checkpoint}"), store, "collect", "a" * 32, samples_per_s=0.5)
+    plan = planned(config, store)
+    assert plan.stages[0].wall_s is None and plan.wall_s is None and plan.gpu_hours is None
+    assert any("--measure" in note and "--gpu" in note for note in plan.notes)
+
+
+def test_a_named_gpu_gives_hours_and_is_not_mixed_with_what_ran_here(tmp_path: Path) -> None:
+    config, store = llada_8b(), Store(tmp_path)
+    leave(config, store, "collect", "a" * 32, samples_per_s=1e9)
+    shape, source = shape_of(config.model)
+    counts = counts_of()
+    machine = named_machine("h200", 8)
+    plan = estimate(config, shape, source, counts, machine, speeds_of(config, shape, counts, machine, store))
+    collect, distill = plan.stages[0], plan.stages[3]
+    # 1,113 samples an hour were measured at the same lengths, on an H100, whose peak in bfloat16 is the same
+    assert 1000 / collect.gpu_hours == pytest.approx(1112.5, rel=0.02)
+    assert collect.wall_s == pytest.approx(collect.gpu_hours * 3600 / 8)
+    assert 2 * 256_000 / 3600 / distill.gpu_hours == pytest.approx(25.3, rel=0.1)
+    assert plan.gpu_hours == pytest.approx(sum(s.gpu_hours or 0 for s in plan.stages))
+    assert plan.problems == []
+
+
+def test_work_grows_with_prompts_and_checkpointing() -> None:
+    config = llada_8b()
+    shape, _ = shape_of(config.model)
+    short, long = counts_of(teacher=100.0), counts_of(teacher=500.0)
+    assert sample_flops(config, shape, long) > 1.8 * sample_flops(config, shape, short)
+    again = llada_8b(gradient_checkpointing=True)
+    assert state_flops(again, shape, short) > 1.2 * state_flops(config, shape, short)
