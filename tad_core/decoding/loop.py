@@ -17,11 +17,11 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from tad_core.decoding.ahead import on_its_way
 from tad_core.decoding.packing import Packer
 from tad_core.decoding.sampling import Noise, tokens_and_scores
 from tad_core.decoding.slots import Slots
 from tad_core.decoding.spec import Decoded, DecodeSpec, Job, Seen
+from tad_core.decoding.transfer import to_device, to_host
 from tad_core.decoding.ways import Plan, Ways
 from tad_core.models.base import DiffusionLM
 
@@ -149,7 +149,7 @@ class Loop:
         figures = torch.stack(
             (finished_B, plan.open_BL.sum(1), plan.compute_BW.sum(1), plan.full_B, slots.lead_B)
         )
-        read = on_its_way(figures)
+        read = to_host(figures)
         if advance:
             self._packer.ahead(slots, plan.compute_BW)
         finished, self._opened, self._computed, self._full, self._lead = read()
@@ -177,7 +177,7 @@ class Loop:
             if rows is None:
                 some = noise if hot else None
                 return tokens_and_scores(self._model, way.policy, hidden_ND, some, self._packer.fused)
-            row_M = torch.tensor(rows).to(hidden_ND.device)
+            row_M = to_device(rows, hidden_ND.device)
             some = noise.at(row_M) if noise and hot else None
             token_M, score_M = tokens_and_scores(
                 self._model, way.policy, hidden_ND[row_M], some, self._packer.fused

@@ -24,6 +24,7 @@ from tad_core.decoding.graphs import Graphs
 from tad_core.decoding.rows import of_layers
 from tad_core.decoding.slots import Slots
 from tad_core.decoding.spec import Lane
+from tad_core.decoding.transfer import to_device
 from tad_core.models.base import DiffusionLM
 from tad_core.models.packed import Keys, Packing, Segments
 from tad_core.models.transformer import TransformerLM
@@ -60,7 +61,8 @@ class Packer:
         # The pieces of block-causal forwards are never as many twice.
         graphs = self.fused and model.dtype in HALF and lane.block is None
         self._graphs = Graphs(self._cache, slots + 1, width) if graphs else None
-        self._guess = Guess()
+        self._guess = Guess(slots, lane.cached)
+        self._guessed: int | None = None
         self._begun: int | None = None
         self._whole: tuple[list[int], Tensor] | None = None
 
@@ -82,10 +84,14 @@ class Packer:
         total = sum(computed)
         size = of_layers(model).first(_sizes(total + 1)) if self._filled else total
         graphs = self._graphs if size <= GRAPH_TOKENS else None
-        if graphs and self._begun != size:
+        if self._guessed is not None:
+            self._guess.was(self._guessed >= size)
+        self._guess.ran(computed, slots.totals)
+        if graphs and self._begun is not None and self._begun >= size:
+            size = self._begun
+        elif graphs:
             self._begin(slots, compute_BW, self._cells(slots, compute_BW, computed, size))
-        self._guess.was(size, usual=self._cache is None or computed != slots.totals)
-        self._begun = None
+        self.forget()
         wanted_N, rows_N = self._wanted(slots, compute_BW, computed, slot_N, column_N)
         if self.lane.block is None:
             tokens, wanted = list(computed), list(opened)
@@ -104,7 +110,7 @@ class Packer:
             wanted_N = torch.cat((wanted_N, wanted_N[-1:].expand(missing)))
             wanted[-1] += missing
         if graphs:
-            pieces = _on_device([[0, *accumulate(wanted)]], compute_BW.device)[0]
+            pieces = to_device([0, *accumulate(wanted)], compute_BW.device, torch.int32)
             hidden_ND = graphs.end(model, size, wanted_N, Segments(tuple(wanted), pieces, max(wanted)))
         else:
             cell_T = self._cells(slots, compute_BW, computed, size)
@@ -117,14 +123,20 @@ class Packer:
 
         Its cells of the cache are those that it is to write in any case: a wrong guess is written over.
         """
-        size = self._guess.tokens
-        if self._graphs and size is not None and size <= GRAPH_TOKENS:
+        model = self._model()
+        assert model is not None
+        every = [job.spec.refresh_forwards if job else 0 for job in slots.jobs]
+        tokens = self._guess.tokens(slots.totals, every) if self._graphs else None
+        if tokens is None:
+            return
+        size = self._guessed = of_layers(model).first(_sizes(tokens + 1))
+        if size <= GRAPH_TOKENS and self._guess.pays:
             self._begin(slots, compute_BW, _nonzero(compute_BW, size))
             self._begun = size
 
     def forget(self) -> None:
         """The next forward is another than was thought when it was begun."""
-        self._begun = None
+        self._begun = self._guessed = None
 
     def _begin(self, slots: Slots, compute_BW: Tensor, cell_T: Tensor) -> None:
         """All layers but the last of these cells, cut up by what the device knows."""
@@ -154,7 +166,7 @@ class Packer:
         assert model is not None
         row_N = (column_N - model.packed_shift).clamp(min=0)
         if computed == slots.totals:
-            first_B = torch.tensor([0, *accumulate(computed[:-1])]).to(row_N.device)
+            first_B = to_device([0, *accumulate(computed[:-1])], row_N.device)
             return first_B[slot_N] + row_N, row_N
         rank_BW = compute_BW.flatten().cumsum(0) - 1
         return rank_BW[slot_N * self.width + row_N], row_N
@@ -178,7 +190,7 @@ class Packer:
         """All that the host knows goes to the device at once."""
         starts, counts = zip(*keys, strict=True)
         numbers = [[0, *accumulate(tokens)], [0, *accumulate(wanted)], [*starts, 0], [*counts, 0]]
-        there = _on_device(numbers, cell_T.device)
+        there = to_device(numbers, cell_T.device, torch.int32)
         seen = None
         if self._cache or self.lane.block is not None:
             seen = Keys(starts, counts, there[2], there[3, :-1], self.width, cell_T)
@@ -209,12 +221,6 @@ def packer_of(model: DiffusionLM, slots: int, width: int, lane: Lane) -> Iterato
 def _nonzero(compute_BW: Tensor, size: int) -> Tensor:
     """The first so many cells that are computed, filled up with the one behind them all."""
     return torch.nonzero_static(compute_BW.flatten(), size=size, fill_value=compute_BW.numel())[:, 0]
-
-
-def _on_device(numbers: list[list[int]], device: torch.device) -> Tensor:
-    """int32, without waiting for the device."""
-    there = torch.tensor(numbers, dtype=torch.int32)
-    return (there.pin_memory() if device.type == "cuda" else there).to(device, non_blocking=True)
 
 
 def _sizes(tokens: int) -> Iterator[int]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from tad_core.decoding.noise import signed, step_key
 from tad_core.decoding.sampling import Noise
 from tad_core.decoding.spec import Decoded, Job, Seen
+from tad_core.decoding.transfer import to_device
 from tad_core.models.base import DiffusionLM
 
 
@@ -86,9 +87,9 @@ class Slots:
             self._steps[b], self._share_s[b], self._computed[b], self._full[b] = 0, 0.0, 0, 0
             rows.append(ids + [self._eos] * (self.width - len(ids)))
             lengths.append([len(ids), length, job.spec.early_stop])
-        where = torch.tensor([b for b, _, _ in taken]).to(self.device)
-        totals, lengths_of, stops = torch.tensor(lengths).to(self.device).unbind(1)
-        self.ids_BW[where] = torch.tensor(rows).to(self.device)
+        where = to_device([b for b, _, _ in taken], self.device)
+        totals, lengths_of, stops = to_device(lengths, self.device).unbind(1)
+        self.ids_BW[where] = to_device(rows, self.device)
         self.total_B[where], self.prompt_B[where] = totals, totals - lengths_of
         self._length_B[where], self._stops_B[where] = lengths_of, stops.bool()
         self.masked_BL[where] = self._response_L < lengths_of[:, None]
@@ -109,9 +110,9 @@ class Slots:
             step_key(job.seed, *job.request.key, step + 1) if job else (0, 0)
             for job, step in zip(self.jobs, self._steps, strict=True)
         ]
-        half_2B = torch.tensor([[signed(k[i]) for k in keys] for i in (0, 1)], dtype=torch.int32)
-        low_N, high_N = half_2B.to(self.device)[:, slot_N]
-        heat_B = torch.tensor(heat, dtype=torch.float64).to(self.device)
+        half_2B = to_device([[signed(k[i]) for k in keys] for i in (0, 1)], self.device, torch.int32)
+        low_N, high_N = half_2B[:, slot_N]
+        heat_B = to_device(heat, self.device, torch.float64)
         return Noise(low_N, high_N, position_N.int(), heat_B[slot_N])
 
     def reveal(
@@ -139,7 +140,7 @@ class Slots:
 
     def seen(self, slots: Sequence[int], leads: Sequence[int]) -> dict[int, Seen]:
         """How far the samples of these slots have come; the device is waited for."""
-        where = torch.tensor(list(slots)).to(self.device)
+        where = to_device(list(slots), self.device)
         ids_NL = self.ids_BW[where].gather(1, self.columns()[where])
         out: dict[int, Seen] = {}
         for b, ids in zip(slots, ids_NL.tolist(), strict=True):
@@ -160,7 +161,7 @@ class Slots:
 
     def leave(self, slots: Sequence[int]) -> dict[int, Decoded]:
         """Take finished samples out: by the index of their request."""
-        where = torch.tensor(list(slots)).to(self.device)
+        where = to_device(list(slots), self.device)
         masked_NL = self.masked_BL[where]
         ids_NL = self.ids_BW[where].gather(1, self.columns()[where])
         columns = (
@@ -190,7 +191,7 @@ class Slots:
         """Nobody is in these slots any more."""
         for b in slots:
             self.holds[b], self.jobs[b], self.totals[b] = None, None, 0
-        where = torch.tensor(list(slots)).to(self.device)
+        where = to_device(list(slots), self.device)
         self.total_B[where] = 0
         self.masked_BL[where] = False
         self.revealed_BL[where] = False

@@ -20,6 +20,7 @@ from tad_core.decoding.policies import POLICIES
 from tad_core.decoding.schedule import Schedule
 from tad_core.decoding.slots import Slots
 from tad_core.decoding.spec import DecodeSpec
+from tad_core.decoding.transfer import to_device
 from tad_core.models.base import DiffusionLM
 
 
@@ -106,7 +107,7 @@ class Ways:
                 way = self._ways[spec] = Way(spec, self._model, self._count, self._width)
             way.members.update(where)
             entered_B = torch.zeros_like(slots.masked_BL[:, 0])
-            entered_B[torch.tensor(where).to(slots.device)] = True
+            entered_B[to_device(where, slots.device)] = True
             way.enter(slots, entered_B)
 
     def leave(self, slots: Slots, where: list[int]) -> None:
@@ -116,7 +117,7 @@ class Ways:
             if mine := way.members & gone:
                 way.members -= mine
                 if way.members:
-                    way.leave(torch.tensor(sorted(mine)).to(slots.device))
+                    way.leave(to_device(sorted(mine), slots.device))
                 else:
                     del self._ways[spec]
 

@@ -11,7 +11,7 @@ import torch
 
 from tad_core.decoding import DecodeSpec
 from tad_core.decoding import ahead as guessing
-from tad_core.decoding.ahead import Guess, on_its_way
+from tad_core.decoding.ahead import Guess
 from tad_core.decoding.loop import Loop
 from tad_core.decoding.packing import Packer
 from tad_core.decoding.spec import Lane
@@ -94,17 +94,26 @@ def test_right_and_wrong_guesses_change_no_sample(family, spec, monkeypatch):
     given = jobs([spec], 8)
     lane = Lane(spec.cache != "none")
     plain, _, forwards = run(model, given, lane, eager=False)
+    draw, tokens = random.Random(0), Guess.tokens
+    guesses = {
+        "never": lambda *_: None,
+        "as it is": tokens,
+        "any": lambda _, totals, every: draw.randrange(1 + sum(totals)) or None,
+    }
+    monkeypatch.setattr(guessing, "WORTH", -1.0)
     begun = {}
-    for worth in (2.0, guessing.WORTH, -1.0):  # never, as it pays, always
-        monkeypatch.setattr(guessing, "WORTH", worth)
-        done, begun[worth], again = run(model, given, lane, eager=True)
+    for name, guess in guesses.items():
+        monkeypatch.setattr(Guess, "tokens", guess)
+        done, begun[name], again = run(model, given, lane, eager=True)
         assert again == forwards and done.keys() == plain.keys()
         for i, decoded in done.items():
             assert (decoded.tokens, decoded.revealed_at) == (plain[i].tokens, plain[i].revealed_at)
             assert decoded.scores == pytest.approx(plain[i].scores, rel=1e-4, abs=1e-5)
-    assert len(begun[2.0]) == forwards
-    assert len(begun[-1.0]) > forwards, "some of these were guessed wrong"
-    assert len(begun[-1.0]) < 2 * forwards - 2, "and some right"
+    assert len(begun["never"]) == forwards
+    # Five samples enter after others: what was begun before does not count.
+    most = 1.5 if not lane.cached or spec.refresh_forwards else 1.9  # nobody knows when a block is finished
+    assert forwards <= len(begun["as it is"]) < most * forwards
+    assert len(begun["any"]) > forwards + 3, "and most of these wrong"
 
 
 def test_one_sample_without_a_cache_is_guessed_right_but_for_its_end():
@@ -114,24 +123,35 @@ def test_one_sample_without_a_cache_is_guessed_right_but_for_its_end():
     assert len(begun) == 21 + 1 + 1
 
 
-def test_a_guess_is_the_usual_number_and_is_given_up_while_it_is_wrong():
-    guess = Guess()
-    assert guess.tokens is None
-    guess.was(448, usual=False)
-    assert guess.tokens == 448
-    for _ in range(30):
-        guess.was(128, usual=True)
-    assert guess.tokens == 128
-    guess.was(448, usual=False)  # a refresh
-    assert guess.tokens == 128
-    random.seed(0)
-    for _ in range(50):
-        guess.was(random.choice((128, 192)), usual=True)
-    assert guess.tokens is None
+def test_a_guess_is_what_each_slot_took_last_or_all_where_a_refresh_is_due():
+    guess = Guess(3, cached=True)
+    totals = [100, 80, 0]
+    assert guess.tokens(totals, [4, 0, 0]) is None
+    guess.ran([100, 80, 0], totals)
+    assert guess.tokens(totals, [4, 0, 0]) is None, "nothing is known of a forward that refreshes nothing"
+    assert guess.tokens(totals, [1, 1, 0]) == 180
+    guess.ran([20, 30, 0], totals)
+    guess.ran([19, 31, 0], totals)
+    assert guess.tokens(totals, [4, 0, 0]) == 50
+    guess.ran([18, 31, 0], totals)
+    assert guess.tokens(totals, [4, 0, 0]) == 100 + 31
+    guess.ran([100, 30, 0], totals)
+    assert guess.tokens(totals, [4, 0, 0]) == 18 + 30
+    # Another sample in the first slot, and nobody in the second.
+    assert guess.tokens([15, 0, 0], [4, 0, 0]) == 15
+    assert guess.tokens([0, 0, 0], [0, 0, 0]) is None
+
+
+def test_without_a_cache_everything_is_computed():
+    assert Guess(2, cached=False).tokens([40, 50], [0, 0]) == 90
+
+
+def test_guesses_are_given_up_while_they_are_wrong():
+    guess = Guess(1, cached=False)
+    assert guess.pays
+    for right in [True] * 30 + [False] * 4:
+        guess.was(right)
+    assert not guess.pays
     for _ in range(60):
-        guess.was(192, usual=True)
-    assert guess.tokens == 192
-
-
-def test_figures_on_a_cpu_are_read_at_once():
-    assert on_its_way(torch.tensor([[1, 2], [3, 4]]))() == [[1, 2], [3, 4]]
+        guess.was(True)
+    assert guess.pays

@@ -10,6 +10,9 @@ import torch
 
 from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new_fitting
 from tad_core.decoding.ahead import WORTH
+from tad_core.decoding.loop import Loop
+from tad_core.decoding.packing import packer_of
+from tad_core.decoding.spec import Job
 from tad_core.models.base import DiffusionLM
 from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
@@ -94,6 +97,28 @@ def test_a_graph_gives_what_its_forward_gives(
         without = decode_requests(model, asked, spec, 3, new_fitting())
         monkeypatch.undo()
         assert whole(with_graphs) == whole(without)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("heat", [0.0, 0.7])
+@pytest.mark.parametrize("spec", SPECS[:6], ids=lambda s: f"{s.method} {s.mode}".replace(" ", "-"))
+def test_within_a_step_the_host_waits_for_nothing_but_how_it_ended(
+    model: DiffusionLM, spec: DecodeSpec, heat: float
+) -> None:
+    asked = requests(heat)[0]
+    with packer_of(model, 1, len(asked.prompt_ids) + spec.response_length, spec.lane) as packer:
+        loop = Loop(model, packer, spec.response_length)
+        for forwards in (10**6, 4):  # once for all that is made when it is first needed
+            loop.add(0, Job(asked, spec, 0))
+            loop.step()
+            torch.cuda.set_sync_debug_mode("error" if forwards < 10**6 else "default")
+            try:
+                while loop.busy and forwards:
+                    loop.step()
+                    forwards -= 1
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+            loop.drop(0)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU")
