@@ -17,8 +17,8 @@ from tad_core.config import Condition, TADConfig, dump_config
 from tad_core.data import unknown as unknown_in
 from tad_core.data.problem import Problem, problem_lines, read_problem_lines
 from tad_core.data.unknown import Unknown
-from tad_core.errors import ArtifactError, DataError, SubprocessError
-from tad_core.progress import OnProgress, Progress, silent
+from tad_core.errors import ArtifactError, SubprocessError
+from tad_core.progress import OnProgress, silent
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.alone import made_once
 from tad_core.stages.collection_plan import (
@@ -31,6 +31,7 @@ from tad_core.stages.collection_plan import (
     find_shards,
     plan_collection,
 )
+from tad_core.stages.rolling import roll_out
 from tad_core.trajectory.schema import Trajectory
 from tad_core.workers.jobs import ShardJob
 
@@ -109,7 +110,7 @@ def collect_shard(
             config.model_dump(mode="json"),
             manifest_name=f"{name}.json",
         ) as writer:
-            rows = _decode(config, plan, shard, model, tokenizer, on_progress, fitting)
+            rows = roll_out(config, plan, shard, model, tokenizer, on_progress, fitting)
             write_trajectories(writer.path(f"{name}.parquet", rows=len(rows), by_content=True), rows)
             return writer.commit(
                 {
@@ -119,78 +120,6 @@ def collect_shard(
                 },
                 # Another host may have been quicker, if the claim on this shard ran out meanwhile.
                 unless=None if force else lambda: find_shard(plan, shard, store),
-            )
-
-
-def _decode(
-    config: TADConfig,
-    plan: CollectionPlan,
-    shard: ShardSpec,
-    model: Any,
-    tokenizer: Any,
-    on_progress: OnProgress,
-    fitting: Fitting | None,
-) -> list[Trajectory]:
-    from tad_core.data import prompts
-    from tad_core.data.responses import end_ids, response_text
-    from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
-
-    settings = config.rollout
-    jobs = [(problem, sample) for problem in plan.slice(shard) for sample in range(settings.samples)]
-    requests = [
-        RolloutRequest(
-            problem.id,
-            sample,
-            prompts.teacher_prompt(tokenizer, problem, shard.condition),
-            settings.temperature_math if problem.kind == "math" else settings.temperature_code,
-        )
-        for problem, sample in jobs
-    ]
-    _check_lengths(requests, settings.response_length, model.max_positions)
-    started = time.monotonic()
-
-    def report(done: int) -> None:
-        speed = done / max(1e-9, time.monotonic() - started)
-        on_progress(Progress(STAGE, done, len(jobs), figures={"samples/s": round(speed, 2)}))
-
-    spec = RolloutSpec(
-        settings.response_length, settings.block_length, settings.seed, settings.finish_early,
-        **settings.cache.as_spec(),
-    )  # fmt: skip
-    on_progress(Progress(STAGE, 0, len(jobs)))  # from here on its speed is that of decoding
-    results = rollout(model, requests, spec, settings.batch_size, report, fitting)
-    ends = end_ids(tokenizer)
-    rows = []
-    for (problem, sample), request, result in zip(jobs, requests, results, strict=True):
-        ids = result.response_ids
-        rows.append(
-            Trajectory(
-                problem_id=problem.id,
-                source=problem.source,
-                kind=problem.kind,
-                sample=sample,
-                condition=shard.condition,
-                student_prompt_ids=prompts.student_prompt(tokenizer, problem),
-                teacher_prompt_ids=request.prompt_ids,
-                response_ids=ids,
-                revealed_at=result.revealed_at,
-                confidence=result.confidence,
-                filled_from=result.filled_from,
-                mode=spec.decoding.mode,
-                text=response_text(tokenizer, ids, ends),
-            )
-        )
-    return rows
-
-
-def _check_lengths(requests: list[Any], response_length: int, longest: int | None) -> None:
-    if longest is None:
-        return
-    for request in requests:
-        if len(request.prompt_ids) + response_length > longest:
-            raise DataError(
-                f"problem {request.problem_id}: prompt of {len(request.prompt_ids)} tokens and rollout.response_length "
-                f"{response_length} exceed the model's {longest}; shorten the response or drop the problem"
             )
 
 

@@ -21,16 +21,16 @@ from tad_core.artifacts.stamps import Stamp, glance, side_by_side
 from tad_core.config import TADConfig, dump_config
 from tad_core.config.marks import with_cost
 from tad_core.data.problem import Problem
-from tad_core.data.responses import END_TOKENS
-from tad_core.errors import ArtifactError, DataError, VerifierError
-from tad_core.progress import OnProgress, Progress, silent
+from tad_core.errors import ArtifactError, DataError
+from tad_core.progress import OnProgress, silent
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.alone import made_once
+from tad_core.stages.judging import judge_rows
 from tad_core.stages.sharing import Pieces
 from tad_core.stages.verdict_counts import Tally, count, summarise
 from tad_core.trajectory.schema import PRIVILEGED, Trajectory
 from tad_core.trajectory.shards import read_trajectories, write_verdicts
-from tad_core.verify import Judgement, Verdict, Verifier
+from tad_core.verify import Judgement, Verifier
 from tad_core.verify.verdict import NO_PROGRAMS
 
 STAGE = "filter"
@@ -83,7 +83,7 @@ def filter_shard(
     with contextlib.ExitStack() as stack:
         started = time.monotonic()
         judge = verifier or stack.enter_context(Verifier(config.filter))
-        judgements = _judge(judge, rows, _texts(config, rows), plan, on_progress)
+        judgements = judge_rows(config, judge, rows, plan.problems, on_progress)
         # Without a program nothing needs isolation, and no machine is asked to give it.
         programs = any(row.kind == "code" for row in rows)
         tier = judge.tier.name if programs else NO_PROGRAMS
@@ -232,49 +232,6 @@ def read_summary(filtered_ref: ArtifactRef) -> dict[str, Any]:
 
 
 # --- one shard --------------------------------------------------------------------------------------
-
-
-def _texts(config: TADConfig, rows: Sequence[Trajectory]) -> list[str]:
-    """The text of each response. Where one spells an end, its tokens say whether it ends there.
-
-    Texts of version 0.1 go on behind the end of a turn, and a program may speak of such a token.
-    """
-    if not any(end in row.text for row in rows for end in END_TOKENS):
-        return [row.text for row in rows]
-    from tad_core.checkpoint import load_tokenizer
-    from tad_core.data.responses import end_ids, response_text
-
-    tokenizer = load_tokenizer(config.model)
-    ends = end_ids(tokenizer)
-    return [response_text(tokenizer, row.response_ids, ends) for row in rows]
-
-
-def _judge(
-    verifier: Verifier, rows: Sequence[Trajectory], texts: Sequence[str], plan: Plan, on_progress: OnProgress
-) -> list[Judgement]:
-    unknown = sorted({row.problem_id for row in rows} - plan.problems.keys())
-    if unknown:
-        raise DataError(
-            f"filter: problem {unknown[0]!r} of a trajectory is not among the {len(plan.problems)} problems "
-            "of this configuration; collect again, or restore the data section the collection was made with"
-        )
-
-    def tell(done: int, total: int) -> None:
-        on_progress(Progress(STAGE, done, total, "trajectories"))
-
-    problems = [plan.problems[row.problem_id] for row in rows]
-    judgements = verifier.judge(problems, texts, tell)
-    assert len(judgements) == len(rows), "the verifier answers every text"
-    failed = [
-        (row, j) for row, j in zip(rows, judgements, strict=True) if j.verdict is Verdict.INFRASTRUCTURE
-    ]
-    if failed:
-        row, judgement = failed[0]
-        raise VerifierError(
-            f"filter: the verifier itself failed on {len(failed)} of {len(rows)} texts, first "
-            f"{row.problem_id!r}: {judgement.reason}; run `tad doctor`, then the same command again"
-        )
-    return judgements
 
 
 def _write(

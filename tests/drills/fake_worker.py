@@ -21,7 +21,7 @@ from typing import Any
 def decode(
     config: Any, plan: Any, shard: Any, model: Any, tokenizer: Any, on_progress: Any, *_: Any
 ) -> list[Any]:
-    """In place of ``tad_core.stages.collect._decode``: the same rows in every process."""
+    """In place of ``tad_core.stages.rolling.roll_out``: the same rows in every process."""
     from tad_core.errors import DataError
     from tad_core.progress import Progress
     from tad_core.trajectory.schema import Trajectory
@@ -113,7 +113,7 @@ def without_model() -> None:
     sys.modules["tad_core.rollout.engine"] = engine
     from tad_core.stages import collect
 
-    collect._decode = decode
+    collect.roll_out = decode
 
 
 def main() -> None:

@@ -159,7 +159,7 @@ def undisturbed(tree: Tree, folder: Path) -> dict[str, bytes]:
     config = parse_config({**tree, "store": store})
     plan = stage.plan_collection(config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "_decode", fake_worker.decode)
+        patch.setattr(stage, "roll_out", fake_worker.decode)
         for shard in plan.shards:
             stage.collect_shard(config, plan, shard.index, Store(store), loaded=(None, None))
     return content(store)

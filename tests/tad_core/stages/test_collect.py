@@ -142,10 +142,10 @@ def test_a_damaged_shard_alone_is_recomputed(
     plan, store = stage.plan_collection(tiny_config), Store(tiny_config.store)
     assert stage.find_collection(plan, store) is None
     decoded: list[str] = []
-    original = stage._decode
+    original = stage.roll_out
     monkeypatch.setattr(
         stage,
-        "_decode",
+        "roll_out",
         lambda c, p, shard, *rest: decoded.append(shard.name) or original(c, p, shard, *rest),
     )
     again = collect_here(tiny_config)

@@ -194,10 +194,10 @@ def test_another_shard_size_goes_on_with_the_shards_that_are_there(
         "plain-00000-00003",
     ]  # fmt: skip
     decoded: list[str] = []
-    original = stage._decode
+    original = stage.roll_out
     monkeypatch.setattr(
         stage,
-        "_decode",
+        "roll_out",
         lambda c, p, shard, *rest: decoded.append(shard.name) or original(c, p, shard, *rest),
     )
     ref = collect_here(config)

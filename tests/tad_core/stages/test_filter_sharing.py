@@ -151,7 +151,7 @@ def test_two_that_judged_the_same_shard_leave_one_piece(store: Store, slow: type
     """A claim ran out while its owner slept: whoever is later takes what is there."""
     _, refs = collect(store, ROWS)
     config, plan = make_config(), FakePlan()
-    real = stage._judge
+    real = stage.judge_rows
     inner: list[ArtifactRef] = []
 
     def overtaken(*args: object) -> list[Judgement]:
@@ -160,7 +160,7 @@ def test_two_that_judged_the_same_shard_leave_one_piece(store: Store, slow: type
             inner[0] = stage.filter_shard(config, plan, refs[0], store)
         return real(*args)
 
-    monkeypatch.setattr(stage, "_judge", overtaken)
+    monkeypatch.setattr(stage, "judge_rows", overtaken)
     outer = stage.filter_shard(config, plan, refs[0], store)
     assert outer == inner[0] and outer.manifest.created_at == inner[0].manifest.created_at
     assert outer.manifest.wall_s == inner[0].manifest.wall_s

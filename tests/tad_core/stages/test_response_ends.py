@@ -13,7 +13,8 @@ from tad_core.config import parse_config
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.rollout.engine import RolloutResult
 from tad_core.stages import collect as collect_stage
-from tad_core.stages.filter import _texts, filter_all, read_summary
+from tad_core.stages.filter import filter_all, read_summary
+from tad_core.stages.judging import _texts
 
 LENGTH = 96
 
