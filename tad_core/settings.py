@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)  # fmt: skip
+from pydantic_core import PydanticCustomError
 
 CONFIG_NAME = "config.yaml"
 """The resolved configuration of the run that made an artifact, written into it; no part of its content."""
@@ -44,7 +54,8 @@ def added_at(stage: str) -> dict[str, JsonValue]:
 
 
 class Strict(BaseModel):
-    """Base of every section: unknown keys and numbers without end are refused, instances are immutable.
+    """Base of every section: unknown keys, numbers without end and true or false for a number are refused, instances
+    are immutable.
 
     Attributes:
         GONE: names of former fields that never changed a result. They are read over, so that configurations written
@@ -61,6 +72,17 @@ class Strict(BaseModel):
     def _without_gone(cls, given: Any) -> Any:
         if cls.GONE and isinstance(given, dict):
             return {name: value for name, value in given.items() if name not in cls.GONE}
+        return given
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
+        values = given if isinstance(given, list) else [given]
+        if any(isinstance(value, bool) for value in values):
+            kinds = set(_kinds(cls.model_fields[str(info.field_name)].annotation))
+            if kinds & {int, float} and bool not in kinds:
+                # Python counts with true as with 1.
+                raise PydanticCustomError("truth", "Input should be a number, not true or false")
         return given
 
     def identity(self) -> dict[str, Any]:
@@ -89,6 +111,14 @@ def marked(section: type[Strict], mark: str) -> frozenset[str]:
         for name, info in section.model_fields.items()
         if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(mark)
     )
+
+
+def _kinds(annotation: Any) -> Iterator[type]:
+    """The types that an annotation is made of, those of a list's items among them."""
+    if isinstance(annotation, type):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
 
 
 def _plain(value: Any) -> Any:

@@ -72,10 +72,9 @@ class DecoderConfig(DecodeConfig):
     @model_validator(mode="after")
     def _thresholds_fit(self) -> Self:
         if self.method == TOKEN_BY_TOKEN:
-            if self.thresholds:
-                raise ValueError(
-                    f"thresholds: {self.thresholds} given; {TOKEN_BY_TOKEN} has none, leave them out"
-                )
+            for name in ("thresholds", "operating"):
+                if (given := getattr(self, name)) not in ([], None):
+                    raise ValueError(f"{name}: {given} given; {TOKEN_BY_TOKEN} has none, leave it out")
             return self
         if not self.thresholds or len(set(self.thresholds)) != len(self.thresholds):
             raise ValueError(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from tad_core.config.document import Document, parse_document
+from tad_core.config.explaining import explained
 from tad_core.config.extending import read_run
 from tad_core.config.tree import TADConfig
 from tad_core.errors import ConfigError
@@ -47,7 +47,9 @@ def validated(model: type[Model], tree: Any, document: Document | None = None) -
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        found = [line for e in error.errors() for line in _explain(model, e, document)]
+        found = [line for fault in error.errors() for line in explained(model, fault)]
+        if document is not None:
+            found = [line + document.where(line.partition(":")[0].split(".")) for line in found]
         raise ConfigError("\n".join(found)) from None
 
 
@@ -132,25 +134,6 @@ def _item(node: list[Any], part: str, key: str) -> Any:
     return node[int(part)]
 
 
-def _explain(model: type[BaseModel], error: Any, document: Document | None) -> Iterator[str]:
-    """One line for each problem that a validation error tells of."""
-    where = ".".join(str(part) for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        told = [f"{where}.{line}" if where else line for line in message.split("\n")]
-    elif error["type"] == "extra_forbidden":
-        names = _fields_at(model, error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
-        told = [f"{where}: unknown key; {hint}"]
-    elif error["type"] == "missing":
-        told = [f"{where}: missing; add it to the config"]
-    else:
-        told = [f"{where}: {error['input']!r} is not accepted: {message}"]
-    for line in told:
-        yield line + (document.where(line.partition(":")[0].split(".")) if document else "")
-
-
 def _path_of(message: str, tree: Any) -> list[str]:
     """The path of the field that a message begins with; empty where it is about none of the tree."""
     source = re.match(r"(?:data source|task) (.+?): (?:options? (\w+))?", message)
@@ -163,23 +146,3 @@ def _path_of(message: str, tree: Any) -> list[str]:
                 option = source[2]
                 return [*path, str(number), *(["options", option] if option else [])]
     return []
-
-
-def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Names of the fields of the section at ``loc``, walking the tree of models."""
-    is_key = False
-    for part in loc:
-        if is_key or isinstance(
-            part, int
-        ):  # of a mapping or a list: its entries are of the section found already
-            is_key = False
-            continue
-        info = model.model_fields.get(str(part))
-        if info is None:
-            return []
-        inner = [a for a in (info.annotation, *get_args(info.annotation)) if isinstance(a, type)]
-        models = [a for a in inner if issubclass(a, BaseModel)]
-        if not models:
-            return []
-        model, is_key = models[0], get_origin(info.annotation) is dict
-    return sorted(model.model_fields)

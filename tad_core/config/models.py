@@ -78,7 +78,7 @@ class VariantConfig(Strict):
         json_schema_extra=added_at("evaluate"),
     )
     label: str | None = Field(
-        None, min_length=1, max_length=24, description="Its name for readers.", json_schema_extra=REPORT
+        None, pattern=r"\S", max_length=24, description="Its name for readers.", json_schema_extra=REPORT
     )
     colour: Colours | None = Field(
         None, description="#rrggbb, or one for light and one for dark paper.", json_schema_extra=REPORT

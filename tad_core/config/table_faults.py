@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from tad_core.config.decoders import TOKEN_BY_TOKEN, DecodeConfig
+from tad_core.config.explaining import explained
 from tad_core.config.models import (
     BASE,
     NAME,
@@ -77,7 +78,7 @@ def _faults(name: str, given: VariantConfig, config: TADConfig) -> list[str]:
             )
     if not faults:
         variant = variant_from(name, given, config.distill)
-        faults = _faults_together(where, variant, config)
+        faults = _faults_together(where, given, variant, config)
         faults += _decode_faults(where, given, variant, config.evaluate.decode)
     return faults
 
@@ -108,7 +109,7 @@ def _decode_faults(where: str, given: VariantConfig, variant: Variant, shared: D
     return faults
 
 
-def _faults_together(where: str, variant: Variant, config: TADConfig) -> list[str]:
+def _faults_together(where: str, given: VariantConfig, variant: Variant, config: TADConfig) -> list[str]:
     """What does not go with the settings of collection."""
     faults, length = [], config.rollout.response_length
     distill, kind = variant.distill, variant.kind
@@ -123,6 +124,12 @@ def _faults_together(where: str, variant: Variant, config: TADConfig) -> list[st
             f"{where}.settings.states_per_trajectory: {states} is more than rollout.response_length {length}; use at "
             f"most {length}"
         )
+    for field in () if kind.block_causal else ("mask_block", "mask_blocks"):
+        own = getattr(distill, field)
+        if field in given.settings and (most := max(own) if isinstance(own, list) else own) > length:
+            faults.append(
+                f"{where}.settings.{field}: {most} is more than rollout.response_length {length}; use at most that"
+            )
     if kind.block_causal and length % distill.mask_block:
         faults.append(
             f"{where}.settings.mask_block: {distill.mask_block} does not divide rollout.response_length {length}, and "
@@ -152,11 +159,6 @@ def _setting_faults(where: str, objective: str, given: VariantConfig, distill: D
     try:
         distill_of(objective, given, distill)
     except ValidationError as error:
-        for fault in error.errors():
-            path = ".".join([f"{where}.settings", *map(str, fault["loc"])])
-            message = str(fault["msg"]).removeprefix("Value error, ")
-            own_path = fault["type"] == "value_error"
-            faults.append(
-                f"{path}.{message}" if own_path else f"{path}: {fault['input']!r} is not accepted: {message}"
-            )
+        lines = [line for fault in error.errors() for line in explained(DistillConfig, fault)]
+        faults += [f"{where}.settings.{line}" for line in lines]
     return faults

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from tad_core.config import BASE, TADConfig, VariantConfig, parse_config, validated, variants
+from tad_core.config import BASE, TADConfig, VariantConfig, parse_config, validated
 from tad_core.config.decoders import TOKEN_BY_TOKEN, DecoderConfig
 from tad_core.config.document import STUDY, read_document
 from tad_core.config.extending import read_run
@@ -20,6 +20,7 @@ from tad_core.errors import ConfigError
 from tad_core.evaluation.decoders import specs_of
 from tad_core.evaluation.reading import as_read
 from tad_core.settings import RUNTIME, Seed, Strict
+from tad_core.study.faults import as_of_study, label_fault, setting_faults, variant_faults
 
 #: between the parts of a cell's name
 MARK = "/"
@@ -30,7 +31,7 @@ Named = Annotated[str, Field(pattern=_NAME)]
 class StudyDecoder(DecoderConfig):
     """A decoder of a study, and what it is called."""
 
-    label: str | None = Field(None, min_length=1, max_length=32, description="Its name for readers.")
+    label: str | None = Field(None, pattern=r"\S", max_length=32, description="Its name for readers.")
 
 
 class ReportConfig(Strict):
@@ -98,6 +99,8 @@ class StudyConfig(Strict):
                 f"decoders: {len(exact)} of them decode token by token without a cache; name exactly one, where every "
                 f"curve begins: tokenwise: {{method: {TOKEN_BY_TOKEN}}}"
             )
+        if fault := label_fault({name: decoder.label for name, decoder in self.decoders.items()}):
+            raise ValueError(fault)
         known = [BASE, *self.variants]
         if self.report.decoder is not None and self.report.decoder not in self.decoders:
             raise ValueError(
@@ -110,6 +113,8 @@ class StudyConfig(Strict):
                 raise ValueError(
                     f"report.{field}: {unknown[0]!r} is not a variant; use one of {', '.join(known)}"
                 )
+            if twice := [name for i, name in enumerate(named) if name in named[:i]]:
+                raise ValueError(f"report.{field}: {twice[0]!r} is named twice; leave one out")
         return self
 
     @property
@@ -185,7 +190,10 @@ def load_study(path: str | Path, overrides: Iterable[str] = (), store: str | Non
         raise ConfigError(
             f"config: {base} does not exist; name the file of a run, from the folder of {path.name}"
         )
-    tree = overridden(read_run(base), _settings(config.set)).tree
+    settings = list(_settings(config.set))
+    if faults := list(setting_faults(item.partition("=")[0] for item in settings)):
+        raise ConfigError("\n".join(faults))
+    tree = overridden(read_run(base), settings).tree
     study = expanded(config, tree)
     return study if store is None else study.stored(store)
 
@@ -200,7 +208,10 @@ def expanded(config: StudyConfig, tree: dict[str, Any]) -> Study:
         name: given.model_dump(mode="json", exclude_unset=True) for name, given in config.variants.items()
     }
     evaluate = {**tree.get("evaluate", {}), "models": [BASE, *table], "harness": "direct"}
-    run = parse_config({**tree, "name": config.name, "models": table, "evaluate": evaluate})
+    try:
+        run = parse_config({**tree, "name": config.name, "models": table, "evaluate": evaluate})
+    except ConfigError as error:
+        raise ConfigError(as_of_study(str(error))) from None
     if len(run.evaluate.tasks) != 1:
         names = ", ".join(task.name for task in run.evaluate.tasks)
         raise ConfigError(
@@ -247,26 +258,9 @@ def _budgeted(config: StudyConfig, run: TADConfig) -> TADConfig:
     """The run with as many steps as the budget of states is.
 
     Raises:
-        ConfigError: it is not whole steps, or a variant has a number of steps of its own.
+        ConfigError: it is not whole steps, or a variant has a budget or a seed of its own.
     """
-    faults = [
-        f"variants.{name}.decode: every variant of a study is decoded by all of its decoders; add it to decoders"
-        for name, given in config.variants.items()
-        if given.decode is not None
-    ]
-    for name, variant in variants(run).items():
-        batch = variant.distill.global_batch_size
-        own: Literal["max_steps", "epochs"]
-        for own in ("max_steps", "epochs"):
-            if own in config.variants[name].settings:
-                faults.append(
-                    f"variants.{name}.settings.{own}: every variant of a study is trained on as many states; set states"
-                )
-        if batch != run.distill.global_batch_size:
-            faults.append(
-                f"variants.{name}.settings.global_batch_size: {batch} gives another number of steps than the other "
-                f"variants have; leave it at distill.global_batch_size {run.distill.global_batch_size}"
-            )
+    faults = list(variant_faults(config.variants, run))
     batch = run.distill.global_batch_size
     if config.states % batch:
         fits = config.states // batch * batch or batch
