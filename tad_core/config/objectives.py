@@ -25,6 +25,7 @@ class ObjectiveKind:
         lacks: settings of ``distill`` that mean nothing to it, and so are no part of what is trained.
         snapshot: whether an earlier state of the adapter is run beside the one in training.
         block_causal: whether the student reads block by block (``mask_block``), in training and so when it decodes.
+        version: raised where the same settings give other states or another loss, which makes its adapters' keys new.
     """
 
     made_by: str
@@ -35,6 +36,7 @@ class ObjectiveKind:
     lacks: frozenset[str] = frozenset()
     snapshot: bool = False
     block_causal: bool = False
+    version: int = 1
 
 
 #: settings of the distillation loss and of the teacher, which fine-tuning on references does not have
@@ -91,6 +93,7 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         told="d3LLM's pseudo-trajectory distillation on the teacher's kept answers",
         inputs=2,
         lacks=_OF_DISTILLATION - {"filled_states"} | _OF_ONE_BLOCK | _OF_T3D | _OF_D2F,
+        version=2,  # blocks grow by parts of the run, and the last length has a part of its own
     ),
     "t3d": ObjectiveKind(
         "tad_core.objectives.t3d:T3DObjective",

@@ -128,7 +128,8 @@ class DistillConfig(Strict):
     mask_blocks: list[Annotated[int, Field(ge=1)]] = Field(
         [16, 16, 24, 24, 32, 32],
         min_length=1,
-        description="Lengths of d3llm's blocks from the first step to the last.",
+        description="Lengths of d3llm's blocks, at the beginnings of as many equal parts of the run (the paper: one an "
+        "epoch); linear between two, and the last one stays.",
         json_schema_extra=ADDED,
     )
     complement_certainty: bool = Field(

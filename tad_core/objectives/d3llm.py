@@ -17,6 +17,7 @@ What differs from the public code, on purpose:
   plus the tokens to be shown, which is one reveal too many (its first state has one already) and is right only where
   blocks of training and rollout begin at the same places.
 - A block is one of those there are; see ``dparallel``, also for the mean of the entropy.
+- The code divides the sum of all terms by 4, its number of micro-batches, beside what its trainer divides by.
 
 Shapes: B states, L response positions; marks have 2 B rows, complements after their states.
 """
@@ -57,8 +58,9 @@ class D3LLMObjective(Objective):
         return generator("d3llm", self.seed, epoch, name).integers(0, 1 << 62, size=count, dtype=np.int64)
 
     def block_at(self, progress: float) -> int:
-        """Length of the blocks at this part of the run, read linearly between those that are given."""
-        places = np.linspace(0, 1, len(self.blocks))
+        """Length of the blocks at this part of the run: n given ones stand at the beginnings of n equal parts of it, as
+        the paper has one an epoch; between two it grows linearly, and the last one stays."""
+        places = np.arange(len(self.blocks)) / len(self.blocks)
         return int(np.interp(progress, places, self.blocks))
 
     def mark(self, revealed_at_BL: IntArray, draws_B: IntArray, progress: float = 0.0) -> Marks:

@@ -9,6 +9,8 @@ What differs from the public code, on purpose:
 - The mean entropy is over all masked tokens of the optimizer step, to which wrong ones add nothing. The code takes it
   over the right ones of each sample, whose number is known only after the forward: a share of a micro-batch could not
   be added up then, and a sample with one right token weighed as much as one with thirty.
+- Cross-entropy and entropy are each one mean over both inputs, half of the code's sum of a mean of each. AdamW sees no
+  common factor; clipping by ``max_grad_norm`` does.
 - A block is one of those there are. The code also draws the one behind the last, which is empty where the block length
   divides the response's, and so spends forwards on states without a loss.
 - The code writes its mask into all rows of a batch and is right for batches of one alone.

@@ -87,12 +87,16 @@ def key_in(
 
 
 def _components(config: TADConfig, mode: str) -> dict[str, Any]:
+    """What other versions than the first there are of what it is made of."""
     variant = variant_of(config, mode)
+    own = {"objective_version": variant.kind.version} if variant.kind.version > 1 else {}
     if on_references(variant):
-        return component_fields("distill sft")
+        return component_fields("distill sft") | own
     if variant.distill.on_reference_labels:
-        return component_fields("distill labels")
-    return component_fields("distill system" if variant.distill.teacher_prompt == "system" else "distill")
+        return component_fields("distill labels") | own
+    return (
+        component_fields("distill system" if variant.distill.teacher_prompt == "system" else "distill") | own
+    )
 
 
 def _divisors(number: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""What each component gives on fixed input, in discrete numbers and text that no machine rounds otherwise.
+"""What each component and objective gives on fixed input, in discrete numbers and text no machine rounds otherwise.
 
 python -m tests.tad_core.golden.outputs      # writes outputs.json anew, after a version was raised
 
@@ -14,10 +14,12 @@ import hashlib
 import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tad_core.artifacts.components import VERSIONS, Component
+from tad_core.artifacts.components import VERSIONS
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import student_prompt, teacher_prompt, training_teacher_prompt
 from tad_core.data.responses import closed_response, end_ids, response_text, text_length
@@ -32,6 +34,7 @@ from tad_core.trajectory.schema import TRAJECTORY_SCHEMA, VERDICT_SCHEMA
 from tad_core.verify import Verifier
 from tests.tad_core.data import chat_tokenizers
 from tests.tad_core.decoding.naive_decoder import FormulaModel
+from tests.tad_core.golden.objectives import objective_output
 
 HERE = Path(__file__).parent
 STORED = HERE / "outputs.json"
@@ -196,7 +199,7 @@ def _rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
 
 
-OUTPUTS: dict[Component, Callable[[], Any]] = {
+OUTPUTS: dict[str, Callable[[], Any]] = {
     "prompts": prompts,
     "responses": responses,
     "references": references,
@@ -206,14 +209,19 @@ OUTPUTS: dict[Component, Callable[[], Any]] = {
     "verifier": verifier,
     "records": records,
     "scores": scores,
+    **{f"objective {name}": partial(objective_output, name) for name in OBJECTIVES},
 }
 
 
-def current(component: Component) -> dict[str, Any]:
-    """Version and output of a component, as JSON has them."""
-    out: dict[str, Any] = json.loads(
-        json.dumps({"version": VERSIONS[component], "output": OUTPUTS[component]()})
-    )
+def version_of(name: str) -> int:
+    """Of a component, or of an objective."""
+    versions: dict[str, int] = {**VERSIONS}
+    return versions[name] if name in versions else OBJECTIVES[name.removeprefix("objective ")].version
+
+
+def current(name: str) -> dict[str, Any]:
+    """Version and output of a component or an objective, as JSON has them."""
+    out: dict[str, Any] = json.loads(json.dumps({"version": version_of(name), "output": OUTPUTS[name]()}))
     return out
 
 
@@ -236,7 +244,8 @@ def renewed(
     if wrong:
         raise SystemExit(
             f"{', '.join(wrong)}: another output under version {', '.join(str(now[n]['version']) for n in wrong)}, and "
-            "nothing was written; raise it in VERSIONS of tad_core/artifacts/components.py above the one in "
+            "nothing was written; raise it in VERSIONS of tad_core/artifacts/components.py (an objective's in "
+            "tad_core/config/objectives.py) above the one in "
             f"{STORED.name}, or, if nothing was finished under it, give --same-version {wrong[0]}"
         )
     return now

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+import torch
 
 from tad_core.config import DistillConfig
 from tad_core.objectives import make_objective
+from tad_core.objectives.base import Rows
 
 LENGTH, STATES = 40, 300
 
@@ -23,7 +27,7 @@ def marked(progress, **settings):
     return made.mark(revealed_at_BL, made.draws("p", LENGTH, STATES, 0), progress), revealed_at_BL
 
 
-@pytest.mark.parametrize(("progress", "size"), [(0.0, 8), (0.5, 12), (0.99, 15)])
+@pytest.mark.parametrize(("progress", "size"), [(0.0, 8), (0.25, 12), (0.49, 15), (0.5, 16), (0.99, 16)])
 def test_the_tokens_revealed_last_are_masked_and_the_others_in_the_second_input(progress, size):
     marks, revealed_at_BL = marked(progress)
     late_BL, early_BL = marks.rows["masked"][:STATES], marks.rows["complement"][STATES:]
@@ -61,10 +65,21 @@ def test_the_least_share_grows_over_the_run_and_the_most_stays():
     assert all(found.max() <= 0.8 + one + 1e-9 for found in shares.values())
 
 
-def test_blocks_are_read_between_those_given():
-    made = objective(mask_blocks=[16, 16, 24, 24, 32, 32])
-    assert [made.block_at(p) for p in (0.0, 0.2, 0.3, 0.4, 0.71, 0.8, 1.0)] == [16, 16, 20, 24, 28, 32, 32]
-    assert objective(mask_blocks=[9]).block_at(0.7) == 9
+def by_epochs(sizes, epoch):
+    """The paper's curriculum read aloud: a length an epoch, linear to the next one's, the last one to the end."""
+    now = min(int(epoch), len(sizes) - 1)
+    if now == len(sizes) - 1:
+        return sizes[now]
+    return int(sizes[now] + (epoch - now) * (sizes[now + 1] - sizes[now]))
+
+
+@pytest.mark.parametrize("sizes", [[16, 16, 24, 24, 32, 32], [16, 24, 32], [9], [32, 8]])
+def test_blocks_grow_as_in_a_run_of_an_epoch_for_each_length(sizes):
+    made = objective(mask_blocks=sizes)
+    for eighth in range(8 * len(sizes)):
+        epoch = eighth / 8
+        assert made.block_at(epoch / len(sizes)) == by_epochs(sizes, epoch), epoch
+    assert made.block_at(1.0) == sizes[-1]
 
 
 def test_for_dream_the_second_input_is_pressed_too_with_a_mean_of_its_own():
@@ -84,3 +99,22 @@ def test_each_input_has_its_own_mean():
     late, early, certain = objective().totals(marks)
     assert (late, early) == (int(marks.rows["masked"].sum()), int(marks.rows["complement"].sum()))
     assert certain == late and late != early
+
+
+def test_the_loss_is_two_means_of_cross_entropy_and_the_entropy_of_what_is_right():
+    """By hand: the first input has a right token and a wrong one, the second a right one."""
+    logits = [
+        torch.log(torch.tensor(rows)) for rows in ([[0.7, 0.2, 0.1], [0.2, 0.2, 0.6]], [[0.5, 0.25, 0.25]])
+    ]
+    first, second = (Rows(z, torch.zeros(len(z), dtype=torch.long)) for z in logits)
+    p = torch.tensor([0.49, 0.04, 0.01]) / 0.54
+    q = torch.tensor([0.25, 0.0625, 0.0625]) / 0.375
+    cross = -torch.log(torch.tensor([0.7, 0.2])).mean() - math.log(0.5)
+    entropy, other = -(p * p.log()).sum() / 2, -(q * q.log()).sum()
+    for more in (False, True):
+        made = objective(weight_certainty=1.5, complement_certainty=more)
+        rows, totals = [first, second, first, second], torch.tensor([2, 1, 2, 1])
+        count = len(made.terms)
+        parts = made.loss(rows[:count], lambda z: z, totals[:count])
+        expected = cross + 1.5 * (entropy + (other if more else 0))
+        assert parts.loss.item() == pytest.approx(expected.item(), rel=1e-5)

@@ -6,6 +6,7 @@ import copy
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -15,6 +16,7 @@ from tad_core.artifacts import ArtifactRef, InputEntry, Store, components
 from tad_core.artifacts.components import VERSIONS, Component
 from tad_core.config import TADConfig, parse_config
 from tad_core.config.marks import FIRST_STAGE, leaves
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.config.training import D2FConfig, T3DConfig
 from tad_core.stages import calibrate, collect, collection_plan, distill, evaluate, report
 from tad_core.stages import filter as filter_stage
@@ -371,3 +373,19 @@ def test_a_new_version_of_a_component_makes_new_what_depends_on_it(
     found = new(before, after) | {one for one in ("sft", "base") if before[one] != after[one]}
     collection_plan._plan.cache_clear()
     assert found == BY_COMPONENT[name]
+
+
+def test_a_new_version_of_an_objective_makes_its_own_adapters_new(
+    tiny_config: TADConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keys(tiny_config)
+    for name, changed in (
+        ("tad", {"distill", "evaluate", "report"}),
+        ("sft", {"sft", "report"}),
+        ("d3llm", set()),
+    ):
+        kind = OBJECTIVES[name]
+        with monkeypatch.context() as patch:
+            patch.setitem(OBJECTIVES, name, replace(kind, version=kind.version + 1))
+            after = keys(tiny_config)
+        assert new(before, after) | ({"sft"} if before["sft"] != after["sft"] else set()) == changed, name
