@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from tad_core.data.problem import Problem
 from tad_core.evaluation.benchmarks.base import Benchmark, Row, RowError
-from tad_core.evaluation.benchmarks.evalplus_release import humaneval_row, is_release, mbpp_row
+from tad_core.evaluation.benchmarks.evalplus_release import head_of_tests, humaneval_row, is_release, mbpp_row
 from tad_core.evaluation.benchmarks.humaneval import HumanEval, HumanEvalInstruct
 from tad_core.evaluation.benchmarks.mbpp import MBPP, SHOWN_TESTS, MBPPInstruct
 from tad_core.evaluation.benchmarks.programs import called_in
@@ -126,7 +126,7 @@ class MBPPPlusInstruct(MBPPPlus, MBPPInstruct):
 
 
 def _as_check(tests: str) -> tuple[str, str]:
-    """MBPP+'s tests as a ``check`` that is given the function, and the function's name.
+    """MBPP+'s tests as a function that is given the one under test, and that one's name.
 
     They are helpers, lists of inputs and results, and at their end a loop at the top of the module, whose first
     call of something with an input is that of the function.
@@ -148,4 +148,4 @@ def _as_check(tests: str) -> tuple[str, str]:
         raise RowError("the tests do not end with a loop over inputs")
     lines = tests.split("\n")
     body = textwrap.indent("\n".join(lines[loop.lineno - 1 :]), "    ")
-    return "\n".join([*lines[: loop.lineno - 1], f"def check({names[0]}):", body]), names[0]
+    return "\n".join([*lines[: loop.lineno - 1], head_of_tests(names[0]), body]), names[0]

@@ -41,6 +41,34 @@ def test_numbers_are_right_to_a_millionth(value, passes, small_problems, verifie
     assert judged("mbpp_plus", small_problems["mbpp_plus"][0], text, verifier) is passes
 
 
+@pytest.mark.parametrize(
+    ("program", "right"),
+    [
+        ("def check(n):\n    return n == 2 * int(str(n)[::-1]) - 1", True),
+        ("def check(n):\n    return n == 73", False),
+        (
+            "def reverse(n):\n    return int(str(n)[::-1])\ndef check(n):\n    return n == 2 * reverse(n) - 1",
+            True,
+        ),
+        ("def other(n):\n    return n == 2 * int(str(n)[::-1]) - 1", False),
+    ],
+)
+def test_a_function_that_is_called_check_is_tested_as_any_other(program, right, tmp_path, verifier):
+    """Mbpp/56."""
+    calls = "\nassert check(%s) == %s"
+    tests = MBPP_PLUS[0]["test"].partition("inputs = ")[0]
+    row = {
+        **MBPP_PLUS[0],
+        "task_id": 56,
+        "code": "def check(n):    \n    return n == 2 * int(str(n)[::-1]) - 1",
+        "test_list": [calls.strip() % one for one in ((70, False), (23, False), (73, True))],
+        "test": tests + "inputs = [[70], [23], [73], [1]]\nresults = [False, False, True, True]\n"
+        "for i, (inp, exp) in enumerate(zip(inputs, results)):\n    assertion(check(*inp), exp, 0)\n",
+    }  # fmt: skip
+    (problem,) = load("mbpp_plus", write_rows(tmp_path / "rows.jsonl", [row]))
+    assert judged("mbpp_plus", problem, f"```python\n{program}\n```", verifier) is right
+
+
 def comparisons():
     scope = {}
     exec(evalplus._NUMPY, scope)

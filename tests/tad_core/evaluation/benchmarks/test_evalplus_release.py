@@ -11,7 +11,7 @@ from tad_core.data.problem import Problem
 from tad_core.errors import DataError
 from tad_core.evaluation.benchmarks import BENCHMARKS, evalplus_release
 from tad_core.evaluation.benchmarks.base import RowError
-from tad_core.evaluation.benchmarks.evalplus_release import typed
+from tad_core.evaluation.benchmarks.evalplus_types import EVERY, PLACES, typed
 from tad_core.evaluation.scoring import Scorer
 from tad_core.verify import Verifier
 from tad_core.verify.verifier import copies_in
@@ -97,7 +97,7 @@ def test_numbers_are_right_to_atol_or_a_millionth(
         ("tuple(set(a) & set(b)) if isinstance(a, list) else ()", False),
     ],
 )
-def test_mbpp_is_given_the_types_that_its_assertions_show(
+def test_mbpp_is_given_the_types_that_its_task_has(
     body: str, right: bool, tmp_path: Path, verifier: Verifier
 ) -> None:
     problem = problem_of("mbpp_plus", SHARED, tmp_path)
@@ -150,9 +150,9 @@ def test_a_row_is_checked_once_and_the_same_ever_after(
         ("humaneval_plus", TWICE, {"plus_input": None}, "releases, whose column 'plus_input' is missing or no list"),
         ("humaneval_plus", TWICE, {"base_input": [], "plus_input": [3]}, "hold no lists of arguments"),
         ("mbpp_plus", SHARED, {"assertion": None}, "releases, whose column 'assertion' is missing or no str"),
-        ("mbpp_plus", SHARED, {"assertion": "assert f("}, "its assertions are not Python"),
-        ("mbpp_plus", SHARED, {"assertion": "assert similar_elements([1], (1,)) == 1\n" * 3},
-         "does not pass its own inputs: failed, .*invalid inputs"),
+        ("mbpp_plus", SHARED, {"assertion": "assert f("}, "at least 3 texts"),
+        ("mbpp_plus", SHARED, {"task_id": "Mbpp/3"}, "does not pass its own inputs: failed, .*invalid inputs"),
+        ("mbpp_plus", SHARED, {"plus_input": [[5, 6]]}, "an input has not the types of Mbpp/2: "),
         ("mbpp_plus", SHARED, {"task_id": "Mbpp"}, "column 'task_id' is 'Mbpp' and no Mbpp/ with a number"),
         ("mbpp_plus", SHARED, {"assertion": "assert similar_elements((1,), (1,)) == (1,)"}, "at least 3 texts"),
     ],
@@ -165,28 +165,97 @@ def test_what_no_tests_can_be_made_of_is_refused(
         load(task, path)
 
 
+def judged_by(
+    name: str, body: str, out: str, inputs: list[Any], tmp_path: Path, verifier: Verifier, **more: Any
+) -> bool:
+    """Whether an answer that returns ``out`` passes where the solution returns ``body``."""
+    row = {**SHARED, "task_id": "Mbpp/900", "entry_point": name, "contract": "", "base_input": inputs, "plus_input": [],
+           "canonical_solution": f"\ndef {name}(*a):\n  return {body}\n", "assertion": f"assert {name}(1) == 1\n" * 3,
+           **more}  # fmt: skip
+    return passes(problem_of("mbpp_plus", row, tmp_path), f"def {name}(*a):\n    return {out}", verifier)
+
+
 @pytest.mark.parametrize(
-    ("shown", "value", "wanted"),
+    ("name", "body", "out", "inputs", "atol", "right"),
     [
-        ([], [[1]], [[1]]),
-        ([(1, 2)], [3], (3,)),
-        ([(), (1,)], [], ()),
-        ([[(1, 2)]], [[3, 4], [5, 6]], [(3, 4), (5, 6)]),
-        ([("a", [1])], ["b", [2]], ("b", [2])),
-        ([([1], (2,)), ([3], (4,))], [[5], [6]], ([5], (6,))),
-        ([[{1}, {2}]], [[1, 1], []], [{1}, set()]),
-        ([{1: (2,)}], {"3": [4]}, {3: (4,)}),
-        ([{"a": (2,)}], {"3": [4]}, {"3": (4,)}),
-        ([1j, 2], "(1+2j)", 1 + 2j),
-        ([0], "0.5", "0.5"),
-        ([1j], "one", "one"),
+        # numbers that are close are right if they are of the solution's type, and lists if they are of its length
+        ("f", "0.5", "0.5 + 1e-7", [[1]], 0, True),
+        ("f", "2.0", "2", [[1]], 0, True),
+        ("f", "2.0000001", "2", [[1]], 0, False),
+        ("f", "(0.1, 0.2)", "[0.1 + 1e-9, 0.2]", [[1]], 0, False),
+        ("f", "[0.1, 0.2]", "[0.1 + 1e-9, 0.2]", [[1]], 0, True),
+        ("f", "[0.1, 0.1]", "[0.1 + 1e-9]", [[1]], 0, False),
+        ("f", "[1, 2.5]", "[1, 2.5 + 1e-9]", [[1]], 0, False),
+        ("f", "[1, 2.5]", "[1, 2.5 + 1e-9]", [[1]], 1e-6, True),
+        ("Diff", "[1, 2]", "[2, 1, 1]", [[1]], 0, True),
+        ("Diff", "[0.1, 0.2]", "[0.1, 0.2 + 1e-9]", [[1]], 0, True),
+        ("sum_div", "a[0]", "0", [[6]], 0, True),
+        ("check_str", "'a match'", "[1]", [[1]], 0, True),
+        ("check_str", "'a match'", "None", [[1]], 0, False),
+        ("are_equivalent", "True", "False", [[1]], 0, True),
+        # both readings of a distance of digits: 23 and 156 are 1, 3 and 3 apart, or those of 133 are
+        ("digit_distance_nums", "sum(map(int, str(abs(a[0] - a[1]))))", "1 + 3 + 3", [[23, 156]], 0, True),
+        ("digit_distance_nums", "sum(map(int, str(abs(a[0] - a[1]))))", "2", [[123, 256]], 0, False),
+        ("digit_distance_nums", "7", "1 + 9 + 8", [[9, 108]], 0, False),
+        ("digit_distance_nums", "7", "1 + 0 + 1", [[9, 108]], 0, True),
+        ("check", "a[0] > 6", "a[0] > 6", [[9], [1]], 0, True),
+        ("check", "a[0] > 6", "a[0] > 0", [[9], [1]], 0, False),
+        # base 6 and height 4: 36 + 4 * 6 * 4 / 2 with the height of the sides, 36 + 4 * 6 * 5 / 2 with the pyramid's
+        ("surface_Area", "a[0] ** 2 + 2 * a[0] * a[1]", "96", [[6, 4]], 0, True),
+        ("surface_Area", "a[0] ** 2 + 2 * a[0] * a[1]", "95", [[6, 4]], 0, False),
+    ],
+)  # fmt: skip
+def test_a_right_answer_is_the_solutions_or_another_that_evalplus_takes(
+    name: str,
+    body: str,
+    out: str,
+    inputs: list[Any],
+    atol: float,
+    right: bool,
+    tmp_path: Path,
+    verifier: Verifier,
+) -> None:
+    assert judged_by(name, body, out, inputs, tmp_path, verifier, atol=atol) is right
+
+
+def test_a_root_is_one_and_no_number_close_to_the_solutions(tmp_path: Path, verifier: Verifier) -> None:
+    row = {**TWICE, "entry_point": "find_zero", "prompt": "def find_zero(xs):\n", "contract": "", "atol": 1e-4,
+           "canonical_solution": "    return 2.0\n", "base_input": [[[-4000, 0, 1000]]], "plus_input": []}  # fmt: skip
+    problem = problem_of("humaneval_plus", row, tmp_path)
+    for out, right in (("-2.0", True), ("2.0", True), ("2.00005", False)):
+        assert passes(problem, f"def find_zero(xs):\n    return {out}", verifier) is right, out
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "wanted"),
+    [
+        (3, [[1], "1j", {"a": [1]}], [[1], "1j", {"a": [1]}]),
+        (2, [[3, [4]], []], [(3, [4]), ()]),
+        (63, [[[3, 5], [1]]], [[(3, 5), (1,)]]),
+        (259, [[[1, 3]], [[4]]], [((1, 3),), ((4,),)]),
+        (278, [[1, [4, [6]], 7]], [(1, (4, [6]), 7)]),
+        (580, [[4, [7, [2, [1]]]]], [(4, (7, (2, (1,))))]),
+        (75, [[[6], [7]], 6], [[(6,), (7,)], 6]),
+        (106, [[5], [9, 10]], [[5], (9, 10)]),
+        (115, [[[1, 1], []]], [[{1}, {}]]),
+        (124, [0, "1j"], [0.0, 1j]),
+        (124, ["2", "(1+2j)"], [2.0, 1 + 2j]),
+        (252, ["3+4j"], [3 + 4j]),
+        (307, [["a"], [5], 2], [("a",), [5], 2]),
+        (722, [{"x": [6.2, 70]}, 6, 70], [{"x": (6.2, 70)}, 6, 70]),
+        (143, [[[1], [2]]], [([1], [2])]),
     ],
 )
-def test_json_gets_back_the_types_that_are_shown(shown: list[Any], value: Any, wanted: Any) -> None:
-    found = typed(shown, value)
+def test_json_gets_back_the_types_that_a_task_has(task: int, given: list[Any], wanted: list[Any]) -> None:
+    found = typed(task, given)
     assert found == wanted and repr(found) == repr(wanted)
 
 
-def test_what_cannot_be_told_is_refused() -> None:
-    with pytest.raises(RowError, match="its assertions show lists and tuples in one place"):
-        typed([[1], (1,)], [2])
+def test_a_task_has_its_types_from_one_table() -> None:
+    assert not EVERY.keys() & PLACES.keys() and (len(EVERY), len(PLACES)) == (44, 18)
+
+
+@pytest.mark.parametrize(("task", "given"), [(124, ["x", "1j"]), (2, [5]), (722, [[1]]), (115, [[[[1]]]])])
+def test_what_cannot_have_its_types_is_refused(task: int, given: list[Any]) -> None:
+    with pytest.raises(RowError, match=f"an input has not the types of Mbpp/{task}: "):
+        typed(task, given)
