@@ -14,31 +14,22 @@ from collections.abc import Sequence
 DROP_BELOW = 5.0
 """Points more than this many percentage points below the slowest one are left out."""
 DEFAULT_ALPHA = 3.0
+_ROUNDING = 1e-9
 
 
 def aup(points: Sequence[tuple[float, float]], y_max: float, alpha: float = DEFAULT_ALPHA) -> float:
     """Area under the curve, weighted: ``r1 y1 + sum (r_i - r_(i-1)) (y_i W_i + y_(i-1) W_(i-1)) / 2``.
 
     Args:
-        points: (TPF, accuracy in percent) of one model on one task, in any order; of points with the same TPF
-            the more accurate comes first.
+        points: (TPF, accuracy in percent, not as a fraction of 1) of one model on one task, in any order; of points
+            with the same TPF the more accurate comes first.
         y_max: best accuracy of the task over all models, in percent.
         alpha: how hard lost accuracy is punished; 0 weighs everything alike.
 
     Raises:
-        ValueError: without points, or with a ``y_max`` below a point.
+        ValueError: without points, with a point or a ``y_max`` that cannot be, or with a ``y_max`` below a point.
     """
-    if not points:
-        raise ValueError("points: there are none; AUP needs at least the token-by-token point")
-    ordered = sorted(points, key=lambda p: (p[0], -p[1]))
-    if max(y for _, y in ordered) > y_max + 1e-9:
-        raise ValueError(f"y_max: {y_max} is below a point of the curve; give the best accuracy of the task")
-    first = ordered[0][1]
-    kept = [(r, y) for r, y in ordered if y >= first - DROP_BELOW]
-    area = kept[0][0] * first
-    for (r0, y0), (r1, y1) in itertools.pairwise(kept):
-        area += (r1 - r0) * (y1 * weight(y1, y_max, alpha) + y0 * weight(y0, y_max, alpha)) / 2
-    return area
+    return _area(sorted(points, key=lambda p: (p[0], -p[1])), y_max, alpha)
 
 
 def leaderboard_aup(
@@ -48,10 +39,11 @@ def leaderboard_aup(
 
     The area is the same. But ``y_max`` is the best accuracy of all methods in its table, of autoregressive ones too, a
     method has two points there, token by token and at one operating point, and where the fastest point is more than
-    ``DROP_BELOW`` below the slowest its code fails an assertion, where ``aup`` leaves that point out.
+    ``DROP_BELOW`` below the slowest its code fails an assertion, where ``aup`` leaves that point out. Points with the
+    same TPF stay in the order in which they are given.
 
     Args:
-        points: (TPF, accuracy in percent) of one model on one task, in any order.
+        points: (TPF, accuracy in percent) of one model on one task, token by token first.
         y_max: best accuracy of the task over all methods of the table, in percent.
         alpha: see ``aup``.
 
@@ -60,8 +52,34 @@ def leaderboard_aup(
     """
     ordered = sorted(points, key=lambda p: p[0])
     if ordered and ordered[0][1] - ordered[-1][1] > DROP_BELOW:
+        _check(ordered, y_max)
         return None
-    return aup(points, y_max, alpha)
+    return _area(ordered, y_max, alpha)
+
+
+def _area(ordered: Sequence[tuple[float, float]], y_max: float, alpha: float) -> float:
+    _check(ordered, y_max)
+    first = ordered[0][1]
+    kept = [(r, y) for r, y in ordered if y >= first - DROP_BELOW]
+    area = kept[0][0] * first
+    for (r0, y0), (r1, y1) in itertools.pairwise(kept):
+        area += (r1 - r0) * (y1 * weight(y1, y_max, alpha) + y0 * weight(y0, y_max, alpha)) / 2
+    return area
+
+
+def _check(points: Sequence[tuple[float, float]], y_max: float) -> None:
+    if not points:
+        raise ValueError("points: there are none; AUP needs at least the token-by-token point")
+    for r, y in points:
+        if not (0 <= r < math.inf and 0 <= y <= 100 + _ROUNDING):
+            raise ValueError(
+                f"points: ({r}, {y}) is none; give tokens per forward of 0 or more and an accuracy of 0 to 100 percent"
+            )
+    if not max(y for _, y in points) - _ROUNDING <= y_max <= 100 + _ROUNDING:
+        raise ValueError(
+            f"y_max: {y_max} is not the best accuracy of the task, which is at least that of every point of the curve "
+            "and at most 100; give it in percent"
+        )
 
 
 def weight(accuracy: float, y_max: float, alpha: float = DEFAULT_ALPHA) -> float:

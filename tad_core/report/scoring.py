@@ -116,10 +116,9 @@ def _score_task(
 def _two_points(
     found: Sequence[dict[str, Any]], model: str, operating: Operating
 ) -> list[tuple[float, float]]:
-    """What the leaderboard has of a model: (TPF, accuracy) token by token and at the operating threshold."""
-    wanted = (SINGLE, operating.way(model))
-    own = (p for p in found if p["model"] == model and (p["method"], p["threshold"]) in wanted)
-    return [(p["tpf"], p["accuracy"]) for p in own]
+    """What the leaderboard has of a model: (TPF, accuracy) token by token, and at the operating threshold."""
+    own = {(p["method"], p["threshold"]): (p["tpf"], p["accuracy"]) for p in found if p["model"] == model}
+    return [own[way] for way in dict.fromkeys((SINGLE, operating.way(model))) if way in own]
 
 
 def _point(row: dict[str, Any], *, counted: bool) -> Point:

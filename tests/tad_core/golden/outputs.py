@@ -26,7 +26,7 @@ from tad_core.data.responses import closed_response, end_ids, response_text, tex
 from tad_core.data.tokenizer import build_tokenizer
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.spec import at_level
-from tad_core.evaluation.aup import aup
+from tad_core.evaluation.aup import aup, leaderboard_aup
 from tad_core.evaluation.bootstrap import bootstrap_aup
 from tad_core.evaluation.records import RESULT_SCHEMA, Record, points
 from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
@@ -189,6 +189,9 @@ def scores() -> Any:
     found = bootstrap_aup(_records(), 50)
     return {
         "aup": round(aup([(1, 80.0), (3, 78.0), (6, 60.0)], 90.0), 6),
+        "leaderboard": [
+            leaderboard_aup(points, 90.0) for points in ([(1, 70.0), (1, 80.0)], [(1, 80.0), (4, 74.0)])
+        ],
         "bootstrap": {model: _rounded(asdict(found.aup_of(model))) for model in ("base", "quality")},
     }
 
