@@ -84,7 +84,7 @@ def test_two_models_in_one_pass_are_the_artifacts_of_two_runs(config, made, wind
     told, lines = [], []
     found = distill_together(config, models, *refs, both, told.append, lines.append)
     assert any("in one pass" in line for line in lines)
-    assert [p.stage for p in told] == ["distill quality", "distill speed"] * 4
+    assert [p.stage for p in told] == ["distill quality", "distill speed"] * 5
     for mode, ref in found.items():
         expected = distill(config, mode, *refs, alone)
         assert ref.fingerprint == expected.fingerprint and set(ref.manifest.files) == set(

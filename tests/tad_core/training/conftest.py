@@ -6,6 +6,7 @@ Runs are forked, not started afresh, where a test kills or interrupts them: an i
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -23,7 +24,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tad_core.config import DistillConfig, LoraConfig, ModelConfig
 from tad_core.models import LLaDAConfig, LLaDAModelLM
-from tad_core.training.recorder import StopRequest
+from tad_core.training.recorder import Recorder, StopRequest
 from tad_core.training.run import train
 from tad_core.training.spec import TrainingSpec
 from tad_core.trajectory.schema import Trajectory
@@ -139,6 +140,24 @@ def fork(work: Callable[[], int]) -> int:
 def wait(pid: int) -> int:
     """Exit status of a child, negative for a signal."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed_at(spec: TrainingSpec, step: int) -> None:
+    """Train it in a child that is killed by kill -9 when ``step`` steps are done, before a checkpoint of the last."""
+
+    def work() -> int:
+        original = Recorder.on_step_end
+
+        def deadly(self: Recorder, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            original(self, args, state, control, **kwargs)
+
+        Recorder.on_step_end = deadly  # type: ignore[method-assign]
+        train(spec, StopRequest())
+        return 0
+
+    assert wait(fork(work)) == -signal.SIGKILL
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from tad_core.models.lora import add_lora, base_of, inside, weights_of
 from tad_core.training import checkpoint as checkpoints
 from tad_core.training import run as run_module
 from tad_core.training.adapters import Switch, join_states, schedule_for, split_state
-from tad_core.training.recorder import Recorder, StopRequest, read_losses
+from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import passes, train
 from tad_core.training.spec import AlsoTrained, parse_spec
 from tad_core.training.trainer import DistillTrainer
@@ -104,25 +104,9 @@ def test_models_called_like_parts_of_the_network_end_as_others_do(make, alone):
     assert_equal(found, expected)
 
 
-def killed_at(world, spec, step):
-    def work():
-        original = Recorder.on_step_end
-
-        def deadly(self, args, state, control, **kwargs):
-            if state.global_step == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(self, args, state, control, **kwargs)
-
-        Recorder.on_step_end = deadly
-        train(spec, StopRequest())
-        return 0
-
-    assert world.wait(world.fork(work)) == -signal.SIGKILL
-
-
 def test_after_kill_9_both_end_as_the_undisturbed(world, make, alone):
     expected, spec = alone(), make("both", *NAMES)
-    killed_at(world, spec, 5)
+    world.killed_at(spec, 5)
     assert train(spec, StopRequest())
     assert_equal(outputs(spec), expected)
 
@@ -175,13 +159,13 @@ def test_a_kill_between_the_checkpoints_of_two_costs_that_step_only(world, make,
 def test_what_was_begun_together_goes_on_alone_and_the_other_way_round(world, make, alone):
     expected = alone()
     both = make("both", *NAMES)
-    killed_at(world, both, 5)
+    world.killed_at(both, 5)
     for name in NAMES:
         assert train(make("both", name), StopRequest())
     assert_equal(outputs(both), expected)
     again = make("again", *NAMES)
     for name in NAMES:
-        killed_at(world, make("again", name), 5)
+        world.killed_at(make("again", name), 5)
     assert train(again, StopRequest())
     assert_equal(outputs(again), expected)
 
@@ -199,7 +183,7 @@ def test_a_finished_one_is_left_as_it_is(make, alone):
 
 def test_one_that_has_come_further_is_not_set_back(world, make, alone):
     expected, both = alone(), make("both", *NAMES)
-    killed_at(world, make("both", "quality"), 8)  # it stands at step 6, the other has not begun
+    world.killed_at(make("both", "quality"), 8)  # it stands at step 6, the other has not begun
     assert [[run.name for run in group] for group in passes(both.adapters, 3)] == [["quality"], ["speed"]]
     assert train(both, StopRequest())
     assert_equal(outputs(both), expected)

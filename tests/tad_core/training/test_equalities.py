@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from tad_core.config.objectives import OBJECTIVES
 from tad_core.errors import TADError
 from tad_core.training.__main__ import cannot_write
 from tad_core.training.checkpoint import newest_of_all
-from tad_core.training.recorder import Recorder, StopRequest, read_losses
+from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import train
 from tad_core.training.spec import AlsoTrained, parse_spec
 from tests.tad_core.training.plain import train_plainly
@@ -115,21 +113,8 @@ def test_so_they_are_in_two_processes(world, make, tmp_path, way, odd):
 @pytest.mark.parametrize("way", WAYS)
 def test_so_they_are_after_kill_9_and_with_another_micro_batch(world, make, tmp_path, way):
     """In the middle; with the last step done and not written; and between a step and its checkpoint."""
-
-    def killed(micro, step, hook):
-        original = getattr(Recorder, hook)
-
-        def deadly(self, args, state, control, **kwargs):
-            if state.global_step == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(self, args, state, control, **kwargs)
-
-        setattr(Recorder, hook, deadly)
-        train(make(tmp_path, way, micro_batch_size=micro), StopRequest())
-        return 0
-
-    for micro, step, hook in ((2, 5, "on_step_end"), (8, 6, "on_step_end"), (1, STEPS, "on_step_end")):
-        assert world.wait(world.fork(partial(killed, micro, step, hook))) == -signal.SIGKILL
+    for micro, step in ((2, 5), (8, 6), (1, STEPS)):
+        world.killed_at(make(tmp_path, way, micro_batch_size=micro), step)
     spec = make(tmp_path, way, micro_batch_size=4)
     assert train(spec, StopRequest())
     assert_equal(spec, train_plainly(spec))

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -15,7 +11,7 @@ from tad_core.objectives import make_objective
 from tad_core.objectives.tad import partition_batch
 from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import StatePlan, load_kept
-from tad_core.training.recorder import Recorder, StopRequest, read_losses
+from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import train
 from tad_core.training.spec import AlsoTrained, parse_spec
 
@@ -60,20 +56,8 @@ def test_after_kill_9_it_knows_what_the_undisturbed_run_knew(world, make):
     undisturbed, spec = make("undisturbed"), make("killed")
     assert train(undisturbed, StopRequest())
 
-    def work(step):
-        original = Recorder.on_step_end
-
-        def deadly(self, args, state, control, **kwargs):
-            if state.global_step == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(self, args, state, control, **kwargs)
-
-        Recorder.on_step_end = deadly
-        train(spec, StopRequest())
-        return 0
-
     for step in (5, 8):
-        assert world.wait(world.fork(partial(work, step))) == -signal.SIGKILL
+        world.killed_at(spec, step)
     assert train(spec, StopRequest())
     assert found_in(spec.adapters[0].output) == found_in(undisturbed.adapters[0].output)
 

@@ -17,7 +17,7 @@ from tad_core.training import checkpoint as checkpoints
 from tad_core.training import run as run_module
 from tad_core.training.__main__ import main
 from tad_core.training.exits import EXIT_INTERRUPTED
-from tad_core.training.recorder import Recorder, StopRequest, read_losses
+from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import compiles, hide_other_gpus, train
 from tad_core.training.spec import parse_spec, write_spec
 from tad_core.training.trainer import DistillTrainer
@@ -54,28 +54,11 @@ def test_the_next_training_of_a_process_has_settings_of_its_own(world, checkpoin
     assert "TENSORBOARD_LOGGING_DIR" not in os.environ and torch.get_num_threads() == 2
 
 
-def die_at(step):
-    """In a forked child: kill -9 this process when ``step`` steps are done."""
-    original = Recorder.on_step_end
-
-    def deadly(self, args, state, control, **kwargs):
-        if state.global_step == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(self, args, state, control, **kwargs)
-
-    Recorder.on_step_end = deadly
-
-
 @pytest.mark.parametrize("step", [2, 5, 7])
 def test_after_kill_9_the_run_ends_as_the_undisturbed_one(world, checkpoint, tmp_path, undisturbed, step):
     spec = world.make_spec(tmp_path / "killed", checkpoint, save_steps=3)
 
-    def work():
-        die_at(step)
-        train(spec, StopRequest())
-        return 0
-
-    assert world.wait(world.fork(work)) == -signal.SIGKILL
+    world.killed_at(spec, step)
     newest = checkpoints.newest(Path(spec.output), spec.mark)
     assert (checkpoints.step_of(newest) if newest else 0) == (step - 1) // 3 * 3
     assert train(spec, StopRequest())
@@ -110,12 +93,7 @@ def test_a_kill_while_saving_costs_that_checkpoint_only(world, checkpoint, tmp_p
 def test_a_damaged_newest_checkpoint_costs_that_one_only(world, checkpoint, tmp_path, undisturbed):
     spec = world.make_spec(tmp_path / "killed", checkpoint, save_steps=3)
 
-    def work():
-        die_at(8)
-        train(spec, StopRequest())
-        return 0
-
-    assert world.wait(world.fork(work)) == -signal.SIGKILL
+    world.killed_at(spec, 8)
     damaged = Path(spec.output) / "checkpoint-6" / "optimizer.pt"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
@@ -148,12 +126,7 @@ def test_sigterm_saves_and_the_next_call_goes_on(world, checkpoint, tmp_path, li
     assert len(losses_of(spec)) == done  # every step that was done is on file
     assert not (Path(spec.output) / "summary.json").exists()
 
-    def go_on():
-        die_at(done + 3)  # enough to see where it goes on
-        train(spec, StopRequest())
-        return 0
-
-    assert world.wait(world.fork(go_on)) == -signal.SIGKILL
+    world.killed_at(spec, done + 3)  # enough to see where it goes on
     assert [row["step"] for row in losses_of(spec)] == list(range(1, done + 3))
 
 
@@ -172,12 +145,7 @@ def test_another_finished_run_in_the_folder_is_refused(undisturbed):
 def test_checkpoints_of_other_settings_are_not_resumed(world, checkpoint, tmp_path):
     spec = world.make_spec(tmp_path, checkpoint, save_steps=3)
 
-    def work():
-        die_at(7)
-        train(spec, StopRequest())
-        return 0
-
-    world.wait(world.fork(work))
+    world.killed_at(spec, 7)
     assert checkpoints.newest(Path(spec.output), spec.mark)
     other = spec.model_copy(update={"window": 5})
     assert train(other, StopRequest())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 
 import pytest
 import torch
@@ -13,7 +11,7 @@ from tad_core.config import LoraConfig
 from tad_core.models.lora import base_of
 from tad_core.training.adapters import Snapshot
 from tad_core.training.packing import packing_of
-from tad_core.training.recorder import Recorder, StopRequest, read_losses
+from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import train
 from tad_core.training.spec import AlsoTrained, parse_spec
 from tad_core.training.trainer import DistillTrainer
@@ -64,22 +62,6 @@ def found_in(spec):
     ]
 
 
-def killed_at(world, spec, step):
-    def work():
-        original = Recorder.on_step_end
-
-        def deadly(self, args, state, control, **kwargs):
-            if state.global_step == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(self, args, state, control, **kwargs)
-
-        Recorder.on_step_end = deadly
-        train(spec, StopRequest())
-        return 0
-
-    assert world.wait(world.fork(work)) == -signal.SIGKILL
-
-
 def test_the_first_step_and_each_after_a_refresh_compare_the_student_with_itself(make):
     spec = make("run", 0.5, lora=DRY)
     assert train(spec, StopRequest())
@@ -96,7 +78,7 @@ def test_after_kill_9_the_snapshot_is_the_undisturbed_ones(world, make):
     undisturbed, spec = make("undisturbed", 0.5), make("killed", 0.5)
     assert train(undisturbed, StopRequest())
     for step in (4, 8):
-        killed_at(world, spec, step)
+        world.killed_at(spec, step)
     assert train(spec, StopRequest())
     assert found_in(spec) == found_in(undisturbed)
 
@@ -106,7 +88,7 @@ def test_two_in_one_pass_have_their_own_and_end_as_alone(world, make):
     alone = [make("alone", alpha) for alpha in (0.5, 0.1)]
     assert all(train(spec, StopRequest()) for spec in alone)
     both = make("both", 0.5, 0.1)
-    killed_at(world, both, 5)
+    world.killed_at(both, 5)
     assert train(both, StopRequest())
     expected = [found for spec in alone for found in found_in(spec)]
     assert expected[0] != expected[1]
