@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tad_core.config import BASE, TADConfig, variants
 from tad_core.report.theme import Theme
@@ -121,6 +122,13 @@ class Lineup:
     def line(self, model: str) -> Line:
         """What matplotlib calls the style of its line."""
         return self._shown[model].line if model in self._shown else "-"
+
+    def curve(self, model: str, theme: Theme) -> dict[str, Any]:
+        """How matplotlib draws a curve of a model with its points, for ``Axes.plot``."""
+        return {
+            "color": self.colour(model, theme), "linestyle": self.line(model), "marker": self.marker(model),
+            "label": self.label(model),
+        }  # fmt: skip
 
 
 def _shown(

@@ -60,16 +60,7 @@ def _curve(
         tpf, accuracy = np.array(points).T
         ax.plot(tpf, accuracy, color=colour, linewidth=0.8, alpha=0.35)
     tpf, accuracy = np.array(by_seed).mean(0).T
-    ax.plot(
-        tpf,
-        accuracy,
-        color=colour,
-        linewidth=2.2,
-        linestyle=lineup.line(name),
-        marker=lineup.marker(name),
-        markersize=5.5,
-        label=lineup.label(name),
-    )
+    ax.plot(tpf, accuracy, linewidth=2.2, markersize=5.5, **lineup.curve(name, theme))
 
 
 def seed_curves(
@@ -102,6 +93,7 @@ def radar(
         theme: the paper.
     """
     angles = np.linspace(0, 2 * np.pi, len(axes), endpoint=False)
+    closed = np.append(angles, angles[0])
     lineup = lineup.told_apart(names)
     with themed(theme):
         made = figure(WIDTH, 7.0)
@@ -110,18 +102,8 @@ def radar(
         for name in names:
             shares = radar_shares(results, name, [decoder for decoder, _ in axes])
             around = np.append(shares, shares[0])
-            colour = lineup.colour(name, theme)
-            ax.plot(
-                np.append(angles, angles[0]),
-                around,
-                color=colour,
-                linewidth=2,
-                linestyle=lineup.line(name),
-                marker=lineup.marker(name),
-                markersize=5,
-                label=lineup.label(name),
-            )
-            ax.fill(np.append(angles, angles[0]), around, color=colour, alpha=0.06)
+            ax.plot(closed, around, linewidth=2, markersize=5, **lineup.curve(name, theme))
+            ax.fill(closed, around, color=lineup.colour(name, theme), alpha=0.06)
         ax.set_theta_offset(np.pi / 2)
         ax.tick_params(axis="x", pad=8)
         ax.set_xticks(angles, [label for _, label in axes])

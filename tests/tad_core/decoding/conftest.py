@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
+import torch
 
 from tad_core.config import ModelConfig, SourceConfig
 from tad_core.data.prompts import student_prompt
@@ -27,6 +29,17 @@ def shipped():
     )
     tokenizer = load_tokenizer(config)
     return load_model(config, "cpu"), [student_prompt(tokenizer, problem) for problem in load_source(source)]
+
+
+@pytest.fixture(scope="module", params=["tiny_checkpoint", "tiny_dream_checkpoint"])
+def sharp(request):
+    """A small model of large weights, whose tokens change with little of what it sees."""
+    loaded = copy.deepcopy(load_model(ModelConfig(path=str(request.getfixturevalue(request.param))), "cpu"))
+    with torch.no_grad():
+        for parameter in loaded.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(4)
+    return loaded
 
 
 @pytest.fixture

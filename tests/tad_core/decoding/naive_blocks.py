@@ -86,12 +86,7 @@ def naive_blocks(model: TransformerLM, prompt: list[int], spec: DecodeSpec) -> T
             chosen = _by_pipeline(rows, masked, blocks, states, spec.threshold)
         else:
             chosen = [max((i for i in blocks[current] if masked[i]), key=lambda i: (rows[i][1], -i))]
-        for i in chosen:
-            trace.tokens[i], masked[i], trace.revealed_at[i] = rows[i][0], False, trace.forwards
-        ends = [i for i in range(length) if not masked[i] and trace.tokens[i] == eos]
-        if spec.early_stop and ends and any(masked) and not any(masked[: ends[0]]):
-            trace.tokens = [eos if masked[i] else token for i, token in enumerate(trace.tokens)]
-            trace.stopped_early = True
+        if trace.reveal(chosen, rows, masked, eos if spec.early_stop else None):
             break
     return trace
 

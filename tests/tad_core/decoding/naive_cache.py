@@ -90,11 +90,6 @@ def naive_cached(model: TransformerLM, prompt: list[int], spec: DecodeSpec) -> T
         else:
             just = in_one_block(spec, rows, active)
         reveals += len(just)
-        for i in just:
-            trace.tokens[i], masked[i], trace.revealed_at[i] = rows[i][0], False, trace.forwards
-        ends = [i for i in range(length) if not masked[i] and trace.tokens[i] == eos]
-        if spec.early_stop and ends and any(masked) and not any(masked[: ends[0]]):
-            trace.tokens = [eos if masked[i] else token for i, token in enumerate(trace.tokens)]
-            trace.stopped_early = True
+        if trace.reveal(just, rows, masked, eos if spec.early_stop else None):
             break
     return trace

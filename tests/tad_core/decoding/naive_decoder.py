@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import PretrainedConfig
@@ -71,6 +72,16 @@ class Trace:
     computed: int = 0
     states: list[list[str]] = field(default_factory=list)
 
+    def reveal(self, chosen: list[int], rows: Any, masked: list[bool], end: int | None) -> bool:
+        """Reveal these positions; whether ``end`` is there with nothing masked before it, so that it fills the rest."""
+        for i in chosen:
+            self.tokens[i], masked[i], self.revealed_at[i] = rows[i][0], False, self.forwards
+        ends = [i for i, token in enumerate(self.tokens) if not masked[i] and token == end]
+        self.stopped_early = bool(ends) and any(masked) and not any(masked[: ends[0]])
+        if self.stopped_early:
+            self.tokens = [end if masked[i] else token for i, token in enumerate(self.tokens)]
+        return self.stopped_early
+
 
 def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec, decoded_threshold=0.95) -> Trace:
     """The definition, read aloud; ``decoded_threshold`` is the paper's, of which the result does not depend."""
@@ -103,12 +114,7 @@ def naive_decode(model: DiffusionLM, prompt: list[int], spec: DecodeSpec, decode
         else:
             block = next(b for b in blocks if any(masked[i] for i in b))
             chosen = in_one_block(spec, rows, [i for i in block if masked[i]])
-        for i in chosen:
-            trace.tokens[i], masked[i], trace.revealed_at[i] = rows[i][0], False, trace.forwards
-        ends = [i for i in range(length) if not masked[i] and trace.tokens[i] == eos]
-        if spec.early_stop and ends and any(masked) and not any(masked[: ends[0]]):
-            trace.tokens = [eos if masked[i] else token for i, token in enumerate(trace.tokens)]
-            trace.stopped_early = True
+        if trace.reveal(chosen, rows, masked, eos if spec.early_stop else None):
             break
     return trace
 

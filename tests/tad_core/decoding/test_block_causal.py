@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
-from tad_core.config import ModelConfig
 from tad_core.decoding import DecodeSpec, Request, decode, decode_requests, new_fitting
 from tad_core.decoding.block_causal import BlockCausalSchedule
 from tad_core.decoding.spec import Lane
 from tad_core.errors import ConfigError, ModelError
-from tad_core.models.loading import load_model
 from tests.tad_core.decoding.naive_blocks import masked_rows, naive_blocks, sees
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import assert_counted, assert_equal
@@ -36,15 +33,10 @@ SPECS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["tiny_checkpoint", "tiny_dream_checkpoint"])
-def model(request):
-    """Large weights: who sees whom then changes tokens."""
-    loaded = copy.deepcopy(load_model(ModelConfig(path=str(request.getfixturevalue(request.param))), "cpu"))
-    with torch.no_grad():
-        for parameter in loaded.parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(4)
-    return loaded
+@pytest.fixture(scope="module")
+def model(sharp):
+    """Who sees whom changes tokens."""
+    return sharp
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.method} {s.threshold:g} {s.mode}")

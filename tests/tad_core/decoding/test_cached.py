@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import pytest
-import torch
 
-from tad_core.config import ModelConfig
 from tad_core.decoding import DecodeSpec, Request, decode, decode_requests, new_fitting
 from tad_core.errors import ConfigError, ModelError
-from tad_core.models.loading import load_model
 from tests.tad_core.decoding.naive_cache import naive_cached
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import assert_counted
@@ -36,15 +32,10 @@ CACHED = [
 ]
 
 
-@pytest.fixture(scope="module", params=["tiny_checkpoint", "tiny_dream_checkpoint"])
-def model(request):
-    """Large weights: what is a little stale then changes tokens, so that a wrong schedule shows."""
-    loaded = copy.deepcopy(load_model(ModelConfig(path=str(request.getfixturevalue(request.param))), "cpu"))
-    with torch.no_grad():
-        for parameter in loaded.parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(4)
-    return loaded
+@pytest.fixture(scope="module")
+def model(sharp):
+    """What is a little stale changes tokens, so that a wrong schedule shows."""
+    return sharp
 
 
 @pytest.mark.parametrize("spec", CACHED, ids=lambda s: f"{s.method} {s.mode}")
