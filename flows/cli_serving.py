@@ -103,7 +103,9 @@ def generate(
     forward_budget: Annotated[
         int | None, typer.Option("--forward-budget", help="Of the method fixed_budget: forwards in all.")
     ] = None,
-    cache: Annotated[str | None, typer.Option("--cache", help="none, dual, prefix; or blocks.")] = None,
+    cache: Annotated[
+        str | None, typer.Option("--cache", help="none, dual, dual_block, prefix; or blocks.")
+    ] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0, max=2, help="0: the likeliest.")
     ] = 0.0,

@@ -28,11 +28,12 @@ BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], WrapValidat
 class CacheConfig(Strict):
     """Keys and values kept between the forwards of a decoding: faster, and no longer exact."""
 
-    mode: Literal["none", "dual", "prefix"] = Field(
+    mode: Literal["none", "dual", "dual_block", "prefix"] = Field(
         "none",
         description="none: every forward computes every token. dual: between refreshes only what is still masked in "
-        "the open blocks and what was just revealed; everything before and behind counts as it was. prefix: between "
-        "refreshes the block that was first unfinished at the last one and everything behind it.",
+        "the open blocks and what was just revealed; everything before and behind counts as it was. dual_block: the "
+        "open blocks whole, as Fast-dLLM's dual cache does. prefix: between refreshes the block that was first "
+        "unfinished at the last one and everything behind it.",
     )
     refresh_blocks: bool = Field(
         True, description="Compute everything when a block becomes the first unfinished one."

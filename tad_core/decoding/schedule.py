@@ -1,9 +1,10 @@
 """Which tokens a forward computes: all, or those that can have changed since the cache was refreshed.
 
 Between refreshes the others count as they were when they were computed last, which is an approximation (Fast-dLLM,
-section 3.2). With a *dual* cache only the open positions and what the last forward revealed are computed: the block
-without the rows that are not needed any more. With a *prefix* cache the block that was first unfinished at the refresh
-and everything behind it are.
+section 3.2). With its *dual* cache all of the open blocks is computed (``dual_block``); with ``dual`` only their open
+positions and what the last forward revealed, so that the other tokens of a block, too, count as they were when they had
+just been revealed. With a *prefix* cache the block that was first unfinished at the refresh and everything behind it
+are.
 
 Shapes: B slots, L response positions, W columns of a slot, prompt and response.
 """
@@ -79,7 +80,11 @@ class Schedule:
             kept_B = prompt_B + self._block_B * self._spec.block_length
             some_BW = torch.arange(self._width, device=masked_BL.device) >= kept_B[:, None]
         else:
-            some_BW = none_BW.scatter(1, column_BL, open_BL | revealed_BL)
+            new_BL = open_BL | revealed_BL
+            if self._spec.cache == "dual_block":
+                size = self._spec.block_length
+                new_BL = new_BL.view(len(new_BL), -1, size).any(-1).repeat_interleave(size, dim=1)
+            some_BW = none_BW.scatter(1, column_BL, new_BL)
         if self._shift:
             some_BW = some_BW | none_BW.scatter(1, (column_BL - self._shift).clamp(min=0), open_BL)
         return some_BW

@@ -9,12 +9,13 @@ from typing import Any, Literal, NamedTuple, get_args
 from tad_core.decoding.policies import POLICIES
 from tad_core.errors import ConfigError
 
-#: ``none``: every forward computes every token. ``dual``: keys and values of what lies before and behind the open
-#: blocks are kept from the last refresh. ``prefix``: of what lies before the block that was first unfinished then.
+#: ``none``: every forward computes every token. ``dual`` and ``dual_block``: keys and values of what lies before and
+#: behind the open blocks are kept from the last refresh, and with ``dual`` those of their own tokens that are revealed.
+#: ``prefix``: of what lies before the block that was first unfinished then.
 #: ``blocks``: those of the prompt and of finished blocks are kept, which with block-causal attention is exact.
-Cache = Literal["none", "dual", "prefix", "blocks"]
+Cache = Literal["none", "dual", "dual_block", "prefix", "blocks"]
 #: Caches that are an approximation and are refreshed.
-REFRESHED: tuple[Cache, ...] = ("dual", "prefix")
+REFRESHED: tuple[Cache, ...] = ("dual", "dual_block", "prefix")
 #: What a token sees: everything, or with ``block_causal`` the prompt (of which it is the same), the blocks before its
 #: own, and its own.
 Attention = Literal["full", "block_causal"]
@@ -135,7 +136,7 @@ class DecodeSpec:
         if self.attention == "full" and self.cache == "blocks":
             raise ConfigError(
                 "cache: 'blocks' is for a model that reads block by block, and this one sees the whole response; use "
-                "'dual', 'prefix' or 'none'"
+                "'dual', 'dual_block', 'prefix' or 'none'"
             )
 
     @property
@@ -169,7 +170,7 @@ class DecodeSpec:
             *([f"{self.refresh_forwards} forwards"] if self.refresh_forwards else []),
             *([f"{self.refresh_reveals} reveals"] if self.refresh_reveals else []),
         ]
-        return f"{self.cache} cache, refresh " + (", ".join(when) or "never")
+        return f"{self.cache.replace('_', ' ')} cache, refresh " + (", ".join(when) or "never")
 
 
 OWN_SETTINGS = tuple(f.name for f in fields(DecodeSpec) if "own" in f.metadata)

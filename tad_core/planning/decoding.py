@@ -69,9 +69,10 @@ def work(
     if cache.refresh_forwards:
         refreshes = max(refreshes, forwards / cache.refresh_forwards)
     refreshes = min(refreshes, forwards)
-    computed = (
-        masked + reveals if cache.mode == "dual" else (length + block) / 2
-    )  # on average over the blocks
+    # on average over the blocks
+    computed = {
+        "dual": masked + reveals, "dual_block": open_blocks * block, "prefix": (length + block) / 2,
+    }[cache.mode]  # fmt: skip
     part = shape.partial_forward(computed, tokens, masked)
     return Work(forwards, refreshes, refreshes * whole + (forwards - refreshes) * part)
 

@@ -57,7 +57,7 @@ class Decoding(_Body):
         None,
         description="Of the method pipeline: progress of a block from which the next reveals at every forward.",
     )
-    cache: Literal["none", "dual", "prefix", "blocks"] | None = Field(
+    cache: Literal["none", "dual", "dual_block", "prefix", "blocks"] | None = Field(
         None, description="Keep keys and values."
     )
     refresh_blocks: StrictBool | None = Field(None, description="With a cache: at each block.")

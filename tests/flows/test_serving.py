@@ -113,7 +113,7 @@ def test_what_cannot_be_generated_is_said(exported: Path) -> None:
         (["--max-tokens", "600"], "more than the 512 that"),
         (["--threshold", "-1"], "threshold: -1.0 is neither an entropy nor a probability"),
         (["--method", "guess"], "use one of token_by_token, entropy, confidence"),
-        (["--cache", "suffix"], "'none', 'dual', 'prefix' or 'blocks'"),
+        (["--cache", "suffix"], "'none', 'dual', 'dual_block', 'prefix' or 'blocks'"),
         (["--compare", "base,speed"], "is not a run's file"),
     ):
         code, output = call("generate", str(exported), "hello", *words)

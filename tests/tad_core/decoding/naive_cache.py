@@ -75,7 +75,10 @@ def naive_cached(model: TransformerLM, prompt: list[int], spec: DecodeSpec) -> T
             kept = len(prompt) + last_block * size
             places = sorted({*range(kept, len(ids)), *(len(prompt) + i - shift for i in active)})
         else:
-            needed = {len(prompt) + i for i in active + just} | {len(prompt) + i - shift for i in active}
+            new = active + just
+            if spec.cache == "dual_block":
+                new = [i for block in blocks if set(block) & set(new) for i in block]
+            needed = {len(prompt) + i for i in new} | {len(prompt) + i - shift for i in active}
             places = sorted(needed)
         trace.forwards += 1
         trace.full_forwards += refresh

@@ -122,7 +122,7 @@ def test_a_family_without_such_attention_says_so():
     [
         ({"attention": "causal"}, "attention: 'causal' is not known; use 'full' or 'block_causal'"),
         ({"attention": "block_causal", "cache": "dual"}, "reads block by block; use 'blocks'"),
-        ({"cache": "blocks"}, "sees the whole response; use 'dual', 'prefix' or 'none'"),
+        ({"cache": "blocks"}, "sees the whole response; use 'dual', 'dual_block', 'prefix' or 'none'"),
         ({"decoded_threshold": 1.5}, "decoded_threshold: 1.5 is not a progress; use 0 to 1"),
         ({"method": "pipeline", "threshold": 1.5}, "threshold: 1.5 is not a probability"),
     ],

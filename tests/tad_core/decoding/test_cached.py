@@ -23,6 +23,9 @@ CACHED = [
     DecodeSpec(16, 8, "entropy", 2.0, 0.5, early_stop=False, cache="dual", refresh_reveals=6),
     DecodeSpec(16, 4, "factor", factor=1.0, cache="dual"),
     DecodeSpec(16, 8, "low_confidence", cache="dual", tokens_per_forward=3),
+    DecodeSpec(16, 4, cache="dual_block"),
+    DecodeSpec(16, 8, "confidence", 0.4, cache="dual_block", early_stop=False),
+    DecodeSpec(16, 4, "entropy", 2.0, 0.25, cache="dual_block", refresh_blocks=False, refresh_forwards=3),
     DecodeSpec(16, 4, cache="prefix"),
     DecodeSpec(16, 4, "confidence", 0.4, cache="prefix", refresh_blocks=False, refresh_forwards=5),
     DecodeSpec(16, 4, "entropy", 2.0, 0.25, early_stop=False, cache="prefix"),
@@ -74,6 +77,17 @@ def test_only_what_can_have_changed_is_computed(model):
         assert 7 + 4 + 3 + 2 <= one.computed <= 7 + 5 + 5 + 3
 
 
+def test_fast_dllms_dual_cache_computes_the_whole_block(model):
+    """Two blocks of 4 behind a prompt of 3: a refresh at each, and three forwards of the four tokens."""
+    (one,) = decode(model, [[7, 8, 9]], DecodeSpec(8, 4, early_stop=False, cache="dual_block"))
+    if model.packed_shift == 0:
+        assert one.computed == 2 * (11 + 3 * 4)
+    else:
+        # Dream's row before the block is computed too, as long as the block's first position is masked.
+        assert 46 <= one.computed <= 46 + 6
+    assert DecodeSpec(8, 4, cache="dual_block").mode == "dual block cache, refresh block"
+
+
 def test_a_prefix_cache_computes_the_block_and_all_behind_it(model):
     """Two blocks of 4 behind a prompt of 3: each refresh is followed by three forwards of what is not kept."""
     (one,) = decode(model, [[7, 8, 9]], DecodeSpec(8, 4, early_stop=False, cache="prefix"))
@@ -117,7 +131,9 @@ def test_a_block_settles_for_as_many_forwards_as_asked(model):
 def test_wrong_settings_are_refused():
     with pytest.raises(ConfigError, match="refresh_settle: 0 is not accepted; use 1 or more"):
         DecodeSpec(4, 4, cache="dual", refresh_settle=0)
-    with pytest.raises(ConfigError, match="cache: 'suffix' is not known; use 'none', 'dual', 'prefix'"):
+    with pytest.raises(
+        ConfigError, match="cache: 'suffix' is not known; use 'none', 'dual', 'dual_block', 'prefix'"
+    ):
         DecodeSpec(4, 4, cache="suffix")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="refresh_forwards: -1"):
         DecodeSpec(4, 4, refresh_forwards=-1)

@@ -82,6 +82,8 @@ def test_forwards_and_refreshes_of_a_cached_sample_by_hand() -> None:
     assert work(shape, CacheConfig(mode="prefix", refresh_settle=2), 16, 4, 5, 16).refreshes == 8
     sparse = CacheConfig(mode="dual", refresh_blocks=False, refresh_forwards=4)
     assert work(shape, sparse, 16, 4, 5, 8).refreshes == 2
+    whole = work(shape, CacheConfig(mode="dual_block"), 16, 4, 5, 16)
+    assert whole.flops == 4 * shape.forward(21, 2.5) + 12 * shape.partial_forward(4, 21, 2.5)
     # from the current block of 4 on: 16, 12, 8 or 4 tokens
     behind = work(shape, CacheConfig(mode="prefix"), 16, 4, 5, 16)
     assert behind.flops == 4 * shape.forward(21, 2.5) + 12 * shape.partial_forward(10, 21, 2.5)

@@ -54,7 +54,7 @@ WRONG = [
     ({**HELLO, "block_length": 1 << 31}, "less than or equal to 2147483647", "block_length"),
     ({**HELLO, "cache": "dual", "refresh_forwards": 1 << 80}, "less than or equal to 2147483647", "refresh_forwards"),
     ({**HELLO, "block_add_threshold": 1.5}, "use 0 to 1", "block_add_threshold"),
-    ({**HELLO, "cache": "suffix"}, "'none', 'dual', 'prefix' or 'blocks'", "cache"),
+    ({**HELLO, "cache": "suffix"}, "'none', 'dual', 'dual_block', 'prefix' or 'blocks'", "cache"),
     ({**HELLO, "canvas": True}, "set stream to true", "canvas"),
     ({**HELLO, "messages": []}, "at least 1 item", "messages"),
     ({**HELLO, "messages": [{"role": "robot", "content": "x"}]}, "'system', 'developer', 'user'", "messages.0.role"),
