@@ -21,12 +21,12 @@ from torch import Tensor
 from tad_core.decoding.ahead import Guess
 from tad_core.decoding.block_causal import pieces_of
 from tad_core.decoding.graphs import Graphs
-from tad_core.decoding.rows import of_layers
 from tad_core.decoding.slots import Slots
 from tad_core.decoding.spec import Lane
 from tad_core.decoding.transfer import to_device
 from tad_core.models.base import DiffusionLM
 from tad_core.models.packed import Keys, Packing, Segments
+from tad_core.models.rows import join_layers, multiples, of_layers
 from tad_core.models.transformer import TransformerLM
 
 #: On a CPU fewer rows than these take another kernel; the last layer and the head get at least so many.
@@ -59,6 +59,8 @@ class Packer:
         self.fused = model.device.type == "cuda" and model.num_parameters() >= COMPILED_PARAMETERS
         self._filled = model.device.type == "cuda"
         # The pieces of block-causal forwards are never as many twice.
+        if self.fused and isinstance(model, TransformerLM):
+            join_layers(model)
         graphs = self.fused and model.dtype in HALF and lane.block is None
         self._graphs = Graphs(self._cache, slots + 1, width) if graphs else None
         self._guess = Guess(slots, lane.cached)
@@ -225,8 +227,7 @@ def _nonzero(compute_BW: Tensor, size: int) -> Tensor:
 
 def _sizes(tokens: int) -> Iterator[int]:
     """Of a forward, from so many tokens on."""
-    step = SMALL_STEP if tokens <= GRAPH_TOKENS else LARGE_STEP
-    return count(max(LEAST_ROWS, -(-tokens // step) * step), step)
+    return multiples(tokens, SMALL_STEP if tokens <= GRAPH_TOKENS else LARGE_STEP)
 
 
 def _doubled(rows: int) -> Iterator[int]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from itertools import count
 from typing import Any, NamedTuple
 
 import torch
@@ -16,9 +15,9 @@ from torch import Tensor
 
 from tad_core.decoding.noise import gumbel, hashed
 from tad_core.decoding.policies import Policy
-from tad_core.decoding.rows import of_head
 from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import compiled
+from tad_core.models.rows import multiples, of_head
 
 #: Fewer rows take another GEMM kernel on CPUs, which rounds differently: the head gets at least these, so that a
 #: position's logits do not depend on how many are scored with it.
@@ -87,7 +86,7 @@ def _head_rows(model: DiffusionLM, hidden_ND: Tensor) -> int:
     rows = len(hidden_ND)
     if not hidden_ND.is_cuda:
         return max(rows, MIN_HEAD_ROWS)
-    return of_head(model).first(count(-(-rows // MIN_HEAD_ROWS) * MIN_HEAD_ROWS, MIN_HEAD_ROWS))
+    return of_head(model).first(multiples(rows, MIN_HEAD_ROWS))
 
 
 def _read(policy: Policy, logits_NV: Tensor, mask_id: int, noise: Noise | None) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 #: What a kernel is compiled for, whatever it is first needed for; two numbers that are not equal stay apart.
@@ -59,9 +59,8 @@ def compiled_as_needed(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def prepare_training(model: nn.Module) -> None:
-    """Have the model's kernels compiled as a training needs them; call before its first forward."""
-    model.compiled_for_training = True  # type: ignore[assignment]
+def prepare_training() -> None:
+    """Have kernels compiled as a training needs them; call before its first forward."""
     # Variants, times two kinds of PEFT's layers: the default of 8 would be met, and the next not be compiled.
     torch._dynamo.config.recompile_limit = 64
     # Norms, the product of gate and up and an adapter's weights in bfloat16 are made again in the backward pass,

@@ -22,10 +22,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tad_core.models.compiling import compiled, compiled_as_needed
+from tad_core.models.joined import Joined, joined
+from tad_core.models.rows import multiples, of_down, of_joined
 from tad_core.models.together import project
 
 if TYPE_CHECKING:
     from tad_core.models.transformer import Layer, Parts, TransformerLM
+
+
+#: The last map of the MLP gets multiples of so many rows.
+DOWN_STEP = 64
+#: Of more rows, maps of one input keep a GPU as busy by themselves.
+JOINED_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -210,7 +218,7 @@ def _layer(
         assert isinstance(packing.keys, Keys)
         k, v = cache.renew(i, packing.keys.cell_T, k, v)
     mixed_TD = attend(q, k, v, queries, keys)
-    return cast(Tensor, kernels.after(parts, x_TD, mixed_TD))
+    return kernels.after(parts, x_TD, mixed_TD)
 
 
 def attend(q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys: Segments | Keys) -> Tensor:
@@ -272,31 +280,47 @@ def _alone(q_SHE: Tensor, k_LKE: Tensor, v_LKE: Tensor) -> Tensor:
 
 # --- what is computed around the attention, in pieces that torch.compile fuses ----------------------------
 
+#: Queries, keys and values, by head.
+_QKV = tuple[Tensor, Tensor, Tensor]
 
-def _before(parts: Parts, size: int, x_TD: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+
+def _before(parts: Parts, one: Joined | None, size: int, x_TD: Tensor, cos: Tensor, sin: Tensor) -> _QKV:
     normed = parts.attention_norm(x_TD)
-    q, k, v = (y.view(len(x_TD), -1, size) for y in _project((parts.q, parts.k, parts.v), normed))
+    q, k, v = (_heads(y, size) for y in _project((parts.q, parts.k, parts.v), one, normed))
     return _rotate(q, cos, sin), _rotate(k, cos, sin), v
 
 
 def _before_last(
-    parts: Parts, size: int, x_TD: Tensor, cos: Tensor, sin: Tensor, wanted_N: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+    parts: Parts, one: Joined | None, size: int, x_TD: Tensor, cos: Tensor, sin: Tensor, wanted_N: Tensor
+) -> _QKV:
     normed = parts.attention_norm(x_TD)
-    k, v = (y.view(len(x_TD), -1, size) for y in _project((parts.k, parts.v), normed))
-    q = parts.q(normed[wanted_N]).view(len(wanted_N), -1, size)
+    k, v = (_heads(y, size) for y in _project((parts.k, parts.v), one, normed))
+    q = _heads(parts.q(normed[wanted_N]), size)
     return _rotate(q, cos[wanted_N], sin[wanted_N]), _rotate(k, cos, sin), v
 
 
-def _after(parts: Parts, x_TD: Tensor, mixed_TD: Tensor) -> Tensor:
+def _middle(parts: Parts, one: Joined | None, x_TD: Tensor, mixed_TD: Tensor) -> tuple[Tensor, Tensor]:
+    """The residual stream behind the attention, and what the last map of the MLP gets."""
     x_TD = x_TD + parts.o(mixed_TD)
-    gate, up = _project((parts.gate, parts.up), parts.mlp_norm(x_TD))
-    return x_TD + cast(Tensor, parts.down(F.silu(gate) * up))
+    gate, up = _project((parts.gate, parts.up), one, parts.mlp_norm(x_TD))
+    return x_TD, F.silu(gate) * up
 
 
-def _project(maps: Sequence[nn.Module], x_TD: Tensor) -> list[Tensor]:
-    """Together in training; one by one in decoding, whose figures were made so."""
+def _after(parts: Parts, one: Joined | None, x_TD: Tensor, mixed_TD: Tensor) -> Tensor:
+    x_TD, gated_TF = _middle(parts, one, x_TD, mixed_TD)
+    return x_TD + cast(Tensor, parts.down(gated_TF))
+
+
+def _project(maps: Sequence[nn.Module], one: Joined | None, x_TD: Tensor) -> Sequence[Tensor]:
+    """As one product where it is given; else together in training, and in decoding by themselves."""
+    if one is not None:
+        return one.split(x_TD)
     return project(maps, x_TD) if torch.is_grad_enabled() else [part(x_TD) for part in maps]
+
+
+def _heads(x_TD: Tensor, size: int) -> Tensor:
+    """Not copied, also where it is a part of longer rows: ``[T, H, E]``."""
+    return x_TD.view(len(x_TD), -1, size)
 
 
 def _rotate(x_THE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
@@ -307,29 +331,92 @@ def _rotate(x_THE: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
     return rotated.to(x_THE.dtype)
 
 
-@dataclass(frozen=True)
 class _Kernels:
-    before: Callable[..., Any]
-    before_last: Callable[..., Any]
-    after: Callable[..., Any]
+    """The pieces, as they are."""
+
+    def __init__(self) -> None:
+        self._before: Callable[..., Any] = _before
+        self._before_last: Callable[..., Any] = _before_last
+        self._after: Callable[..., Any] = _after
+
+    def before(self, parts: Parts, *rest: Any) -> _QKV:
+        """Queries, keys and values."""
+        return cast(_QKV, self._before(parts, None, *rest))
+
+    def before_last(self, parts: Parts, *rest: Any) -> _QKV:
+        """The same, of the last layer: queries of the wanted rows alone."""
+        return cast(_QKV, self._before_last(parts, None, *rest))
+
+    def after(self, parts: Parts, x_TD: Tensor, mixed_TD: Tensor) -> Tensor:
+        """What follows the attention."""
+        return cast(Tensor, self._after(parts, None, x_TD, mixed_TD))
 
 
-_PLAIN = _Kernels(_before, _before_last, _after)
+class _Training(_Kernels):
+    """Compiled as needed, for each variant."""
+
+    def __init__(self) -> None:
+        self._before, self._before_last = compiled_as_needed(_before), compiled_as_needed(_before_last)
+        self._after = compiled_as_needed(_after)
 
 
-_compiled: weakref.WeakKeyDictionary[TransformerLM, _Kernels] = weakref.WeakKeyDictionary()
+class _Decoding(_Kernels):
+    """One compilation for all layers, lengths and batches, such that a row comes out as in any company.
+
+    Maps of one input are one product where that gives the same and is faster: of few rows, of weights that lie side by
+    side. The last map of the MLP has the most inputs, so that libraries split its sums at more numbers of rows than
+    those of the others: it alone gets more rows then.
+    """
+
+    def __init__(self, model: TransformerLM) -> None:
+        self._model = weakref.ref(model)
+        # Apart and joined; what a piece is compiled for again, it is compiled for rows as they then are.
+        before, last, middle = (
+            ("", "", "", "T", "T", "T"),
+            ("", "", "", "T", "T", "T", "N"),
+            ("", "", "T", "T"),
+        )
+        self._befores = compiled(_before, before), compiled(_before, before)
+        self._lasts = compiled(_before_last, last), compiled(_before_last, last)
+        self._middles = compiled(_middle, middle), compiled(_middle, middle)
+
+    def before(self, parts: Parts, size: int, x_TD: Tensor, *rest: Any) -> _QKV:
+        one = self._one((parts.q, parts.k, parts.v), len(x_TD))
+        return cast(_QKV, self._befores[one is not None](parts, one, size, x_TD, *rest))
+
+    def before_last(self, parts: Parts, size: int, x_TD: Tensor, *rest: Any) -> _QKV:
+        one = self._one((parts.k, parts.v), len(x_TD))
+        return cast(_QKV, self._lasts[one is not None](parts, one, size, x_TD, *rest))
+
+    def after(self, parts: Parts, x_TD: Tensor, mixed_TD: Tensor) -> Tensor:
+        one, rows = self._one((parts.gate, parts.up), len(x_TD)), len(x_TD)
+        x_TD, gated_TF = self._middles[one is not None](parts, one, x_TD, mixed_TD)
+        more = of_down(self._of()).first(multiples(rows, DOWN_STEP)) - rows
+        if more:
+            x_TD, gated_TF = F.pad(x_TD, (0, 0, 0, more)), F.pad(gated_TF, (0, 0, 0, more))
+        down = parts.down
+        if type(down) is nn.Linear and down.bias is None:
+            # In place: what is added to would otherwise be copied first.
+            return x_TD.addmm_(gated_TF, down.weight.t())[:rows]
+        return (x_TD + cast(Tensor, down(gated_TF)))[:rows]
+
+    def _one(self, maps: tuple[nn.Module, ...], rows: int) -> Joined | None:
+        return joined(maps) if rows <= JOINED_ROWS and of_joined(self._of()).at(rows) else None
+
+    def _of(self) -> TransformerLM:
+        model = self._model()
+        assert model is not None
+        return model
+
+
+_PLAIN = _Kernels()
+
+_training: weakref.WeakKeyDictionary[TransformerLM, _Training] = weakref.WeakKeyDictionary()
+_decoding: weakref.WeakKeyDictionary[TransformerLM, _Decoding] = weakref.WeakKeyDictionary()
 
 
 def _kernels_of(model: TransformerLM) -> _Kernels:
-    """One compilation a model for all layers, lengths and batches; in training one for each variant."""
-    if model not in _compiled and model.compiled_for_training:
-        _compiled[model] = _Kernels(
-            compiled_as_needed(_before), compiled_as_needed(_before_last), compiled_as_needed(_after)
-        )
-    if model not in _compiled:
-        _compiled[model] = _Kernels(
-            before=compiled(_before, ("", "", "T", "T", "T")),
-            before_last=compiled(_before_last, ("", "", "T", "T", "T", "N")),
-            after=compiled(_after, ("", "T", "T")),
-        )
-    return _compiled[model]
+    """Compiled ones: of decoding under inference mode, which nothing else uses."""
+    if torch.is_inference_mode_enabled():
+        return _decoding.get(model) or _decoding.setdefault(model, _Decoding(model))
+    return _training.get(model) or _training.setdefault(model, _Training())

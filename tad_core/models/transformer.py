@@ -138,8 +138,6 @@ class TransformerLM(DiffusionLM):
     _supports_sdpa = True
 
     gradient_checkpointing = False
-    #: whether compiled kernels are made as a training needs them, see ``models.compiling``
-    compiled_for_training = False
     _rope: tuple[Tensor, Tensor] | None = None
 
     def token_embedding(self) -> nn.Embedding:

@@ -167,7 +167,7 @@ def _prepare(
     model = add_lora(base, config.lora, config.seed, names)
     base.gradient_checkpointing = config.gradient_checkpointing
     if compiled:
-        prepare_training(base)
+        prepare_training()
     table, too_long = _table(spec, base)
     plan = StatePlan(table, objectives[0], config)
     args.max_steps = plan.steps

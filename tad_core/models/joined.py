@@ -1,0 +1,90 @@
+"""Linear maps of one input whose weights lie side by side in memory: one product makes what each of them gives.
+
+A matrix product of few rows takes as long as its weights take to be read, and a small one does not keep a GPU busy. The
+weights stay the parameters of their own modules: nothing is held twice, and saving, merging and training know nothing
+of it.
+
+Shapes: T tokens, D inputs, O outputs of all maps together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Joined(NamedTuple):
+    """Several maps as one.
+
+    Attributes:
+        weight_OD: their weights, one after the other.
+        bias_O: likewise; None where they have none.
+        outputs: of each map.
+    """
+
+    weight_OD: Tensor
+    bias_O: Tensor | None
+    outputs: tuple[int, ...]
+
+    def __call__(self, x_TD: Tensor) -> Tensor:
+        """What all give, side by side: ``[T, O]``."""
+        return F.linear(x_TD, self.weight_OD, self.bias_O)
+
+    def split(self, x_TD: Tensor) -> tuple[Tensor, ...]:
+        """What each gives."""
+        return torch.split(self(x_TD), list(self.outputs), dim=-1)
+
+
+def join(maps: Sequence[nn.Module]) -> None:
+    """Lay the weights and biases of plain maps of one input side by side; others stay as they are."""
+    if joined(maps) is not None or not _alike(maps):
+        return
+    # A training may follow, which does not take what was made under inference mode.
+    with torch.inference_mode(False), torch.no_grad():
+        for name in ("weight", "bias"):
+            parameters = [parameter for a_map in maps if (parameter := getattr(a_map, name)) is not None]
+            if parameters:
+                together = torch.cat([parameter.data for parameter in parameters])
+                pieces = torch.split(together, [len(parameter) for parameter in parameters])
+                for parameter, piece in zip(parameters, pieces, strict=True):
+                    parameter.data = piece
+
+
+def joined(maps: Sequence[nn.Module]) -> Joined | None:
+    """The maps as one; None where their weights do not lie side by side."""
+    if not _alike(maps):
+        return None
+    weights: list[Tensor] = [a_map.weight for a_map in maps]  # type: ignore[misc]
+    biases: list[Tensor] = [a_map.bias for a_map in maps if a_map.bias is not None]  # type: ignore[misc]
+    outputs = tuple(len(weight) for weight in weights)
+    if not (_adjacent(weights) and _adjacent(biases)):
+        return None
+    whole_O = _as_one(biases, sum(outputs)) if biases else None
+    return Joined(_as_one(weights, sum(outputs)), whole_O, outputs)
+
+
+def _alike(maps: Sequence[nn.Module]) -> bool:
+    """Whether they are plain maps of one input: no adapters, no packed weights."""
+    plain = [a_map for a_map in maps if type(a_map) is nn.Linear]
+    kinds = {(of.in_features, of.weight.dtype, of.weight.device, of.bias is None) for of in plain}
+    return len(plain) == len(maps) and len(kinds) == 1
+
+
+def _adjacent(tensors: Sequence[Tensor]) -> bool:
+    return all(
+        one.untyped_storage().data_ptr() == next_.untyped_storage().data_ptr()
+        and one.storage_offset() + one.numel() == next_.storage_offset()
+        and one.is_contiguous()
+        and next_.is_contiguous()
+        for one, next_ in pairwise(tensors)
+    )
+
+
+def _as_one(tensors: Sequence[Tensor], rows: int) -> Tensor:
+    first = tensors[0].detach()
+    return first.as_strided((rows, *first.shape[1:]), first.stride(), first.storage_offset())
