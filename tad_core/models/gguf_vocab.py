@@ -1,8 +1,9 @@
 """A tokenizer as llama.cpp has it: tokens, their types and merges, and the name of the way text is split.
 
 llama.cpp has its own code for every way of splitting and knows them by name. The name is found by the expression in
-the tokenizer itself, so that another checkpoint of the same words needs no entry. A tokenizer that llama.cpp has no
-code for is left out rather than approximated: the file then takes and gives token ids.
+the tokenizer itself, so that another checkpoint of the same words needs no entry, and by whether a piece of text that
+is a token is taken whole, whatever its merges would make of it: that goes by llama.cpp's name, too. A tokenizer that
+llama.cpp has no code for is left out rather than approximated: the file then takes and gives token ids.
 
 Source: the ``tokenizer.ggml.*`` keys of the GGUF specification; expressions as published in the tokenizers' own files.
 """
@@ -17,18 +18,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+
+@dataclass(frozen=True)
+class Named:
+    """llama.cpp's names of one way to split text.
+
+    Attributes:
+        merged: where the merges decide; tokens that no merge makes come from no text.
+        whole: where a piece that is a token is taken whole (``ignore_merges``); None: there is no such name.
+    """
+
+    merged: str
+    whole: str | None = None
+
+
 #: Byte-level splitting by GPT-2's own expression, which tokenizers do not spell out.
-_GPT2 = "gpt-2"
-#: The expression by which a byte-level BPE splits text -> llama.cpp's name of it.
+_GPT2 = Named("gpt-2")
+#: The expression by which a byte-level BPE splits text -> llama.cpp's names of it.
 PRE_TOKENIZERS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+":
-        "qwen2",
+        Named("qwen2"),
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+":
-        "llama-bpe",
+        Named("smaug-bpe", whole="llama-bpe"),
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+":
-        "bailingmoe",
+        Named("bailingmoe"),
 }  # fmt: skip
+#: Of a BPE, what llama.cpp does not read.
+_NOT_READ = ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ def vocabulary(tokenizer: PreTrainedTokenizerFast, rows: int) -> Vocabulary | st
     tree = json.loads(tokenizer.backend_tokenizer.to_str())
     model = tree["model"]
     pre = _pre_tokenizer(tree)
-    if model["type"] != "BPE" or pre is None:
+    if pre is None:
         return (
             f"its tokenizer ({model['type']}) splits text in a way that llama.cpp has no code for, so the file holds "
             "none: it takes and gives token ids"
@@ -77,7 +94,15 @@ def vocabulary(tokenizer: PreTrainedTokenizerFast, rows: int) -> Vocabulary | st
 
 
 def _pre_tokenizer(tree: dict[str, Any]) -> str | None:
-    """llama.cpp's name of the way the tokenizer splits text; None if it has none."""
+    """llama.cpp's name of the way the tokenizer makes tokens of text; None if it has none."""
+    model, named = tree["model"], _splitting(tree)
+    if model["type"] != "BPE" or named is None or any(model.get(name) for name in _NOT_READ):
+        return None
+    return named.whole if model.get("ignore_merges") else named.merged
+
+
+def _splitting(tree: dict[str, Any]) -> Named | None:
+    """llama.cpp's names of the way the tokenizer splits text; None if it has none."""
     if any(step["type"] != "NFC" for step in _steps(tree.get("normalizer"), "normalizers")):
         return None
     steps = list(_steps(tree.get("pre_tokenizer"), "pretokenizers"))

@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 from tad_core.checkpoint import load_tokenizer
 from tad_core.config import ModelConfig
 from tad_core.errors import ConfigError, ModelError
-from tad_core.models import gguf_export
+from tad_core.models import gguf_export, gguf_vocab
 from tad_core.models.export import export_merged
 from tad_core.models.gguf_export import check_gguf, export_gguf, how_to_run
 from tad_core.models.gguf_vocab import PRE_TOKENIZERS, vocabulary
 from tad_core.models.loading import build
 from tests.tad_core.models.adapters import make_adapter
-from tests.tad_core.models.words import TEXTS, byte_level
+from tests.tad_core.models.words import TEXTS, WAYS, byte_level
 
 gguf = pytest.importorskip("gguf", reason="pip install -e .[gguf]")
 
@@ -190,16 +190,18 @@ def test_words_that_llama_cpp_cannot_split_are_left_out_and_the_card_says_so(
     assert "WordLevel" in text and "token ids" in text and "llama-diffusion-cli" not in text
 
 
-@pytest.mark.parametrize("pattern", PRE_TOKENIZERS)
-def test_byte_level_words_are_written_whole(pattern: str, base: ModelConfig, tmp_path: Path) -> None:
-    folder = byte_level(Path(base.path), tmp_path / "bpe", pattern)
+@pytest.mark.parametrize(("pattern", "whole", "name"), WAYS, ids=[name for _, _, name in WAYS])
+def test_byte_level_words_are_written_whole(
+    pattern: str, whole: bool, name: str, base: ModelConfig, tmp_path: Path
+) -> None:
+    folder = byte_level(Path(base.path), tmp_path / "bpe", pattern, whole)
     base = ModelConfig(path=str(folder), device="cpu")
     out = export_gguf(
         base, make_adapter(base, tmp_path / "adapter"), tmp_path / "out", "card", "float32", "x"
     )
     found, tokenizer = fields(out), load_tokenizer(base)
     config = json.loads((folder / "config.json").read_text())
-    assert (found["tokenizer.ggml.model"], found["tokenizer.ggml.pre"]) == ("gpt2", PRE_TOKENIZERS[pattern])
+    assert (found["tokenizer.ggml.model"], found["tokenizer.ggml.pre"]) == ("gpt2", name)
     tokens, types = found["tokenizer.ggml.tokens"], found["tokenizer.ggml.token_type"]
     assert len(tokens) == len(types) == config["vocab_size"]
     assert {
@@ -219,6 +221,27 @@ def test_an_expression_that_llama_cpp_does_not_know_is_not_taken_for_another(
     words = vocabulary(load_tokenizer(folder), 700)
     assert isinstance(words, str) and "BPE" in words
     assert load_tokenizer(folder).decode(load_tokenizer(folder).encode(TEXTS[2])) == TEXTS[2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ignore_merges": True},
+        {"end_of_word_suffix": "</w>"},
+        {"continuing_subword_prefix": "##"},
+        {"byte_fallback": True},
+    ],
+    ids=str,
+)
+def test_what_else_decides_the_tokens_is_looked_at(
+    change: dict[str, Any], tiny_dream_checkpoint: Path, tmp_path: Path
+) -> None:
+    """llama.cpp goes by its name of the expression alone, and has none of Qwen2's where tokens are taken whole."""
+    folder = byte_level(tiny_dream_checkpoint, tmp_path / "bpe", next(iter(PRE_TOKENIZERS)))
+    tree = json.loads((folder / "tokenizer.json").read_text())
+    assert gguf_vocab._pre_tokenizer(tree) == "qwen2"
+    tree["model"] |= change
+    assert gguf_vocab._pre_tokenizer(tree) is None
 
 
 def test_it_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ from tad_core.checkpoint import load_tokenizer
 from tad_core.config import ModelConfig
 from tad_core.evaluation.generate import load_for_inference
 from tad_core.models.gguf_export import export_gguf
-from tad_core.models.gguf_vocab import PRE_TOKENIZERS
 from tad_core.shipped import model_here
 from tests.tad_core.models.adapters import make_adapter
-from tests.tad_core.models.words import TEXTS, byte_level
+from tests.tad_core.models.words import TEXTS, UNMERGED, WAYS, byte_level
 
 pytestmark = pytest.mark.services
 
@@ -116,15 +115,22 @@ def test_few_bits_are_read(bits: str, most: float, tmp_path: Path) -> None:
     assert 0 < error < most
 
 
-@pytest.mark.parametrize("pattern", PRE_TOKENIZERS, ids=PRE_TOKENIZERS.values())
-def test_text_becomes_the_same_tokens(pattern: str, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    folder = byte_level(tiny_checkpoint, tmp_path / "bpe", pattern)
+@pytest.mark.parametrize(("pattern", "whole", "name"), WAYS, ids=[name for _, _, name in WAYS])
+def test_text_becomes_the_same_tokens(
+    pattern: str, whole: bool, name: str, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = byte_level(tiny_checkpoint, tmp_path / "bpe", pattern, whole)
     base = ModelConfig(path=str(folder), device="cpu", dtype="float32")
     adapter = make_adapter(base, tmp_path / "adapter")
     out = export_gguf(base, adapter, tmp_path / "out", "card", "float32", "tiny")
     theirs = LlamaCpp(next(out.glob("*.gguf")))  # kept: the vocabulary is a part of it
     vocab, words = theirs.model.get_vocab(), load_tokenizer(folder)
-    for text in (*TEXTS, "x <|eot_id|>Return the result. <|mdm_mask|>\n", "a  \n\n  b 12 345 6789 x" * 3):
+    for text in (
+        *TEXTS,
+        f"1{UNMERGED}",
+        "x <|eot_id|>Return the result. <|mdm_mask|>\n",
+        "a  \n\n  b 12 345 6789 x" * 3,
+    ):
         ids = words.encode(text, add_special_tokens=False)
         assert list(vocab.tokenize(text, add_special=False, parse_special=True)) == ids
         assert vocab.detokenize(ids, unparse_special=True) == words.decode(ids)

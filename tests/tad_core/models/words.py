@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from tad_core.models.gguf_vocab import PRE_TOKENIZERS
 from tad_core.tokens import TURN_ENDS
 
 TEXTS = (
@@ -18,8 +19,20 @@ TEXTS = (
 )
 
 
-def byte_level(checkpoint: Path, folder: Path, pattern: str) -> Path:
-    """A copy of a small checkpoint with a byte-level BPE that splits text by ``pattern``."""
+#: Expression, whether pieces that are tokens are taken whole, llama.cpp's name of that.
+WAYS = [
+    (pattern, whole, name)
+    for pattern, named in PRE_TOKENIZERS.items()
+    for whole, name in ((False, named.merged), (True, named.whole))
+    if name is not None
+]
+#: A token of ``byte_level`` that its merges do not make.
+UNMERGED = " unmerged"
+
+
+def byte_level(checkpoint: Path, folder: Path, pattern: str, whole: bool = False) -> Path:
+    """A copy of a small checkpoint with a byte-level BPE that splits text by ``pattern``, and takes pieces that are
+    tokens whole or by their merges."""
     shutil.copytree(checkpoint, folder)
     config = json.loads((folder / "config.json").read_text())
     mask = "<|mdm_mask|>" if config["model_type"] == "llada" else "<|mask|>"
@@ -34,6 +47,12 @@ def byte_level(checkpoint: Path, folder: Path, pattern: str) -> Path:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
     tokenizer.train_from_iterator(TEXTS, trainer)
+    tree = json.loads(tokenizer.to_str())
+    # Byte-level BPE writes a space as this letter.
+    word = UNMERGED.replace(" ", "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}")
+    tree["model"]["vocab"][word] = tokenizer.get_vocab_size()
+    tree["model"]["ignore_merges"] = whole
+    tokenizer = Tokenizer.from_str(json.dumps(tree))
     tokenizer.add_tokens([AddedToken("Return the result.", normalized=False)])
     words = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=special[2], eos_token=special[0], pad_token=special[0],
