@@ -35,10 +35,11 @@ def run_generate(
         TADError: one clear message.
     """
     text = sys.stdin.read() if prompt == "-" else prompt
+    tree = {"messages": [{"role": "user", "content": text}], **asked}
     try:
-        body = ChatAsked.model_validate({"messages": [{"role": "user", "content": text}], **asked})
+        body = ChatAsked.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(str(of_validation(error))) from None
+        raise ConfigError(str(of_validation(error, tree))) from None
     names = [name.strip() for name in compare.split(",")] if compare else []
     if names and not Path(model).is_file():
         raise ConfigError(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from tad_core.serving.faults import RequestError, of_failure, of_validation
+from tad_core.serving.faults import NOTHING, RequestError, of_failure, of_validation
 from tad_core.serving.guard import Guard
 from tad_core.serving.metrics import Metrics
 from tad_core.serving.patience import GONE, Events, body_of, unless_gone
@@ -23,6 +23,8 @@ from tad_core.serving.session import Session
 from tad_core.serving.stream import Stream
 
 PAGE = Path(__file__).with_name("page.html")
+#: HEAD, too: what watches a server asks with it.
+_READ = ["GET", "HEAD"]
 #: The page draws itself and asks this server, nobody else.
 _PAGE_RULES = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
 
@@ -74,9 +76,9 @@ class Service:
         name, status = "", 500  # of what nobody expected
         try:
             try:
-                asked = kind.model_validate(await body_of(request))
+                asked = kind.model_validate(body := await body_of(request))
             except ValidationError as error:
-                raise of_validation(error) from None
+                raise of_validation(error, body) from None
             served = self.choose(asked.model)
             name = served.name
             wish = served.wish(asked, self.limits.width)
@@ -130,7 +132,14 @@ def make_app(
         service.stream.close(limits.timeout_s)
 
     # Its own pages of documentation would fetch scripts from elsewhere.
-    app = FastAPI(title="tad", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="tad",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     app.state.service = service
     app.add_middleware(Guard, api_key=api_key, loopback=loopback)
     app.add_exception_handler(HTTPException, _unknown)
@@ -142,12 +151,13 @@ def make_app(
 async def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     said = f"{request.method} {request.url.path}: {error.detail}; see /v1/models and docs/serving.md"
-    return RequestError(error.status_code, said).response()
+    return RequestError(error.status_code, said).response(error.headers or NOTHING)
 
 
 async def _failed(_: Request, error: Exception) -> Response:
-    """Of a fault of ours; the log has it."""
-    return of_failure(error).response()
+    """Of a fault of ours; the log has it. The connection is closed behind it, and says so: a client would send the
+    next request on it."""
+    return of_failure(error).response({"Connection": "close"})
 
 
 def _routes(app: FastAPI, service: Service) -> None:
@@ -159,28 +169,28 @@ def _routes(app: FastAPI, service: Service) -> None:
     async def text(request: Request) -> Response:
         return await service.complete(request, TextAsked)
 
-    @app.get("/v1/models")
+    @app.api_route("/v1/models", methods=_READ)
     async def models() -> Response:
         width = service.limits.width
         listed = [served.described(service.created, width) for served in service.models.values()]
         return JSONResponse({"object": "list", "data": listed})
 
-    @app.get("/v1/models/{name:path}")
+    @app.api_route("/v1/models/{name:path}", methods=_READ)
     async def model(name: str) -> Response:
         try:
             return JSONResponse(service.choose(name).described(service.created, service.limits.width))
         except RequestError as fault:
             return fault.response()
 
-    @app.get("/health")
+    @app.api_route("/health", methods=_READ)
     async def health() -> Response:
         alive = service.stream.alive
         return JSONResponse({"status": "ok" if alive else "the engine has ended"}, 200 if alive else 503)
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=_READ)
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/")
+    @app.api_route("/", methods=_READ)
     async def page() -> Response:
         return FileResponse(PAGE, media_type="text/html", headers={"Content-Security-Policy": _PAGE_RULES})

@@ -31,7 +31,10 @@ class Guard:
         self._wanted = None if api_key is None else api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on, or answer it here."""
+        """Pass it on, or answer it here. A slash at the end of a path changes nothing: who posts to it would be sent
+        elsewhere, and many clients do not go."""
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
         refused = self._refusal(scope) if scope["type"] == "http" else None
         await (self._app if refused is None else refused.response())(scope, receive, send)
 

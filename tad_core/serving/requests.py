@@ -19,15 +19,44 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST_COUNT)]
 CountOrNever = Annotated[int, Field(strict=True, ge=0, le=MOST_COUNT)]
 
-#: Parameters of OpenAI's that change nothing at these values, and are not offered at others.
+#: Parameters of OpenAI's, and of the servers that are asked as it is, that change nothing at these values, and are not
+#: offered at others.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "top_p": (1,), "presence_penalty": (0,), "frequency_penalty": (0,), "logit_bias": ({},), "logprobs": (False, 0),
+    "top_p": (1,), "presence_penalty": (0,), "frequency_penalty": (0,), "logit_bias": ({},), "logprobs": (False,),
     "top_logprobs": (0,), "tools": ([],), "tool_choice": ("none", "auto"), "parallel_tool_calls": (True, False),
-    "functions": ([],), "response_format": ({"type": "text"},), "best_of": (1,), "echo": (False,), "suffix": ("",),
-    "modalities": (["text"],), "store": (False,), "service_tier": ("auto", "default"),
+    "functions": ([],), "function_call": ("none", "auto"), "response_format": ({"type": "text"},), "best_of": (1,),
+    "echo": (False,), "suffix": ("",), "modalities": (["text"],), "audio": (), "prediction": (),
+    "web_search_options": (), "moderation": (), "reasoning_effort": ("none",), "verbosity": ("medium",),
+    "store": (False,), "service_tier": ("auto", "default"), "top_k": (-1, 0), "min_p": (0,), "repetition_penalty": (1,),
 }  # fmt: skip
-#: And those that are about the client.
-_OF_THE_CLIENT = ("user", "metadata", "safety_identifier", "prompt_cache_key")
+#: And those that are about the client, or about what a server keeps for it.
+_OF_THE_CLIENT = (
+    "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+)  # fmt: skip
+#: What an answer's message has beside its text, and comes back with it: of nothing that is written here.
+_OF_AN_ANSWER: dict[str, tuple[Any, ...]] = {
+    "refusal": (), "annotations": ([],), "audio": (), "function_call": (), "tool_calls": ([],),
+}  # fmt: skip
+
+
+def _without(given: dict[str, Any], neutral: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """The object without what changes nothing.
+
+    Raises:
+        ValueError: one of these names has another value.
+    """
+    rest = dict(given)
+    for name, accepted in neutral.items():
+        value = rest.pop(name, None)
+        if value is not None and not any(_same(value, one) for one in accepted):
+            shown = " or ".join(["leave it out", *(f"use {one!r}" for one in accepted)])
+            raise ValueError(f"{name}: {value!r:.80} is not offered; {shown}")
+    return rest
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether they are equal in JSON, where true is not 1."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 class _Body(BaseModel):
@@ -91,14 +120,8 @@ class Asked(Decoding):
     def _without_what_changes_nothing(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             raise ValueError("the body is not an object")
-        rest = {name: value for name, value in given.items() if name not in _OF_THE_CLIENT}
-        for name, accepted in NEUTRAL.items():
-            if name in rest:
-                value = rest.pop(name)
-                if value is not None and value not in accepted:
-                    shown = " or ".join(map(repr, accepted))
-                    raise ValueError(f"{name}: {value!r} is not offered; leave it out, or use {shown}")
-        return rest
+        rest = _without(given, NEUTRAL)
+        return {name: value for name, value in rest.items() if name not in _OF_THE_CLIENT}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -134,6 +157,12 @@ class Message(_Body):
     content: str | list[TextPart]
     name: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_answered(cls, given: Any) -> Any:
+        of_answer = isinstance(given, dict) and given.get("role") == "assistant"
+        return _without(given, _OF_AN_ANSWER) if of_answer else given
+
     @property
     def plain(self) -> dict[str, str]:
         """As a chat template takes it."""
@@ -146,6 +175,14 @@ class ChatAsked(Asked):
 
     messages: list[Message] = Field(min_length=1)
     max_completion_tokens: Count | None = Field(None, description="The newer name of max_tokens.")
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if all(message.role == "assistant" for message in self.messages):
+            raise ValueError(
+                "messages: there is nothing but an answer; begin with a message of role user or system"
+            )
+        return self
 
     @property
     def most_tokens(self) -> int | None:

@@ -190,7 +190,11 @@ class Served:
         if isinstance(asked, ChatAsked):
             try:
                 text = chat_text(self.texts.tokenizer, [message.plain for message in asked.messages])
-            except TemplateError as error:
+            except (
+                TemplateError,
+                TypeError,
+                ValueError,
+            ) as error:  # a template is a program of the checkpoint's
                 raise RequestError(
                     400,
                     f"messages: the model's chat template does not take them ({error})",

@@ -30,6 +30,11 @@ def settled(service, open_=0):
     until(lambda: seen.open == open_ and seen.running <= open_, f"{open_} responses are open")
 
 
+def said(content, **more):
+    return {"role": "user", "content": content, **more}
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:"}}
 WRONG = [
     ({**HELLO, "temperatur": 1}, "temperatur: is not known", "temperatur"),
     ({**HELLO, "temperature": 3}, "less than or equal to 2", "temperature"),
@@ -39,7 +44,11 @@ WRONG = [
     ({**HELLO, "max_tokens": 100_000}, "more than the 256 that llada takes", "messages"),
     ({**HELLO, "n": 17}, "less than or equal to 16", "n"),
     ({**HELLO, "n": 16, "stop": ["a"] * 5}, "use at most 4", "stop"),
-    ({**HELLO, "stop": ""}, "at least 1 character", None),
+    ({**HELLO, "stop": ""}, "at least 1 character", "stop"),
+    ({**HELLO, "stop": ["a", 1]}, "valid string (it is 1)", "stop.1"),
+    ({**HELLO, "top_p": True}, "top_p: True is not offered; leave it out or use 1", "top_p"),
+    ({**HELLO, "prediction": {}}, "prediction: {} is not offered; leave it out", "prediction"),
+    ({**HELLO, "response_format": {"type": "json_object"}}, "use {'type': 'text'}", "response_format"),
     ({**HELLO, "top_p": 0.5}, "top_p: 0.5 is not offered", "top_p"),
     ({**HELLO, "tools": [{"type": "function"}]}, "is not offered", "tools"),
     ({**HELLO, "logprobs": True}, "logprobs: True is not offered", "logprobs"),
@@ -59,6 +68,13 @@ WRONG = [
     ({**HELLO, "messages": []}, "at least 1 item", "messages"),
     ({**HELLO, "messages": [{"role": "robot", "content": "x"}]}, "'system', 'developer', 'user'", "messages.0.role"),
     ({**HELLO, "messages": "hello"}, "valid list", "messages"),
+    ({**HELLO, "messages": [{"role": "assistant", "content": "x"}]}, "nothing but an answer", "messages"),
+    ({**HELLO, "messages": [said(None)]}, "valid string or a valid list", "messages.0.content"),
+    ({**HELLO, "messages": [said([PICTURE])]}, "should be 'text' (it is 'image_url')", "messages.0.content.0.type"),
+    ({**HELLO, "messages": [said([{"type": "text"}])]}, "Field required", "messages.0.content.0.text"),
+    ({**HELLO, "messages": [said("a", refusal="no")]}, "refusal: is not known", "messages.0.refusal"),
+    ({**HELLO, "messages": [{**said("a"), "role": "assistant", "tool_calls": [{}]}, said("a")]},
+     "tool_calls: [{}] is not offered", "messages.0"),
     ({"model": "llada"}, "Field required", "messages"),
     ({**HELLO, "messages": [{"role": "user", "content": "so " * 400}]}, "shorten the prompt", "messages"),
     ([1], "not an object", None),
@@ -81,10 +97,23 @@ def test_prompts_of_completions_are_looked_at(server):
         ([[]], "it has no tokens"),
         ([], "at least 1 item"),
         ([-1], "token -1"),
-        (5, "prompt"),
+        (5, "prompt: Input should be a valid string or a valid list (it is 5)"),
+        (["a", [1]], "prompt.1: Input should be a valid string"),
+        ([[1, "a"]], "prompt.0.1: Input should be a valid integer (it is 'a')"),
     ):
         answer = post(f"{server[0]}/v1/completions", json={"model": "llada", "prompt": prompt})
         assert answer.status_code == 400 and says in answer.json()["error"]["message"]
+    answer = post(f"{server[0]}/v1/completions", json={"model": "llada", "prompt": "a", "logprobs": 0})
+    assert answer.status_code == 400 and "logprobs: 0 is not offered" in answer.text
+
+
+def test_a_template_that_fails_on_messages_says_so(server, models, monkeypatch):
+    template = "{{ messages[0]['content'] + 1 }}"
+    monkeypatch.setattr(models[0].texts.tokenizer, "chat_template", template)
+    answer = post(server[0] + CHAT, json=HELLO)
+    assert (
+        answer.status_code == 400 and "chat template does not take them" in answer.json()["error"]["message"]
+    )
 
 
 def test_models_and_routes_that_are_not_there(server):
@@ -93,7 +122,18 @@ def test_models_and_routes_that_are_not_there(server):
     answer = post(server[0] + CHAT, json={"messages": HELLO["messages"]})
     assert answer.status_code == 400 and "model: it is missing" in answer.text
     assert get(f"{server[0]}/v1/embeddings").json()["error"]["type"] == "invalid_request_error"
-    assert get(server[0] + CHAT).status_code == 405
+    answer = get(server[0] + CHAT)
+    assert answer.status_code == 405 and answer.headers["allow"] == "POST"
+    assert httpx.options(server[0] + CHAT, timeout=CEILING_S).headers["allow"] == "POST"
+
+
+def test_what_watches_asks_for_heads_and_slashes_change_nothing(server):
+    for path in ("/", "/health", "/metrics", "/v1/models", "/v1/models/llada"):
+        head, whole = httpx.head(server[0] + path, timeout=CEILING_S), get(server[0] + path)
+        assert head.status_code == whole.status_code == 200 and head.text == ""
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    assert get(f"{server[0]}/v1/models/").json() == get(f"{server[0]}/v1/models").json()
+    assert post(f"{server[0]}{CHAT}/", json=HELLO).status_code == 200
 
 
 def test_bodies_that_are_none(server):
@@ -226,6 +266,7 @@ def test_a_fault_of_the_server_is_told_in_the_same_form(server, models, monkeypa
     answer = post(server[0] + CHAT, json=HELLO)
     assert answer.status_code == 500 and answer.json()["error"]["type"] == "server_error"
     assert "division" not in answer.text
+    assert answer.headers["connection"] == "close", "the next request on it would be lost"
     counted = get(f"{server[0]}/metrics").text
     assert f'tad_requests_total{{model="llada",route="{CHAT}",status="500"}} 1.0' in counted
 
@@ -256,7 +297,9 @@ def test_the_key_is_asked_for(models):
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer secret2"}):
             answer = post(url + CHAT, json=HELLO, headers=headers)
             assert answer.status_code == 401 and answer.json()["error"]["type"] == "authentication_error"
+            assert answer.headers["www-authenticate"] == "Bearer"
             assert get(f"{url}/metrics", headers=headers).status_code == 401
+            assert get(f"{url}/metrics/", headers=headers).status_code == 401
         right = {"Authorization": "bearer secret"}
         assert post(url + CHAT, json=HELLO, headers=right).status_code == 200
     with running(models[:1], Limits(1, 9, 256, CEILING_S), api_key="clé") as (url, _):

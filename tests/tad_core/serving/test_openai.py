@@ -13,6 +13,7 @@ import pytest
 from tad_core.data.prompts import encode_text
 from tad_core.decoding import DecodeSpec, Request, decode_requests, new_fitting
 from tad_core.evaluation.prompting import chat_text
+from tad_core.serving import requests
 from tests.tad_core.serving.conftest import SPEC
 from tests.waiting import CEILING_S, get, stream
 
@@ -86,6 +87,34 @@ def test_completions_take_texts_tokens_and_several_choices(client, models):
     assert one.choices[0].text == expected(served, ids[0])
     streamed = list(client.completions.create(model="llada", prompt=QUESTIONS[0], stream=True))
     assert "".join(c.choices[0].text for c in streamed) == one.choices[0].text
+
+
+def test_an_answer_goes_back_as_it_came(client, models):
+    first = client.chat.completions.create(model="llada", messages=chat("hello"))
+    again = client.chat.completions.create(
+        model="llada", messages=[*chat("hello"), first.choices[0].message, *chat("and then ?")]
+    )
+    told = [
+        *chat("hello"), {"role": "assistant", "content": first.choices[0].message.content}, *chat("and then ?")
+    ]  # fmt: skip
+    ids = encode_text(models[0].texts.tokenizer, chat_text(models[0].texts.tokenizer, told))
+    assert again.choices[0].message.content == expected(models[0], ids)
+    theirs = {"audio": None, "function_call": None, "tool_calls": [], "annotations": []}
+    parts = [{"type": "text", "text": told[1]["content"]}]
+    whole = {"role": "assistant", "content": parts, "refusal": None, **theirs}
+    more = client.chat.completions.create(model="llada", messages=[told[0], whole, told[2]])
+    assert more.choices == again.choices
+
+
+def test_every_parameter_of_the_client_is_known():
+    """Offered, accepted where it changes nothing, or refused with what is accepted: never as a typing error."""
+    of_chat = pytest.importorskip(
+        "openai.types.chat.completion_create_params", reason="pip install -e .[dev]"
+    )
+    of_text = pytest.importorskip("openai.types.completion_create_params")
+    for theirs, ours in ((of_chat, requests.ChatAsked), (of_text, requests.TextAsked)):
+        known = {*ours.model_fields, *requests.NEUTRAL, *requests._OF_THE_CLIENT}
+        assert set(theirs.CompletionCreateParamsBase.__annotations__) - known == set()
 
 
 def test_a_seed_repeats_and_a_drawn_one_is_told(client):
