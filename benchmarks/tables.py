@@ -111,10 +111,11 @@ def opened(shards: list[str], length: int, states: int) -> tuple[TrainingTable, 
     from tad_core.config import DistillConfig
     from tad_core.objectives import make_objective
     from tad_core.training.dataset import StatePlan, load_kept
+    from tad_core.training.spec import order_for
 
     table = load_kept(shards, [], length)
     config = DistillConfig(global_batch_size=_BATCH, micro_batch_size=_BATCH, states_per_trajectory=states)
-    return table, StatePlan(table, make_objective(config, 8), config)
+    return table, StatePlan(table, make_objective(config, 8), config, order_for(len(table) * states))
 
 
 def draw(table: TrainingTable, plan: StatePlan, step: int) -> None:

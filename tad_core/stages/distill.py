@@ -24,7 +24,7 @@ from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.alone import claimed
 from tad_core.stages.kept import kept_files
-from tad_core.stages.variants import inputs_of, on_references, variant_of, window_of
+from tad_core.stages.variants import inputs_of, on_references, order_of, variant_of, window_of
 from tad_core.training import checkpoint
 from tad_core.training.command import deepspeed_identity
 from tad_core.training.launch import Start, launch
@@ -55,6 +55,8 @@ def key(
     if settings.lora.dropout > 0 and split > 1:
         fields["processes"] = split  # dropout is drawn by step and device
     fields |= deepspeed_identity(settings) | _components(config, mode)
+    if (order := order_of(config, mode, collection_ref, filtered_ref)) != "shuffled":
+        fields["order"] = order
     return _mark(STAGE_VERSION, fields, inputs_of(config, mode, collection_ref, filtered_ref))
 
 
@@ -70,11 +72,13 @@ def key_in(
 
     Version 1 had ``micro_batch_size`` in it, which is no part of an adapter's identity, and not what the key says now
     of processes and dtype. An adapter finished then is taken as it is, whatever its micro-batch was. Not one trained
-    on references, which ended otherwise, nor one for which a component has another version since.
+    on references, which ended otherwise, nor one for which a component has another version since, nor one whose states
+    were in another order.
     """
     new = key(config, mode, collection_ref, filtered_ref, windows_ref)
     inputs, variant = inputs_of(config, mode, collection_ref, filtered_ref), variant_of(config, mode)
-    if on_references(variant) or _components(config, mode) or store.find(STAGE, new, inputs):
+    keyed = order_of(config, mode, collection_ref, filtered_ref) == "keyed"
+    if on_references(variant) or _components(config, mode) or keyed or store.find(STAGE, new, inputs):
         return new
     fields = _fields(config, mode, windows_ref)
     settings, batch = fields["distill"], variant.distill.global_batch_size
@@ -285,6 +289,7 @@ def spec_of(
         problems=str(collection_ref.local("problems.jsonl")) if reads_problems else None,
         response_length=config.rollout.response_length,
         window=window_of(config, mode, windows_ref) if variant.kind.windowed else None,
+        order=order_of(config, mode, collection_ref, filtered_ref),
         output=str(output),
     )
 

@@ -10,6 +10,8 @@ from tad_core.config import TADConfig, Variant, variants
 from tad_core.config.objectives import OF_THE_LOSS
 from tad_core.errors import ConfigError
 from tad_core.stages.calibrate import read_curve, window_in
+from tad_core.training.spec import Order, order_for
+from tad_core.trajectory.schema import PRIVILEGED
 
 
 def names_to_offer(config: TADConfig) -> list[str]:
@@ -55,6 +57,25 @@ def inputs_of(
     """What an adapter is made from; references are judged by nobody."""
     references = on_references(variant_of(config, mode))
     return [collection_ref] if references else [collection_ref, filtered_ref]
+
+
+def order_of(config: TADConfig, mode: str, collection_ref: ArtifactRef, filtered_ref: ArtifactRef) -> Order:
+    """How the states of an epoch are ordered, by how many its artifacts say there may be at most.
+
+    Of a collection that is only planned nothing is known; then it is the order of few.
+    """
+    variant = variant_of(config, mode)
+    settings = variant.distill
+    if not (isinstance(collection_ref, ArtifactRef) and isinstance(filtered_ref, ArtifactRef)):
+        return order_for(0)
+    if on_references(variant):
+        rows = int(collection_ref.manifest.info["problems"])
+    elif settings.answers == "right" and settings.trajectories == PRIVILEGED:
+        rows = int(filtered_ref.manifest.info["kept"])
+    else:
+        shards = collection_ref.manifest.info["shards"]
+        rows = sum(int(s["rows"]) for s in shards if s["condition"] == settings.trajectories)
+    return order_for(rows * min(settings.states_per_trajectory, config.rollout.response_length))
 
 
 def passes(config: TADConfig, modes: Sequence[str]) -> list[list[str]]:

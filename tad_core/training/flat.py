@@ -116,11 +116,10 @@ def private(build: Callable[[FlatWriter], None]) -> Flat:
         return _mapped(part, json.loads((part / _LIST).read_text(encoding="utf-8")))
 
 
-def let_go(maps: Iterable[mmap.mmap | None]) -> None:
+def let_go(maps: Iterable[mmap.mmap]) -> None:
     """Give back the memory of what was read of mapped files; the system keeps it as long as it has room."""
     for mapped in maps:
-        if mapped is not None:
-            mapped.madvise(mmap.MADV_DONTNEED)
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _open(folder: Path) -> Flat | None:

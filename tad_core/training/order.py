@@ -8,7 +8,6 @@ Shapes: R rows, S states of the run, G states of an optimizer step, E states of 
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -19,15 +18,14 @@ from torch.utils.data import Dataset
 from tad_core.config import DistillConfig
 from tad_core.errors import DataError
 from tad_core.objectives.base import IntArray, Objective
-from tad_core.rng import generator
-from tad_core.training.flat import FlatWriter, cached, let_go
+from tad_core.rng import Permutation, generator
+from tad_core.training.flat import let_go
+from tad_core.training.spec import MOST_SHUFFLED, Order
 from tad_core.training.table import TrainingTable, starts
 
 #: Steps and epochs that are kept once they are worked out: a micro-batch asks for its step again, and a step may
 #: lie in two epochs.
 _KEPT = 2
-#: States of an epoch that are shuffled in memory, 4 bytes each.
-_IN_MEMORY = 1 << 24
 
 
 class StatePlan(Dataset[int]):
@@ -39,8 +37,10 @@ class StatePlan(Dataset[int]):
     to the result, so the states of a step are sorted by prompt length there: less padding.
     """
 
-    def __init__(self, table: TrainingTable, objective: Objective, config: DistillConfig) -> None:
-        self._table, self._objective, self._seed = table, objective, config.seed
+    def __init__(
+        self, table: TrainingTable, objective: Objective, config: DistillConfig, order: Order = "shuffled"
+    ) -> None:
+        self._table, self._objective, self._seed, self._how = table, objective, config.seed, order
         self._states_R = trained_states(table, config.filled_states)
         self._count_R = np.minimum(config.states_per_trajectory, self._states_R)
         self._first_R = starts(self._count_R)
@@ -53,7 +53,7 @@ class StatePlan(Dataset[int]):
         self.batch = config.global_batch_size
         self.steps = config.max_steps or max(1, round(per_epoch * config.epochs / self.batch))
         self.epoch_states = per_epoch
-        self._orders: dict[int, _Order] = {}
+        self._orders: dict[int, Permutation | NDArray[np.uint32]] = {}
         self._steps: dict[int, _Step] = {}
         self.row_S, self.draw_S = _Column(self, "row_G"), _Column(self, "draw_G")
 
@@ -71,7 +71,7 @@ class StatePlan(Dataset[int]):
         """The states of one optimizer step."""
         if step not in self._steps:
             # A row that is read maps up to 2 MB around it: what earlier steps read would add up to the whole files.
-            let_go([*self._table.maps, *(order.mapped for order in self._orders.values())])
+            let_go(self._table.maps)
             _keep(self._steps, step, self._work_out(step))
         return self._steps[step]
 
@@ -103,49 +103,29 @@ class StatePlan(Dataset[int]):
             draw_G[i] = drawn[row, epoch][which]
         return draw_G
 
-    def _order(self, epoch: int) -> NDArray[np.uint32]:
-        """The shuffled states of an epoch, ``[E]``."""
+    def _order(self, epoch: int) -> Permutation | NDArray[np.uint32]:
+        """The states of an epoch in order, ``[E]``."""
         if epoch not in self._orders:
-            _keep(self._orders, epoch, shuffled(self._seed, epoch, self.epoch_states))
-        return self._orders[epoch].array
+            _keep(self._orders, epoch, ordered(self._how, self._seed, epoch, self.epoch_states))
+        return self._orders[epoch]
 
 
-class _Order(NamedTuple):
-    """A permutation, and the file that it is mapped from, if it is."""
-
-    array: NDArray[np.uint32]
-    mapped: mmap.mmap | None = None
-
-
-def shuffled(seed: int, epoch: int, count: int) -> _Order:
-    """The states of an epoch in the order of its key; a long order is made once a host, in memory, and then mapped.
+def ordered(order: Order, seed: int, epoch: int, count: int) -> Permutation | NDArray[np.uint32]:
+    """The states of an epoch in the order of its key; either is read at the places that are asked for.
 
     Raises:
-        DataError: more states than a number of 32 bits counts.
-        ArtifactError: there is no room for the file.
+        DataError: more states than are shuffled in memory.
     """
-    if count > 1 << 32:
+    if order == "keyed":
+        return Permutation(count, "order", seed, epoch)
+    if count > MOST_SHUFFLED:
         raise DataError(
-            f"distill.states_per_trajectory: an epoch of {count:,} states is more than the {1 << 32:,} that are "
-            "shuffled together; lower it, or train on fewer trajectories"
+            f"order: shuffled, and an epoch of {count:,} states is more than the {MOST_SHUFFLED:,} that are shuffled "
+            "in memory; set order of the spec to keyed, or lower distill.states_per_trajectory"
         )
-
-    def order() -> NDArray[np.uint32]:
-        order_E = np.arange(count, dtype=np.uint32)
-        generator("order", seed, epoch).shuffle(order_E)
-        return order_E
-
-    if count <= _IN_MEMORY:
-        return _Order(order())
-
-    def build(flat: FlatWriter) -> None:
-        # Not in the mapped file: a disk that writes back what is shuffled meanwhile takes minutes.
-        flat.append("order", order())
-
-    # The stream of a generator is NumPy's to change.
-    fields = {"seed": seed, "epoch": epoch, "count": count, "numpy": np.__version__}
-    flat = cached("order", fields, build)
-    return _Order(flat.arrays["order"], *flat.maps)
+    order_E = np.arange(count, dtype=np.uint32)
+    generator("order", seed, epoch).shuffle(order_E)
+    return order_E
 
 
 class _Step(NamedTuple):

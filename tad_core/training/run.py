@@ -169,7 +169,7 @@ def _prepare(
     if compiled:
         prepare_training()
     table, too_long = _table(spec, base)
-    plan = StatePlan(table, objectives[0], config)
+    plan = StatePlan(table, objectives[0], config, spec.order)
     args.max_steps = plan.steps
     args.output_dir = str(runs[0].output)
     reads_text = any(learner.of_text for objective in objectives for learner in objective.learners)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
@@ -13,7 +13,18 @@ from tad_core.artifacts.fingerprint import fingerprint
 from tad_core.config import DistillConfig, ModelConfig
 from tad_core.config.objectives import OBJECTIVES, OF_THE_LOSS
 from tad_core.errors import ConfigError
-from tad_core.settings import Strict
+from tad_core.settings import ADDED, Strict
+
+#: How the states of an epoch come into their order: by NumPy's shuffle of them all, or by a permutation that is worked
+#: out where it is read (``rng.Permutation``).
+Order = Literal["shuffled", "keyed"]
+#: States that are shuffled in memory, 4 bytes each.
+MOST_SHUFFLED = 1 << 24
+
+
+def order_for(states: int) -> Order:
+    """The order of an epoch of at most so many states."""
+    return "shuffled" if states <= MOST_SHUFFLED else "keyed"
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,11 @@ class TrainingSpec(Strict):
     problems: str | None = Field(None, description="problems.jsonl of the collection (references).")
     response_length: int = Field(ge=2, description="Tokens of a response (L).")
     window: int | None = Field(None, ge=1, description="Steps of the near set (tad).")
+    order: Order = Field(
+        "shuffled",
+        description="Of an epoch's states: shuffled in memory, or keyed, of which nothing is.",
+        json_schema_extra=ADDED,
+    )
     run_id: str | None = Field(None, description="Identity of the run; default: that of this file.")
     output: str = Field(description="Folder of checkpoints, losses.jsonl, adapter/ and summary.json.")
     name: str = Field("default", pattern=r"^[\w-]+$", description="Of the adapter, where there are several.")

@@ -48,7 +48,7 @@ def made(config, tmp_path_factory, warm_nursery):
             ]  # fmt: skip
             name = f"{shard['name']}.verdicts.parquet"
             write_verdicts(writer.path(name, rows=len(rows)), verdicts)
-        filtered = writer.commit({})
+        filtered = writer.commit({"kept": 3})
     return store, collection, filtered
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tad_core.artifacts import Store, components, fingerprint
 from tad_core.errors import ConfigError
 from tad_core.stages import distill as distill_stage
-from tad_core.stages.distill import distill
+from tad_core.stages.distill import distill, spec_of
+from tad_core.training import spec as spec_module
 from tests.tad_core.stages.changing import changed, read_windows
 
 
@@ -114,6 +117,34 @@ def test_an_adapter_of_version_1_is_not_taken_once_a_component_gives_other_outpu
     assert key() == finished.fingerprint
     monkeypatch.setitem(components.VERSIONS, "prompts", 2)
     assert key() == distill_stage.key(now, "quality", collection, filtered, windows) != finished.fingerprint
+
+
+def test_more_states_than_are_shuffled_are_in_another_order_under_another_key(
+    config, made, windows, finished_under_version_1, monkeypatch, tmp_path
+):
+    """3 kept trajectories of 4 states are 12; all 4 of the collection are 16, and its 4 problems, too."""
+    _, collection, filtered = made
+    store, finished = finished_under_version_1(config, config.distill.micro_batch_size)
+
+    def seen(mode="quality", **changes):
+        now = changed(config, distill=changes)
+        refs = (collection, filtered, windows)
+        spec = spec_of(now, mode, *refs, tmp_path, "k" * 32)
+        return distill_stage.key(now, mode, *refs), spec.order, distill_stage.key_in(store, now, mode, *refs)
+
+    few = {mode: seen(mode) for mode in ("quality", "sft")}
+    any_answer = seen(answers="any")
+    assert {order for _, order, _ in (*few.values(), any_answer)} == {"shuffled"}
+    assert few["quality"][2] == finished.fingerprint
+    monkeypatch.setattr(spec_module, "MOST_SHUFFLED", 12)
+    assert seen() == few["quality"] and seen(answers="any")[:2] != any_answer[:2]
+    assert seen("sft")[:2] != few["sft"][:2] and seen("sft", states_per_trajectory=3)[1] == "shuffled"
+    monkeypatch.setattr(spec_module, "MOST_SHUFFLED", 11)
+    new, order, taken = seen()
+    assert order == "keyed" and taken == new != few["quality"][0]
+    # Of what is only planned nothing is known.
+    planned = SimpleNamespace(fingerprint=collection.fingerprint)
+    assert distill_stage.key(config, "quality", planned, filtered, windows) == few["quality"][0]
 
 
 def test_the_wrong_settings_are_refused(config, made, windows):

@@ -48,7 +48,7 @@ def train_plainly(spec: TrainingSpec) -> Trained:
     else:
         table = load_kept(spec.trajectories, spec.verdicts, spec.response_length)
     objective = make_objective(config, spec.window)
-    plan = StatePlan(table, objective, config)
+    plan = StatePlan(table, objective, config, spec.order)
     ends = set(end_ids(tokenizer))
     weights = weights_of(student, "default")
     optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)

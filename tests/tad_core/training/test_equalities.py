@@ -49,12 +49,15 @@ WORLDS = {
     "one trajectory": {"rows": 1},
     "fewer states than a step": {"rows": 1, "states_per_trajectory": 1},
     "last steps near alone": {"window": 12},  # no distant token in any state
+    "keyed order": {"order": "keyed"},
 }
 
 
 @pytest.fixture
 def make(world, checkpoint):
-    def build(folder: Path, way: str, rows: int = 6, window: int = 3, **changes):
+    """Specs of ten steps; epochs of 36 states end inside steps of 8."""
+
+    def build(folder: Path, way: str, rows: int = 6, window: int = 3, order: str = "shuffled", **changes):
         name = way.partition(" ")[0]
         tree = world.make_spec(folder, checkpoint, rows=rows, window=window).model_dump(mode="json")
         tree["distill"] |= {
@@ -65,7 +68,8 @@ def make(world, checkpoint):
             "lora": DRY,
         }
         tree["distill"] |= WAYS[way] | changes
-        return parse_spec({**tree, "window": window if OBJECTIVES[name].windowed else None, "run_id": way})
+        windowed = OBJECTIVES[name].windowed
+        return parse_spec({**tree, "window": window if windowed else None, "order": order, "run_id": way})
 
     return build
 
@@ -101,7 +105,7 @@ def test_so_they_are_in_odd_worlds(make, tmp_path, way, odd):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("odd", ["usual", "fewer states than a step"])
+@pytest.mark.parametrize("odd", ["usual", "fewer states than a step", "keyed order"])
 @pytest.mark.parametrize("way", WAYS)
 def test_so_they_are_in_two_processes(world, make, tmp_path, way, odd):
     spec = make(tmp_path, way, micro_batch_size=2, **WORLDS[odd])
@@ -109,13 +113,15 @@ def test_so_they_are_in_two_processes(world, make, tmp_path, way, odd):
     assert_equal(spec, train_plainly(spec))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
-def test_so_they_are_after_kill_9_and_with_another_micro_batch(world, make, tmp_path, way):
+@pytest.mark.parametrize(
+    ("way", "order"),
+    [("tad", "keyed"), *(pytest.param(way, "shuffled", marks=pytest.mark.slow) for way in WAYS)],
+)
+def test_so_they_are_after_kill_9_and_with_another_micro_batch(world, make, tmp_path, way, order):
     """In the middle; with the last step done and not written; and between a step and its checkpoint."""
     for micro, step in ((2, 5), (8, 6), (1, STEPS)):
-        world.killed_at(make(tmp_path, way, micro_batch_size=micro), step)
-    spec = make(tmp_path, way, micro_batch_size=4)
+        world.killed_at(make(tmp_path, way, order=order, micro_batch_size=micro), step)
+    spec = make(tmp_path, way, order=order, micro_batch_size=4)
     assert train(spec, StopRequest())
     assert_equal(spec, train_plainly(spec))
 

@@ -14,8 +14,7 @@ import pytest
 
 from tad_core.artifacts import stamps, verified
 from tad_core.errors import ArtifactError, DataError
-from tad_core.rng import generator
-from tad_core.training import flat, order
+from tad_core.training import flat
 from tad_core.training.dataset import load_kept
 from tad_core.training.flat import cached, private
 from tests.waiting import CEILING_S
@@ -132,17 +131,6 @@ def test_a_full_cache_is_one_error_that_names_it(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("TAD_CACHE", str(tmp_path / "file"))
     with pytest.raises(ArtifactError, match=r"TAD_CACHE: .* cannot be written .* set TAD_CACHE"):
         cached("kind", {}, Making())
-
-
-def test_an_order_that_is_mapped_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = generator("order", 3, 1).permutation(1000)
-    assert (order.shuffled(3, 1, 1000).array == expected).all()
-    monkeypatch.setattr(order, "_IN_MEMORY", 300)
-    for _ in range(2):
-        found = order.shuffled(3, 1, 1000)
-        assert found.mapped is not None and (found.array == expected).all()
-    with pytest.raises(DataError, match=r"distill.states_per_trajectory: an epoch of 4,294,967,297 states"):
-        order.shuffled(3, 1, (1 << 32) + 1)
 
 
 def test_one_long_prompt_costs_itself_alone(world, tmp_path: Path, own_cache: Path) -> None:
