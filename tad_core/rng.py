@@ -28,10 +28,10 @@ def generator(*parts: object) -> np.random.Generator:
 class Permutation:
     """A permutation of 0 to ``size - 1``, worked out where it is read: nothing of it is in memory.
 
-    A number is a pair of digits to the least even base from ``sqrt(size)`` on: under an odd one every permutation of the
-    pairs is an even one. Each round adds a keyed hash of one digit to the other, modulo the base, which is a bijection
-    whatever the hash is (Black and Rogaway, Ciphers with Arbitrary Finite Domains, 2002). The few pairs from ``size``
-    on are sent through again until they fall below it.
+    A number is a pair of digits to the least even base from ``sqrt(size)`` on: under an odd one every permutation of
+    the pairs is an even one. Each round adds a keyed hash of one digit to the other, modulo the base, which is a
+    bijection whatever the hash is (Black and Rogaway, Ciphers with Arbitrary Finite Domains, 2002). The few pairs from
+    ``size`` on are sent through again until they fall below it.
     """
 
     def __init__(self, size: int, *parts: object) -> None:
