@@ -46,7 +46,7 @@ def check(found: flat.Flat) -> None:
     assert found.arrays["a"].tolist() == list(range(10)) and found.arrays["a"].dtype == np.int32
     assert found.arrays["b"].tolist() == [[0, 1], [2, 3], [4, 5], [0, 1]]
     assert found.arrays["c"].tolist() == [9, 7, 5, 3, 1] and len(found.arrays["empty"]) == 0
-    flat.let_go([*found.maps, None])
+    flat.let_go(found.maps)
     assert found.arrays["a"].tolist() == list(range(10))
     with pytest.raises(ValueError, match="read-only"):
         found.arrays["a"][0] = 1
