@@ -47,6 +47,9 @@ class Emphasis(Learner):
     def weights(self, bin_N: Tensor) -> Tensor:
         """The weight of each row."""
         self.weights_K = self.weights_K.to(bin_N.device)
+        # Here and not where losses are counted: a term may have no row for a whole step.
+        for tally in self._tallies.values():
+            tally.to(bin_N.device)
         return self.weights_K[bin_N]
 
     def after_step(self, done: int, steps: int, add_up: AddUp) -> None:

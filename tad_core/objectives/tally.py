@@ -27,9 +27,14 @@ class Tally:
         self._step_2K = torch.zeros(2, bins, dtype=torch.float64)
         self.sums_2K = torch.zeros(2, bins, dtype=torch.float64)
 
+    def to(self, device: torch.device) -> None:
+        """From now on it is on this device."""
+        self._step_2K = self._step_2K.to(device)
+        self.sums_2K = self.sums_2K.to(device)
+
     def add(self, bin_N: Tensor, value_N: Tensor) -> None:
         """Rows of one chunk; those of a bin that is not there (-1) are left out."""
-        self._step_2K = self._step_2K.to(value_N.device)
+        self.to(value_N.device)
         bin_K1 = torch.arange(self._step_2K.shape[1], device=bin_N.device)[:, None]
         # A product, since additions of a scatter come in any order on a GPU.
         member_KN = (bin_K1 == bin_N).to(torch.float64)
@@ -39,7 +44,7 @@ class Tally:
     def close_step(self, add_up: AddUp) -> None:
         """The optimizer step is done, in every process."""
         add_up(self._step_2K)
-        self.sums_2K = self.sums_2K.to(self._step_2K.device) * self._decay + self._step_2K
+        self.sums_2K = self.sums_2K * self._decay + self._step_2K
         self._step_2K = torch.zeros_like(self._step_2K)
 
     def clear(self) -> None:

@@ -137,7 +137,7 @@ def window_in(curve: Mapping[str, Any], variant: Variant) -> dict[str, Any]:
     """The window of one model that has a rule, in a finished curve.
 
     Raises:
-        ConfigError: the curve never falls below its threshold, and it has no cap.
+        ConfigError: the curve never falls below its threshold, or has no offset at all, and it has no cap.
     """
     rule = variant.window
     assert rule is not None, "only a model with a window is asked for one"
@@ -149,11 +149,16 @@ def window_in(curve: Mapping[str, Any], variant: Variant) -> dict[str, Any]:
     count_L = np.array(curve["count"])
     found = read_window(np.array(curve["smoothed"]), count_L, rule.threshold, rule.cap or len(count_L))
     if not found.crossed and rule.cap is None:
-        lowest = min(s for s, n in zip(curve["smoothed"], curve["count"], strict=True) if n)
+        seen = [s for s, n in zip(curve["smoothed"], curve["count"], strict=True) if n]
+        if not seen:
+            raise ConfigError(
+                "calibrate.states: no masked position of the states measured is text, so that there is no curve to "
+                f"read a window from; raise it, or set models.{variant.name}.window.cap, or a number of steps"
+            )
         raise ConfigError(
             f"models.{variant.name}.window.threshold: the student's confidence never falls below {rule.threshold:g} "
-            f"(lowest: {lowest:.2f}), which gives no window; set a higher one, models.{variant.name}.window.cap, or a "
-            "number of steps"
+            f"(lowest: {min(seen):.2f}), which gives no window; set a higher one, models.{variant.name}.window.cap, or "
+            "a number of steps"
         )
     return _entry(found)
 

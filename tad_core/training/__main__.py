@@ -27,6 +27,8 @@ from tad_core.training.exits import (
 
 _PR_SET_PDEATHSIG = 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+#: what a launcher tells each of its processes; where none started this one, they are of what the run was started in
+_PLACES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 _WRITE_REMEDY = "free space there, or choose another store; the checkpoints before are kept"
 
 
@@ -55,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
         from tad_core.training.spec import read_spec
 
         spec = read_spec(path)
+        if tag and spec.distill.launcher == "python":
+            for name in _PLACES:
+                os.environ.pop(name, None)
         hide_other_gpus(spec.model.device)
         if train(spec, stop):
             return 0

@@ -227,6 +227,30 @@ def test_weights_of_states_are_those_of_their_rows_in_every_term():
     assert parts.loss.item() != pytest.approx(plain.loss.item(), rel=1e-3)
 
 
+def test_a_term_without_rows_is_counted_where_the_others_are():
+    """On a device of which nothing but shapes is known: what is on another one does not go together with it."""
+    made = tad(emphasis=1.0)
+    places = {
+        name: torch.zeros(count, dtype=torch.long, device="meta")
+        for name, count in (("near", 3), ("distant", 0))
+    }
+    rows = [
+        Rows(
+            student_ND=torch.zeros(len(place_N), VOCABULARY, device="meta"),
+            labels_N=place_N,
+            other_ND=torch.zeros(len(place_N), VOCABULARY, device="meta") if name == "distant" else None,
+            bins_N={"stage": place_N},
+        )
+        for name, place_N in places.items()
+    ]
+    for step in (1, 2):
+        made.loss(rows, lambda x: x, torch.tensor([3, 0], device="meta"))
+        seen = []
+        made.learners[0].after_step(step, 10, seen.append)
+        assert [one.device.type for one in seen] == ["meta", "meta"]
+        made.restore({name: torch.zeros_like(value, device="cpu") for name, value in made.state().items()})
+
+
 def test_the_window_that_follows_is_the_window_of_the_marks():
     made = tad(follow={"steps": 1})
     marks, *_ = batch_of(made, 0.0)

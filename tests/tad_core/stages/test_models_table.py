@@ -132,6 +132,12 @@ def test_windows_are_read_from_the_finished_curve() -> None:
     )
     with pytest.raises(ConfigError, match=never):
         check_windows(config, trained_models(config), WINDOWS)
+    empty = _ref("a", {**CURVE, "count": [0] * 8})
+    with pytest.raises(
+        ConfigError, match=r"calibrate\.states: no masked position .* is text.* raise it, or set models"
+    ):
+        check_windows(config, ["mid"], empty)
+    assert variants_stage.window_of(config, "low", empty) == 7
     with pytest.raises(
         ConfigError, match=r"models\.mid\.window\.threshold: no calibration is given to read it"
     ):

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tad_core.training.__main__ import main
-from tad_core.training.exits import ERROR_PREFIX, EXIT_OUT_OF_MEMORY
+from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_OUT_OF_MEMORY, parent_tag
 from tad_core.training.recorder import Recorder, StopRequest
 from tad_core.training.run import train
 from tad_core.training.spec import write_spec
@@ -48,6 +48,22 @@ def test_bad_input_is_told_and_exits_2(world, checkpoint, tmp_path, run_main):
     write_spec(spec.model_copy(update={"model": model}), tmp_path / "spec.json")
     status, text = run_main(tmp_path / "spec.json")
     assert status == 2 and report_of(text)["kind"] == "ModelError" and "nowhere" in report_of(text)["message"]
+
+
+def test_one_process_is_no_rank_of_what_its_parent_was_started_in(
+    world, checkpoint, tmp_path, run_main, monkeypatch
+):
+    """A scheduler that numbers the pods or tasks of a job does so for the run, not for the trainings it starts."""
+    for name, value in {
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        CHILD_VARIABLE: parent_tag(),
+    }.items():
+        monkeypatch.setenv(name, value)
+    write_spec(world.make_spec(tmp_path, checkpoint, max_steps=1), tmp_path / "spec.json")
+    status, text = run_main(tmp_path / "spec.json", lambda: signal.alarm(60))
+    assert status == 0 and "on 1 x cpu" in text
 
 
 def test_a_diverging_loss_is_bad_input(world, checkpoint, tmp_path, run_main):
