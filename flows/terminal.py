@@ -5,6 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+#: characters between two columns
+GAP = 2
+
 
 def plain_console(stderr: bool = False) -> Console:
     """A terminal to which brackets are text: names, paths and messages are printed as they are."""
@@ -13,7 +16,7 @@ def plain_console(stderr: bool = False) -> Console:
 
 def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """A table of these columns; those in ``right`` hold numbers, which are never broken."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
     for name in columns:
         number = name in right
         table.add_column(name, justify="right" if number else "left", no_wrap=number, overflow="fold")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from tad_core.artifacts import ArtifactRef, Store
-from tad_core.artifacts.leases import Leases
+from tad_core.artifacts.leases import Claim, Leases
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +70,11 @@ def claimed(store: Store, stage: str, mark: str, lease_s: float, find: Find) -> 
                 told = True
             time.sleep(min(_LOOK_S, lease_s / 3))
         yield find()
+
+
+def maker(store: Store, stage: str, mark: str) -> Claim | None:
+    """Who makes an artifact as a whole at this moment; takes nothing."""
+    return store.claims(stage, mark).get(_WHOLE)
 
 
 def _take(leases: Leases) -> bool:

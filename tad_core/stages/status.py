@@ -20,6 +20,7 @@ from tad_core.stages import filter as filter_stage
 from tad_core.stages import report as report_stage
 from tad_core.stages import rounds as rounds_stage
 from tad_core.stages import variants as variants_stage
+from tad_core.stages.alone import maker
 from tad_core.stages.pipeline import Stage, plan_of, trained_models
 from tad_core.stages.rounds import Round, RoundMade
 from tad_core.stages.slice_status import slices_seen
@@ -35,7 +36,7 @@ class StageStatus:
         state: ``running`` if a process that is alive has it, or a part of it, in hand.
         why: what is wrong with a broken one, what a missing one waits for or has of it already, and who has a running
             one in hand.
-        part: of a shard, the round that it is of; empty for the run's own.
+        part: the round that it is of; empty for the run's own, the evaluations and the report.
     """
 
     stage: Stage
@@ -103,13 +104,12 @@ class _Part:
 def _look_at_part(config: TADConfig, look: Look, own: Round | None = None) -> _Part:
     """Collection and filter shard by shard, windows and adapters."""
     store, part = look.store, "" if own is None else own.title
-    suffix = f", {part}" if part else ""
     plan = plan_of(config, store)
     mark = filter_stage.key(config, plan)
     shards = {shard.name: shard for shard in plan.shards}
     whole = collect_stage.find_collection(plan, store)
     look.pieces("collect", plan.fingerprint, list(shards), whole is not None, part)
-    collection = look.at("collect", f"all shards{suffix}", plan.fingerprint, [])
+    collection = look.at("collect", "all shards", plan.fingerprint, [], part)
     judged = whole is not None and store.find("filter", mark, [whole]) is not None
     look.pieces(
         "filter",
@@ -119,26 +119,26 @@ def _look_at_part(config: TADConfig, look: Look, own: Round | None = None) -> _P
         part,
         lambda name: collect_stage.find_shard(plan, shards[name], store),
     )
-    filtered = look.at("filter", f"all shards{suffix}", mark, [collection])
+    filtered = look.at("filter", "all shards", mark, [collection], part)
     collected, kept = _planned(collection, "collect", plan.fingerprint), _planned(filtered, "filter", mark)
     fingerprint = calibrate_stage.key(config, collected, kept)
-    windows = look.at("calibrate", f"windows{suffix}", fingerprint, [collection, filtered])
-    return _Part(config, collected, kept, windows, _look_at_adapters(config, look, collected, kept, windows))
+    windows = look.at("calibrate", "windows", fingerprint, [collection, filtered], part)
+    adapters = _look_at_adapters(config, look, collected, kept, windows, part)
+    return _Part(config, collected, kept, windows, adapters)
 
 
 def _look_at_round(config: TADConfig, own: Round, look: Look, before: _Part | None) -> _Part | None:
     """A round, as far as its model is there, whose weights all of it is keyed by."""
     adapter = None if before is None else _real(before.adapters[own.of])
     if before is None or adapter is None:
-        look.waits("distill", f"{own.of}, merged", f"waits for distill {own.of}")
-        for name in own.models:
-            look.waits("distill", name, f"waits for the {own.title}")
-        return None
-    mark = rounds_stage.key(before.config, adapter)
-    merged = look.at("distill", f"{own.of}, merged", mark, [adapter], stage_of=rounds_stage.STAGE)
+        look.waits("distill", f"{own.of}, merged", f"waits for distill {own.of}", own.title)
+        merged = None
+    else:
+        mark = rounds_stage.key(before.config, adapter)
+        merged = look.at("distill", f"{own.of}, merged", mark, [adapter], own.title, rounds_stage.STAGE)
     if merged is None:
         for name in own.models:
-            look.waits("distill", name, f"waits for the {own.title}")
+            look.waits("distill", name, f"waits for {own.of}, merged", own.title)
         return None
     part = _look_at_part(rounds_stage.round_of(config, own, merged), look, own)
     return replace(part, merged=merged)
@@ -170,7 +170,12 @@ def left_out(config: TADConfig) -> list[LeftOutRow]:
 
 
 def _look_at_adapters(
-    config: TADConfig, look: Look, collected: ArtifactRef, kept: ArtifactRef, windows: ArtifactRef | None
+    config: TADConfig,
+    look: Look,
+    collected: ArtifactRef,
+    kept: ArtifactRef,
+    windows: ArtifactRef | None,
+    part: str,
 ) -> dict[str, ArtifactRef]:
     adapters: dict[str, ArtifactRef] = {}
     for mode in trained_models(config):
@@ -178,10 +183,10 @@ def _look_at_adapters(
             fingerprint = distill_stage.key_in(look.store, config, mode, collected, kept, windows)
         except ConfigError:
             # Without a calibration only a fixed window is known.
-            look.waits("distill", mode, "waits for calibrate")
+            look.waits("distill", mode, "waits for calibrate", part)
             continue
         made_from = variants_stage.inputs_of(config, mode, collected, kept)
-        adapter = look.at("distill", mode, fingerprint, [_real(ref) for ref in made_from])
+        adapter = look.at("distill", mode, fingerprint, [_real(ref) for ref in made_from], part)
         if adapter is None and (step := distill_stage.saved_step(look.store, fingerprint)):
             look.begun(f"a checkpoint of step {step} is there to go on from")
         adapters[mode] = _planned(adapter, "distill", fingerprint)
@@ -201,14 +206,18 @@ class Look:
         name: str,
         fingerprint: str,
         inputs: Sequence[ArtifactRef | None],
+        part: str = "",
         stage_of: str = "",
     ) -> ArtifactRef | None:
-        """One artifact; returned if it is whole and made from these inputs.
+        """One artifact; returned if it is whole and made from these inputs. One that is not may be in the making.
 
         ``stage_of``: whose folder it is in, where that is no stage that a run can end with.
         """
-        status, ref = self._state(stage_of or stage, name, fingerprint, inputs, MANIFEST_NAME)
-        self.seen.append(replace(status, stage=stage))
+        folder = stage_of or stage
+        status, ref = self._state(folder, name, fingerprint, inputs, MANIFEST_NAME)
+        if ref is None and (claim := maker(self.store, folder, fingerprint)) is not None:
+            status = replace(status, state="running", why=f"on {claim.holder}")
+        self.seen.append(replace(status, stage=stage, part=part))
         return ref
 
     def pieces(
@@ -261,14 +270,16 @@ class Look:
         return StageStatus(shown, name, cast(State, state), why, url, is_shard), None
 
     def begun(self, how_far: str, running: bool = False) -> None:
-        """The last one looked at is missing, and part of the work on it is there, or is being done."""
+        """The last one looked at is not there, and part of the work on it is, or is being done."""
         last = self.seen[-1]
-        if last.state == "missing" and not last.why:
+        if last.state == "running":
+            self.seen[-1] = replace(last, why=f"{last.why}; {how_far}")
+        elif last.state == "missing" and not last.why:
             self.seen[-1] = replace(last, state="running" if running else "missing", why=how_far)
 
-    def waits(self, stage: Stage, name: str, why: str) -> None:
+    def waits(self, stage: Stage, name: str, why: str, part: str = "") -> None:
         """One whose fingerprint is not known yet."""
-        self.seen.append(StageStatus(stage, name, "missing", why))
+        self.seen.append(StageStatus(stage, name, "missing", why, part=part))
 
 
 class _Planned(NamedTuple):

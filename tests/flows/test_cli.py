@@ -219,22 +219,35 @@ def test_status_counts_and_says_what_waits(call: Any, tree: Tree) -> None:
     assert not Path(tree["store"]).exists(), "looking leaves nothing behind"
 
 
-def test_status_names_folders_that_fit_the_line(
+def test_status_of_a_run_with_rounds_fits_the_line_and_cuts_no_folder(
     call: Any, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tad_core.stages.status import StageStatus
 
-    longest = f"calibrate/{'0' * 32}"
-    done = StageStatus("calibrate", "0 of 12 shards", "done", url=f"{tree['store']}/{longest}")
-    monkeypatch.setattr("flows.status.pipeline_status", lambda *_: [done])
+    longest, name, later = f"calibrate/{'0' * 32}", "second-of-quality", "round of quality-of-first"
+    url = f"{tree['store']}/{longest}"
+    seen = [
+        StageStatus("collect", "a", "done", is_shard=True),
+        StageStatus("calibrate", "windows", "done", url=url),
+        StageStatus("collect", "a", "done", is_shard=True, part=later),
+        StageStatus("collect", "all shards", "running", "on vm (process 12)", part=later),
+        StageStatus("calibrate", "windows", "done", url=url, part=later),
+        StageStatus("distill", name, "missing", "waits for quality-of-first, merged", part=later),
+        StageStatus("evaluate", name, "missing"),
+    ]
+    monkeypatch.setattr("flows.status.pipeline_status", lambda *_: seen)
+    monkeypatch.setenv("COLUMNS", "80")
     code, output = call(command="status")
-    assert code == 0 and longest in output and str(tree["store"]) in output
-    assert all(len(line.rstrip()) <= 80 for line in output.splitlines() if longest in line)
+    lines = [line.rstrip() for line in output.splitlines()]
+    table = lines[1:]
+    assert code == 0 and str(tree["store"]) in lines[0]
+    assert max(map(len, table)) <= 80 and sum(line.endswith(longest) for line in table) == 2
+    assert [line for line in table if line in (later, "all models")] == [later, "all models"]
+    assert sum(line.startswith("stage ") for line in table) == 1
+    assert "all shards running on vm (process 12)" in " ".join(output.split())
 
 
-def test_status_says_who_has_a_shard_and_whose_rollouts_it_holds(
-    call: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_status_says_who_has_a_shard(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from tad_core.stages.status import StageStatus
 
     seen = [
@@ -242,14 +255,11 @@ def test_status_says_who_has_a_shard_and_whose_rollouts_it_holds(
         StageStatus("collect", "privileged-00004-00008", "missing", is_shard=True),
         StageStatus("collect", "privileged-00008-00012", "running", "vm (process 12)", is_shard=True),
         StageStatus("collect", "all shards", "missing"),
-        StageStatus("filter", "all shards", "missing"),
-        StageStatus("collect", "privileged-00000-00004", "done", is_shard=True, part="round of one"),
-        StageStatus("collect", "all shards, round of one", "missing"),
     ]
     monkeypatch.setattr("flows.status.pipeline_status", lambda *_: seen)
     code, output = call(command="status")
     flat = " ".join(output.split())
-    assert code == 0 and "1 of 3 shards running" in flat and "1 of 1 shards, round of one" in flat
+    assert code == 0 and "1 of 3 shards running" in flat
     assert "privileged-00008-00012 running on vm (process 12)" in flat
 
 

@@ -110,9 +110,12 @@ def test_a_round_is_a_run_on_merged_weights(
 
 def test_what_a_round_waits_for_is_told(tiny_tree: dict[str, Any]) -> None:
     config = run_of(tiny_tree, TABLE)
-    seen = {(e.stage, e.name): e.why for e in pipeline_status(config, Store(config.store)) if not e.is_shard}
+    entries = [e for e in pipeline_status(config, Store(config.store)) if not e.is_shard]
+    seen = {(e.stage, e.name): e.why for e in entries}
+    of_the_round = [("distill", "one, merged"), ("distill", "again"), ("distill", "own")]
+    assert [(e.stage, e.name) for e in entries if e.part == "round of one"] == of_the_round
     assert seen["distill", "one, merged"] == "waits for distill one"
-    assert seen["distill", "again"] == seen["distill", "own"] == "waits for the round of one"
+    assert seen["distill", "again"] == seen["distill", "own"] == "waits for one, merged"
     assert seen["evaluate", "again"] == "waits for distill again"
     with pytest.raises(ArtifactError, match="model one: this run has no finished collect"):
         find_model(config, "again", Store(config.store))
@@ -147,7 +150,9 @@ def test_both_rounds_come_to_one_report(run: SimpleNamespace) -> None:
     assert "| Again |" in text and "Rollouts of one that passed" in text and "collect, round of one" in text
     seen = pipeline_status(run.config, run.store)
     assert {entry.state for entry in seen} == {"done"}
-    assert {entry.part for entry in seen if entry.is_shard} == {"", "round of one"}
+    parts = [(entry.stage, entry.name, entry.part) for entry in seen if not entry.is_shard]
+    for stage, name in (("collect", "all shards"), ("calibrate", "windows")):
+        assert [part for s, n, part in parts if (s, n) == (stage, name)] == ["", "round of one"]
     assert {shard.part for shard in shards_of(run.config, run.store)} == {"", "round of one"}
 
 
