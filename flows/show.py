@@ -37,13 +37,13 @@ def show_study(study: Study, report: ArtifactRef) -> None:
     """What a study shows, and where its report is."""
     from tad_core.report.console import print_findings
     from tad_core.report.lineup import Lineup
-    from tad_core.report.tables import to_rich
+    from tad_core.report.terminal import FittedTable
     from tad_core.study.sentences import findings
     from tad_core.study.stage import read_results
     from tad_core.study.tables import Tables
 
     console, lineup, results = plain_console(), Lineup.of(study.run), read_results(report)
-    console.print(to_rich(Tables(study, results, lineup).brief(), lineup))
+    console.print(FittedTable(Tables(study, results, lineup).brief(), lineup))
     print_findings([{"kind": f.kind, "text": f.text} for f in findings(study, results, lineup)], console)
     for name in ("report.html", "report.md"):
         console.print(f"{report.url}/{name}", soft_wrap=True)

@@ -14,7 +14,8 @@ from tad_core.report.aups import both_ways
 from tad_core.report.lineup import Lineup
 from tad_core.report.replicates import NUMBERS_NAME, PAGE_NAME, ReplicateRow, sentences, tables
 from tad_core.report.scores import SCORES_NAME, Scores
-from tad_core.report.tables import headline, to_rich
+from tad_core.report.tables import headline
+from tad_core.report.terminal import FittedTable
 
 _MARKS = {"result": ("•", ""), "fact": ("•", "dim"), "caution": ("!", "yellow")}
 
@@ -35,7 +36,7 @@ def print_replicates(comparison: ArtifactRef, lineup: Lineup, console: Console |
     rows = [ReplicateRow.model_validate(row) for row in content["rows"]]
     at = content.get("operating", f"at {content['operating_threshold']:g}")
     table, _ = tables(rows, content["seeds"], at, lineup)
-    console.print(to_rich(table, lineup))
+    console.print(FittedTable(table, lineup))
     for note in table.notes:
         console.print(Text(note, style="dim"))
     for text in sentences(rows, lineup):
@@ -52,10 +53,10 @@ def read_scores(report: ArtifactRef) -> Scores:
 def print_scores(scores: Scores, findings: list[dict[str, Any]], lineup: Lineup, console: Console) -> None:
     """The table and the sentences; text from the data is never read as markup."""
     table = headline(scores, lineup, narrow=console.width < 110)
-    console.print(to_rich(table, lineup))
+    console.print(FittedTable(table, lineup))
     for note in table.notes:
         console.print(Text(note, style="dim"))
-    console.print(to_rich(both_ways(scores, lineup, narrow=console.width < 110), lineup))
+    console.print(FittedTable(both_ways(scores, lineup, narrow=console.width < 110), lineup))
     print_findings(findings, console)
 
 

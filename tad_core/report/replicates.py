@@ -77,8 +77,10 @@ def tables(rows: Sequence[ReplicateRow], seeds: Sequence[int], at: str, lineup: 
     """Means with intervals, and what each run gave; ``at`` says at which threshold, as a column's name does."""
     means = [
         "Task", "Model", "Token by token %", "Over the base", f"Accuracy {at} %", f"TPF {at}", "AUP",
-        "x base", "x fine-tuning",
+        "x base",
     ]  # fmt: skip
+    fine_tuned = any(row.aup_over_sft is not None for row in rows)
+    means += ["x fine-tuning"] if fine_tuned else []
     each = ["Task", "Model", "Seed", "Token by token %", f"Accuracy {at} %", f"TPF {at}", "AUP"]
     mean_rows, each_rows = [], []
     for i, row in enumerate(rows):
@@ -90,7 +92,7 @@ def tables(rows: Sequence[ReplicateRow], seeds: Sequence[int], at: str, lineup: 
             row.tpf,
             row.aup,
             row.aup_over_base,
-            row.aup_over_sft,
+            *([row.aup_over_sft] if fine_tuned else []),
         )
         cells = [row.task if first else "", lineup.label(row.model), *map(_with_interval, spreads)]
         mean_rows.append(Row([Cell(c) for c in cells], model=row.model, starts_group=first))

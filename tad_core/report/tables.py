@@ -6,10 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich import box
-from rich.table import Table as RichTable
-from rich.text import Text
-
 from tad_core.data.selection import LeftOutRow
 from tad_core.evaluation.bootstrap import Interval
 from tad_core.evaluation.records import way_name
@@ -68,7 +64,7 @@ def headline(scores: Scores, lineup: Lineup, narrow: bool = False) -> Table:
     at = scores.operating.at
     columns = ["Accuracy, token by token %", f"Accuracy {at} %", f"TPF {at}", "TPF, text only", "Tokens/s"]
     if narrow:
-        columns = ["1 by 1 %", f"{at} %", "TPF", "text", "tok/s"]
+        columns = ["1 by 1 %", f"{at} %", "TPF", "text only", "tok/s"]
     columns = ["Task", "Model", *columns, "AUP [95 %]" if scores.bootstrap else "AUP"]
     digits = 0 if narrow else 1
     rows: list[Row] = []
@@ -307,32 +303,6 @@ def escape_markdown(text: str) -> str:
     for char in "\\`*_[]|#":
         text = text.replace(char, f"\\{char}")
     return " ".join(text.split())
-
-
-def to_rich(table: Table, lineup: Lineup) -> RichTable:
-    """The table for a terminal."""
-    out = RichTable(
-        title=table.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
-    )
-    for i, column in enumerate(table.columns):
-        # In a narrow terminal names go on below, numbers never; nothing is cut.
-        out.add_column(
-            Text(column),
-            justify="left" if is_text(table, i) else "right",
-            no_wrap=not is_text(table, i),
-            overflow="fold",
-            min_width=None if is_text(table, i) else max(len(r.cells[i].text) for r in table.rows),
-        )
-    for row in table.rows:
-        if row.starts_group and out.row_count:
-            out.add_section()
-        style = lineup.style(row.model)
-        cells = []
-        for i, cell in enumerate(row.cells):
-            named = i == table.model_column and row.model
-            cells.append(Text(cell.text, style="bold" if cell.best else style if named else ""))
-        out.add_row(*cells)
-    return out
 
 
 def _show(form: str, value: float | None) -> str:

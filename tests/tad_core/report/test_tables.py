@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from types import SimpleNamespace
-
-from rich.console import Console
 
 from tad_core.data.selection import left_out_rows
 from tad_core.report import tables
@@ -167,29 +164,6 @@ def test_markdown_keeps_hostile_text_in_its_cell() -> None:
     assert "<script>" not in lines[2]
     assert "](" not in lines[2].replace("\\](", "")
     assert lines[2].endswith("| **1** |")
-
-
-def test_rich_shows_every_number_in_80_columns(fake: SimpleNamespace) -> None:
-    out = io.StringIO()
-    scores = make_scores(fake)
-
-    Console(file=out, width=80).print(
-        tables.to_rich(tables.headline(scores, fake.lineup, narrow=True), fake.lineup)
-    )
-
-    lines = out.getvalue().splitlines()
-    row = next(line for line in lines if "Speed" in line)
-    assert row.split() == ["Speed", "75.0", "75.0", "8.00", "6.00", "800", "510.2"]
-    assert max(map(len, lines)) <= 80
-
-
-def test_rich_reads_no_markup_from_names(fake: SimpleNamespace) -> None:
-    out = io.StringIO()
-    table = Table("t", ["Name"], [Row([Cell("[red]x[/red]")])])
-
-    Console(file=out, width=80).print(tables.to_rich(table, fake.lineup))
-
-    assert "[red]x[/red]" in out.getvalue()
 
 
 def test_lm_evals_own_figures_stand_beside_the_verdict(fake: SimpleNamespace) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig
-from tad_core.stages.collection_plan import plan_collection
 from tad_core.stages.alone import claimed
+from tad_core.stages.collection_plan import plan_collection
 from tad_core.stages.status import Look, Stage, StageStatus, pipeline_status
 
 
