@@ -95,7 +95,7 @@ def plan(
         from tad_core.config import naming_lines
 
         with naming_lines(config, set_ or []):
-            planned = plan_run(loaded, gpu, gpus, measure, not no_data)
+            planned = plan_run(loaded, gpu, gpus, measure, not no_data, running.say_first)
         print_plan(planned, as_json)
         if planned.counts.exit_code or planned.problems:
             raise typer.Exit(planned.counts.exit_code or FAILED)

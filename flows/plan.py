@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from flows.terminal import plain_console, plain_table
 from tad_core.artifacts import Store
@@ -11,15 +12,22 @@ from tad_core.data.unknown import WORTH_SAYING
 from tad_core.hub import without_fetching
 from tad_core.planning import Estimate, count, estimate, this_machine
 from tad_core.planning.machines import named_machine
-from tad_core.planning.speeds import speeds_of, try_out
+from tad_core.planning.speeds import filled_in, is_light, speeds_of, tried_on_a_cpu, try_out
 from tad_core.planning.survey import survey
 from tad_core.shapes import shape_of
 
+_TRYING = "loading torch and the model, to try how fast this machine is at it"
+
 
 def plan_run(
-    config: TADConfig, gpu: str | None, gpus: int | None, measure: bool, read_data: bool
+    config: TADConfig,
+    gpu: str | None,
+    gpus: int | None,
+    measure: bool,
+    read_data: bool,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Estimate:
-    """Count, look up or try the machine's speed, and estimate.
+    """Count, look up or try the machine's speed, and estimate; ``say`` is told before a trial, which takes seconds.
 
     Raises:
         ConfigError, ModelError: nothing can be planned.
@@ -30,10 +38,17 @@ def plan_run(
         counts = count(config, store, survey(config, store, this_machine=gpu is None) if read_data else None)
     wanted = max(config.rollout.workers or 1, config.distill.processes, config.evaluate.workers)
     machine = named_machine(gpu, gpus or wanted) if gpu else this_machine(config.store)
-    trial = try_out(config, shape, counts) if measure and not gpu else None
-    return estimate(
-        config, shape, read_from, counts, machine, speeds_of(config, shape, counts, machine, store, trial)
-    )
+    trial = None
+    if measure and not gpu:
+        say(_TRYING)
+        trial = try_out(config, shape, counts)
+    speeds = speeds_of(config, shape, counts, machine, store, trial)
+    if machine.gpu is None and is_light(shape) and None in (speeds.rollout, speeds.train, speeds.decode):
+        say(_TRYING)
+        with without_fetching():
+            trial = tried_on_a_cpu(config, shape, counts)
+        speeds = speeds if trial is None else filled_in(speeds, trial)
+    return estimate(config, shape, read_from, counts, machine, speeds)
 
 
 def check_run(config: TADConfig) -> None:

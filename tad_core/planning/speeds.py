@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, replace
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,7 +13,7 @@ import yaml
 from tad_core.artifacts import Manifest, Store, read_manifest
 from tad_core.artifacts.files import list_names, read_bytes
 from tad_core.config import TADConfig, parse_config, variants
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, TADError
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work, measured_share, rollout_work
 from tad_core.planning.machines import MEASURED_LAUNCH_S, Gpu, Machine, training_share
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 #: Seconds of one core for a text: docs/results/verify.md (7,000 pairs and about 60 programs a second on two).
 _MATH_S, _CODE_S = 1 / 3500, 1 / 30
+#: A trial takes about so long, and so many forwards at the least.
+_TRIAL_S, _FORWARDS = 1.0, 4
+#: Parameters of a model that is tried on a CPU without being asked to: 2 GB in float32.
+_LIGHT = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -241,8 +245,32 @@ def state_flops(config: TADConfig, shape: Shape, counts: Counts, in_one_pass: in
 # --- a short trial ----------------------------------------------------------------------------------
 
 
-def try_out(config: TADConfig, shape: Shape, counts: Counts, forwards: int = 4) -> Pace:
-    """Time a few forwards of one batch on the configured device; loads the model.
+def filled_in(speeds: Speeds, trial: Pace) -> Speeds:
+    """What is known, with a trial in the place of what is not."""
+    return replace(
+        speeds,
+        rollout=speeds.rollout or trial,
+        train=speeds.train or trial,
+        decode=speeds.decode or trial,
+        calibrate=speeds.calibrate or speeds.decode or trial,
+    )
+
+
+def is_light(shape: Shape) -> bool:
+    """Whether a CPU loads and runs the model in a moment, so that it may be tried without being asked to."""
+    return shape.parameters <= _LIGHT
+
+
+def tried_on_a_cpu(config: TADConfig, shape: Shape, counts: Counts) -> Pace | None:
+    """``try_out`` where nobody asked for it; None where the model is not here or cannot be loaded."""
+    try:
+        return try_out(config, shape, counts)
+    except TADError:  # of what a run would refuse the plan speaks elsewhere
+        return None
+
+
+def try_out(config: TADConfig, shape: Shape, counts: Counts) -> Pace:
+    """Time forwards of one batch on the configured device for about a second; loads the model.
 
     Raises:
         ModelError: the checkpoint is not here.
@@ -256,24 +284,26 @@ def try_out(config: TADConfig, shape: Shape, counts: Counts, forwards: int = 4) 
         if model.device.type == "cpu":  # as one of the processes that share the cores
             workers = config.rollout.workers or cpu_workers(config.model)
             torch.set_num_threads(config.model.threads or threads_per_worker(workers))
-        return _timed(model, config, shape, counts, forwards)
+        return _timed(model, config, shape, counts)
 
 
-def _timed(model: DiffusionLM, config: TADConfig, shape: Shape, counts: Counts, forwards: int) -> Pace:
+def _timed(model: DiffusionLM, config: TADConfig, shape: Shape, counts: Counts) -> Pace:
     import torch
 
     from tad_core.decoding.room import slots_for
+    from tad_core.models.batching import at_once
 
     tokens = round(counts.teacher) + config.rollout.response_length
     rollout = config.rollout
-    batch = slots_for(
+    slots = slots_for(
         model, rollout.batch_size, round(counts.teacher), rollout.response_length, rollout.block_length, False
     )
+    batch = at_once(model.device.type, slots)
     ids_BL = torch.full((batch, tokens), model.mask_token_id, device=model.device)
     mask_BL = torch.ones_like(ids_BL, dtype=torch.bool)
-    times = []
+    times: list[float] = []
     with torch.inference_mode():
-        for _ in range(forwards):
+        while len(times) < _FORWARDS or sum(times) < _TRIAL_S:
             started = time.perf_counter()
             hidden_BLD = model.hidden(ids_BL, mask_BL)
             model.head(hidden_BLD[:, -config.rollout.block_length :])
@@ -281,6 +311,4 @@ def _timed(model: DiffusionLM, config: TADConfig, shape: Shape, counts: Counts, 
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - started)
     work = shape.forward(tokens, config.rollout.block_length, batch)
-    return Pace(
-        work / min(times), f"measured now: the fastest of {forwards} forwards of {batch} x {tokens} tokens"
-    )
+    return Pace(work / median(times), f"tried now, {len(times)} forwards")

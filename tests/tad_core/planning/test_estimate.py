@@ -39,7 +39,9 @@ def test_the_command_says_it_in_words_and_as_json_and_without_torch(tmp_path: Pa
     )
     base = [sys.executable, "-c", script, "plan"]
     done = subprocess.run(
-        [*base, "configs/demo.yaml", "--json", "--store", str(tmp_path)], capture_output=True, text=True
+        [*base, "configs/demo.yaml", "--json", "--gpu", "h200", "--store", str(tmp_path)],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
