@@ -34,8 +34,8 @@ VERSIONS: dict[Component, int] = {
     # answer that leaves another one open, and judges a text whole that only spells an end; 4 takes no right program for
     # one that crashed; 5 lets CPU time decide what takes too long
     "verifier": 5,
-    # the columns and figures of an evaluation: 2 counts full forwards and computed tokens
-    "records": 2,
+    # the columns and figures of an evaluation: 2 counts full forwards and computed tokens; 3 keeps reasons
+    "records": 3,
     # AUP, intervals, comparisons: 2 takes the leaderboard's points of equal speed as they are given
     "scores": 2,
 }

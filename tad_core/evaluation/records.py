@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 RESULT_SCHEMA = pa.schema(
     [
@@ -31,6 +31,7 @@ RESULT_SCHEMA = pa.schema(
         pa.field("figures", pa.map_(pa.string(), pa.float64()), nullable=False),
         pa.field("full_forwards", pa.int32()),
         pa.field("computed", pa.int64()),
+        pa.field("reason", pa.string(), nullable=False),
     ],
     metadata={"tad.schema": f"result/{SCHEMA_VERSION}"},
 )
@@ -57,6 +58,7 @@ class Record:
         figures: lm-eval's own values by its names, e.g. ``exact_match,strict-match``; empty without a benchmark.
         full_forwards: of the forwards those that took nothing from a cache; None in files from before it was counted.
         computed: tokens computed over all forwards, prompt and response; None likewise.
+        reason: the verifier's, in a line; empty in files from before it was kept.
     """
 
     task: str
@@ -75,6 +77,7 @@ class Record:
     figures: dict[str, float] = field(default_factory=dict)
     full_forwards: int | None = None
     computed: int | None = None
+    reason: str = ""
 
 
 Way = tuple[str, str, str, float]

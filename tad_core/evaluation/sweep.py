@@ -121,6 +121,7 @@ def record_of(model_name: str, spec: DecodeSpec, output: Output, texts: Texts) -
         figures=output.figures,
         full_forwards=decoded.full_forwards,
         computed=decoded.computed,
+        reason=judgement.reason,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,13 @@ import yaml
 
 from tad_core.config import ModelConfig
 from tad_core.hub import local_folder
+
+#: A licence told in a card's text: ``| licence | Apache-2.0 |``, ``**License:** MIT``.
+_LICENCE_LINE = re.compile(
+    r"^[|*_\s-]*licen[cs]e[*_\s]*[|:][*_\s]*([^|\s][^|\n]*?)[*_\s|]*$", re.IGNORECASE | re.MULTILINE
+)
+#: Those that the hub has a name for, as cards write them.
+_HUB_ID = re.compile(r"(apache-2\.0|mit|bsd-[23]-clause|gpl-3\.0|cc-by(-nc)?(-sa)?-4\.0)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,10 @@ def _merged(facts: Facts, base: str) -> str:
 
 
 def licence_of(base: ModelConfig) -> dict[str, str]:
-    """``license`` and, where the base's card has them, its name and link; ``unknown`` if the card says none."""
+    """``license`` and, where the base's card has them, its name and link; ``unknown`` if the card says none.
+
+    A card says it in the fields at its head, as the hub reads them, or in a line of its text or of a table.
+    """
     card = local_folder(base) / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     if text.startswith("---") and (end := text.find("\n---", 3)) > 0:
@@ -106,9 +117,15 @@ def licence_of(base: ModelConfig) -> dict[str, str]:
             head = yaml.safe_load(text[3:end])
         except yaml.YAMLError:
             head = None
-        if isinstance(head, dict) and isinstance(head.get("license"), str):
-            names = ("license", "license_name", "license_link")
-            return {name: cast(str, head[name]) for name in names if isinstance(head.get(name), str)}
+        if isinstance(head, dict):
+            if isinstance(head.get("license"), list):
+                head["license"] = ", ".join(map(str, head["license"]))
+            if isinstance(head.get("license"), str):
+                names = ("license", "license_name", "license_link")
+                return {name: cast(str, head[name]) for name in names if isinstance(head.get(name), str)}
+    if (line := _LICENCE_LINE.search(text)) is not None:
+        known = _HUB_ID.match(line[1])
+        return {"license": known[0].lower()} if known else {"license": "other", "license_name": line[1]}
     return {"license": "unknown"}
 
 

@@ -34,7 +34,7 @@ class Text:
             ``token by token``, ``threshold 0.5``.
         sample: number of the rollout; 0 in evaluation.
         verdict: the verifier's word, or that it has not been asked.
-        reason: its reason in a line; evaluation keeps none.
+        reason: its reason in a line; evaluations of earlier releases have none.
         extracted: the answer or program that was judged; evaluation keeps none.
         text: what was written.
         shard: the file that has it, without suffix; empty in evaluation.
@@ -154,7 +154,8 @@ def answers(evaluated: Iterable[ArtifactRef]) -> Iterator[Text]:
 def of_record(record: Record) -> Text:
     """An answer of an evaluation."""
     way = way_words(record.method, record.threshold)
-    return Text(record.task, record.problem_id, record.model, way, 0, record.verdict, "", "", record.text)
+    task, problem, model, verdict = record.task, record.problem_id, record.model, record.verdict
+    return Text(task, problem, model, way, 0, verdict, record.reason, "", record.text)
 
 
 class Counted(NamedTuple):

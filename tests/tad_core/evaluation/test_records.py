@@ -12,6 +12,7 @@ def record(problem, correct, forwards, tokens, text_tokens, wall_s, threshold=0.
     return Record(
         "sums", "base", "entropy", threshold, problem, correct, "passed" if correct else "no_answer", forwards,
         tokens, text_tokens, wall_s, "2 + 2 = 4", full_forwards=forwards // 2, computed=7 * forwards,
+        reason="4 is not 5",
     )  # fmt: skip
 
 
@@ -47,6 +48,13 @@ def test_there_and_back(tmp_path):
     write_records(path, RECORDS)
     assert read_records(path) == RECORDS
     assert pq.read_schema(path).equals(RESULT_SCHEMA)
+
+
+def test_a_file_from_before_reasons_were_kept_is_read(tmp_path):
+    path = tmp_path / "results.parquet"
+    write_records(path, RECORDS)
+    pq.write_table(pq.read_table(path).drop_columns("reason"), path)
+    assert read_records(path) == [dataclasses.replace(r, reason="") for r in RECORDS]
 
 
 def test_a_flipped_bit_is_noticed(tmp_path):

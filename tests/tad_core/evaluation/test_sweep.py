@@ -36,7 +36,7 @@ class CoinJudge:
         self.batches.append(len(texts))
         passed = [key(p.id, t) % 2 for p, t in zip(problems, texts, strict=True)]
         return [
-            Judgement(Verdict.PASSED if ok else Verdict.DIFFERENT, "", t)
+            Judgement(Verdict.PASSED if ok else Verdict.DIFFERENT, f"a coin for {t!r}", t)
             for ok, t in zip(passed, texts, strict=True)
         ]
 
@@ -106,6 +106,7 @@ def test_a_sweep_by_both_engines(config, tasks, generator, monkeypatch):
             ours = [p["accuracy"] for p in measured if p["task"] == task][i]
             assert 100 * found["solved,none"] == pytest.approx(ours)
     assert 0 < sum(r.correct for r in direct) < len(direct)
+    assert [r.reason for r in direct] == [f"a coin for {r.text!r}" for r in direct]
     assert len(judge.batches) <= 3  # one batch a way
 
 

@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from huggingface_hub import constants
 
 from tad_core import hub
 from tad_core.config import ModelConfig
-from tad_core.models.card import Facts, model_card
+from tad_core.models.card import Facts, licence_of, model_card
 
 COMMIT = "08b83a6feb34df1a6011b80c3c00c7563e963b07"
 
@@ -57,6 +58,29 @@ def test_the_card_of_a_round_says_what_it_began_from(base: ModelConfig) -> None:
         f"LoRA adapter for `{base.path}` with those of `one` and `two` of the same run merged into it (`merge/2`)"
         in adapter
     )
+
+
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ("---\nlicense: other\nlicense_name: own\n---\n", {"license": "other", "license_name": "own"}),
+        ("---\nlicense:\n- mit\n- apache-2.0\n---\n", {"license": "mit, apache-2.0"}),
+        ("# It\n\n| | |\n|---|---|\n| licence | Apache-2.0, like the project |\n", {"license": "apache-2.0"}),
+        ("# It\n**License:** MIT\n", {"license": "mit"}),
+        ("# It\n- License: Our Own 3\n", {"license": "other", "license_name": "Our Own 3"}),
+        ("# It\nWhat a license is: a text.\n", {"license": "unknown"}),
+        ("---\ntags: [x]\n---\n# It\n", {"license": "unknown"}),
+        ("---\n: :\n---\n", {"license": "unknown"}),
+    ],
+)
+def test_a_card_says_its_licence_in_either_form(tmp_path: Path, card: str, told: dict[str, str]) -> None:
+    (tmp_path / "README.md").write_text(card)
+    assert licence_of(ModelConfig(path=str(tmp_path))) == told
+
+
+def test_the_small_model_says_its_licence_as_the_hub_reads_it() -> None:
+    text = Path("assets/tiny-llada/README.md").read_text()
+    assert yaml.safe_load(text.split("---")[1])["license"] == "apache-2.0"
 
 
 def test_licence_and_base_come_from_the_base(tiny_checkpoint: Path, tmp_path: Path, monkeypatch) -> None:

@@ -95,8 +95,22 @@ def text(**fields: object) -> Text:
 
 
 def test_an_answer_of_an_evaluation_says_by_which_way() -> None:
-    record = Record("task", "base", "entropy", 0.5, "t/1", False, "no_answer", 1, 1, 1, 0.1, "said")
-    assert of_record(record) == text(source="task", problem_id="t/1", verdict="no_answer", text="said")
+    record = Record(
+        "task",
+        "base",
+        "entropy",
+        0.5,
+        "t/1",
+        False,
+        "different",
+        1,
+        1,
+        1,
+        0.1,
+        "said",
+        reason="'4' is not '5'",
+    )
+    assert of_record(record) == text(source="task", problem_id="t/1", reason="'4' is not '5'", text="said")
     assert trajectory_of(of_record(record), []) is None
 
 
