@@ -253,9 +253,9 @@ def lm_eval(context: typer.Context) -> None:
         running.say_first("loading torch and lm-eval")
         from tad_core.evaluation.lm_eval_cli import main as lm_eval_main
 
-        lm_eval_main(context.args)
+        lm_eval_main([argument for argument in context.args if argument != "--debug"])
 
-    running.guard(work, debug=False)
+    running.guard(work, "--debug" in context.args)
 
 
 @app.command(

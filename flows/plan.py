@@ -69,6 +69,12 @@ def check_run(config: TADConfig) -> None:
         console.print(f"note: {note}")
     if (error := found.error()) is not None:
         raise error
+    if found.to_fetch:
+        console.print(
+            f"{config.name}: nothing is wrong that can be seen before what comes from the hub is here; not looked at: "
+            + ", ".join(found.to_fetch)
+        )
+        return
     console.print(f"{config.name}: tad run will begin")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, DataError, in_a_line
 
 if TYPE_CHECKING:  # they load torch
     from tad_core.decoding import Decoded
@@ -29,8 +29,10 @@ def main(arguments: Sequence[str]) -> None:
 
     Raises:
         ConfigError: wrong arguments of the model, or no such task.
+        DataError: the rows of a task cannot be read.
         SystemExit: as lm-eval ends, for help and for wrong options.
     """
+    from datasets.exceptions import DatasetsError
     from lm_eval.__main__ import cli_evaluate
 
     from tad_core.evaluation.lm import TadLM  # registers the model class
@@ -46,6 +48,12 @@ def main(arguments: Sequence[str]) -> None:
         raise ConfigError(
             f"--tasks: {missing} is not a task; `tad lm-eval ls tasks` has all of them"
         ) from None
+    except (ConnectionError, DatasetsError) as error:
+        raise DataError(
+            f"--tasks: the rows of a task cannot be read ({in_a_line(error)}); lm-eval has them from the hub: check "
+            "the network, or fetch them on a machine that has one and bring its HF_HOME here (HF_HUB_OFFLINE=1 keeps "
+            "to that); a run takes them from a file (evaluate.tasks, option path)"
+        ) from error
     finally:
         sys.argv = before
     for model in TadLM.made:
@@ -108,5 +116,5 @@ def _has(arguments: Sequence[str], *names: str) -> bool:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except ConfigError as error:
+    except (ConfigError, DataError) as error:
         sys.exit(f"error: {error}")

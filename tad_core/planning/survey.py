@@ -5,7 +5,7 @@ A run ends with the first thing that is wrong; a plan and a check of a configura
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,6 +21,9 @@ from tad_core.stages import evaluate as evaluate_stage
 from tad_core.stages import pipeline
 from tad_core.stages.collect import CollectionPlan, unknown_of
 
+#: Sources that are data sets of the hub where no file is named.
+_ON_THE_HUB = ("gsm8k", "math", "kodcode")
+
 
 @dataclass
 class Survey:
@@ -34,6 +37,7 @@ class Survey:
         unknown: tokens unknown to the model, by source, where there are any.
         refused: what a run would end with; empty if it would begin.
         notes: what could not be looked at, and what is no fault and should be known.
+        to_fetch: what a run would fetch first, by its name, and could not be looked at.
     """
 
     plan: CollectionPlan | None = None
@@ -43,6 +47,7 @@ class Survey:
     unknown: list[Unknown] = field(default_factory=list)
     refused: list[TADError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    to_fetch: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -85,9 +90,7 @@ def survey(config: TADConfig, store: Store, this_machine: bool = True) -> Survey
     with found.watching():
         evaluate_stage.check_decoders(config)
     if config.model.path in PUBLISHED and not is_here(config.model):
-        found.notes.append(
-            "the checkpoint is not on this machine: how many problems it has room for is not known"
-        )
+        _without_the_checkpoint(config, found)
         return found
     with found.watching():
         found.plan = pipeline.plan_of(config, store)
@@ -96,14 +99,14 @@ def survey(config: TADConfig, store: Store, this_machine: bool = True) -> Survey
             check_unknown(config.data, found.unknown)
         found.sizes = {name: len(problems) for name, problems in _by_source(found.plan.ordered).items()}
     if found.plan is None:
-        _sources(config, _length_check(config, found), found)
+        _sources(config.data, _length_check(config, found), found)
     with found.watching():
         found.tasks = evaluate_stage.load_tasks(config)
         found.task_sizes = {name: len(problems) for name, problems in found.tasks.items()}
         with found.watching():
             found.unknown += pipeline.check_tasks(config, found.tasks)
     if found.tasks is None:
-        _tasks(config, found)
+        _tasks(config.evaluate.tasks, found)
     elif found.plan is not None:
         found.notes += also_trained_on(found.plan.ordered, found.tasks)
     if this_machine and found.plan is not None:
@@ -111,6 +114,31 @@ def survey(config: TADConfig, store: Store, this_machine: bool = True) -> Survey
             with found.watching():
                 check()
     return found
+
+
+def _without_the_checkpoint(config: TADConfig, found: Survey) -> None:
+    """Read the data that are on this machine all the same: a wrong path is wrong whatever the model."""
+    found.notes.append(
+        "the checkpoint is not on this machine: how many problems it has room for is not known"
+    )
+    here = [source for source in config.data if not _is_fetched(source)]
+    tasks = [task for task in config.evaluate.tasks if not _is_fetched(task)]
+    _sources(here, None, found)
+    _tasks(tasks, found)
+    found.to_fetch = [
+        config.model.path,
+        *(f"data {source.name}" for source in config.data if source not in here),
+        *(f"task {task.name}" for task in config.evaluate.tasks if task not in tasks),
+    ]
+
+
+def _is_fetched(source: SourceConfig) -> bool:
+    """Whether its rows come from the hub."""
+    from tad_core.evaluation.benchmarks.load import SOURCE
+
+    if source.options.get("path"):
+        return False
+    return bool(source.options.get("hub")) or source.source in (*_ON_THE_HUB, SOURCE)
 
 
 def _length_check(config: TADConfig, found: Survey) -> Check | None:
@@ -121,15 +149,15 @@ def _length_check(config: TADConfig, found: Survey) -> Check | None:
     return None
 
 
-def _sources(config: TADConfig, check: Check | None, found: Survey) -> None:
+def _sources(sources: Sequence[SourceConfig], check: Check | None, found: Survey) -> None:
     """Read each source of data by itself."""
     from tad_core.data.sources import select_from
 
     seen: dict[bytes, str] = {}
-    _each(config.data, lambda source: select_from(source, check, ENOUGH, seen), found, found.sizes)
+    _each(sources, lambda source: select_from(source, check, ENOUGH, seen), found, found.sizes)
 
 
-def _tasks(config: TADConfig, found: Survey) -> None:
+def _tasks(tasks: Sequence[SourceConfig], found: Survey) -> None:
     """Read each task by itself."""
     from tad_core.data.sources import select_from
     from tad_core.evaluation.benchmarks.load import SOURCE, load_benchmark
@@ -137,11 +165,11 @@ def _tasks(config: TADConfig, found: Survey) -> None:
     def read(task: SourceConfig) -> Selection:
         return load_benchmark(task) if task.source == SOURCE else select_from(task, enough=1.0)
 
-    _each(config.evaluate.tasks, read, found, found.task_sizes)
+    _each(tasks, read, found, found.task_sizes)
 
 
 def _each(
-    sources: list[SourceConfig],
+    sources: Sequence[SourceConfig],
     read: Callable[[SourceConfig], Selection],
     found: Survey,
     sizes: dict[str, int],

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from datasets.exceptions import DatasetNotFoundError
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 from lm_eval.evaluator import simple_evaluate
@@ -13,7 +14,7 @@ from lm_eval.tasks import TaskManager
 
 from tad_core.config import ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, DataError
 from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.benchmarks import BENCHMARKS
 from tad_core.evaluation.generate import Generator
@@ -204,3 +205,19 @@ def test_the_command_line(tiny_checkpoint, local_task, tmp_path):
     assert wrong.stderr.strip().endswith(
         "error: model_args: pretrained is missing; give the folder of a checkpoint"
     )
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError("Couldn't reach 'x' on the Hub"), DatasetNotFoundError("no x")]
+)
+def test_rows_that_cannot_be_fetched_are_one_error_with_a_remedy(monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.setattr("lm_eval.__main__.cli_evaluate", fail)
+    before = list(sys.argv)
+    with pytest.raises(
+        DataError, match=r"^--tasks: the rows .* \((Couldn't reach|no x).*HF_HUB_OFFLINE.*option path"
+    ):
+        main(["--tasks", "tad_gsm8k"])
+    assert sys.argv == before

@@ -86,6 +86,27 @@ def test_a_configuration_that_is_well_is_checked_without_a_trace(tree: Tree, tmp
     assert not list((tmp_path / "store").rglob("*.json")), "nothing was run"
 
 
+def test_before_the_checkpoint_is_here_the_data_that_are_here_are_read(tree: Tree, tmp_path: Path) -> None:
+    tree["model"] = {"path": "GSAI-ML/LLaDA-8B-Instruct", "revision": "0" * 40}
+    tree["data"] = [
+        own(tmp_path, "good", [f"Ann has {n} apples." for n in range(7)]),
+        {"name": "far", "source": "gsm8k"},
+    ]
+    tree["evaluate"]["tasks"] = [{**tree["data"][0], "name": "task"}, {"name": "mbpp", "source": "benchmark"}]
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    done = CliRunner().invoke(app, ["check", str(file)])
+    told = " ".join(done.output.split())
+    assert done.exit_code == 0 and "data good: 7 problems" in told and "evaluate task: 7 problems" in told
+    assert "not looked at: GSAI-ML/LLaDA-8B-Instruct, data far, task mbpp" in told
+    assert "will begin" not in told, "that is not known"
+
+    tree["data"][0]["options"]["path"] = str(tmp_path / "gone.jsonl")
+    file.write_text(yaml.safe_dump(tree))
+    done = CliRunner().invoke(app, ["check", str(file)])
+    assert done.exit_code == 2 and "gone.jsonl' is not a file" in " ".join(done.output.split())
+
+
 def test_a_model_that_4_bits_do_not_fit_is_refused_before_any_work(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
