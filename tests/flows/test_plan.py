@@ -11,8 +11,7 @@ from tad_core.artifacts import Store
 from tad_core.config import TADConfig
 from tad_core.planning import Estimate, Machine, speeds
 from tad_core.shapes import shape_of
-from tests.tad_core.planning.common import counts_of
-from tests.tad_core.planning.test_estimate import leave
+from tests.tad_core.planning.common import counts_of, leave
 
 _CPU = Machine("a laptop", None, 0, 16.0, 100.0)
 
