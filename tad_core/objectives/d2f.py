@@ -11,6 +11,8 @@ loss is the KL from teacher to student on the masked tokens, divided by the rate
 What differs from the public code, on purpose:
 
 - The response is the teacher's own kept answer; the code takes another model's.
+- The teacher reads the reference besides, in the prompt of its rollout (``teacher_prompt``). The code's reads what the
+  student reads, which is ``plain``.
 - KL in place of cross-entropy with the teacher's distribution: they differ by its entropy, which has no gradient.
 - The mean is over the masked tokens of the optimizer step; the code's is over those of a micro-batch of one.
 - Dream's row that predicts a block's first token is the last of the piece before it, which does not see the block, here
