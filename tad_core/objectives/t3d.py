@@ -21,8 +21,8 @@ What differs from the public code, on purpose:
   The code masks those that it revealed first, and every tenth of them is a random token in place of a mask.
 - How much is masked is drawn for each state of each epoch. The code draws it once a datum, for all thirty epochs.
 - path is that of masked tokens; the code learns also those that the model reads.
-- End-of-text that fills a response up is learned as the other objectives learn it (``filled_states``); the code keeps two
-  of it.
+- End-of-text that fills a response up is learned as the other objectives learn it (``filled_states``); the code keeps
+  two of it.
 - Adapters are trained; the code trains all weights.
 - ref is taken anew after optimizer steps; the code's comment says epochs, and its accumulation counter is off by one.
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import pytest
 import torch
 
+from flows.cli_serving import generate
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.policies import POLICIES
 from tad_core.decoding.policies.entropy import entropy
 from tad_core.decoding.policies.token_by_token import TokenByToken
-from tad_core.decoding.spec import at_level, changed
+from tad_core.decoding.spec import OWN_SETTINGS, WHOLE, at_level, changed
 from tad_core.errors import ConfigError
+from tad_core.serving.requests import Decoding
 from tests.tad_core.decoding.naive_decoder import FormulaModel, TableModel, naive_decode
 from tests.tad_core.decoding.test_decode import assert_counted, prompts_of, row
 
@@ -194,6 +197,13 @@ def test_the_level_of_a_way_is_the_value_of_its_knob():
     assert DecodeSpec(16, 8, **at_level("token_by_token", 0.5), threshold=0.5).level == 0.0
     with pytest.raises(ConfigError, match=r"forward_budget: 4\.5 is not accepted"):
         DecodeSpec(16, 8, **at_level("fixed_budget", 4.5))
+
+
+def test_a_knob_of_a_methods_own_can_be_asked_for_wherever_methods_are():
+    own = {policy.knob for policy in POLICIES.values()} - {None, "threshold"}
+    assert own == set(OWN_SETTINGS) and set(WHOLE) <= own
+    assert own <= Decoding.model_fields.keys()
+    assert own <= inspect.signature(generate).parameters.keys()
 
 
 def test_another_method_loses_what_the_former_alone_reads():
