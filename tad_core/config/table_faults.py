@@ -39,6 +39,13 @@ def check(config: TADConfig) -> None:
         label = label_of(name, given)
         if (other := labels.setdefault(label, name)) != name:
             faults.append(f"models.{name}.label: {label!r} is what {other} is called, too; give it another")
+    plain: dict[str, str] = {}
+    for name in config.models:
+        if (other := plain.setdefault(name.replace("_", "-"), name)) != name:
+            faults.append(
+                f"models.{name}: {other} is the same name but for - and _, which a run's records in Prefect do not "
+                "tell apart; rename one"
+            )
     known, compared = list(dict.fromkeys([BASE, *(config.models or STANDARD)])), config.evaluate.models
     for i, name in enumerate(compared):
         if name not in known:

@@ -1,5 +1,8 @@
 """Confidence threshold in one block (Fast-dLLM v1, section 3.3): all positions that are sure enough, and the surest.
 
+Public code for Dream also reveals the first token of every block at the block's first forward, whatever its
+probability; that is not done here.
+
 Shapes: B slots, L response positions, N rows, V vocabulary.
 """
 

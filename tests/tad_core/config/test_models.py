@@ -86,6 +86,7 @@ def test_a_table_is_compared_as_a_whole_and_fills_in_what_is_left_open(tree: dic
         ({"A": {"window": 2}}, r"models: 'A' cannot name a model"),
         ({"a.b": {"window": 2}}, r"models: 'a\.b' cannot name a model"),
         ({"x" * 41: {"window": 2}}, r"cannot name a model"),
+        ({"a-b": {"window": 2}, "a_b": {"window": 3}}, r"models\.a_b: a-b is the same name but for .*rename"),
         ({"x": {"objective": "rl"}}, r"models\.x\.objective: 'rl' is not accepted: Input should be 'tad' or 'sft' or"),
         ({"x": {}}, r"models\.x\.window: missing; the tad objective needs one: a number of steps, quality or"),
         ({"x": {"window": 17}}, r"models\.x\.window: steps 17 is more than rollout\.response_length 16; use at most"),
