@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tad_core.config import load_config, parse_config, variants
 from tad_core.errors import ConfigError
@@ -126,6 +129,24 @@ def test_what_does_not_fit_is_one_clear_line(
     with pytest.raises(ConfigError, match=message) as caught:
         table(tree, models)
     assert len(str(caught.value).splitlines()) == (2 if "colour" in message else 1)
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "training.md"
+
+
+@pytest.mark.parametrize(("preset", "which"), [("llada-8b", 0), ("dream-7b", 1)])
+def test_the_tables_of_the_papers_fit_the_presets(preset: str, which: int) -> None:
+    part = PAGE.read_text(encoding="utf-8").partition("### As their papers train them")[2]
+    models = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", part, flags=re.DOTALL)[which])["models"]
+    tree = yaml.safe_load((PAGE.parents[1] / "configs" / f"{preset}.yaml").read_text(encoding="utf-8"))
+    alone = {"processes": 1, "launcher": "python", "deepspeed": None}
+    tree = {**tree, "models": models, "distill": {**tree["distill"], **alone}}
+    tree["evaluate"].pop("models", None)
+    found = variants(parse_config(tree))
+    assert {name: v.distill.objective for name, v in found.items()} == {name: name for name in models}
+    for name, given in models.items():
+        made = found[name].distill.model_dump()
+        assert all(made[field] == value or field == "lora" for field, value in given["settings"].items())
 
 
 def test_models_compared_are_those_of_the_table(tree: dict[str, Any]) -> None:
