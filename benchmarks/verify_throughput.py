@@ -71,9 +71,8 @@ def measure_math(pairs: list[tuple[str, str]], workers: int) -> tuple[float, int
     problems = [Problem(f"m{i}", "math", "math", "q", "r", answer=want) for i, (_, want) in enumerate(pairs)]
     texts = [f"The answer is \\boxed{{{got}}}." for got, _ in pairs]
     with Verifier(VerifyConfig(workers=workers)) as verifier:
-        verifier.judge(
-            [problems[0]] * workers * 2, [r"\boxed{\sin^2 x}"] * workers * 2
-        )  # start the processes
+        # Start the processes.
+        verifier.judge([problems[0]] * workers * 2, [r"\boxed{\sin^2 x}"] * workers * 2)
         started = time.perf_counter()
         judgements = verifier.judge(problems, texts)
         return len(pairs) / (time.perf_counter() - started), sum(

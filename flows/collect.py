@@ -49,9 +49,8 @@ def collect_and_filter(work: Work, judge: bool = True) -> Outcome:
                 filtered = filtering.close(work, collection, [])
                 row.ended(samples_of(work))
             return Outcome(collection, filtered)
-        mend_shards(
-            collection
-        )  # they are judged one by one, and one without a manifest would be decoded again
+        # They are judged one by one, and one without a manifest would be decoded again.
+        mend_shards(collection)
     with Children(work, judge) as children:
         shards = FanOut(work, judge, children).run()
     collection = collecting.close(work, [shards.collected[s.name] for s in work.plan.shards])

@@ -47,9 +47,9 @@ _ROWS: dict[Path, type[SourceFields] | type[ModelFields]] = {
 }
 #: What items mean where it is not just that they replace the preset's.
 _REPLACED: dict[Path, str] = {
-    (
-        "models",
-    ): "Any here replace those of the preset; all of them are compared unless evaluate.models chooses."
+    ("models",): (
+        "Any here replace those of the preset; all of them are compared unless evaluate.models chooses."
+    ),
 }
 
 

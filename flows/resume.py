@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tad_core.artifacts import absolute_root
 from tad_core.artifacts.runs import RunRecord, unfinished
 from tad_core.config import TADConfig, parse_config
 from tad_core.errors import ConfigError
@@ -61,7 +62,7 @@ def newest_unfinished(
 
 def _roots(config: TADConfig | None, store: str | None) -> list[str]:
     if store is not None:
-        return [store if "://" in store else str(Path(store).expanduser().resolve())]
+        return [absolute_root(store)]
     if config is not None:
         return [config.store]
     return sorted(str(folder.parent.resolve()) for folder in _RUNS.glob("*/.runs"))

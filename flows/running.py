@@ -32,12 +32,11 @@ _OUTPUT = 1
 
 def load(path: Path, overrides: list[str], store: str | None) -> TADConfig:
     """Read a configuration; its store becomes absolute."""
+    from tad_core.artifacts import absolute_root
     from tad_core.config import load_config
 
     config = load_config(path, overrides)
-    root = store or config.store
-    absolute = root if "://" in root else str(Path(root).expanduser().resolve())
-    return config.model_copy(update={"store": absolute})
+    return config.model_copy(update={"store": absolute_root(store or config.store)})
 
 
 def run_until(
@@ -53,7 +52,7 @@ def run_until(
 
 def run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
     """Check everything, then start Prefect, then show what came out."""
-    _say_first(config)
+    _say_checking(config)
     from flows.environment import settle
 
     settle(loud=debug)
@@ -71,7 +70,7 @@ def run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
 def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, debug: bool) -> None:
     """Run once for every seed, then show the comparison."""
     config = load(path, overrides, store)
-    _say_first(config)
+    _say_checking(config)
     from flows.environment import settle
 
     settle(loud=debug)
@@ -94,11 +93,11 @@ def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, d
 
 def load_study(path: Path, overrides: list[str], store: str | None) -> Study:
     """Read a study; its store becomes absolute."""
+    from tad_core.artifacts import absolute_root
     from tad_core.study.config import load_study as load_file
 
     loaded = load_file(path, overrides, store)
-    root = loaded.run.store
-    return loaded.stored(root if "://" in root else str(Path(root).expanduser().resolve()))
+    return loaded.stored(absolute_root(loaded.run.store))
 
 
 def plan_study(path: Path, overrides: list[str], store: str | None) -> None:
@@ -140,7 +139,7 @@ def study(path: Path, overrides: list[str], store: str | None, only_results: boo
 
 def collect_worker(config: TADConfig, host: int, hosts: int, judge: bool, debug: bool) -> None:
     """Take part in a collection until no shard is left."""
-    _say_first(config)
+    _say_checking(config)
     from flows.environment import settle
 
     settle(loud=debug)
@@ -190,7 +189,7 @@ def _note(text: str) -> None:
     typer.echo(f"note: {text}", err=True)
 
 
-def _say_first(config: TADConfig) -> None:
+def _say_checking(config: TADConfig) -> None:
     say_first(f"{config.name}: checking data, model, store and this machine")
 
 

@@ -11,10 +11,9 @@ Losing Prefect's records costs nothing: the task then calls the stage function, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts import ArtifactRef, Store, absolute_root
 from tad_core.artifacts import fingerprint as digest_of
 
 #: Options of every task whose result is an artifact.
@@ -47,4 +46,4 @@ def key_parameter(_: Any, parameters: dict[str, Any]) -> str:
 
 def absolute_store(root: str) -> Store:
     """The store under an absolute path (or a URL as it is), so that records mean the same in every folder."""
-    return Store(root if "://" in root else str(Path(root).expanduser().resolve()))
+    return Store(absolute_root(root))

@@ -68,9 +68,8 @@ def test_an_objective_of_ones_own_is_trained_beside_tad(
 ) -> None:
     from tad_core.config.objectives import OBJECTIVES
 
-    monkeypatch.setitem(
-        OBJECTIVES, "smoothed", OBJECTIVES["tad"]
-    )  # so that the notebook's own goes with the test
+    # So that the notebook's own goes with the test.
+    monkeypatch.setitem(OBJECTIVES, "smoothed", OBJECTIVES["tad"])
     names = run("own_objective", monkeypatch, PROBLEMS=problems, STEPS=steps)
     quality, smoothed = (names["losses"][name] for name in ("quality", "smoothed"))
     assert len(quality) == len(smoothed) == steps

@@ -1,5 +1,6 @@
 """Artifacts: fingerprints, manifests, the store."""
 
+from tad_core.artifacts.files import absolute_root
 from tad_core.artifacts.fingerprint import canonical_json, file_sha256, fingerprint, folder_fingerprint
 from tad_core.artifacts.leases import Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME, FileEntry, InputEntry, Manifest
@@ -16,6 +17,7 @@ __all__ = [
     "Leases",
     "Manifest",
     "Store",
+    "absolute_root",
     "canonical_json",
     "file_sha256",
     "fingerprint",

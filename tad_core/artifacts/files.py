@@ -35,6 +35,11 @@ def open_url(url: str) -> tuple[Any, str]:
     return fs, str(path)
 
 
+def absolute_root(root: str) -> str:
+    """A store's root that means the same in every folder: a URL as it is, a path made absolute."""
+    return root if "://" in root else str(Path(root).expanduser().resolve())
+
+
 def is_local(fs: Any) -> bool:
     """Whether an fsspec file system is this machine's own."""
     return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)

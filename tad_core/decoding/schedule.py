@@ -27,9 +27,8 @@ class Schedule:
         self._forwards_B = torch.zeros(slots, dtype=torch.long, device=device)  # since the last refresh
         self._reveals_B = torch.zeros_like(self._forwards_B)
         self._block_B = torch.full_like(self._forwards_B, -1)  # the first unfinished one at the last refresh
-        self._settled_B = torch.zeros_like(
-            self._forwards_B
-        )  # refreshes in a row since that block is the first
+        # Refreshes in a row since that block is the first.
+        self._settled_B = torch.zeros_like(self._forwards_B)
         self._new_B = torch.ones(slots, dtype=torch.bool, device=device)
 
     @property

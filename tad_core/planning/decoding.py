@@ -69,7 +69,7 @@ def work(
     if cache.refresh_forwards:
         refreshes = max(refreshes, forwards / cache.refresh_forwards)
     refreshes = min(refreshes, forwards)
-    # on average over the blocks
+    # Tokens a forward computes, on average over the blocks.
     computed = {
         "dual": masked + reveals, "dual_block": open_blocks * block, "prefix": (length + block) / 2,
     }[cache.mode]  # fmt: skip

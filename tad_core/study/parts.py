@@ -192,13 +192,13 @@ class Maker:
             raise SubprocessError("study: it is being stopped")
 
     def _planned(self, config: TADConfig) -> tuple[TADConfig, CollectionPlan]:
-        """For one process of those side by side, whose threads do not all read the data at once."""
+        """The settings of one process of those side by side, and its plan; one thread at a time reads the data."""
         alone = self._alone(config)
         with self._planning:
             return alone, collect_stage.plan_collection(alone, self.store)
 
     def _alone(self, config: TADConfig) -> TADConfig:
-        """For one process of those side by side."""
+        """The settings of one process of those side by side."""
         return config.model_copy(
             update={
                 "model": config.model.model_copy(update={"threads": self.hands.threads}),

@@ -36,9 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Train; returns 0, 2 (bad input), 3 (out of memory), 75 (stopped on request, checkpoint saved) or 1."""
     parser = argparse.ArgumentParser(prog="python -m tad_core.training", description="Train one adapter.")
     parser.add_argument("spec", help="JSON file, see tad_core/training/spec.py")
-    parser.add_argument(
-        "--local_rank", "--local-rank", help=argparse.SUPPRESS
-    )  # the deepspeed launcher adds it
+    # The deepspeed launcher adds it.
+    parser.add_argument("--local_rank", "--local-rank", help=argparse.SUPPRESS)
     path = parser.parse_args(arguments).spec
     if tag := os.environ.get(CHILD_VARIABLE):
         # SIGTERM is what the parent asks with, whatever was ignored when the parent was started.

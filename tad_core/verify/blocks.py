@@ -121,9 +121,8 @@ def _with_helpers(body: str, earlier: list[str]) -> str:
 
 def _between_prose(text: str, entry_point: str | None) -> str:
     """The longest run of lines, from the first that begins a program, that is Python and defines what is asked for."""
-    text = re.sub(
-        r"`{3,}[^`\n]*$", "", text, flags=re.MULTILINE
-    )  # a fence at the end of a line, or with words behind it
+    # A fence at the end of a line, or with words behind it.
+    text = re.sub(r"`{3,}[^`\n]*$", "", text, flags=re.MULTILINE)
     beginning = _BEGINNING.search(text[:_MAX_PROSE])
     if beginning is None:
         return ""

@@ -154,13 +154,11 @@ def _decode(job: dict[str, Any], held: Held, reporter: _Reporter) -> list[dict[s
     model, _ = held.model_and_tokenizer()
     fitting = held.kept.setdefault("decode", new_fitting(reporter.warn))
     spec = DecodeSpec(**job["spec"])
-    reporter.progress(
-        Progress("decode", 0, len(job["prompts"]))
-    )  # from here on its speed is that of decoding
+    # The model is loaded: from here on the speed is that of decoding.
+    reporter.progress(Progress("decode", 0, len(job["prompts"])))
     rows = decode(model, job["prompts"], spec, job["batch_size"], reporter.progress, fitting)
-    return [
-        {**asdict(row), "scores": []} for row in rows
-    ]  # nobody asks for them, and they are as many as tokens
+    # Nobody asks for the scores, and they are as many as tokens.
+    return [{**asdict(row), "scores": []} for row in rows]
 
 
 def _merge(job: dict[str, Any], held: Held, reporter: _Reporter) -> dict[str, Any]:

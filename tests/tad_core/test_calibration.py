@@ -150,9 +150,8 @@ class Small(Known):
 
 
 def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
-    monkeypatch.setattr(
-        "tad_core.calibration.at_once", lambda device_type, wanted: wanted
-    )  # an accelerator's
+    # As on an accelerator.
+    monkeypatch.setattr("tad_core.calibration.at_once", lambda device_type, wanted: wanted)
     rows, told = table(2, 5, 3, 3), []
     expected = measure(Known(), rows, states=20, seed=0, batch_size=3, ends=[EOS])
     found = measure(Small(), rows, 20, 0, 13, [EOS], lambda done, total: told.append((done, total)))

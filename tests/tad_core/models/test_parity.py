@@ -203,9 +203,8 @@ def test_dream_equals_qwen2_without_the_causal_mask(dream: Path) -> None:
     with torch.no_grad():
         expected = shifted(theirs(ids, attention_mask=all_visible).logits)
         torch.testing.assert_close(ours(ids), expected, atol=1e-4, rtol=0)
-        assert not torch.allclose(
-            ours(ids), shifted(theirs(ids).logits), atol=1e-2
-        )  # causal is another model
+        # With causal attention it is another model.
+        assert not torch.allclose(ours(ids), shifted(theirs(ids).logits), atol=1e-2)
         assert not torch.allclose(ours(ids), theirs(ids, attention_mask=all_visible).logits, atol=1e-2)
 
 

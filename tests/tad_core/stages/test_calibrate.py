@@ -18,16 +18,14 @@ from tests.tad_core.stages.changing import changed, read_windows
 def test_curve_and_windows(config, made, windows):
     curve = windows.read_json("curve.json")
     assert curve["offsets"] == list(range(1, 49)) and curve["states"] == 12
-    assert (
-        sum(curve["count_all"]) > 12 and curve["count_all"][0] == 12
-    )  # every state has a token one step away
+    # Every state has a token one step away.
+    assert sum(curve["count_all"]) > 12 and curve["count_all"][0] == 12
     assert curve["left_out"] == pytest.approx(1 - sum(curve["count"]) / sum(curve["count_all"]))
     for mode, cap in (("quality", 8), ("speed", 20)):
         assert curve[mode]["source"] in ("calibrated", "cap")
         assert curve[mode]["window"] == cap or curve[mode]["crossed"]
-    assert (
-        windows.manifest.info["states"] == 12 and windows.manifest.info["measure_s"] > 0
-    )  # which is read by plans
+    # Plans read it.
+    assert windows.manifest.info["states"] == 12 and windows.manifest.info["measure_s"] > 0
 
 
 def test_calibration_is_found_again_and_fixed_windows_are_taken(config, made, windows, monkeypatch):

@@ -49,9 +49,8 @@ def test_over_long_prompts_are_left_out_before_any_work(tiny_tree: dict[str, Any
     assert plan.left_out == {"own": {"over-long prompt": 2}}
     assert plan.left_out_examples == {"own": {"over-long prompt": ["own/train/2", "own/train/4"]}}
     shorter = plan_collection(config_of(tiny_tree, max_prompt_tokens=495))
-    assert (
-        shorter.fingerprint == plan.fingerprint
-    )  # the same problems, and the limit is no part of the result
+    # The same problems, and the limit is no part of the result.
+    assert shorter.fingerprint == plan.fingerprint
     tiny_tree["data"][0]["min_count"] = None
     with pytest.raises(
         DataError, match=r"2 of 4 rows can be used and at least 4 .* over-long prompt 2 \(own/train/2,"

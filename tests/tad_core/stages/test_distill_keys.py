@@ -26,9 +26,8 @@ def test_what_enters_the_fingerprint(config, made, windows):
     hosts = {"processes": 2, "nodes": 2, "micro_batch_size": 1, "launcher": "torchrun"}
     batch = {"global_batch_size": 4 * config.distill.micro_batch_size, **no_dropout}
     assert key(distill={**hosts, **batch, "compile": True, "report_to": ["wandb"]}) == key(distill=batch)
-    assert (
-        key(calibrate={"quality_window": window}, windows_ref=None) == same
-    )  # its value counts, not its origin
+    # Its value counts, not its origin.
+    assert key(calibrate={"quality_window": window}, windows_ref=None) == same
     different = [
         key("speed"),
         key("sft"),

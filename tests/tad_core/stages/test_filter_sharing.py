@@ -90,9 +90,8 @@ def verdicts(store: Store, filtered: ArtifactRef) -> dict[str, list[dict[str, ob
 
 def test_processes_share_the_shards_and_agree(store: Store, slow: type[Slow], tmp_path: Path) -> None:
     collection, _ = collect(store, ROWS)
-    slow.may = lambda: (
-        len({pid for pid, _ in judged(slow)}) >= 2
-    )  # nobody ends all of them before the other begins
+    # Nobody ends all of them before the other begins.
+    slow.may = lambda: len({pid for pid, _ in judged(slow)}) >= 2
     children = [
         fork(lambda: stage.filter_all(make_config(), FakePlan(), collection, store)) for _ in range(2)
     ]

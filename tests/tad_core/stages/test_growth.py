@@ -197,9 +197,8 @@ def test_shards_that_are_there_are_taken_after_one_look(asked: Counter[str], tmp
     with Shares(plan, store, 30) as shares:
         assert [shard.index for shard in shares.todo() if shard] == [4, 9, 10, 11]
         assert sorted(shares.refs) == [plan.shards[i].name for i in (0, 1, 2, 3, 5, 6, 7, 8)]
-    assert (
-        asked["list"] <= 2 and asked["shard"] <= 9 + 4
-    )  # those that are to be made are looked for once more
+    # Those that are to be made are looked for once more.
+    assert asked["list"] <= 2 and asked["shard"] <= 9 + 4
 
 
 def test_shards_of_a_bucket_are_taken_by_one_listing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,10 +71,11 @@ FILLED_FROM = [13, 5, 1, 12]
     ("filled_states", "states"),
     [
         ("all", [range(12), range(12), range(12), range(12)]),
+        # State 4 is followed by step 5, the first filled in.
         (
             "one",
             [range(12), range(5), range(1), range(12)],
-        ),  # state 4 is followed by step 5, the first filled in
+        ),
         ("skip", [range(12), range(4), range(0), range(11)]),
     ],
 )

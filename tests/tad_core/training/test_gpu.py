@@ -86,6 +86,5 @@ def test_the_logits_of_a_micro_batch_are_never_in_memory_together(trainer_and_ba
     spent = torch.cuda.max_memory_allocated() - before
     whole, chunk = 4 * rows * VOCABULARY, 4 * LOGITS_AT_ONCE
     assert whole > 4 * chunk  # or the test would show nothing
-    assert (
-        spent < 10 * chunk < 3 * whole
-    )  # student, teacher, their log-softmax, the KL and gradients of one chunk
+    # Student, teacher, their log-softmax, the KL and gradients of one chunk.
+    assert spent < 10 * chunk < 3 * whole

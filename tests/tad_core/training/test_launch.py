@@ -82,10 +82,11 @@ TORCHRUN = "Root Cause (first observed failure):\n  rank      : 1\n  exitcode  :
     [
         (TORCHRUN.format(-9), KilledError),
         (TORCHRUN.format(-11), SubprocessError),
+        # Killed for another's sake.
         (
             "Failures:\n  exitcode  : -9 (pid: 3)\n" + TORCHRUN.format(1),
             SubprocessError,
-        ),  # killed for another's sake
+        ),
         ("Killing subprocess 3\n['python'] exits with return code = -9", KilledError),
     ],
 )

@@ -165,9 +165,8 @@ def test_company_does_not_change_the_loss(make_trainer):
     alone = trainer.adapters[0].books.sums_2T[:2].clone()
     trainer.adapters[0].books.sums_2T = None
     batch = collator(indices)
-    assert all(
-        len(set(batch[who]["tokens"]["counts"])) > 1 for who in ("student", "teacher")
-    )  # prompts of many lengths
+    # Prompts of many lengths.
+    assert all(len(set(batch[who]["tokens"]["counts"])) > 1 for who in ("student", "teacher"))
     trainer.training_step(trainer.model, batch)
     torch.testing.assert_close(trainer.adapters[0].books.sums_2T[:2], alone, rtol=1e-5, atol=1e-5)
 
