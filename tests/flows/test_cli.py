@@ -297,7 +297,7 @@ def test_output_that_nobody_reads_ends_a_command_in_silence(tree: Tree, tmp_path
     file.write_text(yaml.safe_dump(tree))
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "flows.cli", "plan", str(file), "--no-data", "--json"]
+    command = [sys.executable, "-m", "flows.cli", "plan", str(file), "--gpu", "h200", "--no-data", "--json"]
     done = subprocess.run(
         command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=CEILING_S
     )
