@@ -41,7 +41,8 @@ def test_shipped_study_parses() -> None:
     assert found
     for path in found:
         study = load_study(path)
-        assert len(study.config.variants) >= 10 and len(study.config.seeds) == 3
+        few = path.name == "study-combined.yaml"
+        assert len(study.config.variants) >= (5 if few else 10) and len(study.config.seeds) == 3
         assert len(study.specs) >= (6 if path.name == "study-tiny.yaml" else 2)
         assert study.run.distill.max_steps == study.config.states // study.run.distill.global_batch_size
 
