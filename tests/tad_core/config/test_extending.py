@@ -140,3 +140,12 @@ def test_presets_of_other_models_share_the_recipe(name: str, below: str) -> None
     if "coder" in name:
         assert {source.source for source in own.data} == {"kodcode"}
         assert all(str(t.options["task"]).startswith(("humaneval", "mbpp")) for t in own.evaluate.tasks)
+
+
+def test_the_fast_preset_takes_half_of_the_states_of_the_same_rollouts() -> None:
+    own, recipe = load_config(CONFIGS / "llada-8b-fast.yaml"), load_config(CONFIGS / "llada-8b.yaml")
+    for section in ("store", "model", "data", "rollout", "filter", "calibrate"):
+        assert getattr(own, section) == getattr(recipe, section)
+    changed = {"near": "soft", "filled_states": "skip", "states_per_trajectory": 128}
+    assert own.distill == recipe.distill.model_copy(update=changed)
+    assert 2 * own.distill.states_per_trajectory == recipe.distill.states_per_trajectory
