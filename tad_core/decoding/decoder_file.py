@@ -28,6 +28,10 @@ _MEASURED = {
     "confidence": "the probability from which a token is revealed",
     "pipeline": "the probability above which a token is revealed",
 }
+#: Said of a threshold that others would take for another quantity.
+_NATS = """\
+# SGLang's algorithms that go by confidence (LowConfidence, JointThreshold) read a probability under the name threshold.
+"""
 #: Said of a model that others would decode as what it is not.
 _BLOCK_CAUSAL = """\
 # attention is block_causal: a block of the response sees those before it and none behind. An engine that does not know
@@ -51,7 +55,8 @@ def decoder_text(spec: DecodeSpec, mask_id: int) -> str:
     first = ("threshold", "block_size", "block_add_threshold", "decoded_token_threshold")
     ordered = {name: tree.pop(name) for name in first} | {"mask_id": mask_id} | tree
     told = _MEASURED.get(spec.method, f"by the method {spec.method}, with what it goes by")
-    head = _HEAD.format(told) + (_BLOCK_CAUSAL if spec.attention == "block_causal" else "")
+    head = _HEAD.format(told) + (_NATS if spec.method == "entropy" else "")
+    head += _BLOCK_CAUSAL if spec.attention == "block_causal" else ""
     return head + yaml.safe_dump(ordered, sort_keys=False)
 
 

@@ -23,7 +23,7 @@ class GrowingText:
     """The text of one response while its leading tokens become known.
 
     Attributes:
-        text: that may be sent; it only grows, whatever comes.
+        text: that was sent; it only grows, whatever comes.
         whole: the same for whom nothing was sent to: as it is written once all is known.
         finish: why it ends, once it does.
         tokens: of the text that is known; before a stop string the fewest that hold what is before it.
@@ -32,6 +32,7 @@ class GrowingText:
     def __init__(self, texts: Texts, most_tokens: int, stops: Sequence[str]) -> None:
         self._texts, self._most, self._stops = texts, most_tokens, list(stops)
         self.text, self.whole, self.tokens = "", "", 0
+        self._told = 0  # characters of the whole that were sent, as they were written then
         self.finish: Finish | None = None
 
     def grow(self, known: Sequence[int], complete: bool) -> str:
@@ -55,9 +56,9 @@ class GrowingText:
         elif full or complete:
             self.finish = "length"
         sure = cut if self.finish else self._sure(cut)
-        # What is known may still be written otherwise with what follows: never take back, add what extends it.
-        more = sure[len(self.text) :] if sure.startswith(self.text) else ""
-        self.text, self.whole = self.text + more, sure
+        # What was sent may be written otherwise with what follows: it is not taken back, and what follows is sent.
+        more = sure[self._told :]
+        self.text, self.whole, self._told = self.text + more, sure, max(self._told, len(sure))
         return more
 
     def _written(self, ids: Sequence[int]) -> str:

@@ -46,6 +46,12 @@ def test_its_head_says_what_the_threshold_is_of():
 def test_an_engine_that_would_decode_it_wrongly_is_warned():
     assert "An engine that does not know" in decoder_text(SPECS[2], 126336)
     assert "attention is block_causal" not in decoder_text(SPECS[0], 126336)
+    warned = [
+        spec.method
+        for spec in SPECS
+        if "read a probability under the name threshold" in decoder_text(spec, 1)
+    ]
+    assert warned == ["entropy"]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,10 @@ def test_the_whole_text_is_right_where_a_stream_could_not_take_back():
     ids = list(b"it ' s")
     sent = growing.grow(ids[:4], False) + growing.grow(ids, True)
     assert sent == growing.text == "it '" and growing.whole == "it's"
+    growing = GrowingText(Tidy(), 100, ())
+    ids = list(b"it ' s here, and more")
+    sent = [growing.grow(ids[:known], known == len(ids)) for known in (4, 6, 12, len(ids))]
+    assert sent == ["it '", "", " here,", " and more"] and growing.whole == "it's here, and more"
     growing, _ = grown("one two", stops=["tw"])
     assert growing.whole == growing.text == "one "
 
