@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ class Service:
                 raise of_validation(error, body) from None
             served = self.choose(asked.model)
             name = served.name
-            wish = served.wish(asked, self.limits.width)
+            # Words of a long prompt take a second to find; the others are answered meanwhile.
+            wish = await asyncio.to_thread(served.wish, asked, self.limits.width)
             session = Session(
                 self.stream,
                 served,

@@ -18,6 +18,8 @@ from tad_core.serving.faults import RequestError
 MAX_BODY_BYTES = 1 << 20
 #: A client that has not sent its body after this long, or does not read a piece that it was sent, is given up.
 BODY_S, READ_S = 30.0, 60.0
+#: Letters at which many clients' readers end a line, and JSON does not: written as JSON may write any letter.
+_LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 #: What nginx says of a client that went away; nobody reads it, the counters do.
 GONE = 499
 
@@ -105,6 +107,6 @@ class Events(Response):
         await patiently({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with aclosing(self._pieces) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
-                text = f"data: {json.dumps(piece, ensure_ascii=False)}\n\n"
+                text = f"data: {json.dumps(piece, ensure_ascii=False).translate(_LINE_ENDS)}\n\n"
                 await patiently({"type": "http.response.body", "body": text.encode(), "more_body": True})
         await patiently({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": False})

@@ -17,6 +17,8 @@ from tad_core.serving.served import Served, Source
 from tad_core.serving.server import bind, url_of
 from tests.waiting import CEILING_S, get
 
+CHAT = "/v1/chat/completions"
+HELLO = {"model": "llada", "messages": [{"role": "user", "content": "hello"}]}
 SPEC = DecodeSpec(16, 4, "entropy", 1.0, 0.25)
 
 

@@ -13,7 +13,6 @@ import pytest
 from tad_core.data.prompts import encode_text
 from tad_core.decoding import DecodeSpec, Request, decode_requests, new_fitting
 from tad_core.evaluation.prompting import chat_text
-from tad_core.serving import requests
 from tests.tad_core.serving.conftest import SPEC
 from tests.waiting import CEILING_S, get, stream
 
@@ -104,17 +103,6 @@ def test_an_answer_goes_back_as_it_came(client, models):
     whole = {"role": "assistant", "content": parts, "refusal": None, **theirs}
     more = client.chat.completions.create(model="llada", messages=[told[0], whole, told[2]])
     assert more.choices == again.choices
-
-
-def test_every_parameter_of_the_client_is_known():
-    """Offered, accepted where it changes nothing, or refused with what is accepted: never as a typing error."""
-    of_chat = pytest.importorskip(
-        "openai.types.chat.completion_create_params", reason="pip install -e .[dev]"
-    )
-    of_text = pytest.importorskip("openai.types.completion_create_params")
-    for theirs, ours in ((of_chat, requests.ChatAsked), (of_text, requests.TextAsked)):
-        known = {*ours.model_fields, *requests.NEUTRAL, *requests._OF_THE_CLIENT}
-        assert set(theirs.CompletionCreateParamsBase.__annotations__) - known == set()
 
 
 def test_a_seed_repeats_and_a_drawn_one_is_told(client):
