@@ -69,8 +69,8 @@ def joined(maps: Sequence[nn.Module]) -> Joined | None:
 
 
 def _alike(maps: Sequence[nn.Module]) -> bool:
-    """Whether they are plain maps of one input: no adapters, no packed weights."""
-    plain = [a_map for a_map in maps if type(a_map) is nn.Linear]
+    """Whether they are plain maps of one input: no adapters, no packed weights, none that cannot be laid elsewhere."""
+    plain = [a_map for a_map in maps if type(a_map) is nn.Linear and not a_map.weight.is_inference()]
     kinds = {(of.in_features, of.weight.dtype, of.weight.device, of.bias is None) for of in plain}
     return len(plain) == len(maps) and len(kinds) == 1
 

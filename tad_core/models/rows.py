@@ -76,11 +76,15 @@ _known: weakref.WeakKeyDictionary[DiffusionLM, dict[str, Rows]] = weakref.WeakKe
 
 def join_layers(model: TransformerLM) -> None:
     """Lay the weights of maps of one input side by side; what was known of their rows is forgotten."""
+    before = [parameter.data_ptr() for parameter in model.parameters()]
     for layer in model.layers():
         parts = cast("Layer", layer).parts()
         join((parts.q, parts.k, parts.v))
         join((parts.gate, parts.up))
-    _known.pop(model, None)
+    if before != [parameter.data_ptr() for parameter in model.parameters()]:
+        _known.pop(model, None)
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()  # where they lay is too small for what is asked for next
 
 
 def of_layers(model: DiffusionLM) -> Rows:
@@ -123,7 +127,7 @@ def _of(
 
 
 def _alone(a_map: nn.Module) -> Tried:
-    return Tried(cast(Tensor, a_map.weight).shape[1], a_map, a_map)
+    return Tried(cast(int, a_map.in_features), a_map, a_map)
 
 
 def _joined(parts: list[nn.Module]) -> list[Tried]:

@@ -63,6 +63,13 @@ def test_maps_that_are_not_alike_are_left_alone() -> None:
     assert joined(mixed) is None and [a_map.weight.data_ptr() for a_map in mixed] == weights
 
 
+def test_what_was_made_under_inference_mode_stays_where_it_is() -> None:
+    with torch.inference_mode():
+        own = maps(4, 4)
+        join(own)
+    assert joined(own) is None
+
+
 @pytest.mark.parametrize("family", MODELS)
 def test_a_joined_model_is_saved_merged_and_trained_as_before(family: str, tmp_path) -> None:
     model, plain = MODELS[family](), MODELS[family]()
