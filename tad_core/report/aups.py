@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tad_core.report.lineup import Lineup
 from tad_core.report.published import Published
 from tad_core.report.scores import Operating, Scores
-from tad_core.report.tables import NONE, Cell, Row, Table
+from tad_core.report.table import NONE, Cell, Row, Table
 
 COLUMNS = [
     "Task",

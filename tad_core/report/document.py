@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tad_core.config import BASE, TADConfig, variants
+from tad_core.config import TADConfig, variants
 from tad_core.data.selection import LeftOutRow
 from tad_core.data.unknown import WORTH_SAYING, Unknown
 from tad_core.report import tables
@@ -18,8 +18,9 @@ from tad_core.report.lineup import Lineup
 from tad_core.report.published import benchmark_of_task, published_on
 from tad_core.report.scores import Scores
 from tad_core.report.summary import Finding, findings
-from tad_core.report.tables import Table
+from tad_core.report.table import Table
 from tad_core.report.texts import Text
+from tad_core.report.tiles import Tile, tiles
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,6 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A number worth a glance, with the model it belongs to."""
-
-    model: str
-    title: str
-    value: str
-    detail: str
-
-
-@dataclass(frozen=True)
 class Document:
     """The whole report."""
 
@@ -126,7 +117,7 @@ def compose(material: Material) -> Document:
             ),
             *(Finding("caution", f"{u.told()}.") for u in material.unknown if u.share >= WORTH_SAYING),
         ],
-        tiles=_tiles(scores, lineup),
+        tiles=tiles(scores, lineup),
         sections=[s for s in sections if s is not None],
         facts=facts,
         # What decides the result: where it ran and how fast is told among the facts.
@@ -312,42 +303,6 @@ def _reading(scores: Scores) -> Section:
             "Tokens per second are of one device (a GPU, or one process on a CPU) of the machine named below.",
         ],
     )
-
-
-# --- tiles and words --------------------------------------------------------------------------------
-
-
-#: models with tiles
-_TILED = 3
-
-
-def _tiles(scores: Scores, lineup: Lineup) -> list[Tile]:
-    """Accuracy, speed and AUP of the first distilled models on the first task, each next to the base."""
-    task = scores.tasks[0]
-    base, where = task.of(BASE), f", {task.task}" if len(scores.tasks) > 1 else ""
-    found = []
-    distilled = [s for s in task.scores if s.model != BASE and s.model not in lineup.baselines]
-    if base is None:
-        return []
-    for score in distilled[:_TILED]:
-        model, label = score.model, lineup.label(score.model)
-        single, before = score.token_by_token, base.token_by_token
-        if single is not None and before is not None:
-            detail = f"token by token{where}; base {before.accuracy:.1f} %"
-            found.append(Tile(model, f"{label} accuracy", f"{single.accuracy:.1f} %", detail))
-        point, base_point = score.at(scores.operating), base.at(scores.operating)
-        if point is not None and base_point is not None:
-            detail = (
-                f"tokens per forward at {point.accuracy:.1f} %{where}; base {base_point.tpf:.1f} "
-                f"at {base_point.accuracy:.1f} %"
-            )
-            found.append(Tile(model, f"{label} speed", f"{point.tpf:.1f}", detail))
-        span = score.aup_interval
-        detail = (
-            f"95 %: {span.low:.0f} to {span.high:.0f}{where}; " if span else ""
-        ) + f"base {base.aup:.0f}"
-        found.append(Tile(model, f"{label} AUP", f"{score.aup:.0f}", detail))
-    return found
 
 
 def _duration(seconds: float) -> str:

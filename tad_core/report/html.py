@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tad_core.report.document import Document
 from tad_core.report.markdown import data_uri
-from tad_core.report.tables import is_text
+from tad_core.report.table import is_text
 from tad_core.report.theme import DARK, LIGHT
 
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tad_core.report.document import Document, Section
 from tad_core.report.summary import Finding
-from tad_core.report.tables import escape_markdown, to_markdown
+from tad_core.report.table import escape_markdown, to_markdown
 
 REPORT_NAME = "report.md"
 _KINDS = (("result", "What it shows"), ("fact", "The run"), ("caution", "What to bear in mind"))

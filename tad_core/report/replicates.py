@@ -10,7 +10,7 @@ from tad_core.config import BASE
 from tad_core.evaluation.replicates import Replicates, Spread
 from tad_core.report.lineup import Lineup
 from tad_core.report.scores import SINGLE, Operating
-from tad_core.report.tables import NONE, Cell, Row, Table, escape_markdown, to_markdown
+from tad_core.report.table import NONE, Cell, Row, Table, escape_markdown, to_markdown
 
 PAGE_NAME, NUMBERS_NAME = "replicates.md", "replicates.json"
 

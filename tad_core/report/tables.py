@@ -1,9 +1,8 @@
-"""Numbers to tables: one neutral form, rendered as Markdown, rich or HTML."""
+"""The tables of a report, from its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from tad_core.data.selection import LeftOutRow
@@ -11,49 +10,19 @@ from tad_core.evaluation.bootstrap import Interval
 from tad_core.evaluation.records import way_name
 from tad_core.report.lineup import Lineup
 from tad_core.report.scores import Point, Scores
+from tad_core.report.table import NONE, Cell, Row, Table
 from tad_core.report.texts import TEACHER, shortened
 from tad_core.report.texts import Text as Answer
 
-NONE = "–"
 #: Columns of what decoding took, and what they say.
 COUNTED = ("NFE", "Full NFE", "Computed/token")
 COUNTS = (
     "NFE: forwards a problem, each counted once for every sample it serves; full: those that took nothing from a "
     "cache. Computed/token: tokens computed, of prompt and response, for each that was revealed."
 )
+#: Characters of an answer and of a reason in the report.
+_TEXT_LENGTH = 160
 _LEFT_OUT = "Rows of the training data that could not be used: they are in no other number of this report."
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One entry: its text, and whether it is the best of its column."""
-
-    text: str
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row; ``model`` colours its first cell, ``starts_group`` draws a rule above it."""
-
-    cells: list[Cell]
-    model: str = ""
-    starts_group: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table; ``left`` says how many leading columns are text, ``model_column`` where a model is named."""
-
-    title: str
-    columns: list[str]
-    rows: list[Row]
-    left: int = 1
-    notes: list[str] = field(default_factory=list)
-    model_column: int = 0
-
-
-# --- the tables of the report -----------------------------------------------------------------------
 
 
 def headline(scores: Scores, lineup: Lineup, narrow: bool = False) -> Table:
@@ -265,44 +234,6 @@ def mean_loss(log: Sequence[Mapping[str, Any]], name: str) -> float | None:
     pairs = [(line[name], line.get(f"{name}_count", 1)) for line in log if line.get(name) is not None]
     weight = sum(w for _, w in pairs)
     return sum(v * w for v, w in pairs) / weight if weight else None
-
-
-# --- renderings -------------------------------------------------------------------------------------
-
-
-def to_markdown(table: Table) -> str:
-    """A GitHub-flavoured Markdown table; hostile text cannot break out of its cell."""
-    align = [
-        "---" if i < table.left or table.columns[i] in _TEXT_COLUMNS else "---:"
-        for i in range(len(table.columns))
-    ]
-    lines = [_line([escape_markdown(c) for c in table.columns]), _line(align)]
-    for row in table.rows:
-        cells = [escape_markdown(c.text) for c in row.cells]
-        lines.append(_line([f"**{t}**" if c.best else t for t, c in zip(cells, row.cells, strict=True)]))
-    return "\n".join([*lines, *(f"\n{note}" for note in table.notes)])
-
-
-#: Characters of an answer and of a reason in the report.
-_TEXT_LENGTH = 160
-_TEXT_COLUMNS = ("Rejected", "How it was chosen", "In AUP", "Prompt", "Source")
-
-
-def is_text(table: Table, column: int) -> bool:
-    """Whether a column is set flush left."""
-    return column < table.left or table.columns[column] in _TEXT_COLUMNS
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def escape_markdown(text: str) -> str:
-    """Text that Markdown and the HTML inside it show as it is."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for char in "\\`*_[]|#":
-        text = text.replace(char, f"\\{char}")
-    return " ".join(text.split())
 
 
 def _show(form: str, value: float | None) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from tad_core.report.lineup import Lineup
-from tad_core.report.tables import Table, is_text
+from tad_core.report.table import Table, is_text
 
 #: characters that a column of text keeps at the least, if it has as many
 _LEAST = 12

@@ -21,6 +21,7 @@ from tad_core.report.document import Document, Picture, Section
 from tad_core.report.lineup import Lineup
 from tad_core.report.markdown import REPORT_NAME, render_markdown
 from tad_core.report.published import benchmark_of_task, published
+from tad_core.report.table import Table
 from tad_core.report.theme import DARK, LIGHT, Theme
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.alone import made_once
@@ -247,7 +248,7 @@ class Page:
             tables=[run_tables.kept(self.summary)],
         )
 
-    def _published(self) -> list[run_tables.Table]:
+    def _published(self) -> list[Table]:
         """Rows of papers: of the study's own benchmark if it is one of theirs, else all, for their own sake."""
         benchmark = benchmark_of_task(self.study.run.evaluate.tasks[0])
         table = published_table([row for row in published() if benchmark in (None, row.benchmark)])

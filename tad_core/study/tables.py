@@ -8,7 +8,8 @@ from tad_core.config import BASE, Variant, variants
 from tad_core.evaluation.bootstrap import Estimate
 from tad_core.evaluation.replicates import Spread
 from tad_core.report.lineup import Lineup
-from tad_core.report.tables import COUNTED, COUNTS, NONE, Cell, Row, Table
+from tad_core.report.table import NONE, Cell, Row, Table
+from tad_core.report.tables import COUNTED, COUNTS
 from tad_core.study.config import Study
 from tad_core.study.costs import rounds_up_to
 from tad_core.study.results import Paired, StudyCurve, StudyResults

@@ -9,7 +9,7 @@ from tad_core.data.selection import left_out_rows
 from tad_core.report import tables
 from tad_core.report.scores import Scores
 from tad_core.report.scoring import score
-from tad_core.report.tables import Cell, Row, Table
+from tad_core.report.table import NONE, Cell, Row, Table, to_markdown
 
 
 def make_scores(fake: SimpleNamespace, models: tuple[str, ...] = ("base", "quality", "speed")) -> Scores:
@@ -96,7 +96,7 @@ def test_data_left_out_is_listed_by_reason() -> None:
     table = tables.left_out(left_out_rows(info))
     assert table is not None
     assert texts(table) == [
-        ["math", "not JSON", tables.NONE, "1,200"],
+        ["math", "not JSON", NONE, "1,200"],
         ["math", "empty box", "m:1, m:2", "2"],
     ]
     assert tables.left_out([]) is None
@@ -156,7 +156,7 @@ def test_markdown_keeps_hostile_text_in_its_cell() -> None:
     hostile = "a|b\n<script>alert(1)</script> **bold** [x](http://evil) `c`"
     table = Table("t", ["Name", "n"], [Row([Cell(hostile), Cell("1", best=True)])])
 
-    lines = tables.to_markdown(table).split("\n")
+    lines = to_markdown(table).split("\n")
 
     assert len(lines) == 3
     assert lines[1] == "| --- | ---: |"

@@ -11,7 +11,7 @@ from rich.console import Console
 from tad_core.evaluation.bootstrap import Estimate, Interval
 from tad_core.evaluation.replicates import Spread
 from tad_core.report import replicates, tables
-from tad_core.report.tables import Cell, Row, Table
+from tad_core.report.table import Cell, Row, Table
 from tad_core.report.terminal import FittedTable
 from tests.tad_core.report.test_tables import make_scores
 

@@ -15,7 +15,7 @@ from tad_core.config import VariantConfig, parse_config
 from tad_core.evaluation.bootstrap import Estimate, Interval
 from tad_core.progress import Progress
 from tad_core.report.lineup import Lineup
-from tad_core.report.tables import Table
+from tad_core.report.table import Table
 from tad_core.study.config import Study
 from tad_core.study.parts import Trajectories
 from tad_core.study.plots import radar, radar_shares, seed_curves
