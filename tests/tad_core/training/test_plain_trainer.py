@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import itertools
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.models.loading import load_model
@@ -58,8 +62,16 @@ def state_losses(spec, student, teacher, table, row, step):
     return cross_L[near_L], kl_L[masked_L & ~near_L]
 
 
+class Plain(NamedTuple):
+    """Loss and gradient norm of every step, each weight's gradient in it, and the weights after the last."""
+
+    figures: list[tuple[float, float]]
+    gradients: list[list[Tensor]]
+    weights: dict[str, Tensor]
+
+
 def plain_run(spec):
-    """Loss and gradient norm of every step, and the weights after the last."""
+    """The plain trainer's run of the spec's first adapter."""
     config = spec.distill
     teacher = load_model(ModelConfig(path=spec.model.path, device="cpu", threads=1))
     student = add_lora(copy.deepcopy(teacher), config.lora, config.seed)
@@ -67,7 +79,7 @@ def plain_run(spec):
     plan = StatePlan(table, make_objective(config, spec.window), config)
     weights = weights_of(student, "default")
     optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
-    figures = []
+    figures, gradients = [], []
     for step in range(plan.steps):
         near, distant = [], []
         for i in range(step * plan.batch, (step + 1) * plan.batch):
@@ -76,22 +88,47 @@ def plain_run(spec):
             distant.append(losses[1])
         loss = torch.cat(near).mean() + torch.cat(distant).mean()
         loss.backward()
+        gradients.append([weight.grad.clone() for weight in weights])
         norm = torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
         figures.append((loss.item(), norm.item()))
     names = [n.replace(".default", "") for n, p in student.named_parameters() if p.requires_grad]
-    return figures, dict(zip(names, weights, strict=True))
+    return Plain(figures, gradients, dict(zip(names, weights, strict=True)))
 
 
-def assert_as_plain(spec):
-    for run in spec.adapters:
-        figures, weights = plain_run(spec.model_copy(update={"window": run.window}))
+@pytest.fixture(scope="module")
+def plain():
+    """The plain run of each window, made once."""
+    return {}
+
+
+def keep_gradients(folder: Path) -> None:
+    """From now on every adapter's gradients of every step, as they are before they are clipped, are files here."""
+    original, numbers = torch.nn.utils.clip_grad_norm_, itertools.count()
+
+    def keeping(weights, *rest):
+        name = f"gradients-{next(numbers)}.safetensors"
+        save_file({str(i): weight.grad.clone() for i, weight in enumerate(weights)}, folder / name)
+        return original(weights, *rest)
+
+    torch.nn.utils.clip_grad_norm_ = keeping
+
+
+def assert_as_plain(spec, plain, folder):
+    for n, run in enumerate(spec.adapters):
+        if run.name not in plain:
+            plain[run.name] = plain_run(spec.model_copy(update={"window": run.window}))
+        figures, gradients, weights = plain[run.name]
         ours = [(row["loss"], row["grad_norm"]) for row in read_losses(run.output / "losses.jsonl")]
         assert len(ours) == STEPS
-        for (loss, norm), (plain_loss, plain_norm) in zip(ours, figures, strict=True):
-            assert loss == pytest.approx(plain_loss, rel=1e-5)
-            assert norm == pytest.approx(plain_norm, rel=1e-4)
+        for found, expected in zip(ours, figures, strict=True):
+            assert found == pytest.approx(expected, rel=1e-5)
+        for step, expected in enumerate(gradients):
+            found = load_file(folder / f"gradients-{step * len(spec.adapters) + n}.safetensors")
+            for i, gradient in enumerate(expected):
+                scale = float(gradient.abs().max())
+                torch.testing.assert_close(found[str(i)], gradient, rtol=1e-5, atol=1e-5 * scale)
         saved = load_file(run.output / "adapter" / "adapter_model.safetensors")
         assert saved.keys() == weights.keys()
         for name, weight in saved.items():
@@ -99,23 +136,21 @@ def assert_as_plain(spec):
             torch.testing.assert_close(weight, weights[name].detach(), rtol=1e-5, atol=0.02 * RATE)
 
 
-@pytest.mark.parametrize("names", [("quality",), ("quality", "speed")], ids=["one", "two"])
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"micro_batch_size": 1},
-        {"micro_batch_size": 4},
-        {"micro_batch_size": 4, "gradient_checkpointing": True},
-    ],
-    ids=["one by one", "packed", "checkpointed"],
-)
-def test_ten_steps_are_those_of_the_plain_trainer(make, names, changes):
-    spec = make("ours", *names, **changes)
-    assert train(spec, StopRequest())
-    assert_as_plain(spec)
-
-
-def test_so_they_are_in_two_processes_with_two_adapters(world, make):
-    spec = make("ours", *WINDOWS, micro_batch_size=2)
-    world.two_ranks(spec)
-    assert_as_plain(spec)
+@pytest.mark.parametrize("names", [("quality",), ("quality", "speed")], ids=["one adapter", "two adapters"])
+@pytest.mark.parametrize("checkpointed", [False, True], ids=["", "checkpointed"])
+@pytest.mark.parametrize("micro", [1, 4], ids=["one by one", "packed"])
+@pytest.mark.parametrize("processes", [1, 2], ids=["one process", "two processes"])
+def test_ten_steps_are_those_of_the_plain_trainer(
+    world, make, plain, tmp_path, monkeypatch, processes, micro, checkpointed, names
+):
+    """Every loss, every gradient, and the weights in the end."""
+    monkeypatch.setattr(
+        torch.nn.utils, "clip_grad_norm_", torch.nn.utils.clip_grad_norm_
+    )  # put back at the end
+    spec = make("ours", *names, micro_batch_size=micro, gradient_checkpointing=checkpointed)
+    if processes == 1:
+        keep_gradients(tmp_path)
+        assert train(spec, StopRequest())
+    else:
+        world.two_ranks(spec, lambda number: None if number else keep_gradients(tmp_path))
+    assert_as_plain(spec, plain, tmp_path)
