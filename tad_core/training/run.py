@@ -15,11 +15,11 @@ import torch
 from torch.utils._triton import has_triton
 from transformers import TrainingArguments
 
+from tad_core.checkpoint import FAMILIES, check_model
 from tad_core.config import DistillConfig
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.data.responses import end_ids
 from tad_core.errors import ConfigError
-from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model, load_tokenizer, threads_kept
 from tad_core.models.lora import ALONE, add_lora, inside, save_adapter, weights_of
@@ -159,6 +159,10 @@ def _prepare(
     config = spec.distill
     compiled = compiles(config, device)
     objectives = [make_objective(run.distill, run.window, compiled) for run in runs]
+    # Before the weights: what is wrong with the data is said in seconds.
+    family = FAMILIES[check_model(spec.model)["model_type"]].name
+    table, too_long = _table(spec, family)
+    plan = StatePlan(table, objectives[0], config, spec.order)
     alone = len(runs) == 1
     names = [ALONE] if alone else [inside(run.name) for run in runs]
     base = load_model(spec.model, str(device))
@@ -168,8 +172,6 @@ def _prepare(
     base.gradient_checkpointing = config.gradient_checkpointing
     if compiled:
         prepare_training()
-    table, too_long = _table(spec, base)
-    plan = StatePlan(table, objectives[0], config, spec.order)
     args.max_steps = plan.steps
     args.output_dir = str(runs[0].output)
     reads_text = any(learner.of_text for objective in objectives for learner in objective.learners)
@@ -270,7 +272,7 @@ def finished(output: Path, mark: str) -> bool:
     return True
 
 
-def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
+def _table(spec: TrainingSpec, family: str) -> tuple[TrainingTable, int]:
     config = spec.distill
     if OBJECTIVES[config.objective].trains_on == "references":
         assert spec.problems is not None, "the spec's validator asks for it"
@@ -279,7 +281,7 @@ def _table(spec: TrainingSpec, base: DiffusionLM) -> tuple[TrainingTable, int]:
     teacher_ids = None
     if config.teacher_prompt == "system":
         assert spec.problems is not None, "the spec's validator asks for it"
-        teacher_ids = system_prompts(spec.problems, load_tokenizer(spec.model), base.family)
+        teacher_ids = system_prompts(spec.problems, load_tokenizer(spec.model), family)
     table = load_kept(
         spec.trajectories,
         spec.verdicts,

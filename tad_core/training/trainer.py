@@ -21,6 +21,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
+from tad_core.artifacts.durable import sync
 from tad_core.config import DistillConfig
 from tad_core.models.lora import base_of, load_weights, save_adapter
 from tad_core.objectives.base import LOGITS_AT_ONCE, LossParts, Objective
@@ -254,6 +255,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             dist.barrier()
         if self.args.should_save:
             for adapter in self.adapters:
+                # A run that goes on from here after a power cut finds the lines of all steps before.
+                sync(adapter.books.path)
                 checkpoint.seal(adapter.folder(self.state.global_step), adapter.mark, layout_of(self.args))
             for adapter in self.adapters:
                 checkpoint.clean(adapter.output, adapter.mark)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tad_core.data.problem import Problem
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, DataError
 from tad_core.training import checkpoint as checkpoints
 from tad_core.training import run as run_module
 from tad_core.training.__main__ import main
@@ -88,6 +88,39 @@ def test_a_kill_while_saving_costs_that_checkpoint_only(world, checkpoint, tmp_p
     assert train(spec, StopRequest())
     assert losses_of(spec) == losses_of(undisturbed)
     assert adapter_of(spec) == adapter_of(undisturbed)
+
+
+def test_the_losses_before_a_checkpoint_are_on_the_disk_when_it_counts(
+    world, checkpoint, tmp_path, monkeypatch
+):
+    spec = world.make_spec(tmp_path, checkpoint, save_steps=3)
+    synced, done = {}, []
+
+    def sync(handle):
+        seen = os.fstat(handle)
+        synced[seen.st_ino] = seen.st_size
+
+    def sealed(folder, *rest):
+        losses = folder.parent / "losses.jsonl"
+        assert synced[losses.stat().st_ino] == losses.stat().st_size
+        done.append((checkpoints.step_of(folder), losses.read_text().count("\n")))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(checkpoints, "seal", sealed)
+    assert train(spec, StopRequest())
+    assert done == [(3, 3), (6, 6)]
+
+
+def test_what_is_wrong_with_the_data_is_said_before_the_weights_are_read(
+    world, checkpoint, tmp_path, monkeypatch
+):
+    def read(*_):
+        raise AssertionError("weights are read")
+
+    monkeypatch.setattr(run_module, "load_model", read)
+    spec = world.make_spec(tmp_path, checkpoint, trajectories="plain")  # of which there is none
+    with pytest.raises(DataError, match="none of the plain trajectories in 1 shards is kept"):
+        train(spec, StopRequest())
 
 
 def test_a_damaged_newest_checkpoint_costs_that_one_only(world, checkpoint, tmp_path, undisturbed):
