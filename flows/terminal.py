@@ -10,8 +10,8 @@ GAP = 2
 
 
 def plain_console(stderr: bool = False) -> Console:
-    """A terminal to which brackets are text: names, paths and messages are printed as they are."""
-    return Console(stderr=stderr, markup=False, highlight=False)
+    """A terminal to which brackets and colons are text: names, paths and messages are printed as they are."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -268,7 +268,7 @@ class RichSink:
                 markup=False,
                 table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
             ),
-            console=Console(stderr=True, markup=False),
+            console=Console(stderr=True, markup=False, emoji=False),
             refresh_per_second=4,
             expand=True,
         )

@@ -22,16 +22,16 @@ _MARKS = {"result": ("•", ""), "fact": ("•", "dim"), "caution": ("!", "yello
 
 def print_report(report: ArtifactRef, console: Console | None = None) -> None:
     """The headline table and the sentences of a finished report, and where to read it."""
-    console = console or Console(markup=False)
+    console = console or Console(markup=False, emoji=False)
     lineup = Lineup.of(parse_config(report.manifest.config))
     print_scores(read_scores(report), report.read_json(SCORES_NAME)["findings"], lineup, console)
     for name in ("report.html", "report.md"):
-        console.print(f"{report.url}/{name}", soft_wrap=True, highlight=False, markup=False)
+        console.print(Text(f"{report.url}/{name}"), soft_wrap=True)
 
 
 def print_replicates(comparison: ArtifactRef, lineup: Lineup, console: Console | None = None) -> None:
     """The table over several training runs, its sentences, and where the page is."""
-    console = console or Console(markup=False)
+    console = console or Console(markup=False, emoji=False)
     content = comparison.read_json(NUMBERS_NAME)
     rows = [ReplicateRow.model_validate(row) for row in content["rows"]]
     at = content.get("operating", f"at {content['operating_threshold']:g}")
@@ -41,7 +41,7 @@ def print_replicates(comparison: ArtifactRef, lineup: Lineup, console: Console |
         console.print(Text(note, style="dim"))
     for text in sentences(rows, lineup):
         console.print(Padding(Text(f"• {text}"), (0, 0, 0, 1)))
-    console.print(f"{comparison.url}/{PAGE_NAME}", soft_wrap=True, highlight=False, markup=False)
+    console.print(Text(f"{comparison.url}/{PAGE_NAME}"), soft_wrap=True)
 
 
 def read_scores(report: ArtifactRef) -> Scores:

@@ -275,11 +275,12 @@ def test_status_says_whether_it_is_being_run_and_how_the_last_run_ended(call: An
     assert "run:" not in call(command="status")[1]
 
 
-def test_brackets_in_names_are_printed_as_they_are(call: Any, tree: Tree, tmp_path: Path) -> None:
-    """A folder may be called as a terminal's markup is."""
-    tree["store"] = str(tmp_path / "runs[red]")
+@pytest.mark.parametrize("name", ["runs[red]", "runs:x:100:b:"])
+def test_names_are_printed_as_they_are(name: str, call: Any, tree: Tree, tmp_path: Path) -> None:
+    """A folder may be called as a terminal's markup or one of its emoji is."""
+    tree["store"] = str(tmp_path / name)
     code, output = call(command="status")
-    assert code == 0 and "runs[red]" in "".join(output.split())
+    assert code == 0 and name in "".join(output.split())
 
 
 def test_status_names_rows_that_are_left_out(call: Any, tree: Tree, tmp_path: Path) -> None:

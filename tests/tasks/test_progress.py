@@ -155,6 +155,11 @@ def test_bars_on_80_columns_show_the_time_left(monkeypatch: pytest.MonkeyPatch) 
     assert "evaluate quality" in line and "712/1250" in line and "ETA 10 min" in line and len(line) <= 80
 
 
+def test_messages_above_the_bars_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    RichSink().say("kept run[red]:x:100:b")
+    assert capsys.readouterr().err == "kept run[red]:x:100:b\n"
+
+
 def test_only_inside_does_a_watcher_see_boards() -> None:
     watcher = Recorder()
     with progress.watching(watcher):
