@@ -8,9 +8,11 @@ options of its own, a slice of a split) is read by ``datasets``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import re
+import tempfile
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,15 +175,20 @@ def _converted(
     """The rows as ``datasets`` has them."""
     import datasets
 
-    with _quiet():
-        if saved:
-            found = datasets.load_from_disk(path)
-            data = found[split] if isinstance(found, datasets.DatasetDict) else found
-        else:
-            data = datasets.load_dataset(path, config or None, split=split, revision=revision)
-    wanted = chosen(data.column_names, columns)
-    for batch in data.select_columns(wanted).with_format("arrow").iter(BATCH):
-        yield from batch.to_pylist()
+    with contextlib.ExitStack() as stack:
+        with _quiet():
+            if saved:
+                found = datasets.load_from_disk(path)
+                data = found[split] if isinstance(found, datasets.DatasetDict) else found
+            else:
+                # Its cache knows a file by path and time, and would give what stood there before.
+                own = stack.enter_context(tempfile.TemporaryDirectory()) if Path(path).is_dir() else None
+                data = datasets.load_dataset(
+                    path, config or None, split=split, revision=revision, cache_dir=own
+                )
+        wanted = chosen(data.column_names, columns)
+        for batch in data.select_columns(wanted).with_format("arrow").iter(BATCH):
+            yield from batch.to_pylist()
 
 
 class _quiet:  # noqa: N801 (used as a function)

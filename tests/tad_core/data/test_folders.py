@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -144,6 +145,18 @@ def test_what_is_no_plain_file_is_read_by_datasets(tmp_path: Path) -> None:
     ]
     (part,) = read(paths=(str(tmp_path),), split="train[1:]")
     assert isinstance(part, Row) and part.values["question"] == "p"
+
+
+def test_a_changed_file_of_the_same_time_is_read_anew(tmp_path: Path) -> None:
+    """As rsync or tar leave it; ``datasets`` alone would give the rows of the first."""
+    found = []
+    for text in ("one", "another"):
+        (tmp_path / "train.jsonl").write_bytes(lines([text, "second"]))
+        os.utime(tmp_path / "train.jsonl", (1_700_000_000, 1_700_000_000))
+        (row,) = read(paths=(str(tmp_path),), split="train[:1]")
+        assert isinstance(row, Row)
+        found.append(row.values["answer"])
+    assert found == ["one", "another"]
 
 
 @pytest.fixture
