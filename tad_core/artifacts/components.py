@@ -13,7 +13,16 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Component = Literal[
-    "prompts", "responses", "references", "rollout", "tables", "decoder", "verifier", "records", "scores"
+    "prompts",
+    "responses",
+    "references",
+    "rollout",
+    "tables",
+    "decoder",
+    "verifier",
+    "programs",
+    "records",
+    "scores",
 ]
 
 VERSIONS: dict[Component, int] = {
@@ -34,6 +43,8 @@ VERSIONS: dict[Component, int] = {
     # answer that leaves another one open, and judges a text whole that only spells an end; 4 takes no right program for
     # one that crashed; 5 lets CPU time decide what takes too long
     "verifier": 5,
+    # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed
+    "programs": 2,
     # the columns and figures of an evaluation: 2 counts full forwards and computed tokens; 3 keeps reasons
     "records": 3,
     # AUP, intervals, comparisons: 2 takes the leaderboard's points of equal speed as they are given
@@ -51,8 +62,8 @@ USED: dict[str, tuple[Component, ...]] = {
     "distill labels": ("references",),
     # What was decoded is judged when the evaluation is put together, so that a new verdict does not cost a decoding.
     "decode": ("prompts", "decoder"),
-    "evaluate": ("prompts", "responses", "decoder", "verifier", "records"),
-    "measure": ("prompts", "responses", "decoder", "verifier", "records"),
+    "evaluate": ("prompts", "responses", "decoder", "verifier", "programs", "records"),
+    "measure": ("prompts", "responses", "decoder", "verifier", "programs", "records"),
     "report": ("scores",),
     "replicate": ("scores",),
     "study": ("scores",),

@@ -2,12 +2,14 @@
 
 The rules are those of EvalPlus's ``sanitize`` (Liu et al. 2023), which the paper's scores are made with: of the code
 in the answer the longest run of lines that is Python, and of that what the function asked for needs. So a text
-that was cut, a sentence before the code or an example call after it do not fail a right program.
+that was cut, a sentence before the code or an example call after it do not fail a right program. EvalPlus takes only
+some kinds of statements for needed, so that a table filled by a loop comes out empty; here any kind may be.
 """
 
 from __future__ import annotations
 
 import ast
+import symtable
 from collections.abc import Collection
 
 from tad_core.trees import tree_of
@@ -15,7 +17,9 @@ from tad_core.verify.blocks import extract_code
 
 #: Lines looked at; no answer of these benchmarks is longer.
 _MAX_LINES = 400
-_KEPT = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+_DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+#: They may set a name, or a part of its object, among other things.
+_CHANGING = (ast.AugAssign, ast.Expr, ast.For, ast.If, ast.Try, ast.While, ast.With)
 
 
 def fenced(program: str) -> str:
@@ -52,12 +56,8 @@ def sanitize(text: str, wanted: Collection[str]) -> str:
     if tree is None:
         return ""
     needed = _needed(tree, wanted)
-    kept: list[ast.stmt] = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        or (isinstance(node, _KEPT) and (needed is None or _bound(node) & needed))
-    ]
+    imported = {name for node in tree.body for name in _imported(node)}
+    kept = [node for node in tree.body if _is_kept(node, needed, imported)]
     try:
         return ast.unparse(ast.Module(body=kept, type_ignores=[]))
     except RecursionError:
@@ -120,13 +120,30 @@ def _parse(source: str) -> tuple[ast.Module | None, int]:
         return None, 0
 
 
+def _is_kept(node: ast.stmt, needed: set[str] | None, imported: set[str]) -> bool:
+    if isinstance(node, ast.Import | ast.ImportFrom) or _allows_recursion(node):
+        return True
+    if needed is None:
+        return isinstance(node, _DEFINING)
+    # A call of a module's function (sys.exit()) does not set what needs the module.
+    return bool(_bound(node) & (needed - imported if isinstance(node, _CHANGING) else needed))
+
+
+def _allows_recursion(node: ast.stmt) -> bool:
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        return False
+    called = node.value.func
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    return name == "setrecursionlimit"
+
+
 def _needed(tree: ast.Module, wanted: Collection[str]) -> set[str] | None:
     """Every name that the wanted ones lead to; None if none of them is defined."""
     uses: dict[str, set[str]] = {}
     for node in tree.body:
-        named = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        read = _read(node)
         for name in _bound(node):
-            uses.setdefault(name, set()).update(named)
+            uses.setdefault(name, set()).update(read)
     waiting = [name for name in wanted if name in uses]
     if not waiting:
         return None
@@ -139,15 +156,58 @@ def _needed(tree: ast.Module, wanted: Collection[str]) -> set[str] | None:
     return reached
 
 
+def _read(node: ast.stmt) -> set[str]:
+    """Names of the module that a statement needs: not those that a function in it has for itself."""
+    try:
+        tables = [symtable.symtable(ast.unparse(node), "<program>", "exec")]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    names = {symbol.get_name() for symbol in tables[0].get_symbols() if symbol.is_referenced()}
+    while tables:
+        inner = tables.pop().get_children()
+        names |= {
+            symbol.get_name() for table in inner for symbol in table.get_symbols() if symbol.is_global()
+        }
+        tables += inner
+    return names
+
+
 def _all_bound(tree: ast.Module) -> set[str]:
     return {name for node in tree.body for name in _bound(node)}
 
 
 def _bound(node: ast.stmt) -> set[str]:
-    """Names a statement at the top defines, or whose object it sets a part of."""
+    """Names a statement at the top defines, or whose object it may change a part of."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         return {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+    if isinstance(node, _CHANGING):
+        return {name for part in ast.walk(node) for name in _changed(part)}
     return set()
+
+
+def _changed(part: ast.AST) -> set[str]:
+    """Names that a node sets: as a target, by a definition or an import, or by a call of a method of theirs."""
+    if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {part.name}
+    if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
+        called = part.value.func
+        return _root(called) if isinstance(called, ast.Attribute) else set()
+    if isinstance(part, ast.Name | ast.Attribute | ast.Subscript) and isinstance(part.ctx, ast.Store):
+        return _root(part)
+    return _imported(part)
+
+
+def _root(part: ast.expr) -> set[str]:
+    """The name that an attribute or an item is reached from."""
+    while isinstance(part, ast.Attribute | ast.Subscript):
+        part = part.value
+    return {part.id} if isinstance(part, ast.Name) else set()
+
+
+def _imported(part: ast.AST) -> set[str]:
+    if not isinstance(part, ast.Import | ast.ImportFrom):
+        return set()
+    return {alias.asname or alias.name.partition(".")[0] for alias in part.names}

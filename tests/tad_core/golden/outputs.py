@@ -27,6 +27,7 @@ from tad_core.data.tokenizer import build_tokenizer
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.spec import at_level
 from tad_core.evaluation.aup import aup, leaderboard_aup
+from tad_core.evaluation.benchmarks.programs import sanitize
 from tad_core.evaluation.bootstrap import bootstrap_aup
 from tad_core.evaluation.records import RESULT_SCHEMA, Record, points
 from tad_core.rollout.engine import RolloutRequest, RolloutSpec, rollout
@@ -68,6 +69,14 @@ PROGRAMS = [
     "def f(x):\n    raise SystemExit",
     "def g(x):\n    return x",
     "no program at all",
+]
+#: answers to a benchmark that asks for ``f``, with more than that in them
+LONGER = [
+    "Sure:\nimport math\nK = 1\nL = 2\ndef f(x):\n    return g(x) + K\ndef g(x):\n    return x\n"
+    "print(f(1))\nn = f(2)\ncut = (",
+    "T = [0]\nfor i in range(9):\n    T.append(i)\ntry:\n    import cmath\nexcept ImportError:\n    cmath = None\n"
+    "def f(x):\n    return T[x] + cmath.phase(x)\nfor x in T:\n    print(f(x))",
+    "def g(x):\n    return x\nprint(g(1))",
 ]
 
 
@@ -168,6 +177,10 @@ def verifier() -> Any:
     ]
 
 
+def programs() -> Any:
+    return [sanitize(answer, {"f"}) for answer in (*PROGRAMS, *LONGER)]
+
+
 def _records() -> list[Record]:
     return [
         Record(
@@ -210,6 +223,7 @@ OUTPUTS: dict[str, Callable[[], Any]] = {
     "tables": tables,
     "decoder": decoder,
     "verifier": verifier,
+    "programs": programs,
     "records": records,
     "scores": scores,
     **{f"objective {name}": partial(objective_output, name) for name in OBJECTIVES},

@@ -355,6 +355,7 @@ BY_COMPONENT: dict[Component, set[str]] = {
     "tables": {*STAGES, "sft"},
     "responses": {*STAGES[1:], "base"},
     "verifier": {*STAGES[1:], "base"},
+    "programs": {"evaluate", "report", "base"},
     "references": {"sft", "report"},
     "decoder": {"evaluate", "report", "base"},
     "records": {"evaluate", "report", "base"},

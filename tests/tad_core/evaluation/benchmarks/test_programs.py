@@ -42,6 +42,44 @@ def test_sanitize(text, program):
     assert ast.dump(ast.parse(sanitize(text, {"f"}))) == ast.dump(ast.parse(program))
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "T = []\nfor i in range(9):\n    T.append(i + 1)\n\ndef f(x):\n    return T[x]",
+        "T = [1]\nwhile len(T) < 9:\n    T += [T[-1] + 1]\n\ndef f(x):\n    return T[x]",
+        "T = 0\nT += 1\n\ndef f(x):\n    return x + T",
+        "T = {}\nT.update(a=1)\n\ndef f(x):\n    return x + T['a']",
+        "try:\n    import math\nexcept ImportError:\n    math = None\n\ndef f(x):\n    return math.floor(x + 1.5)",
+        "if True:\n    ONE = 1\n\ndef f(x):\n    return x + ONE",
+        "import sys\nsys.setrecursionlimit(5000)\n\ndef f(x):\n    return x + 1",
+        "from math import ceil as up\nup = lambda x: x + 1\n\ndef f(x):\n    return up(x)",
+        "n = 0\n\ndef g():\n    global n\n    n += 1\n    return n\n\ndef f(x):\n    return x + g()",
+    ],
+)
+def test_whatever_sets_a_name_that_is_needed_is_kept(program):
+    names = {}
+    exec(sanitize(program, {"f"}), names)
+    assert names["f"](4) == 5
+    assert ast.dump(ast.parse(sanitize(program, {"f"}))) == ast.dump(ast.parse(program))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "for x in range(3):\n    print(f(x))",  # x is the function's own
+        "if __name__ == '__main__':\n    x = int(input())\n    print(f(x))",
+        "x = int(input())",
+        "sys.exit(f(1))",
+        "seen = []\nseen.append(f(1))",
+        "try:\n    assert f(1) == 3\nexcept AssertionError as error:\n    raise SystemExit(1)",
+        "with open('no such file') as file:\n    print(f(len(file.read())))",
+    ],
+)
+def test_what_only_uses_the_function_is_left_out(more):
+    program = "import sys\n\ndef f(x):\n    return min(x + 1, sys.maxsize)"
+    assert sanitize(f"{program}\n\n{more}", {"f"}) == sanitize(program, {"f"})
+
+
 def test_a_cut_function_keeps_the_lines_that_are_whole():
     assert sanitize("def f(x):\n    y = x\n    return y + (", {"f"}) == "def f(x):\n    y = x"
 
