@@ -227,6 +227,17 @@ def _take(batch: Sequence[Problem], check: Check | None, count: int | None, foun
 
 
 def _require(source: SourceConfig, found: Selection, enough: float) -> None:
+    share = source.options.get("heldout_share")
+    if found.rows == 0 and share:
+        raise DataError(
+            f"data source {source.name}: none of its rows is of split {source.split}: heldout_share {share} keeps "
+            "about that share of all questions apart, by a hash of each, and of few it may be none; give more rows"
+            + (
+                ", a larger heldout_share, or a file of them as heldout_path"
+                if source.split == "heldout"
+                else ""
+            )
+        )
     if found.rows == 0:
         raise DataError(f"data source {source.name}: it is empty; give a source with at least one problem")
     if source.min_count is None and source.count is not None and found.rows < source.count:

@@ -159,13 +159,7 @@ def _sources(sources: Sequence[SourceConfig], check: Check | None, found: Survey
 
 def _tasks(tasks: Sequence[SourceConfig], found: Survey) -> None:
     """Read each task by itself."""
-    from tad_core.data.sources import select_from
-    from tad_core.evaluation.benchmarks.load import SOURCE, load_benchmark
-
-    def read(task: SourceConfig) -> Selection:
-        return load_benchmark(task) if task.source == SOURCE else select_from(task, enough=1.0)
-
-    _each(tasks, read, found, found.task_sizes)
+    _each(tasks, evaluate_stage.load_task, found, found.task_sizes)
 
 
 def _each(

@@ -16,9 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.components import component_fields
-from tad_core.config import EvaluateConfig, TADConfig, decoder_of, dump_config, own_decoder, variants
+from tad_core.config import (
+    EvaluateConfig,
+    SourceConfig,
+    TADConfig,
+    decoder_of,
+    dump_config,
+    own_decoder,
+    variants,
+)
 from tad_core.config.decoders import ENTROPY
 from tad_core.data.problem import Problem
+from tad_core.data.selection import Selection
 from tad_core.errors import ConfigError, DataError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.settings import CONFIG_NAME, marked
@@ -194,17 +203,33 @@ def load_tasks_and_left_out(config: TADConfig) -> tuple[dict[str, list[Problem]]
         DataError: missing file, rows that cannot be used, a task that has the same problem twice, a prompt that the
             model has no room for: none is left out silently.
     """
-    from tad_core.data.sources import select_from
-    from tad_core.evaluation.benchmarks.load import SOURCE, load_benchmark
-
     tasks: dict[str, list[Problem]] = {}
     left_out: dict[str, dict[str, int]] = {}
     for source in config.evaluate.tasks:
-        # A score over the rows that happen to be usable is no score of the task: all are needed.
-        found = load_benchmark(source) if source.source == SOURCE else select_from(source, enough=1.0)
+        found = load_task(source)
         tasks[source.name], left_out[source.name] = found.problems, found.left_out
     _check_prompts(config, tasks)
     return tasks, left_out
+
+
+def load_task(source: SourceConfig) -> Selection:
+    """The problems of one task, all of whose rows have to be usable, and what was left out.
+
+    Raises:
+        ConfigError, DataError: as ``load_tasks_and_left_out``, naming the task: a source of training data may have the
+            same name.
+    """
+    from tad_core.data.sources import select_from
+    from tad_core.evaluation.benchmarks.load import SOURCE, load_benchmark
+
+    try:
+        # A score over the rows that happen to be usable is no score of the task: all are needed.
+        return load_benchmark(source) if source.source == SOURCE else select_from(source, enough=1.0)
+    except (ConfigError, DataError) as error:
+        told = str(error).removeprefix(f"data source {source.name}: ")
+        if told == str(error):
+            raise
+        raise type(error)(f"evaluate.tasks {source.name}: {told}") from error
 
 
 def _check_prompts(config: TADConfig, tasks: Mapping[str, Sequence[Problem]]) -> None:

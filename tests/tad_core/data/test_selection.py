@@ -164,6 +164,16 @@ def test_a_run_starts_only_if_enough_is_left(
         take(source(**fields), items)
 
 
+def test_a_share_that_leaves_nothing_says_which_split_is_empty() -> None:
+    given = source(split="heldout", options={"heldout_share": 0.2})
+    with pytest.raises(
+        DataError, match=r"none of its rows is of split heldout: heldout_share 0\.2 .* heldout_path"
+    ):
+        take(given, [])
+    with pytest.raises(DataError, match=r"none of its rows is of split train: .*; give more rows$"):
+        take(source(options={"heldout_share": 0.9}), [])
+
+
 def test_enough_can_be_all() -> None:
     items = [LeftOut("no JSON", "f:0"), *(problem(i) for i in range(99))]
     assert len(take(source(), items).problems) == 99
