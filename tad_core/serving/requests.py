@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, String
 
 from tad_core.decoding.spec import MOST_COUNT
 
-#: Most choices of one request, and most stop strings, as OpenAI has it.
-MAX_CHOICES, MAX_STOPS = 16, 4
+#: Most choices of one request, and most stop strings. OpenAI takes four of these; other servers do not count, and
+#: lm-eval sends as many as a task has.
+MAX_CHOICES, MAX_STOPS = 16, 16
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST_COUNT)]

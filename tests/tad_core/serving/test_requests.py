@@ -25,7 +25,7 @@ WRONG = [
     ({**HELLO, "max_tokens": True}, "valid integer", "max_tokens"),
     ({**HELLO, "max_tokens": 100_000}, "more than the 256 that llada takes", "messages"),
     ({**HELLO, "n": 17}, "less than or equal to 16", "n"),
-    ({**HELLO, "n": 16, "stop": ["a"] * 5}, "use at most 4", "stop"),
+    ({**HELLO, "n": 16, "stop": ["a"] * 17}, "use at most 16", "stop"),
     ({**HELLO, "stop": ""}, "at least 1 character", "stop"),
     ({**HELLO, "stop": ["a", 1]}, "valid string (it is 1)", "stop.1"),
     ({**HELLO, "top_p": True}, "top_p: True is not offered; leave it out or use 1", "top_p"),
