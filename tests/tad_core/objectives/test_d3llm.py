@@ -11,6 +11,8 @@ import torch
 from tad_core.config import DistillConfig
 from tad_core.objectives import make_objective
 from tad_core.objectives.base import Rows
+from tad_core.objectives.sft import uniforms
+from tad_core.trajectory.states import masked_at
 
 LENGTH, STATES = 40, 300
 
@@ -118,3 +120,20 @@ def test_the_loss_is_two_means_of_cross_entropy_and_the_entropy_of_what_is_right
         parts = made.loss(rows[:count], lambda z: z, totals[:count])
         expected = cross + 1.5 * (entropy + (other if more else 0))
         assert parts.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_in_a_trajectory_of_the_same_blocks_a_first_input_is_one_of_its_states():
+    """As the public code reads it: of a block of 8, int((1 - share) 8) are shown."""
+    rng = np.random.default_rng(4)
+    revealed_at_BL = np.stack(
+        [np.concatenate([rng.permutation(8) + 1 + 8 * block for block in range(5)]) for _ in range(STATES)]
+    )
+    made = objective(mask_blocks=[8], mask_ratio=0.8)
+    draws_B, progress = made.draws("p", LENGTH, STATES, 0), 0.25
+    masked_BL = made.mark(revealed_at_BL, draws_B, progress).masked_BL[:STATES]
+    for masked_L, revealed_at_L, (block, share) in zip(
+        masked_BL, revealed_at_BL, uniforms(draws_B, 2), strict=True
+    ):
+        start = int(block * 5) * 8
+        shown = int((1 - (0.2 + share * (0.8 - 0.2))) * 8)  # uniform from progress * ratio to ratio
+        assert (masked_L == masked_at(revealed_at_L, start + shown)).all()

@@ -11,7 +11,9 @@ import torch
 from tad_core.config import DistillConfig
 from tad_core.objectives import make_objective
 from tad_core.objectives.base import Rows
+from tad_core.objectives.sft import uniforms
 from tad_core.objectives.t3d import CHANCES, likelier, path_weights
+from tad_core.trajectory.states import masked_at
 
 LENGTH, STATES, VOCABULARY = 40, 4000, 9
 
@@ -153,3 +155,21 @@ def test_a_state_weighs_the_same_in_any_company():
         assert together_BL[row].sum() == pytest.approx(1)
     assert together_BL[2][6:] == pytest.approx(0.5)
     assert together_BL[1][:4] == pytest.approx([0.375, 0.375, 0.125, 0.125])
+
+
+def test_in_a_trajectory_of_the_same_blocks_an_input_is_one_of_its_states():
+    """Blocks of 8 do not divide 20: the last one has 4."""
+    rng = np.random.default_rng(4)
+    blocks = ((0, 8), (8, 8), (16, 4))
+    revealed_at_BL = np.stack(
+        [np.concatenate([rng.permutation(n) + 1 + first for first, n in blocks]) for _ in range(500)]
+    )
+    made = make_objective(DistillConfig(objective="t3d", mask_block=8), None)
+    draws_B = made.draws("p", 20, 500, 0)
+    marks = made.mark(revealed_at_BL, draws_B)
+    for row, (block, level) in enumerate(uniforms(draws_B, 2)):
+        first, size = blocks[int(block * 3)]
+        share = [1.0, 0.75, 0.5, 0.25][int(np.sum(level >= np.cumsum(CHANCES)[:-1]))]
+        step = first + size - int(size * share)
+        assert (marks.masked_BL[row] == masked_at(revealed_at_BL[row], step)).all()
+        assert marks.weights_BL["path"][row].sum() == pytest.approx(1)
