@@ -11,7 +11,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Literal
 
+from tad_core.verify.math_ends import end_of, without_choice
+from tad_core.verify.math_sets import alike
 from tad_core.verify.math_shape import Form, Shape, shape_of
+from tad_core.verify.math_spelling import spelled
 from tad_core.verify.math_text import clean, readable, simple_number
 from tad_core.verify.math_value import clearly_differ
 from tad_core.verify.verdict import MathVerdict
@@ -59,13 +62,16 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
     if not readable(prediction) or not readable(reference):
         return MathVerdict.UNPARSABLE
     # One space each: a pattern with two runs of space side by side would try every way to part a long one.
-    prediction, reference = " ".join(prediction.split()), " ".join(reference.split())
+    prediction, reference = spelled(prediction), spelled(reference)
     numbers = simple_number(prediction), simple_number(reference)
     if numbers[0] is not None and numbers[1] is not None:
         return MathVerdict.EQUAL if numbers[0] == numbers[1] else MathVerdict.DIFFERENT
+    prediction, reference = without_choice(prediction, reference), without_choice(reference, prediction)
     got, want = shape_of(prediction), shape_of(reference)
     if kind == "number" and want.form is Form.NUMBER and got.form is not Form.NUMBER:
-        return MathVerdict.UNPARSABLE
+        ended = end_of(got, want)
+        if ended is None or ended[0].form is not Form.NUMBER:
+            return MathVerdict.UNPARSABLE
     if units_differ(got.unit, want.unit):
         return MathVerdict.DIFFERENT
     if _same_text(clean(prediction), clean(reference)):
@@ -85,6 +91,11 @@ def _same_text(got: str, want: str) -> bool:
 def _compare(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
     if units_differ(got.unit, want.unit):
         return MathVerdict.DIFFERENT
+    for shape, other in ((got, want), (want, got)):
+        if ended := end_of(shape, other):
+            pairs = [(ended[0], other), *((shape_of(a), shape_of(b)) for a, b in ended[1])]
+            return _all(_compare(a, b, scalar_equal) for a, b in pairs)
+    got, want = alike(got, want)
     scalars = (Form.NUMBER, Form.SCALAR)
     related = [shape for shape in (got, want) if shape.form is Form.RELATION]
     named = [shape for shape in (got, want) if shape.form in scalars and shape.name]
@@ -144,7 +155,7 @@ def _compare_parts(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcom
     if len(got.items) != len(want.items):
         return MathVerdict.DIFFERENT
     if got.form in (Form.BRACKETED, Form.MATRIX):
-        if got.label != want.label:
+        if got.label.replace("<>", "()") != want.label.replace("<>", "()"):
             return MathVerdict.DIFFERENT
         return _all(_compare(a, b, scalar_equal) for a, b in zip(got.items, want.items, strict=True))
     return _match_in_any_order(got.items, want.items, scalar_equal)

@@ -57,11 +57,16 @@ class Shape:
     name: str = ""
 
 
-_MATRIX = re.compile(r"^\\begin\{([pb]?matrix|array)\}(?:\{[^}]*\})?(.*)\\end\{\1\}$", re.DOTALL)
+_MATRIX = re.compile(r"^\\begin\{([pb]?matrix|smallmatrix|array)\}(?:\{[^}]*\})?(.*)\\end\{\1\}$", re.DOTALL)
+#: ``\\mathbf{v} =`` and ``\\frac{1}{2}`` before a matrix
+_MATRIX_NAME = re.compile(
+    r"^(?:\\(?:mathbf|vec|overrightarrow|boldsymbol|bm|text)\s*\{?)?\s*[a-zA-Z]{1,2}(?:\^(?:\{-1\}|\{?T\}?|2|\{?\\top\}?)|\})*\s*=\s*(?=.*\\begin\{)"
+)
+_MATRIX_FACTOR = re.compile(r"^(-?(?:\d+|\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|\\[dt]?frac\d\d|\d+/\d+)|-)\s*(?:\\cdot|\\times)?\s*(?=\\begin|\\left)")
 _BASED = re.compile(r"^([+-]?(?:\{?[0-9A-Za-z.]+\}?|\([0-9A-Za-z.]+\)))_(?:\{(\d{1,3})\}|(\d{1,3}))$")
 #: ``1011_{two}``, ``1011 (base 2)``, as cleaned
 _BASE_IN_WORDS = re.compile(
-    r"(?:_\{?([a-z]{3,8})\}?|(?<=[0-9A-Z)}])\(?(?:in)?base-?_?\{?(\d{1,2}|[a-z]{3,8})\}?\)?)$"
+    r"(?:_\{?([a-z]{3,8})\}?|(?<=[0-9A-Z)}])(?:_\{)?\(?(?:in)?(?:base|_\{?\()-?_?\{?(\d{1,2}|[a-z]{3,8})\}?\)?\}?)$"
 )
 _BASES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
@@ -73,18 +78,32 @@ _EITHER_SIGN = re.compile(r"\\(pm|mp)(?![a-z]) ?")
 _RELATION = re.compile(r"=|<|>|\\le |\\ge |\\ne ")
 _TURNED = {"=": "=", "<": ">", ">": "<", r"\le ": r"\ge ", r"\ge ": r"\le ", r"\ne ": r"\ne "}
 _CLOCK = re.compile(r"^\d{1,6}(?::\d{1,6})+$")
+#: words for the set of no numbers, as cleaned, in lower case
+_NO_SOLUTION = re.compile(
+    r"none|(?:thereis|thereare|ithas|has)?no(?:real|integer|valid|possible)?(?:solutions?|roots?|values?)(?:exists?)?"
+    r"|emptyset|theemptyset"
+)
+_SAME_WORDS = {"dne": "doesnotexist", "thelimitdoesnotexist": "doesnotexist", "infinity": r"\infty"}
+_ARTICLE = re.compile(r"^(\\(?:text|textbf|textit|textrm|mbox|mathrm)\s*\{)?\s*(?:an?|the)\s+(?=[a-z]{3})", re.IGNORECASE)
+#: ``{x : x > 3}``
+_BUILT_SET = re.compile(
+    r"^\\lbrace ([a-zA-Z])(?:\\in ?\\mathbb\{R\})?(?:\||:|\\mid ?|\\colon ?)(.*)\\rbrace$", re.DOTALL
+)
+#: ``]1,2[``
+_OPEN_OUTWARDS = re.compile(r"(^|(?<=\\cup)|(?<=\\cup ))([\[\]])([^\[\](),]+),([^\[\](),]+)([\[\]])(?=$|\\cup)")
 _EMPTY_SET = frozenset({r"\emptyset", r"\varnothing", r"\lbrace \rbrace", "∅"})
 
 
 @lru_cache(maxsize=8192)  # a reference is compared with many predictions
 def shape_of(answer: str) -> Shape:
     """Take an answer apart."""
-    matrix = _matrix(unwrap(answer))
+    answer = _ARTICLE.sub(r"\1", unwrap(answer))
+    matrix = _matrix(_MATRIX_NAME.sub("", answer))
     if matrix:
         return matrix
-    if word := _WORD.fullmatch(unwrap(answer)):  # one word, though its letters could be a product
-        return Shape(Form.WORDS, word[1].casefold())
-    name, written = without_name(unwrap(answer))
+    if word := _WORD.fullmatch(answer):  # one word, though its letters could be a product
+        return _words(word[1])
+    name, written = without_name(answer)
     value_text, unit = split_unit(written)
     shape = _shape(clean(value_text))
     if shape.form is Form.WORDS and unit and ":" not in shape.text:  # words behind words are no unit
@@ -107,7 +126,13 @@ def _is_condition(item: Shape) -> bool:
     return inequality or _CHOICE.match(item.text) is not None
 
 
+def scalar_shape(text: str) -> Shape:
+    """The shape of a cleaned text without name and unit."""
+    return _shape(text)
+
+
 def _shape(text: str) -> Shape:
+    text = _OPEN_OUTWARDS.sub(_inwards, text)
     number = plain_number(text)
     if number is not None:
         return Shape(Form.NUMBER, text, value=number)
@@ -126,6 +151,14 @@ def _shape(text: str) -> Shape:
     return _composed(text) or _leaf(text)
 
 
+def _inwards(match: re.Match[str]) -> str:
+    """``]1,2[`` as ``(1,2)``."""
+    if (match[2], match[5]) == ("[", "]"):
+        return match.group()
+    opening, closing = "(" if match[2] == "]" else "[", ")" if match[5] == "[" else "]"
+    return f"{match[1]}{opening}{match[3]},{match[4]}{closing}"
+
+
 def _base_as_index(match: re.Match[str]) -> str:
     base = match[1] or match[2]
     if base in _BASES.split():
@@ -141,6 +174,8 @@ def _composed(text: str) -> Shape | None:
     parts = split_top(text, r"\cup")
     if len(parts) > 1:
         return Shape(Form.UNION, text, tuple(_shape(part) for part in parts))
+    if text == r"(-\infty,\infty)":
+        return Shape(Form.SCALAR, r"\mathbb{R}")
     parts = split_top(text, ",")
     if len(parts) > 1:
         named = [without_name(part) for part in parts if part]
@@ -151,8 +186,13 @@ def _composed(text: str) -> Shape | None:
         inner = text[len(r"\lbrace ") : -len(r"\rbrace")].strip()
         if "|" not in inner and ":" not in inner and r"\mid" not in inner:
             return Shape(Form.COLLECTION, text, _members(split_top(inner, ",")), label="set")
+    if built := _BUILT_SET.match(text):
+        return _relation(built[2])
     if both := _with_both_signs(text):
         return Shape(Form.COLLECTION, text, tuple(_shape(part) for part in both), label="list")
+    if vector := re.fullmatch(r"\\langle ?(.+)\\rangle", text):
+        entries = tuple(_shape(part) for part in split_top(vector[1], ","))
+        return Shape(Form.BRACKETED, text, entries, label="<>")
     if text[:1] in ("(", "[") and text[-1:] in (")", "]") and _encloses(text):
         parts = split_top(text[1:-1], ",")
         if len(parts) > 1:
@@ -205,11 +245,23 @@ def _relation(text: str) -> Shape | None:
 def _leaf(text: str) -> Shape:
     """A scalar, or words: letters and their punctuation, where three letters or a dot make a word of them."""
     if re.fullmatch(r"[A-Za-z'’.\-&;:!?]{3,}", text) and re.search(r"[A-Za-z]{3}|[A-Za-z]\.", text):
-        return Shape(Form.WORDS, text.casefold())
+        return _words(text)
     return Shape(Form.SCALAR, text)
 
 
+def _words(text: str) -> Shape:
+    """Words without case, and one for those that say the same."""
+    words = text.casefold().strip(".")
+    if _NO_SOLUTION.fullmatch(words):
+        return Shape(Form.COLLECTION, r"\emptyset", label="set")
+    words = _SAME_WORDS.get(words, words)
+    return Shape(Form.SCALAR if words.startswith("\\") else Form.WORDS, words)
+
+
 def _matrix(text: str) -> Shape | None:
+    factor = _MATRIX_FACTOR.match(text)
+    if factor:
+        text = text[factor.end() :]
     bare = text.replace(r"\left", "").replace(r"\right", "").strip()
     while bare[:1] + bare[-1:] in ("()", "[]"):
         bare = bare[1:-1].strip()
@@ -217,7 +269,9 @@ def _matrix(text: str) -> Shape | None:
     if match is None:
         return None
     rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?|\\cr(?![a-z])", match[2]) if row.strip()]
-    cells = [[shape_of(cell) for cell in row.split("&")] for row in rows]
+    factors = "" if factor is None else f"-1" if factor[1] == "-" else factor[1]
+    written = [[f"{factors}({cell})" if factors else cell for cell in row.split("&")] for row in rows]
+    cells = [[shape_of(cell) for cell in row] for row in written]
     if not cells or any(len(row) != len(cells[0]) for row in cells):
         return Shape(Form.SCALAR, clean(text).replace("\\\\", "\\"))
     items = tuple(cell for row in cells for cell in row)

@@ -32,6 +32,7 @@ _SPACED_NUMBERS = re.compile(r"\s*\d[\d.]*(?:(?:\\[,;: ]|\\q?quad|~|\s)+\d[\d.]*
 _SPACED_THOUSANDS = re.compile(r"\s*[1-9]\d{0,2}(?:(?:\\[,;: ]|~|\s)+\d{3})+(?:\.\d+)?\s*")
 _COLON = re.compile(r"\{:\}|\\colon(?![A-Za-z])|\\ratio(?![A-Za-z])")
 _RATIO = re.compile(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|(?<=\s)to(?=\s))\s*(?=\d)")
+_SEMICOLON = re.compile(r"(?<!\\);")
 _CHOOSE = re.compile(r"(?:\{|^)([^{}]+)\\choose(?![A-Za-z])([^{}]+)(?:\}|$)")
 _SHORT_ACCENT = re.compile(
     r"\\(vec|hat|bar|overline|tilde|mathbb|mathcal|mathbf|mathrm)\s+([A-Za-z])(?![A-Za-z])"
@@ -50,7 +51,7 @@ _NAME = r"(?:[a-zA-Z]|[A-Z]{2,3}|\\[a-z]+)(?:_\{?\w+\}?)?'*(?:\^\{-1\}(?=\())?(?
 #: ``(x,y) =`` before a tuple, and ``(x, y) \in``
 _NAMES = r"\((?:[a-zA-Z](?:_\{?\w+\}?)?\s*,\s*)+[a-zA-Z](?:_\{?\w+\}?)?\)"
 #: ``x =``, ``f(x) =``, ``AB =``, ``x \in`` before the value itself
-_NAMED = re.compile(rf"({_NAME}|{_NAMES})\s*(?:=|\\in(?![a-z]))\s*")
+_NAMED = re.compile(rf"({_NAME}|{_NAMES})\s*(?:=|\\(?:approx|equiv|in)(?![a-z]))\s*")
 _CONSTANTS = frozenset({"e", "i", r"\pi"})
 _NAMED_BEHIND = re.compile(rf"([^=<>]*[^=<>\s!:])\s*=\s*({_NAME})")
 
@@ -61,6 +62,9 @@ _RELATION_NAMES = {
 }  # fmt: skip
 _RELATIONS = re.compile(r"(\\(?:leqslant|leq|le|geqslant|geq|ge|neq|ne|lt|gt)(?![A-Za-z])|[≤≥≠]) ?")
 
+#: ``0.(3)``, ``0.\\dot{1}4\\dot{2}``: the digits that come again
+_BRACKETED_PERIOD = re.compile(r"^([+-]?\d*\.\d*)\((\d+)\)$")
+_DOTTED_PERIOD = re.compile(r"^([+-]?\d*\.\d*)\\dot(?:\{(\d)\}| ?(\d))(?:(\d*)\\dot(?:\{(\d)\}| ?(\d)))?$")
 _REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\(?:overline|bar)\{(\d+)\}")
 _INTEGER = re.compile(r"[+-]?\d+")
 _DECIMAL = re.compile(r"([+-]?)(\d*)\.(\d+)|([+-]?)(\d+)\.")
@@ -75,7 +79,7 @@ def unwrap(text: str) -> str:
     r"""Strip math delimiters, ``\boxed{…}`` and the like from around the whole of ``text``."""
     for _ in range(16):  # nesting deeper than any real answer
         before = text
-        text = text.strip().rstrip("。,").strip()
+        text = text.strip().rstrip("。,;").strip()
         if text.endswith(".") and not text.endswith(("\\right.", "..")):
             text = text[:-1].rstrip()
         for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**")):
@@ -134,6 +138,7 @@ def clean(text: str) -> str:
     text = text.replace("∞", r"\infty").replace("∪", r"\cup").replace("√", r"\sqrt")
     text = _COLON.sub(":", text)
     text = _RATIO.sub(":", text)
+    text = _SEMICOLON.sub(",", text)
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _SHORT_ACCENT.sub(r"\\\1{\2}", text)
     text = text.replace(r"\cfrac", r"\frac").replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac")
@@ -221,6 +226,7 @@ def plain_number(text: str) -> Fraction | None:
     """
     if len(text) > _MAX_DIGITS or not any(char.isdigit() for char in text):
         return None
+    text = _with_overline(text)
     text = text.replace("(", "").replace(")", "") if re.fullmatch(r"\([+-]?[\d.]+\)", text) else text
     if _INTEGER.fullmatch(text) or _DECIMAL.fullmatch(text):
         return Fraction(text if not text.endswith(".") else text[:-1])
@@ -239,6 +245,16 @@ def plain_number(text: str) -> Fraction | None:
         if abs(exponent) <= _MAX_EXPONENT:
             return Fraction(match[1]) * Fraction(10) ** exponent
     return None
+
+
+def _with_overline(text: str) -> str:
+    """``0.(3)`` and ``0.\\dot{3}`` as ``0.\\overline{3}``."""
+    if bracketed := _BRACKETED_PERIOD.match(text):
+        return rf"{bracketed[1]}\overline{{{bracketed[2]}}}"
+    if dotted := _DOTTED_PERIOD.match(text):
+        period = "".join(group or "" for group in dotted.groups()[1:])
+        return rf"{dotted[1]}\overline{{{period}}}"
+    return text
 
 
 def _fraction(sign: str, whole: str, above: str, below: str) -> Fraction | None:

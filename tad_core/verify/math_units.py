@@ -20,6 +20,12 @@ _HALF_OF_DAY = re.compile(r"\b([ap])\.? ?m\b\.?", re.IGNORECASE)
 _ORDINAL = re.compile(
     r"^(\d{1,9})\s*(?:\^?\{?\\(?:text|textrm|mathrm|mbox|rm)\s*\{\s*(st|nd|rd|th)\s*\}\}?|\^?\{?(st|nd|rd|th)\}?)$"
 )
+#: ``3 \\pmod{7}``: a remainder
+_MODULUS = re.compile(r"(?<=[\d)}\s])\s*(?:\\pmod\s*\{?(\w+)\}?|\(\s*(?:\\bmod|\\mod|mod)\s*\{?(\w+)\}?\s*\))$")
+#: ``12 \\frac{\\text{m}}{\\text{s}}``
+_RATE = re.compile(
+    r"(?<=[\d}\s])\s*(?:\\[,;: ])?\\[dt]?frac\{\s*\\(?:text|mathrm)\{([A-Za-z ]+)\}\s*\}\{\s*\\(?:text|mathrm)\{([A-Za-z ]+)\}\s*\}$"
+)
 _DIGIT_IN_WORDS = re.compile(r"(?<![A-Za-z\d^])\d")
 
 
@@ -48,6 +54,10 @@ def split_unit(text: str) -> tuple[str, str]:
     degrees = _DEGREES.search(text)
     if degrees and degrees.end() == len(text) and degrees.start() > 0 and not TRIGONOMETRIC.search(text):
         return text[: degrees.start()], "degree"
+    if modulus := _MODULUS.search(text):
+        return text[: modulus.start()], f"mod {modulus[1] or modulus[2]}"
+    if rate := _RATE.search(text):
+        return text[: rate.start()], unit_name(f"{rate[1]} per {rate[2]}")
     trailing = re.search(
         r"(?:\\[,;: ]|~|\s)*\\(?:text|mbox|mathrm|textrm|hbox|rm)\s*\{([^{}]*)\}(?:\^\{?([23])\}?)?$", text
     )

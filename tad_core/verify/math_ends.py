@@ -1,0 +1,86 @@
+r"""What an answer comes to: the 12 of ``3 \times 4 = 12``, of ``P(A) = 12`` and of ``\textbf{(B)}\ 12``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from tad_core.verify.math_shape import Form, Shape, shape_of, split_top
+from tad_core.verify.math_text import clean
+
+_ORDERED = re.compile(r"[<>]|\\(?:le|ge|ne) ")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+#: commands that stand for nothing unknown
+_KNOWN = frozenset(
+    rf"\{name}"
+    for name in "frac sqrt pi cdot times div binom sin cos tan cot sec csc ln log lfloor rfloor lceil rceil circ".split()
+)
+_NAME = re.compile(r"[a-zA-Z](?:_\{?\w+\}?)?'?")
+#: what stands for one number though it holds but one unknown: a function's value, an angle, a length, a word
+_ASKED = re.compile(
+    r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\\(?:sin|cos|tan|cot|sec|csc) ?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
+    r"|\|[^|]+\||\\l(?:floor|ceil).+|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|(?!.*not)\d*[A-Za-z]{3,}.*"
+)
+_CHOSEN = re.compile(
+    r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:(?:option|choice|answer)\s)?(?:\(([A-F])\)|([A-F])[).:](?=\s|\}|\\))\s*(\})?(?:\\[,;: ]|~|\s)*(?=\S)",
+    re.IGNORECASE,
+)
+_NAMED_CHOICE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:option|choice)\s\(?([A-Fa-f])\)?\s*\}?", re.IGNORECASE)
+_LETTER = re.compile(r"\(?[A-F]\)?")
+
+
+def without_choice(answer: str, other: str) -> str:
+    """The letter of ``(B) 12`` where the other is a letter, else its 12."""
+    if named := _NAMED_CHOICE.fullmatch(answer):
+        return named[1].upper()
+    chosen = _CHOSEN.match(answer)
+    if chosen is None or chosen.end() == len(answer) or answer[chosen.end() :] == "}":
+        return answer
+    rest = answer[chosen.end() :]
+    if answer.startswith("\\text") and not chosen[3]:
+        if not rest.endswith("}") or "{" in rest:
+            return answer
+        rest = rest[:-1]
+    if re.match(r"[,;/|&+\-*=<>^_]|\\(?:text\s*\{\s*(?:or|and)\b|lor|cup|cdot|times|frac)|(?:or|and)\b", rest.lstrip("$ ")):
+        return answer
+    if _LETTER.fullmatch(clean(other)):
+        return (chosen[1] or chosen[2]).upper()
+    return rest
+
+
+def end_of(shape: Shape, other: Shape) -> tuple[Shape, list[tuple[str, str]]] | None:
+    """Where an equation says what something is, that value, and the pairs of sides that must be equal for it.
+
+    ``3 \\times 4 = 12`` is 12 if its sides are equal; ``x = \\frac{24}{2} = 12`` is 12 by the name of x; of ``P(A) =
+    12``, ``a + b = 12`` and ``\\text{Area} = 12`` the left is what was asked for. An equation to be solved
+    (``2x = 12``) says no value. None where ``other`` is an equation, too, or there is no value.
+    """
+    if shape.form is not Form.RELATION or other.form in (Form.RELATION, Form.COLLECTION, Form.UNION, Form.MATRIX):
+        return None
+    if _ORDERED.search(shape.text):
+        return None
+    sides = split_top(shape.text, "=")
+    last = sides[-1]
+    if not _is_constant(last):
+        return None
+    name, pairs = "", []
+    for at, side in enumerate(sides[:-1]):
+        if _is_constant(side):
+            pairs.append((side, last))
+        elif _NAME.fullmatch(side) and (at == 0 or side == name):
+            name = side
+        elif at > 0 or not (_ASKED.fullmatch(side) or len(set(_letters(side))) > 1):
+            return None
+    if other.name and other.name != name:
+        return None
+    value = shape_of(last)
+    return replace(value, unit=value.unit or shape.unit, name=name), pairs
+
+
+def _is_constant(side: str) -> bool:
+    known = all(command in _KNOWN for command in _COMMAND.findall(side))
+    return known and all(letter in "ie" for letter in _letters(side))
+
+
+def _letters(side: str) -> list[str]:
+    return re.findall(r"[A-Za-z]", _COMMAND.sub(" ", side))

@@ -1,0 +1,125 @@
+r"""Sets of numbers under their several names: ``x < 3`` is ``(-\infty, 3)``, ``x \ne 1`` two intervals.
+
+And tuples: ``x = 3, y = 4`` is ``(3, 4)``. Only the shape is changed here; ends and values stay as they are written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from tad_core.verify.math_shape import Form, Shape, scalar_shape, split_top
+from tad_core.verify.math_text import plain_number
+
+_LETTER = re.compile(r"[a-zA-Z]|\\(?:theta|alpha|beta|lambda|phi)")
+_VALUE = re.compile(r"(?:\\(?:frac|sqrt|pi|infty|ln|log)(?![a-z])|[\d.+\-/{}()^ e\[\]])+")
+_PAIR = re.compile(r"(.+?)(\\le |\\ne |<)(.+)")
+_PUNCTURED = re.compile(r"\\mathbb\{R\}(?:\\(?:setminus|backslash) ?|-)\\lbrace (.*)\\rbrace")
+_ALL = ("", r"-\infty", r"\infty", "")
+#: in what order several unknowns are told where their names are not
+_MAX_UNKNOWNS = 6
+
+
+def alike(got: Shape, want: Shape) -> tuple[Shape, Shape]:
+    """Two shapes, one of them rewritten where they are one set, or one tuple, under two names."""
+    forms = {got.form, want.form}
+    if Form.MATRIX in forms and Form.BRACKETED in forms:
+        return _as_column(got), _as_column(want)
+    if Form.UNION in forms and Form.COLLECTION in forms:
+        return _as_union(got), _as_union(want)
+    if forms & {Form.BRACKETED, Form.UNION} and got.form is not want.form:
+        return _rewritten(got, want), _rewritten(want, got)
+    return got, want
+
+
+def _rewritten(shape: Shape, other: Shape) -> Shape:
+    if shape.form not in (Form.RELATION, Form.COLLECTION, Form.SCALAR):
+        return shape
+    found = _as_tuple(shape, other) if other.form is Form.BRACKETED else None
+    return found or _as_interval(shape) or shape
+
+
+def _as_union(shape: Shape) -> Shape:
+    """Intervals in a list as their union; also conditions of which one must hold."""
+    if shape.form is not Form.COLLECTION or shape.unit not in ("", "or"):
+        return shape
+    parts = [_as_interval(item) or item for item in shape.items]
+    intervals = bool(parts) and all(part.form is Form.BRACKETED and len(part.items) == 2 for part in parts)
+    return replace(shape, form=Form.UNION, items=tuple(parts), unit="", label="") if intervals else shape
+
+
+def _as_column(shape: Shape) -> Shape:
+    r"""A vector ``\langle 1,2 \rangle`` as the column it is."""
+    if shape.form is not Form.BRACKETED or shape.label != "<>":
+        return shape
+    return replace(shape, form=Form.MATRIX, label=f"{len(shape.items)}x1")
+
+
+def _as_tuple(shape: Shape, other: Shape) -> Shape | None:
+    """``x = 3, y = 4`` as the values in the order of the other's names, else of the alphabet."""
+    if shape.form is not Form.COLLECTION or other.label not in ("()", "<>") or shape.unit not in ("", "and"):
+        return None
+    if not 2 <= len(shape.items) == len(other.items) <= _MAX_UNKNOWNS:
+        return None
+    values: dict[str, Shape] = {}
+    for item in shape.items:
+        name, sign, value = item.text.partition("=")
+        if item.form is not Form.RELATION or len(item.items) != 1 or not sign or not _LETTER.fullmatch(name):
+            return None
+        values[name] = scalar_shape(value)
+    names = other.name[1:-1].split(",") if other.name.startswith("(") else sorted(values)
+    if sorted(names) != sorted(values) or len(values) != len(shape.items):
+        return None
+    return Shape(Form.BRACKETED, shape.text, tuple(values[name] for name in names), label=other.label)
+
+
+def _as_interval(shape: Shape) -> Shape | None:
+    """The interval, or the two, in which a condition on one letter holds; None if it is no such condition."""
+    if shape.form is Form.BRACKETED:
+        return shape
+    if shape.form is Form.SCALAR:
+        return _all_but(shape.text)
+    if shape.form is not Form.RELATION or len(shape.items) > 2:
+        return None
+    opening, lowest, highest, closing = _ALL
+    letters = set()
+    for item in shape.items:
+        pair = _PAIR.fullmatch(item.text)
+        if pair is None:
+            return None
+        left, sign, right = pair.groups()
+        if sign == r"\ne ":
+            point = right if _LETTER.fullmatch(left) else left
+            return _around([point]) if len(shape.items) == 1 and _VALUE.fullmatch(point) else None
+        if _LETTER.fullmatch(left) and _VALUE.fullmatch(right) and not closing:
+            letters.add(left)
+            highest, closing = right, ")" if sign == "<" else "]"
+        elif _LETTER.fullmatch(right) and _VALUE.fullmatch(left) and not opening:
+            letters.add(right)
+            lowest, opening = left, "(" if sign == "<" else "["
+        else:
+            return None
+    return _interval(opening or "(", lowest, highest, closing or ")") if len(letters) == 1 else None
+
+
+def _all_but(text: str) -> Shape | None:
+    punctured = _PUNCTURED.fullmatch(text)
+    return _around(split_top(punctured[1], ",")) if punctured else None
+
+
+def _around(points: list[str]) -> Shape | None:
+    """All numbers but some."""
+    if len(points) > 1:
+        values = [plain_number(point) for point in points]
+        known = [value for value in values if value is not None]
+        if len(known) != len(points):
+            return None
+        points = [point for _, point in sorted(zip(known, points, strict=True))]
+    ends = [r"-\infty", *points, r"\infty"]
+    parts = tuple(_interval("(", low, high, ")") for low, high in zip(ends, ends[1:], strict=False))
+    return Shape(Form.UNION, "", parts)
+
+
+def _interval(opening: str, lowest: str, highest: str, closing: str) -> Shape:
+    text = f"{opening}{lowest},{highest}{closing}"
+    return Shape(Form.BRACKETED, text, (scalar_shape(lowest), scalar_shape(highest)), label=opening + closing)

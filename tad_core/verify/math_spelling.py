@@ -1,0 +1,127 @@
+r"""Spellings outside plain LaTeX, brought to it: ``½``, ``x²``, ``sqrt(2)``, ``\color{red}{5}``, ``\text{5 apples}``.
+
+What is written here means one thing however it is written; nothing is read as mathematics yet.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_SIGNS = {
+    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/",
+    "≈": r"\approx ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ",
+    "√": r"\sqrt", "∠": r"\angle ", "′": "'", "ℝ": r"\mathbb{R}", "∅": r"\emptyset ", "°": r"^\circ ", "º": r"^\circ ",
+    "≡": r"\equiv ", "⟨": r"\langle ", "⟩": r"\rangle ", "∨": r"\lor ", "…": r"\ldots ",
+}  # fmt: skip
+_GREEK = dict(
+    zip(
+        "αβγδεθλμπρσφω",
+        (
+            f"\\{name} "
+            for name in "alpha beta gamma delta epsilon theta lambda mu pi rho sigma phi omega".split()
+        ),
+        strict=True,
+    )
+)
+_REPLACED = str.maketrans(_SIGNS | _GREEK)
+_RAISED = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
+_LOWERED = re.compile(r"[₀₁₂₃₄₅₆₇₈₉]+")
+_VULGAR = re.compile(r"[¼-¾⅐-⅞]")
+
+#: commands that say how a text looks, with one argument that stays
+_LOOKS = re.compile(r"\\(?:underline|textcolor\{\w+\}|color\{\w+\}(?=\{)|textsf|texttt|emph|mathsf|mathit) ?(?=\{)")
+_SIZES = re.compile(
+    r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bf|color\{\w+\}|limits|nolimits)(?![A-Za-z]) ?"
+)
+_SYMBOL_IN_TEXT = re.compile(r"\\(?:text|mathrm|textrm)\s*\{\s*(\\\$|\$|€|£|\\%|%|:|-)\s*\}")
+_DEGREE_LETTER = re.compile(r"(?<=[\d.)])\s*\^(?:\{?\\(?:text|mathrm|textrm)\{o\}\}?|\{?o\}?(?![a-z]))")
+_ROWS = re.compile(r"^\\begin\{(aligned|align\*?|gathered|split)\}(.*)\\end\{\1\}$", re.DOTALL)
+_QUOTES = re.compile(r"^(\\text\s*\{)?\s*(?:\"|``|“|'(?=[A-Za-z ]+'\}?$))(.*?)(?:\"|''|”|')\s*(\})?$")
+_TRAILING = re.compile(r"(?:\s*\\[\\,;:!]| )+$")
+_ENDING_IN_SPACE = re.compile(r"\\[,;:!]$")
+
+#: functions and constants without their backslash
+_BARE_FUNCTION = re.compile(
+    r"(?<![A-Za-z\\])(?:(sqrt|sin|cos|tan|sec|csc|cot|ln|log|arcsin|arccos|arctan)(?=\s?[({^_])"
+    r"|(sin|cos|tan|ln|log)(?=\s[a-z]\b|\s?\d))"
+)
+_BARE_PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
+_PROGRAM_POWER = re.compile(r"(?<=[\w)}])\s?\*\*\s?(?=[\w({-])")
+_ROOT = re.compile(r"\\sqrt\s?\(")
+
+#: what announces an answer: ``\text{The answer is }``, ``Answer:``
+_ANNOUNCED = re.compile(
+    r"^(?:\\text(?:bf)?\s*\{)?\s*(?:(?:so|thus|hence|therefore),?\s)?(?:the\s)?(?:final\s|correct\s)?answer\s?(?:is|:|=)+\s*(\})?\s*(?=\S)",
+    re.IGNORECASE,
+)
+_LABELLED = re.compile(r"^\\text(?:bf)?\s*\{([A-Za-z][^{}\d]*(?::|=|\b(?:is|are)))\s*\}\s*(?=[\S])", re.IGNORECASE)
+_ALL_TEXT = re.compile(r"^\\text(?:bf|rm|it)?\s*\{\s*((?:\\?[$€£]\s?|[-+])*\d[^{}]*)\}$")
+_REALS = re.compile(r"^(?:\\text\s*\{)?\s*(?:x is )?(?:all|any|the set of(?: all)?) real(?:s| numbers?)(?: x)?\s*\}?$", re.IGNORECASE)
+
+
+@lru_cache(maxsize=8192)  # a reference is compared with many predictions
+def spelled(text: str) -> str:
+    """An answer in plain LaTeX: its meaning is kept, and so is what cannot be read."""
+    text = _without_unicode(" ".join(text.split()))
+    text = _SIZES.sub("", _LOOKS.sub("", text)).strip()
+    text = _SYMBOL_IN_TEXT.sub(r"\1", text)
+    text = _DEGREE_LETTER.sub(r"^\\circ", text).replace("¢", r"\text{ cents}")
+    if rows := _ROWS.match(text):
+        text = ", ".join(row.replace("&", "").strip() for row in rows[2].split(r"\\") if row.strip(" &"))
+    if quoted := _QUOTES.match(text):
+        text = f"{quoted[1] or ''}{quoted[2]}{quoted[3] or ''}"
+    text = _without_announcement(_TRAILING.sub("", text))
+    if words := _ALL_TEXT.match(text):
+        text = words[1].strip()
+    if _REALS.match(text):
+        return r"\mathbb{R}"
+    return _without_programming(text)
+
+
+def _without_unicode(text: str) -> str:
+    if text.isascii():
+        return text
+    text = _VULGAR.sub(_fraction, text)
+    text = _RAISED.sub(lambda match: f"^{{{unicodedata.normalize('NFKC', match.group())}}}".replace("−", "-"), text)
+    text = _LOWERED.sub(lambda match: f"_{{{unicodedata.normalize('NFKC', match.group())}}}", text)
+    return text.translate(_REPLACED)
+
+
+def _fraction(match: re.Match[str]) -> str:
+    above, _, below = unicodedata.normalize("NFKC", match.group()).partition("⁄")
+    return rf"\frac{{{above}}}{{{below}}}"
+
+
+def _without_announcement(text: str) -> str:
+    """``12`` of ``\\text{The answer is } 12``, ``\\text{The answer is 12}`` and ``\\text{Answer: }12``."""
+    if announced := _ANNOUNCED.match(text):
+        rest = text[announced.end() :]
+        inside = announced.group().lstrip().startswith("\\text") and not announced[1]
+        return rf"\text{{{rest}" if inside else rest
+    labelled = _LABELLED.match(text)
+    return text[labelled.end() :] if labelled else text
+
+
+def _without_programming(text: str) -> str:
+    """``sqrt(2)``, ``sin(x)``, ``2pi`` and ``x**2`` as LaTeX has them."""
+    text = _PROGRAM_POWER.sub("^", text)
+    text = _BARE_PI.sub(r"\\pi ", text)
+    text = _BARE_FUNCTION.sub(lambda match: f"\\{match[1] or match[2]} ", text)
+    while opened := _ROOT.search(text):
+        end = _closing(text, opened.end() - 1)
+        if end < 0:
+            break
+        text = rf"{text[: opened.start()]}\sqrt{{{text[opened.end() : end]}}}{text[end + 1 :]}"
+    return text
+
+
+def _closing(text: str, start: int) -> int:
+    """Where the bracket that opens at ``start`` closes; -1 if it does not."""
+    depth = 0
+    for at in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if depth == 0:
+            return at
+    return -1
