@@ -109,8 +109,17 @@ def shape_of(answer: str) -> Shape:
     if shape.form is Form.WORDS and unit and ":" not in shape.text:  # words behind words are no unit
         shape, unit = _shape(clean(written)), ""
     if shape.form is Form.COLLECTION and not unit:
+        if _says_one_number_twice(shape, written):
+            shape = shape.items[0]
         unit = _joint(shape, written)
     return replace(shape, unit=unit or shape.unit, name=re.sub(r"\s", "", name))
+
+
+def _says_one_number_twice(shape: Shape, written: str) -> bool:
+    """``\\frac12 or 0.5``: one answer, where ``1, 1`` are two."""
+    joints = {next(group for group in match.groups() if group) for match in JOINED_BY.finditer(written)}
+    values = [item.value for item in shape.items if item.value is not None and item.unit == shape.items[0].unit]
+    return len(values) == len(shape.items) == 2 and values[0] == values[1] and joints <= {"or", "lor", "vee"} and bool(joints)
 
 
 def _joint(shape: Shape, written: str) -> str:

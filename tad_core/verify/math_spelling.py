@@ -32,6 +32,7 @@ _VULGAR = re.compile(r"[¼-¾⅐-⅞]")
 
 #: commands that say how a text looks, with one argument that stays
 _LOOKS = re.compile(r"\\(?:underline|textcolor\{\w+\}|color\{\w+\}(?=\{)|textsf|texttt|emph|mathsf|mathit) ?(?=\{)")
+_TEXT_LOOKS = re.compile(r"\\text(?:normal|up|sc|sl|md)(?![A-Za-z])")
 _SIZES = re.compile(
     r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bf|color\{\w+\}|limits|nolimits)(?![A-Za-z]) ?"
 )
@@ -57,6 +58,8 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE,
 )
 _LABELLED = re.compile(r"^\\text(?:bf)?\s*\{([A-Za-z][^{}\d]*(?::|=|\b(?:is|are)))\s*\}\s*(?=[\S])", re.IGNORECASE)
+#: ``Total: $12``
+_LABELLED_PLAINLY = re.compile(r"^[A-Z][A-Za-z]{2,20}(?: [A-Za-z]{1,20}){0,4}:\s?(?=[-$\\\d(])")
 _ALL_TEXT = re.compile(r"^\\text(?:bf|rm|it)?\s*\{\s*((?:\\?[$€£]\s?|[-+])*\d[^{}]*)\}$")
 _REALS = re.compile(r"^(?:\\text\s*\{)?\s*(?:x is )?(?:all|any|the set of(?: all)?) real(?:s| numbers?)(?: x)?\s*\}?$", re.IGNORECASE)
 
@@ -65,7 +68,7 @@ _REALS = re.compile(r"^(?:\\text\s*\{)?\s*(?:x is )?(?:all|any|the set of(?: all
 def spelled(text: str) -> str:
     """An answer in plain LaTeX: its meaning is kept, and so is what cannot be read."""
     text = _without_unicode(" ".join(text.split()))
-    text = _SIZES.sub("", _LOOKS.sub("", text)).strip()
+    text = _SIZES.sub("", _LOOKS.sub("", _TEXT_LOOKS.sub(r"\\text", text))).strip()
     text = _SYMBOL_IN_TEXT.sub(r"\1", text)
     text = _DEGREE_LETTER.sub(r"^\\circ", text).replace("¢", r"\text{ cents}")
     if rows := _ROWS.match(text):
@@ -100,7 +103,7 @@ def _without_announcement(text: str) -> str:
         rest = text[announced.end() :]
         inside = announced.group().lstrip().startswith("\\text") and not announced[1]
         return rf"\text{{{rest}" if inside else rest
-    labelled = _LABELLED.match(text)
+    labelled = _LABELLED.match(text) or _LABELLED_PLAINLY.match(text)
     return text[labelled.end() :] if labelled else text
 
 

@@ -10,7 +10,7 @@ import re
 from tad_core.verify.math_text import TEXT, unwrap
 
 _DEGREES = re.compile(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])|°|\\textdegree")
-TRIGONOMETRIC = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
+TRIGONOMETRIC = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])|(?<![A-Za-z])cis(?![a-z])")
 #: what a value cannot end with: something is still to come, and so what follows is no unit of it
 _UNFINISHED = re.compile(
     r"(?:(?<![A-Za-z])(?:or|and|nor|not|to)|\\(?:lor|land|vee|wedge|cdot|times|pm|mp|to)|[,;:/|&+\-=<>*^_(\[])[\s~]*$"

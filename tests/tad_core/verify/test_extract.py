@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tad_core.verify import extract_answer, extract_code
-from tad_core.verify.extract import last_boxed, last_number
+from tad_core.verify.boxes import last_boxed
+from tad_core.verify.numbers import last_number
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,83 @@
+"""The last number of a text, or the mathematics that it is part of."""
+
+from __future__ import annotations
+
+import re
+
+from tad_core.verify.hedges import open_number
+
+#: a number with an optional sign, currency, thousands commas, decimals or a fraction bar
+_NUMBER = re.compile(
+    r"(?<![\w.])"
+    r"(?P<sign>-\s?)?(?:\\?[$€£]\s?)?(?P<sign2>-)?"
+    r"(?P<digits>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+)(?P<decimals>\.\d+)?"
+    r"(?P<denominator>\s?/\s?\d+)?"
+    r"(?P<percent>\s?\\?%)?"
+)
+#: mathematics between its marks; dollars with words between them are sums of money
+_DISPLAYED = re.compile(
+    r"\$\$(?P<double>[^$]+)\$\$|\\\[(?P<display>.+?)\\\]|\\\((?P<inline>.+?)\\\)"
+    r"|\\begin\{(?P<kind>align|equation|gather)\*?\}(?P<rows>.+?)\\end\{(?P=kind)\*?\}"
+    r"|(?<![\\$\d])\$(?P<single>(?:\\.|[^$\\\n])+)\$(?!\d)",
+    re.DOTALL,
+)
+_WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}(?![A-Za-z]*\})")
+_ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
+#: Characters before the end in which the mathematics of the last number is looked for.
+_WIDTH = 2_000
+
+
+def last_value(text: str) -> str:
+    """The last number of a text where it stands alone, else the mathematics it is part of (``x = \\frac{3}{4}``)."""
+    number = _last(text)
+    if number is None:
+        return ""
+    start = max(0, number.start() - _WIDTH)
+    for displayed in _DISPLAYED.finditer(text, start, number.end() + _WIDTH):
+        if displayed.start() <= number.start() and number.end() <= displayed.end():
+            found = _in_mathematics(displayed)
+            if found and not open_number(text, number):
+                return found
+    return last_number(text)
+
+
+def _in_mathematics(displayed: re.Match[str]) -> str:
+    """What a formula says in its last row; empty where it is no more than a number, or has words in it."""
+    content = next(group for name, group in displayed.groupdict().items() if group and name != "kind")
+    rows = [row for row in _ROW.split(content) if row.strip(" &\n")] or [content]
+    row = " ".join(rows[-1].replace("&", "").split()).rstrip(". ,")
+    if _NUMBER.fullmatch(row) or _WORD.search(re.sub(r"\\[A-Za-z]+", " ", row)):
+        return ""
+    return row
+
+
+def last_number(text: str) -> str:
+    """The last number in the text, without its currency sign."""
+    last = _last(text)
+    if last is None:
+        return ""
+    if hedge := open_number(text, last):
+        return hedge
+    sign = "-" if _is_sign(text, last) else ""
+    number = last["digits"].replace(",", "") + (last["decimals"] or "")
+    return sign + number + (last["denominator"] or "").replace(" ", "") + ("%" if last["percent"] else "")
+
+
+def _is_sign(text: str, match: re.Match[str]) -> bool:
+    """Whether the minus before a number is its sign and not a subtraction (``7 - 3``)."""
+    if match["sign2"]:
+        return True
+    if not match["sign"]:
+        return False
+    before = text[: match.start()]
+    if before[-1:].isspace() and match["sign"] == "-":  # "to -3", but not "7 - 3" and not "7-3"
+        return True
+    before = before.rstrip()
+    return not (before and (before[-1].isalnum() or before[-1] in ")}]"))
+
+
+def _last(text: str) -> re.Match[str] | None:
+    last: re.Match[str] | None = None
+    for last in _NUMBER.finditer(text):  # noqa: B007 (the last match is what is wanted)
+        pass
+    return last
