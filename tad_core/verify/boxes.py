@@ -1,4 +1,4 @@
-r"""Answers in boxes: ``\boxed{…}``, several that are one answer, and what stands at a box and belongs to it."""
+r"""Answers in boxes: ``\boxed{…}``, several that are one answer, and those that a text was cut in."""
 
 from __future__ import annotations
 
@@ -13,10 +13,6 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped brace is a symbol, not
 _PLACEHOLDER = re.compile(r"(?:[\s.?_…-]|\\[lc]?dots|\\square)*(?:(?:\\text\{)?\s*(?:your |the |final )*(?:answer|result)(?: here)?\s*\}?)?", re.IGNORECASE)
 #: a sign before a box, at the beginning of its mathematics
 _SIGN_BEFORE = re.compile(r"(?:[$=({&]|\\[(\[]|\\approx) ?- ?$")
-#: what makes another value of a box: ``\boxed{5}\pi``, ``\boxed{1}/2``
-_FACTOR_BEHIND = re.compile(
-    r"(?: ?\\pi(?![A-Za-z])| ?\\sqrt ?(?:\{[^{}]*\}|\d)|/\d+|\^(?:\d|\{[^{}\\]*\})|i(?![A-Za-z']))+"
-)
 #: A box that is not closed holds no more characters than this.
 _LONGEST = 200
 #: what may follow the content of a box whose brace is missing
@@ -39,7 +35,7 @@ def last_boxed(text: str) -> str:
     r"""The content of the last balanced ``\boxed{…}`` (or ``\boxed 7``); empty if there is none.
 
     An empty box is skipped, and so is one that is never closed (a text that was cut). Boxes with no more than a comma, ``and`` or ``or`` between them are one answer, and so is a
-    box with another value behind an ``or``. A sign before the box and a factor behind it are part of the answer.
+    box with another value behind an ``or``. A sign before the box is part of the answer.
     """
     boxes = _boxes(text)
     if not boxes:
@@ -70,19 +66,15 @@ def _boxes(text: str) -> list[tuple[int, int, str]]:
         elif bare := re.match(r"[^\s${}]+", text[at : at + 64]):
             content, end = bare.group(), at + bare.end()
         if content.strip() and not _PLACEHOLDER.fullmatch(content.strip()[:64]):
-            boxes.append(_with_neighbours(text, start.start(), end, content.strip()))
+            boxes.append((start.start(), end, _with_sign(text, start.start(), content.strip())))
     return boxes
 
 
-def _with_neighbours(text: str, start: int, end: int, content: str) -> tuple[int, int, str]:
-    """A box with the sign before it and the factor behind it."""
-    behind = _FACTOR_BEHIND.match(text, end, end + 64)
-    sign = "-" if _SIGN_BEFORE.search(text[max(0, start - 16) : start]) else ""
-    if behind is None and not sign:
-        return start, end, content
-    bare = re.fullmatch(r"[\d.,]+|[a-zA-Z]", content)
-    whole = content if bare or not re.search(r"[\w}]\s?[-+]|[=,]", content) else f"({content})"
-    return start, behind.end() if behind else end, f"{sign}{whole}{behind.group() if behind else ''}"
+def _with_sign(text: str, start: int, content: str) -> str:
+    """The content of a box with the sign before it; a factor behind it was not asked for (W of ``W\\pi``)."""
+    if not _SIGN_BEFORE.search(text[max(0, start - 16) : start]):
+        return content
+    return f"-({content})" if re.search(r"[\w}]\s?[-+]|[=,]", content) else f"-{content}"
 
 
 def _cut_box(text: str) -> str:
