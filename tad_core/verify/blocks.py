@@ -16,6 +16,8 @@ _WRAPPERS = frozenset({"markdown", "md"})
 _QUOTED = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 #: Lines around a program in some prompts; Python takes the first kind for a list.
 _TAG = re.compile(r"^[ \t]*\[/?(?:BEGIN|DONE|PYTHON|CODE)\][ \t]*$", re.MULTILINE)
+#: ends of a turn or a text, spelled behind all else
+_END_TOKENS = re.compile(r"(?:<\|[a-z_]{1,20}\|>|</s>|\s)+\Z")
 #: Lines with which a program begins, and those of Python that stand at its margin.
 _BEGINNING = re.compile(r"^(?:def |class |async def |import \w|from [\w.]+ import |@\w)", re.MULTILINE)
 #: A line that prose may begin with: at the margin, behind one that is not indented deeper by Python's rules.
@@ -33,13 +35,13 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     """The program in a model's text; empty if there is none.
 
     The whole text if it is Python by itself (fences in it are those of its docstrings); else the first
-    fenced Python block that parses and, where ``entry_point`` is given, defines it, with earlier blocks of
-    definitions that it uses; else the first fenced block that parses; else the Python between the prose of a
+    fenced Python block that parses and, where ``entry_point`` is given, defines it by more than its head, with other
+    blocks of definitions that it uses; else the first fenced block that parses; else the Python between the prose of a
     block or of the text; else the first fenced block. A fence that is never closed runs to the end of the text,
     and a block is indented as its fence is. Lines may end in any of Python's ways.
     """
     text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
-    text = _TAG.sub("", text)
+    text = _END_TOKENS.sub("", _TAG.sub("", text))
     if defines_something(text):
         return text.strip("\n")
     blocks = _fenced_blocks(text) or _fenced_blocks(_QUOTED.sub("", text))
@@ -50,9 +52,11 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     python = [body for language, body in blocks if language in _PYTHON_NAMES] or [body for _, body in blocks]
     parsed = [body for body in python if parses(body)]
     if entry_point:
-        for at, body in enumerate(parsed):
-            if defines(body, entry_point):
-                return _with_helpers(body, parsed[:at])
+        defining = [at for at, body in enumerate(parsed) if defines(body, entry_point)]
+        written = [at for at in defining if not is_stub(parsed[at], entry_point)]
+        for at in (written or defining)[:1]:
+            others = [body for body in parsed[at + 1 :] if not defines(body, entry_point)]
+            return _with_helpers(_with_helpers(parsed[at], parsed[:at]), others)
     if parsed and not entry_point:
         return parsed[0]
     for body in python:
@@ -106,7 +110,7 @@ def _end_of_block(text: str, opening: re.Match[str]) -> tuple[int, int]:
 
 
 def _with_helpers(body: str, earlier: list[str]) -> str:
-    """A block behind those before it that define a name that it, or one of them, uses and does not define."""
+    """A block behind those that define a name that it, or one of them, uses and does not define."""
     for helper in reversed(earlier):
         tree, own = _tree(body), _tree(helper)
         assert tree is not None and own is not None, "only what parses is asked"
@@ -157,6 +161,22 @@ def defines(source: str, name: str) -> bool:
     return tree is not None and any(name in bound(node) for node in tree.body)
 
 
+def is_stub(source: str, name: str) -> bool:
+    """Whether all that ``source`` says of a function is its head: nothing, ``pass``, ``...``, not implemented."""
+    tree = _tree(source)
+    found = [node for node in tree.body if getattr(node, "name", None) == name] if tree else []
+    last = found[-1] if found else None
+    return isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) and all(map(_says_nothing, last.body))
+
+
+def _says_nothing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Raise):
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
+    constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return constant or isinstance(node, ast.Pass | ast.Import | ast.ImportFrom)
+
+
 def defines_something(source: str) -> bool:
     """Whether ``source`` is Python that defines a function, a class or a name (prose rarely does)."""
     tree = _tree(source)
@@ -164,13 +184,15 @@ def defines_something(source: str) -> bool:
 
 
 def bound(node: ast.stmt) -> set[str]:
-    """The names that a statement binds by a definition or an assignment."""
+    """The names that a statement binds by a definition or an assignment, also under a condition."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Assign):
         return {target.id for target in node.targets if isinstance(target, ast.Name)}
     if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
         return {node.target.id}
+    if isinstance(node, ast.If | ast.Try | ast.With):
+        return {name for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt) for name in bound(part)}
     return set()
 
 

@@ -73,7 +73,7 @@ class CodeJob:
             "wall_s": self.limits.wall_s,
             "output_limit": self.limits.output_kb * 1024,
         }
-        program = {"solution": f"{self.prelude}\n\n{self.solution}" if self.prelude else self.solution}
+        program = {"solution": behind(self.prelude, self.solution)}
         exam = {
             "tests": self.tests,
             "prelude": self.prelude,
@@ -109,6 +109,24 @@ def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
         if rest.strip() and parses(joined) and defines(joined, entry_point):
             return joined
     return code
+
+
+def behind(prelude: str, solution: str) -> str:
+    """The program behind what both sides run first; its imports from the future stay first of all."""
+    if not prelude or "__future__" not in solution:
+        return f"{prelude}\n\n{solution}" if prelude else solution
+    try:
+        tree = tree_of(solution)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return f"{prelude}\n\n{solution}"
+    lines = solution.split("\n")
+    moved = []
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            moved.append(ast.unparse(node))
+            for at in range(node.lineno - 1, node.end_lineno or node.lineno):
+                lines[at] = ""
+    return "\n".join([*moved, prelude, "", *lines])
 
 
 def helpers_of(prompt: str, entry_point: str | None) -> str:

@@ -23,7 +23,7 @@ from tad_core.evaluation.benchmarks.base import Benchmark, Row, RowError
 from tad_core.evaluation.benchmarks.evalplus_release import head_of_tests, humaneval_row, is_release, mbpp_row
 from tad_core.evaluation.benchmarks.humaneval import HumanEval, HumanEvalInstruct
 from tad_core.evaluation.benchmarks.mbpp import MBPP, SHOWN_TESTS, MBPPInstruct
-from tad_core.evaluation.benchmarks.programs import called_in
+from tad_core.evaluation.benchmarks.programs import asked_in
 from tad_core.trees import tree_of
 
 #: In the place of ``import numpy as np``. Stricter in one thing: what is too short or too long is not close.
@@ -118,7 +118,7 @@ class MBPPPlus(MBPP):
 
     def asked_for(self, problem: Problem) -> set[str]:
         """See ``MBPP.asked_for``; what EvalPlus's tests call besides are functions of their own."""
-        return {problem.meta["entry_point"]} | called_in("\n".join(problem.meta["row"]["test_list"]))
+        return {problem.meta["entry_point"]} | asked_in("\n".join(problem.meta["row"]["test_list"]))
 
 
 class MBPPPlusInstruct(MBPPPlus, MBPPInstruct):

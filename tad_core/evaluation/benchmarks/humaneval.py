@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from tad_core.data.problem import Problem
 from tad_core.evaluation.benchmarks.base import Row, RowError
 from tad_core.evaluation.benchmarks.code import CodeBenchmark
-from tad_core.evaluation.benchmarks.programs import block_of, defines_any, program_in, sanitize
+from tad_core.evaluation.benchmarks.programs import block_of, defines_any, program_in, under_head
 from tad_core.verify.code import helpers_of
 
 
@@ -48,9 +48,7 @@ class HumanEval(CodeBenchmark):
         return whole if defines_any(whole, {name}) else self._under_head(problem, block_of(text))
 
     def _under_head(self, problem: Problem, body: str) -> str:
-        return sanitize(
-            problem.question.rstrip("\n") + "\n" + body.strip("\n"), {problem.meta["entry_point"]}
-        )
+        return under_head(problem.question, body, problem.meta["entry_point"])
 
     def lm_eval_program(self, problem: Problem, text: str) -> str:
         """See ``CodeBenchmark.lm_eval_program``."""

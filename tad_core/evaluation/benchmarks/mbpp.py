@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from tad_core.data.problem import Problem
 from tad_core.evaluation.benchmarks.base import Row, RowError
 from tad_core.evaluation.benchmarks.code import CodeBenchmark
-from tad_core.evaluation.benchmarks.programs import called_in, defines_any, program_in, sanitize
+from tad_core.evaluation.benchmarks.programs import asked_in, defines_any, program_in, sanitize
 
 #: task ids of the test split
 TEST_IDS = range(11, 511)
@@ -50,7 +50,7 @@ class MBPP(CodeBenchmark):
 
     def asked_for(self, problem: Problem) -> set[str]:
         """Names that an answer may define."""
-        return called_in(problem.tests)
+        return asked_in(problem.tests)
 
     def program(self, problem: Problem, text: str) -> str:
         """See ``CodeBenchmark.program``."""

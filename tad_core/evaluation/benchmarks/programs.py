@@ -9,12 +9,19 @@ some kinds of statements for needed, so that a table filled by a loop comes out 
 from __future__ import annotations
 
 import ast
+import builtins
+import re
 import symtable
+import sys
+import textwrap
 from collections.abc import Collection
 
 from tad_core.trees import tree_of
-from tad_core.verify.blocks import extract_code
+from tad_core.verify.blocks import extract_code, is_stub
 
+#: ends of a turn or a text, spelled behind the code
+_END_TOKENS = re.compile(r"(?:<\|[a-z_]{1,20}\|>|</s>|\s)+\Z")
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 #: Lines looked at; no answer of these benchmarks is longer.
 _MAX_LINES = 400
 _DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
@@ -29,6 +36,22 @@ def fenced(program: str) -> str:
     )
     fence = "`" * max(3, longest + 1)
     return f"{fence}python\n{program}\n{fence}" if program.strip() else ""
+
+
+def under_head(head: str, body: str, name: str) -> str:
+    """A body alone as the rest of the function that ``head`` opens, whatever its indentation; sanitized.
+
+    Bodies come as they should be, at the margin, deeper or shallower than the head's, or with their first line alone
+    at the margin.
+    """
+    body = _END_TOKENS.sub("", body).strip("\n")
+    spaced = _LEADING_TABS.sub(lambda tabs: "    " * len(tabs.group()), body)
+    tries = [body, *(textwrap.indent(textwrap.dedent(part), "    ") for part in (f"    {spaced}", spaced))]
+    for part in tries:
+        program = sanitize(f"{head.rstrip()}\n{part}", {name})
+        if not is_stub(program, name):
+            return program
+    return sanitize(f"{head.rstrip()}\n{body}", {name})
 
 
 def block_of(text: str) -> str:
@@ -70,18 +93,20 @@ def defines_any(program: str, wanted: Collection[str]) -> bool:
     return tree is not None and bool(_all_bound(tree) & set(wanted))
 
 
-def called_in(tests: str) -> set[str]:
-    """Names that tests call, which a program may be asked for."""
+def asked_in(tests: str) -> set[str]:
+    """Names that tests may take from a program: whatever they call, also built-in functions, and values."""
     tree = _parse(tests)[0]
     if tree is None:
         return set()
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return {call.id for call in calls if isinstance(call, ast.Name)}
+    own = {name for node in tree.body for name in _bound(node) | _imported(node)}
+    read = {name for node in tree.body for name in _read(node)}
+    return {call.id for call in calls if isinstance(call, ast.Name)} | (read - own - set(dir(builtins)))
 
 
 def _longest(text: str, wanted: Collection[str]) -> ast.Module | None:
     """The longest run of lines that is Python; one that defines a wanted name comes before any that does not."""
-    lines = text.replace("\r\n", "\n").split("\n")[:_MAX_LINES]
+    lines = _END_TOKENS.sub("", text).replace("\r\n", "\n").split("\n")[:_MAX_LINES]
     best: tuple[bool, int] = (False, 0)
     found: ast.Module | None = None
     for start, line in enumerate(lines):
@@ -121,12 +146,27 @@ def _parse(source: str) -> tuple[ast.Module | None, int]:
 
 
 def _is_kept(node: ast.stmt, needed: set[str] | None, imported: set[str]) -> bool:
-    if isinstance(node, ast.Import | ast.ImportFrom) or _allows_recursion(node):
+    if _allows_recursion(node):
         return True
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return needed is None or _is_at_hand(node) or bool(_imported(node) & needed)
     if needed is None:
         return isinstance(node, _DEFINING)
     # A call of a module's function (sys.exit()) does not set what needs the module.
     return bool(_bound(node) & (needed - imported if isinstance(node, _CHANGING) else needed))
+
+
+def _is_at_hand(node: ast.Import | ast.ImportFrom) -> bool:
+    """Whether an import is of the standard library, which costs nothing where it is not needed."""
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+    return all(name.partition(".")[0] in sys.stdlib_module_names for name in names)
+
+
+def _is_main(node: ast.stmt) -> bool:
+    """Whether a statement is ``if __name__ == "__main__":``."""
+    return isinstance(node, ast.If) and any(
+        isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
+    )
 
 
 def _allows_recursion(node: ast.stmt) -> bool:
@@ -183,7 +223,7 @@ def _bound(node: ast.stmt) -> set[str]:
     if isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         return {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
-    if isinstance(node, _CHANGING):
+    if isinstance(node, _CHANGING) and not _is_main(node):
         return {name for part in ast.walk(node) for name in _changed(part)}
     return set()
 

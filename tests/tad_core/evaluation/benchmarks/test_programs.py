@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from tad_core.evaluation.benchmarks import BENCHMARKS
-from tad_core.evaluation.benchmarks.programs import block_of, called_in, defines_any, fenced, sanitize
+from tad_core.evaluation.benchmarks.programs import block_of, asked_in, defines_any, fenced, sanitize
 from tad_core.verify.blocks import extract_code
 
 F = "def f(x):\n    return x + 1"
@@ -89,9 +89,10 @@ def test_long_prose_costs_little():
     assert sanitize("\n".join(f"line {i} of prose" for i in range(300)) + "\n" + F, {"f"}) == F
 
 
-def test_called_in():
-    assert called_in("assert add(1, abs(2)) == math.sqrt(max(1, 2))") == {"add", "abs", "max"}
-    assert called_in("not python (") == set()
+def test_asked_in():
+    assert asked_in("assert add(1, abs(2)) == math.sqrt(max(1, 2))") == {"add", "abs", "max", "math"}
+    assert asked_in("import math\nassert math.pi == area(root)") == {"area", "root"}
+    assert asked_in("not python (") == set()
 
 
 def test_defines_any():
