@@ -13,13 +13,13 @@ _COMMAND = re.compile(r"\\[A-Za-z]+")
 #: commands that stand for nothing unknown
 _KNOWN = frozenset(
     rf"\{name}"
-    for name in "frac sqrt pi cdot times div binom sin cos tan cot sec csc ln log lfloor rfloor lceil rceil circ".split()
+    for name in "frac sqrt pi cdot times div binom sin cos tan cot sec csc ln log lfloor rfloor lceil rceil circ overline bar dot".split()
 )
 _NAME = re.compile(r"[a-zA-Z](?:_\{?\w+\}?)?'?")
 #: what stands for one number though it holds but one unknown: a function's value, an angle, a length, a word
 _ASKED = re.compile(
     r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\\(?:sin|cos|tan|cot|sec|csc) ?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
-    r"|\|[^|]+\||\\l(?:floor|ceil).+|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|(?!.*not)\d*[A-Za-z]{3,}.*"
+    r"|\|[^|]+\||\\l(?:floor|ceil).+|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|\d*[A-Za-z]{3,}.*"
 )
 _CHOSEN = re.compile(
     r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:(?:option|choice|answer)\s)?(?:\(([A-F])\)|([A-F])[).:](?=\s|\}|\\))\s*(\})?(?:\\[,;: ]|~|\s)*(?=\S)",
@@ -41,7 +41,7 @@ def without_choice(answer: str, other: str) -> str:
         if not rest.endswith("}") or "{" in rest:
             return answer
         rest = rest[:-1]
-    if re.match(r"[,;/|&+\-*=<>^_]|\\(?:text\s*\{\s*(?:or|and)\b|lor|cup|cdot|times|frac)|(?:or|and)\b", rest.lstrip("$ ")):
+    if re.match(r"[,;/|&+\-*=<>^_]|\\(?:text\s*\{\s*(?:or|and)\b|lor|cup|cdot|times)|(?:or|and)\b", rest.lstrip("$ ")):
         return answer
     if _LETTER.fullmatch(clean(other)):
         return (chosen[1] or chosen[2]).upper()
@@ -63,18 +63,23 @@ def end_of(shape: Shape, other: Shape) -> tuple[Shape, list[tuple[str, str]]] | 
     last = sides[-1]
     if not _is_constant(last):
         return None
-    name, pairs = "", []
-    for at, side in enumerate(sides[:-1]):
+    names, pairs = [], []
+    for side in sides[:-1]:
         if _is_constant(side):
             pairs.append((side, last))
-        elif _NAME.fullmatch(side) and (at == 0 or side == name):
-            name = side
-        elif at > 0 or not (_ASKED.fullmatch(side) or len(set(_letters(side))) > 1):
+        elif _NAME.fullmatch(side):
+            names.append(side)
+        elif side is not sides[0] or not _is_asked(side):
             return None
-    if other.name and other.name != name:
+    if other.name and other.name not in names:
         return None
     value = shape_of(last)
-    return replace(value, unit=value.unit or shape.unit, name=name), pairs
+    return replace(value, unit=value.unit or shape.unit, name=other.name or "".join(names[:1])), pairs
+
+
+def _is_asked(side: str) -> bool:
+    """Whether a side stands for a number that may be asked for, and is no equation's to be solved for one letter."""
+    return "not" not in side and (_ASKED.fullmatch(side) is not None or len(set(_letters(side))) > 1)
 
 
 def _is_constant(side: str) -> bool:

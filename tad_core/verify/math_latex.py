@@ -38,6 +38,8 @@ _FACTOR_BEHIND_FUNCTION = re.compile(
     rf"((?:{_TRIGONOMETRIC}|\\(?:ln|log)(?![A-Za-z]))(?:_(?:\w|{_GROUP}))?(?:\^(?:\w|{_GROUP}))? ?"
     rf"\d*(?:[a-zA-Z]|{_GREEK})(?:\^(?:\w|{_GROUP}))?) ?(?=\\cdot|\\times|\*)"
 )
+#: a root that is real, which the algebra takes for the first of the complex ones
+_ODD_ROOT = re.compile(r"\\sqrt\[([3579])\]\{-([^{}+-]*)\}")
 #: ``cis`` of an angle, as a word or as a command
 _CIS = re.compile(rf"\\?(?<![A-Za-z])cis ?\(?((?:\d+(?:\.\d+)?|\\frac\{{[^{{}}]*\}}\{{[^{{}}]*\}}|[a-z]|{_GREEK})(?:\^\\circ|\^\{{\\circ\}})?)\)?")
 _DERIVATIVE = re.compile(r"\\int(?![a-z])|\\frac\{(?:d|\\partial)")
@@ -55,6 +57,7 @@ def grammar_text(text: str) -> str | None:
     text = text.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}")
     text = _POWER_IN_BRACKETS.sub(r"^{\1}", _ROOT_IN_BRACKETS.sub(r"\\sqrt{\1}", text))
     text = _LOG_BASE.sub(r"\\log_{\1}", text)
+    text = _ODD_ROOT.sub(r"(-\\sqrt[\1]{\2})", text)
     text = _CIS.sub(r"(\\cos(\1)+i\\sin(\1))", text)
     text = _with_degrees(text)
     text = _FACTOR_BEHIND_FUNCTION.sub(r"(\1)", text)

@@ -25,8 +25,10 @@ def alike(got: Shape, want: Shape) -> tuple[Shape, Shape]:
     forms = {got.form, want.form}
     if Form.MATRIX in forms and Form.BRACKETED in forms:
         return _as_column(got), _as_column(want)
+    if Form.COLLECTION in forms and len(forms) > 1:
+        got, want = _only_member(got), _only_member(want)
     if Form.UNION in forms and Form.COLLECTION in forms:
-        return _as_union(got), _as_union(want)
+        got, want = _as_union(got), _as_union(want)
     if forms & {Form.BRACKETED, Form.UNION} and got.form is not want.form:
         return _rewritten(got, want), _rewritten(want, got)
     return got, want
@@ -36,7 +38,31 @@ def _rewritten(shape: Shape, other: Shape) -> Shape:
     if shape.form not in (Form.RELATION, Form.COLLECTION, Form.SCALAR):
         return shape
     found = _as_tuple(shape, other) if other.form is Form.BRACKETED else None
-    return found or _as_interval(shape) or shape
+    return found or _as_interval(_as_one_condition(shape)) or _without_points(shape) or shape
+
+
+def _as_one_condition(shape: Shape) -> Shape:
+    """``x > 3 and x < 5`` as ``3 < x < 5``."""
+    if shape.form is not Form.COLLECTION or shape.unit != "and":
+        return shape
+    return Shape(Form.RELATION, shape.text, tuple(pair for item in shape.items for pair in item.items))
+
+
+def _without_points(shape: Shape) -> Shape | None:
+    """``x \\ne 1, -1`` and ``x \\ne 1 and x \\ne -1`` as the intervals between the points."""
+    if shape.form is not Form.COLLECTION or shape.unit not in ("", "and") or not shape.items:
+        return None
+    points, letters = [], set()
+    for item in shape.items:
+        pair = _PAIR.fullmatch(item.text) if item.form is Form.RELATION else None
+        if pair and pair[2] == r"\ne " and _LETTER.fullmatch(pair[1]):
+            letters.add(pair[1])
+            points.append(pair[3])
+        elif item.form is Form.NUMBER and letters:
+            points.append(item.text)
+        else:
+            return None
+    return _around(points) if len(letters) == 1 else None
 
 
 def _as_union(shape: Shape) -> Shape:
@@ -46,6 +72,12 @@ def _as_union(shape: Shape) -> Shape:
     parts = [_as_interval(item) or item for item in shape.items]
     intervals = bool(parts) and all(part.form is Form.BRACKETED and len(part.items) == 2 for part in parts)
     return replace(shape, form=Form.UNION, items=tuple(parts), unit="", label="") if intervals else shape
+
+
+def _only_member(shape: Shape) -> Shape:
+    """The 5 of the set of 5 alone."""
+    alone = shape.form is Form.COLLECTION and shape.label == "set" and len(shape.items) == 1
+    return shape.items[0] if alone and shape.items[0].form is not Form.COLLECTION else shape
 
 
 def _as_column(shape: Shape) -> Shape:

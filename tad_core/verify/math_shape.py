@@ -109,17 +109,21 @@ def shape_of(answer: str) -> Shape:
     if shape.form is Form.WORDS and unit and ":" not in shape.text:  # words behind words are no unit
         shape, unit = _shape(clean(written)), ""
     if shape.form is Form.COLLECTION and not unit:
-        if _says_one_number_twice(shape, written):
-            shape = shape.items[0]
+        shape = _said_twice(shape, written) or shape
         unit = _joint(shape, written)
     return replace(shape, unit=unit or shape.unit, name=re.sub(r"\s", "", name))
 
 
-def _says_one_number_twice(shape: Shape, written: str) -> bool:
-    """``\\frac12 or 0.5``: one answer, where ``1, 1`` are two."""
-    joints = {next(group for group in match.groups() if group) for match in JOINED_BY.finditer(written)}
-    values = [item.value for item in shape.items if item.value is not None and item.unit == shape.items[0].unit]
-    return len(values) == len(shape.items) == 2 and values[0] == values[1] and joints <= {"or", "lor", "vee"} and bool(joints)
+def _said_twice(shape: Shape, written: str) -> Shape | None:
+    """The one number of ``\\frac12 or 0.5`` and ``\\frac12 or 50\\%``, where ``1, 1`` are two."""
+    joints = {group for match in JOINED_BY.finditer(written) for group in match.groups() if group}
+    if len(shape.items) != 2 or not joints or "and" in joints:
+        return None
+    first, second = sorted((shape_of(item.text) for item in shape.items), key=lambda item: item.unit == "%")
+    if first.value is None or second.value is None or first.unit not in ("", second.unit):
+        return None
+    share = second.value / 100 if second.unit == "%" and not first.unit else second.value
+    return first if first.value == share else None
 
 
 def _joint(shape: Shape, written: str) -> str:
@@ -196,7 +200,9 @@ def _composed(text: str) -> Shape | None:
         if "|" not in inner and ":" not in inner and r"\mid" not in inner:
             return Shape(Form.COLLECTION, text, _members(split_top(inner, ",")), label="set")
     if built := _BUILT_SET.match(text):
-        return _relation(built[2])
+        condition = _shape(built[2])
+        several = condition.form is Form.COLLECTION and all(map(_is_condition, condition.items))
+        return condition if several or condition.form is Form.RELATION else None
     if both := _with_both_signs(text):
         return Shape(Form.COLLECTION, text, tuple(_shape(part) for part in both), label="list")
     if vector := re.fullmatch(r"\\langle ?(.+)\\rangle", text):
@@ -284,7 +290,7 @@ def _matrix(text: str) -> Shape | None:
     if not cells or any(len(row) != len(cells[0]) for row in cells):
         return Shape(Form.SCALAR, clean(text).replace("\\\\", "\\"))
     items = tuple(cell for row in cells for cell in row)
-    flat = clean(text).replace("\\\\", "\\")
+    flat = factors + clean(text).replace("\\\\", "\\")
     return Shape(Form.MATRIX, flat, items, label=f"{len(cells)}x{len(cells[0])}")
 
 

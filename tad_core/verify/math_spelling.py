@@ -38,7 +38,7 @@ _SIZES = re.compile(
 )
 _SYMBOL_IN_TEXT = re.compile(r"\\(?:text|mathrm|textrm)\s*\{\s*(\\\$|\$|€|£|\\%|%|:|-)\s*\}")
 _DEGREE_LETTER = re.compile(r"(?<=[\d.)])\s*\^(?:\{?\\(?:text|mathrm|textrm)\{o\}\}?|\{?o\}?(?![a-z]))")
-_ROWS = re.compile(r"^\\begin\{(aligned|align\*?|gathered|split)\}(.*)\\end\{\1\}$", re.DOTALL)
+_ROWS = re.compile(r"^\\begin\{(cases|aligned|align\*?|gathered|split)\}(.*)\\end\{\1\}$", re.DOTALL)
 _QUOTES = re.compile(r"^(\\text\s*\{)?\s*(?:\"|``|“|'(?=[A-Za-z ]+'\}?$))(.*?)(?:\"|''|”|')\s*(\})?$")
 _TRAILING = re.compile(r"(?:\s*\\[\\,;:!]| )+$")
 _ENDING_IN_SPACE = re.compile(r"\\[,;:!]$")
@@ -49,6 +49,7 @@ _BARE_FUNCTION = re.compile(
     r"|(sin|cos|tan|ln|log)(?=\s[a-z]\b|\s?\d))"
 )
 _BARE_PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
+_LG = re.compile(r"\\lg(?![A-Za-z])")
 _PROGRAM_POWER = re.compile(r"(?<=[\w)}])\s?\*\*\s?(?=[\w({-])")
 _ROOT = re.compile(r"\\sqrt\s?\(")
 
@@ -71,7 +72,7 @@ def spelled(text: str) -> str:
     text = _SIZES.sub("", _LOOKS.sub("", _TEXT_LOOKS.sub(r"\\text", text))).strip()
     text = _SYMBOL_IN_TEXT.sub(r"\1", text)
     text = _DEGREE_LETTER.sub(r"^\\circ", text).replace("¢", r"\text{ cents}")
-    if rows := _ROWS.match(text):
+    if (rows := _ROWS.match(text)) and not (rows[1] == "cases" and re.search(r"&|\\text", rows[2])):
         text = ", ".join(row.replace("&", "").strip() for row in rows[2].split(r"\\") if row.strip(" &"))
     if quoted := _QUOTES.match(text):
         text = f"{quoted[1] or ''}{quoted[2]}{quoted[3] or ''}"
@@ -80,7 +81,7 @@ def spelled(text: str) -> str:
         text = words[1].strip()
     if _REALS.match(text):
         return r"\mathbb{R}"
-    return _without_programming(text)
+    return _without_programming(_LG.sub(r"\\log", text))
 
 
 def _without_unicode(text: str) -> str:
