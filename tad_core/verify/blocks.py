@@ -192,7 +192,9 @@ def bound(node: ast.stmt) -> set[str]:
     if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
         return {node.target.id}
     if isinstance(node, ast.If | ast.Try | ast.With):
-        return {name for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt) for name in bound(part)}
+        return {
+            name for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt) for name in bound(part)
+        }
     return set()
 
 

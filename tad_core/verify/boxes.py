@@ -10,7 +10,10 @@ from tad_core.verify.numbers import last_number
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped brace is a symbol, not a bracket
 #: what holds the place of an answer: dots, a question mark, "your answer"
-_PLACEHOLDER = re.compile(r"(?:[\s.?_…-]|\\[lc]?dots|\\square)*(?:(?:\\text\{)?\s*(?:your |the |final )*(?:answer|result)(?: here)?\s*\}?)?", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"(?:[\s.?_…-]|\\[lc]?dots|\\square)*(?:(?:\\text\{)?\s*(?:your |the |final )*(?:answer|result)(?: here)?\s*\}?)?",
+    re.IGNORECASE,
+)
 #: a sign before a box, at the beginning of its mathematics
 _SIGN_BEFORE = re.compile(r"(?:[$=({&]|\\[(\[]|\\approx) ?- ?$")
 #: A box that is not closed holds no more characters than this.
@@ -34,8 +37,9 @@ def another_behind(text: str, end: int, answer: str) -> str:
 def last_boxed(text: str) -> str:
     r"""The content of the last balanced ``\boxed{…}`` (or ``\boxed 7``); empty if there is none.
 
-    An empty box is skipped, and so is one that is never closed (a text that was cut). Boxes with no more than a comma, ``and`` or ``or`` between them are one answer, and so is a
-    box with another value behind an ``or``. A sign before the box is part of the answer.
+    An empty box is skipped, and so is one that is never closed (a text that was cut). Boxes with no more than a
+    comma, ``and`` or ``or`` between them are one answer, and so is a box with another value behind an ``or``. A sign
+    before the box is part of the answer.
     """
     boxes = _boxes(text)
     if not boxes:

@@ -24,7 +24,8 @@ _NUMBER_IN_DOLLARS = re.compile(r"\$\d[^$]*\$\s+[A-Za-z][^$]*$")
 #: ``$5 + $3 = $8``: a sum of money, whose signs are no mathematics
 _SUM_OF_MONEY = re.compile(r"(?:\$?[\d.,]+%?\s?[-+*/×=]\s?)+\$?[\d.,]*\d")
 _MATH = re.compile(
-    r"\$\$?(?:(?!\d)|(?=[^$]*\\[A-Za-z]))((?:\\.|[^$\\])+)\$\$?|\\\((.+?)\\\)|\*\*(.+?)\*\*|\\\[(.+?)\\\]", re.DOTALL
+    r"\$\$?(?:(?!\d)|(?=[^$]*\\[A-Za-z]))((?:\\.|[^$\\])+)\$\$?|\\\((.+?)\\\)|\*\*(.+?)\*\*|\\\[(.+?)\\\]",
+    re.DOTALL,
 )
 #: between two formulas that are one answer
 _AND = re.compile(r",?\s?(?:and|,)\s(?=\$|\\\()")
@@ -89,7 +90,11 @@ def after_the_answer_is(text: str) -> str:
         return answer + another_behind(line, math.end(), answer)
     sentence_end = _CLAUSE_END.search(line)
     clause = (line[: sentence_end.start()] if sentence_end else line).strip(" *\t")
-    if _SUM_OF_MONEY.fullmatch(clause) or SEVERAL_IN_DOLLARS.match(clause) or _NUMBER_IN_DOLLARS.match(clause):
+    if (
+        _SUM_OF_MONEY.fullmatch(clause)
+        or SEVERAL_IN_DOLLARS.match(clause)
+        or _NUMBER_IN_DOLLARS.match(clause)
+    ):
         return clause.replace("$", "")
     if sentence_end and sentence_end.group().startswith("?"):
         return clause + "?"

@@ -12,20 +12,24 @@ _ORDERED = re.compile(r"[<>]|\\(?:le|ge|ne) ")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 #: commands that stand for nothing unknown
 _KNOWN = frozenset(
-    rf"\{name}"
-    for name in "frac sqrt pi cdot times div binom sin cos tan cot sec csc ln log lfloor rfloor lceil rceil circ overline bar dot".split()
+    "\\" + name
+    for name in (
+        *("frac", "sqrt", "pi", "cdot", "times", "div", "binom", "circ", "overline", "bar", "dot"),
+        *("sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "lfloor", "rfloor", "lceil", "rceil"),
+    )
 )
 _NAME = re.compile(r"[a-zA-Z](?:_\{?\w+\}?)?'?")
 #: what stands for one number though it holds but one unknown: a function's value, an angle, a length, a word
 _ASKED = re.compile(
-    r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\\(?:sin|cos|tan|cot|sec|csc) ?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
-    r"|\|[^|]+\||\\l(?:floor|ceil).+|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|\d*[A-Za-z]{3,}.*"
+    r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\|[^|]+\||\\l(?:floor|ceil).+|\d*[A-Za-z]{3,}.*"
+    r"|\\(?:sin|cos|tan|cot|sec|csc) ?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
+    r"|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*"
 )
 _CHOSEN = re.compile(
-    r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:(?:option|choice|answer)\s)?(?:\(([A-F])\)|([A-F])[).:](?=\s|\}|\\))\s*(\})?(?:\\[,;: ]|~|\s)*(?=\S)",
-    re.IGNORECASE,
+    r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:(?i:option|choice|answer)\s)?(?:\(([A-F])\)|([A-F])[).:])(?=[\s}\\~])\s*(\})?"
+    r"(?:\\[,;: ]|~|\s)*(?=\S)"
 )
-_NAMED_CHOICE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:option|choice)\s\(?([A-Fa-f])\)?\s*\}?", re.IGNORECASE)
+_NAMED_CHOICE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?i:option|choice)\s\(?([A-Fa-f])\)?\s*\}?")
 _LETTER = re.compile(r"\(?[A-F]\)?")
 
 
@@ -41,7 +45,9 @@ def without_choice(answer: str, other: str) -> str:
         if not rest.endswith("}") or "{" in rest:
             return answer
         rest = rest[:-1]
-    if re.match(r"[,;/|&+\-*=<>^_]|\\(?:text\s*\{\s*(?:or|and)\b|lor|cup|cdot|times)|(?:or|and)\b", rest.lstrip("$ ")):
+    if re.match(
+        r"[,;/|&+\-*=<>^_]|\\(?:text\s*\{\s*(?:or|and)\b|lor|cup|cdot|times)|(?:or|and)\b", rest.lstrip("$ ")
+    ):
         return answer
     if _LETTER.fullmatch(clean(other)):
         return (chosen[1] or chosen[2]).upper()
@@ -55,7 +61,12 @@ def end_of(shape: Shape, other: Shape) -> tuple[Shape, list[tuple[str, str]]] | 
     12``, ``a + b = 12`` and ``\\text{Area} = 12`` the left is what was asked for. An equation to be solved
     (``2x = 12``) says no value. None where ``other`` is an equation, too, or there is no value.
     """
-    if shape.form is not Form.RELATION or other.form in (Form.RELATION, Form.COLLECTION, Form.UNION, Form.MATRIX):
+    if shape.form is not Form.RELATION or other.form in (
+        Form.RELATION,
+        Form.COLLECTION,
+        Form.UNION,
+        Form.MATRIX,
+    ):
         return None
     if _ORDERED.search(shape.text):
         return None

@@ -41,7 +41,10 @@ _FACTOR_BEHIND_FUNCTION = re.compile(
 #: a root that is real, which the algebra takes for the first of the complex ones
 _ODD_ROOT = re.compile(r"\\sqrt\[([3579])\]\{-([^{}+-]*)\}")
 #: ``cis`` of an angle, as a word or as a command
-_CIS = re.compile(rf"\\?(?<![A-Za-z])cis ?\(?((?:\d+(?:\.\d+)?|\\frac\{{[^{{}}]*\}}\{{[^{{}}]*\}}|[a-z]|{_GREEK})(?:\^\\circ|\^\{{\\circ\}})?)\)?")
+_CIS = re.compile(
+    rf"\\?(?<![A-Za-z])cis ?\(?((?:\d+(?:\.\d+)?|\\frac\{{[^{{}}]*\}}\{{[^{{}}]*\}}|[a-z]|{_GREEK})"
+    r"(?:\^\\circ|\^\{\\circ\})?)\)?"
+)
 _DERIVATIVE = re.compile(r"\\int(?![a-z])|\\frac\{(?:d|\\partial)")
 _ACCENTED = r"\\(?:text|math[a-z]+|overline|bar|vec|hat|tilde|over(?:left|right)arrow)\{[^{}]*\}"
 _LETTER = re.compile(rf"({_ACCENTED}|\\Gamma(?=\())|(\\[A-Za-z]+ ?|[A-Za-z])('*)")

@@ -5,6 +5,7 @@ And tuples: ``x = 3, y = 4`` is ``(3, 4)``. Only the shape is changed here; ends
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 
@@ -148,7 +149,7 @@ def _around(points: list[str]) -> Shape | None:
             return None
         points = [point for _, point in sorted(zip(known, points, strict=True))]
     ends = [r"-\infty", *points, r"\infty"]
-    parts = tuple(_interval("(", low, high, ")") for low, high in zip(ends, ends[1:], strict=False))
+    parts = tuple(_interval("(", low, high, ")") for low, high in itertools.pairwise(ends))
     return Shape(Form.UNION, "", parts)
 
 

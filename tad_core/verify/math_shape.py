@@ -15,6 +15,7 @@ from functools import lru_cache
 from tad_core.verify.math_text import JOINED_BY, clean, plain_number, unwrap, without_name
 from tad_core.verify.math_units import TRIGONOMETRIC, split_unit
 from tad_core.verify.math_value import values_of
+from tad_core.verify.math_words import NO_NUMBERS, meant_by, without_article
 
 
 class Form(StrEnum):
@@ -62,7 +63,9 @@ _MATRIX = re.compile(r"^\\begin\{([pb]?matrix|smallmatrix|array)\}(?:\{[^}]*\})?
 _MATRIX_NAME = re.compile(
     r"^(?:\\(?:mathbf|vec|overrightarrow|boldsymbol|bm|text)\s*\{?)?\s*[a-zA-Z]{1,2}(?:\^(?:\{-1\}|\{?T\}?|2|\{?\\top\}?)|\})*\s*=\s*(?=.*\\begin\{)"
 )
-_MATRIX_FACTOR = re.compile(r"^(-?(?:\d+|\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|\\[dt]?frac\d\d|\d+/\d+)|-)\s*(?:\\cdot|\\times)?\s*(?=\\begin|\\left)")
+_MATRIX_FACTOR = re.compile(
+    r"^(-?(?:\d+|\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|\\[dt]?frac\d\d|\d+/\d+)|-)\s*(?:\\cdot|\\times)?\s*(?=\\begin|\\left)"
+)
 _BASED = re.compile(r"^([+-]?(?:\{?[0-9A-Za-z.]+\}?|\([0-9A-Za-z.]+\)))_(?:\{(\d{1,3})\}|(\d{1,3}))$")
 #: ``1011_{two}``, ``1011 (base 2)``, as cleaned
 _BASE_IN_WORDS = re.compile(
@@ -78,26 +81,21 @@ _EITHER_SIGN = re.compile(r"\\(pm|mp)(?![a-z]) ?")
 _RELATION = re.compile(r"=|<|>|\\le |\\ge |\\ne ")
 _TURNED = {"=": "=", "<": ">", ">": "<", r"\le ": r"\ge ", r"\ge ": r"\le ", r"\ne ": r"\ne "}
 _CLOCK = re.compile(r"^\d{1,6}(?::\d{1,6})+$")
-#: words for the set of no numbers, as cleaned, in lower case
-_NO_SOLUTION = re.compile(
-    r"none|(?:thereis|thereare|ithas|has)?no(?:real|integer|valid|possible)?(?:solutions?|roots?|values?)(?:exists?)?"
-    r"|emptyset|theemptyset"
-)
-_SAME_WORDS = {"dne": "doesnotexist", "thelimitdoesnotexist": "doesnotexist", "infinity": r"\infty"}
-_ARTICLE = re.compile(r"^(\\(?:text|textbf|textit|textrm|mbox|mathrm)\s*\{)?\s*(?:an?|the)\s+(?=[a-z]{3})", re.IGNORECASE)
 #: ``{x : x > 3}``
 _BUILT_SET = re.compile(
     r"^\\lbrace ([a-zA-Z])(?:\\in ?\\mathbb\{R\})?(?:\||:|\\mid ?|\\colon ?)(.*)\\rbrace$", re.DOTALL
 )
 #: ``]1,2[``
-_OPEN_OUTWARDS = re.compile(r"(^|(?<=\\cup)|(?<=\\cup ))([\[\]])([^\[\](),]+),([^\[\](),]+)([\[\]])(?=$|\\cup)")
+_OPEN_OUTWARDS = re.compile(
+    r"(^|(?<=\\cup)|(?<=\\cup ))([\[\]])([^\[\](),]+),([^\[\](),]+)([\[\]])(?=$|\\cup)"
+)
 _EMPTY_SET = frozenset({r"\emptyset", r"\varnothing", r"\lbrace \rbrace", "∅"})
 
 
 @lru_cache(maxsize=8192)  # a reference is compared with many predictions
 def shape_of(answer: str) -> Shape:
     """Take an answer apart."""
-    answer = _ARTICLE.sub(r"\1", unwrap(answer))
+    answer = without_article(unwrap(answer))
     matrix = _matrix(_MATRIX_NAME.sub("", answer))
     if matrix:
         return matrix
@@ -265,11 +263,9 @@ def _leaf(text: str) -> Shape:
 
 
 def _words(text: str) -> Shape:
-    """Words without case, and one for those that say the same."""
-    words = text.casefold().strip(".")
-    if _NO_SOLUTION.fullmatch(words):
+    words = meant_by(text)
+    if words == NO_NUMBERS:
         return Shape(Form.COLLECTION, r"\emptyset", label="set")
-    words = _SAME_WORDS.get(words, words)
     return Shape(Form.SCALAR if words.startswith("\\") else Form.WORDS, words)
 
 
@@ -284,11 +280,11 @@ def _matrix(text: str) -> Shape | None:
     if match is None:
         return None
     rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?|\\cr(?![a-z])", match[2]) if row.strip()]
-    factors = "" if factor is None else f"-1" if factor[1] == "-" else factor[1]
+    factors = "" if factor is None else "-1" if factor[1] == "-" else factor[1]
     written = [[f"{factors}({cell})" if factors else cell for cell in row.split("&")] for row in rows]
     cells = [[shape_of(cell) for cell in row] for row in written]
     if not cells or any(len(row) != len(cells[0]) for row in cells):
-        return Shape(Form.SCALAR, clean(text).replace("\\\\", "\\"))
+        return Shape(Form.SCALAR, factors + clean(text).replace("\\\\", "\\"))
     items = tuple(cell for row in cells for cell in row)
     flat = factors + clean(text).replace("\\\\", "\\")
     return Shape(Form.MATRIX, flat, items, label=f"{len(cells)}x{len(cells[0])}")

@@ -15,23 +15,17 @@ _SIGNS = {
     "√": r"\sqrt", "∠": r"\angle ", "′": "'", "ℝ": r"\mathbb{R}", "∅": r"\emptyset ", "°": r"^\circ ", "º": r"^\circ ",
     "≡": r"\equiv ", "⟨": r"\langle ", "⟩": r"\rangle ", "∨": r"\lor ", "…": r"\ldots ",
 }  # fmt: skip
-_GREEK = dict(
-    zip(
-        "αβγδεθλμπρσφω",
-        (
-            f"\\{name} "
-            for name in "alpha beta gamma delta epsilon theta lambda mu pi rho sigma phi omega".split()
-        ),
-        strict=True,
-    )
-)
+_LETTERS = "alpha beta gamma delta epsilon theta lambda mu pi rho sigma phi omega"
+_GREEK = dict(zip("αβγδεθλμπρσφω", (f"\\{name} " for name in _LETTERS.split()), strict=True))
 _REPLACED = str.maketrans(_SIGNS | _GREEK)
 _RAISED = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _LOWERED = re.compile(r"[₀₁₂₃₄₅₆₇₈₉]+")
 _VULGAR = re.compile(r"[¼-¾⅐-⅞]")
 
 #: commands that say how a text looks, with one argument that stays
-_LOOKS = re.compile(r"\\(?:underline|textcolor\{\w+\}|color\{\w+\}(?=\{)|textsf|texttt|emph|mathsf|mathit) ?(?=\{)")
+_LOOKS = re.compile(
+    r"\\(?:underline|textcolor\{\w+\}|color\{\w+\}(?=\{)|textsf|texttt|emph|mathsf|mathit) ?(?=\{)"
+)
 _TEXT_LOOKS = re.compile(r"\\text(?:normal|up|sc|sl|md)(?![A-Za-z])")
 _SIZES = re.compile(
     r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|bf|color\{\w+\}|limits|nolimits)(?![A-Za-z]) ?"
@@ -58,11 +52,16 @@ _ANNOUNCED = re.compile(
     r"^(?:\\text(?:bf)?\s*\{)?\s*(?:(?:so|thus|hence|therefore),?\s)?(?:the\s)?(?:final\s|correct\s)?answer\s?(?:is|:|=)+\s*(\})?\s*(?=\S)",
     re.IGNORECASE,
 )
-_LABELLED = re.compile(r"^\\text(?:bf)?\s*\{([A-Za-z][^{}\d]*(?::|=|\b(?:is|are)))\s*\}\s*(?=[\S])", re.IGNORECASE)
+_LABELLED = re.compile(
+    r"^\\text(?:bf)?\s*\{([A-Za-z][^{}\d]*(?::|=|\b(?:is|are)))\s*\}\s*(?=[\S])", re.IGNORECASE
+)
 #: ``Total: $12``
 _LABELLED_PLAINLY = re.compile(r"^[A-Z][A-Za-z]{2,20}(?: [A-Za-z]{1,20}){0,4}:\s?(?=[-$\\\d(])")
 _ALL_TEXT = re.compile(r"^\\text(?:bf|rm|it)?\s*\{\s*((?:\\?[$€£]\s?|[-+])*\d[^{}]*)\}$")
-_REALS = re.compile(r"^(?:\\text\s*\{)?\s*(?:x is )?(?:all|any|the set of(?: all)?) real(?:s| numbers?)(?: x)?\s*\}?$", re.IGNORECASE)
+_REALS = re.compile(
+    r"^(?:\\text\s*\{)?\s*(?:x is )?(?:all|any|the set of(?: all)?) real(?:s| numbers?)(?: x)?\s*\}?$",
+    re.IGNORECASE,
+)
 
 
 @lru_cache(maxsize=8192)  # a reference is compared with many predictions
@@ -88,7 +87,9 @@ def _without_unicode(text: str) -> str:
     if text.isascii():
         return text
     text = _VULGAR.sub(_fraction, text)
-    text = _RAISED.sub(lambda match: f"^{{{unicodedata.normalize('NFKC', match.group())}}}".replace("−", "-"), text)
+    text = _RAISED.sub(
+        lambda match: f"^{{{unicodedata.normalize('NFKC', match.group())}}}".replace("−", "-"), text
+    )
     text = _LOWERED.sub(lambda match: f"_{{{unicodedata.normalize('NFKC', match.group())}}}", text)
     return text.translate(_REPLACED)
 

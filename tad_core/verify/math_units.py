@@ -21,10 +21,13 @@ _ORDINAL = re.compile(
     r"^(\d{1,9})\s*(?:\^?\{?\\(?:text|textrm|mathrm|mbox|rm)\s*\{\s*(st|nd|rd|th)\s*\}\}?|\^?\{?(st|nd|rd|th)\}?)$"
 )
 #: ``3 \\pmod{7}``: a remainder
-_MODULUS = re.compile(r"(?<=[\d)}\s])\s*(?:\\pmod\s*\{?(\w+)\}?|\(\s*(?:\\bmod|\\mod|mod)\s*\{?(\w+)\}?\s*\))$")
+_MODULUS = re.compile(
+    r"(?<=[\d)}\s])\s*(?:\\pmod\s*\{?(\w+)\}?|\(\s*(?:\\bmod|\\mod|mod)\s*\{?(\w+)\}?\s*\))$"
+)
 #: ``12 \\frac{\\text{m}}{\\text{s}}``
 _RATE = re.compile(
-    r"(?<=[\d}\s])\s*(?:\\[,;: ])?\\[dt]?frac\{\s*\\(?:text|mathrm)\{([A-Za-z ]+)\}\s*\}\{\s*\\(?:text|mathrm)\{([A-Za-z ]+)\}\s*\}$"
+    r"(?<=[\d}\s])\s*(?:\\[,;: ])?\\[dt]?frac\{\s*\\(?:text|mathrm)\{([A-Za-z ]+)\}\s*\}"
+    r"\{\s*\\(?:text|mathrm)\{([A-Za-z ]+)\}\s*\}$"
 )
 _DIGIT_IN_WORDS = re.compile(r"(?<![A-Za-z\d^])\d")
 

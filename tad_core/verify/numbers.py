@@ -22,6 +22,9 @@ _DISPLAYED = re.compile(
     re.DOTALL,
 )
 _WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}(?![A-Za-z]*\})")
+_JOINED_TO_ROW_ABOVE = re.compile(
+    r"^(?:(?:=|\\(?:Rightarrow|implies|therefore|iff|Longrightarrow)(?![A-Za-z])|\\q?quad)\s*)+"
+)
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
 #: Characters before the end in which the mathematics of the last number is looked for.
 _WIDTH = 2_000
@@ -36,8 +39,8 @@ def last_value(text: str) -> str:
     for displayed in _DISPLAYED.finditer(text, start, number.end() + _WIDTH):
         if displayed.start() <= number.start() and number.end() <= displayed.end():
             found = _in_mathematics(displayed)
-            if found and not open_number(text, number):
-                return found
+            if found:
+                return open_number(text, number) or open_number(text, displayed) or found
     return last_number(text)
 
 
@@ -46,6 +49,7 @@ def _in_mathematics(displayed: re.Match[str]) -> str:
     content = next(group for name, group in displayed.groupdict().items() if group and name != "kind")
     rows = [row for row in _ROW.split(content) if row.strip(" &\n")] or [content]
     row = " ".join(rows[-1].replace("&", "").split()).rstrip(". ,")
+    row = _JOINED_TO_ROW_ABOVE.sub("", row)
     if _NUMBER.fullmatch(row) or _WORD.search(re.sub(r"\\[A-Za-z]+", " ", row)):
         return ""
     return row

@@ -1,5 +1,5 @@
 r"""Answers as models write them: ``SAME`` must pass, ``WRONG`` must not, either way round."""
-# ruff: noqa: E501, RUF001 (tables; signs as models write them)
+# ruff: noqa: E501 (tables; signs as models write them)
 
 from __future__ import annotations
 

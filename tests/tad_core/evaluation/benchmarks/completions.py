@@ -2,7 +2,7 @@
 
 ``MENDED`` are answers that were once judged wrongly.
 """
-# ruff: noqa: E501, RUF001 (tables; a letter of another script)
+# ruff: noqa: E501 (tables; a letter of another script)
 
 from __future__ import annotations
 
@@ -10,38 +10,34 @@ from typing import Any
 
 ADD: dict[str, Any] = {
     "task_id": "T/0",
-    "prompt": "from typing import List\n\n\ndef add_one(x: int) -> int:\n    \"\"\" Add one.\n    >>> add_one(1)\n    2\n    \"\"\"\n",
+    "prompt": 'from typing import List\n\n\ndef add_one(x: int) -> int:\n    """ Add one.\n    >>> add_one(1)\n    2\n    """\n',
     "entry_point": "add_one",
     "test": "\n\nMETADATA = {}\n\n\ndef check(candidate):\n    assert candidate(1) == 2\n    assert candidate(41) == 42\n    assert candidate(-1) == 0\n",
-    "canonical_solution": "    return x + 1\n"
+    "canonical_solution": "    return x + 1\n",
 }
 
 RUNNING: dict[str, Any] = {
     "task_id": "T/1",
-    "prompt": "from typing import List\n\n\ndef running(xs: List[float]) -> List[float]:\n    \"\"\" Sums so far.\n    >>> running([1, 2])\n    [1, 3]\n    \"\"\"\n",
+    "prompt": 'from typing import List\n\n\ndef running(xs: List[float]) -> List[float]:\n    """ Sums so far.\n    >>> running([1, 2])\n    [1, 3]\n    """\n',
     "entry_point": "running",
     "test": "\n\ndef check(candidate):\n    assert candidate([1, 2, 3]) == [1, 3, 6]\n    assert candidate([]) == []\n    assert all(abs(a - b) < 1e-6 for a, b in zip(candidate([0.1, 0.2]), [0.1, 0.3]))\n",
-    "canonical_solution": "    return [sum(xs[:i+1]) for i in range(len(xs))]\n"
+    "canonical_solution": "    return [sum(xs[:i+1]) for i in range(len(xs))]\n",
 }
 
 HALF: dict[str, Any] = {
     "task_id": "T/2",
-    "prompt": "def helper(x):\n    \"\"\"Half.\"\"\"\n    return x // 2\n\n\ndef twice_half(x):\n    \"\"\" Use helper. \"\"\"\n",
+    "prompt": 'def helper(x):\n    """Half."""\n    return x // 2\n\n\ndef twice_half(x):\n    """ Use helper. """\n',
     "entry_point": "twice_half",
     "test": "\n\ndef check(candidate):\n    for x in range(10):\n        assert candidate(x) == 2 * (x // 2)\n",
-    "canonical_solution": "    return 2 * helper(x)\n"
+    "canonical_solution": "    return 2 * helper(x)\n",
 }
 
 PLUS: dict[str, Any] = {
     "task_id": 11,
     "text": "Write a function to add one.",
     "code": "def add_one(x):\n    return x + 1",
-    "test_list": [
-        "assert add_one(1) == 2",
-        "assert add_one(2) == 3",
-        "assert add_one(41) == 42"
-    ],
-    "test_setup_code": ""
+    "test_list": ["assert add_one(1) == 2", "assert add_one(2) == 3", "assert add_one(41) == 42"],
+    "test_setup_code": "",
 }
 
 AREA: dict[str, Any] = {
@@ -51,21 +47,17 @@ AREA: dict[str, Any] = {
     "test_list": [
         "assert math.isclose(area(1), 3.14, rel_tol=0.001)",
         "assert math.isclose(area(2), 12.56, rel_tol=0.001)",
-        "assert math.isclose(area(3), 28.26, rel_tol=0.001)"
+        "assert math.isclose(area(3), 28.26, rel_tol=0.001)",
     ],
-    "test_setup_code": "import math"
+    "test_setup_code": "import math",
 }
 
 DEPTH: dict[str, Any] = {
     "task_id": 13,
     "text": "Write a function for node depth.",
     "code": "class Node:\n    def __init__(self, v): self.v = v; self.l = None\ndef depth(n):\n    return 0 if n is None else 1 + depth(n.l)\nroot = Node(1)\nroot.l = Node(2)",
-    "test_list": [
-        "assert depth(root) == 2",
-        "assert depth(root.l) == 1",
-        "assert depth(None) == 0"
-    ],
-    "test_setup_code": ""
+    "test_list": ["assert depth(root) == 2", "assert depth(root.l) == 1", "assert depth(None) == 0"],
+    "test_setup_code": "",
 }
 
 BOTH: dict[str, Any] = {
@@ -75,9 +67,9 @@ BOTH: dict[str, Any] = {
     "test_list": [
         "assert set(both((1,2,3),(2,3,4))) == {2,3}",
         "assert both((1,),(1,)) == (1,)",
-        "assert both((1,),(2,)) == ()"
+        "assert both((1,),(2,)) == ()",
     ],
-    "test_setup_code": ""
+    "test_setup_code": "",
 }
 
 #: benchmark, row, text, whether it is right

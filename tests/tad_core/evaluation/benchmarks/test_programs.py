@@ -5,7 +5,14 @@ import ast
 import pytest
 
 from tad_core.evaluation.benchmarks import BENCHMARKS
-from tad_core.evaluation.benchmarks.programs import block_of, asked_in, defines_any, fenced, sanitize
+from tad_core.evaluation.benchmarks.programs import (
+    asked_in,
+    block_of,
+    defines_any,
+    fenced,
+    sanitize,
+    under_head,
+)
 from tad_core.verify.blocks import extract_code
 
 F = "def f(x):\n    return x + 1"
@@ -163,3 +170,33 @@ def test_mbpp_answers(answer, ended, begun, small_problems, verifier):
         problem = small_problems[name][0]
         (judgement,) = verifier.judge([problem], [BENCHMARKS[name].judged(problem, answer)])
         assert judgement.correct is passes, (name, judgement)
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        (F + "\n\nif __name__ == '__main__':\n    x = f(int(input()))", F),
+        ("import numpy as np\nimport math\n" + F, "import math\n" + F),
+        ("import numpy as np\n\ndef f(x):\n    return np.add(x, 1)",) * 2,
+        (F + "<|endoftext|>", F),
+    ],
+)
+def test_what_nothing_needs_is_left_out(text, program):
+    assert ast.dump(ast.parse(sanitize(text, {"f"}))) == ast.dump(ast.parse(program))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    y = x\n    return y",
+        "y = x\nreturn y",
+        "y = x\n    return y",
+        "  y = x\n  return y",
+        "\ty = x\n\treturn y",
+        "        y = x\n        return y",
+        "    y = x\n    return y\n<|eot_id|>",
+    ],
+)
+def test_a_body_alone_goes_under_its_head(body):
+    head = 'def f(x):\n    """The same."""\n'
+    assert under_head(head, body, "f") == 'def f(x):\n    """The same."""\n    y = x\n    return y'

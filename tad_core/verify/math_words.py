@@ -1,0 +1,27 @@
+"""Answers in words: articles, and words that say the same."""
+
+from __future__ import annotations
+
+import re
+
+#: what stands for "no solution", "none", "there are no real roots"
+NO_NUMBERS = "none"
+_NO_SOLUTION = re.compile(
+    r"none|(?:thereis|thereare|ithas|has)?no(?:real|integer|valid|possible)?(?:solutions?|roots?|values?)(?:exists?)?"
+    r"|(?:the)?emptyset"
+)
+_SAME_WORDS = {"dne": "doesnotexist", "thelimitdoesnotexist": "doesnotexist", "infinity": r"\infty"}
+_ARTICLE = re.compile(
+    r"^(\\(?:text|textbf|textit|textrm|mbox|mathrm)\s*\{)?\s*(?:an?|the)\s+(?=[a-z]{3})", re.IGNORECASE
+)
+
+
+def without_article(answer: str) -> str:
+    r"""``\text{ellipse}`` of ``\text{an ellipse}``."""
+    return _ARTICLE.sub(r"\1", answer)
+
+
+def meant_by(words: str) -> str:
+    """Cleaned words without case, and one spelling for those that say the same."""
+    words = words.casefold().strip(".")
+    return NO_NUMBERS if _NO_SOLUTION.fullmatch(words) else _SAME_WORDS.get(words, words)

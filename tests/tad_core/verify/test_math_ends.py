@@ -1,0 +1,55 @@
+"""What equations and choices come to."""
+
+from __future__ import annotations
+
+import pytest
+
+from tad_core.verify.math_ends import end_of, without_choice
+from tad_core.verify.math_shape import shape_of
+
+
+@pytest.mark.parametrize(
+    ("answer", "value", "pairs"),
+    [
+        (r"3\times4=12", "12", [(r"3\times4", "12")]),
+        (r"x=\frac{24}{2}=12", "12", [(r"\frac{24}{2}", "12")]),
+        (r"P(A)=\frac13", r"\frac{1}{3}", []),
+        ("a+b=7", "7", []),
+        (r"\text{Area}=12", "12", []),
+        (r"m\angle ABC=45", "45", []),
+    ],
+)
+def test_the_value_at_the_end(answer: str, value: str, pairs: list[tuple[str, str]]) -> None:
+    found = end_of(shape_of(answer), shape_of("1"))
+    assert found is not None
+    assert (found[0].text, found[1]) == (value, pairs)
+
+
+@pytest.mark.parametrize(
+    "answer", ["2x=10", "x^2=5", "2x+3=0", r"\sqrt{x}=3", "a<b", r"\text{not}=5", "x+1=y", "5"]
+)
+def test_an_equation_to_be_solved_has_none(answer: str) -> None:
+    assert end_of(shape_of(answer), shape_of("1")) is None
+
+
+def test_two_equations_are_compared_as_such() -> None:
+    assert end_of(shape_of("a+b=7"), shape_of("b+a=7")) is None
+    assert end_of(shape_of("a+b=7"), shape_of("c=7")) is None  # another name
+
+
+@pytest.mark.parametrize(
+    ("answer", "other", "meant"),
+    [
+        (r"\textbf{(B)}\ 12", "12", "12"),
+        (r"\textbf{(B)}\ 12", "(C)", "B"),
+        (r"\textbf{(B) }12", r"\text{(B)}", "B"),
+        ("Option B", "B", "B"),
+        ("B. 12", "12", "12"),
+        ("(B), (C)", "B", "(B), (C)"),
+        ("(a)(b)", "b", "(a)(b)"),
+        ("(B)", "B", "(B)"),
+        ("(A) + 3", "3", "(A) + 3"),
+    ],
+)
+def test_choices(answer: str, other: str, meant: str) -> None:
+    assert without_choice(answer, other) == meant
