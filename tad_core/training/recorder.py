@@ -132,9 +132,12 @@ class Books:
             else f"the checkpoint of step {kept}, from before it, is good"
         )
         which = f"{self.name}, step" if self.name else "step"
+        # What fails in one pass fails in it again: whoever wants the others must be told how to have them.
+        alone = f"; without {self.name} in evaluate.models the others go on alone" if self.name else ""
         return TrainingError(
             f"training: {which} {step} failed: {what}, and nothing of it is saved ({before}); lower "
             f"distill.learning_rate {self.config.learning_rate:g}, or add {with_cost('distill.warmup_steps')}"
+            f"{alone}"
         )
 
     def file(self, step: int, lr: float, run_s: float) -> None:

@@ -125,9 +125,13 @@ def test_a_gradient_of_one_that_is_not_finite_reaches_no_checkpoint_of_either(ma
         patch.setattr(DistillTrainer, "_backward", poisoned)
         with pytest.raises(
             TrainingError, match=f"speed, step {step} failed: the norm of its gradient is nan"
-        ):
+        ) as caught:
             train(spec, StopRequest())
+    assert str(caught.value).endswith("; without speed in evaluate.models the others go on alone")
     assert [checkpoints.newest_of_all([(run.output, run.mark)]) for run in spec.adapters] == [3, 3]
+    with monkeypatch.context() as patch:
+        patch.setattr(DistillTrainer, "_backward", poisoned)
+        assert train(make("both", "quality"), StopRequest())  # the one that was not to blame
     assert train(spec, StopRequest())
     assert_equal(outputs(spec), expected)
 
