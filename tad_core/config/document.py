@@ -7,6 +7,7 @@ replace the merged one, and is no second.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,25 +62,37 @@ class Document:
 
 
 class Kind(NamedTuple):
-    """A kind of file: what it is, the command that takes it, what it needs at least, and keys that no other has."""
+    """A kind of file.
+
+    Attributes:
+        what: it is.
+        command: that takes it.
+        needs: keys that it has at least.
+        own: keys that no other kind has.
+        begin: how one comes by such a file.
+    """
 
     what: str
     command: str
     needs: str
     own: frozenset[str]
+    begin: str
 
 
 RUN = Kind(
     "the file of a run", "tad run", "name, model, data and evaluate",
     frozenset({"extends", "model", "data", "evaluate", "rollout", "distill"}),
+    "`tad init my-data` writes one to begin with",
 )  # fmt: skip
 STUDY = Kind(
     "the file of a study", "tad study", "name, config, states, variants and decoders",
     frozenset({"config", "states", "variants", "decoders"}),
+    "`tad files FOLDER` writes out configs/study-tiny.yaml",
 )  # fmt: skip
 PRETRAINING = Kind(
-    "the file of a pretraining", "tad pretrain", "out", frozenset({"out", "corpus", "steps", "d_model"})
-)
+    "the file of a pretraining", "tad pretrain", "out", frozenset({"out", "corpus", "steps", "d_model"}),
+    "`tad files FOLDER` writes out configs/pretrain-tiny.yaml",
+)  # fmt: skip
 
 
 def read_document(path: str | Path, kind: Kind) -> Document:
@@ -96,14 +109,38 @@ def read_document(path: str | Path, kind: Kind) -> Document:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"config: {path} does not exist") from None
+        raise ConfigError(f"config: {path} does not exist; {_instead_of(Path(path), kind)}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config: {path} cannot be read as UTF-8 text ({error})") from None
+        raise ConfigError(
+            f"config: {path} cannot be read as UTF-8 text ({error}); save it as UTF-8, where you may read it"
+        ) from None
     document = parse_document(text, str(path))
     if not isinstance(document.tree, dict):
         raise ConfigError(f"config: {path} holds no mapping; it needs at least {kind.needs}")
     _check_kind(path, document.tree.keys(), kind)
     return document
+
+
+def _instead_of(missing: Path, kind: Kind) -> str:
+    """What to give for a file that is not there: one of that kind with a like name, else those at hand."""
+    folders = dict.fromkeys((missing.parent, Path("configs")))
+    there = [file for folder in folders for file in sorted(folder.glob("*.yaml")) if _is_of(file, kind)]
+    by_name = {
+        file.name: file for file in reversed(there)
+    }  # of two of one name the one beside what is missing
+    if near := difflib.get_close_matches(missing.name, by_name, n=1, cutoff=0.8):
+        return f"did you mean {by_name[near[0]]}?"
+    return (
+        f"give {kind.what}, e.g. {', '.join(map(str, there))}" if there else f"give {kind.what}; {kind.begin}"
+    )
+
+
+def _is_of(file: Path, kind: Kind) -> bool:
+    try:
+        tree = parse_document(file.read_text(encoding="utf-8-sig"), file.name).tree
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return False
+    return isinstance(tree, dict) and bool(kind.own & tree.keys())
 
 
 def _check_kind(path: str | Path, keys: Collection[str], kind: Kind) -> None:

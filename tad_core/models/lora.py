@@ -41,7 +41,9 @@ def add_lora(model: DiffusionLM, lora: LoraConfig, seed: int, names: Sequence[st
         ModelError: if the family has no projection for a role.
     """
     if missing := [role for role in lora.roles if role not in model.role_patterns]:
-        raise ModelError(f"distill.lora.roles: {type(model).__name__} has no {missing[0]}")
+        raise ModelError(
+            f"distill.lora.roles: {type(model).__name__} has no {missing[0]}; use {', '.join(model.role_patterns)}"
+        )
     pattern = "|".join(f"(?:{model.role_patterns[role]})" for role in lora.roles)
     config = PeftLoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, bias="none", target_modules=pattern

@@ -81,7 +81,8 @@ class Merge:
         for name, pair in self._pairs.items():
             if pair.keys() != set(_FACTORS) or any(factor.ndim != 2 for factor in pair.values()):
                 raise ModelError(
-                    f"adapter: {adapter} is damaged: {name} does not have lora_A and lora_B alone, two matrices"
+                    f"adapter: {adapter} is damaged: {name} does not have lora_A and lora_B alone, "
+                    "two matrices; copy or train it again"
                 )
 
     @property

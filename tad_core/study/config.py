@@ -181,8 +181,6 @@ def load_study(path: str | Path, overrides: Iterable[str] = (), store: str | Non
         ConfigError: with every problem found, one line each.
     """
     path = Path(path)
-    if not path.is_file() and not path.is_dir():
-        raise ConfigError(f"study: {path} does not exist; give a YAML file, e.g. configs/study-tiny.yaml")
     document = overridden(read_document(path, STUDY), overrides)
     config = validated(StudyConfig, document.tree, document)
     base = path.parent / config.config

@@ -75,7 +75,8 @@ def check_settings(config: DistillConfig) -> None:
     if config.hostfile is not None:
         if config.launcher != "deepspeed":
             raise ConfigError(
-                f"distill.hostfile: {config.hostfile} is for the deepspeed launcher, not for {config.launcher}"
+                f"distill.hostfile: {config.hostfile} is for the deepspeed launcher, not for {config.launcher}; "
+                "leave it out, or set distill.launcher to deepspeed"
             )
         if not Path(config.hostfile).is_file():
             raise ConfigError(
@@ -189,13 +190,18 @@ def _check_deepspeed(config: DistillConfig) -> None:
             f"{where} is not a file; give a DeepSpeed JSON file, e.g. configs/deepspeed/zero2.json"
         )
     if config.launcher == "python":
-        raise ConfigError("distill.deepspeed: needs distill.launcher torchrun or deepspeed, for one GPU too")
+        raise ConfigError(
+            "distill.deepspeed: needs distill.launcher torchrun or deepspeed, for one GPU too; set one, or leave "
+            "distill.deepspeed out"
+        )
     if not _installed("deepspeed"):
         raise ConfigError(f"{where} asks for DeepSpeed, which is not installed; {how_to_install('gpu')}")
     try:
         tree: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{where} cannot be read as JSON ({error})") from None
+        raise ConfigError(
+            f"{where} cannot be read as JSON ({error}); mend it, or start from configs/deepspeed/zero2.json"
+        ) from None
     zero = tree.get("zero_optimization", {}) if isinstance(tree, dict) else None
     if not isinstance(zero, dict):
         raise ConfigError(f"{where} is no DeepSpeed configuration; start from configs/deepspeed/zero2.json")

@@ -227,7 +227,10 @@ def _write_rows(table: pa.Table, length: int, flat: FlatWriter) -> None:
 
 def _known(problems: Mapping[str, Problem], problem_id: str, path: str | Path) -> Problem:
     if problem_id not in problems:
-        raise DataError(f"problems: {path} has no problem {problem_id!r}, of which there is a trajectory")
+        raise DataError(
+            f"problems: {path} has no problem {problem_id!r}, of which there is a trajectory; "
+            "collect again, or restore the data it was collected with"
+        )
     return problems[problem_id]
 
 

@@ -135,8 +135,16 @@ def test_bad_overrides(tmp_path: Path, tiny_tree: dict[str, Any], item: str, mes
 
 
 def test_files_that_are_no_config(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="does not exist; shipped ones"):
+    with pytest.raises(
+        ConfigError, match=r"none.yaml does not exist; give the file of a run, e\.g\. configs/demo.yaml"
+    ):
         load_config(tmp_path / "none.yaml")
+    (tmp_path / "study.yaml").write_text("variants: {}\nstates: 1\n")
+    (tmp_path / "demo.yaml").write_text("extends: x.yaml\n")
+    with pytest.raises(ConfigError, match=r"dmo.yaml does not exist; did you mean .*/demo.yaml\?"):
+        load_config(tmp_path / "dmo.yaml")
+    with pytest.raises(ConfigError, match=r"stdy.yaml does not exist; give the file of a run, e\.g\. "):
+        load_config(tmp_path / "stdy.yaml")
     with pytest.raises(ConfigError, match="is not YAML"):
         load_config(write(tmp_path, "a: ["))
     with pytest.raises(ConfigError, match="holds no mapping"):

@@ -175,7 +175,7 @@ def test_it_learns_saves_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_faults_of_the_config_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="does not exist"):
+    with pytest.raises(ConfigError, match=r"does not exist; give the file of a pretraining, e\.g\. "):
         load_pretrain_config(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("out: x\nstepz: 3\n")
     with pytest.raises(ConfigError, match="stepz"):

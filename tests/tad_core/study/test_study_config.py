@@ -181,7 +181,7 @@ def test_settings_of_the_run_are_changed_in_the_file_and_on_the_command_line(
 
 
 def test_files_that_are_not_there(matrix: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"study: .*nowhere.yaml does not exist"):
+    with pytest.raises(ConfigError, match=r"nowhere.yaml does not exist; give the file of a study, e\.g\. "):
         load_study(tmp_path / "nowhere.yaml")
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(matrix))
     with pytest.raises(ConfigError, match=r"config: .*run.yaml does not exist; name the file of a run"):
