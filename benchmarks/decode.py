@@ -30,8 +30,8 @@ from tad_core.decoding.policies.base import positions_of
 from tad_core.decoding.policies.entropy import EntropyMultiBlock
 from tad_core.decoding.sampling import Noise, tokens_and_scores
 from tad_core.models.base import DiffusionLM
+from tad_core.models.layout import Packing
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
-from tad_core.models.packed import Packing
 
 SIZES: dict[str, dict[str, Any]] = {
     "full": {},

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 
 from tad_core.models.base import DiffusionLM
+from tad_core.models.layout import Keys, Packing, Segments
 from tad_core.models.llada import LLaDAModelLM
-from tad_core.models.packed import Keys, Packing, Segments
 
 
 @torch.inference_mode()

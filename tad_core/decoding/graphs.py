@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from tad_core.models import packed
-from tad_core.models.packed import Begun, Keys, PackedCache, Packing, Segments
+from tad_core.models.layout import Keys, Packing, Segments
+from tad_core.models.packed import Begun, PackedCache
 from tad_core.models.transformer import TransformerLM
 
 _WARM_UP = 2

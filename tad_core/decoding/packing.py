@@ -25,7 +25,7 @@ from tad_core.decoding.slots import Slots
 from tad_core.decoding.spec import Lane
 from tad_core.decoding.transfer import to_device
 from tad_core.models.base import DiffusionLM
-from tad_core.models.packed import Keys, Packing, Segments
+from tad_core.models.layout import Keys, Packing, Segments
 from tad_core.models.rows import join_layers, multiples, of_layers
 from tad_core.models.transformer import TransformerLM
 

@@ -15,7 +15,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from tad_core.errors import ModelError
-from tad_core.models.packed import PackedCache, Packing
+from tad_core.models.layout import Packing
+from tad_core.models.packed import PackedCache
 
 #: Roles of the seven projections of a layer; LoRA and docs speak of these.
 ROLES = ("q", "k", "v", "o", "gate", "up", "down")

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tad_core.models.attention import attend
 from tad_core.models.compiling import compiled, compiled_as_needed
 from tad_core.models.joined import Joined, joined
+from tad_core.models.layout import Keys, Packing, Prefixes
 from tad_core.models.rows import multiples, of_down, of_joined
 from tad_core.models.together import project
 
@@ -34,91 +34,6 @@ if TYPE_CHECKING:
 DOWN_STEP = 64
 #: Of more rows, maps of one input keep a GPU as busy by themselves.
 JOINED_ROWS = 512
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Consecutive pieces of a packed axis, one of each sequence.
-
-    Attributes:
-        counts: lengths of the pieces.
-        start_B1: int32, where each begins, then where the last ends.
-        longest: at least the longest of them.
-    """
-
-    counts: tuple[int, ...]
-    start_B1: Tensor
-    longest: int
-
-    @classmethod
-    def of(cls, counts: Sequence[int], device: torch.device) -> Segments:
-        """Pieces of these lengths."""
-        starts = [0, *accumulate(counts)]
-        return cls(tuple(counts), torch.tensor(starts, dtype=torch.int32).to(device), max(counts))
-
-
-@dataclass(frozen=True)
-class Keys:
-    """What each piece attends to: ``counts[b]`` cells of a cache, or tokens of this forward, from ``start_B1[b]`` on.
-
-    A piece is a sequence, or of a sequence that is read block by block the prompt or a block.
-
-    Attributes:
-        starts: first cell (or token) of each piece.
-        counts: how many it sees.
-        start_B1: int32, ``starts``, and one more entry that is never read.
-        count_B: int32, ``counts``.
-        longest: at least the most cells of one.
-        cell_T: where a cache keeps the keys and values of the tokens of this forward.
-    """
-
-    starts: tuple[int, ...]
-    counts: tuple[int, ...]
-    start_B1: Tensor
-    count_B: Tensor
-    longest: int
-    cell_T: Tensor
-
-
-@dataclass(frozen=True)
-class Prefixes:
-    """What each piece attends to, copied end to end: a sequence that is read block by block from its beginning on.
-
-    For training: kernels that take ranges which overlap have no backward pass.
-
-    Attributes:
-        token_K: which of the T tokens each key is.
-        pieces: of K.
-    """
-
-    token_K: Tensor
-    pieces: Segments
-
-    @property
-    def longest(self) -> int:
-        """At least the most keys of a piece."""
-        return self.pieces.longest
-
-
-@dataclass(frozen=True)
-class Packing:
-    """Which tokens a forward computes.
-
-    Attributes:
-        at_T: place of each token in its sequence.
-        tokens: pieces of T.
-        wanted_N: which of the T rows are asked for.
-        wanted: pieces of N.
-        keys: what each piece attends to; None: its own tokens, a whole sequence.
-        wanted_keys: what each piece of N attends to, where not all pieces of T have some.
-    """
-
-    at_T: Tensor
-    tokens: Segments
-    wanted_N: Tensor
-    wanted: Segments
-    keys: Keys | Prefixes | None = None
-    wanted_keys: Prefixes | None = None
 
 
 class PackedCache:
@@ -219,63 +134,6 @@ def _layer(
         k, v = cache.renew(i, packing.keys.cell_T, k, v)
     mixed_TD = attend(q, k, v, queries, keys)
     return kernels.after(parts, x_TD, mixed_TD)
-
-
-def attend(q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys: Segments | Keys) -> Tensor:
-    """Each sequence's queries over its own keys and values, in both directions: ``[T, D]``."""
-    if q_THE.is_cuda and q_THE.dtype in (torch.bfloat16, torch.float16):
-        # The operator behind torch.nn.attention.varlen, whose own signature still changes from version to version.
-        mixed_THE = torch.ops.aten._flash_attention_forward(
-            q_THE, k_CKE, v_CKE.to(q_THE.dtype), queries.start_B1, keys.start_B1, queries.longest, keys.longest,
-            0.0, False, False, seqused_k=keys.count_B if isinstance(keys, Keys) else None,
-        )[0]  # fmt: skip
-        return cast(Tensor, mixed_THE).flatten(1)
-    differentiated = any(x.requires_grad for x in (q_THE, k_CKE, v_CKE))
-    if q_THE.is_cuda and q_THE.dtype == torch.float32 and not differentiated:
-        return _in_float32(q_THE, k_CKE, v_CKE, queries, keys)
-    return _one_by_one(q_THE, k_CKE, v_CKE, queries, keys)
-
-
-def _in_float32(
-    q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys: Segments | Keys
-) -> Tensor:
-    """The kernel of packed sequences that takes float32; heads that share keys are to it more rows of one head."""
-    count, heads, size = q_THE.shape
-    shared = k_CKE.shape[1]
-    rows = heads // shared
-    q = q_THE.view(count, shared, rows, size).transpose(1, 2).reshape(1, count * rows, shared, size)
-    mixed = torch.ops.aten._efficient_attention_forward(
-        q, k_CKE[None], v_CKE.to(q.dtype)[None], None, queries.start_B1 * rows, keys.start_B1,
-        queries.longest * rows, keys.longest, 0.0, 0, seqlen_k=keys.count_B if isinstance(keys, Keys) else None,
-    )[0]  # fmt: skip
-    return cast(Tensor, mixed).view(count, rows, shared, size).transpose(1, 2).reshape(count, heads * size)
-
-
-def _one_by_one(
-    q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys: Segments | Keys
-) -> Tensor:
-    """Sequence after sequence, with the kernels that each takes alone."""
-    out, first = [], 0
-    starts = keys.starts if isinstance(keys, Keys) else [0, *accumulate(keys.counts)]
-    for count, start, length in zip(queries.counts, starts, keys.counts, strict=False):
-        if not count:
-            continue
-        q = q_THE[first : first + count]
-        k, v = k_CKE[start : start + length], v_CKE[start : start + length]
-        out.append(_alone(q, k, v))
-        first += count
-    return out[0] if len(out) == 1 else torch.cat(out)
-
-
-def _alone(q_SHE: Tensor, k_LKE: Tensor, v_LKE: Tensor) -> Tensor:
-    """One sequence: see ``transformer.attend``."""
-    rows, heads, size = q_SHE.shape
-    shared = k_LKE.shape[1]
-    q = q_SHE.transpose(0, 1)
-    q = q if shared == heads else q.reshape(shared, heads // shared * rows, size)
-    k, v = k_LKE.transpose(0, 1), v_LKE.transpose(0, 1).to(q.dtype)
-    mixed = F.scaled_dot_product_attention(q[None], k[None], v[None])[0]
-    return mixed.reshape(heads, rows, size).transpose(0, 1).flatten(1)
 
 
 # --- what is computed around the attention, in pieces that torch.compile fuses ----------------------------

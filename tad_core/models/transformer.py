@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from tad_core.models import packed
 from tad_core.models.base import DiffusionLM
-from tad_core.models.packed import PackedCache, Packing
+from tad_core.models.layout import Packing
+from tad_core.models.packed import PackedCache
 
 #: Positions whose rotation is computed at once.
 ROPE_PIECE = 256

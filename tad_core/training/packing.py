@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tad_core.models.packed import Packing, Prefixes, Segments
+from tad_core.models.layout import Packing, Prefixes, Segments
 from tad_core.objectives.base import BoolArray, IntArray
 from tad_core.training.table import Prompts
 

@@ -9,9 +9,10 @@ import torch
 
 from tad_core.config import ModelConfig
 from tad_core.models import right_pad
+from tad_core.models.attention import _one_by_one
+from tad_core.models.attention import attend as packed_attend
+from tad_core.models.layout import Keys, Segments
 from tad_core.models.loading import load_model
-from tad_core.models.packed import Keys, Segments, _one_by_one
-from tad_core.models.packed import attend as packed_attend
 from tad_core.models.transformer import attend
 
 pytestmark = pytest.mark.gpu

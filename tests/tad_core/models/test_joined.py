@@ -11,8 +11,8 @@ from tad_core.models import packed
 from tad_core.models.base import DiffusionLM
 from tad_core.models.dream import DreamModel
 from tad_core.models.joined import join, joined
+from tad_core.models.layout import Packing, Segments
 from tad_core.models.llada import LLaDAModelLM
-from tad_core.models.packed import Packing, Segments
 from tad_core.models.rows import Rows, join_layers
 from tests.tad_core.decoding.test_ahead import MODELS
 

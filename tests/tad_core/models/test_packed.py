@@ -8,8 +8,8 @@ from torch import Tensor
 
 from tad_core.config import ModelConfig
 from tad_core.models.base import DiffusionLM
+from tad_core.models.layout import Keys, Packing, Segments
 from tad_core.models.loading import load_model
-from tad_core.models.packed import Keys, Packing, Segments
 
 LENGTHS = (24, 17, 9)
 CAPACITY = 30
