@@ -81,16 +81,22 @@ def test_pieces_are_prompts_and_blocks_and_see_their_sequence_up_to_their_end(
         assert pieces.start_B1.tolist() == [0, *np.cumsum(pieces.counts)]
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["kept", "checkpointed"])
-@pytest.mark.parametrize("family", ["tiny_checkpoint", "tiny_dream_checkpoint"])
-def test_block_by_block_rows_and_gradients_are_those_of_a_mask(request, family, again):
-    base = load_model(ModelConfig(path=str(request.getfixturevalue(family)), device="cpu")).double()
+def adapted(checkpoint):
+    """A base in float64, itself with an adapter that changes it, and the weights of that."""
+    base = load_model(ModelConfig(path=str(checkpoint), device="cpu")).double()
     model = add_lora(base, LoraConfig(rank=4, alpha=4, dropout=0.0), 0)
     weights = weights_of(model, "default")
     torch.manual_seed(1)
     with torch.no_grad():
         for weight in weights:
             weight.normal_(std=0.2)
+    return base, model, weights
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize("family", ["tiny_checkpoint", "tiny_dream_checkpoint"])
+def test_block_by_block_rows_and_gradients_are_those_of_a_mask(request, family, again):
+    base, model, weights = adapted(request.getfixturevalue(family))
     prompts, row_B, state_BL, masked_BL = drawn(5, 3, 9, 6)
     wanted_BL = wanted(masked_BL)
     laid_out = lay_out(prompts, row_B, state_BL, wanted_BL, base.packed_shift, 2)
@@ -118,13 +124,7 @@ def test_block_by_block_rows_and_gradients_are_those_of_a_mask(request, family, 
 @pytest.mark.parametrize("again", [False, True], ids=["kept", "checkpointed"])
 @pytest.mark.parametrize("family", ["tiny_checkpoint", "tiny_dream_checkpoint"])
 def test_rows_and_gradients_are_those_of_padded_sequences(request, family, again):
-    base = load_model(ModelConfig(path=str(request.getfixturevalue(family)), device="cpu")).double()
-    model = add_lora(base, LoraConfig(rank=4, alpha=4, dropout=0.0), 0)
-    weights = weights_of(model, "default")
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for weight in weights:
-            weight.normal_(std=0.2)
+    base, model, weights = adapted(request.getfixturevalue(family))
     prompts, row_B, state_BL, masked_BL = drawn(3, 4, 9, 6)
     wanted_BL = wanted(masked_BL)
     ids_BW, mask_BW = join(prompts, row_B, state_BL, base.eos_token_id)
