@@ -42,8 +42,8 @@ VERSIONS: dict[Component, int] = {
     # the verdict on an answer: 2 reads mathematics without a lossy normalisation, and more kinds of tests; 3 passes no
     # answer that leaves another one open, and judges a text whole that only spells an end; 4 takes no right program for
     # one that crashed; 5 lets CPU time decide what takes too long; 6 reads more notations and ends of texts, and passes
-    # over stubs
-    "verifier": 6,
+    # over stubs; 7 takes the one number of a sentence for the number that is asked for
+    "verifier": 7,
     # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed; 3 takes bodies of
     # any indentation and leaves out imports that nothing needs
     "programs": 3,

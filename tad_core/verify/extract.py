@@ -12,7 +12,7 @@ from tad_core.verify.numbers import last_number, last_value
 
 __all__ = ["after_hashes", "extract_answer", "last_boxed"]
 
-_THE_ANSWER_IS = re.compile(r"\banswer\s+is\s*:?\s*|\banswer\s*:\s*", re.IGNORECASE)
+_THE_ANSWER_IS = re.compile(r"(?:\banswer\s+is\s*:?|\banswer\s*:)(?:\*\*(?=\s))?\s*", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[.;!?](?:\s|$)|\s(?:because|since|so|which|as|if|when)\s")
 _PROSE = re.compile(
     r"(?:the|that|there|equal to|equals|about|approximately|exactly|only|just|an?|it|therefore|thus|then|hence|simply"
@@ -68,7 +68,7 @@ def after_hashes(text: str) -> str:
         if heading:
             line = line[heading.end() :] or below.strip().partition("\n")[0]
         if line.strip() and not _HEADING.match(line):
-            return line.strip()
+            return line.strip(" =*_")
     return ""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Literal
 
-from tad_core.verify.math_ends import end_of, without_choice
+from tad_core.verify.math_ends import end_of, number_said, without_choice
 from tad_core.verify.math_sets import alike
 from tad_core.verify.math_shape import Form, Shape, shape_of
 from tad_core.verify.math_spelling import spelled
@@ -71,7 +71,10 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
     if kind == "number" and want.form is Form.NUMBER and got.form is not Form.NUMBER:
         ended = end_of(got, want)
         if ended is None or ended[0].form is not Form.NUMBER:
-            return MathVerdict.UNPARSABLE
+            said = number_said(prediction)
+            if said is None or said.value is None:
+                return MathVerdict.UNPARSABLE
+            return MathVerdict.EQUAL if said.value == want.value else MathVerdict.DIFFERENT
     if units_differ(got.unit, want.unit):
         return MathVerdict.DIFFERENT
     if _same_text(clean(prediction), clean(reference)):

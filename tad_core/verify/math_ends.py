@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tad_core.verify.math_shape import Form, Shape, shape_of, split_top
 from tad_core.verify.math_text import clean
+from tad_core.verify.math_units import reckons
 
 _ORDERED = re.compile(r"[<>]|\\(?:le|ge|ne) ")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -30,6 +31,18 @@ _CHOSEN = re.compile(
     r"(?:\\[,;: ]|~|\s)*(?=\S)"
 )
 _NAMED_CHOICE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?i:option|choice)\s\(?([A-Fa-f])\)?\s*\}?")
+#: a number with what belongs to it, and what a sentence about one number does not hold
+_WRITTEN_NUMBER = re.compile(r"-?\$?-?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?")
+#: ``Ann sold 48+24 = 72 clips``: a sum of numbers alone
+_RECKONED_OUT = re.compile(r"[A-Za-z]{2}\s[^,;=A-Za-z]*\d\s?[-+*/x×]\s?\$?\d[^,;=A-Za-z]*=[^,;=]+$")
+#: words of a sentence that neither reckon nor doubt, behind the number and before it
+_LINKING = re.compile(r"\b(?:is|was)\b")
+_JOINING = re.compile(r"\b(?:is|was|be|and|total|correct|right)\b")
+_NO_SENTENCE = re.compile(
+    r"[\\^_=<>+*(){}\[\]?:;|]|\d[A-Za-z]|[A-Za-z]\d|\d\s?-|-\s"
+    r"|\b(?:sum|percent) of|\b(?:step|part|page|problem|question|example|case)\b",
+    re.IGNORECASE,
+)
 _LETTER = re.compile(r"\(?[A-F]\)?")
 
 
@@ -52,6 +65,20 @@ def without_choice(answer: str, other: str) -> str:
     if _LETTER.fullmatch(clean(other)):
         return (chosen[1] or chosen[2]).upper()
     return rest
+
+
+def number_said(answer: str) -> Shape | None:
+    """The one number of a sentence (``Ann sells 9 eggs``, ``$18/day``) that neither reckons with it nor doubts it."""
+    text = re.sub(r"\\(?:text|textbf|mathrm) ?\{([^{}]*)\}|\*\*", r" \1 ", answer).replace("\\$", "$")
+    if text.count("=") == 1 and _RECKONED_OUT.search(text):
+        text = "It is " + text.partition("=")[2]
+    numbers = _WRITTEN_NUMBER.findall(text)
+    if len(numbers) != 1 or not re.search(r"[A-Za-z]{2}", text) or _NO_SENTENCE.search(text):
+        return None
+    before, _, behind = text.partition(numbers[0])
+    if reckons(_JOINING.sub(" ", before)) or reckons(_LINKING.sub(" ", behind)):
+        return None
+    return shape_of(numbers[0].replace(" ", ""))
 
 
 def end_of(shape: Shape, other: Shape) -> tuple[Shape, list[tuple[str, str]]] | None:

@@ -44,7 +44,7 @@ _BARE_FUNCTION = re.compile(
 )
 _BARE_PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _LG = re.compile(r"\\lg(?![A-Za-z])")
-_PROGRAM_POWER = re.compile(r"(?<=[\w)}])\s?\*\*\s?(?=[\w({-])")
+_PROGRAM_POWER = re.compile(r"(?<=[\w)}])(?:\*\*| \*\* )(?=[\w({-])")
 _ROOT = re.compile(r"\\sqrt\s?\(")
 
 #: what announces an answer: ``\text{The answer is }``, ``Answer:``

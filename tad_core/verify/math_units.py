@@ -142,7 +142,7 @@ def _is_value(text: str) -> bool:
 def _names_a_unit(words: str) -> bool:
     """Whether a ``\\text{…}`` names a unit: letters of their own (``x``, ``k``) could be a factor, but for symbols."""
     found = re.findall(r"[A-Za-z]+", _HALF_OF_DAY.sub(r"\1m", words))
-    return bool(found) and not _reckons(words) and not _DIGIT_IN_WORDS.search(words) and _are_words(found)
+    return bool(found) and not reckons(words) and not _DIGIT_IN_WORDS.search(words) and _are_words(found)
 
 
 def _are_words(found: list[str]) -> bool:
@@ -156,10 +156,10 @@ def _are_words(found: list[str]) -> bool:
 def _is_unit(words: str) -> bool:
     found = re.findall(r"[A-Za-z]+", _HALF_OF_DAY.sub(r"\1m", words))
     rate = len(found) == 2 and "/" in words and all(word in _SYMBOLS or word in _UNITS for word in found)
-    return (rate or all(len(word) > 1 for word in found)) and not _reckons(words) and len(found) <= 5
+    return (rate or all(len(word) > 1 for word in found)) and not reckons(words) and len(found) <= 5
 
 
-def _reckons(words: str) -> bool:
+def reckons(words: str) -> bool:
     """Whether words change a number or doubt it (``5 million``, ``12 squared``, ``5 at least``): no unit of it."""
     found = re.findall(r"[a-z]+", words.lower())
     singular = {word[: -len(end)] for word in found for end in ("s", "es") if word.endswith(end)}

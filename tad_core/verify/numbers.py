@@ -25,6 +25,7 @@ _WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}(?![A-Za-z]*\})")
 _JOINED_TO_ROW_ABOVE = re.compile(
     r"^(?:(?:=|\\(?:Rightarrow|implies|therefore|iff|Longrightarrow)(?![A-Za-z])|\\q?quad)\s*)+"
 )
+_BETWEEN = re.compile(r"\s?,?\s?(?:and|or|,)\s")
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
 #: Characters before the end in which the mathematics of the last number is looked for.
 _WIDTH = 2_000
@@ -36,23 +37,41 @@ def last_value(text: str) -> str:
     if number is None:
         return ""
     start = max(0, number.start() - _WIDTH)
+    before: list[re.Match[str]] = []
     for displayed in _DISPLAYED.finditer(text, start, number.end() + _WIDTH):
         if displayed.start() <= number.start() and number.end() <= displayed.end():
             found = _in_mathematics(displayed)
-            if found:
-                return open_number(text, number) or open_number(text, displayed) or found
+            if not found:
+                break
+            whole = _with_those_before(text, displayed, before)
+            return open_number(text, number) or whole or open_number(text, displayed) or found
+        before.append(displayed)
     return last_number(text)
+
+
+def _with_those_before(text: str, last: re.Match[str], before: list[re.Match[str]]) -> str:
+    """``$x=2$ and $x=3$`` as one answer; empty where there is but one formula."""
+    parts, start = [_in_mathematics(last)], last.start()
+    for displayed in reversed(before):
+        if not _BETWEEN.fullmatch(text, displayed.end(), start):
+            break
+        parts.append(_row_of(displayed))
+        start = displayed.start()
+    return ", ".join(reversed(parts)) if len(parts) > 1 else ""
 
 
 def _in_mathematics(displayed: re.Match[str]) -> str:
     """What a formula says in its last row; empty where it is no more than a number, or has words in it."""
+    row = _row_of(displayed)
+    return "" if _NUMBER.fullmatch(row) or _WORD.search(re.sub(r"\\[A-Za-z]+", " ", row)) else row
+
+
+def _row_of(displayed: re.Match[str]) -> str:
+    """The last row of a formula, without what joins it to the one above."""
     content = next(group for name, group in displayed.groupdict().items() if group and name != "kind")
     rows = [row for row in _ROW.split(content) if row.strip(" &\n")] or [content]
     row = " ".join(rows[-1].replace("&", "").split()).rstrip(". ,")
-    row = _JOINED_TO_ROW_ABOVE.sub("", row)
-    if _NUMBER.fullmatch(row) or _WORD.search(re.sub(r"\\[A-Za-z]+", " ", row)):
-        return ""
-    return row
+    return _JOINED_TO_ROW_ABOVE.sub("", row)
 
 
 def last_number(text: str) -> str:

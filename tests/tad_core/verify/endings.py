@@ -29,7 +29,24 @@ RIGHT_NUMBERS = [
     (r"The answer is \boxed{20,000}", "20000"), (r"The answer is \boxed{20{,}000}", "20000"), (r"The answer is \boxed{20\,000}", "20000"), (r"The answer is \boxed{20 000}", "20000"),
     (r"\boxed{\text{Jan: } 20}", "20"), (r"\boxed{20\text{ years old}}", "20"), (r"\boxed{\dfrac{3}{4}}", "0.75"), (r"\boxed {20}", "20"), (r"\Boxed{20}", "20"), (r"\\boxed{20}", "20"),
     ("boxed{20}", "20"), (r"$$\boxed{20}$$", "20"), (r"\boxed{20}$", "20"), (r"The answer is: \boxed{20} eggs = \boxed{20}", "20"), ("\\begin{align*}\nx&=\\boxed{20}\n\\end{align*}", "20"),
-    (r"\boxed{\begin{aligned} x &= 20 \end{aligned}}", "20"),
+    (r"\boxed{\begin{aligned} x &= 20 \end{aligned}}", "20"), ("She earns $5 per hour for 8 hours, so $5 * 8 = $40. She spends $10, so $40 - $10 = $30.", "30"), ("Total = $5 + $10 = $15", "15"),
+    ("The cost is $12.50 and the tax is $1.25, for a total of $13.75.", "13.75"), ("$10 + $20 = $30. So $30 is the total, and each pays $30 / 3 = $10.", "10"), ("$10 + $20 = $30 total", "30"),
+    ("He paid $2 x 3 = $6 and $3 x 4 = $12, so $6+$12=$18", "18"), ("so $x = 5$ and $y = 3$, and the total is $x + y = 8$.", "8"), (r"Therefore, $5 \times 3 = 15$ apples.", "15"),
+    (r"Therefore, \(5 \times 3 = 15\) apples.", "15"), (r"Therefore, \[5 \times 3 = 15\]", "15"), (r"Thus we need \( \frac{90}{60} = 1.5 \) hours.", "1.5"),
+    (r"Thus we need \( \frac{90}{60} \) hours.", "1.5"), (r"The total is \$15.", "15"), (r"The total is $\$15$.", "15"), (r"The total is $15 \text{ dollars}$.", "15"),
+    (r"\[ 20 - 5 = 15 \text{ apples} \]", "15"), (r"\[ \text{Total} = 20 - 5 = 15 \]", "15"), (r"\[ \text{Total cost} = 20 \times 5 = \$100 \]", "100"),
+    (r"\[ \text{Total cost} = \$20 + \$5 = \$25 \]", "25"), ("\\begin{align*}\n\\text{Total} &= 20 - 5 \\\\\n&= 15\n\\end{align*}", "15"),
+    ("\\begin{align*}\n\\text{Total} &= 20 - 5 \\\\\n&= 15 \\text{ apples}\n\\end{align*}", "15"), ("15 apples - 5 apples = 10 apples", "10"), ("There are 15-5=10 apples left.", "10"),
+    (r"The answer is \$15.", "15"), ("The answer is $15/hour.", "15"), ("The answer is 15 + 5 = 20 apples.", "20"), ("The answer is 3/4.", "0.75"),
+    (r"The answer is $\frac{3}{4}$ of the cake.", "0.75"), ("The answer is 3 1/2.", "3.5"), ("Answer: Janet has 5 apples.", "5"), ("Answer: 5 + 3 = 8 apples", "8"),
+    ("**Answer:**\n\nJanet has **5** apples left.", "5"), ("The answer is: Janet sells 9 eggs.", "9"), ("So, the final answer is $18 per day.", "18"),
+    ("The answer is 18\n\n#### Explanation\nWe used 3 steps.", "18"), ("#### Step 3: Compute the total\nThe total is 18.\n\nTherefore, the answer is 18 dollars.", "18"), ("## Final Answer: 18", "18"),
+    ("### Answer\n18", "18"), ("### Final Answer:\n**18**", "18"), ("#### **Answer: 18**", "18"), ("#### 18\n\nNote: This is the same as 9 * 2.", "18"), ("####18 eggs", "18"), ("#### = 18", "18"),
+    ("#### Total = $18", "18"), ("#### Total: 18 eggs", "18"), ("#### Janet makes $18", "18"), ("#### She has 18 eggs left.", "18"), (r"\boxed{Janet makes 18 dollars}", "18"),
+    (r"\boxed{\text{Janet makes } 18 \text{ dollars}}", "18"), (r"\boxed{18 \text{ dollars per day}}", "18"), (r"\boxed{18\text{ dollars/day}}", "18"), (r"\boxed{\$18/day}", "18"),
+    (r"\boxed{\$18 \text{ per day}}", "18"), (r"\boxed{18 \frac{\text{dollars}}{\text{day}}}", "18"), (r"\boxed{\text{18 dollars}}.", "18"), (r"\boxed{\textbf{18}}", "18"),
+    (r"\boxed{\text{Total} = 18}", "18"), (r"\boxed{18}.00", "18"), ("$\\boxed{\\$18}$\n\nQuestion: Bob has 5", "18"), (r"\boxed{18} dollars, or \$18", "18"), (r"\boxed{18} (or 18.00)", "18"),
+    (r"\boxed{0.75} or 75%", "0.75"), (r"\boxed{\frac34} or 75\%", "0.75"), (r"\boxed{(18)}", "18"), (r"\boxed{~18}", "18"), (r"\boxed{\approx 18}", "18"),
 ]  # fmt: skip
 
 WRONG_NUMBERS = [
@@ -37,6 +54,9 @@ WRONG_NUMBERS = [
     ("The answer is 5 + 3 = 9.", "8"), ("The answer is 1.234,50", "1234.5"), ("Total = $ 12 . 50", "12.5"), ("It costs 12.50 dollars.\n\nStep 1: ", "12.5"),
     ("The answer is 20. The answer is 20. The answer is 2", "20"), ("The number of eggs is twenty.", "20"), ("", "20"), ("!!!!!!", "20"), (r"The answer is \boxed{4+5=20}.", "20"),
     (r"\boxed{20:00}", "20"), (r"\boxed{\text{twenty}}", "20"), (r"\boxed{20 - 5}", "20"), (r"\boxed{20, 30}", "20"), (r"\boxed{4 hours 30 minutes}", "4"), (r"\boxed{3\text{ remainder }2}", "3"),
+    (r"Therefore, \[5 \times 3 = 16\]", "15"), ("The answer is three.", "3"), (r"\boxed{18 eggs, 3 chickens}", "18"), (r"\boxed{\text{Bob: } 18, \text{ Ann: } 20}", "18"),
+    (r"\boxed{18} or 1.5 dozen", "18"), (r"\boxed{3:00}", "3"), (r"\boxed{-18}", "18"), (r"\boxed{\sim 18}", "18"), (r"\boxed{>18}", "18"), (r"\boxed{\geq 18}", "18"), (r"\boxed{18+}", "18"),
+    (r"\boxed{18?}", "18"), (r"\boxed{\cancel{17} 18}", "18"),
 ]  # fmt: skip
 
 RIGHT = [
@@ -67,6 +87,20 @@ RIGHT = [
     ("\\boxed{5}assistant\n\nThe answer is 6", "5"), ("<answer>5</answer>", "5"), (r"<answer> \boxed{5} </answer>", "5"), (r"<|mdm_mask|>\boxed{5}", "5"), (r"\boxed{5}<|mdm_mask|>", "5"),
     (r"\boxed{5 }", "5"), ("\\boxed{ 5\n}", "5"), (r"\boxed{5,}", "5"), (r"\boxed{5.}", "5"), (r"\boxed{$5$}", "5"), (r"\boxed{\(5\)}", "5"), ("\\boxed{\"B\"}", "B"),
     (r"\boxed{\text{``Yes''}}", r"\text{Yes}"), (r"\boxed{**5**}", "5"), (r"\boxed{\boxed{5}}", "5"), (r"$\fbox{5}$", "5"), (r"\framebox{5}", "5"),
+    (r"Thus, the smallest value is $\sqrt{2}$.", r"\sqrt2"), ("Thus the solutions are $x=2$ and $x=3$.", "2,3"), ("Thus the solutions are $x = 2$ or $x = 3$.", "2,3"),
+    (r"Thus $x \in [2, 3)$.", "[2,3)"), (r"Therefore $\angle ABC = 45^\circ$.", "45"), (r"Therefore, the probability is $\frac{1}{3}$.", r"\frac13"),
+    (r"Therefore $P = \frac{5}{36}$", r"\frac{5}{36}"), ("so the answer is\n\\[\\frac{5}{36}.\\]", r"\frac{5}{36}"), (r"the answer is $$\frac{5}{36}$$", r"\frac{5}{36}"),
+    (r"the answer is $\dfrac{5}{36}", r"\frac{5}{36}"), (r"The final answer is $\boxed{\dfrac{5}{36}", r"\frac{5}{36}"), ("The answer is (3, 4).", "(3,4)"), ("The answer is [2, 3).", "[2,3)"),
+    ("The answer is x = 2 or x = 3.", "2,3"), ("The answer is 2 and 3.", "2,3"), ("The answer is $2, 3$.", "2,3"), ("The answer is $-2$.", "-2"), ("The answer is -2.", "-2"),
+    ("The answer is sqrt(2).", r"\sqrt2"), ("The answer is 2√3.", r"2\sqrt3"), ("The answer is 45°.", "45"), ("The answer is 12π.", r"12\pi"), ("The answer is 12 pi.", r"12\pi"),
+    ("The answer is yes.", r"\text{yes}"), (r"Final Answer: The final answer is $\{1, 2\}$. I hope it is correct.", "1,2"), ("Final Answer: The final answer is $x=1,2$. I hope it is correct.", "1,2"),
+    (r"Final Answer: The final answer is $\frac{1}{2}$ and $\frac{1}{3}$. I hope it is correct.", r"\frac12,\frac13"),
+    ("Final Answer: The final answer is $y = 2x + 3$. I hope it is correct.", "y=2x+3"), (r"Final Answer: The final answer is $5\text{ cm}$.", "5"),
+    ("Final Answer: The final answer is 5 cm. I hope it is correct.", "5"), ("Final Answer: The final answer is $5!$. I hope it is correct.", "120"),
+    (r"Final Answer: The final answer is $\text{Thursday}$. I hope it is correct.", r"\text{Thursday}"), ("Final Answer: The final answer is Thursday. I hope it is correct.", r"\text{Thursday}"),
+    ("Final Answer: The final answer is $12_{5}$. I hope it is correct.", "12_5"),
+    ("Final Answer: The final answer is $1$. I hope it is correct.\n\nProblem:\nWhat is 2?\n\nSolution: 2. Final Answer: The final answer is $2$.", "2"), (r"\boxed{\text{A}, \text{C}}", "A,C"),
+    (r"\boxed{\text{A,C}}", "A,C"), (r"\boxed{A, C}", "C,A"), (r"\boxed{\textbf{(A)}\ \frac{1}{2}}", r"\frac12"), (r"\boxed{\textbf{(A)}\ \frac{1}{2}}", r"\text{(A)}"),
 ]  # fmt: skip
 
 WRONG = [
@@ -74,4 +108,5 @@ WRONG = [
     (r"The answer is \boxed{\frac{1}{", "1"), (r"The answer is $\boxed{12", "1"), ("The correct option is C.", "C"), ("Thus the area is 2.", r"36\pi"), (r"Therefore, $x = \sqrt{2}$.", "2"),
     ("The answer is $2^{10}$.", "10"), ("Therefore, the answer is $x^2$.", "2"), (r"so the area is $9\pi$", "9"), ("so $y = 2x+3$", "3"), (r"So there are $\binom{5}{2}$ ways", "2"),
     (r"$-\boxed{5}$", "5"), (r"$\frac{\boxed{1}}{2}$", "1/2"), (r"\boxed{answer}", "5"), (r"\boxed{}", "5"), (r"\boxed{5!}", "5"), (r"\boxed{'5'}", "5"),
+    ("Final Answer: The final answer is $3.14$. I hope it is correct.", r"\pi"), (r"\boxed{2}. Final Answer: The final answer is $3$. I hope it is correct.", "3"), (r"\boxed{ACD}", "A,C,D"),
 ]  # fmt: skip

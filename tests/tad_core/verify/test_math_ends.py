@@ -1,10 +1,11 @@
-"""What equations and choices come to."""
+"""What equations, choices and sentences come to."""
+# ruff: noqa: E501 (tables)
 
 from __future__ import annotations
 
 import pytest
 
-from tad_core.verify.math_ends import end_of, without_choice
+from tad_core.verify.math_ends import end_of, number_said, without_choice
 from tad_core.verify.math_shape import shape_of
 
 
@@ -53,3 +54,23 @@ def test_two_equations_are_compared_as_such() -> None:
 )
 def test_choices(answer: str, other: str, meant: str) -> None:
     assert without_choice(answer, other) == meant
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["Janet sells 9 eggs", r"\text{The total is } 9", r"\$9/day", "Janet has **9** left", "He sold 4 + 5 = 9 eggs", "She has 9 more eggs"],
+)  # fmt: skip
+def test_the_one_number_of_a_sentence(sentence: str) -> None:
+    said = number_said(sentence)
+    assert said is not None and said.value == 9
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "at least 9 eggs", "9 dozen eggs", "not 9 eggs", "maybe 9 eggs", "half of 9 eggs", "9 eggs and a half", "9 eggs less", "fewer than 9 eggs", "9 or ten", "9 is wrong",
+        "Step 9", "9 times as many", "9 hours 30 minutes", "the sum of 9 terms", "up to 9 eggs", "it is 9?", "Bob = 5, Ann = 9", "9", "nine",
+    ],
+)  # fmt: skip
+def test_a_sentence_that_reckons_doubts_or_has_two_says_none(sentence: str) -> None:
+    assert number_said(sentence) is None

@@ -24,6 +24,9 @@ from tad_core.verify.numbers import last_value
         ("It costs 3 * $2 = $6.", "6"),
         ("It is $5$.", "5"),
         ("in $x$ there are 7", "7"),
+        ("the roots are $x=2$ and $x=3$.", "x=2, x=3"),
+        ("the roots are $x=2$, $x=3$ or $x = 4$.", "x=2, x=3, x = 4"),
+        ("as $x=2$ we have $y=3$.", "y=3"),
         ("", ""),
     ],
 )
