@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
+from lm_eval.api.model import LM, CacheHook
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
+from tad_core.artifacts.components import component_fields
+from tad_core.artifacts.fingerprint import fingerprint, folder_fingerprint
+from tad_core.checkpoint import model_fingerprint
 from tad_core.config import DecodeConfig, ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.decoding.decoder_file import as_trained, check_as_trained
@@ -24,6 +28,9 @@ from tad_core.hub import local_folder
 RequestKey = tuple[str, int, int]
 Decode = Callable[[Sequence[Instance]], list[Decoded]]
 OnAnswers = Callable[[Sequence[Instance], Sequence[str]], None]
+
+#: Where a file of ``--use_cache`` says whose answers it holds.
+_OWNER = "tad"
 
 #: Arguments of the checkpoint beside ``pretrained``.
 _MODEL_FIELDS = ("dtype", "device", "revision", "threads")
@@ -50,8 +57,10 @@ class TadLM(LM):  # type: ignore[misc]
         spec: DecodeSpec,
         decode: Decode,
         on_answers: OnAnswers = lambda requests, texts: None,
+        identity: Callable[[], str] | None = None,
     ) -> None:
         super().__init__()
+        self._identity = identity
         self.texts, self.spec = texts, spec
         self._decode, self._on_answers = decode, on_answers
         self.decoded: dict[RequestKey, Decoded] = {}
@@ -97,23 +106,44 @@ class TadLM(LM):  # type: ignore[misc]
         spec = DecodeSpec(**{"response_length": 256, **DecodeConfig().as_spec(), **own, **options})
         check_as_trained(spec, own)
         generator = Generator.load(base, on_it, batch_size, workers)
-        model = cls.over(generator, spec)
+        model = cls.over(generator, spec, lambda: _identity(base, on_it, spec))
         TadLM.made.append(model)
         return model
 
     @classmethod
-    def over(cls, generator: Generator, spec: DecodeSpec) -> Self:
-        """One that has a model decode whatever is asked."""
+    def over(cls, generator: Generator, spec: DecodeSpec, identity: Callable[[], str] | None = None) -> Self:
+        """One that has a model decode whatever is asked; ``identity`` names all that decides an answer."""
 
         def decode(requests: Sequence[Instance]) -> list[Decoded]:
             return generator.decode([generator.encode_text(r.args[0]) for r in requests], spec)
 
-        return cls(generator, spec, decode)
+        return cls(generator, spec, decode, identity=identity)
 
     @classmethod
     def create_from_arg_string(cls, arg_string: str, additional_config: Any = None) -> Self:
         """The same from ``a=b,c=d``, as lm-eval's command line gives it."""
         return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
+
+    def set_cache_hook(self, cache_hook: CacheHook) -> None:
+        """Take lm-eval's cache of answers (``--use_cache``) if they are this model's.
+
+        lm-eval finds an answer by its prompt alone, and would give those of the first model that wrote into the file.
+
+        Raises:
+            ConfigError: it holds answers of another model or decoder, or of whom is not known.
+        """
+        answers = cache_hook.dbdict
+        if answers is not None and self._identity is not None:
+            mine = self._identity()
+            owner = answers.get(_OWNER) if len(answers) else mine
+            if owner != mine:
+                whose = "another model or decoder" if owner else "a model that it does not name"
+                raise ConfigError(
+                    f"--use_cache: {answers.filename} holds the answers of {whose}, and lm-eval would take them for "
+                    "this one's; give each model and decoder a file of its own"
+                )
+            answers[_OWNER] = mine
+        super().set_cache_hook(cache_hook)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Decode all requests; texts in their order, each cut before the first of its ``until`` strings."""
@@ -160,6 +190,18 @@ class TadLM(LM):  # type: ignore[misc]
     def tokenizer_name(self) -> str:
         """Part of the name of lm-eval's own request cache."""
         return str(self.texts.tokenizer.name_or_path).replace("/", "__")
+
+
+def _identity(model: ModelConfig, adapter: Path | None, spec: DecodeSpec) -> str:
+    """Of all that decides an answer beside its prompt."""
+    fields = {
+        "model": model_fingerprint(model),
+        "dtype": model.dtype,
+        "adapter": folder_fingerprint(adapter, (".safetensors", ".json")) if adapter else None,
+        "spec": dataclasses.asdict(spec),
+        **component_fields("decode"),
+    }
+    return fingerprint("lm-eval answers", 1, fields, [])
 
 
 def _until(settings: dict[str, Any]) -> list[str]:

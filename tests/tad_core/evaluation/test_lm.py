@@ -8,9 +8,11 @@ import sys
 import pytest
 from datasets.exceptions import DatasetNotFoundError
 from lm_eval.api.instance import Instance
+from lm_eval.api.model import CachingLM
 from lm_eval.api.registry import get_model
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
+from sqlitedict import SqliteDict
 
 from tad_core.config import ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
@@ -85,6 +87,37 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
         made.loglikelihood([])
     with pytest.raises(ConfigError, match="own template is the only one"):
         made.chat_template("other")
+
+
+def test_a_cache_of_answers_is_one_models_and_one_decoders(tiny_checkpoint, tmp_path):
+    """lm-eval's cache knows prompts alone."""
+
+    def cached(name="answers", **options):
+        arguments = {
+            "pretrained": str(tiny_checkpoint),
+            "device": "cpu",
+            "response_length": 8,
+            "block_length": 8,
+        }
+        return CachingLM(TadLM.create_from_arg_obj(arguments | options), str(tmp_path / f"{name}.db"))
+
+    asked = [request("Anna has 3 apples", 0, until="x")]
+    first = cached(threshold=0.5)
+    answers = first.generate_until(asked)
+    again = cached(threshold=0.5, batch_size=2)  # the batch does not show
+    assert again.generate_until(asked) == answers and not again.lm.decoded
+    with pytest.raises(
+        ConfigError, match=r"^--use_cache: .*answers.db holds the answers of another model or decoder, "
+    ):
+        cached(threshold=0.9)
+    other = cached("other", threshold=0.9)
+    other.generate_until(asked)
+    assert other.lm.decoded
+    unknown = SqliteDict(str(tmp_path / "unknown.db"), autocommit=True)
+    unknown["a hash"] = "an answer"
+    unknown.close()
+    with pytest.raises(ConfigError, match="answers of a model that it does not name"):
+        cached("unknown")
 
 
 def test_what_is_added_to_lm_evals_arguments():
