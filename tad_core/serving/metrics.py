@@ -61,9 +61,13 @@ class Metrics:
     def answered(self, model: str, took: Sequence[Took], tokens: Sequence[int], seconds: float) -> None:
         """A request is through."""
         self._tokens.labels(model).inc(sum(tokens))
+        self.worked(model, took)
+        self._seconds.labels(model).observe(seconds)
+
+    def worked(self, model: str, took: Sequence[Took]) -> None:
+        """What a request took, whether anybody got an answer to it or not."""
         self._revealed.labels(model).inc(sum(t.revealed for t in took))
         self._forwards.labels(model).inc(sum(t.forwards for t in took))
-        self._seconds.labels(model).observe(seconds)
 
     def text(self) -> bytes:
         """In Prometheus' format."""

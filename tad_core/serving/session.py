@@ -79,7 +79,7 @@ class Session:
         self._texts = [GrowingText(served.texts, wish.most_tokens, wish.stops) for _ in samples]
         self._took = [Took() for _ in samples]
         self._seen: list[set[int]] = [set() for _ in samples]
-        self._first = True
+        self._first, self._counted = True, False
         try:
             stream.submit(self._tickets)
         except Exception as error:
@@ -94,7 +94,10 @@ class Session:
         return tell
 
     def close(self) -> None:
-        """Free what is still held."""
+        """Free what is still held; of a request that was given up, count what it took as far as that is told."""
+        if not self._counted:
+            self._counted = True
+            self._metrics.worked(self._served.name, self._took)
         self._stream.cancel(self._tickets)
 
     async def answer(self) -> dict[str, Any]:
@@ -153,6 +156,7 @@ class Session:
             if done:
                 left.discard(i)
             yield i, more, self._revealed(i, told) if self._canvas else None
+        self._counted = True
         self._metrics.answered(
             self._served.name, self._took, [t.tokens for t in self._texts], time.perf_counter() - self._began
         )

@@ -101,6 +101,20 @@ def test_who_goes_away_frees_the_slots(server, streamed, monkeypatch):
     assert len(forwards) < 96 * 128 / 2, "it was waited for what nobody reads"
 
 
+def test_work_for_who_went_away_is_counted_and_no_text(models):
+    with running(models[:1], Limits(slots=1, waiting=9, width=256, timeout_s=CEILING_S)) as (url, service):
+        with stream("POST", url + CHAT, json={**LONG, "stream": True}) as held:
+            assert next(held.iter_lines()).startswith("data: ")
+        settled(service)
+        counted = get(f"{url}/metrics").text
+        forwards = float(counted.split('tad_forwards_total{model="llada"} ')[1].split("\n")[0])
+        assert 4 <= forwards <= 128
+        assert "tad_text_tokens_total{" not in counted and "tad_request_seconds_count{" not in counted
+        whole = post(url + CHAT, json=LONG).json()["usage"]["forwards"]
+        counted = get(f"{url}/metrics").text
+        assert f'tad_forwards_total{{model="llada"}} {forwards + whole}' in counted, "an answer counts once"
+
+
 def test_a_thousand_clients_of_every_kind_lose_nothing(server):
     """Right answers and clear errors among clients that leave at any moment."""
     url, service = server
