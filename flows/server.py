@@ -92,15 +92,16 @@ class TemporaryServer:
 
 @contextmanager
 def still_starting(say: Callable[[str], None], every_s: float = _TELL_S) -> Iterator[None]:
-    """Say every few seconds, until the block ends, that the server still starts, how long it may and what then."""
+    """Say every few seconds, until the block ends, that the server still starts, and for how long; once, what then."""
     over, began = threading.Event(), time.monotonic()
 
     def tell() -> None:
+        advice = "; if it does not come up, `tad doctor` looks for why, and PREFECT_API_URL takes a server that runs"
         while not over.wait(every_s):
             say(
-                f"Prefect: still starting, {time.monotonic() - began:.0f} s of at most {_START_S:.0f} s; if it does "
-                "not come up, `tad doctor` looks for why, and PREFECT_API_URL takes a server that runs"
+                f"Prefect: still starting, {time.monotonic() - began:.0f} s of at most {_START_S:.0f} s{advice}"
             )
+            advice = ""
 
     thread = threading.Thread(target=tell, name="still starting", daemon=True)
     thread.start()

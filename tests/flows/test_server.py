@@ -133,11 +133,13 @@ def test_a_start_that_takes_long_is_not_silent() -> None:
 
     def say(line: str) -> None:
         told.append(line)
-        said.set()
+        if len(told) == 2:
+            said.set()
 
     with still_starting(say, every_s=0.01):
         assert said.wait(CEILING_S)
     assert re.match(r"Prefect: still starting, \d+ s of at most 180 s; .* PREFECT_API_URL", told[0])
+    assert re.fullmatch(r"Prefect: still starting, \d+ s of at most 180 s", told[1]), "the advice comes once"
     assert not any(thread.name == "still starting" for thread in threading.enumerate()), (
         "it ends with the start"
     )
