@@ -193,7 +193,12 @@ def _loading(facts: Facts, local: bool) -> list[str]:
             "`folder` is this folder. With tad the classes are registered and no code is fetched; `tad serve` and "
             "`tad generate` take the folder too, and decode as it was measured (`decoder.yaml`)."
         )
-        if not local:
+        if local:
+            text += (
+                " Transformers alone does not load it: it has no class of its own for this `model_type`, and the "
+                "folder holds no code that `trust_remote_code` could run."
+            )
+        else:
             text += (
                 " Without it the original's code does: `auto_map` points at it, and `trust_remote_code=True` runs it;"
                 + (f" `code_revision={facts.base.revision!r}` pins it." if facts.base.revision else "")

@@ -41,6 +41,7 @@ def test_the_card_says_what_it_is_made_of(base: ModelConfig) -> None:
     )
     assert "| near window | 6 steps (calibrated) |" in text
     assert "| sums | entropy 0.5 | 48 | 62.5 | 8.30 | 60.4 | 8.01 |" in text
+    assert "Transformers alone does not load it: it has no class" in text
     assert "24 of 64 states" in text and "arithmetic, train, 5 problems" in text
     _, bare = card_of(base, points=[], beside={}, window=None, method="Fine-tuning")
     assert "has not been evaluated" in bare and "none: random masks" in bare
