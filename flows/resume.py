@@ -44,10 +44,7 @@ def newest_unfinished(
     roots = _roots(config, store)
     found = [(record, root) for root in roots for record in unfinished(root, config.name if config else None)]
     if not found:
-        raise ConfigError(
-            f"resume: no unfinished run in {', '.join(roots) or _RUNS.resolve()}; start one with `tad run CONFIG`, or "
-            "name another store with --store"
-        )
+        raise ConfigError(_none(config, roots))
     record, root = max(found, key=lambda pair: pair[0].started_at)
     if record.state == "running" and record.alive:
         raise ConfigError(
@@ -58,6 +55,18 @@ def newest_unfinished(
     there = Path(record.folder or ".") if record.alive is not None else Path()
     folder = there.resolve() if there.is_dir() else Path.cwd()
     return Unfinished(settings, record.until, _told(record, root, folder), folder)
+
+
+def _none(config: TADConfig | None, roots: Sequence[str]) -> str:
+    """That there is none, and what there is under other names."""
+    of, where = f" of {config.name}" if config else "", ", ".join(roots) or _RUNS.resolve()
+    others = dict.fromkeys(record.config.get("name", "") for root in roots for record in unfinished(root))
+    if config and others:
+        return (
+            f"resume: no unfinished run{of} in {where}; those there are called {', '.join(others)}: "
+            f"`tad resume --store {roots[0]}` goes on with the newest"
+        )
+    return f"resume: no unfinished run{of} in {where}; start one with `tad run CONFIG`, or name another store with --store"
 
 
 def _roots(config: TADConfig | None, store: str | None) -> list[str]:

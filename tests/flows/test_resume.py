@@ -53,6 +53,16 @@ def test_only_runs_of_the_named_configuration_count(tmp_path: Path) -> None:
         newest_unfinished(mine, ["rollout.seed=1"])
 
 
+def test_unfinished_runs_of_another_name_are_told(tmp_path: Path) -> None:
+    started(tmp_path, name="other")
+    mine = parse_config(tree_of(str(tmp_path), 1))
+    with pytest.raises(
+        ConfigError,
+        match=rf"no unfinished run of drill in {tmp_path}; those there are called other: .* --store",
+    ):
+        newest_unfinished(mine)
+
+
 def test_a_run_goes_on_where_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Relative paths of its settings mean the same there."""
     (home := tmp_path / "home").mkdir()
