@@ -66,7 +66,8 @@ def _none(config: TADConfig | None, roots: Sequence[str]) -> str:
             f"resume: no unfinished run{of} in {where}; those there are called {', '.join(others)}: "
             f"`tad resume --store {roots[0]}` goes on with the newest"
         )
-    return f"resume: no unfinished run{of} in {where}; start one with `tad run CONFIG`, or name another store with --store"
+    told = f"resume: no unfinished run{of} in {where}"
+    return f"{told}; start one with `tad run CONFIG`, or name another store with --store"
 
 
 def _roots(config: TADConfig | None, store: str | None) -> list[str]:
