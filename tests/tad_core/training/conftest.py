@@ -142,18 +142,23 @@ def wait(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def dies_at(step: int) -> None:
+    """From now on this process is killed by kill -9 when ``step`` steps are done, before a checkpoint of the last."""
+    original = Recorder.on_step_end
+
+    def deadly(self: Recorder, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(self, args, state, control, **kwargs)
+
+    Recorder.on_step_end = deadly  # type: ignore[method-assign]
+
+
 def killed_at(spec: TrainingSpec, step: int) -> None:
-    """Train it in a child that is killed by kill -9 when ``step`` steps are done, before a checkpoint of the last."""
+    """Train it in a child that is killed so."""
 
     def work() -> int:
-        original = Recorder.on_step_end
-
-        def deadly(self: Recorder, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            original(self, args, state, control, **kwargs)
-
-        Recorder.on_step_end = deadly  # type: ignore[method-assign]
+        dies_at(step)
         train(spec, StopRequest())
         return 0
 
@@ -166,8 +171,11 @@ def world() -> ModuleType:
     return sys.modules[__name__]
 
 
-def two_ranks(spec: TrainingSpec, before: Callable[[int], None] = lambda number: None) -> None:
-    """Train in two forked processes that are ranks 0 and 1 of one group; ``before`` is called in each."""
+def two_ranks(
+    spec: TrainingSpec, before: Callable[[int], None] = lambda number: None, status: int = 0
+) -> None:
+    """Train in two forked processes that are ranks 0 and 1 of one group; ``before`` is called in each, and each ends
+    with this exit status."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -188,7 +196,7 @@ def two_ranks(spec: TrainingSpec, before: Callable[[int], None] = lambda number:
         return work
 
     children = [fork(rank(number)) for number in (0, 1)]
-    assert [wait(pid) for pid in children] == [0, 0]
+    assert [wait(pid) for pid in children] == [status, status]
 
 
 @pytest.fixture(scope="session")

@@ -217,6 +217,16 @@ def test_two_processes_give_the_steps_of_one(world, make, alone):
             torch.testing.assert_close(weight, weights[path], rtol=1e-2, atol=2e-4)
 
 
+def test_after_kill_9_of_two_processes_both_end_as_the_undisturbed(world, make):
+    """Dropout is drawn by step and process."""
+    undisturbed, spec = (make(root, *NAMES, micro_batch_size=2) for root in ("undisturbed", "killed"))
+    world.two_ranks(undisturbed)
+    world.two_ranks(spec, lambda number: world.dies_at(5), status=-signal.SIGKILL)
+    assert [checkpoints.newest_of_all([(run.output, run.mark)]) for run in spec.adapters] == [3, 3]
+    world.two_ranks(spec)
+    assert_equal(outputs(spec), outputs(undisturbed))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
