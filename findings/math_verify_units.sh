@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # math-verify 0.9.0: a letter at the end of a formula is dropped as a unit.
 #
-# Guess: "5 cm" is compared as 5; in a formula a letter is a variable, wherever it stands: n + 2m is not n + 2, and an area bh/2
-# with the h behind is not b/2.
+# Guess: "5 cm" is compared as 5; in a formula a letter is a variable, wherever it stands: n + 2m is not n + 2, and an area bh/2 with the
+# h behind is not b/2.
 # Behaviour: a letter (c, g, h, m, s) or a pair (ab) at the end is cut off before the text is read, also behind letters: the last factor
 # of an answer counts for nothing, so one that forgot it is right, and one that has it in another place is wrong. In front it is kept.
-# Seen: (n+2m, n+2) True, (2m, 2) True, (3m, 3s) True, (\frac{a}{b}c, \frac{a}{b}) True, (\frac{a}{b}c, \frac{ac}{b}) False,
-# (2m+n, 2+n) False, (\frac{a}{b}x, \frac{a}{b}) False.
+# Seen: (n+2m, n+2) True, (2m, 2) True, (3m, 3s) True, (\frac{a}{b}c, \frac{a}{b}) True, (\frac{a}{b}c, \frac{ac}{b}) False, (2m+n, 2+n)
+# False, (\frac{a}{b}x, \frac{a}{b}) False.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
