@@ -17,7 +17,8 @@ _QUOTED = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 #: Lines around a program in some prompts; Python takes the first kind for a list.
 _TAG = re.compile(r"^[ \t]*\[/?(?:BEGIN|DONE|PYTHON|CODE)\][ \t]*$", re.MULTILINE)
 #: ends of a turn or a text, spelled behind all else
-_END_TOKENS = re.compile(r"(?:<\|[a-z_]{1,20}\|>|</s>|\s)+\Z")
+_END_TOKEN = re.compile(r"(?:<\|[a-z_]{1,20}\|>|</s>)\Z")
+_LONGEST_END = 24
 #: Lines with which a program begins, and those of Python that stand at its margin.
 _BEGINNING = re.compile(r"^(?:def |class |async def |import \w|from [\w.]+ import |@\w)", re.MULTILINE)
 #: A line that prose may begin with: at the margin, behind one that is not indented deeper by Python's rules.
@@ -41,7 +42,7 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     and a block is indented as its fence is. Lines may end in any of Python's ways.
     """
     text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
-    text = _END_TOKENS.sub("", _TAG.sub("", text))
+    text = without_end_tokens(_TAG.sub("", text))
     if defines_something(text):
         return text.strip("\n")
     blocks = _fenced_blocks(text) or _fenced_blocks(_QUOTED.sub("", text))
@@ -63,6 +64,16 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
         if found := _between_prose(body, entry_point):
             return found
     return (parsed or python)[0]
+
+
+def without_end_tokens(text: str) -> str:
+    """A text without the ends of a turn or a text that are spelled behind it, and the space there."""
+    end = len(text.rstrip())
+    while token := _END_TOKEN.search(text[max(0, end - _LONGEST_END) : end]):
+        end -= len(token.group())
+        while end and text[end - 1].isspace():
+            end -= 1
+    return text[:end]
 
 
 def _fenced_blocks(text: str) -> list[tuple[str, str]]:

@@ -17,10 +17,8 @@ import textwrap
 from collections.abc import Collection
 
 from tad_core.trees import tree_of
-from tad_core.verify.blocks import extract_code, is_stub
+from tad_core.verify.blocks import extract_code, is_stub, without_end_tokens
 
-#: ends of a turn or a text, spelled behind the code
-_END_TOKENS = re.compile(r"(?:<\|[a-z_]{1,20}\|>|</s>|\s)+\Z")
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 #: Lines looked at; no answer of these benchmarks is longer.
 _MAX_LINES = 400
@@ -44,7 +42,7 @@ def under_head(head: str, body: str, name: str) -> str:
     Bodies come as they should be, at the margin, deeper or shallower than the head's, or with their first line alone
     at the margin.
     """
-    body = _END_TOKENS.sub("", body).strip("\n")
+    body = without_end_tokens(body).strip("\n")
     spaced = _LEADING_TABS.sub(lambda tabs: "    " * len(tabs.group()), body)
     tries = [body, *(textwrap.indent(textwrap.dedent(part), "    ") for part in (f"    {spaced}", spaced))]
     for part in tries:
@@ -106,7 +104,7 @@ def asked_in(tests: str) -> set[str]:
 
 def _longest(text: str, wanted: Collection[str]) -> ast.Module | None:
     """The longest run of lines that is Python; one that defines a wanted name comes before any that does not."""
-    lines = _END_TOKENS.sub("", text).replace("\r\n", "\n").split("\n")[:_MAX_LINES]
+    lines = without_end_tokens(text).replace("\r\n", "\n").split("\n")[:_MAX_LINES]
     best: tuple[bool, int] = (False, 0)
     found: ast.Module | None = None
     for start, line in enumerate(lines):

@@ -67,7 +67,15 @@ def test_prose_is_no_program(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["def \n" * 40_000, "def f(x):\n" * 40_000, "> ```\n" * 40_000, "x`````\n" * 30_000]
+    "text",
+    [
+        "<|a|> " * 30_000 + "<",
+        "<|end|>" * 30_000,
+        "def \n" * 40_000,
+        "def f(x):\n" * 40_000,
+        "> ```\n" * 40_000,
+        "x`````\n" * 30_000,
+    ],
 )
 def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str) -> None:
     used = time.process_time()
