@@ -178,7 +178,7 @@ def made(tiny_config: Any) -> Callable[[], tuple[ArtifactRef, ...]]:
                 writer.write_text("privileged-00000-00001.verdicts.parquet", "")
                 writer.write_json("curve.json", {m: {"window": 4} for m in ("quality", "speed")})
                 shard = {"name": "privileged-00000-00001", "condition": "privileged", "rows": 1}
-                refs.append(writer.commit({"shards": [shard]}))
+                refs.append(writer.commit({"shards": [shard], "kept": 1}))
         return tuple(refs)
 
     return make

@@ -178,7 +178,8 @@ def test_rows_of_the_hub(monkeypatch):
 
     calls = []
 
-    def load_dataset(path, config, *, split, revision):
+    def load_dataset(path, config, *, split, revision, cache_dir):
+        assert cache_dir is None, "that of the hub is datasets' own"
         calls.append((path, config, split, revision))
         rows = [row for row in MATH if SUBSETS[row["type"]] == config] if "math" in path else GSM8K
         return datasets.Dataset.from_list(rows or [MATH[0] | {"problem": f"one of {config}"}])
