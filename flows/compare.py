@@ -20,6 +20,7 @@ from tad_core.evaluation.pairing import Pair, PairedRuns, Way, paired
 from tad_core.evaluation.records import Record, read_records
 from tad_core.hub import without_fetching
 from tad_core.report.console import read_scores
+from tad_core.report.numbers import signed
 from tad_core.report.scores import SINGLE, Score, Scores
 from tad_core.stages.filter import privileged_total, read_summary
 from tad_core.stages.texts import finished
@@ -245,12 +246,12 @@ def _table(rows: list[Number]) -> Table:
     last = ("", "")
     for row in rows:
         known = row.first is not None and row.second is not None
-        change = f"{row.second - row.first:+.2f}" if known else _NONE  # type: ignore[operator]
+        change = signed(row.second - row.first, 2) if known else _NONE  # type: ignore[operator]
         shown = ("", "") if (row.task, row.model) == last else (row.task, row.model)
         last = row.task, row.model
         cells = [_NONE if v is None else f"{v:.2f}" for v in (row.first, row.second)]
         span = None if row.difference is None else row.difference.interval
-        bracket = "" if span is None else f"[{span.low:+.2f}, {span.high:+.2f}]"
+        bracket = "" if span is None else f"[{signed(span.low, 2)}, {signed(span.high, 2)}]"
         table.add_row(
             *map(Text, (*shown, row.what, *cells, change, f"{bracket}{' !' if row.apart else ''}".strip()))
         )

@@ -9,10 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from tad_core.config import BASE
 from tad_core.evaluation.replicates import Replicates, Spread
 from tad_core.report.lineup import Lineup
+from tad_core.report.numbers import signed, signed_estimate
 from tad_core.report.scores import SINGLE, Operating
 from tad_core.report.table import NONE, Cell, Row, Table, escape_markdown, to_markdown
 
 PAGE_NAME, NUMBERS_NAME = "replicates.md", "replicates.json"
+#: Decimals of what is in percent, tokens per forward, an AUP, a ratio: those of the report.
+_PERCENT, _TPF, _AUP, _TIMES = 1, 2, 1, 2
 
 
 class ReplicateRow(BaseModel):
@@ -75,36 +78,32 @@ def _row(task: Replicates, model: str, operating: Operating, lineup: Lineup) -> 
 
 def tables(rows: Sequence[ReplicateRow], seeds: Sequence[int], at: str, lineup: Lineup) -> list[Table]:
     """Means with intervals, and what each run gave; ``at`` says at which threshold, as a column's name does."""
-    means = [
-        "Task", "Model", "Token by token %", "Over the base", f"Accuracy {at} %", f"TPF {at}", "AUP",
-        "x base",
-    ]  # fmt: skip
     fine_tuned = any(row.aup_over_sft is not None for row in rows)
-    means += ["x fine-tuning"] if fine_tuned else []
+    means = [
+        "Task", "Model", "Token by token %", "Over the base", f"Accuracy {at} %", f"TPF {at}", "AUP", "x base",
+        *(["x fine-tuning"] if fine_tuned else []),
+    ]  # fmt: skip
     each = ["Task", "Model", "Seed", "Token by token %", f"Accuracy {at} %", f"TPF {at}", "AUP"]
     mean_rows, each_rows = [], []
     for i, row in enumerate(rows):
         first = i == 0 or rows[i - 1].task != row.task
-        spreads = (
-            row.token_by_token,
-            row.gain,
-            row.accuracy,
-            row.tpf,
-            row.aup,
-            row.aup_over_base,
-            *([row.aup_over_sft] if fine_tuned else []),
-        )
-        cells = [row.task if first else "", lineup.label(row.model), *map(_with_interval, spreads)]
+        cells = [
+            row.task if first else "",
+            lineup.label(row.model),
+            _with_interval(row.token_by_token, _PERCENT),
+            NONE if row.gain is None else signed_estimate(row.gain.mean, _PERCENT),
+            _with_interval(row.accuracy, _PERCENT),
+            _with_interval(row.tpf, _TPF),
+            _with_interval(row.aup, _AUP),
+            _with_interval(row.aup_over_base, _TIMES),
+            *([_with_interval(row.aup_over_sft, _TIMES)] if fine_tuned else []),
+        ]
         mean_rows.append(Row([Cell(c) for c in cells], model=row.model, starts_group=first))
+        own = ((row.token_by_token, _PERCENT), (row.accuracy, _PERCENT), (row.tpf, _TPF), (row.aup, _AUP))
         for j, seed in enumerate(seeds):
-            own = (row.token_by_token, row.accuracy, row.tpf, row.aup)
-            numbers = [NONE if s is None else f"{s.each[j]:.2f}" for s in own]
-            each_rows.append(
-                Row(
-                    [Cell(c) for c in (row.task, lineup.label(row.model), str(seed), *numbers)],
-                    model=row.model,
-                )
-            )
+            numbers = [NONE if s is None else f"{s.each[j]:.{digits}f}" for s, digits in own]
+            shown = (row.task, lineup.label(row.model), str(seed), *numbers)
+            each_rows.append(Row([Cell(c) for c in shown], model=row.model))
     note = (
         f"Means over {len(seeds)} training runs with 95 % intervals over runs and problems "
         f"({', '.join(f'{t} {n}' for t, n in {r.task: r.problems for r in rows}.items())} problems)."
@@ -132,8 +131,8 @@ def sentences(rows: Sequence[ReplicateRow], lineup: Lineup) -> list[str]:
             low, high = faster.mean.interval.low, faster.mean.interval.high
             clear = "" if low > 0 or high < 0 else ": no clear difference"
             said.append(
-                f"{name}: {faster.mean.value:+.2f} tokens per forward against Quality "
-                f"[{low:+.2f}, {high:+.2f}]{clear}."
+                f"{name}: {signed(faster.mean.value, _TPF)} tokens per forward against Quality "
+                f"[{signed(low, _TPF)}, {signed(high, _TPF)}]{clear}."
             )
     return said
 
@@ -146,11 +145,9 @@ def render(name: str, rows: Sequence[ReplicateRow], seeds: Sequence[int], at: st
     return "\n\n".join(part for part in (title, said, to_markdown(means), to_markdown(each)) if part) + "\n"
 
 
-def _with_interval(spread: Spread | None) -> str:
+def _with_interval(spread: Spread | None, digits: int) -> str:
     if spread is None:
         return NONE
-    mean = spread.mean
-    if mean.interval is None:
-        return f"{mean.value:.1f}"
-    digits = 1 if abs(mean.value) >= 20 else 2
-    return f"{mean.value:.{digits}f} [{mean.interval.low:.{digits}f}, {mean.interval.high:.{digits}f}]"
+    mean, span = spread.mean, spread.mean.interval
+    text = f"{mean.value:.{digits}f}"
+    return text if span is None else f"{text} [{span.low:.{digits}f}, {span.high:.{digits}f}]"

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from tad_core.config import BASE
 from tad_core.evaluation.bootstrap import Estimate, Interval
 from tad_core.report.lineup import Lineup
+from tad_core.report.numbers import signed
 from tad_core.report.scores import Comparison, Operating, Score, Scores, TaskScores
 from tad_core.verify.verdict import NO_PROGRAMS
 
@@ -120,10 +121,10 @@ def _at_threshold(task: TaskScores, operating: Operating, lineup: Lineup) -> str
 
 def _change(gain: Estimate, unit: str, digits: int = 1) -> str:
     """A difference with its interval; one whose interval holds zero is called unclear."""
-    text = f"{_signed(gain.value, digits)}{unit}"
+    text = f"{signed(gain.value, digits)}{unit}"
     if gain.interval is None:
         return text
-    text += f", 95 % interval {_signed(gain.interval.low, digits)} to {_signed(gain.interval.high, digits)}"
+    text += f", 95 % interval {signed(gain.interval.low, digits)} to {signed(gain.interval.high, digits)}"
     return text if gain.interval.low > 0 or gain.interval.high < 0 else f"{text}: no clear difference"
 
 
@@ -303,10 +304,6 @@ def _by_condition(filtered: Mapping[str, Any]) -> tuple[Counter[str], Counter[st
 
 def _name(model: str, lineup: Lineup) -> str:
     return "the base" if model == BASE else lineup.label(model)
-
-
-def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _steps(count: int) -> str:

@@ -22,7 +22,7 @@ class FittedTable:
 
     Where it is too wide, first the names of columns of numbers are broken between words, those first that save most;
     then text is folded; then columns that do not fit follow in tables of their own below, each beginning with the
-    columns that say what a row is of.
+    columns that say what a row is of; a number with its interval that does not fit even so is folded between them.
     """
 
     def __init__(self, table: Table, lineup: Lineup) -> None:
@@ -49,7 +49,9 @@ class FittedTable:
                 parts.append([])
             parts[-1].append(column)
         for i, part in enumerate(parts):
-            yield self._made([*leading, *part], names, "" if i else self._table.title)
+            columns = [*leading, *part]
+            title = "" if i else self._table.title
+            yield self._made(columns, names, title, folds=least(columns, names) > room)
 
     def _breakable(self) -> list[int]:
         """The columns of numbers whose names are wider than they need be, those first that save most."""
@@ -75,7 +77,9 @@ class FittedTable:
     def _width(self, column: int) -> int:
         return max((len(row.cells[column].text) for row in self._table.rows), default=0)
 
-    def _made(self, columns: Sequence[int], names: Sequence[str], title: str = "") -> RichTable:
+    def _made(
+        self, columns: Sequence[int], names: Sequence[str], title: str = "", folds: bool = False
+    ) -> RichTable:
         table = self._table
         out = RichTable(
             title=title or None,
@@ -86,12 +90,13 @@ class FittedTable:
         )
         for i in columns:
             text = is_text(table, i)
+            least = None if folds else self._width(i)
             out.add_column(
                 Text(names[i]),
                 justify="left" if text else "right",
-                no_wrap=not text,
+                no_wrap=not (text or folds),
                 overflow="fold",
-                min_width=min(_LEAST, max(self._width(i), len(names[i]))) if text else self._width(i),
+                min_width=min(_LEAST, max(self._width(i), len(names[i]))) if text else least,
             )
         for row in table.rows:
             if row.starts_group and out.row_count:

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from tad_core.config import BASE
 from tad_core.evaluation.bootstrap import Estimate
 from tad_core.report.lineup import Lineup
+from tad_core.report.numbers import signed_estimate
 from tad_core.report.summary import FEW_PROBLEMS, Finding
 from tad_core.study.config import Study
 from tad_core.study.costs import rounds_up_to
 from tad_core.study.results import Paired, StudyResults
-from tad_core.study.tables import Tables, against, apart, over_seeds, signed
+from tad_core.study.tables import Tables, against, apart, over_seeds
 
 FEW_SEEDS = 3
 #: what is compared: its name, the unit of a difference, and how many digits of it are shown
@@ -53,10 +54,14 @@ def _against_ours(results: StudyResults, lineup: Lineup, decoder: str) -> Iterat
         alike = [v for v, e in estimates.items() if apart(e) is False]
         for names, word in ((lower, "lower"), (higher, "higher")):
             if names:
-                listed = ", ".join(f"{lineup.label(v)} ({signed(estimates[v], digits)}{unit})" for v in names)
+                listed = ", ".join(
+                    f"{lineup.label(v)} ({signed_estimate(estimates[v], digits)}{unit})" for v in names
+                )
                 yield f"Told apart from {ours}, with {word} {_NAMES[measure]}: {listed}."
         if alike:
-            listed = ", ".join(f"{lineup.label(v)} ({signed(estimates[v], digits)}{unit})" for v in alike)
+            listed = ", ".join(
+                f"{lineup.label(v)} ({signed_estimate(estimates[v], digits)}{unit})" for v in alike
+            )
             yield f"Not told apart from {ours} in {_NAMES[measure]}: {listed}."
 
 
@@ -154,5 +159,5 @@ def _differences(pair: Paired) -> str:
 
 
 def _difference(found: Estimate, measure: str, unit: str, digits: int) -> str:
-    text = f"{_NAMES[measure]} {signed(found, digits)}{unit}"
+    text = f"{_NAMES[measure]} {signed_estimate(found, digits)}{unit}"
     return text if apart(found) is not False else f"{text}, which is not told apart from none"

@@ -8,6 +8,7 @@ from tad_core.config import BASE, Variant, variants
 from tad_core.evaluation.bootstrap import Estimate
 from tad_core.evaluation.replicates import Spread
 from tad_core.report.lineup import Lineup
+from tad_core.report.numbers import signed_estimate
 from tad_core.report.table import NONE, Cell, Row, Table
 from tad_core.report.tables import COUNTED, COUNTS
 from tad_core.study.config import Study
@@ -232,7 +233,7 @@ class Tables:
         if (pair := against(self._results, variant, self._results.ours, decoder)) is None:
             return [Cell(NONE)] * 3
         found = ((pair.accuracy.mean, 1), (pair.tpf.mean, 2), (pair.aup.mean, 0))
-        return [Cell(signed(one, digits), best=bool(apart(one))) for one, digits in found]
+        return [Cell(signed_estimate(one, digits), best=bool(apart(one))) for one, digits in found]
 
     def _titled(self, title: str, columns: list[str], rows: list[Row], left: int) -> Table | None:
         if len(rows) < 2:
@@ -271,17 +272,6 @@ def spread(found: Spread, digits: int) -> str:
     text = f"{found.mean.value:.{digits}f}"
     span = found.mean.interval
     return text if span is None else f"{text} [{span.low:.{digits}f}, {span.high:.{digits}f}]"
-
-
-def signed(found: Estimate, digits: int) -> str:
-    """A difference with its interval."""
-    # Nothing below nothing: rounded first, and the sign of a zero dropped.
-    shown = (
-        [found.value] if found.interval is None else [found.value, found.interval.low, found.interval.high]
-    )
-    value, *ends = [f"{round(number, digits) + 0.0:+.{digits}f}" for number in shown]
-    text = value if not ends else f"{value} [{', '.join(ends)}]"
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def apart(found: Estimate) -> bool | None:
