@@ -17,6 +17,7 @@ import typer
 from flows.environment import spare_loopback
 from flows.signals import stop_politely
 from tad_core.errors import TADError
+from tad_core.hub_client import HUB
 from tad_core.signals import asked_to_stop
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ def guard(work: Callable[[], None], debug: bool) -> None:
     """Run a command; turn what it raises into one message and an exit code."""
     stop_politely()
     spare_loopback()
+    HUB.say = say_first
     try:
         work()
     except (typer.Exit, typer.Abort, SystemExit):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError, NotFetchedError
+from tad_core.hub_client import HUB, ask_once, failures
 from tad_core.weights import missing_files
 
 #: What is fetched of a hub repository: weights, settings, tokenizer, card. Never code: ours loads the weights.
@@ -89,6 +90,8 @@ def without_fetching() -> Iterator[None]:
 def _snapshot(hub_id: str, revision: str) -> Path:
     from huggingface_hub import constants, snapshot_download
 
+    ask_once()
+
     def fetch(local_files_only: bool) -> Path:
         return Path(
             snapshot_download(
@@ -117,8 +120,8 @@ def _snapshot(hub_id: str, revision: str) -> Path:
         )
     try:
         found = fetch(local_files_only=False)
-    except (OSError, ValueError) as error:  # the hub's errors and those of the network are both
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except failures() as error:
+        first = HUB.refused or (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"model.path: {hub_id} at {revision} is neither a folder here nor in the local cache, and the hub does "
             f"not give it ({first}); check id, revision and access, or: {remedy}"

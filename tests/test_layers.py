@@ -18,7 +18,18 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Parts of tad_core, low to high: each may import its own level and those below.
 LEVELS = [
     {"errors", "extras", "rng", "settings", "progress", "signals", "fitting", "windows", "trees"},
-    {"config", "artifacts", "base", "checkpoint", "hub", "weights", "tokens", "shapes", "shipped"},
+    {
+        "config",
+        "artifacts",
+        "base",
+        "checkpoint",
+        "hub",
+        "hub_client",
+        "weights",
+        "tokens",
+        "shapes",
+        "shipped",
+    },
     {"models", "data", "trajectory"},
     {"decoding", "verify"},
     {"rollout", "workers", "objectives", "training", "evaluation", "calibration", "pretraining"},

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import fsspec
 
 from tad_core.data.formats import BATCH, FORMATS, chosen, format_of, read_values
+from tad_core.hub_client import ask_once
 
 #: what ``save_to_disk`` writes beside the tables
 _SAVED = ("state.json", "dataset_dict.json")
@@ -73,6 +74,8 @@ def read_data_set(
     Raises:
         OSError, EOFError, ValueError, KeyError, csv.Error, DatasetsError: it is not there or cannot be read.
     """
+    if is_hub:
+        ask_once()
     saved = not is_hub and any(Path(path, name).is_file() for name in _SAVED)
     if not is_hub and not saved:
         _check_name(path)

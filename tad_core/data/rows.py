@@ -21,6 +21,7 @@ from tad_core.data.folders import read_data_set
 from tad_core.data.formats import FORMATS, NoRow, format_of, read_values
 from tad_core.data.selection import LeftOut
 from tad_core.errors import DataError, in_a_line
+from tad_core.hub_client import HUB
 
 _TABLES = (".csv", ".tsv", ".parquet")
 
@@ -179,5 +180,5 @@ def _data_set(place: Place, path: str, config: str, prefix: str) -> Iterator[Row
         )
         raise DataError(
             f"data source {place.label}: the data set {shown}, split {place.split}, cannot be read "
-            f"({in_a_line(error)}); {remedy}"
+            f"({(is_hub and HUB.refused) or in_a_line(error)}); {remedy}"
         ) from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tad_core.errors import ConfigError, DataError, in_a_line
+from tad_core.hub_client import HUB, ask_once
 
 if TYPE_CHECKING:  # they load torch
     from tad_core.decoding import Decoded
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> None:
 
     from tad_core.evaluation.lm import TadLM  # registers the model class
 
+    ask_once()
     before, TadLM.made = sys.argv, []
     sys.argv = ["tad lm-eval", *completed(arguments)]
     try:
@@ -50,9 +52,9 @@ def main(arguments: Sequence[str]) -> None:
         ) from None
     except (ConnectionError, DatasetsError) as error:
         raise DataError(
-            f"--tasks: the rows of a task cannot be read ({in_a_line(error)}); lm-eval has them from the hub: check "
-            "the network, or fetch them on a machine that has one and bring its HF_HOME here (HF_HUB_OFFLINE=1 keeps "
-            "to that); a run takes them from a file (evaluate.tasks, option path)"
+            f"--tasks: the rows of a task cannot be read ({HUB.refused or in_a_line(error)}); lm-eval has them from "
+            "the hub: check the network, or fetch them on a machine that has one and bring its HF_HOME here "
+            "(HF_HUB_OFFLINE=1 keeps to that); a run takes them from a file (evaluate.tasks, option path)"
         ) from error
     finally:
         sys.argv = before

@@ -27,6 +27,7 @@ from tad_core.checkpoint import FAMILIES, check_model
 from tad_core.config import ModelConfig
 from tad_core.errors import ArtifactError, ConfigError, ModelError, in_a_line
 from tad_core.hub import HUB_ID, local_folder
+from tad_core.hub_client import HUB, ask_once, failures
 from tad_core.models.loading import resolve_device
 from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, read_adapter
 from tad_core.weights import INDEX, Shapes, check_weights, shapes_of, weight_files
@@ -164,14 +165,15 @@ def push(folder: Path, repo: str, private: bool = True) -> str:
     """
     from huggingface_hub import HfApi
 
+    ask_once()
     api = HfApi()
     try:
         api.create_repo(repo, private=private, exist_ok=True)
         api.upload_folder(repo_id=repo, folder_path=str(folder), commit_message="Add the exported model")
-    except (OSError, ValueError) as error:
+    except failures() as error:
         raise ModelError(
-            f"--push-to-hub: {repo} was not written ({in_a_line(error)}); the folder {folder} is complete, "
-            f"`hf upload {repo} {folder}` tries again"
+            f"--push-to-hub: {repo} was not written ({HUB.refused or in_a_line(error)}); the folder {folder} "
+            f"is complete, `hf upload {repo} {folder}` tries again"
         ) from None
     return f"https://huggingface.co/{repo}"
 
@@ -188,9 +190,14 @@ def check_push(repo: str) -> None:
         raise ConfigError(f"--push-to-hub: {repo!r} is not the name of a repository; use name/model")
     if constants.is_offline_mode():
         raise ConfigError("--push-to-hub: HF_HUB_OFFLINE is set; unset it, or leave the option out")
+    ask_once()
     try:
         HfApi().whoami()
-    except (OSError, ValueError) as error:
+    except failures() as error:
+        if HUB.refused:
+            raise ConfigError(
+                f"--push-to-hub: {HUB.refused}; check the network, or leave the option out"
+            ) from None
         raise ConfigError(
             f"--push-to-hub: the hub does not know you ({in_a_line(error)}); `hf auth login` first"
         ) from None
