@@ -55,12 +55,12 @@ class Packer:
         """
         self.slots, self.width, self.lane = slots, width, lane
         self._model = weakref.ref(model)
-        self._cache = model.new_cache(slots, width) if lane.cached else None
         self.fused = model.device.type == "cuda" and model.num_parameters() >= COMPILED_PARAMETERS
+        if self.fused and isinstance(model, TransformerLM):
+            join_layers(model)  # while there is room: before the cache
+        self._cache = model.new_cache(slots, width) if lane.cached else None
         self._filled = model.device.type == "cuda"
         # The pieces of block-causal forwards are never as many twice.
-        if self.fused and isinstance(model, TransformerLM):
-            join_layers(model)
         graphs = self.fused and model.dtype in HALF and lane.block is None
         self._graphs = Graphs(self._cache, slots + 1, width) if graphs else None
         self._guess = Guess(slots, lane.cached)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -41,8 +41,11 @@ class Joined(NamedTuple):
 
 
 def join(maps: Sequence[nn.Module]) -> None:
-    """Lay the weights and biases of plain maps of one input side by side; others stay as they are."""
-    if joined(maps) is not None or not _alike(maps):
+    """Lay the weights and biases of plain maps of one input side by side; others stay as they are.
+
+    So do maps one of which lies beside others already: another model may have it too, and graphs read it there.
+    """
+    if not _alike(maps) or any(_beside_others(cast(Tensor, a_map.weight)) for a_map in maps):
         return
     # A training may follow, which does not take what was made under inference mode.
     with torch.inference_mode(False), torch.no_grad():
@@ -73,6 +76,10 @@ def _alike(maps: Sequence[nn.Module]) -> bool:
     plain = [a_map for a_map in maps if type(a_map) is nn.Linear and not a_map.weight.is_inference()]
     kinds = {(of.in_features, of.weight.dtype, of.weight.device, of.bias is None) for of in plain}
     return len(plain) == len(maps) and len(kinds) == 1
+
+
+def _beside_others(weight: Tensor) -> bool:
+    return weight.untyped_storage().nbytes() > weight.numel() * weight.element_size()
 
 
 def _adjacent(tensors: Sequence[Tensor]) -> bool:

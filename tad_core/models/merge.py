@@ -14,6 +14,8 @@ from torch import Tensor
 
 from tad_core.errors import ModelError
 from tad_core.models.base import DiffusionLM
+from tad_core.models.rows import join_layers
+from tad_core.models.transformer import TransformerLM
 from tad_core.weights import Shapes
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -136,13 +138,16 @@ def merge_into(model: DiffusionLM, merge: Merge) -> DiffusionLM:
 
 
 def merged_beside(model: DiffusionLM, merge: Merge) -> DiffusionLM:
-    """Another model with the adapter added, the first one untouched; weights without an adapter are one memory.
+    """Another model with the adapter added, the first one as it was; weights without an adapter are one memory.
 
     Raises:
         ModelError: the adapter was trained on another base.
     """
     weights = dict(model.named_parameters())
     merge.check({name: tuple(weight.shape) for name, weight in weights.items()}, type(model).__name__)
+    if model.device.type == "cuda" and isinstance(model, TransformerLM):
+        # Now, while no graph reads them: what several models share is not laid elsewhere later.
+        join_layers(model)
     shared = {id(weight): weight for name, weight in weights.items() if name not in merge.keys}
     return merge_into(copy.deepcopy(model, shared), merge)
 

@@ -5,7 +5,7 @@ spent on padding, no key mask is needed, and what a sequence gives does not depe
 compute some tokens of a sequence only, against keys and values that a cache kept of the others.
 
 Shapes: T tokens computed in this forward, of all sequences; B sequences; N rows asked for; C cells of the cache; H
-heads, K key/value heads, E head size; D hidden.
+heads, K key/value heads, E head size; D hidden, F inside the MLP.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tad_core.models.attention import attend
 from tad_core.models.compiling import compiled, compiled_as_needed
 from tad_core.models.joined import Joined, joined
 from tad_core.models.layout import Keys, Packing, Prefixes
-from tad_core.models.rows import multiples, of_down, of_joined
+from tad_core.models.rows import added, multiples, of_down, of_joined
 from tad_core.models.together import project
 
 if TYPE_CHECKING:
@@ -252,11 +252,7 @@ class _Decoding(_Kernels):
         more = of_down(self._of()).first(multiples(rows, DOWN_STEP)) - rows
         if more:
             x_TD, gated_TF = F.pad(x_TD, (0, 0, 0, more)), F.pad(gated_TF, (0, 0, 0, more))
-        down = parts.down
-        if type(down) is nn.Linear and down.bias is None:
-            # In place: what is added to would otherwise be copied first.
-            return x_TD.addmm_(gated_TF, down.weight.t())[:rows]
-        return (x_TD + cast(Tensor, down(gated_TF)))[:rows]
+        return added(x_TD, parts.down, gated_TF)[:rows]
 
     def _one(self, maps: tuple[nn.Module, ...], rows: int) -> Joined | None:
         return joined(maps) if rows <= JOINED_ROWS and of_joined(self._of()).at(rows) else None

@@ -4,7 +4,7 @@ Libraries choose a kernel by the number of rows, and some of these kernels add u
 the shape of the matrix and on the card: for LLaDA-8B's on an H100 64 rows differ from 1,024 and 128 do not, for
 Dream-7B's keys 221 do. So numbers are tried on the device at hand before they are used.
 
-Shapes: N rows, D inputs of a map.
+Shapes: N rows, D inputs and O outputs of a map.
 """
 
 from __future__ import annotations
@@ -71,6 +71,13 @@ class Rows:
         return torch.equal(product.run(x_ND[:number])[:shared], product.as_in(x_ND[: self._among])[:shared])
 
 
+def added(x_NO: Tensor, a_map: nn.Module, y_ND: Tensor) -> Tensor:
+    """``x_NO`` and what the map gives of ``y_ND``; in place where that is one product: it would be copied first."""
+    if type(a_map) is nn.Linear and a_map.bias is None:
+        return x_NO.addmm_(y_ND, a_map.weight.t())
+    return x_NO + cast(Tensor, a_map(y_ND))
+
+
 _known: weakref.WeakKeyDictionary[DiffusionLM, dict[str, Rows]] = weakref.WeakKeyDictionary()
 
 
@@ -93,8 +100,8 @@ def of_layers(model: DiffusionLM) -> Rows:
 
 
 def of_down(model: DiffusionLM) -> Rows:
-    """Of the last map of a layer's MLP, which has the most inputs, and so is the first whose sums are split."""
-    return _of(model, "down", 1024, lambda parts: [_alone(parts[-1])])
+    """Of the last map of a layer's MLP, ``added``: it has the most inputs, and so is the first whose sums are split."""
+    return _of(model, "down", 1024, lambda parts: [_added(parts[-1])])
 
 
 def of_joined(model: DiffusionLM) -> Rows:
@@ -128,6 +135,15 @@ def _of(
 
 def _alone(a_map: nn.Module) -> Tried:
     return Tried(cast(int, a_map.in_features), a_map, a_map)
+
+
+def _added(a_map: nn.Module) -> Tried:
+    outputs = cast(int, a_map.out_features)
+
+    def run(x_ND: Tensor) -> Tensor:
+        return added(x_ND.new_zeros(len(x_ND), outputs), a_map, x_ND)
+
+    return Tried(cast(int, a_map.in_features), run, run)
 
 
 def _joined(parts: list[nn.Module]) -> list[Tried]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tad_core.models import packed
 from tad_core.models.base import DiffusionLM
@@ -13,7 +16,7 @@ from tad_core.models.dream import DreamModel
 from tad_core.models.joined import join, joined
 from tad_core.models.layout import Packing, Segments
 from tad_core.models.llada import LLaDAModelLM
-from tad_core.models.rows import Rows, join_layers
+from tad_core.models.rows import Rows, join_layers, of_down
 from tests.tad_core.decoding.test_ahead import MODELS
 
 
@@ -47,13 +50,14 @@ def test_what_is_changed_in_place_is_changed_in_both() -> None:
     torch.testing.assert_close(joined(own).split(torch.ones(1, 8))[1], own[1](torch.ones(1, 8)))
 
 
-def test_a_map_that_was_moved_is_not_joined() -> None:
+def test_beside_a_map_that_was_moved_the_others_stay_where_they_are() -> None:
     own = maps(4, 4)
     join(own)
     own[1].weight = nn.Parameter(own[1].weight.detach().clone())
+    places = [a_map.weight.data_ptr() for a_map in own]
     assert joined(own) is None
     join(own)
-    assert joined(own) is not None
+    assert [a_map.weight.data_ptr() for a_map in own] == places, "a graph may read them there"
 
 
 def test_maps_that_are_not_alike_are_left_alone() -> None:
@@ -127,3 +131,28 @@ def test_kernels_of_decoding_give_what_plain_ones_give(
         joined_ND = model.packed(ids_T, packing, fused=True)
     torch.testing.assert_close(apart_ND, plain_ND)
     torch.testing.assert_close(joined_ND, plain_ND)
+
+
+class Products(TorchDispatchMode):
+    """Which kinds of matrix products there were, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "mm" in func.overloadpacket.__name__:
+            self.seen.append(func)
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_last_map_is_tried_as_it_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = MODELS["llada"]()
+    monkeypatch.setattr(packed, "compiled", lambda function, axes: function)
+    whole, at_T = Segments.of([3], torch.device("cpu")), torch.arange(3)
+    with torch.inference_mode(), Products() as computed:
+        model.packed(3 + at_T, Packing(at_T, whole, at_T, whole), fused=True)
+    (product,) = of_down(model)._products
+    with torch.inference_mode(), Products() as tried:
+        product.run(torch.ones(2, product.inputs))
+    assert tried.seen == computed.seen[-1:]

@@ -18,9 +18,12 @@ from tad_core.errors import ModelError
 from tad_core.evaluation import generate
 from tad_core.evaluation.generate import load_for_inference
 from tad_core.models.export import export_merged
+from tad_core.models.joined import joined
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of, load_adapter, save_adapter
-from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, merge_into
+from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, merge_into, merged_beside
+from tad_core.models.rows import join_layers
+from tests.tad_core.models.adapters import make_adapter
 
 IDS = torch.tensor([[2, 30, 1, 1, 41, 52, 9, 11]])
 PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default}
@@ -170,3 +173,21 @@ def test_a_merge_that_is_refused_leaves_the_model_as_it_was(base: ModelConfig, a
     with pytest.raises(ModelError, match=f"in {type(model).__name__}"):
         merge_into(model, Merge(adapter))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_on_a_gpu_what_several_models_share_stays_where_graphs_of_any_of_them_read_it(
+    base: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merges = [Merge(make_adapter(base, tmp_path / role, [role])) for role in ("gate", "up")]
+    model = load_model(base)
+    monkeypatch.setattr(type(model), "device", torch.device("cuda"))
+    others = [merged_beside(model, merge) for merge in merges]
+    models = [*others, model]  # the base is the last to be decoded with
+    places = [[weight.data_ptr() for weight in one.parameters()] for one in models]
+    for one in models:
+        join_layers(one)
+    assert places == [[weight.data_ptr() for weight in one.parameters()] for one in models]
+    parts = [next(iter(one.layers())).parts() for one in models]
+    assert parts[0].up is not parts[2].up and parts[0].up.weight is parts[2].up.weight
+    assert all(joined((of.q, of.k, of.v)) is not None for of in parts)
+    assert [joined((of.gate, of.up)) is not None for of in parts] == [False, False, True]
