@@ -140,17 +140,8 @@ def checkpoint(folder: Path, size: str) -> None:
 
 def install(package: str, folder: Path, wheels: str | None) -> None:
     """The pinned package and its pins into a folder, without what this environment has."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--target",
-        str(folder),
-    ]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--target", str(folder)]
     command += ["--no-index", "--find-links", wheels] if wheels else []
     done = subprocess.run([*command, package, *PINS], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -200,9 +191,6 @@ def _wait(url: str, process: subprocess.Popen[bytes], patience_s: float) -> None
                 return
         except httpx.HTTPError:
             time.sleep(0.5)
-    how = (
-        f"ended with {process.returncode}"
-        if process.poll() is not None
-        else f"is not up after {patience_s:g} s"
-    )
-    raise UnusableError(f"it {how}")
+    if process.poll() is not None:
+        raise UnusableError(f"it ended with {process.returncode}")
+    raise UnusableError(f"it is not up after {patience_s:g} s")

@@ -190,11 +190,8 @@ class Served:
         if isinstance(asked, ChatAsked):
             try:
                 text = chat_text(self.texts.tokenizer, [message.plain for message in asked.messages])
-            except (
-                TemplateError,
-                TypeError,
-                ValueError,
-            ) as error:  # a template is a program of the checkpoint's
+            # A template is a program of the checkpoint's.
+            except (TemplateError, TypeError, ValueError) as error:
                 raise RequestError(
                     400,
                     f"messages: the model's chat template does not take them ({error})",

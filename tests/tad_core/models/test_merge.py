@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
@@ -24,28 +23,15 @@ from tad_core.models.lora import add_lora, base_of, load_adapter, save_adapter
 from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, merge_into, merged_beside
 from tad_core.models.rows import join_layers
 from tests.tad_core.models.adapters import make_adapter
+from tests.tad_core.models.products import Products
 
 IDS = torch.tensor([[2, 30, 1, 1, 41, 52, 9, 11]])
-PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default}
-
-
-class Products(TorchDispatchMode):
-    """Counts the matrix products of a forward by dtype."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: Counter[torch.dtype] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in PRODUCTS:
-            self.seen[args[-1].dtype] += 1
-        return func(*args, **(kwargs or {}))
 
 
 def products(model: Any) -> Counter[torch.dtype]:
     with torch.inference_mode(False), torch.no_grad(), Products() as counted:
         model(IDS)
-    return counted.seen
+    return Counter(dtype for _, dtype in counted.seen)
 
 
 @pytest.fixture(params=["tiny_checkpoint", "tiny_dream_checkpoint"])

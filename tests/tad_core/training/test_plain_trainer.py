@@ -144,9 +144,8 @@ def test_ten_steps_are_those_of_the_plain_trainer(
     world, make, plain, tmp_path, monkeypatch, processes, micro, checkpointed, names
 ):
     """Every loss, every gradient, and the weights in the end."""
-    monkeypatch.setattr(
-        torch.nn.utils, "clip_grad_norm_", torch.nn.utils.clip_grad_norm_
-    )  # put back at the end
+    # What keeps the gradients is taken away at the end.
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", torch.nn.utils.clip_grad_norm_)
     spec = make("ours", *names, micro_batch_size=micro, gradient_checkpointing=checkpointed)
     if processes == 1:
         keep_gradients(tmp_path)
