@@ -45,25 +45,25 @@ def join(maps: Sequence[nn.Module]) -> None:
 
     So do maps one of which lies beside others already: another model may have it too, and graphs read it there.
     """
-    if not _alike(maps) or any(_beside_others(cast(Tensor, a_map.weight)) for a_map in maps):
+    if not _alike(maps):
+        return
+    apart = [tensors for tensors in _weights_and_biases(maps) if not _adjacent(tensors)]
+    if any(_beside_others(tensor) for tensors in apart for tensor in tensors):
         return
     # A training may follow, which does not take what was made under inference mode.
     with torch.inference_mode(False), torch.no_grad():
-        for name in ("weight", "bias"):
-            parameters = [parameter for a_map in maps if (parameter := getattr(a_map, name)) is not None]
-            if parameters:
-                together = torch.cat([parameter.data for parameter in parameters])
-                pieces = torch.split(together, [len(parameter) for parameter in parameters])
-                for parameter, piece in zip(parameters, pieces, strict=True):
-                    parameter.data = piece
+        for tensors in apart:
+            together = torch.cat([tensor.data for tensor in tensors])
+            pieces = torch.split(together, [len(tensor) for tensor in tensors])
+            for tensor, piece in zip(tensors, pieces, strict=True):
+                tensor.data = piece
 
 
 def joined(maps: Sequence[nn.Module]) -> Joined | None:
     """The maps as one; None where their weights do not lie side by side."""
     if not _alike(maps):
         return None
-    weights: list[Tensor] = [a_map.weight for a_map in maps]  # type: ignore[misc]
-    biases: list[Tensor] = [a_map.bias for a_map in maps if a_map.bias is not None]  # type: ignore[misc]
+    weights, biases = _weights_and_biases(maps)
     outputs = tuple(len(weight) for weight in weights)
     if not (_adjacent(weights) and _adjacent(biases)):
         return None
@@ -78,8 +78,14 @@ def _alike(maps: Sequence[nn.Module]) -> bool:
     return len(plain) == len(maps) and len(kinds) == 1
 
 
-def _beside_others(weight: Tensor) -> bool:
-    return weight.untyped_storage().nbytes() > weight.numel() * weight.element_size()
+def _weights_and_biases(maps: Sequence[nn.Module]) -> tuple[list[Tensor], list[Tensor]]:
+    """Of plain maps; no biases where they have none."""
+    plain = cast(Sequence[nn.Linear], maps)
+    return [a_map.weight for a_map in plain], [a_map.bias for a_map in plain if a_map.bias is not None]
+
+
+def _beside_others(tensor: Tensor) -> bool:
+    return tensor.untyped_storage().nbytes() > tensor.numel() * tensor.element_size()
 
 
 def _adjacent(tensors: Sequence[Tensor]) -> bool:

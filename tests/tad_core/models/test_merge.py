@@ -16,6 +16,7 @@ from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
 from tad_core.evaluation import generate
 from tad_core.evaluation.generate import load_for_inference
+from tad_core.models.base import ROLES
 from tad_core.models.export import export_merged
 from tad_core.models.joined import joined
 from tad_core.models.loading import load_model
@@ -164,16 +165,18 @@ def test_a_merge_that_is_refused_leaves_the_model_as_it_was(base: ModelConfig, a
 def test_on_a_gpu_what_several_models_share_stays_where_graphs_of_any_of_them_read_it(
     base: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    merges = [Merge(make_adapter(base, tmp_path / role, [role])) for role in ("gate", "up")]
+    merges = [
+        Merge(make_adapter(base, tmp_path / "-".join(roles), roles)) for roles in (["gate"], ["up"], ROLES)
+    ]
     model = load_model(base)
     monkeypatch.setattr(type(model), "device", torch.device("cuda"))
     others = [merged_beside(model, merge) for merge in merges]
-    models = [*others, model]  # the base is the last to be decoded with
-    places = [[weight.data_ptr() for weight in one.parameters()] for one in models]
-    for one in models:
+    places = [weight.data_ptr() for weight in model.parameters()]
+    for one in (*others, model):  # the base is the last to be decoded with
         join_layers(one)
-    assert places == [[weight.data_ptr() for weight in one.parameters()] for one in models]
-    parts = [next(iter(one.layers())).parts() for one in models]
-    assert parts[0].up is not parts[2].up and parts[0].up.weight is parts[2].up.weight
+        assert places == [weight.data_ptr() for weight in model.parameters()]
+    parts = [next(iter(one.layers())).parts() for one in (*others, model)]
+    assert parts[0].up is not parts[3].up and parts[0].up.weight is parts[3].up.weight
+    assert parts[2].q.weight is not parts[3].q.weight and parts[2].q.bias is parts[3].q.bias
     assert all(joined((of.q, of.k, of.v)) is not None for of in parts)
-    assert [joined((of.gate, of.up)) is not None for of in parts] == [False, False, True]
+    assert [joined((of.gate, of.up)) is not None for of in parts] == [False, False, True, True]
