@@ -78,6 +78,7 @@ lint: $(STAMP) ## ruff, formatting, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file benchmarks/mypy.ini benchmarks/*.py
 
 format: $(STAMP) ## mend what can be mended by itself
 	@$(BIN)/ruff check --fix .

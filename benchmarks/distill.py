@@ -101,7 +101,7 @@ def ours(
     adapted = add_lora(model, config.lora, config.seed, names)
     model.gradient_checkpointing = checkpointed
     if compiled:
-        prepare_training(model)
+        prepare_training()
     undo = switch_off(without, model)
     try:
         with tempfile.TemporaryDirectory() as root:
@@ -142,7 +142,7 @@ def switch_off(without: str, model: DiffusionLM) -> Callable[[], None]:
 
     def again() -> None:
         packed.project, settings.ban_recompute_materialized_backward = project, False
-        packed._compiled.pop(model, None)
+        packed._training.pop(model, None)
         torch._dynamo.reset()
 
     again()

@@ -81,7 +81,8 @@ def main() -> None:
     parser.add_argument("--child", nargs=2, metavar=("PHASE", "STORE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        run_phase(*options.child, options.shards[0])
+        phase, root = options.child
+        run_phase(phase, root, options.shards[0])
         return
     found: Found = {}
     for where in options.where:
