@@ -23,7 +23,10 @@ DType = Annotated[
     str | None,
     typer.Option("--dtype", help="float32 or bfloat16; default: a run's own, else by the device."),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: all cores.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads; default: all cores, one for a model of under 20 M."),
+]
 _WHAT = (
     "A run's file (demo.yaml, demo.yaml:speed), a folder of a checkpoint, an export or an adapter, a hub id "
     "(org/name@commit), BASE+ADAPTER; NAME= in front names it."

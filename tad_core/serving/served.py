@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from jinja2 import TemplateError
 
 from tad_core.config import DecodeConfig, ModelConfig
@@ -24,6 +25,7 @@ from tad_core.models.loading import load_tokenizer
 from tad_core.models.merge import Merge, merged_beside
 from tad_core.serving.faults import RequestError
 from tad_core.serving.requests import Asked, ChatAsked, TextAsked
+from tad_core.workers.devices import threads_to_serve
 
 #: Where neither a run nor a decoder file says otherwise: the paper's threshold, and a response that most prompts fit.
 FALLBACK = DecodeSpec(
@@ -84,6 +86,8 @@ class Wish:
 def load_all(sources: Sequence[Source], say: Callable[[Source], None] = lambda source: None) -> list[Served]:
     """All of them; a checkpoint that several are from is read once, and what their adapters leave alone is shared.
 
+    Where no number of CPU threads is set, this process has as many from now on as the largest of them has use for.
+
     Args:
         sources: what to load.
         say: told each before it is loaded.
@@ -99,6 +103,10 @@ def load_all(sources: Sequence[Source], say: Callable[[Source], None] = lambda s
         if often.count(source.model) > 1 and source.model not in bases:
             bases[source.model] = load_for_inference(source.model, None)
         loaded.append(Served.load(source, bases.get(source.model)))
+    on_cpu = [one.model for one in loaded if one.model.device.type == "cpu"]
+    if on_cpu and all(source.model.threads is None for source in sources):
+        most = max(sum(weight.numel() for weight in model.parameters()) for model in on_cpu)
+        torch.set_num_threads(threads_to_serve(most))
     return loaded
 
 

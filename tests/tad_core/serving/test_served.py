@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tad_core.config import ModelConfig
 from tad_core.decoding import DecodeSpec
+from tad_core.models.loading import threads_kept
 from tad_core.serving.faults import RequestError
 from tad_core.serving.requests import ChatAsked
-from tad_core.serving.served import Served, Source
+from tad_core.serving.served import Served, Source, load_all
+from tad_core.workers import devices
 
 
 def asked(**more: object) -> ChatAsked:
@@ -51,3 +54,19 @@ def test_a_model_that_reads_block_by_block_keeps_its_blocks(served):
     assert model.wish(asked(block_length=4, max_tokens=7), 128).spec.response_length == 8
     with pytest.raises(RequestError, match="block_length: 8 is not accepted; m reads in blocks of 4"):
         model.wish(asked(block_length=8), 128)
+
+
+def test_a_small_model_is_served_by_one_thread(tiny_checkpoint, monkeypatch):
+    """Threads of one wait for each other at every product, on a busy machine for most of the time."""
+
+    def threads_with(**settings: int) -> int:
+        torch.set_num_threads(2)
+        load_all([Source("m", ModelConfig(path=str(tiny_checkpoint), device="cpu", **settings))])
+        return torch.get_num_threads()
+
+    with threads_kept():
+        assert threads_with() == 1
+        assert threads_with(threads=3) == 3, "who sets a number has it"
+        monkeypatch.setattr(devices, "SMALL", 1)
+        monkeypatch.setattr(devices, "cores", lambda: 5)
+        assert threads_with() == 5
