@@ -151,7 +151,7 @@ def server(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
         port = probe.getsockname()[1]
     env = {**os.environ, "PREFECT_HOME": str(folder / "server"), "PREFECT_SERVER_API_PORT": str(port)}
     env["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
-    command = [str(Path(sys.executable).parent / "prefect"), "server", "start", "--port", str(port)]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:
         process = psutil.Popen(command, env=env, stdout=log, stderr=log)
     try:

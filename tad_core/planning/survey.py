@@ -136,7 +136,7 @@ def _is_fetched(source: SourceConfig) -> bool:
     """Whether its rows come from the hub."""
     from tad_core.evaluation.benchmarks.load import SOURCE
 
-    if source.options.get("path"):
+    if source.options.get("path") or (source.split == "heldout" and source.options.get("heldout_path")):
         return False
     return bool(source.options.get("hub")) or source.source in (*_ON_THE_HUB, SOURCE)
 

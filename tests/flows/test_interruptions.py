@@ -47,7 +47,7 @@ def server(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("server") / "log"
-    command = [str(Path(sys.executable).parent / "prefect"), "server", "start", "--port", str(port)]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
     own = {**environment, "PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     with log.open("wb") as out, subprocess.Popen(command, env=own, stdout=out, stderr=out) as process:
         url = f"http://127.0.0.1:{port}/api"

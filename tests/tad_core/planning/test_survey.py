@@ -110,6 +110,14 @@ def test_before_the_checkpoint_is_here_the_data_that_are_here_are_read(tree: Tre
     assert done.exit_code == 2 and "gone.jsonl' is not a file" in " ".join(done.output.split())
 
 
+def test_a_file_of_held_out_rows_is_here_too(tree: Tree, tmp_path: Path) -> None:
+    tree["model"] = {"path": "GSAI-ML/LLaDA-8B-Instruct", "revision": "0" * 40}
+    options = {"heldout_path": str(tmp_path / "gone.jsonl")}
+    tree["evaluate"]["tasks"] = [{"name": "own", "source": "gsm8k", "split": "heldout", "options": options}]
+    found = survey(parse_config(tree), Store(tree["store"]))
+    assert "gone.jsonl' is not a file" in str(found.error()) and "task own" not in found.to_fetch
+
+
 def test_a_model_that_4_bits_do_not_fit_is_refused_before_any_work(
     tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
