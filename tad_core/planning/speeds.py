@@ -307,7 +307,8 @@ def _timed(model: DiffusionLM, config: TADConfig, shape: Shape, counts: Counts) 
     mask_BL = torch.ones_like(ids_BL, dtype=torch.bool)
     # On a busy machine the time of a clock is that of all that runs; of a thread its own is known.
     alone = model.device.type == "cpu" and torch.get_num_threads() == 1
-    walls, own = [], []
+    walls: list[float] = []
+    own: list[float] = []
     with torch.inference_mode():
         while len(walls) < _FORWARDS or sum(walls) < _TRIAL_S:
             started, used = time.perf_counter(), time.thread_time()
