@@ -72,6 +72,8 @@ def level(n): return Level(n)
 def word(): return Word.YES
 def count(): return Count(4)
 def row(): return Row([1, 2])
+missed = object()
+def bare(n): return [missed] * n + [object()]
 def point(): return Point(1, 2)
 def path(p): return pathlib.Path(p) / "x"
 def number(): return uuid.UUID(int=5)
@@ -118,6 +120,7 @@ SAME = {
     "one of numbers": "assert level(1) == 1 and level(2) > 1 and Level.LOW < Level.HIGH and isinstance(level(1), int) and level(1) + 1 == 2",
     "one of words": "assert word() == 'yes' and isinstance(word(), str) and word().upper() == 'YES'",
     "values of its own kinds": "assert count() == 4 and count() + 1 == 5 and row() == [1, 2] and {4: 'a'}[count()] == 'a'",
+    "an object of no class of its own": "x, y, z = bare(2)\nassert x is y and x == y and x != z and x in [y] and {x: 1}[y] == 1 and type(z).__name__ == 'object' and not isinstance(a(), type(z))",
     "a named tuple with methods": "assert Pair(1, 2).total() == 3 and Pair(1, 2) == (1, 2) and isinstance(Pair(1), tuple) and Pair(1).b == 0",
     "a named tuple": "assert isinstance(point(), Point) and point() == Point(1, 2) == (1, 2) and point()._asdict() == {'x': 1, 'y': 2}",
     "a typed dictionary": "assert Record(a=1) == {'a': 1}",
@@ -135,7 +138,7 @@ SAME = {
     "the error before": "import pytest\nwith pytest.raises(ValueError) as e:\n    again()\nassert isinstance(e.value.__context__, ZeroDivisionError)",
     "about a decimal": "import pytest\nfrom decimal import Decimal\nassert f(Decimal('0.3000001')) == pytest.approx(Decimal('0.3'), abs=Decimal('0.001')) and f(Decimal('0.4')) != pytest.approx(Decimal('0.3'))",
 }  # fmt: skip
-NAMES = "A, B, V, Bag, Colour, Level, Word, Pair, Point, Record, P, f, a, colour, level, word, count, row, point, path, number, when, numbers, later, twice, locked, deco, matches, missing, again"
+NAMES = "A, B, V, Bag, Colour, Level, Word, Pair, Point, Record, P, f, a, colour, level, word, count, row, bare, point, path, number, when, numbers, later, twice, locked, deco, matches, missing, again"
 
 
 def run(solution: str, tests: str) -> CodeResult:
@@ -152,7 +155,7 @@ def test_a_stand_in_is_what_it_stands_for() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["type(a()) is B", "V(1, 2) * 3 is None", "level(1) == 2", "level(2) < 1", "count() == 5", "row() == [1, 3]", "word() == 'no'", "Pair(1, 2) == (1, 3)", "2 in Bag()", "isinstance(a(), B)",
+    ["type(a()) is B", "V(1, 2) * 3 is None", "level(1) == 2", "level(2) < 1", "count() == 5", "row() == [1, 3]", "bare(0)[0] == 3", "bare(0) == bare(0)", "word() == 'no'", "Pair(1, 2) == (1, 3)", "2 in Bag()", "isinstance(a(), B)",
      "isinstance(count(), str)", "colour(1) is Colour.BLUE", "path('/a') == '/a/x'", "abs(V(3, 4)) == 6"],
 )  # fmt: skip
 def test_what_is_not_so_fails(wrong: str) -> None:

@@ -215,7 +215,12 @@ class Candidate(wire.Codec):
         return {"t": "handle", "v": info}
 
     def _classes(self, kind: type) -> list[Any]:
-        """A class and those above it, these first: [number, name, its bases' numbers, its operators, if plain]."""
+        """A class and those above it, these first: [number, name, its bases' numbers, its operators, if plain].
+
+        ``object`` is above all of them and named for itself alone: its operators are those that every stand-in has.
+        """
+        if kind is object:
+            return [[self._number(kind), "object", [], [], ""]]
         return [
             [
                 self._number(base),
