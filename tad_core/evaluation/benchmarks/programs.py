@@ -14,7 +14,7 @@ import re
 import symtable
 import sys
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from tad_core.trees import tree_of
 from tad_core.verify.blocks import extract_code, is_stub, without_end_tokens
@@ -22,6 +22,8 @@ from tad_core.verify.blocks import extract_code, is_stub, without_end_tokens
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 #: Lines looked at; no answer of these benchmarks is longer.
 _MAX_LINES = 400
+#: Runs of lines tried: each line begins few, but where all of them break off (``@a`` again and again) every pair would.
+_MAX_TRIES = 2_000
 _DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 #: They may set a name, or a part of its object, among other things.
 _CHANGING = (ast.AugAssign, ast.Expr, ast.For, ast.If, ast.Try, ast.While, ast.With)
@@ -105,12 +107,13 @@ def asked_in(tests: str) -> set[str]:
 def _longest(text: str, wanted: Collection[str]) -> ast.Module | None:
     """The longest run of lines that is Python; one that defines a wanted name comes before any that does not."""
     lines = without_end_tokens(text).replace("\r\n", "\n").split("\n")[:_MAX_LINES]
+    tries = iter(range(_MAX_TRIES))
     best: tuple[bool, int] = (False, 0)
     found: ast.Module | None = None
     for start, line in enumerate(lines):
         if not line.strip() or line[0].isspace():
             continue  # a run begins with a statement at the top
-        tree, end = _parse_from(lines, start)
+        tree, end = _parse_from(lines, start, tries)
         if tree is None:
             continue
         rank = (bool(_all_bound(tree) & set(wanted)), sum(len(part) for part in lines[start:end]))
@@ -121,10 +124,10 @@ def _longest(text: str, wanted: Collection[str]) -> ast.Module | None:
     return found
 
 
-def _parse_from(lines: list[str], start: int) -> tuple[ast.Module | None, int]:
-    """The longest Python from a line on, and where it ends."""
+def _parse_from(lines: list[str], start: int, tries: Iterator[int]) -> tuple[ast.Module | None, int]:
+    """The longest Python from a line on, and where it ends; none where no try is left."""
     end = len(lines)
-    while end > start:
+    while end > start and next(tries, None) is not None:
         tree, wrong = _parse("\n".join(lines[start:end]))
         if tree is not None:
             return tree, end

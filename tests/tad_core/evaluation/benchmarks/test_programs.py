@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tad_core.evaluation.benchmarks import BENCHMARKS
+from tad_core.evaluation.benchmarks import BENCHMARKS, programs
 from tad_core.evaluation.benchmarks.programs import (
     asked_in,
     block_of,
@@ -94,6 +94,15 @@ def test_a_cut_function_keeps_the_lines_that_are_whole():
 def test_long_prose_costs_little():
     assert sanitize("\n".join(f"line {i} (" for i in range(5000)) + "\n" + F, {"f"}) == ""
     assert sanitize("\n".join(f"line {i} of prose" for i in range(300)) + "\n" + F, {"f"}) == F
+
+
+@pytest.mark.parametrize("tail", ["@a\n", "x = [1,\n", "(\n"])
+def test_a_tail_whose_every_line_breaks_off_costs_little(tail, monkeypatch):
+    parsed = []
+    parse = programs._parse
+    monkeypatch.setattr(programs, "_parse", lambda source: parsed.append(1) or parse(source))
+    assert sanitize(F + "\n" + tail * 400, {"f"}) == F
+    assert len(parsed) <= 2_000
 
 
 def test_asked_in():
