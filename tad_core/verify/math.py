@@ -95,7 +95,7 @@ def _compare(got: Shape, want: Shape, scalar_equal: ScalarEqual) -> Outcome:
     if units_differ(got.unit, want.unit):
         return MathVerdict.DIFFERENT
     for shape, other in ((got, want), (want, got)):
-        if ended := end_of(shape, other):
+        if ended := end_of(shape, other, is_reference=shape is want):
             pairs = [(ended[0], other), *((shape_of(a), shape_of(b)) for a, b in ended[1])]
             return _all(_compare(a, b, scalar_equal) for a, b in pairs)
     got, want = alike(got, want)

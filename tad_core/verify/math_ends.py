@@ -20,11 +20,12 @@ _KNOWN = frozenset(
     )
 )
 _NAME = re.compile(r"[a-zA-Z](?:_\{?\w+\}?)?'?")
-#: what stands for one number though it holds but one unknown: a function's value, an angle, a length, a word
+#: what stands for one number: a function's value, an angle, a length, an area, a ratio, a word
 _ASKED = re.compile(
     r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\|[^|]+\||\\l(?:floor|ceil).+|\d*[A-Za-z]{3,}.*"
     r"|\\(?:sin|cos|tan|cot|sec|csc) ?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
-    r"|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*"
+    r"|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|\[[A-Z]{3,}\]|\\triangle ?[A-Z]{3}"
+    r"|[A-Za-z](?:[:/][A-Za-z])+|\\frac\{[A-Za-z]+\}\{[A-Za-z]+\}"
 )
 _CHOSEN = re.compile(
     r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:(?i:option|choice|answer)\s)?(?:\(([A-F])\)|([A-F])[).:])(?=[\s}\\~])\s*(\})?"
@@ -81,12 +82,15 @@ def number_said(answer: str) -> Shape | None:
     return shape_of(numbers[0].replace(" ", ""))
 
 
-def end_of(shape: Shape, other: Shape) -> tuple[Shape, list[tuple[str, str]]] | None:
+def end_of(
+    shape: Shape, other: Shape, is_reference: bool = False
+) -> tuple[Shape, list[tuple[str, str]]] | None:
     """Where an equation says what something is, that value, and the pairs of sides that must be equal for it.
 
     ``3 \\times 4 = 12`` is 12 if its sides are equal; ``x = \\frac{24}{2} = 12`` is 12 by the name of x; of ``P(A) =
     12``, ``a + b = 12`` and ``\\text{Area} = 12`` the left is what was asked for. An equation to be solved
-    (``2x = 12``) says no value. None where ``other`` is an equation, too, or there is no value.
+    (``2x = 12``) says no value, and no more does one of several unknowns that is itself what was asked for: a
+    reference (``x + y + z = 0``). None where ``other`` is an equation, too, or there is no value.
     """
     if shape.form is not Form.RELATION or other.form in (
         Form.RELATION,
@@ -107,7 +111,7 @@ def end_of(shape: Shape, other: Shape) -> tuple[Shape, list[tuple[str, str]]] | 
             pairs.append((side, last))
         elif _NAME.fullmatch(side):
             names.append(side)
-        elif side is not sides[0] or not _is_asked(side):
+        elif side is not sides[0] or not _is_asked(side, is_reference):
             return None
     if other.name and other.name not in names:
         return None
@@ -115,9 +119,10 @@ def end_of(shape: Shape, other: Shape) -> tuple[Shape, list[tuple[str, str]]] | 
     return replace(value, unit=value.unit or shape.unit, name=other.name or "".join(names[:1])), pairs
 
 
-def _is_asked(side: str) -> bool:
+def _is_asked(side: str, is_reference: bool) -> bool:
     """Whether a side stands for a number that may be asked for, and is no equation's to be solved for one letter."""
-    return "not" not in side and (_ASKED.fullmatch(side) is not None or len(set(_letters(side))) > 1)
+    several = not is_reference and len(set(_letters(side))) > 1
+    return "not" not in side and (_ASKED.fullmatch(side) is not None or several)
 
 
 def _is_constant(side: str) -> bool:

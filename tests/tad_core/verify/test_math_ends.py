@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from tad_core.verify import MathVerdict, math_equal
 from tad_core.verify.math_ends import end_of, number_said, without_choice
 from tad_core.verify.math_shape import shape_of
 
@@ -36,6 +37,22 @@ def test_an_equation_to_be_solved_has_none(answer: str) -> None:
 def test_two_equations_are_compared_as_such() -> None:
     assert end_of(shape_of("a+b=7"), shape_of("b+a=7")) is None
     assert end_of(shape_of("a+b=7"), shape_of("c=7")) is None  # another name
+
+
+@pytest.mark.parametrize(
+    ("equation", "value"), [("a+b = 7", "7"), ("a+b+c = 7", "7"), ("m + n = 12", "12"), ("a^2+b^2=25", "25")]
+)
+def test_an_equation_of_several_unknowns_ends_in_an_answer_and_is_a_reference(
+    equation: str, value: str
+) -> None:
+    assert math_equal(equation, value) is MathVerdict.EQUAL
+    assert math_equal(value, equation) is MathVerdict.DIFFERENT
+
+
+@pytest.mark.parametrize("plane", ["x + y + z = 0", "2x - y + 2z - 18 = 0", "49x^2 - 42xy + 9y^2 = 0"])
+def test_a_plane_is_no_number(plane: str) -> None:
+    assert math_equal("0", plane) is MathVerdict.DIFFERENT
+    assert math_equal(plane, plane.replace("= 0", "= 1")) is MathVerdict.DIFFERENT
 
 
 @pytest.mark.parametrize(
