@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from tad_core.verify.math_text import clean, plain_number
 from tad_core.verify.math_value import values_of
+from tad_core.verify.math_words import ASKING
 
 #: words that make another number of the one behind them, where no comma or sign says what they come to
 RECKONED = re.compile(
@@ -37,7 +38,8 @@ _ALTERNATIVE = re.compile(
 _WIDTH = 60
 _OPEN_BEFORE = re.compile(
     r"(?:\bbetween\b[^.\n]{1,40}\band|\S{1,20} (?:and/)?or(?: (?:maybe|perhaps|possibly|even|else))?|\bor|\bmaybe"
-    r"|\bperhaps|\bpossibly|\bprobably|\bnot|\bneither|\bnor|n't|\bguess(?:ing)?|\b(?:might|could|may) be)[\s$*(\\]*$",
+    r"|\bperhaps|\bpossibly|\bprobably|\bnot|\bneither|\bnor|n't|\bguess(?:ing)?|\b(?:might|could|may) be"
+    rf"|{ASKING}(?=[ $*(\\]*$))[\s$*(\\]*$",
     re.IGNORECASE,
 )
 _OPEN_BEHIND = re.compile(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from tad_core.verify.math_shape import Form, Shape, shape_of, split_top
 from tad_core.verify.math_text import clean
 from tad_core.verify.math_units import reckons
+from tad_core.verify.math_words import ASKING
 
 _ORDERED = re.compile(r"[<>]|\\(?:le|ge|ne) ")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -41,7 +42,7 @@ _LINKING = re.compile(r"\b(?:is|was)\b")
 _JOINING = re.compile(r"\b(?:is|was|be|and|total|correct|right)\b")
 _NO_SENTENCE = re.compile(
     r"[\\^_=<>+*(){}\[\]?:;|]|\d[A-Za-z]|[A-Za-z]\d|\d\s?-|-\s"
-    r"|\b(?:sum|percent) of|\b(?:step|part|page|problem|question|example|case)\b",
+    rf"|\b(?:sum|percent) of|\b(?:step|part|page|problem|question|example|case)\b|{ASKING}\b",
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"\(?[A-F]\)?")

@@ -14,7 +14,7 @@ OPEN = [
     (r"\boxed{\text{B}} or \boxed{\text{C}}", "B", "C"), (r"\boxed{5} or 6", "5", "6"), (r"\boxed{5} or maybe 6", "5", "6"), (r"\boxed{5} (or 6)", "5", "6"), (r"\boxed{5} or six", "5", "6"), (r"\boxed{B} or C", "B", "C"),
     ("The answer is **5** or **6**.", "5", "6"), ("The answer is $x=5$ or $x=6$.", "5", "6"), (r"The answer is \(5\) or \(6\).", "5", "6"), ("The answer is about 5 or 6.", "5", "6"), ("The answer is the 5 or the 6.", "5", "6"),
     ("The answer is just between 3 and 4.", "3", "4"), ("It is between 3 and 4.", "3", "4"), ("It is 5 or 6", "5", "6"), ("It's $5$ or six.", "5", "6"), ("so 5/6 or 7", "5/6", "7"), ("That is maybe 5", "5", "5"),
-    ("It could be 5.", "5", "5"), ("perhaps $5$", "5", "5"), ("Is it 5?", "5", "5"), ("The answer is 5? No, it can't be.", "5", "5"), ("The answer is the square root of 25.", "25", "25"), ("It is neither 5 nor 6.", "5", "6"),
+    ("It could be 5.", "5", "5"), ("Is it 5", "5", "5"), ("could it be $5$", "5", "5"), ("Let us see whether it is equal to 5.", "5", "5"), ("The answer is: is it 5", "5", "5"), ("perhaps $5$", "5", "5"), ("Is it 5?", "5", "5"), ("The answer is 5? No, it can't be.", "5", "5"), ("The answer is the square root of 25.", "25", "25"), ("It is neither 5 nor 6.", "5", "6"),
 ]  # fmt: skip
 
 
@@ -41,6 +41,9 @@ def test_who_names_two_values_has_answered_neither(text: str, one: str, other: s
         (r"\boxed{1} and then \boxed{2}", "2"),
         ("The answer is $5$ or $6$.", "5, 6"),
         ("The answer is the sum of both, 12.", "12"),
+        ("What is it? It is 12", "12"),
+        ("How many is it:\n12", "12"),
+        ("So that is 12, and this is 12", "12"),
         ("from 7 to -3", "-3"),
         ("She has 7 and 8", "8"),
         ("It costs 5 or more on some days, so 7 is right", "7"),

@@ -86,7 +86,7 @@ def test_the_one_number_of_a_sentence(sentence: str) -> None:
     "sentence",
     [
         "at least 9 eggs", "9 dozen eggs", "not 9 eggs", "maybe 9 eggs", "half of 9 eggs", "9 eggs and a half", "9 eggs less", "fewer than 9 eggs", "9 or ten", "9 is wrong",
-        "Step 9", "9 times as many", "9 hours 30 minutes", "the sum of 9 terms", "up to 9 eggs", "it is 9?", "Bob = 5, Ann = 9", "9", "nine",
+        "Step 9", "9 times as many", "9 hours 30 minutes", "the sum of 9 terms", "up to 9 eggs", "it is 9?", "is it 9 eggs", "could it be 9", "Bob = 5, Ann = 9", "9", "nine",
     ],
 )  # fmt: skip
 def test_a_sentence_that_reckons_doubts_or_has_two_says_none(sentence: str) -> None:
