@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Literal
 
-from tad_core.verify.math_ends import end_of, number_said, without_choice
+from tad_core.verify.math_ends import either_of, end_of, number_said, without_choice
 from tad_core.verify.math_sets import alike
 from tad_core.verify.math_shape import Form, Shape, shape_of
 from tad_core.verify.math_spelling import spelled
@@ -66,6 +66,9 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
     numbers = simple_number(prediction), simple_number(reference)
     if numbers[0] is not None and numbers[1] is not None:
         return MathVerdict.EQUAL if numbers[0] == numbers[1] else MathVerdict.DIFFERENT
+    for one in either_of(reference):
+        if compare(prediction, one, kind, scalar_equal) is MathVerdict.EQUAL:
+            return MathVerdict.EQUAL
     prediction, reference = without_choice(prediction, reference), without_choice(reference, prediction)
     got, want = shape_of(prediction), shape_of(reference)
     if kind == "number" and want.form is Form.NUMBER and got.form is not Form.NUMBER:

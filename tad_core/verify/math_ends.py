@@ -46,6 +46,8 @@ _NO_SENTENCE = re.compile(
     re.IGNORECASE,
 )
 _LETTER = re.compile(r"\(?[A-F]\)?")
+_EITHER = re.compile(r"(.+?)\s?\\text\s?\{\s?or\s?\}\s?(.+)")
+_HOUR = re.compile(r"(\d{1,2}):(\d\d)")
 
 
 def without_choice(answer: str, other: str) -> str:
@@ -67,6 +69,25 @@ def without_choice(answer: str, other: str) -> str:
     if _LETTER.fullmatch(clean(other)):
         return (chosen[1] or chosen[2]).upper()
     return rest
+
+
+def either_of(reference: str) -> tuple[str, ...]:
+    """The two notations of a reference that gives both, where an answer gives one: 28 or ``28_9``, 20:34 or 8:34 p.m."""
+    parts = _EITHER.fullmatch(reference)
+    if parts is None:
+        return ()
+    first, second = shape_of(parts[1]), shape_of(parts[2])
+    based = second.form is Form.BASED and first.form is not Form.BASED and first.text == second.text
+    return (parts[1], parts[2]) if based or _same_time(first, second) else ()
+
+
+def _same_time(first: Shape, second: Shape) -> bool:
+    """Whether a time by 24 hours is the other by twelve."""
+    times = _HOUR.fullmatch(first.text), _HOUR.fullmatch(second.text)
+    if times[0] is None or times[1] is None or first.unit or second.unit not in ("am", "pm"):
+        return False
+    hour = int(times[1][1]) % 12 + (12 if second.unit == "pm" else 0)
+    return (int(times[0][1]), times[0][2]) == (hour, times[1][2])
 
 
 def number_said(answer: str) -> Shape | None:

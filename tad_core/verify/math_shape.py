@@ -115,7 +115,8 @@ def shape_of(answer: str) -> Shape:
 def _said_twice(shape: Shape, written: str) -> Shape | None:
     """The one number of ``\\frac12 or 0.5`` and ``\\frac12 or 50\\%``, where ``1, 1`` are two."""
     joints = {group for match in JOINED_BY.finditer(written) for group in match.groups() if group}
-    if len(shape.items) != 2 or not joints or "and" in joints:
+    based = any(item.form is Form.BASED for item in shape.items)  # whose text is not all it says
+    if len(shape.items) != 2 or not joints or "and" in joints or based:
         return None
     first, second = sorted((shape_of(item.text) for item in shape.items), key=lambda item: item.unit == "%")
     if first.value is None or second.value is None or first.unit not in ("", second.unit):

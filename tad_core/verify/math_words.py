@@ -13,8 +13,8 @@ _NO_SOLUTION = re.compile(
 _SAME_WORDS = {"dne": "doesnotexist", "thelimitdoesnotexist": "doesnotexist", "infinity": r"\infty"}
 #: words before a value that ask whether it is the answer, and so do not say that it is
 ASKING = (
-    r"\b(?:(?:is|was|does) (?:it|this)|(?:could|would|should|might|can) (?:it|this|that) be|(?:if|whether) (?:it|this|that)"
-    r" is)(?: equal(?: to)?| equals)?"
+    r"\b(?:(?:is|was|does) (?:it|this)|(?:could|would|should|might|can) (?:it|this|that) be"
+    r"|(?:if|whether) (?:it|this|that) is)(?: equal(?: to)?| equals)?"
 )
 _ARTICLE = re.compile(
     r"^(\\(?:text|textbf|textit|textrm|mbox|mathrm)\s*\{)?\s*(?:an?|the)\s+(?=[a-z]{3})", re.IGNORECASE

@@ -49,6 +49,31 @@ def test_an_equation_of_several_unknowns_ends_in_an_answer_and_is_a_reference(
     assert math_equal(value, equation) is MathVerdict.DIFFERENT
 
 
+@pytest.mark.parametrize(
+    ("reference", "right", "wrong"),
+    [
+        (r"28 \text{ or } 28_9", ["28", "28_9", r"28 \text{ or } 28_9"], ["26", "28_8", "28, 29"]),
+        (
+            r"20\!:\!34 \text{ or } 8\!:\!34 \text{ p.m.}",
+            ["20:34", "8:34", r"8:34\text{ PM}"],
+            ["20:35", r"8:34\text{ a.m.}"],
+        ),
+        (r"20:34 \text{ or } 9:34 \text{ p.m.}", [], ["20:34", r"9:34 \text{ p.m.}"]),
+        (r"1 \text{ or } 9", ["9, 1"], ["1", "9"]),
+        (r"11_2 \text{ or } 11_3", [], ["11_2", "11", "11_3"]),
+    ],
+)
+def test_a_reference_in_two_notations_is_answered_in_either(
+    reference: str, right: list[str], wrong: list[str]
+) -> None:
+    assert [answer for answer in right if math_equal(answer, reference) is not MathVerdict.EQUAL] == []
+    assert [answer for answer in wrong if math_equal(answer, reference) is MathVerdict.EQUAL] == []
+
+
+def test_a_numeral_with_its_base_and_without_are_not_one_number() -> None:
+    assert math_equal(r"28 \text{ or } 28_9", "28") is not MathVerdict.EQUAL
+
+
 @pytest.mark.parametrize("plane", ["x + y + z = 0", "2x - y + 2z - 18 = 0", "49x^2 - 42xy + 9y^2 = 0"])
 def test_a_plane_is_no_number(plane: str) -> None:
     assert math_equal("0", plane) is MathVerdict.DIFFERENT
