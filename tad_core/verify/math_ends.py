@@ -16,7 +16,21 @@ _COMMAND = re.compile(r"\\[A-Za-z]+")
 _KNOWN = frozenset(
     "\\" + name
     for name in (
-        *("frac", "sqrt", "pi", "cdot", "times", "div", "binom", "circ", "overline", "bar", "dot"),
+        *(
+            "frac",
+            "sqrt",
+            "pi",
+            "cdot",
+            "times",
+            "div",
+            "binom",
+            "dbinom",
+            "tbinom",
+            "circ",
+            "overline",
+            "bar",
+            "dot",
+        ),
         *("sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "lfloor", "rfloor", "lceil", "rceil"),
     )
 )
@@ -111,7 +125,7 @@ def end_of(
 
     ``3 \\times 4 = 12`` is 12 if its sides are equal; ``x = \\frac{24}{2} = 12`` is 12 by the name of x; of ``P(A) =
     12``, ``a + b = 12`` and ``\\text{Area} = 12`` the left is what was asked for. An equation to be solved
-    (``2x = 12``) says no value, and no more does one of several unknowns that is itself what was asked for: a
+    (``2x = 12``) says no value unless it is reckoned out (``2x = 3 \\times 4 = 12``), and no more does one of several unknowns that is itself what was asked for: a
     reference (``x + y + z = 0``). None where ``other`` is an equation, too, or there is no value.
     """
     if shape.form is not Form.RELATION or other.form in (
@@ -127,14 +141,19 @@ def end_of(
     last = sides[-1]
     if not _is_constant(last):
         return None
-    names, pairs = [], []
+    names, pairs, others = [], [], []
     for side in sides[:-1]:
         if _is_constant(side):
             pairs.append((side, last))
         elif _NAME.fullmatch(side):
             names.append(side)
-        elif side is not sides[0] or not _is_asked(side, is_reference):
-            return None
+        else:
+            others.append(side)
+    asked = bool(names and sides[0] == names[0]) or _is_asked(sides[0], is_reference)
+    # What is reckoned out (f(a) = 9 * 25 = 225) is no equation to be solved, nor is what comes to a name.
+    reckoned = not is_reference and len(sides) > 2 and bool(pairs or asked)
+    if others and not reckoned and not (others == sides[:1] and asked):
+        return None
     if other.name and other.name not in names:
         return None
     value = shape_of(last)

@@ -22,9 +22,9 @@ _DISPLAYED = re.compile(
     re.DOTALL,
 )
 _WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}(?![A-Za-z]*\})")
-_JOINED_TO_ROW_ABOVE = re.compile(
-    r"^(?:(?:=|\\(?:Rightarrow|implies|therefore|iff|Longrightarrow)(?![A-Za-z])|\\q?quad)\s*)+"
-)
+#: between one row, or one equation, and what follows from it
+_SO = re.compile(r"\\(?:Rightarrow|implies|therefore|iff|Longrightarrow)(?![A-Za-z])")
+_JOINED_TO_ROW_ABOVE = re.compile(r"^(?:(?:=|\\q?quad)\s*)+")
 _BETWEEN = re.compile(r"\s?,?\s?(?:and|or|,)\s")
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
 #: Characters before the end in which the mathematics of the last number is looked for.
@@ -50,14 +50,21 @@ def last_value(text: str) -> str:
 
 
 def _with_those_before(text: str, last: re.Match[str], before: list[re.Match[str]]) -> str:
-    """``$x=2$ and $x=3$`` as one answer; empty where there is but one formula."""
+    """``$x=2$ and $x=3$`` as one answer; empty where there is but one formula that says of this what it is."""
     parts, start = [_in_mathematics(last)], last.start()
     for displayed in reversed(before):
-        if not _BETWEEN.fullmatch(text, displayed.end(), start):
+        part = _row_of(displayed)
+        if not _BETWEEN.fullmatch(text, displayed.end(), start) or _told(part) != _told(parts[0]):
             break
-        parts.append(_row_of(displayed))
+        parts.append(part)
         start = displayed.start()
     return ", ".join(reversed(parts)) if len(parts) > 1 else ""
+
+
+def _told(formula: str) -> str:
+    """What a formula says the value of: its left side, if it has two."""
+    left, sign, _ = formula.partition("=")
+    return left.strip() if sign else ""
 
 
 def _in_mathematics(displayed: re.Match[str]) -> str:
@@ -67,11 +74,11 @@ def _in_mathematics(displayed: re.Match[str]) -> str:
 
 
 def _row_of(displayed: re.Match[str]) -> str:
-    """The last row of a formula, without what joins it to the one above."""
+    """The last row of a formula, of that what follows from the rest, without what joins it to the one above."""
     content = next(group for name, group in displayed.groupdict().items() if group and name != "kind")
     rows = [row for row in _ROW.split(content) if row.strip(" &\n")] or [content]
     row = " ".join(rows[-1].replace("&", "").split()).rstrip(". ,")
-    return _JOINED_TO_ROW_ABOVE.sub("", row)
+    return _JOINED_TO_ROW_ABOVE.sub("", _SO.split(row)[-1].strip())
 
 
 def last_number(text: str) -> str:

@@ -19,6 +19,9 @@ from tad_core.verify.math_shape import shape_of
         ("a+b=7", "7", []),
         (r"\text{Area}=12", "12", []),
         (r"m\angle ABC=45", "45", []),
+        (r"9(2n+17)=9\cdot 25=225", "225", [(r"9\cdot25", "225")]),
+        ("a=b^2=9", "9", []),
+        (r"\dbinom{4}{2}=6", "6", [(r"\dbinom{4}{2}", "6")]),
     ],
 )
 def test_the_value_at_the_end(answer: str, value: str, pairs: list[tuple[str, str]]) -> None:
@@ -28,7 +31,8 @@ def test_the_value_at_the_end(answer: str, value: str, pairs: list[tuple[str, st
 
 
 @pytest.mark.parametrize(
-    "answer", ["2x=10", "x^2=5", "2x+3=0", r"\sqrt{x}=3", "a<b", r"\text{not}=5", "x+1=y", "5"]
+    "answer",
+    ["2x=10", "x^2=5", "2x=3x=5", "10=2x", "2x+3=0", r"\sqrt{x}=3", "a<b", r"\text{not}=5", "x+1=y", "5"],
 )
 def test_an_equation_to_be_solved_has_none(answer: str) -> None:
     assert end_of(shape_of(answer), shape_of("1")) is None

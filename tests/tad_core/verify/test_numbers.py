@@ -27,6 +27,11 @@ from tad_core.verify.numbers import last_value
         ("the roots are $x=2$ and $x=3$.", "x=2, x=3"),
         ("the roots are $x=2$, $x=3$ or $x = 4$.", "x=2, x=3, x = 4"),
         ("as $x=2$ we have $y=3$.", "y=3"),
+        ("so $n + 1 = 7$, $n = 6$.", "n = 6"),
+        ("so $a = 3$, $c = 5$ and $a + c = 8$.", "a + c = 8"),
+        ("$x=1$, $y=2$ and $y=3$", "y=2, y=3"),
+        (r"so $a+2=3 \Rightarrow a=1$.", "a=1"),
+        (r"\[ 2x = 8 \implies x = 4 \]", "x = 4"),
         ("", ""),
     ],
 )
