@@ -86,7 +86,7 @@ def without_choice(answer: str, other: str) -> str:
 
 
 def either_of(reference: str) -> tuple[str, ...]:
-    """The two notations of a reference that gives both, where an answer gives one: 28 or ``28_9``, 20:34 or 8:34 p.m."""
+    """The two notations of a reference that gives both, where answers give one: 28 or ``28_9``, 20:34 or 8:34 p.m."""
     parts = _EITHER.fullmatch(reference)
     if parts is None:
         return ()
@@ -125,8 +125,9 @@ def end_of(
 
     ``3 \\times 4 = 12`` is 12 if its sides are equal; ``x = \\frac{24}{2} = 12`` is 12 by the name of x; of ``P(A) =
     12``, ``a + b = 12`` and ``\\text{Area} = 12`` the left is what was asked for. An equation to be solved
-    (``2x = 12``) says no value unless it is reckoned out (``2x = 3 \\times 4 = 12``), and no more does one of several unknowns that is itself what was asked for: a
-    reference (``x + y + z = 0``). None where ``other`` is an equation, too, or there is no value.
+    (``2x = 12``) says no value unless it is reckoned out (``2x = 3 \\times 4 = 12``), and no more does one of several
+    unknowns that is itself what was asked for: a reference (``x + y + z = 0``). None where ``other`` is an equation,
+    too, or there is no value.
     """
     if shape.form is not Form.RELATION or other.form in (
         Form.RELATION,
