@@ -34,6 +34,8 @@ _KNOWN = frozenset(
         *("sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "lfloor", "rfloor", "lceil", "rceil"),
     )
 )
+#: in what is 0 of itself: the equation of a line, a plane, a circle
+_NUMBER_TERM = re.compile(r"(?:^|[-+])\d+(?=$|[-+])")
 _NAME = re.compile(r"[a-zA-Z](?:_\{?\w+\}?)?'?")
 #: what stands for one number: a function's value, an angle, a length, an area, a ratio, a word
 _ASKED = re.compile(
@@ -150,7 +152,8 @@ def end_of(
             names.append(side)
         else:
             others.append(side)
-    asked = bool(names and sides[0] == names[0]) or _is_asked(sides[0], is_reference)
+    to_be_solved = is_reference or (last == "0" and _NUMBER_TERM.search(sides[0]) is not None)
+    asked = bool(names and sides[0] == names[0]) or _is_asked(sides[0], to_be_solved)
     # What is reckoned out (f(a) = 9 * 25 = 225) is no equation to be solved, nor is what comes to a name.
     reckoned = not is_reference and len(sides) > 2 and bool(pairs or asked)
     if others and not reckoned and not (others == sides[:1] and asked):
@@ -161,9 +164,9 @@ def end_of(
     return replace(value, unit=value.unit or shape.unit, name=other.name or "".join(names[:1])), pairs
 
 
-def _is_asked(side: str, is_reference: bool) -> bool:
+def _is_asked(side: str, to_be_solved: bool) -> bool:
     """Whether a side stands for a number that may be asked for, and is no equation's to be solved for one letter."""
-    several = not is_reference and len(set(_letters(side))) > 1
+    several = not to_be_solved and len(set(_letters(side))) > 1
     return "not" not in side and (_ASKED.fullmatch(side) is not None or several)
 
 

@@ -84,6 +84,12 @@ def test_a_plane_is_no_number(plane: str) -> None:
     assert math_equal(plane, plane.replace("= 0", "= 1")) is MathVerdict.DIFFERENT
 
 
+@pytest.mark.parametrize("plane", ["2x - y + 2z - 18 = 0", "12+x-y=0", "x^2+y^2-9=0"])
+def test_nor_is_it_one_as_an_answer(plane: str) -> None:
+    assert math_equal(plane, "0") is MathVerdict.DIFFERENT
+    assert math_equal("2a-b=0", "0") is MathVerdict.EQUAL
+
+
 @pytest.mark.parametrize(
     ("answer", "other", "meant"),
     [
