@@ -61,9 +61,8 @@ class Verified:
     def _append(self, lines: list[str]) -> None:
         if not lines or self._file is None:
             return
-        with contextlib.suppress(
-            OSError
-        ):  # a home that cannot be written: this process remembers all the same
+        # A home that cannot be written: this process remembers all the same.
+        with contextlib.suppress(OSError):
             handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 os.write(handle, "".join(lines).encode("utf-8"))

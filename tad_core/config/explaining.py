@@ -35,9 +35,8 @@ def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """Names of the fields of the section at ``loc``, walking the tree of models."""
     is_key = False
     for part in loc:
-        if is_key or isinstance(
-            part, int
-        ):  # of a mapping or a list: its entries are of the section found already
+        # Of a mapping or a list: its entries are of the section found already.
+        if is_key or isinstance(part, int):
             is_key = False
             continue
         info = model.model_fields.get(str(part))

@@ -80,11 +80,8 @@ class TadLM(LM):  # type: ignore[misc]
             for k, v in (additional_config or {}).items()
             if k in ("batch_size", "device") and v is not None
         }
-        if extra.get("batch_size") in (
-            1,
-            "1",
-            "auto",
-        ):  # what lm-eval's command line says where nobody said anything
+        # What lm-eval's command line says where nobody said anything.
+        if extra.get("batch_size") in (1, "1", "auto"):
             del extra["batch_size"]
         options = {k: v for k, v in {**extra, **arg_dict}.items() if k not in DecodeConfig.GONE}
         if "pretrained" not in options:

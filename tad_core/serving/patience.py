@@ -91,11 +91,8 @@ class Events(Response):
         """Send them until the last, or until nobody is there to read them."""
         try:
             await unless_gone(receive, self._send(send))
-        except (
-            TimeoutError,
-            OSError,
-        ):  # it does not read, or its connection broke while it was sent something
-            pass
+        except (TimeoutError, OSError):
+            pass  # it does not read, or its connection broke while it was sent something
         finally:
             self._close()
 

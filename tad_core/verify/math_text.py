@@ -185,9 +185,8 @@ def _without_commas(match: re.Match[str]) -> str:
 def _with_braced_fractions(text: str) -> str:
     r"""``\frac12`` and ``\frac{\sqrt{6}}2`` with both parts in braces."""
     first, *rest = _FRACTION.split(text)
-    for i in range(
-        len(rest) - 1, -1, -1
-    ):  # from behind: an inner fraction is part of what follows an outer one
+    # From behind: an inner fraction is part of what follows an outer one.
+    for i in range(len(rest) - 1, -1, -1):
         tail = "".join(rest[i:])
         above, tail = _argument(tail)
         below, tail = _argument(tail)

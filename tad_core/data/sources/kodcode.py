@@ -49,9 +49,8 @@ def load(source: SourceConfig) -> Iterator[LeftOut | Candidate]:
         meta = meta_of(row, "style", "subset", "gpt_difficulty")
         if name := entry_point(row.values.get("test_info"), tree, solution):
             meta["entry_point"] = name
-            if f"def {name}" in question and defines(
-                question, name
-            ):  # a question that is the head of a program, to be completed
+            # A question that is the head of a program, to be completed.
+            if f"def {name}" in question and defines(question, name):
                 meta["prompt"] = question
         return Problem(
             id=id_,

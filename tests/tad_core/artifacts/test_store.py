@@ -292,9 +292,8 @@ def test_of_two_that_write_one_thing_differently_one_is_left_whole_at_every_mome
     original = writer_module.create_bytes
 
     def create_bytes(*args, **kwargs) -> bool:
-        if (
-            moment == "create" and not first
-        ):  # it finishes while this host's files are there and its manifest is not
+        # It finishes while this host's files are there and its manifest is not.
+        if moment == "create" and not first:
             first.append(None)
             first[:] = [shard(store, "theirs", lambda: find(store))]
         assert not first or find(store) == first[0], "what is finished stays whole"

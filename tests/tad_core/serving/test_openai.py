@@ -151,13 +151,8 @@ def test_a_stop_string_ends_the_text_and_the_decoding(client, models):
     whole = client.chat.completions.create(**ask)
     text = whole.choices[0].message.content
     stop = text[6:9]
-    of_lm_eval = [
-        "\nclass",
-        "\ndef",
-        "\n#",
-        "\nif",
-        "\nprint",
-    ]  # humaneval's, to which an end of text is added
+    # HumanEval's, to which an end of text is added.
+    of_lm_eval = ["\nclass", "\ndef", "\n#", "\nif", "\nprint"]
     cut = client.chat.completions.create(**ask, stop=[*of_lm_eval, stop])
     assert cut.choices[0].message.content == text[: text.index(stop)]
     assert cut.choices[0].finish_reason == "stop"
