@@ -25,6 +25,9 @@ _HEAD = """\
 """
 _MEASURED = {
     "entropy": "the entropy in nats below which a token is revealed",
+    "entropy_block": "the entropy in nats up to which a token is revealed",
+    "d3llm": "the entropy in nats up to which a token is revealed",
+    "d3llm_dream": "the entropy in nats below which a token is revealed",
     "confidence": "the probability from which a token is revealed",
     "pipeline": "the probability above which a token is revealed",
 }
@@ -55,7 +58,7 @@ def decoder_text(spec: DecodeSpec, mask_id: int) -> str:
     first = ("threshold", "block_size", "block_add_threshold", "decoded_token_threshold")
     ordered = {name: tree.pop(name) for name in first} | {"mask_id": mask_id} | tree
     told = _MEASURED.get(spec.method, f"by the method {spec.method}, with what it goes by")
-    head = _HEAD.format(told) + (_NATS if spec.method == "entropy" else "")
+    head = _HEAD.format(told) + (_NATS if "nats" in told else "")
     head += _BLOCK_CAUSAL if spec.attention == "block_causal" else ""
     return head + yaml.safe_dump(ordered, sort_keys=False)
 

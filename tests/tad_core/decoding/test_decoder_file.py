@@ -7,7 +7,8 @@ import yaml
 
 from tad_core.decoding import DecodeSpec
 from tad_core.decoding.decoder_file import NAME, decoder_text, read_decoder
-from tad_core.errors import ModelError
+from tad_core.decoding.policies import POLICIES
+from tad_core.errors import ConfigError, ModelError
 
 SPECS = [
     DecodeSpec(256, 32, "entropy", 0.5, 0.1),
@@ -46,12 +47,19 @@ def test_its_head_says_what_the_threshold_is_of():
 def test_an_engine_that_would_decode_it_wrongly_is_warned():
     assert "An engine that does not know" in decoder_text(SPECS[2], 126336)
     assert "attention is block_causal" not in decoder_text(SPECS[0], 126336)
-    warned = [
-        spec.method
-        for spec in SPECS
-        if "read a probability under the name threshold" in decoder_text(spec, 1)
-    ]
-    assert warned == ["entropy"]
+
+
+@pytest.mark.parametrize("method", [name for name, policy in POLICIES.items() if policy.knob == "threshold"])
+def test_a_threshold_that_is_no_probability_is_said_to_be_in_nats(method):
+    try:
+        DecodeSpec(32, 8, method, 1.5)
+    except ConfigError:
+        nats = False
+    else:
+        nats = True
+    text = decoder_text(DecodeSpec(32, 8, method, 0.5), 1)
+    assert ("read a probability under the name threshold" in text) is nats
+    assert ("in nats" in text.splitlines()[0]) is nats
 
 
 @pytest.mark.parametrize(
