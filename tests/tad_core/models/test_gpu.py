@@ -11,8 +11,10 @@ from tad_core.config import ModelConfig
 from tad_core.models import right_pad
 from tad_core.models.attention import _one_by_one
 from tad_core.models.attention import attend as packed_attend
+from tad_core.models.joined import joined
 from tad_core.models.layout import Keys, Segments
 from tad_core.models.loading import load_model
+from tad_core.models.rows import join_layers
 from tad_core.models.transformer import attend
 
 pytestmark = pytest.mark.gpu
@@ -36,6 +38,9 @@ def test_it_is_read_straight_to_the_gpu_and_says_what_the_cpu_says(folder: Path,
     real = mask.bool()
     tolerance = 1e-4 if dtype == "float32" else 0.03 * float(theirs[real].abs().max())
     torch.testing.assert_close(ours[real], theirs[real], atol=tolerance, rtol=0)
+    join_layers(there)
+    parts = next(iter(there.layers())).parts()
+    assert joined((parts.q, parts.k, parts.v)) is not None, "each weight has memory of its own"
 
 
 def test_padding_holds_on_the_gpu(folder: Path) -> None:
