@@ -16,8 +16,9 @@ _WRAPPERS = frozenset({"markdown", "md"})
 _QUOTED = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 #: Lines around a program in some prompts; Python takes the first kind for a list.
 _TAG = re.compile(r"^[ \t]*\[/?(?:BEGIN|DONE|PYTHON|CODE)\][ \t]*$", re.MULTILINE)
-#: ends of a turn or a text, spelled behind all else
-_END_TOKEN = re.compile(r"(?:<\|[a-z_]{1,20}\|>|</s>)\Z")
+#: how the families' models end a turn or a text, where a text spells it
+END_TOKEN = r"<\|[a-z_]{1,20}\|>|</s>"
+_LAST_END_TOKEN = re.compile(rf"(?:{END_TOKEN})\Z")
 _LONGEST_END = 24
 #: Lines with which a program begins, and those of Python that stand at its margin.
 _BEGINNING = re.compile(r"^(?:def |class |async def |import \w|from [\w.]+ import |@\w)", re.MULTILINE)
@@ -69,7 +70,7 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
 def without_end_tokens(text: str) -> str:
     """A text without the ends of a turn or a text that are spelled behind it, and the space there."""
     end = len(text.rstrip())
-    while token := _END_TOKEN.search(text[max(0, end - _LONGEST_END) : end]):
+    while token := _LAST_END_TOKEN.search(text[max(0, end - _LONGEST_END) : end]):
         end -= len(token.group())
         while end and text[end - 1].isspace():
             end -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from tad_core.verify.blocks import END_TOKEN
 from tad_core.verify.boxes import another_behind, boxed_answer, last_boxed
 from tad_core.verify.config import DEFAULT_ORDER, ExtractRule
 from tad_core.verify.hedges import RECKONED, SEVERAL_IN_DOLLARS
@@ -29,8 +30,7 @@ _MATH = re.compile(
 )
 #: between two formulas that are one answer
 _AND = re.compile(r",?\s?(?:and|,)\s(?=\$|\\\()")
-#: how the families' models end a turn or a text, where a text spells it
-_END_TOKENS = re.compile(r"<\|[a-z_]{1,20}\|>|</s>")
+_END_TOKENS = re.compile(END_TOKEN)
 #: a heading that is no answer, and one behind which an answer stands
 _HEADING = re.compile(
     r"\W*(?:\d+[.)]\s*)?(?:step|part|case|solution|explanation|conclusion|calculations?|verif\w+|check\w*|summary|result|analysis"

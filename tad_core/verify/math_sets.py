@@ -17,7 +17,7 @@ _VALUE = re.compile(r"(?:\\(?:frac|sqrt|pi|infty|ln|log)(?![a-z])|[\d.+\-/{}()^ 
 _PAIR = re.compile(r"(.+?)(\\le |\\ne |<)(.+)")
 _PUNCTURED = re.compile(r"\\mathbb\{R\}(?:\\(?:setminus|backslash) ?|-)\\lbrace (.*)\\rbrace")
 _ALL = ("", r"-\infty", r"\infty", "")
-#: in what order several unknowns are told where their names are not
+#: More unknowns than this are no tuple.
 _MAX_UNKNOWNS = 6
 
 

@@ -35,7 +35,6 @@ _DEGREE_LETTER = re.compile(r"(?<=[\d.)])\s*\^(?:\{?\\(?:text|mathrm|textrm)\{o\
 _ROWS = re.compile(r"^\\begin\{(cases|aligned|align\*?|gathered|split)\}(.*)\\end\{\1\}$", re.DOTALL)
 _QUOTES = re.compile(r"^(\\text\s*\{)?\s*(?:\"|``|“|'(?=[A-Za-z ]+'\}?$))(.*?)(?:\"|''|”|')\s*(\})?$")
 _TRAILING = re.compile(r"(?:\s*\\[\\,;:!]| )+$")
-_ENDING_IN_SPACE = re.compile(r"\\[,;:!]$")
 
 #: functions and constants without their backslash
 _BARE_FUNCTION = re.compile(
