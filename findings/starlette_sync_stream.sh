@@ -69,13 +69,18 @@ listening = socket.socket()
 listening.bind(("127.0.0.1", 0))
 server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
 threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
+end = time.monotonic() + 60
 while not server.started:
+    assert time.monotonic() < end, "the server does not start"
     time.sleep(0.01)
 for path in ("/async", "/plain", "/within"):
-    with socket.create_connection(listening.getsockname()) as client:
+    with socket.create_connection(listening.getsockname(), timeout=60) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
-        while b"piece" not in client.recv(1000):
-            pass
+        received = b""
+        while b"piece" not in received:
+            more = client.recv(1000)
+            assert more, "the answer ended without a piece"
+            received += more
     time.sleep(2)
 seen = {name: ended.get(name, False) for name in ("async", "plain", "plain within async")}
 gc.collect()
