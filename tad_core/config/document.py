@@ -36,13 +36,8 @@ class Document:
     root: yaml.Node | None
     replaced: list[tuple[str, ...]] = field(default_factory=list)
 
-    def line_of(self, path: Sequence[str | int]) -> int | None:
-        """Line of the field at ``path``, or of the innermost section around it; counted from 1, None without one."""
-        mark = self._mark_of(path)
-        return None if mark is None else mark.line + 1
-
     def where(self, path: Sequence[str | int]) -> str:
-        """`` (line 3 of config.yaml)`` for the field at ``path``; empty where there is no such line."""
+        """`` (line 3 of config.yaml)`` for the field at ``path``, or the section around it; empty without one."""
         mark = self._mark_of(path)
         return "" if mark is None else f" (line {mark.line + 1} of {mark.name})"
 

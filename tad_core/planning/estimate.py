@@ -9,7 +9,7 @@ from tad_core.config import TADConfig, variants
 from tad_core.planning.counts import Counts
 from tad_core.planning.machines import Machine
 from tad_core.planning.memory import too_much, training_choices
-from tad_core.planning.speeds import Speeds
+from tad_core.planning.speeds import BUSY, Speeds
 from tad_core.planning.stages import (
     ASSUMED_TPF,
     StageEstimate,
@@ -85,6 +85,8 @@ def estimate(
         notes.append(
             f"multi-block decoding is counted at {ASSUMED_TPF:g} tokens a forward, which only the run can tell"
         )
+    if any(stage.basis.endswith(BUSY) for stage in stages):
+        notes.append("this machine is busy with something else; the times are those it takes when it is not")
     notes += training_choices(config, shape, counts)
     if any(stage.wall_s is None for stage in stages):
         notes.append(

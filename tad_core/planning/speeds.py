@@ -30,6 +30,8 @@ _MATH_S, _CODE_S = 1 / 3500, 1 / 30
 _TRIAL_S, _FORWARDS = 1.0, 4
 #: Times the computing time that a trial takes on a machine that does something else as well.
 _BUSY = 1.3
+#: What the source of a pace ends with that was tried on such a machine.
+BUSY = ", busy"
 #: Parameters of a model that is tried on a CPU without being asked to: 2 GB in float32.
 _LIGHT = 500_000_000
 
@@ -320,5 +322,5 @@ def _timed(model: DiffusionLM, config: TADConfig, shape: Shape, counts: Counts) 
     work = shape.forward(tokens, config.rollout.block_length, batch)
     source = f"tried now, {len(walls)} forwards"
     if alone and sum(walls) > _BUSY * sum(own):
-        source += "; the machine is busy: as when it is idle"
+        source += BUSY
     return Pace(work / median(own if alone else walls), source)

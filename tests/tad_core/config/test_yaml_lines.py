@@ -71,14 +71,14 @@ def test_what_is_no_yaml_is_one_error(text: str, message: str) -> None:
 def test_lines_of_nested_merged_and_dotted_fields() -> None:
     text = "base: &b\n  x: 1\n  y: 2\ns:\n  <<: *b\n  y: 3\n  a.b: {c: 4}\nl:\n- k: 1\n- k: 2\n"
     document = parse_document(text, "x.yaml")
-    assert document.line_of(["s", "y"]) == 6
-    assert document.line_of(["s", "x"]) == 2  # where it is written, at its anchor
-    assert document.line_of(["s", "a", "b", "c"]) == 7
-    assert document.line_of(["l", 1, "k"]) == 10
-    assert document.line_of(["s", "none"]) == 4  # the section
-    assert document.line_of(["none", "k"]) is None
+    assert document.where(["s", "y"]) == " (line 6 of x.yaml)"
+    assert document.where(["s", "x"]) == " (line 2 of x.yaml)"  # where it is written, at its anchor
+    assert document.where(["s", "a", "b", "c"]) == " (line 7 of x.yaml)"
+    assert document.where(["l", 1, "k"]) == " (line 10 of x.yaml)"
+    assert document.where(["s", "none"]) == " (line 4 of x.yaml)"  # the section
+    assert document.where(["none", "k"]) == ""
     document.replaced.append(("s", "y"))
-    assert document.line_of(["s", "y"]) is None and document.line_of(["s", "x"]) == 2
+    assert document.where(["s", "y"]) == "" and document.where(["s", "x"]) == " (line 2 of x.yaml)"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tad_core.artifacts import Store
 from tad_core.artifacts import writer as writer_module
 from tad_core.config import TADConfig
 from tad_core.planning import estimate, speeds
-from tad_core.planning.machines import named_machine
+from tad_core.planning.machines import Machine, named_machine
 from tad_core.planning.speeds import sample_flops, speeds_of, state_flops
 from tad_core.shapes import shape_of
 from tests.tad_core.planning.common import counts_of, demo, leave, llada_8b, planned
@@ -122,4 +122,7 @@ def test_a_trial_on_a_busy_machine_counts_what_it_computes(
         round(counts_of().teacher) + config.rollout.response_length, config.rollout.block_length
     )
     assert pace.flops_per_s == pytest.approx(work / (2 * share)), "each lasts two ticks"
-    assert ("busy" in pace.source) is said
+    assert pace.source.endswith(speeds.BUSY) is said
+    known = speeds.Speeds(pace, pace, pace, 0.001, "")
+    found = estimate(config, shape, "", counts_of(), Machine("a laptop", None, 0, 16.0, 100.0), known)
+    assert any("busy with something else" in note for note in found.notes) is said
