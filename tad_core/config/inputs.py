@@ -22,7 +22,10 @@ class ModelConfig(Strict):
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Weights and activations.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.", json_schema_extra=RUNTIME)
     threads: int | None = Field(
-        None, ge=1, description="CPU threads per process; default: all cores.", json_schema_extra=RUNTIME
+        None,
+        ge=1,
+        description="CPU threads of a process; default: the cores, shared out among those that decode.",
+        json_schema_extra=RUNTIME,
     )
 
 
