@@ -16,23 +16,9 @@ _COMMAND = re.compile(r"\\[A-Za-z]+")
 _KNOWN = frozenset(
     "\\" + name
     for name in (
-        *(
-            "frac",
-            "sqrt",
-            "pi",
-            "cdot",
-            "times",
-            "div",
-            "binom",
-            "dbinom",
-            "tbinom",
-            "circ",
-            "overline",
-            "bar",
-            "dot",
-        ),
-        *("sin", "cos", "tan", "cot", "sec", "csc", "ln", "log", "lfloor", "rfloor", "lceil", "rceil"),
-    )
+        "frac sqrt pi cdot times div binom dbinom tbinom circ overline bar dot sin cos tan cot sec csc ln log"
+        " lfloor rfloor lceil rceil"
+    ).split()
 )
 #: in what is 0 of itself: the equation of a line, a plane, a circle
 _NUMBER_TERM = re.compile(r"(?:^|[-+])\d+(?=$|[-+])")
@@ -42,8 +28,9 @@ _ASKED = re.compile(
     r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\|[^|]+\||\\l(?:floor|ceil).+|\d*[A-Za-z]{3,}.*"
     r"|\\(?:sin|cos|tan|cot|sec|csc) ?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
     r"|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|\[[A-Z]{3,}\]|\\triangle ?[A-Z]{3}"
-    r"|[A-Za-z](?:[:/][A-Za-z])+|\\frac\{[A-Za-z]+\}\{[A-Za-z]+\}"
+    r"|\\gcd.*|.+\\(?:[cl]?dots)(?![a-z]).*|\d+_\{?\d+\}?|[A-Za-z](?:[:/][A-Za-z])+|\\frac\{[A-Za-z]+\}\{[A-Za-z]+\}"
 )
+_NUMERAL = re.compile(r"\d+_\{?\d+\}?")
 _CHOSEN = re.compile(
     r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:(?i:option|choice|answer)\s)?(?:\(([A-F])\)|([A-F])[).:])(?=[\s}\\~])\s*(\})?"
     r"(?:\\[,;: ]|~|\s)*(?=\S)"
@@ -171,6 +158,8 @@ def _is_asked(side: str, to_be_solved: bool) -> bool:
 
 
 def _is_constant(side: str) -> bool:
+    if _NUMERAL.fullmatch(side):  # 11_2, which is 3 and yet is not 3 where answers are compared
+        return False
     known = all(command in _KNOWN for command in _COMMAND.findall(side))
     return known and all(letter in "ie" for letter in _letters(side))
 

@@ -45,6 +45,8 @@ _CIS = re.compile(
     rf"\\?(?<![A-Za-z])cis ?\(?((?:\d+(?:\.\d+)?|\\frac\{{[^{{}}]*\}}\{{[^{{}}]*\}}|[a-z]|{_GREEK})"
     r"(?:\^\\circ|\^\{\\circ\})?)\)?"
 )
+#: a product, which the grammar takes for a function of that name
+_PI_BEFORE_BRACKET = re.compile(r"\\pi ?(?=\()")
 _DERIVATIVE = re.compile(r"\\int(?![a-z])|\\frac\{(?:d|\\partial)")
 _ACCENTED = r"\\(?:text|math[a-z]+|overline|bar|vec|hat|tilde|over(?:left|right)arrow)\{[^{}]*\}"
 _LETTER = re.compile(rf"({_ACCENTED}|\\Gamma(?=\())|(\\[A-Za-z]+ ?|[A-Za-z])('*)")
@@ -62,6 +64,8 @@ def grammar_text(text: str) -> str | None:
     text = _LOG_BASE.sub(r"\\log_{\1}", text)
     text = _ODD_ROOT.sub(r"(-\\sqrt[\1]{\2})", text)
     text = _CIS.sub(r"(\\cos(\1)+i\\sin(\1))", text)
+    if not re.search(_TRIGONOMETRIC, text):  # whose argument would end there
+        text = _PI_BEFORE_BRACKET.sub(r"\\pi\\cdot ", text)
     text = _with_degrees(text)
     text = _FACTOR_BEHIND_FUNCTION.sub(r"(\1)", text)
     text = _TRANSPOSED.sub(r"^{\\text{T}}", text)
