@@ -13,13 +13,11 @@ from tad_core.verify.math_words import ASKING
 _ORDERED = re.compile(r"[<>]|\\(?:le|ge|ne) ")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 #: commands that stand for nothing unknown
-_KNOWN = frozenset(
-    "\\" + name
-    for name in (
-        "frac sqrt pi cdot times div binom dbinom tbinom circ overline bar dot sin cos tan cot sec csc ln log"
-        " lfloor rfloor lceil rceil"
-    ).split()
+_KNOWN_NAMES = (
+    "frac sqrt pi cdot times div binom dbinom tbinom circ overline bar dot sin cos tan cot sec csc ln log"
+    " lfloor rfloor lceil rceil"
 )
+_KNOWN = frozenset("\\" + name for name in _KNOWN_NAMES.split())
 #: in what is 0 of itself: the equation of a line, a plane, a circle
 _NUMBER_TERM = re.compile(r"(?:^|[-+])\d+(?=$|[-+])")
 _NAME = re.compile(r"[a-zA-Z](?:_\{?\w+\}?)?'?")
