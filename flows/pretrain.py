@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.signals import keep_ignored
-from tad_core.pretraining import PretrainConfig
+from tad_core.pretraining.config import PretrainConfig
 from tasks.pretrain import pretrain_task
 from tasks.progress import Board
 from tasks.records import PrefectSink

@@ -32,12 +32,19 @@ _OUTPUT = 1
 
 
 def load(path: Path, overrides: list[str], store: str | None) -> TADConfig:
-    """Read a configuration; its store becomes absolute."""
-    from tad_core.artifacts import absolute_root
+    """Read a configuration; its store becomes absolute, and can be looked into."""
     from tad_core.config import load_config
 
     config = load_config(path, overrides)
-    return config.model_copy(update={"store": absolute_root(store or config.store)})
+    return config.model_copy(update={"store": _checked_root(store or config.store)})
+
+
+def _checked_root(store: str) -> str:
+    from tad_core.artifacts import Store, absolute_root
+
+    root = absolute_root(store)
+    Store(root).check_reachable()
+    return root
 
 
 def run_until(
@@ -94,11 +101,10 @@ def replicate(path: Path, seeds: str, overrides: list[str], store: str | None, d
 
 def load_study(path: Path, overrides: list[str], store: str | None) -> Study:
     """Read a study; its store becomes absolute."""
-    from tad_core.artifacts import absolute_root
     from tad_core.study.config import load_study as load_file
 
     loaded = load_file(path, overrides, store)
-    return loaded.stored(absolute_root(loaded.run.store))
+    return loaded.stored(_checked_root(loaded.run.store))
 
 
 def plan_study(path: Path, overrides: list[str], store: str | None) -> None:
@@ -114,6 +120,7 @@ def plan_study(path: Path, overrides: list[str], store: str | None) -> None:
 def study(path: Path, overrides: list[str], store: str | None, only_results: bool, debug: bool) -> None:
     """Run a study, or gather what there is of one, then show where its results are."""
     say_first(f"{path}: {'gathering what is finished' if only_results else 'checking the study and its run'}")
+    loaded = load_study(path, overrides, store)
     from flows.environment import settle
 
     settle(loud=debug)
@@ -122,7 +129,6 @@ def study(path: Path, overrides: list[str], store: str | None, only_results: boo
     from tad_core.study.run import prepare
     from tad_core.study.stage import conclude, look
 
-    loaded = load_study(path, overrides, store)
     place = Store(loaded.run.store)
     if only_results:
         made = look(loaded, place)
@@ -159,15 +165,15 @@ def collect_worker(config: TADConfig, host: int, hosts: int, judge: bool, debug:
 def pretrain(path: Path, force: bool, debug: bool) -> None:
     """Train a base model, unless its folder has one."""
     say_first(f"{path}: checking the settings")
-    from flows.environment import settle
-
-    settle(loud=debug)
-    from tad_core.pretraining import load_pretrain_config
+    from tad_core.pretraining.config import load_pretrain_config
 
     config = load_pretrain_config(path)
     if not force and any(Path(config.out).glob("*.safetensors")):
         typer.echo(f"{config.out} has a checkpoint already; --force trains it again")
         return
+    from flows.environment import settle
+
+    settle(loud=debug)
     with display() as say, prefect_around(say):
         from flows.pretrain import pretrain_flow
 

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from flows.terminal import plain_console
 from tad_core.config import TADConfig
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, ModelError
+from tad_core.models.loading import resolve_device
 from tad_core.serving.served import Served, Source, load_all
 from tad_core.serving.sources import DType, Hardware, sources_of
 
@@ -38,8 +39,13 @@ def hardware(device: str | None, dtype: str | None, threads: int | None) -> Hard
     """As the command line gives it.
 
     Raises:
-        ConfigError: no such dtype.
+        ConfigError: no such dtype, or no such device here.
     """
+    if device is not None:
+        try:
+            resolve_device(device)
+        except ModelError as error:
+            raise ConfigError(str(error).replace("model.device", "--device", 1)) from None
     if dtype is not None and dtype not in get_args(DType):
         raise ConfigError(f"--dtype: {dtype!r} is not accepted; use one of {', '.join(get_args(DType))}")
     return Hardware(cast(DType | None, dtype), device, threads)

@@ -6,7 +6,8 @@ from typing import Any
 
 from prefect import task
 
-from tad_core.pretraining import PretrainConfig, pretrain
+from tad_core.pretraining.config import PretrainConfig
+from tad_core.pretraining.train import pretrain
 from tad_core.progress import OnProgress, Progress
 from tasks.progress import Board
 

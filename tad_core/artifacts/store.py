@@ -33,7 +33,10 @@ from tad_core.artifacts.manifest import MANIFEST_NAME
 from tad_core.artifacts.ref import NO_STAMPS, ArtifactRef, damaged_files, read_manifest, some_of
 from tad_core.artifacts.stamps import Stamp, glance, stamps_of
 from tad_core.artifacts.writer import ArtifactWriter, why
-from tad_core.errors import ArtifactError
+from tad_core.errors import ArtifactError, ConfigError
+
+_ANOTHER = "choose another folder with --set store=…"
+_CREDENTIALS = "check the bucket, AWS_ENDPOINT_URL and the credentials in the environment"
 
 
 class Store:
@@ -139,6 +142,31 @@ class Store:
         """Who has which piece of an artifact in hand now, for ``tad status``; takes none and writes nothing."""
         return self.leases(stage, fingerprint, math.inf).held_elsewhere()
 
+    def check_reachable(self) -> None:
+        """Fail before any work if nothing can be looked for at the root; one listing where it is a URL.
+
+        Raises:
+            ConfigError: it is a file or below one, or a URL that no package here opens.
+            ArtifactError: it does not answer, or refuses.
+        """
+        scheme, is_url, _ = self.root.partition("://")
+        if not is_url:
+            there = next(place for place in (Path(self.root), *Path(self.root).parents) if place.exists())
+            if not there.is_dir():
+                raise ConfigError(f"store: {self.root} is not a folder ({there} is a file); {_ANOTHER}")
+            return
+        try:
+            list_names(self.root)
+        except ValueError:
+            raise ConfigError(
+                f"store: {self.root} begins with {scheme}://, which is not known; use a folder, or a URL such as "
+                "s3://bucket/folder"
+            ) from None
+        except OSError as error:
+            if isinstance(error.__cause__, ImportError):
+                raise ConfigError(f"store: {self.root} cannot be opened: {error}; or use a folder") from None
+            raise ArtifactError(f"store: {self.root} cannot be read ({why(error)}); {_CREDENTIALS}") from None
+
     def check_writable(self, need_bytes: int = 64 << 20) -> None:
         """Fail before any work if the store cannot be written or has too little room.
 
@@ -155,14 +183,10 @@ class Store:
                     handle.write(b"\0" * 4096)
                 fs.rm_file(probe)
         except OSError as error:
-            remedy = (
-                "check the bucket, AWS_ENDPOINT_URL and the credentials in the environment"
-                if "://" in self.root
-                else "free space there, or choose another folder with --set store=…"
-            )
+            remedy = _CREDENTIALS if "://" in self.root else f"free space there, or {_ANOTHER}"
             raise ArtifactError(f"store: {self.root} cannot be written ({why(error)}); {remedy}") from None
         if is_local(fs) and (free := shutil.disk_usage(path).free) < need_bytes:
             raise ArtifactError(
                 f"store: {self.root} has {free >> 20} MiB free and the run needs about {need_bytes >> 20} MiB; "
-                "free space there, or choose another folder with --set store=…"
+                f"free space there, or {_ANOTHER}"
             )

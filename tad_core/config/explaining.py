@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, get_args, get_origin
+from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel
+
+#: How alike two names are (1: the same) of which one may be the other misspelled, and of which one may be meant.
+_MISSPELLED, _ALIKE = 0.75, 0.5
 
 
 def explained(model: type[BaseModel], error: Any) -> list[str]:
@@ -18,10 +21,7 @@ def explained(model: type[BaseModel], error: Any) -> list[str]:
     if error["type"] == "value_error":
         return [f"{where}.{line}" if where else line for line in message.split("\n")]
     if error["type"] == "extra_forbidden":
-        names = _fields_at(model, loc[:-1])
-        near = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
-        return [f"{where}: unknown key; {hint}"]
+        return [f"{where}: unknown key; {_meant(model, loc)}"]
     if error["type"] == "missing":
         return [f"{where}: missing; add it to the config"]
     if error["type"] == "model_type":
@@ -29,6 +29,23 @@ def explained(model: type[BaseModel], error: Any) -> list[str]:
     elif error["type"] == "dict_type":
         message = "use a mapping of names to values"
     return [f"{where}: {error['input']!r} is not accepted: {message}"]
+
+
+def _meant(model: type[BaseModel], loc: tuple[Any, ...]) -> str:
+    """What may have been meant by a key that the section lacks: one spelled alike, or the same of another section."""
+    name, names = str(loc[-1]), _fields_at(model, loc[:-1])
+    if near := difflib.get_close_matches(name, names, n=1, cutoff=_MISSPELLED):
+        return f"did you mean {near[0]}?"
+    sections = {
+        other: info.annotation for other, info in model.model_fields.items() if _is_model(info.annotation)
+    }
+    if elsewhere := [
+        f"{other}.{name}" for other, section in sections.items() if name in section.model_fields
+    ]:
+        return f"did you mean {' or '.join(elsewhere)}?"
+    if near := difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE):
+        return f"did you mean {near[0]}?"
+    return f"known here: {', '.join(names)}"
 
 
 def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
@@ -42,9 +59,12 @@ def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
         info = model.model_fields.get(str(part))
         if info is None:
             return []
-        inner = [a for a in (info.annotation, *get_args(info.annotation)) if isinstance(a, type)]
-        models = [a for a in inner if issubclass(a, BaseModel)]
+        models = [a for a in (info.annotation, *get_args(info.annotation)) if _is_model(a)]
         if not models:
             return []
         model, is_key = models[0], get_origin(info.annotation) is dict
     return sorted(model.model_fields)
+
+
+def _is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -41,7 +41,7 @@ class Source:
         name: by which requests choose it.
         model: the checkpoint.
         adapter: folder of an adapter on it.
-        spec: how it is decoded by default; None: what lies beside the weights or the adapter says so.
+        spec: how it is decoded by default, of a run's model; None: what lies beside the weights or the adapter says so.
     """
 
     name: str

@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ import torch
 from tad_core.artifacts import Store
 from tad_core.checkpoint import check_model
 from tad_core.config import BASE, ModelConfig, TADConfig, variants
-from tad_core.errors import ArtifactError, ConfigError
+from tad_core.errors import ArtifactError, ConfigError, ModelError
 from tad_core.evaluation.decoders import operating_spec
 from tad_core.models.merge import ADAPTER_CONFIG, Merge, read_adapter
 from tad_core.serving.served import Source
@@ -67,11 +68,23 @@ def sources_of(words: Sequence[str], hardware: Hardware, read: Callable[[Path], 
         if not _NAME.match(name):
             raise ConfigError(f"MODEL: {name!r} is not a name; use letters, digits, and . - _ / :")
     for source in sources:
-        shapes = shapes_of(check_model(source.model))
+        with _naming_the_argument(source):
+            shapes = shapes_of(check_model(source.model))
         if source.adapter is not None:
             Merge(source.adapter).check(shapes, source.model.path)
         source.defaults()
     return sources
+
+
+@contextmanager
+def _naming_the_argument(source: Source) -> Iterator[None]:
+    """Of a checkpoint that was typed, the fault is of that argument; of a run's, of its file's ``model``."""
+    try:
+        yield
+    except ModelError as error:
+        if source.spec is not None:
+            raise
+        raise type(error)(re.sub(r"^model\.(path|revision): ", "MODEL: ", str(error))) from error.__cause__
 
 
 def _sources(word: str, hardware: Hardware, read: Callable[[Path], TADConfig]) -> list[Source]:

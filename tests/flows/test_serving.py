@@ -89,7 +89,9 @@ def test_what_cannot_be_served_is_said_before_anything_is_loaded(
         code, output = call("serve", str(exported), "--port", str(taken.getsockname()[1]))
     assert code == 2 and "is taken; use another, or 0 for any" in output
     code, output = call("serve", "nowhere")
-    assert code == 2 and "nowhere is not a folder" in output
+    assert code == 2 and "MODEL: nowhere is not a folder" in output
+    code, output = call("serve", str(exported), "--device", "gpu")
+    assert code == 2 and "--device: 'gpu' is not a device; use auto, cpu, cuda or cuda:N" in output
     code, output = call("serve", str(exported), "--dtype", "int8")
     assert code == 2 and "--dtype: 'int8' is not accepted; use one of float32, bfloat16" in output
     code, output = call("serve", str(exported), "--host", "not.an.address.invalid", "--api-key", "x")

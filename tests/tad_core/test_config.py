@@ -9,7 +9,7 @@ import yaml
 
 from tad_core.config import TADConfig, dump_config, load_config, parse_config
 from tad_core.errors import ConfigError
-from tad_core.pretraining import load_pretrain_config
+from tad_core.pretraining.config import load_pretrain_config
 from tad_core.settings import MOST_SEED
 from tad_core.study.config import load_study
 
@@ -26,7 +26,7 @@ def test_every_shipped_config_parses_and_round_trips(path: Path) -> None:
 
 
 def test_shipped_pretraining_config_parses() -> None:
-    from tad_core.pretraining import load_pretrain_config
+    from tad_core.pretraining.config import load_pretrain_config
 
     found = [path for path in SHIPPED if path.name.startswith("pretrain")]
     assert found
@@ -76,6 +76,9 @@ def write(tmp_path: Path, tree: Any) -> Path:
         ({"rollout": {"batch_size": "all"}},
          "rollout.batch_size: 'all' is not accepted: use a number of 1 or more, or auto"),
         ({"name": "Has Space"}, "name: 'Has Space' is not accepted"),
+        ({"rollout": {"device": "cpu"}}, "rollout.device: unknown key; did you mean model.device?"),
+        ({"seed": 1}, "seed: unknown key; did you mean rollout.seed or calibrate.seed or distill.seed?"),
+        ({"rollout": {"block_lenght": 8}}, "rollout.block_lenght: unknown key; did you mean block_length?"),
     ],
 )  # fmt: skip
 def test_errors_name_field_value_and_remedy(

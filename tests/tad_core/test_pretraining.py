@@ -15,19 +15,10 @@ from tad_core.data.sources._generated import split_of
 from tad_core.data.tokenizer import build_tokenizer
 from tad_core.errors import ConfigError
 from tad_core.models.loading import load_model, load_tokenizer
-from tad_core.pretraining import (
-    Batches,
-    Corpus,
-    CorpusConfig,
-    PretrainConfig,
-    diffusion_loss,
-    draw_masks,
-    draw_sample,
-    encode_corpus,
-    load_pretrain_config,
-    pretrain,
-)
-from tad_core.pretraining.train import PretrainTrainer
+from tad_core.pretraining.config import CorpusConfig, PretrainConfig, load_pretrain_config
+from tad_core.pretraining.corpus import Batches, Corpus, draw_sample, encode_corpus
+from tad_core.pretraining.objective import diffusion_loss, draw_masks
+from tad_core.pretraining.train import PretrainTrainer, pretrain
 
 SMALL: dict[str, Any] = {
     "d_model": 32, "n_layers": 1, "n_heads": 2, "mlp_hidden_size": 48, "workers": 1, "batch_size": 8,

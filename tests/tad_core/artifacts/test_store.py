@@ -11,14 +11,17 @@ import textwrap
 import time
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import known_implementations
 from pydantic import ValidationError
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts import writer as writer_module
-from tad_core.errors import ArtifactError
+from tad_core.errors import ArtifactError, ConfigError
 from tests.waiting import CEILING_S, until
 
 FP = "f" * 32
@@ -149,6 +152,40 @@ def test_unwritable_store_is_one_error_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match=r"store: .* cannot be written .*--set store="):
         Store(tmp_path / "file" / "store").check_writable()
+
+
+@pytest.mark.parametrize(
+    ("root", "kind", "told"),
+    [
+        ("{here}/file", ConfigError, r"is not a folder .*file is a file.*--set store="),
+        ("{here}/file/store", ConfigError, r"is not a folder .*file is a file"),
+        ("nosuch://place/store", ConfigError, r"begins with nosuch://, which is not known; use a folder, or a URL"),
+        ("absent://place/store", ConfigError, r"cannot be opened: Install absentfs.*or use a folder"),
+        ("refusing://place/store", ArtifactError, r"cannot be read \(Unable to locate credentials\); check the bucket"),
+    ],
+)  # fmt: skip
+def test_a_store_that_cannot_be_looked_into_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, kind: type[Exception], told: str
+) -> None:
+    absent = {"class": "absentfs.FileSystem", "err": "Install absentfs to open absent://"}
+    monkeypatch.setitem(known_implementations, "absent", absent)
+    fsspec.register_implementation("refusing", RefusingFileSystem, clobber=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(kind, match=rf"^store: .*{told}"):
+        Store(root.format(here=tmp_path)).check_reachable()
+
+
+class RefusingFileSystem(MemoryFileSystem):
+    """Answers as an object store does without a key."""
+
+    def ls(self, *_: object, **__: object) -> list[str]:
+        raise PermissionError("Unable to locate credentials")
+
+
+def test_a_store_that_is_there_or_can_be_made_is_reachable(tmp_path: Path) -> None:
+    for root in (str(tmp_path), str(tmp_path / "new" / "store"), "memory://not/yet"):
+        Store(root).check_reachable()
+    assert list(tmp_path.iterdir()) == [], "looking makes nothing"
 
 
 def test_too_little_room_is_said_in_advance(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import yaml
 from tad_core.config import load_config, naming_lines
 from tad_core.config.document import parse_document
 from tad_core.errors import ConfigError
-from tad_core.pretraining import load_pretrain_config
+from tad_core.pretraining.config import load_pretrain_config
 
 
 @pytest.mark.parametrize(
