@@ -187,10 +187,13 @@ def test_a_wrong_checkpoint_is_told(
     assert code == 2 and told[fault] in output
 
 
-def test_a_store_that_cannot_be_written_is_told(call: Any, tree: Tree, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["run", "status", "check", "plan", "show"])
+def test_a_store_that_cannot_be_is_told(call: Any, tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    code, output = call("--store", str(tmp_path / "file" / "store"))
-    assert code == 2 and "cannot be written" in output and "choose another folder" in output
+    code, output = call("--store", str(tmp_path / "file" / "store"), command=command)
+    assert code == 2 and "file is a file); choose another folder" in output
+    code, output = call("--store", "nosuch://place", command=command)
+    assert code == 2 and "nosuch://, which is not known; use a folder" in output
 
 
 def test_a_full_disk_is_told_before_any_work(call: Any, tmp_path: Path) -> None:
