@@ -89,7 +89,7 @@ def test_a_run_gives_its_base_and_what_it_has_distilled(tiny_tree, adapter, monk
     with pytest.raises(ConfigError, match=r"'best' is no model of the run; use one of base, quality, speed$"):
         sources_of(["run.yaml:best"], CPU, lambda path: config)
     elsewhere = config.model_copy(update={"model": ModelConfig(path="nowhere/at/all")})
-    with pytest.raises(ModelError, match="^model.path: nowhere/at/all is not a folder"):
+    with pytest.raises(ModelError, match=r"^model\.path: nowhere/at/all is not a folder"):
         sources_of(["run.yaml:base"], CPU, lambda path: elsewhere)
     with pytest.raises(ConfigError, match=r"names 2 models; say which, as in mine=run\.yaml:quality"):
         sources_of(["mine=run.yaml"], CPU, lambda path: config)
@@ -101,7 +101,7 @@ def test_what_means_nothing_is_refused_before_weights_are_read(
     monkeypatch.setattr(Served, "load", lambda source: pytest.fail("weights were read"))
     with pytest.raises(ConfigError, match="two are called 'llada'; give one another name"):
         sources_of([str(tiny_checkpoint)] * 2, CPU, no_run)
-    with pytest.raises(ModelError, match="^MODEL: nowhere/at/all is not a folder"):
+    with pytest.raises(ModelError, match=r"^MODEL: nowhere/at/all is not a folder"):
         sources_of(["nowhere/at/all"], CPU, no_run)
     with pytest.raises(ModelError, match="use the base it was trained on"):
         sources_of([f"{tiny_dream_checkpoint}+{adapter}"], CPU, no_run)
@@ -109,7 +109,7 @@ def test_what_means_nothing_is_refused_before_weights_are_read(
         sources_of([f"{tiny_checkpoint}+{tiny_checkpoint}"], CPU, no_run)
     with pytest.raises(ConfigError, match="is not a name"):
         sources_of([f"a b={tiny_checkpoint}"], CPU, no_run)
-    with pytest.raises(ModelError, match="^MODEL: 'abc' is not a commit hash"):
+    with pytest.raises(ModelError, match=r"^MODEL: 'abc' is not a commit hash"):
         sources_of(["org/name@abc"], CPU, no_run)
 
 
