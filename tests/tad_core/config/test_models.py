@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_one_clear_line(
     assert len(str(caught.value).splitlines()) == (2 if "colour" in message else 1)
 
 
-PAGE = Path(__file__).parents[3] / "docs" / "training.md"
+PAGE = Path(__file__).parents[3] / "docs" / "objectives.md"
 
 
 @pytest.mark.parametrize(("preset", "which"), [("llada-8b", 0), ("dream-7b", 1)])
