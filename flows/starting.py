@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from tad_core import shipped
+from tad_core.artifacts.durable import check_place
 from tad_core.config import SourceConfig
 from tad_core.data.sources import load_problems
 from tad_core.errors import ConfigError
@@ -74,7 +75,7 @@ def start(folder: Path) -> Path:
     """Write a configuration and sample data into a new folder; returns the configuration.
 
     Raises:
-        ConfigError: a name that no set-up may have, or a folder that holds something.
+        ConfigError: a name that no set-up may have, or a folder that holds something or cannot be made.
     """
     name = folder.resolve().name
     if not _NAME.match(name):
@@ -83,6 +84,7 @@ def start(folder: Path) -> Path:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"NAME: {folder} is there already and not an empty folder; give another name")
+    check_place(folder, "NAME")
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / MATH, "arithmetic")
     _write(folder / CODE, "pyfunc")

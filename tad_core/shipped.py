@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from tad_core.artifacts.durable import check_place
 from tad_core.errors import ConfigError
 
 #: The folders, as in a checkout.
@@ -31,7 +32,7 @@ def copy_to(folder: Path) -> list[Path]:
     """Copy the folders into another; returns where they are now.
 
     Raises:
-        ConfigError: one of them is there already; nothing was written.
+        ConfigError: one of them is there already, or none can be; nothing was written.
     """
     places = [folder / name for name in FOLDERS]
     for place in places:
@@ -39,6 +40,7 @@ def copy_to(folder: Path) -> list[Path]:
             raise ConfigError(
                 f"FOLDER: {place} is there already; nothing is overwritten, give another folder"
             )
+    check_place(folder, "FOLDER")
     for place in places:
         shutil.copytree(root() / place.name, place, ignore=shutil.ignore_patterns("__pycache__"))
     return places

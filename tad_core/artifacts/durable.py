@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from tad_core.errors import ConfigError
@@ -43,6 +44,38 @@ def publish(part: Path, target: Path) -> None:
 
 
 def check_unused(out: Path) -> None:
-    """Raise ``ConfigError`` for a folder that holds something, and so cannot become what is written."""
+    """Raise ``ConfigError`` for a folder that holds something or cannot be made: it cannot become what is written."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out: {out} has something in it; name a new folder, or empty it")
+    check_place(out, "--out")
+
+
+def check_place(folder: Path, name: str) -> None:
+    """Fail before any work if a folder can neither be made nor written.
+
+    Args:
+        folder: may be there already; only a file that is gone again is made, in what of its path is there.
+        name: of the argument or field that it was given as.
+
+    Raises:
+        ConfigError: with the reason.
+    """
+    try:
+        there = nearest(folder)
+        if there.is_dir():
+            with tempfile.TemporaryFile(dir=there):
+                return
+        why = f"{there} is a file"
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise ConfigError(f"{name}: {folder} cannot be written ({why}); name another folder")
+
+
+def nearest(path: Path) -> Path:
+    """What is there of a path: it, or the folder above it that is.
+
+    Raises:
+        OSError: it cannot be looked for.
+    """
+    whole = path.expanduser().absolute()
+    return next(place for place in (whole, *whole.parents) if place.exists())

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tad_core.artifacts.durable import nearest
 from tad_core.artifacts.files import (
     cache_folder,
     cache_place,
@@ -150,12 +151,10 @@ class Store:
             ArtifactError: it does not answer, or refuses.
         """
         scheme, is_url, _ = self.root.partition("://")
-        if not is_url:
-            there = next(place for place in (Path(self.root), *Path(self.root).parents) if place.exists())
-            if not there.is_dir():
-                raise ConfigError(f"store: {self.root} is not a folder ({there} is a file); {_ANOTHER}")
-            return
+        remedy = _CREDENTIALS if is_url else _ANOTHER
         try:
+            if not is_url and not (there := nearest(Path(self.root))).is_dir():
+                raise ConfigError(f"store: {self.root} is not a folder ({there} is a file); {remedy}")
             list_names(self.root)
         except ValueError:
             raise ConfigError(
@@ -165,7 +164,7 @@ class Store:
         except OSError as error:
             if isinstance(error.__cause__, ImportError):
                 raise ConfigError(f"store: {self.root} cannot be opened: {error}; or use a folder") from None
-            raise ArtifactError(f"store: {self.root} cannot be read ({why(error)}); {_CREDENTIALS}") from None
+            raise ArtifactError(f"store: {self.root} cannot be read ({why(error)}); {remedy}") from None
 
     def check_writable(self, need_bytes: int = 64 << 20) -> None:
         """Fail before any work if the store cannot be written or has too little room.

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments
 
-from tad_core.artifacts.durable import readable
+from tad_core.artifacts.durable import check_place, readable
 from tad_core.config import ModelConfig
 from tad_core.data.tokenizer import build_tokenizer
+from tad_core.errors import ConfigError, ModelError
 from tad_core.models import LLaDAConfig, LLaDAModelLM
 from tad_core.models.loading import load_model
 from tad_core.pretraining.config import PretrainConfig
@@ -52,9 +53,37 @@ def pretrain(
         config: size of the model, corpus, schedule.
         corpus: from ``encode_corpus``, if that was run already.
         callbacks: of the trainer.
+
+    Raises:
+        ConfigError: ``out`` cannot be written, or ``init_from`` is of another shape.
+        ModelError: ``init_from`` is no checkpoint.
     """
+    out = Path(config.out)
+    check_place(out, "out")  # it is written last, after hours
     tokenizer = build_tokenizer()
     torch.manual_seed(config.seed)
+    model = _model(config, tokenizer)
+    batches = Batches(
+        corpus or encode_corpus(config), config.batch_size, config.steps, config.seed, tokenizer.pad_token_id
+    )
+    trainer = PretrainTrainer(
+        model=model,
+        args=_arguments(config),
+        train_dataset=batches,
+        data_collator=lambda items: items[0],
+        recipe=config,
+        callbacks=list(callbacks),
+    )
+    trainer.train()
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    for file in Path(out).glob("*.safetensors"):
+        readable(file)
+    return out
+
+
+def _model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> LLaDAModelLM:
+    """The model before the first step: random, or the weights of ``init_from``."""
     model = LLaDAModelLM(
         LLaDAConfig(
             d_model=config.d_model,
@@ -70,16 +99,26 @@ def pretrain(
         )
     )
     if config.init_from is not None:
-        model.load_state_dict(load_model(ModelConfig(path=config.init_from), "cpu").state_dict())
+        try:
+            weights = load_model(ModelConfig(path=config.init_from), "cpu").state_dict()
+        except ModelError as error:
+            raise type(error)(str(error).replace("model.path", "init_from", 1)) from error.__cause__
+        wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        if wanted != {name: tensor.shape for name, tensor in weights.items()}:
+            raise ConfigError(
+                f"init_from: {config.init_from} is not of this shape; use a checkpoint that was pretrained with the "
+                f"same d_model ({config.d_model}), n_layers, n_heads and mlp_hidden_size, or leave it out"
+            )
+        model.load_state_dict(weights)
     if config.compile:
         for block in model.blocks:
             block.compile(dynamic=True)
-    batches = Batches(
-        corpus or encode_corpus(config), config.batch_size, config.steps, config.seed, tokenizer.pad_token_id
-    )
-    out = Path(config.out)
-    arguments = TrainingArguments(
-        output_dir=str(out),
+    return model
+
+
+def _arguments(config: PretrainConfig) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=config.out,
         max_steps=config.steps,
         per_device_train_batch_size=1,
         learning_rate=config.learning_rate,
@@ -98,17 +137,3 @@ def pretrain(
         dataloader_num_workers=2 if torch.cuda.is_available() else 0,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    trainer = PretrainTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=batches,
-        data_collator=lambda items: items[0],
-        recipe=config,
-        callbacks=list(callbacks),
-    )
-    trainer.train()
-    model.to(torch.bfloat16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    for file in Path(out).glob("*.safetensors"):
-        readable(file)
-    return out

@@ -196,6 +196,14 @@ def test_a_store_that_cannot_be_is_told(call: Any, tmp_path: Path, command: str)
     assert code == 2 and "nosuch://, which is not known; use a folder" in output
 
 
+@pytest.mark.parametrize(("command", "name"), [("init", "NAME"), ("files", "FOLDER")])
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, command: str, name: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = CliRunner().invoke(app, [command, str(tmp_path / "file" / "mine")])
+    assert result.exit_code == 2 and result.output.startswith(f"error: {name}: "), result.output
+    assert "file is a file); name another folder" in result.output
+
+
 def test_a_full_disk_is_told_before_any_work(call: Any, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

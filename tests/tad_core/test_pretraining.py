@@ -13,7 +13,7 @@ from tad_core.config import ModelConfig
 from tad_core.data.sources import arithmetic
 from tad_core.data.sources._generated import split_of
 from tad_core.data.tokenizer import build_tokenizer
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, ModelError
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.pretraining.config import CorpusConfig, PretrainConfig, load_pretrain_config
 from tad_core.pretraining.corpus import Batches, Corpus, draw_sample, encode_corpus
@@ -209,3 +209,22 @@ def test_the_layers_run_in_bfloat16_where_the_trainer_is_told_so(
     trainer = PretrainTrainer(model=model, args=arguments, recipe=recipe)
     loss = trainer.compute_loss(model, Corpus.of([([7, 8], [9] * 8)]).batch(np.array([0]), pad_id=0))
     assert seen == [dtype] and loss.dtype == torch.float32
+
+
+def test_what_would_fail_at_the_end_is_said_before_the_first_step(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PretrainTrainer, "train", lambda self: pytest.fail("it was trained"))
+    (tmp_path / "file").write_text("in the way")
+
+    def refused(**changes: Any) -> str:
+        config = PretrainConfig(**{"out": str(tmp_path / "out"), "steps": 1, **SMALL, **changes})
+        with pytest.raises((ConfigError, ModelError)) as caught:
+            pretrain(config, CORPUS)
+        return str(caught.value)
+
+    assert "out: " in refused(out=str(tmp_path / "file" / "out")) and not (tmp_path / "out").exists()
+    assert refused(init_from=str(tmp_path)).startswith(f"init_from: {tmp_path} has no config.json")
+    assert refused(init_from=str(tiny_checkpoint)).startswith(
+        f"init_from: {tiny_checkpoint} is not of this shape"
+    )
