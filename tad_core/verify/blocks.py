@@ -38,9 +38,9 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
 
     The whole text if it is Python by itself (fences in it are those of its docstrings); else the first
     fenced Python block that parses and, where ``entry_point`` is given, defines it by more than its head, with other
-    blocks of definitions that it uses; else the first fenced block that parses; else the Python between the prose of a
-    block or of the text; else the first fenced block. A fence that is never closed runs to the end of the text,
-    and a block is indented as its fence is. Lines may end in any of Python's ways.
+    blocks of definitions that it uses, and without one defines anything; else the first fenced block that parses; else
+    the Python between the prose of a block or of the text; else the first fenced block. A fence that is never closed
+    runs to the end of the text, and a block is indented as its fence is. Lines may end in any of Python's ways.
     """
     text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
     text = without_end_tokens(_TAG.sub("", text))
@@ -60,7 +60,7 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
             others = [body for body in parsed[at + 1 :] if not defines(body, entry_point)]
             return _with_helpers(_with_helpers(parsed[at], parsed[:at]), others)
     if parsed and not entry_point:
-        return parsed[0]
+        return next((body for body in parsed if defines_something(body)), parsed[0])
     for body in python:
         if found := _between_prose(body, entry_point):
             return found

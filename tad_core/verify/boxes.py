@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tad_core.verify.hedges import parts_of_one, says_the_same, value_behind
+from tad_core.verify.hedges import is_denied, parts_of_one, says_the_same, value_behind
 from tad_core.verify.numbers import last_number
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
@@ -39,7 +39,7 @@ def last_boxed(text: str) -> str:
 
     An empty box is skipped, and so is one that is never closed (a text that was cut). Boxes with no more than a
     comma, ``and`` or ``or`` between them are one answer, and so is a box with another value behind an ``or``. A sign
-    before the box is part of the answer.
+    before the box is part of the answer. One that is denied (``\boxed{7}`` is wrong) ends in a question mark.
     """
     boxes = _boxes(text)
     if not boxes:
@@ -53,6 +53,8 @@ def last_boxed(text: str) -> str:
         if not any(says_the_same(box[2], other) for other in found):
             found.append(box[2])
     answer = r" \text{ or } ".join(reversed(found))
+    if is_denied(text, start, end):
+        return f"{answer}?"
     return answer + another_behind(text, end, answer)
 
 

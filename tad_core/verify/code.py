@@ -16,7 +16,7 @@ from typing import Any
 
 from tad_core.errors import VerifierError
 from tad_core.trees import tree_of
-from tad_core.verify.blocks import bound, defines, extract_code, parses
+from tad_core.verify.blocks import bound, defines, extract_code, parses, without_end_tokens
 from tad_core.verify.config import SandboxChoice
 from tad_core.verify.sandbox.launch import Keeper, KeeperError
 from tad_core.verify.sandbox.tiers import require_tier
@@ -104,7 +104,11 @@ def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
     code = extract_code(text, entry_point)
     if not (prompt and entry_point) or (code and defines(code, entry_point)):
         return code
-    for rest in (text, code):  # the text first: a fence in it may be one of its docstring
+    for rest in (
+        text,
+        without_end_tokens(text),
+        code,
+    ):  # the text first: a fence in it may be one of its docstring
         joined = prompt.rstrip("\n") + "\n" + rest.lstrip("\n")
         if rest.strip() and parses(joined) and defines(joined, entry_point):
             return joined

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tad_core.verify.blocks import END_TOKEN
 from tad_core.verify.boxes import another_behind, boxed_answer, last_boxed
 from tad_core.verify.config import DEFAULT_ORDER, ExtractRule
-from tad_core.verify.hedges import RECKONED, SEVERAL_IN_DOLLARS
+from tad_core.verify.hedges import RECKONED, SEVERAL_IN_DOLLARS, is_denied, is_doubted_claim
 from tad_core.verify.numbers import last_number, last_value
 
 __all__ = ["after_hashes", "extract_answer", "last_boxed"]
@@ -40,7 +40,14 @@ _HEADING = re.compile(
 _ANSWER_HEADING = re.compile(
     r"[\s*_]*(?:the\s)?(?:final\s|correct\s)?answer(?:\sis|:|[\s*_])*(?=\S|$)", re.IGNORECASE
 )
+_QUOTED = re.compile(r"([`\"'])([^`\"']+)\1")
 _DISPLAY = re.compile(r"\s*(?:\$\$|\\\[)([^$]{1,400}?)(?:\$\$|\\\])", re.DOTALL)
+#: what is said of an answer that was given: ``the answer is correct``
+_SPOKEN_OF = re.compile(
+    r"(?:indeed |also |therefore )?(?:correct|right|verified|confirmed|valid|reasonable|consistent)\b"
+)
+#: Claims of an answer that are looked at, from the last one on.
+_MAX_CLAIMS = 64
 #: Marks that are looked behind, from the last one on.
 _MAX_HASHES = 64
 #: Longer texts than any answer: what lies further from the end than this is not looked at.
@@ -73,11 +80,21 @@ def after_hashes(text: str) -> str:
 
 
 def after_the_answer_is(text: str) -> str:
-    """What follows the last 'the answer is', to the end of the sentence."""
-    matches = list(_THE_ANSWER_IS.finditer(text))
-    if not matches:
-        return ""
-    rest = text[matches[-1].end() :]
+    """What follows the last 'the answer is', to the end of the sentence.
+
+    An answer that is doubted ('I do not think that the answer is 2') or spoken of ('the answer is correct') is none
+    where another one stands before it.
+    """
+    claims = list(_THE_ANSWER_IS.finditer(text))[-_MAX_CLAIMS:]
+    doubted = [is_doubted_claim(text, claim.start()) for claim in claims]
+    for claim, doubt in zip(reversed(claims), reversed(doubted), strict=True):
+        if not doubt and not (claim is not claims[0] and _SPOKEN_OF.match(text, claim.end())):
+            return _claimed(text[claim.end() :])
+    return f"{_claimed(text[claims[-1].end() :])}?" if claims else ""
+
+
+def _claimed(rest: str) -> str:
+    """The answer at the beginning of a text."""
     line = rest.split("\n", 1)[0].strip()
     if displayed := _DISPLAY.match(rest):
         return " ".join(displayed[1].split()).rstrip(". ,")
@@ -87,16 +104,21 @@ def after_the_answer_is(text: str) -> str:
         while (joint := _AND.match(line, math.end())) and (more := _MATH.match(line, joint.end())):
             answer += ", " + next(group for group in more.groups() if group is not None).strip()
             math = more
+        if is_denied(line, math.start(), math.end()):
+            return f"{answer}?"
         return answer + another_behind(line, math.end(), answer)
     sentence_end = _CLAUSE_END.search(line)
-    clause = (line[: sentence_end.start()] if sentence_end else line).strip(" *\t")
+    clause = (line[: sentence_end.start()] if sentence_end else line).replace("**", "").strip(" *\t")
+    if quoted := _QUOTED.fullmatch(clause):
+        clause = quoted[2]
     if (
         _SUM_OF_MONEY.fullmatch(clause)
         or SEVERAL_IN_DOLLARS.match(clause)
         or _NUMBER_IN_DOLLARS.match(clause)
     ):
         return clause.replace("$", "")
-    if sentence_end and sentence_end.group().startswith("?"):
+    asked = sentence_end is not None and sentence_end.group().startswith("?")
+    if asked or (sentence_end and is_denied(line, 0, sentence_end.start())):
         return clause + "?"
     if _PROSE.match(clause) and not RECKONED.search(clause):  # "the answer is the sum of both, 12"
         return last_number(clause) or clause

@@ -12,10 +12,15 @@ from tad_core.verify.math_text import clean, plain_number
 from tad_core.verify.math_value import values_of
 from tad_core.verify.math_words import ASKING
 
+#: words of which the number behind them says no value
+RELATED = (
+    r"(?:undefined|multiples?|factors? of|divisors? of|divisible|powers? of|primes|modulo|inverse|reciprocal|opposite"
+    r"|below|above|number of [^,:=\d]* \d+)"
+)
 #: words that make another number of the one behind them, where no comma or sign says what they come to
 RECKONED = re.compile(
     r"\b(?:or|nor|between|maybe|perhaps|possibly|not|roots?|square|squared|cubed?|half|third|quarter|twice|double|triple"
-    r"|times|product|quotient|difference|minus|plus|divided|less|more|wrong)\b(?![^,:=]*[,:=]\s*\S+$)",
+    rf"|times|product|quotient|difference|minus|plus|divided|less|more|wrong|{RELATED})\b(?![^,:=]*[,:=]\s*\S+$)",
     re.IGNORECASE,
 )
 #: ``$5$ or $6$``: mathematics, where ``$5 or $6`` are sums of money
@@ -45,6 +50,40 @@ _OPEN_BEFORE = re.compile(
 _OPEN_BEHIND = re.compile(
     r"[\s$*)\\]*,?\s?\(?(?:or|and/or|maybe|perhaps)\b[^.\n]{0,40}|[\s$*)\\]*\?", re.IGNORECASE
 )
+#: what takes back the value before it: ``is wrong``, ``which cannot be``
+_DENIED_BEHIND = re.compile(
+    rf"{_EDGE},?\s?(?:(?:which|that|this)\s)?(?:(?:is|was|are|were|seems|looks|would be)\s(?:[a-z]+ly\s)?"
+    r"(?:(?:incorrect|wrong|false|impossible|invalid|absurd|extraneous)\b(?!\s(?:to|that|for)\b)"
+    r"|not\s(?:correct|right|valid|possible|true|(?:the|an?)\s(?:[a-z]+\s)?(?:answer|solution)\b))"
+    r"|(?:is|was)n't\s(?:correct|right|valid|possible|true)\b"
+    r"|(?:cannot|can't|can\snot)\sbe(?:\s(?:right|correct|true|the\sanswer)\b|[\s$]*(?:[.,;!]|$)))|[\s$)\\\]]*\?"
+    rf"|{_EDGE}[.!]?\s(?:(?:[Ww]ait|[Nn]o|[Bb]ut|[Hh]owever),?\s)?(?:[Tt]his|[Tt]hat|[Ii]t)\s"
+    r"(?:(?:is|was)\s(?:incorrect|wrong|not\s(?:correct|right))|(?:is|was)n't\s(?:correct|right))\b"
+)
+#: what denies the value behind it: ``is not``, ``cannot be``, ``\\ne``
+_DENIED_BEFORE = re.compile(
+    r"(?:(?:\bnot|n't|\bcannot|\bnever|\bneither)(?:\sbe|\sequal(?:\sto)?|\sexactly)?"
+    r"[\s$*({\[\\]*(?:[A-Za-z]\s?=\s?)?|\\(?:neq?|not\s?=)\s?)[\s$]*$"
+)
+#: who speaks of an answer without giving it: ``if``, ``I doubt that``, ``I do not think that``
+_DOUBTED_CLAIM = re.compile(
+    r"(?:\b(?:if|whether|suppose|assum(?:e|ing)|imagine|pretend|doubt\w*|unlikely|guess\w*|wonder\w*|unclear|unsure|maybe"
+    r"|perhaps|possibly|claims?)|(?:\bnot|n't|\bcannot|\bnever|\bnobody)(?:\s(?:be|the|really|yet|quite))*"
+    r"\s(?:be|think|believe|knows?|sure|certain|mean|say|clear|true|case|possible|convinced|expect|follow|imply))"
+    r"\s(?:that\s|if\s|whether\s)?(?:(?:the|my|our|your|this|final|correct|right|real)\s){0,3}$",
+    re.IGNORECASE,
+)
+
+
+def is_denied(text: str, start: int, end: int) -> bool:
+    """Whether the words around ``text[start:end]`` say that this is not the answer, or ask whether it is."""
+    before = text[max(0, start - _WIDTH) : start]
+    return _DENIED_BEHIND.match(text, end) is not None or _DENIED_BEFORE.search(before) is not None
+
+
+def is_doubted_claim(text: str, start: int) -> bool:
+    """Whether an ``answer is`` at ``start`` is spoken of without being given (``I doubt that the answer is``)."""
+    return _DOUBTED_CLAIM.search(text[max(0, start - _WIDTH) : start]) is not None
 
 
 def parts_of_one(text: str, start: int, end: int) -> bool:
@@ -78,5 +117,5 @@ def open_number(text: str, number: re.Match[str]) -> str:
     before = _OPEN_BEFORE.search(text[max(0, number.start() - _WIDTH) : number.start()])
     after = _OPEN_BEHIND.match(text, number.end(), number.end() + _WIDTH)
     if before is None and after is None:
-        return ""
+        return f"{number.group()}?" if _DENIED_BEHIND.match(text, number.end()) else ""
     return f"{before.group() if before else ''}{number.group()}{after.group() if after else ''}".strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from tad_core.verify.hedges import RELATED
 from tad_core.verify.math_shape import Form, Shape, shape_of, split_top
 from tad_core.verify.math_text import clean
 from tad_core.verify.math_units import reckons
@@ -21,6 +22,7 @@ _KNOWN = frozenset("\\" + name for name in _KNOWN_NAMES.split())
 #: in what is 0 of itself: the equation of a line, a plane, a circle
 _NUMBER_TERM = re.compile(r"(?:^|[-+])\d+(?=$|[-+])")
 _NAME = re.compile(r"[a-zA-Z](?:_\{?\w+\}?)?'?")
+_FUNCTION = re.compile(r"[a-zA-Z]'?\([a-z]\)")
 #: what stands for one number: a function's value, an angle, a length, an area, a ratio, a word
 _ASKED = re.compile(
     r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\|[^|]+\||\\l(?:floor|ceil).+|\d*[A-Za-z]{3,}.*"
@@ -28,6 +30,8 @@ _ASKED = re.compile(
     r"|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|\[[A-Z]{3,}\]|\\triangle ?[A-Z]{3}"
     r"|\\gcd.*|.+\\(?:[cl]?dots)(?![a-z]).*|\d+_\{?\d+\}?|[A-Za-z](?:[:/][A-Za-z])+|\\frac\{[A-Za-z]+\}\{[A-Za-z]+\}"
 )
+#: words that say of a number that it is none (``undefined at x = 2``), but for the event of ``P(not A)``
+_DENYING = re.compile(r"(?<!^P\()not|undefined|except|unless")
 _NUMERAL = re.compile(r"\d+_\{?\d+\}?")
 _CHOSEN = re.compile(
     r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:(?i:option|choice|answer)\s)?(?:\(([A-F])\)|([A-F])[).:])(?=[\s}\\~])\s*(\})?"
@@ -46,6 +50,7 @@ _NO_SENTENCE = re.compile(
     rf"|\b(?:sum|percent) of|\b(?:step|part|page|problem|question|example|case)\b|{ASKING}\b",
     re.IGNORECASE,
 )
+_RELATED = re.compile(rf"\b{RELATED}\b", re.IGNORECASE)
 _LETTER = re.compile(r"\(?[A-F]\)?")
 _EITHER = re.compile(r"(.+?)\s?\\text\s?\{\s?or\s?\}\s?(.+)")
 _HOUR = re.compile(r"(\d{1,2}):(\d\d)")
@@ -94,13 +99,14 @@ def _same_time(first: Shape, second: Shape) -> bool:
 def number_said(answer: str) -> Shape | None:
     """The one number of a sentence (``Ann sells 9 eggs``, ``$18/day``) that neither reckons with it nor doubts it."""
     text = re.sub(r"\\(?:text|textbf|mathrm) ?\{([^{}]*)\}|\*\*", r" \1 ", answer).replace("\\$", "$")
+    text = re.sub(r"\(([A-Za-z ]+)\)", r"\1", text)  # 5 (apples)
     if text.count("=") == 1 and _RECKONED_OUT.search(text):
         text = "It is " + text.partition("=")[2]
     numbers = _WRITTEN_NUMBER.findall(text)
     if len(numbers) != 1 or not re.search(r"[A-Za-z]{2}", text) or _NO_SENTENCE.search(text):
         return None
     before, _, behind = text.partition(numbers[0])
-    if reckons(_JOINING.sub(" ", before)) or reckons(_LINKING.sub(" ", behind)):
+    if _RELATED.search(before) or reckons(_JOINING.sub(" ", before)) or reckons(_LINKING.sub(" ", behind)):
         return None
     return shape_of(numbers[0].replace(" ", ""))
 
@@ -113,8 +119,8 @@ def end_of(
     ``3 \\times 4 = 12`` is 12 if its sides are equal; ``x = \\frac{24}{2} = 12`` is 12 by the name of x; of ``P(A) =
     12``, ``a + b = 12`` and ``\\text{Area} = 12`` the left is what was asked for. An equation to be solved
     (``2x = 12``) says no value unless it is reckoned out (``2x = 3 \\times 4 = 12``), and no more does one of several
-    unknowns that is itself what was asked for: a reference (``x + y + z = 0``). None where ``other`` is an equation,
-    too, or there is no value.
+    unknowns that is itself what was asked for: a reference (``x + y + z = 0``). An identity (``(x-1)^2 = x^2-2x+1``)
+    is its right side. None where ``other`` is an equation, too, or there is no value.
     """
     if shape.form is not Form.RELATION or other.form in (
         Form.RELATION,
@@ -128,7 +134,7 @@ def end_of(
     sides = split_top(shape.text, "=")
     last = sides[-1]
     if not _is_constant(last):
-        return None
+        return None if is_reference else _end_of_identity(sides, other)
     names, pairs, others = [], [], []
     for side in sides[:-1]:
         if _is_constant(side):
@@ -149,10 +155,19 @@ def end_of(
     return replace(value, unit=value.unit or shape.unit, name=other.name or "".join(names[:1])), pairs
 
 
+def _end_of_identity(sides: list[str], other: Shape) -> tuple[Shape, list[tuple[str, str]]] | None:
+    """The right side of ``(x-1)^2 = x^2-2x+1``, if it is what every other side is, too, but for a name before them."""
+    name = sides[0] if _NAME.fullmatch(sides[0]) or _FUNCTION.fullmatch(sides[0]) else ""
+    others = sides[1:-1] if name else sides[:-1]
+    if other.form is not Form.SCALAR or not others or (other.name and other.name != name):
+        return None
+    return replace(shape_of(sides[-1]), name=other.name), [(side, sides[-1]) for side in others]
+
+
 def _is_asked(side: str, to_be_solved: bool) -> bool:
     """Whether a side stands for a number that may be asked for, and is no equation's to be solved for one letter."""
     several = not to_be_solved and len(set(_letters(side))) > 1
-    return "not" not in side and (_ASKED.fullmatch(side) is not None or several)
+    return _DENYING.search(side) is None and (_ASKED.fullmatch(side) is not None or several)
 
 
 def _is_constant(side: str) -> bool:

@@ -6,16 +6,21 @@ And tuples: ``x = 3, y = 4`` is ``(3, 4)``. Only the shape is changed here; ends
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from dataclasses import replace
+from fractions import Fraction
 
-from tad_core.verify.math_shape import Form, Shape, scalar_shape, split_top
+from tad_core.verify.math_shape import Form, Shape, excludes_points, scalar_shape, split_top
 from tad_core.verify.math_text import plain_number
 
-_LETTER = re.compile(r"[a-zA-Z]|\\(?:theta|alpha|beta|lambda|phi)")
+_LETTER = re.compile(r"[a-zA-Z](?:\([a-z]\))?|\\(?:theta|alpha|beta|lambda|phi)")
 _VALUE = re.compile(r"(?:\\(?:frac|sqrt|pi|infty|ln|log)(?![a-z])|[\d.+\-/{}()^ e\[\]])+")
+_SIGN = re.compile(r"\\(?:le|ge|ne) |[<>=]")
 _PAIR = re.compile(r"(.+?)(\\le |\\ne |<)(.+)")
-_PUNCTURED = re.compile(r"\\mathbb\{R\}(?:\\(?:setminus|backslash) ?|-)\\lbrace (.*)\\rbrace")
+_PUNCTURED = re.compile(
+    r"(\\mathbb\{R\}|[(\[][^()\[\]]*[)\]])(?:\\(?:setminus|backslash) ?|-)\\lbrace (.*)\\rbrace"
+)
 _ALL = ("", r"-\infty", r"\infty", "")
 #: More unknowns than this are no tuple.
 _MAX_UNKNOWNS = 6
@@ -39,7 +44,9 @@ def _rewritten(shape: Shape, other: Shape) -> Shape:
     if shape.form not in (Form.RELATION, Form.COLLECTION, Form.SCALAR):
         return shape
     found = _as_tuple(shape, other) if other.form is Form.BRACKETED else None
-    return found or _as_interval(_as_one_condition(shape)) or _without_points(shape) or shape
+    if interval := found or _as_interval(_as_one_condition(shape)):
+        return interval
+    return _without_points(shape) or _interval_without_points(shape) or shape
 
 
 def _as_one_condition(shape: Shape) -> Shape:
@@ -64,6 +71,46 @@ def _without_points(shape: Shape) -> Shape | None:
         else:
             return None
     return _around(points) if len(letters) == 1 else None
+
+
+def _interval_without_points(shape: Shape) -> Shape | None:
+    r"""``-1 \le x \le 1, x \ne 0`` as the intervals that the points leave of the first one."""
+    if shape.form is not Form.COLLECTION or shape.unit not in ("", "and") or len(shape.items) < 2:
+        return None
+    first, *others = shape.items
+    if first.form is not Form.RELATION or not excludes_points(replace(shape, items=tuple(others))):
+        return None
+    whole = _as_interval(first)
+    relations = [item.text for item in shape.items if item.form is Form.RELATION]
+    sides = [side for text in relations for side in _SIGN.split(text)]
+    if whole is None or whole.form is not Form.BRACKETED or len(set(filter(_LETTER.fullmatch, sides))) != 1:
+        return None
+    return _cut(whole, [_SIGN.split(item.text)[-1] for item in others])
+
+
+def _cut(interval: Shape, points: list[str]) -> Shape | None:
+    """What points within an interval leave of it."""
+    low, high = (item.text for item in interval.items)
+    ends = [low, *points, high]
+    known = [value for value in map(_place, ends) if value is not None]
+    if len(known) != len(ends):
+        return None
+    order = sorted(range(1, len(ends) - 1), key=known.__getitem__)
+    order = [0, *order, len(ends) - 1]
+    if not all(known[a] < known[b] for a, b in itertools.pairwise(order)):
+        return None
+    parts = []
+    for a, b in itertools.pairwise(order):
+        opening = interval.label[:1] if a == 0 else "("
+        closing = interval.label[1:] if b == len(ends) - 1 else ")"
+        parts.append(_interval(opening, ends[a], ends[b], closing))
+    return Shape(Form.UNION, "", tuple(parts))
+
+
+def _place(end: str) -> Fraction | float | None:
+    """Where on the line an end lies; None where it is no plain number."""
+    infinite = {r"\infty": math.inf, r"-\infty": -math.inf}
+    return infinite.get(end) if end in infinite else plain_number(end)
 
 
 def _as_union(shape: Shape) -> Shape:
@@ -137,7 +184,13 @@ def _as_interval(shape: Shape) -> Shape | None:
 
 def _all_but(text: str) -> Shape | None:
     punctured = _PUNCTURED.fullmatch(text)
-    return _around(split_top(punctured[1], ",")) if punctured else None
+    if punctured is None:
+        return None
+    points = split_top(punctured[2], ",")
+    if punctured[1].startswith("\\"):
+        return _around(points)
+    whole = scalar_shape(punctured[1])
+    return _cut(whole, points) if whole.form is Form.BRACKETED and len(whole.items) == 2 else None
 
 
 def _around(points: list[str]) -> Shape | None:

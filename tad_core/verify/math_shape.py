@@ -134,8 +134,17 @@ def _joint(shape: Shape, written: str) -> str:
 
 
 def _is_condition(item: Shape) -> bool:
-    inequality = item.form is Form.RELATION and re.search(r"[<>]|\\[lg]e ", item.text) is not None
+    inequality = item.form is Form.RELATION and re.search(r"[<>]|\\(?:[lg]e|ne) ", item.text) is not None
     return inequality or _CHOICE.match(item.text) is not None
+
+
+def excludes_points(shape: Shape) -> bool:
+    """Whether a list says ``x \\ne 1, 3``: what is no condition in it is another point that is left out."""
+    first = shape.items[:1]
+    return all(
+        r"\ne " in item.text if item.form is Form.RELATION else item.form is Form.NUMBER
+        for item in shape.items
+    ) and all(item.form is Form.RELATION for item in first)
 
 
 def scalar_shape(text: str) -> Shape:
@@ -200,7 +209,9 @@ def _composed(text: str) -> Shape | None:
             return Shape(Form.COLLECTION, text, _members(split_top(inner, ",")), label="set")
     if built := _BUILT_SET.match(text):
         condition = _shape(built[2])
-        several = condition.form is Form.COLLECTION and all(map(_is_condition, condition.items))
+        several = condition.form is Form.COLLECTION and (
+            all(map(_is_condition, condition.items)) or excludes_points(condition)
+        )
         return condition if several or condition.form is Form.RELATION else None
     if both := _with_both_signs(text):
         return Shape(Form.COLLECTION, text, tuple(_shape(part) for part in both), label="list")

@@ -46,6 +46,13 @@ _LG = re.compile(r"\\lg(?![A-Za-z])")
 _PROGRAM_POWER = re.compile(r"(?<=[\w)}])(?:\*\*| \*\* )(?=[\w({-])")
 _ROOT = re.compile(r"\\sqrt\s?\(")
 
+#: ``{}_{10}C_3``, ``^{10}P_3`` and, from top to bottom, ``C_{10}^3``
+_CHOSEN_FROM = re.compile(
+    r"(?:\{\s*\}|(?<![\w)}\]]))\s?[_^]\s?\{?(\d{1,3})\}?\s?(?:\\(?:text|mathrm|rm)\s?\{?)?([CP])\}?_\s?\{?(\d{1,3})\}?"
+)
+_CHOSEN_DOWN = re.compile(r"(?<![A-Za-z\d])C_\s?\{?(\d{1,3})\}?\^\s?\{?(\d{1,3})\}?")
+_NOT_EQUAL = re.compile(r"\\not\s?=")
+
 #: what announces an answer: ``\text{The answer is }``, ``Answer:``
 _ANNOUNCED = re.compile(
     r"^(?:\\text(?:bf)?\s*\{)?\s*(?:(?:so|thus|hence|therefore),?\s)?(?:the\s)?(?:final\s|correct\s)?answer\s?(?:is|:|=)+\s*(\})?\s*(?=\S)",
@@ -79,7 +86,17 @@ def spelled(text: str) -> str:
         text = words[1].strip()
     if _REALS.match(text):
         return r"\mathbb{R}"
+    text = _CHOSEN_DOWN.sub(_chosen, _CHOSEN_FROM.sub(_chosen, _NOT_EQUAL.sub(r"\\ne ", text)))
     return _without_programming(_LG.sub(r"\\log", text))
+
+
+def _chosen(match: re.Match[str]) -> str:
+    """Combinations as a binomial, ordered ones as a quotient of factorials; as written where they would be none."""
+    number, taken = int(match[1]), int(match[match.re.groups])
+    if taken > number:
+        return match.group()
+    ordered = match.re is _CHOSEN_FROM and match[2] == "P"
+    return rf"\frac{{{number}!}}{{{number - taken}!}}" if ordered else rf"\binom{{{number}}}{{{taken}}}"
 
 
 def _without_unicode(text: str) -> str:

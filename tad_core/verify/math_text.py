@@ -40,16 +40,21 @@ _SHORT_ACCENT = re.compile(
 _BETWEEN_NUMBERS = re.compile(r"(?:\\[,;: ]|\\q?quad|~|\s)+(?=\d)")
 _FRACTION = re.compile(r"\\frac(?![A-Za-z])")
 _SHORT_ARGUMENT = re.compile(r"\d|[a-zA-Z]|\\(?:alpha|beta|gamma|theta|pi|phi)(?![A-Za-z])")
-_SHORT_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z](?![a-zA-Z]))")
+#: ``√10``: no one means the root of 1 before a 0
+_SHORT_ROOT = re.compile(r"\\sqrt\s*(\d+(?:\.\d+)?|[a-zA-Z](?![a-zA-Z]))")
 #: never at the end: what is left open (``5 or``) is not what stands before it
 _WORD_SEPARATOR = re.compile(
     r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\\(?:lor|vee)(?![A-Za-z])|(?<![\w\\])(?:and|or)(?!\w))\s*(?=[^\s}])"
 )
 #: what joins the parts of a list, where it is written
 JOINED_BY = re.compile(r"\\text\s*\{[\s,]*(and|or)\s*\}|\\(lor|vee)(?![A-Za-z])|(?<![\w\\])(and|or)(?!\w)")
-_NAME = r"(?:[a-zA-Z]|[A-Z]{2,3}|\\[a-z]+)(?:_\{?\w+\}?)?'*(?:\^\{-1\}(?=\())?(?:\([a-z]\))?"
+_NAME = (
+    r"(?:[a-zA-Z]|[A-Z]{2,3}|\\[dt]?frac\{d[a-zA-Z]?\}\{d[a-z]\}|\\[a-z]+)"
+    r"(?:_(?:\{\w+\}|\w+))?'*(?:\^\{-1\}(?=\())?(?:\([a-z]\))?"
+)
 #: ``(x,y) =`` before a tuple, and ``(x, y) \in``
-_NAMES = r"\((?:[a-zA-Z](?:_\{?\w+\}?)?\s*,\s*)+[a-zA-Z](?:_\{?\w+\}?)?\)"
+_UNKNOWN = r"(?:[a-zA-Z]|\\(?:theta|phi|varphi|rho|alpha|beta|lambda|mu))(?:_(?:\{\w+\}|\w+))?"
+_NAMES = rf"\((?:{_UNKNOWN}\s*,\s*)+{_UNKNOWN}\s*\)"
 #: ``x =``, ``f(x) =``, ``AB =``, ``x \in`` before the value itself
 _NAMED = re.compile(rf"({_NAME}|{_NAMES})\s*(?:=|\\(?:approx|equiv|in)(?![a-z]))\s*")
 _CONSTANTS = frozenset({"e", "i", r"\pi"})
@@ -70,7 +75,15 @@ _INTEGER = re.compile(r"[+-]?\d+")
 _DECIMAL = re.compile(r"([+-]?)(\d*)\.(\d+)|([+-]?)(\d+)\.")
 _LATEX_FRACTION = re.compile(r"([+-]?)(\d*)\\frac\{([+-]?[\d.]+)\}\{([+-]?[\d.]+)\}")
 _SLASH_FRACTION = re.compile(r"([+-]?\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)")
-_MIXED_WITH_SPACE = re.compile(r"^\s*([+-]?)(\d+)\s+(\d+)\s*/\s*(\d+)\s*$")
+_GAP = r"(?:\\[,;: ]|\\q?quad(?![A-Za-z])|~|\s)+"
+_MIXED_WITH_SPACE = re.compile(rf"(?<![\w.\\/^_}}])(\d+){_GAP}(?!\d{{3}}(?!\d))(\d+)\s*/\s*(\d+)(?![\d.])")
+#: digits with space between them, and a point with space beside it
+_APART = re.compile(rf"(?<!\d)\d++(?:(?:{_GAP}\d++)+|{_GAP}\.\s*\d++|\.{_GAP}\d++)")
+_GAPS = re.compile(_GAP)
+#: two digits that are two arguments, or an index and what follows it
+_TWO_ARGUMENTS = re.compile(r"(?:\\(?:[cdt]?frac|[dt]?binom)|[_^])\s*$")
+#: stands between digits that are not one number
+_NOT_ONE = "~"
 _SCIENTIFIC = re.compile(r"([+-]?\d+(?:\.\d+)?)(?:\\times|\\cdot|\*)10\^(?:\{([+-]?\d+)\}|(\d))")
 _E_NOTATION = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")
 
@@ -133,7 +146,7 @@ def closing_brace(text: str) -> int:
 def clean(text: str) -> str:
     """One spelling for what the surface lets vary; keeps the meaning, drops spaces."""
     text = re.sub(r"^\\approx\s*", "", unwrap(text))
-    text = _MIXED_WITH_SPACE.sub(r"\1\2\\frac{\3}{\4}", text)
+    text = _MIXED_WITH_SPACE.sub(r"\1\\frac{\2}{\3}", text)
     text = text.replace("−", "-").replace("–", "-").replace("×", r"\times").replace("π", r"\pi")
     text = text.replace("∞", r"\infty").replace("∪", r"\cup").replace("√", r"\sqrt")
     text = _COLON.sub(":", text)
@@ -149,8 +162,9 @@ def clean(text: str) -> str:
     if _SPACED_NUMBERS.fullmatch(text) and not _SPACED_THOUSANDS.fullmatch(text):
         text = _BETWEEN_NUMBERS.sub(",", text)
     text = TEXT.sub(lambda match: match[1], text)
+    text = _APART.sub(_kept_apart, text)
     text = _COMMAND_THEN_LETTER.sub("\\1\x00", text)  # the one space that means something
-    text = _SPACES.sub("", text).replace("\x00", " ")
+    text = _SPACES.sub("", text).replace("\x00", " ").replace("\x01", _NOT_ONE)
     text = re.sub(r"\\(lbrace|rbrace) ?", r"\\\1 ", text).strip()
     text = re.sub(r"\{\}|\{,\}", lambda match: "," if "," in match.group() else "", text)
     text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
@@ -180,6 +194,17 @@ def _without_commas(match: re.Match[str]) -> str:
     if before.rstrip().endswith(("(", "[", r"\lbrace")) or after.lstrip().startswith((")", "]", r"\rbrace")):
         return match.group()
     return re.sub(r"[^\d]", "", match.group())
+
+
+def _kept_apart(match: re.Match[str]) -> str:
+    """Digits with space between them as they are: one number only where the space parts thousands (``1 234``)."""
+    first, *rest = _GAPS.split(match.group())
+    of_thousands = (
+        first[0] != "0" and len(first) <= 3 and all(len(part) == 3 and part.isdigit() for part in rest)
+    )
+    if of_thousands or _TWO_ARGUMENTS.search(match.string[max(0, match.start() - 12) : match.start()]):
+        return match.group()
+    return "\x01".join((first, *rest))
 
 
 def _with_braced_fractions(text: str) -> str:

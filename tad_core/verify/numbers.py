@@ -14,6 +14,8 @@ _NUMBER = re.compile(
     r"(?P<denominator>\s?/\s?\d+)?"
     r"(?P<percent>\s?\\?%)?"
 )
+#: the whole before a fraction: ``2 1/2``, ``2 and 1/2``
+_WHOLE = re.compile(r"(?<![\w.,/])(\d{1,6})\s(?:and\s)?$")
 #: mathematics between its marks; dollars with words between them are sums of money
 _DISPLAYED = re.compile(
     r"\$\$(?P<double>[^$]+)\$\$|\\\[(?P<display>.+?)\\\]|\\\((?P<inline>.+?)\\\)"
@@ -82,7 +84,7 @@ def _row_of(displayed: re.Match[str]) -> str:
 
 
 def last_number(text: str) -> str:
-    """The last number in the text, without its currency sign."""
+    """The last number in the text, without its currency sign; a mixed one whole."""
     last = _last(text)
     if last is None:
         return ""
@@ -90,6 +92,8 @@ def last_number(text: str) -> str:
         return hedge
     sign = "-" if _is_sign(text, last) else ""
     number = last["digits"].replace(",", "") + (last["decimals"] or "")
+    if last["denominator"] and (whole := _WHOLE.search(text[max(0, last.start() - 12) : last.start()])):
+        number = f"{whole[1]} {number}"
     return sign + number + (last["denominator"] or "").replace(" ", "") + ("%" if last["percent"] else "")
 
 

@@ -8,6 +8,7 @@ from tad_core.data.problem import Problem
 from tad_core.evaluation.benchmarks.base import Row, RowError
 from tad_core.evaluation.benchmarks.code import CodeBenchmark
 from tad_core.evaluation.benchmarks.programs import block_of, defines_any, program_in, under_head
+from tad_core.verify.blocks import is_stub
 from tad_core.verify.code import helpers_of
 
 
@@ -45,7 +46,14 @@ class HumanEval(CodeBenchmark):
         """See ``CodeBenchmark.program``; a body alone goes under the head it was asked for."""
         name = problem.meta["entry_point"]
         whole = program_in(text, {name})
-        return whole if defines_any(whole, {name}) else self._under_head(problem, block_of(text))
+        if defines_any(whole, {name}):
+            return whole
+        begun = text.partition("```")[0].lstrip("\n")
+        if begun[:1].isspace():  # a body, whatever other code comes behind it
+            under_head = self._under_head(problem, begun)
+            if not is_stub(under_head, name):
+                return under_head
+        return self._under_head(problem, block_of(text))
 
     def _under_head(self, problem: Problem, body: str) -> str:
         return under_head(problem.question, body, problem.meta["entry_point"])

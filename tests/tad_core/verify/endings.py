@@ -4,6 +4,8 @@ r"""Texts as models end them, cut, repeated, with headings and marks: the answer
 from __future__ import annotations
 
 RIGHT_NUMBERS = [
+    ("He needs 2 1/2 cups.", "2.5"), ("He needs 2 and 1/2 cups.", "2.5"), ("He ate 1/2 of it", "0.5"), ("The final answer is 5 (apples).", "5"), ("The answer is `5`.", "5"), ("The answer is '5'.", "5"),
+    ("#### The difference is 18", "18"), ("#### The square has sides of 18", "18"),
     ("She has 3+4=7 apples.\n#### 7", "7"), ("So the total is $1,234.\n#### 1,234.00", "1234"), ("#### $1,234", "1234"), ("#### 1234 dollars", "1234"), ("#### 7 apples", "7"), ("#### 7.", "7"),
     ("#### **7**", "7"), ("####7", "7"), ("#### Answer: 7", "7"), ("#### The answer is 7", "7"), ("#### Final Answer: 7", "7"), ("#### Final Answer\n7", "7"), ("#### Final Answer\n\\boxed{7}", "7"),
     ("#### Step 1\nWe add 3+4=7.\n#### Step 2\nSo there are 7 apples.", "7"), ("#### Step 1: Find the number\n3+4=7\n\nThe answer is 7.", "7"),
@@ -50,6 +52,7 @@ RIGHT_NUMBERS = [
 ]  # fmt: skip
 
 WRONG_NUMBERS = [
+    ("He needs 2 1/2 cups.", "0.5"), ("He needs 2 and 1/2 cups.", "0.5"), ("The final answer is 5 (guess).", "5"), ("The final answer is 5 (dozen).", "5"),
     ("#### 3 + 4 = 8", "7"), ("#### 1.5 dozen", "18"), ("#### 1.5 dozen", "1.5"), ("So the answer is 7.7.7.", "7"), ("The answer is \\boxed{7}.\n\nThe answer is \\boxed{8}.", "7"),
     ("The answer is 5 + 3 = 9.", "8"), ("The answer is 1.234,50", "1234.5"), ("Total = $ 12 . 50", "12.5"), ("It costs 12.50 dollars.\n\nStep 1: ", "12.5"),
     ("The answer is 20. The answer is 20. The answer is 2", "20"), ("The number of eggs is twenty.", "20"), ("", "20"), ("!!!!!!", "20"), (r"The answer is \boxed{4+5=20}.", "20"),

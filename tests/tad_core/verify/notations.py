@@ -185,6 +185,22 @@ SAME: dict[str, list[tuple[str, str]]] = {
         (r"\frac{\pi}{4} + \frac{k\pi}{2}", r"\frac{\pi}{4}+\frac{k\pi}{2}"), ("n!", "n(n-1)!"), (r"\frac{n!}{(n-2)!}", "n(n-1)"), (r"\binom{n}{2}", r"\frac{n(n-1)}{2}"),
         (r"\lfloor\sqrt{10}\rfloor", "3"), (r"\lceil\pi\rceil", "4"),
     ],
+    "what spaces part": [
+        (r"3\,1/2", r"\frac72"), (r"3\ 1/2", "3.5"), ("x = 3~1/2", r"\frac72"), ("(3 1/2, 4)", r"\left(\frac72,4\right)"), (r"(1\,000, 3)", "(1000,3)"), (r"\frac 3 4", "0.75"), (r"\binom 5 2", "10"), (r"\log_2 8", "3"),
+        ("√10", r"\sqrt{10}"), (r"\sqrt 10", r"\sqrt{10}"), (r"2\sqrt13", r"\sqrt{52}"), ("√2.25", "1.5"),
+    ],
+    "combinations": [
+        (r"{}_{10}C_3", "120"), (r"{}_{10}\text{C}_3", "120"), ("_{10}C_{3}", "120"), (r"^{10}C_3", "120"), (r"C_{10}^{3}", "120"), (r"C_{10}^{3} = 120", "120"), (r"{}_{10}P_3", "720"), (r"2 \cdot {}_5C_2", "20"), (r"{}_5C_2 \cdot {}_4C_1", "40"),
+    ],
+    "sets but for points": [
+        (r"-1 \le x \le 1, x \ne 0", r"[-1,0) \cup (0,1]"), (r"-1 \le x \le 1 \text{ and } x \ne 0", r"[-1,0) \cup (0,1]"), (r"[-1,1] \setminus \{0\}", r"[-1,0) \cup (0,1]"), (r"[-1,1] - \{0\}", r"[-1,0) \cup (0,1]"),
+        (r"x > 2, x \ne 3", r"(2,3)\cup(3,\infty)"), (r"(2,\infty)\setminus\{4, 3\}", r"(2,3)\cup(3,4)\cup(4,\infty)"), (r"\{x \in \mathbb{R} \mid x \neq 1, 3\}", r"(-\infty, 1) \cup (1, 3) \cup (3, \infty)"),
+        (r"\{x : -1 \le x \le 1, x \ne 0\}", r"[-1,0) \cup (0,1]"), (r"-2 \le f(x) \le 7", "[-2,7]"), ("g(x) > 0", r"(0,\infty)"),
+    ],
+    "names of values": [
+        (r"(r,\theta) = \left(10\sqrt{2}, \frac{\pi}{4}\right)", r"\left(10\sqrt2,\frac{\pi}{4}\right)"), (r"(\rho,\theta,\phi)=(1,2,3)", "(1,2,3)"), (r"\frac{dy}{dx} = 2e^{2x}", "2e^{2x}"), (r"P(\text{not A}) = \frac34", "0.75"),
+        (r"\sum_{k=1}^{100} k", "5050"), (r"\sum_{k=1}^{100} k = 5050", "5050"), (r"\prod_{k=1}^{5} k", "120"), (r"\sum_{k=1}^n k", r"\frac{n(n+1)}{2}"),
+    ],
 }  # fmt: skip
 
 WRONG: dict[str, list[tuple[str, str]]] = {
@@ -299,5 +315,17 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         (r"3\text{ cm} \times 4\text{ cm}", "12"), (r"3, 4, \ldots", "3,4"), (r"3,4,5,\dots", "3,4,5"), ("10.30", "10:30"), (r"60\%\text{ or }\frac35", "60"), ("2,3", "2,3,3"),
         ("(2,3),(3,2)", "(2,3)"), (r"\text{Thursday, March 3}", r"\text{Thursday}"), (r"\text{March 3}", "3"), (r"\text{May 5th}", "5"), (r"6\text{ ft } 2\text{ in}", "6"), ("6'2''", "6"),
         (r"5\text{ R }2", "5"), (r"5\text{ remainder }2", "5"), ("5 R 2", "5"), (r"\iota", "i"), ("x+2y-6", "x+2y=6"), ("[3.7]", "3"),
+    ],
+    "what spaces part": [
+        (r"3\,1/2", r"\frac{31}{2}"), (r"3\ 1/2", "15.5"), (r"3 \; 1/2", r"\frac{31}{2}"), ("(3 1/2, 4)", r"\left(\frac{31}{2},4\right)"), (r"\sqrt{2 3}", r"\sqrt{23}"), ("(1 2, 3)", "(12,3)"), ("12 . 5", "12.5"), ("12. 5", "12.5"),
+        ("2x + 1 0", "2x+10"), (r"\frac{1 2}{5}", "2.4"), ("√10", "0"), (r"\sqrt 10", "0"),
+    ],
+    "combinations": [(r"{}_{10}C_3", "720"), (r"{}_{10}P_3", "120"), (r"C_{10}^{3}", "1000"), (r"x^{10}C_3", "120x")],
+    "sets but for points": [
+        (r"[-1,1] \setminus \{0\}", "[-1,1]"), (r"[-1,1] \setminus \{0\}", r"[-1,1) \cup (1,2]"), (r"-1 \le x \le 1, y \ne 0", r"[-1,0) \cup (0,1]"), (r"-1 \le x \le 1 \text{ or } x \ne 0", r"[-1,0) \cup (0,1]"),
+        (r"x \ge 2, x \ne 3", r"(2,3)\cup(3,\infty)"), (r"\{x \mid x \ne 1, 3\}", r"\{1,3\}"), (r"\{x \mid x \ne 1, 4\}", r"(-\infty, 1) \cup (1, 3) \cup (3, \infty)"), (r"-2 < f(x) \le 7", "[-2,7]"),
+    ],
+    "names of values": [
+        (r"(r,\theta) = (1,2)", r"(\theta,r) = (1,2)"), (r"\sum_{k=1}^{100} k", "5051"), (r"\sum_{k=1}^{100} k = 5050", "100"), (r"\text{undefined at } x = 2", "2"), (r"\not= 5", "5"), (r"x \not= 5", "5"),
     ],
 }  # fmt: skip

@@ -59,6 +59,12 @@ def test_a_block_brings_the_earlier_ones_that_define_what_it_uses() -> None:
     assert extract_code(block("g = print(1)") + block(user), "f") == user  # what does something is no helper
 
 
+def test_without_a_name_the_first_block_that_defines_anything_is_the_program() -> None:
+    use = f"{FENCE}python\n# how it is used\nprint(f(1))\n{FENCE}\n"
+    assert extract_code(f"{use}{FENCE}python\n{BODY}\n{FENCE}\n{use}") == BODY
+    assert extract_code(use + use) == "# how it is used\nprint(f(1))"
+
+
 @pytest.mark.parametrize(
     "text", ["I cannot define def here.", "The answer is 5.\nclass dismissed", f"{FENCE}\n\n{FENCE}"]
 )

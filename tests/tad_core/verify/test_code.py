@@ -319,6 +319,7 @@ def test_helpers_come_from_the_question_and_not_from_the_program() -> None:
 def test_a_program_is_put_together_with_its_prompt_where_it_only_continues_it() -> None:
     prompt = 'def f(x):\n    """Square."""\n'
     assert assemble("    return x * x\n", "f", prompt) == prompt + "    return x * x\n"
+    assert assemble("    return x * x<|endoftext|>", "f", prompt) == prompt + "    return x * x"
     assert assemble("```python\n    return x * x\n```", "f", prompt).endswith("return x * x")
     assert assemble(f"```python\n{SQUARE}```", "f", prompt) == SQUARE.strip("\n")
     assert assemble("I do not know.", "f", prompt) == ""

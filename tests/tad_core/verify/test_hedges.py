@@ -7,6 +7,7 @@ import pytest
 
 from tad_core.verify import MathVerdict, extract_answer, math_equal
 from tad_core.verify.hedges import says_the_same
+from tad_core.verify.math import MathKind
 
 #: texts with two values, and those values: neither is an answer
 OPEN = [
@@ -24,6 +25,45 @@ def test_who_names_two_values_has_answered_neither(text: str, one: str, other: s
     assert answer
     assert math_equal(answer, one) is not MathVerdict.EQUAL
     assert math_equal(answer, other) is not MathVerdict.EQUAL
+
+
+#: texts that name a value and say, or ask, that it is not the answer
+DENIED = [
+    (r"The answer is not $\boxed{2}$.", "2"), (r"So it cannot be $\boxed{2}$.", "2"), (r"$x \ne \boxed{2}$", "2"), (r"$\boxed{2}$ is incorrect.", "2"), (r"$\boxed{7}$. However, $\boxed{8}$ is wrong.", "8"), (r"Let me assume that $\boxed{2}$ is not correct", "2"),
+    (r"$x=\boxed{-2}$, which is impossible.", "-2"), (r"$\boxed{2}$?", "2"), (r"$\boxed{2}$ is not a valid answer", "2"), (r"\boxed{2}. Wait, that is not right.", "2"), ("The answer is 2. This is incorrect.", "2"), ("The answer is 2, which is wrong.", "2"),
+    ("The answer is $2$, which is impossible.", "2"), ("I don't think the answer is 2", "2"), ("I doubt that the answer is 2.", "2"), ("We need to check whether the answer is 2.", "2"), ("Suppose the answer is 2.", "2"),
+    ("It can't be that the answer is 2.", "2"), ("Nobody knows if the answer is $2$.", "2"), ("I am not sure that the final answer is 2.", "2"), ("So it is 2, which is wrong", "2"), ("The answer is undefined at x = 2", "2"),
+    ("The answer is the number of primes below 2", "2"), ("The answer is the number of primes below 12", "12"), ("The answer is a multiple of 2.", "2"), ("The answer is the inverse of 2", "2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value"), DENIED)
+@pytest.mark.parametrize("kind", ["number", "expression"])
+def test_what_is_denied_is_no_answer(text: str, value: str, kind: MathKind) -> None:
+    answer = extract_answer(text)
+    assert answer
+    assert math_equal(answer, value, kind) is not MathVerdict.EQUAL
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The answer is 5. Let us see if the answer is 6.", "5"),
+        ("The answer is 5. I am sure that the answer is correct.", "5"),
+        ("It is not hard to see that the answer is 5.", "5"),
+        ("If n = 2, the answer is 5.", "5"),
+        (r"so $r=\boxed{6}$ (it cannot be negative because it is a length).", "6"),
+        (r"$\boxed{6}$, because it is impossible that there are more.", "6"),
+        (r"$\boxed{5.5}$, which is not an integer", "5.5"),
+        (r"Sam did not work for $\boxed{6}$ days", "6"),
+        (r"$\boxed{2}$ is wrong, it should be $\boxed{3}$", "3"),
+        ("The answer is option **B**.", "B"),
+        (r"Thus $x \ne 3$.", r"(-\infty,3)\cup(3,\infty)"),
+        ("The answer is the number of pairs, 12.", "12"),
+    ],
+)
+def test_denials_of_other_things_change_nothing(text: str, answer: str) -> None:
+    assert math_equal(extract_answer(text), answer) is MathVerdict.EQUAL
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,29 @@ def test_an_equation_of_several_unknowns_ends_in_an_answer_and_is_a_reference(
 
 
 @pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("(x-1)^2 = x^2-2x+1", "x^2-2x+1"), ("x^2-9 = (x+3)(x-3)", "(x-3)(x+3)"), ("f(x) = (x-3)(x+3) = x^2-9", "x^2-9"),
+        (r"\frac{\sin x}{\cos x} = \tan x", r"\tan x"), (r"\frac{a^2-b^2}{a-b} = a+b", "a+b"), ("A = 3 \\cdot x = 3x", "3x"),
+    ],
+)  # fmt: skip
+def test_an_identity_is_its_right_side(answer: str, value: str) -> None:
+    assert math_equal(answer, value) is MathVerdict.EQUAL
+    assert math_equal(value, answer) is not MathVerdict.EQUAL
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("x^2-8 = (x+3)(x-3)", "(x-3)(x+3)"), ("x^2-8 = (x+3)(x-3)", "x^2-8"), ("f(x) = (x-3)(x+3) = x^2-8", "x^2-8"), ("2x = x", "x"),
+        (r"1-\sin^2 x = \cos 2x", r"\cos 2x"), ("x+1 = x+1 = x+2", "x+2"), ("x^2+y^2 = z^2", "z^2"), ("2x = x+x", "y=2x"),
+    ],
+)  # fmt: skip
+def test_an_equation_that_is_no_identity_has_no_such_value(answer: str, value: str) -> None:
+    assert math_equal(answer, value) is not MathVerdict.EQUAL
+
+
+@pytest.mark.parametrize(
     ("reference", "right", "wrong"),
     [
         (r"28 \text{ or } 28_9", ["28", "28_9", r"28 \text{ or } 28_9"], ["26", "28_8", "28, 29"]),
