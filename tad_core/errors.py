@@ -27,6 +27,10 @@ class ModelError(TADError):
     exit_code = 2
 
 
+class LogitsError(ModelError):
+    """What a model gives for a sample is not numbers: nothing can be decoded from it."""
+
+
 class NotFetchedError(ModelError):
     """A checkpoint of the hub that is not here, asked for by something that only looks: a run would fetch it."""
 
@@ -35,6 +39,10 @@ class ArtifactError(TADError):
     """An artifact cannot be written or does not verify."""
 
     exit_code = 2
+
+
+class StoreError(ArtifactError):
+    """The store cannot be written: what is left to do would be computed for nothing."""
 
 
 class VerifierError(TADError):
@@ -80,6 +88,9 @@ PERMANENT_ERRORS: tuple[type[TADError], ...] = (
     TrainingError,
     WorkersLostError,
 )
+
+#: Errors after which no further shard or slice can be made here either.
+LAST_ERRORS: tuple[type[TADError], ...] = (StoreError, WorkersLostError)
 
 
 def in_a_line(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from tad_core.decoding.slots import Slots
 from tad_core.decoding.spec import Decoded, DecodeSpec, Job, Seen
 from tad_core.decoding.transfer import to_device, to_host
 from tad_core.decoding.ways import Plan, Ways
+from tad_core.errors import LogitsError
 from tad_core.models.base import DiffusionLM
 
 #: Tokens of the samples that enter at one forward: their first one computes all of them. What enters together is
@@ -47,6 +48,8 @@ class Loop:
         self._ways = Ways(model, packer.slots, packer.width)
         self._plan_is_old = False
         self._lead: list[int] = [0] * packer.slots
+        self._nan_B = torch.zeros(packer.slots, dtype=torch.bool, device=self._device)
+        self._stuck_B = torch.zeros_like(self._nan_B)
 
     @property
     def busy(self) -> bool:
@@ -147,13 +150,30 @@ class Loop:
         self._next: Plan = self._ways.plan(slots, running_B)
         plan = self._next
         figures = torch.stack(
-            (finished_B, plan.open_BL.sum(1), plan.compute_BW.sum(1), plan.full_B, slots.lead_B)
-        )
+            (
+                finished_B, plan.open_BL.sum(1), plan.compute_BW.sum(1), plan.full_B, slots.lead_B,
+                self._nan_B, self._stuck_B,
+            )
+        )  # fmt: skip
         read = to_host(figures)
         if advance:
             self._packer.ahead(slots, plan.compute_BW)
-        finished, self._opened, self._computed, self._full, self._lead = read()
+        finished, self._opened, self._computed, self._full, self._lead, nan, stuck = read()
+        self._check(nan, stuck)
         return [bool(over) for over in finished]
+
+    def _check(self, nan: list[int], stuck: list[int]) -> None:
+        """Raise for slots that the last forward brought no further: they would be decoded without an end."""
+        for b, job in enumerate(self._slots.jobs):
+            if job is None:
+                continue
+            if nan[b]:
+                raise LogitsError(
+                    f"model: its logits for a prompt of {len(job.request.prompt_ids)} tokens are not numbers (NaN): "
+                    "the weights or the adapter are damaged, or model.dtype float16 does not hold their values; "
+                    "use another checkpoint, or bfloat16"
+                )
+            assert not stuck[b], f"method {job.spec.method} revealed none of the positions that it had opened"
 
     def _forward(self) -> None:
         """Run the model and write the chosen tokens."""
@@ -167,6 +187,8 @@ class Loop:
         scores_BL = torch.zeros_like(plan.open_BL, dtype=torch.float64)
         scores_BL[slot_N, position_N] = score_N
         reveal_BL = self._ways.choose(slots, scores_BL, plan)
+        self._nan_B = scores_BL.isnan().any(1)
+        self._stuck_B = plan.open_BL.any(1) & ~reveal_BL.any(1)
         slots.reveal(slot_N, position_N, token_N, scores_BL, reveal_BL)
 
     def _read(self, hidden_ND: Tensor, noise: Noise | None) -> tuple[Tensor, Tensor]:

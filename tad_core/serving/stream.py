@@ -23,7 +23,7 @@ import torch
 from tad_core.decoding.loop import Loop
 from tad_core.decoding.packing import packer_of
 from tad_core.decoding.spec import Lane, Seen
-from tad_core.errors import TADError
+from tad_core.errors import LogitsError, TADError
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
 from tad_core.models.batching import at_once
@@ -303,7 +303,7 @@ class Stream:
         _noted(error)
         lane.turns.remove(turn)
         hit = dict.fromkeys((*turn.tickets.values(), *joining))
-        if len(hit) > 1 and not isinstance(error, TADError):
+        if len(hit) > 1 and (isinstance(error, LogitsError) or not isinstance(error, TADError)):
             for ticket in hit:
                 ticket.alone = True
             lane.waiting.extendleft(reversed(hit))

@@ -1,10 +1,14 @@
 """Many requests in one engine: slots, progress, prompts that are refused, and memory that runs out."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tad_core.decoding import DecodeSpec, decode
-from tad_core.errors import DataError, OutOfMemoryError
+from tad_core.decoding.policies import POLICIES
+from tad_core.decoding.policies.token_by_token import TokenByToken
+from tad_core.errors import DataError, LogitsError, OutOfMemoryError
 from tad_core.fitting import Fitting
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import SPECS, prompts_of, random_llada
@@ -56,6 +60,56 @@ def test_a_prompt_too_long_for_the_model_is_refused():
     llada, spec = random_llada(), DecodeSpec(16, 4)
     with pytest.raises(DataError, match="prompt 0: 4090 tokens"):
         decode(llada, [[2] * 4090], spec)
+
+
+class Overflowing(FormulaModel):
+    """As a damaged adapter or float16 has it: what it gives is no number, from forward ``after`` on, at ``places``."""
+
+    def __init__(self, after, places):
+        super().__init__(3)
+        self.after, self.places = after, places
+
+    def hidden(self, input_ids_BL, attention_mask_BL=None):
+        hidden_BLV = super().hidden(input_ids_BL, attention_mask_BL)
+        if self.calls > self.after:
+            hidden_BLV[:, self.places] = torch.nan
+        return hidden_BLV
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize(
+    "places", [slice(None), slice(-1, None), slice(2, 3)], ids=["all", "the last", "one"]
+)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        DecodeSpec(8, 4), DecodeSpec(8, 8, "entropy", 0.5), DecodeSpec(8, 4, "entropy", 9.0, 0.0),
+        DecodeSpec(8, 4, "d3llm_dream", 0.5, 0.0), DecodeSpec(8, 8, "confidence", 0.9),
+        DecodeSpec(8, 4, "entropy_block", 0.5), DecodeSpec(8, 8, "factor", factor=0.1),
+        DecodeSpec(8, 8, "low_confidence", tokens_per_forward=1), DecodeSpec(8, 8, "fixed_budget", forward_budget=8),
+        DecodeSpec(8, 4, "pipeline", 0.9, 0.0),
+    ],
+    ids=lambda s: f"{s.method} {s.threshold:g}",
+)  # fmt: skip
+def test_a_model_that_gives_no_numbers_is_an_error_and_not_decoded_without_an_end(spec, places, after):
+    model = Overflowing(after, places)
+    try:
+        decode(model, [[2, 3]], replace(spec, early_stop=False))
+    except LogitsError as error:
+        assert "logits for a prompt of 2 tokens are not numbers" in str(error)
+    else:
+        assert after, "only what was revealed before can have had a score"
+
+
+def test_a_method_that_reveals_nothing_is_found_out(monkeypatch):
+    class Idle(TokenByToken):
+        def choose(self, scores_BL, open_BL):
+            return torch.zeros_like(open_BL)
+
+    monkeypatch.setitem(POLICIES, "token_by_token", Idle)
+    with pytest.raises(AssertionError, match="token_by_token revealed none"):
+        decode(FormulaModel(3), [[2, 3]], DecodeSpec(8, 4))
 
 
 class Small(FormulaModel):

@@ -14,7 +14,7 @@ import torch
 
 from tad_core.decoding import Decoded, DecodeSpec, Request, decode_requests, new_fitting
 from tad_core.decoding.spec import Job, Seen
-from tad_core.errors import OutOfMemoryError
+from tad_core.errors import LogitsError, OutOfMemoryError
 from tad_core.serving import stream as streaming
 from tad_core.serving.stream import Stream
 from tad_core.serving.tickets import BusyError, ClosingError, CrowdError, Ticket
@@ -274,15 +274,28 @@ class Allergic(FormulaModel):
         return super().packed(ids_T, packing, *rest)
 
 
-def test_who_was_beside_a_sample_that_fails_gets_what_it_gets_alone(opened, monkeypatch):
+class Speechless(FormulaModel):
+    """Gives no numbers for a sample whose prompt begins with 9."""
+
+    def hidden(self, input_ids_BL, attention_mask_BL=None):
+        return (
+            super()
+            .hidden(input_ids_BL, attention_mask_BL)
+            .masked_fill((input_ids_BL[:, 0] == 9)[:, None, None], torch.nan)
+        )
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("kind", "fault"), [(Allergic, ValueError), (Speechless, LogitsError)])
+def test_who_was_beside_a_sample_that_fails_gets_what_it_gets_alone(opened, kind, fault, monkeypatch):
     monkeypatch.setattr(streaming, "at_once", lambda device_type, wanted: wanted)
-    stream = opened({"m": Allergic()}, slots=4, start=False)
+    stream = opened({"m": kind()}, slots=4, start=False)
     asked = [ticket("m", SPECS[i % 2 * 2], each="block", prompt=[2 + i % 8, i % 3]) for i in range(12)]
     stream.submit([one for one, _ in asked])
     stream.start()
     for i, (one, told) in enumerate(asked):
         if one.job.request.prompt_ids[0] == 9:
-            assert isinstance(outcome(told), ValueError)
+            assert isinstance(outcome(told), fault)
         else:
             assert outcome(told) == alone(FormulaModel(), one.job), i
     assert stream.open == stream.running == 0
