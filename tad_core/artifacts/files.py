@@ -178,5 +178,9 @@ def _at_once(fs: Any) -> dict[str, int]:
 def _beside(target: Path, content: bytes) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{staging_prefix()}{uuid4().hex[:8]}")
-    part.write_bytes(content)
+    try:
+        part.write_bytes(content)
+    except OSError:  # a full disk: it leaves an empty file
+        part.unlink(missing_ok=True)
+        raise
     return part

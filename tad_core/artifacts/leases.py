@@ -23,6 +23,7 @@ from typing import Any, Self
 import psutil  # type: ignore[import-untyped]
 
 from tad_core.artifacts.files import create_bytes, list_names, machine, read_bytes, remove, sweep, write_bytes
+from tad_core.artifacts.unwritable import takes_nothing, unwritable
 
 _log = logging.getLogger(__name__)
 
@@ -63,15 +64,24 @@ class Leases:
         self._started = psutil.Process().create_time()
 
     def take(self, piece: str) -> bool:
-        """Claim a piece; False while somebody else, who is alive, holds it."""
+        """Claim a piece; False while somebody else, who is alive, holds it.
+
+        Raises:
+            StoreError: there is no room for the claim, and so none for what would be made.
+        """
         with self._lock:
             if piece in self._held:
                 return True
         newest = self._newest(list_names(self.url), piece)
         if newest and (claim := self._read(piece, newest)) is not None and claim.alive(time.time()):
             return False
-        if not create_bytes(self._object(piece, newest + 1), self._content()):
-            return False
+        try:
+            if not create_bytes(self._object(piece, newest + 1), self._content()):
+                return False
+        except OSError as error:
+            if takes_nothing(error):
+                raise unwritable(self.url, error) from error
+            raise
         with self._lock:
             self._held[piece] = newest + 1
             if self._thread is None:

@@ -33,7 +33,8 @@ from tad_core.artifacts.leases import Claim, Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME
 from tad_core.artifacts.ref import NO_STAMPS, ArtifactRef, damaged_files, read_manifest, some_of
 from tad_core.artifacts.stamps import Stamp, glance, stamps_of
-from tad_core.artifacts.writer import ArtifactWriter, why
+from tad_core.artifacts.unwritable import why
+from tad_core.artifacts.writer import ArtifactWriter
 from tad_core.errors import ArtifactError, ConfigError
 
 _ANOTHER = "choose another folder with --set store=…"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -35,11 +33,7 @@ from tad_core.artifacts.manifest import (
     plain_name,
 )
 from tad_core.artifacts.ref import ArtifactRef
-from tad_core.errors import ArtifactError
-
-#: what the file system says when nothing more can be written, whoever was writing
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
+from tad_core.artifacts.unwritable import disk_errors, takes_nothing, unwritable
 
 #: when this process last looked for unfinished files in a folder, and how often it does
 _SWEPT: dict[str, float] = {}
@@ -67,7 +61,7 @@ class ArtifactWriter:
         self._kept: dict[str, FileEntry] = {}
         self._started = time.monotonic()
         self._fs, self._root = open_url(url)
-        with _disk_errors(url):
+        with disk_errors(url):
             folder = Path(self._root) if is_local(self._fs) else cache_folder("uploads")
             folder.mkdir(parents=True, exist_ok=True)
             _sweep_at_times(folder)
@@ -90,7 +84,7 @@ class ArtifactWriter:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
-        with _disk_errors(self.url):
+        with disk_errors(self.url):
             self.path(name).write_text(text, encoding="utf-8")
 
     def write_json(self, name: str, value: Any) -> None:
@@ -119,7 +113,7 @@ class ArtifactWriter:
         if unless is not None and (other := unless()) is not None:
             self.close()
             return other
-        with _disk_errors(self.url):
+        with disk_errors(self.url):
             files, own = dict(self._kept), {}
             for name in sorted(
                 str(p.relative_to(self._staging)) for p in self._staging.rglob("*") if p.is_file()
@@ -168,8 +162,8 @@ class ArtifactWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.close()
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            raise _unwritable(self.url, error) from error
+        if isinstance(error, OSError) and takes_nothing(error):
+            raise unwritable(self.url, error) from error
 
     def _withdraw(self, files: dict[str, FileEntry]) -> None:
         """Take away what another's manifest does not list; not what has a name that may by now be another's file."""
@@ -186,33 +180,9 @@ class ArtifactWriter:
         publish(local, Path(target))
 
 
-@contextlib.contextmanager
-def _disk_errors(url: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if "://" in url and not isinstance(error, PermissionError) and error.errno not in _NO_ROOM:
-            raise  # a network: it may be better the next time
-        raise _unwritable(url, error) from error
-
-
 def _sweep_at_times(folder: Path) -> None:
     """What others left is looked for once in a while: every look lists all shards that are there."""
     now = time.monotonic()
     if now - _SWEPT.get(str(folder), -_SWEEP_S) >= _SWEEP_S:
         _SWEPT[str(folder)] = now
         sweep(folder)
-
-
-def _unwritable(url: str, error: OSError) -> ArtifactError:
-    return ArtifactError(
-        f"store: {url} cannot be written ({why(error)}); what was finished before is safe: free space "
-        "or choose another folder with --set store=…, then run the same command again"
-    )
-
-
-def why(error: OSError) -> str:
-    """The reason in words."""
-    if error.errno == errno.ENOSPC:
-        return "the disk is full"
-    return error.strerror or str(error)

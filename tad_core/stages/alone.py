@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts.leases import Claim, Leases
+from tad_core.errors import StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def maker(store: Store, stage: str, mark: str) -> Claim | None:
 def _take(leases: Leases) -> bool:
     try:
         return leases.take(_WHOLE)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         # Claims save work and guard nothing: the writer says what is wrong with the store.
         _log.info("the claim could not be written: %s", error)
         return True

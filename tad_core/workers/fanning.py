@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from tad_core.errors import WorkersLostError
+from tad_core.errors import LAST_ERRORS
 
 Piece = TypeVar("Piece")
 Made = TypeVar("Made")
@@ -25,7 +25,8 @@ def fan_out(
 ) -> Iterator[tuple[Piece, Made]]:
     """All pieces, yielded as they finish; a failure is raised once its siblings have ended.
 
-    No more pieces are asked for once no worker is left. Where ``pieces`` itself fails, what is being made is finished.
+    No more pieces are asked for once no worker is left, or no room for what they make. Where ``pieces`` itself fails,
+    what is being made is finished.
 
     Args:
         pieces: asked for the next only when a thread is free; None means that there is none now.
@@ -61,7 +62,7 @@ def fan_out(
                         yield piece, future.result()
                     elif isinstance(error, Exception):
                         failures.append(error)
-                        more = more and not isinstance(error, WorkersLostError)
+                        more = more and not isinstance(error, LAST_ERRORS)
                     else:
                         raise error
         except BaseException as error:

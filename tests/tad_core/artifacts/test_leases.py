@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from tad_core.artifacts import ArtifactRef, Store, files, leases
 from tad_core.artifacts.leases import Leases
+from tad_core.errors import StoreError
 from tests.waiting import until
 
 FP = "f" * 32
@@ -53,6 +55,19 @@ def test_a_piece_has_one_owner_until_it_is_given_back(url: str) -> None:
         one.release("s")
         assert two.take("s") and not one.take("s")
     assert files.list_names(url) == set()
+
+
+def test_a_full_disk_takes_no_claim_and_says_so(small_disk: Path) -> None:
+    with Leases(str(small_disk / "claims"), 30) as leases:
+        assert leases.take("a")
+        with (small_disk / "filled").open("wb", buffering=0) as filled, contextlib.suppress(OSError):
+            while True:
+                filled.write(bytes(4096))
+        with pytest.raises(StoreError, match=r"claims cannot be written \(the disk is full\)"):
+            leases.take("b")
+        assert {p.name for p in (small_disk / "claims").iterdir()} == {"a.1.json"}, (
+            "nothing half done is left"
+        )
 
 
 def test_what_is_not_renewed_is_taken_over_once(url: str) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -193,20 +192,6 @@ def test_too_little_room_is_said_in_advance(tmp_path: Path) -> None:
         Store(tmp_path).check_writable(need_bytes=1 << 60)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    if os.getuid() != 0 or not shutil.which("mount"):
-        pytest.skip("mounting a small file system needs root")
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)], check=False
-    ).returncode:
-        pytest.skip("this machine forbids mounting")
-    yield mount
-    subprocess.run(["umount", str(mount)], check=True)
-
-
 def test_a_full_disk_loses_nothing_that_was_there(small_disk: Path) -> None:
     store = Store(small_disk)
     ref = write(store)
@@ -360,7 +345,6 @@ def test_the_loser_leaves_a_file_that_the_winner_lists(
 
 
 def test_what_a_library_writes_for_its_owner_alone_is_published_as_the_umask_says(tmp_path: Path) -> None:
-    import os
 
     before = os.umask(0o027)
     try:

@@ -17,7 +17,7 @@ import pytest
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import ModelConfig, TADConfig, parse_config
 from tad_core.decoding import DecodeSpec
-from tad_core.errors import ConfigError, SubprocessError, WorkersLostError
+from tad_core.errors import LAST_ERRORS, ConfigError, SubprocessError, TADError, WorkersLostError
 from tad_core.workers import devices, fanning
 from tad_core.workers import pool as pooling
 from tad_core.workers.fanning import fan_out
@@ -253,7 +253,8 @@ def test_indices_are_asked_for_only_when_a_worker_is_free(
     assert asked == [0, 1, None, 2]
 
 
-def test_where_no_worker_is_left_no_more_is_asked_for() -> None:
+@pytest.mark.parametrize("kind", LAST_ERRORS)
+def test_where_no_worker_is_left_or_no_room_no_more_is_asked_for(kind: type[TADError]) -> None:
     asked: list[int] = []
 
     def source() -> Any:
@@ -262,9 +263,9 @@ def test_where_no_worker_is_left_no_more_is_asked_for() -> None:
             yield index
 
     def lost(_: int) -> None:
-        raise WorkersLostError("none is left")
+        raise kind("none is left")
 
-    with pytest.raises(WorkersLostError):
+    with pytest.raises(kind, match="none is left"):
         list(fan_out(source(), lost, 1))
     assert asked == [0]
 

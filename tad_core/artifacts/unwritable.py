@@ -1,0 +1,43 @@
+"""What a disk says that takes nothing more, as one error that names the store and the remedy."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+
+from tad_core.errors import ArtifactError, StoreError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def takes_nothing(error: OSError) -> bool:
+    """Whether the file system says that nothing more can be written, whoever was writing."""
+    return error.errno in _NO_ROOM
+
+
+@contextlib.contextmanager
+def disk_errors(url: str) -> Iterator[None]:
+    """Inside, what a disk refuses is an ``ArtifactError``; a network's faults stay ``OSError``, which may pass."""
+    try:
+        yield
+    except OSError as error:
+        if "://" in url and not (isinstance(error, PermissionError) or takes_nothing(error)):
+            raise
+        raise unwritable(url, error) from error
+
+
+def unwritable(url: str, error: OSError) -> ArtifactError:
+    """The error of a folder of the store that cannot be written; a ``StoreError`` where that is so for all of it."""
+    kind = StoreError if takes_nothing(error) else ArtifactError
+    return kind(
+        f"store: {url} cannot be written ({why(error)}); what was finished before is safe: free space "
+        "or choose another folder with --set store=…, then run the same command again"
+    )
+
+
+def why(error: OSError) -> str:
+    """The reason in words."""
+    if error.errno == errno.ENOSPC:
+        return "the disk is full"
+    return error.strerror or str(error)
