@@ -115,7 +115,7 @@ class Decoding:
                     shares.ended(piece, ref)
                     self._publish(shares)
                 self._publish(shares)
-                if self._pool.closed and len(shares.refs) < len(self._plan.pieces):
+                if self._pool.closed and len(shares.refs) < len(self._plan.distinct):
                     raise SubprocessError("evaluate: the pool of workers is closed")
         except BaseException as error:
             self._error = error
@@ -202,7 +202,7 @@ class _Told:
 
     def __init__(self, model_name: str, plan: SlicePlan, on_progress: OnProgress) -> None:
         self._model, self._total, self._on_progress = model_name, plan.samples, on_progress
-        self._pieces = {piece.name: piece for piece in plan.pieces}
+        self._pieces = plan.distinct
         self._done: dict[str, int] = {}
         self._lock = threading.Lock()
 

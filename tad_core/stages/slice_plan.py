@@ -86,9 +86,14 @@ class SlicePlan:
         return STAGE
 
     @property
+    def distinct(self) -> dict[str, SliceSpec]:
+        """The slices by name: tasks with the same prompts, which are judged otherwise, have theirs in common."""
+        return {piece.name: piece for piece in self.pieces}
+
+    @property
     def samples(self) -> int:
         """Prompts of all slices."""
-        return sum(piece.stop - piece.start for piece in self.pieces)
+        return sum(piece.stop - piece.start for piece in self.distinct.values())
 
     def find(self, piece: SliceSpec, store: Store) -> ArtifactRef | None:
         """The finished, verified slice, or None."""

@@ -62,12 +62,13 @@ def slices_seen(
 
     # Which slices there are is a matter of the prompts' texts: no tokenizer is asked for.
     plan = plan_slices(config, adapter, tasks, ways(config, name), None, store)
-    written = [piece for piece in plan.pieces if f"{piece.name}.json" in there]
+    pieces = plan.distinct.values()
+    written = [piece for piece in pieces if f"{piece.name}.json" in there]
     done = sum(ref is not None for ref in side_by_side(lambda piece: plan.find(piece, store), written))
     held: dict[str, int] = {}
-    for piece in plan.pieces:
+    for piece in pieces:
         if (claim := claims.get(piece.name)) is not None:
             held[claim.holder] = held.get(claim.holder, 0) + 1
     if not written and not held:
         return None
-    return SlicesSeen(done, len(written) - done, len(plan.pieces), held)
+    return SlicesSeen(done, len(written) - done, len(pieces), held)

@@ -53,6 +53,16 @@ def test_an_evaluation_says_how_many_of_its_slices_are_there(config: TADConfig) 
     assert (seen["quality"].state, seen["quality"].why) == ("missing", ""), "its adapter is not there"
 
 
+def test_tasks_with_the_same_prompts_have_their_slices_in_common(config: TADConfig) -> None:
+    task = config.evaluate.tasks[0]
+    both = [task, task.model_copy(update={"name": "judged otherwise"})]
+    config = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"tasks": both})})
+    store = Store(config.store)
+    assert len(plan_of(config, store).pieces) == 12 and plan_of(config, store).samples == 10
+    write_some(config, store, 2)
+    assert evaluations(config, store)["base"].why == "2 of 6 slices are there"
+
+
 def test_who_decodes_slices_is_named(config: TADConfig) -> None:
     store = Store(config.store)
     plan = plan_of(config, store)
