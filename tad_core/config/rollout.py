@@ -25,6 +25,10 @@ def _number_or_auto(value: Any, validate: Callable[[Any], Any]) -> Any:
 BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], WrapValidator(_number_or_auto)]
 
 
+#: No count of forwards or reveals is larger: it goes into tensors of whole numbers, and no response has as many tokens.
+MOST_COUNT = 2**31 - 1
+
+
 class CacheConfig(Strict):
     """Keys and values kept between the forwards of a decoding: faster, and no longer exact."""
 
@@ -39,14 +43,21 @@ class CacheConfig(Strict):
         True, description="Compute everything when a block becomes the first unfinished one."
     )
     refresh_forwards: int = Field(
-        0, ge=0, description="Compute everything every so many forwards; 0: not for that reason."
+        0,
+        ge=0,
+        le=MOST_COUNT,
+        description="Compute everything every so many forwards; 0: not for that reason.",
     )
     refresh_reveals: int = Field(
-        0, ge=0, description="Compute everything after so many reveals; 0: not for that reason."
+        0,
+        ge=0,
+        le=MOST_COUNT,
+        description="Compute everything after so many reveals; 0: not for that reason.",
     )
     refresh_settle: int = Field(
         1,
         ge=1,
+        le=MOST_COUNT,
         description="With refresh_blocks: forwards in a row that compute everything, before what was revealed last is "
         "kept (the delayed cache of d3LLM).",
         json_schema_extra=ADDED,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple, get_args
 
+from tad_core.config.rollout import MOST_COUNT
 from tad_core.decoding.policies import POLICIES
 from tad_core.errors import ConfigError
 
@@ -19,8 +20,6 @@ REFRESHED: tuple[Cache, ...] = ("dual", "dual_block", "prefix")
 #: What a token sees: everything, or with ``block_causal`` the prompt (of which it is the same), the blocks before its
 #: own, and its own.
 Attention = Literal["full", "block_causal"]
-#: No count is larger: it goes into tensors of whole numbers, and no response has as many tokens.
-MOST_COUNT = 2**31 - 1
 #: Mark of settings that only some methods read; they are None where the method is another.
 _OWN = {"own": True}
 

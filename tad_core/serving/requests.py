@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
 
-from tad_core.decoding.spec import MOST_COUNT
+from tad_core.config.rollout import MOST_COUNT
 
 #: Most choices of one request, and most stop strings. OpenAI takes four of these; other servers do not count, and
 #: lm-eval sends as many as a task has.
