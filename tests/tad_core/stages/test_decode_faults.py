@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import random
 import signal
@@ -19,7 +21,7 @@ import yaml
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import ModelConfig, parse_config
-from tad_core.errors import KilledError, OutOfMemoryError, SubprocessError
+from tad_core.errors import KilledError, OutOfMemoryError, StoreError, SubprocessError
 from tad_core.progress import Progress
 from tad_core.stages.evaluate import evaluate, key
 from tad_core.stages.sharing import Shares
@@ -31,19 +33,23 @@ Undisturbed = Callable[[dict[str, Any]], list[dict[str, Any]]]
 PROBLEMS, SLOTS = 20, 2
 #: of a response: long enough for its slice to be killed in the middle
 LONG = 64
-#: Evaluates, and notes every slice that is begun.
+#: Evaluates, and notes every slice that a process is given to decode.
 RUN = """
-import sys, yaml
+import sys, threading, yaml
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
 from tad_core.stages.decode import Decoding
 from tad_core.stages.evaluate import evaluate
-make = Decoding._make
+from tad_core.workers.pool import Pool
+make, run, here = Decoding._make, Pool.run, threading.local()
 def noted(self, piece):
-    with open(sys.argv[2], "a") as journal:
-        journal.write(piece.name + "\\n")
+    here.name = piece.name
     return make(self, piece)
-Decoding._make = noted
+def given(self, job, *rest):
+    with open(sys.argv[2], "a") as journal:
+        journal.write(here.name + "\\n")
+    return run(self, job, *rest)
+Decoding._make, Pool.run = noted, given
 config = parse_config(yaml.safe_load(open(sys.argv[1])))
 print("go", flush=True)
 evaluate(config, "base", None, Store(config.store))
@@ -107,12 +113,6 @@ class Evaluation:
         assert process.stdout is not None and process.stdout.readline() == "go\n"
         return process
 
-    def kill_after_a_slice(self, store: Store, delay_s: float) -> None:
-        before, process = len(slices(store)), self.start()
-        until(lambda: len(slices(store)) > before or process.poll() is not None, "another slice")
-        time.sleep(delay_s)
-        self.kill(process)
-
     @staticmethod
     def kill(process: subprocess.Popen[str]) -> None:
         family = psutil.Process(process.pid).children(recursive=True)
@@ -122,6 +122,61 @@ class Evaluation:
 
     def begun(self) -> Counter[str]:
         return Counter(self.journal.read_text().split())
+
+
+def family_of(pid: int) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """Of an evaluation: who forks its workers, and these; other children come and go."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        forking = [child for child in psutil.Process(pid).children() if "nursery" in child.cmdline()]
+        return forking, [worker for one in forking for worker in one.children()]
+    return [], []
+
+
+class Attacked(Evaluation):
+    """One that goes on where it was killed, or where processes of it were.
+
+    Attributes:
+        killed: whom each attack hit.
+        lost: how many slices that may have cost.
+    """
+
+    def __init__(self, tree: dict[str, Any], folder: Path, store: Store, seed: int) -> None:
+        super().__init__(tree, folder)
+        self.killed: list[str] = []
+        self.lost = 0
+        self._store, self._draw = store, random.Random(seed)
+        self._process: subprocess.Popen[str] | None = None
+
+    def attack(self) -> None:
+        """Kill itself, who forks its workers, or one of them, some time after another slice is there."""
+        process = self._running()
+        before = len(slices(self._store))
+        until(lambda: len(slices(self._store)) > before or process.poll() is not None, "another slice")
+        time.sleep(self._draw.random() * 0.15)
+        process = self._running()
+        forking, workers = family_of(process.pid)
+        whom = self._draw.choice(("itself", "who forks", "a worker", "a worker")) if workers else "itself"
+        if whom == "itself":
+            self.kill(process)
+        else:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._draw.choice(forking if whom == "who forks" else workers).kill()
+        self.lost += {"itself": SLOTS + 1, "who forks": SLOTS, "a worker": 1}[whom]
+        self.killed.append(whom)
+
+    def end(self) -> None:
+        """Let it come to its end; one slice may by chance have died as often as it is tried."""
+        for _ in range(3):
+            process = self._running()
+            process.communicate(timeout=CEILING_S)
+            if not process.returncode:
+                return
+        pytest.fail("it does not come to its end")
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = self.start()
+        return self._process
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
@@ -135,16 +190,21 @@ def test_killed_at_random_it_decodes_every_slice_once_and_repeats_those_in_hand_
 ) -> None:
     tree["evaluate"]["tasks"][0]["count"] = problems
     tree["rollout"]["response_length"] = LONG
-    store, evaluation, draw = Store(tree["store"]), Evaluation(tree, tmp_path), random.Random(kills)
+    store = Store(tree["store"])
+    evaluation = Attacked(tree, tmp_path, store, seed=kills)
     there: dict[Path, int] = {}
     for _ in range(kills):
-        evaluation.kill_after_a_slice(store, draw.random() * 0.15)
+        evaluation.attack()
         assert there.items() <= slices(store).items(), "a finished slice was written again"
         there = slices(store)
         assert len(there) < 2 * problems, "it was done before it could be killed"
-    subprocess.run(evaluation.command, check=True, capture_output=True, timeout=CEILING_S)
+    evaluation.end()
+    repeated = evaluation.begun().total() - 2 * problems
+    print(
+        f"{2 * problems} slices, {repeated} begun again of {evaluation.lost}: {', '.join(evaluation.killed)}"
+    )
     assert len(slices(store)) == 2 * problems and there.items() <= slices(store).items()
-    assert evaluation.begun().total() <= 2 * problems + kills * (SLOTS + 1)
+    assert len(evaluation.begun()) == 2 * problems and repeated <= evaluation.lost
     assert rows(found(tree)) == undisturbed(tree)
     assert not list(Path(store.root).rglob(".tmp-*"))
 
@@ -253,6 +313,26 @@ def test_what_no_slice_can_do_is_not_tried_with_every_slice(
     with pytest.raises(OutOfMemoryError, match="not even one"):
         evaluate(config, "base", None, Store(config.store), pool=pool)
     assert len(asked) <= SLOTS + 1, "only what was in hand already"
+
+
+def test_for_a_full_disk_no_more_is_decoded(
+    tree: dict[str, Any], pool: Pool, monkeypatch: pytest.MonkeyPatch, undisturbed: Undisturbed
+) -> None:
+    """A claim may still find room where a slice does not."""
+    config, begun = parse_config(tree), []
+    store = Store(config.store)
+
+    def full(*_: Any) -> None:
+        begun.append(1)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tad_core.stages.decode.write_slice", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            evaluate(config, "base", None, store, pool=pool)
+    assert len(begun) <= SLOTS + 1, "only what was in hand already"
+    assert not pool.closed and not list(Path(store.root).rglob(".tmp-*"))
+    assert rows(evaluate(config, "base", None, store, pool=pool)) == undisturbed(tree)
 
 
 def test_a_fault_of_the_store_leaves_the_processes_to_other_models(
