@@ -16,6 +16,8 @@ _WRAPPERS = frozenset({"markdown", "md"})
 _QUOTED = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 #: Lines around a program in some prompts; Python takes the first kind for a list.
 _TAG = re.compile(r"^[ \t]*\[/?(?:BEGIN|DONE|PYTHON|CODE)\][ \t]*$", re.MULTILINE)
+#: what is left of a fence that was not written
+_LANGUAGE_ALONE = re.compile(r"\A\s*(?:python3?|py)[ \t]*\n", re.IGNORECASE)
 #: how the families' models end a turn or a text, where a text spells it
 END_TOKEN = r"<\|[a-z_]{1,20}\|>|</s>"
 _LAST_END_TOKEN = re.compile(rf"(?:{END_TOKEN})\Z")
@@ -43,7 +45,7 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     runs to the end of the text, and a block is indented as its fence is. Lines may end in any of Python's ways.
     """
     text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
-    text = without_end_tokens(_TAG.sub("", text))
+    text = _LANGUAGE_ALONE.sub("", without_end_tokens(_TAG.sub("", text)))
     if defines_something(text):
         return text.strip("\n")
     blocks = _fenced_blocks(text) or _fenced_blocks(_QUOTED.sub("", text))

@@ -48,11 +48,14 @@ _OPEN_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _OPEN_BEHIND = re.compile(
-    r"[\s$*)\\]*,?\s?\(?(?:or|and/or|maybe|perhaps)\b[^.\n]{0,40}|[\s$*)\\]*\?", re.IGNORECASE
+    r"[\s$*)\\]*,?\s?\(?(?:or|and/or|maybe|perhaps)\b[^.\n]{0,40}|[\s$*)\\]*\?"
+    r"|[\s°]*(?:degrees?\s)?(?:[CF]\w*\s)?below\s(?:zero|0)\b",
+    re.IGNORECASE,
 )
 #: what takes back the value before it: ``is wrong``, ``which cannot be``
 _DENIED_BEHIND = re.compile(
-    rf"{_EDGE},?\s?(?:(?:which|that|this)\s)?(?:(?:is|was|are|were|seems|looks|would be)\s(?:[a-z]+ly\s)?"
+    rf"{_EDGE}(?:(?:[a-z]+\s?){{0,3}},\s(?=which\s)|,?\s?)(?:(?:which|that|this)\s)?"
+    r"(?:(?:is|was|are|were|seems|looks|would be)\s(?:[a-z]+ly\s)?"
     r"(?:(?:incorrect|wrong|false|impossible|invalid|absurd|extraneous)\b(?!\s(?:to|that|for)\b)"
     r"|not\s(?:correct|right|valid|possible|true|(?:the|an?)\s(?:[a-z]+\s)?(?:answer|solution)\b))"
     r"|(?:is|was)n't\s(?:correct|right|valid|possible|true)\b"

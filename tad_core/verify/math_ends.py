@@ -28,7 +28,8 @@ _ASKED = re.compile(
     r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\|[^|]+\||\\l(?:floor|ceil).+|\d*[A-Za-z]{3,}.*"
     r"|\\(?:sin|cos|tan|cot|sec|csc) ?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
     r"|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|\[[A-Z]{3,}\]|\\triangle ?[A-Z]{3}"
-    r"|\\gcd.*|.+\\(?:[cl]?dots)(?![a-z]).*|\d+_\{?\d+\}?|[A-Za-z](?:[:/][A-Za-z])+|\\frac\{[A-Za-z]+\}\{[A-Za-z]+\}"
+    r"|\\gcd.*|\d+\\bmod ?\d+"
+    r"|.+\\(?:[cl]?dots)(?![a-z]).*|\d+_\{?\d+\}?|[A-Za-z](?:[:/][A-Za-z])+|\\frac\{[A-Za-z]+\}\{[A-Za-z]+\}"
 )
 #: words that say of a number that it is none (``undefined at x = 2``), but for the event of ``P(not A)``
 _DENYING = re.compile(r"(?<!^P\()not|undefined|except|unless")

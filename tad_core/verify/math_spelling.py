@@ -51,6 +51,10 @@ _CHOSEN_FROM = re.compile(
     r"(?:\{\s*\}|(?<![\w)}\]]))\s?[_^]\s?\{?(\d{1,3})\}?\s?(?:\\(?:text|mathrm|rm)\s?\{?)?([CP])\}?_\s?\{?(\d{1,3})\}?"
 )
 _CHOSEN_DOWN = re.compile(r"(?<![A-Za-z\d])C_\s?\{?(\d{1,3})\}?\^\s?\{?(\d{1,3})\}?")
+#: what is said of every unknown: ``x > 3, x \\in \\mathbb{R}``
+_ANY_REAL = re.compile(
+    r",?\s?(?:\\text\s?\{[ ,]*(?:where|for|and|with)?\s*\}\s?)?[a-z]\s?\\in\s?\\mathbb\s?\{?R\}?$"
+)
 _NOT_EQUAL = re.compile(r"\\not\s?=")
 
 #: what announces an answer: ``\text{The answer is }``, ``Answer:``
@@ -86,6 +90,7 @@ def spelled(text: str) -> str:
         text = words[1].strip()
     if _REALS.match(text):
         return r"\mathbb{R}"
+    text = _ANY_REAL.sub("", text) or text
     text = _CHOSEN_DOWN.sub(_chosen, _CHOSEN_FROM.sub(_chosen, _NOT_EQUAL.sub(r"\\ne ", text)))
     return _without_programming(_LG.sub(r"\\log", text))
 

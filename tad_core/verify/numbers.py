@@ -16,6 +16,11 @@ _NUMBER = re.compile(
 )
 #: the whole before a fraction: ``2 1/2``, ``2 and 1/2``
 _WHOLE = re.compile(r"(?<![\w.,/])(\d{1,6})\s(?:and\s)?$")
+#: what a text ends in that was cut, or left, before it is reckoned out: ``48 + 24``, ``$15 x 8 =``
+_NOT_RECKONED = re.compile(
+    r"(?<![\w.)/^}\d])\$?\d[\d,.]*+%?(?:\s?[-+*×x÷]\s?\$?\d[\d,.]*+%?)+(?:\s?=)?$"
+    r"|(?<![\w.)^}])\$?\d[\d,./]*+\s?[-+*/×÷=]$"
+)
 #: mathematics between its marks; dollars with words between them are sums of money
 _DISPLAYED = re.compile(
     r"\$\$(?P<double>[^$]+)\$\$|\\\[(?P<display>.+?)\\\]|\\\((?P<inline>.+?)\\\)"
@@ -31,6 +36,8 @@ _BETWEEN = re.compile(r"\s?,?\s?(?:and|or|,)\s")
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
 #: Characters before the end in which the mathematics of the last number is looked for.
 _WIDTH = 2_000
+#: and those of a sum that a text ends in.
+_WIDTH_OF_REST = 60
 
 
 def last_value(text: str) -> str:
@@ -48,7 +55,8 @@ def last_value(text: str) -> str:
             whole = _with_those_before(text, displayed, before)
             return open_number(text, number) or whole or open_number(text, displayed) or found
         before.append(displayed)
-    return last_number(text)
+    left = _NOT_RECKONED.search(text[max(0, number.start() - _WIDTH_OF_REST) :].rstrip(" \n\t.$"))
+    return left.group().replace("$", "") if left else last_number(text)
 
 
 def _with_those_before(text: str, last: re.Match[str], before: list[re.Match[str]]) -> str:
@@ -104,6 +112,8 @@ def _is_sign(text: str, match: re.Match[str]) -> bool:
     if not match["sign"]:
         return False
     before = text[: match.start()]
+    if match["sign"] != "-" and before.rstrip(" \t")[-1:] in ("", "\n"):
+        return False  # an item of a list
     if before[-1:].isspace() and match["sign"] == "-":  # "to -3", but not "7 - 3" and not "7-3"
         return True
     before = before.rstrip()

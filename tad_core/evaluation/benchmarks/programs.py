@@ -80,11 +80,19 @@ def sanitize(text: str, wanted: Collection[str]) -> str:
         return ""
     needed = _needed(tree, wanted)
     imported = {name for node in tree.body for name in _imported(node)}
-    kept = [node for node in tree.body if _is_kept(node, needed, imported)]
+    kept = [node for node in _without_repeated_heads(tree.body, wanted) if _is_kept(node, needed, imported)]
     try:
         return ast.unparse(ast.Module(body=kept, type_ignores=[]))
     except RecursionError:
         return ""  # nested deeper than any program
+
+
+def _without_repeated_heads(body: list[ast.stmt], wanted: Collection[str]) -> list[ast.stmt]:
+    """Statements without the last one where it begins a wanted function anew, and was cut before it said more."""
+    *others, last = body or [ast.Pass()]
+    name = getattr(last, "name", "")
+    again = name in wanted and any(getattr(node, "name", "") == name for node in others)
+    return others if again and is_stub(ast.unparse(last), name) else body
 
 
 def defines_any(program: str, wanted: Collection[str]) -> bool:

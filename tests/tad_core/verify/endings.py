@@ -4,6 +4,7 @@ r"""Texts as models end them, cut, repeated, with headings and marks: the answer
 from __future__ import annotations
 
 RIGHT_NUMBERS = [
+    ("Total = $100 + $20 = $120.", "120"), ("The temperature is\n-3", "-3"), ("Items:\n- 12", "12"), ("He was born in 2018-20 = 1998", "1998"), ("He walks 1.5 miles...", "1.5"),
     ("He needs 2 1/2 cups.", "2.5"), ("He needs 2 and 1/2 cups.", "2.5"), ("He ate 1/2 of it", "0.5"), ("The final answer is 5 (apples).", "5"), ("The answer is `5`.", "5"), ("The answer is '5'.", "5"),
     ("#### The difference is 18", "18"), ("#### The square has sides of 18", "18"),
     ("She has 3+4=7 apples.\n#### 7", "7"), ("So the total is $1,234.\n#### 1,234.00", "1234"), ("#### $1,234", "1234"), ("#### 1234 dollars", "1234"), ("#### 7 apples", "7"), ("#### 7.", "7"),
@@ -52,6 +53,8 @@ RIGHT_NUMBERS = [
 ]  # fmt: skip
 
 WRONG_NUMBERS = [
+    ("He sold 48/2 = 24 clips. Altogether: 48+24 = ", "24"), ("He sold 48/2 = 24 clips. Altogether: 48+24", "24"), ("He earns $15 x 8", "8"), ("Total = $100 + $20.", "20"), ("The total is 15 =", "15"), ("1 + 2 + 2", "2"),
+    ("The temperature is 3 degrees below zero.", "3"), ("Items:\n- 12", "-12"),
     ("He needs 2 1/2 cups.", "0.5"), ("He needs 2 and 1/2 cups.", "0.5"), ("The final answer is 5 (guess).", "5"), ("The final answer is 5 (dozen).", "5"),
     ("#### 3 + 4 = 8", "7"), ("#### 1.5 dozen", "18"), ("#### 1.5 dozen", "1.5"), ("So the answer is 7.7.7.", "7"), ("The answer is \\boxed{7}.\n\nThe answer is \\boxed{8}.", "7"),
     ("The answer is 5 + 3 = 9.", "8"), ("The answer is 1.234,50", "1234.5"), ("Total = $ 12 . 50", "12.5"), ("It costs 12.50 dollars.\n\nStep 1: ", "12.5"),
@@ -63,6 +66,7 @@ WRONG_NUMBERS = [
 ]  # fmt: skip
 
 RIGHT = [
+    ("so $x > 3, x \\in \\mathbb{R}$.", r"(3,\infty)"), (r"\boxed{11 \bmod 7 = 4}", "4"), (r"The probability is 3/4", r"\frac34"),
     (r"Final Answer: The final answer is $\frac{1}{2}$. I hope it is correct.", r"\frac12"), (r"The final answer is $\boxed{\frac{1}{2}}$. I hope it is correct.", r"\frac12"),
     ("we get $x=2$.\nFinal Answer: The final answer is $2$. I hope it is correct.\n\nProblem:\nFind 3.", "2"), ("Final Answer: The final answer is $x^2+1$. I hope it is correct.", "x^2+1"),
     ("Final Answer: The final answer is $[2,5)$. I hope it is correct.", "[2,5)"), (r"Final Answer: The final answer is $-\frac{2}{3}$. I hope it", r"-\frac23"),

@@ -31,6 +31,7 @@ INDENTED = textwrap.indent(BODY, "   ")
         f"{FENCE}`markdown\n{FENCE}python\n{BODY}\n{FENCE}\n{FENCE}`",
         f"{FENCE}{{.python}}\n{BODY}\n{FENCE}",
         f"[BEGIN]\n{BODY}\n[DONE]",
+        f"python\n{BODY}",
         f"[PYTHON]\n{BODY}\n[/PYTHON]",
         f"<pre><code>\n{BODY}\n</code></pre>",
         f"\ufeff{FENCE}python\n\ufeff{BODY}\n{FENCE}",

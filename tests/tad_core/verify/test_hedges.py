@@ -32,7 +32,7 @@ DENIED = [
     (r"The answer is not $\boxed{2}$.", "2"), (r"So it cannot be $\boxed{2}$.", "2"), (r"$x \ne \boxed{2}$", "2"), (r"$\boxed{2}$ is incorrect.", "2"), (r"$\boxed{7}$. However, $\boxed{8}$ is wrong.", "8"), (r"Let me assume that $\boxed{2}$ is not correct", "2"),
     (r"$x=\boxed{-2}$, which is impossible.", "-2"), (r"$\boxed{2}$?", "2"), (r"$\boxed{2}$ is not a valid answer", "2"), (r"\boxed{2}. Wait, that is not right.", "2"), ("The answer is 2. This is incorrect.", "2"), ("The answer is 2, which is wrong.", "2"),
     ("The answer is $2$, which is impossible.", "2"), ("I don't think the answer is 2", "2"), ("I doubt that the answer is 2.", "2"), ("We need to check whether the answer is 2.", "2"), ("Suppose the answer is 2.", "2"),
-    ("It can't be that the answer is 2.", "2"), ("Nobody knows if the answer is $2$.", "2"), ("I am not sure that the final answer is 2.", "2"), ("So it is 2, which is wrong", "2"), ("The answer is undefined at x = 2", "2"),
+    ("It can't be that the answer is 2.", "2"), ("Nobody knows if the answer is $2$.", "2"), ("I am not sure that the final answer is 2.", "2"), ("So it is 2, which is wrong", "2"), ("She has 2 apples, which is wrong.", "2"), (r"\boxed{2} cm, which is impossible", "2"), ("Hence $\\boxed{2}$. But this is wrong because order matters.", "2"), ("The answer is undefined at x = 2", "2"),
     ("The answer is the number of primes below 2", "2"), ("The answer is the number of primes below 12", "12"), ("The answer is a multiple of 2.", "2"), ("The answer is the inverse of 2", "2"),
 ]  # fmt: skip
 
@@ -58,6 +58,7 @@ def test_what_is_denied_is_no_answer(text: str, value: str, kind: MathKind) -> N
         (r"Sam did not work for $\boxed{6}$ days", "6"),
         (r"$\boxed{2}$ is wrong, it should be $\boxed{3}$", "3"),
         ("The answer is option **B**.", "B"),
+        ("She has 2 apples, which is not impossible.", "2"),
         (r"Thus $x \ne 3$.", r"(-\infty,3)\cup(3,\infty)"),
         ("The answer is the number of pairs, 12.", "12"),
     ],

@@ -76,6 +76,9 @@ BOTH: dict[str, Any] = {
 Case = tuple[str, dict[str, Any], str, bool]
 
 MENDED: list[Case] = [
+    ("humaneval", ADD, "def add_one(x):\n    return x + 1\n\ndef add_one(x: int) -> int:\n    \"\"\" Add one.\n    \"\"\"\n", True),
+    ("humaneval", ADD, "def add_one(x):\n    return x + 1\n\ndef add_one(x: int) -> int:\n    return x\n", False),
+    ("mbpp", PLUS, "def add_one(x):\n    return x + 1\n\ndef add_one(x):\n    pass", True),
     ("humaneval", ADD, "    # one more\n    return x + 1\n```\n\nThis adds one:\n\n```python\nadd_one(1)\n```", True),
     ("humaneval", ADD, "    \"\"\"One more.\"\"\"\n    return x + 1\n\n\ndef sub_one(x):\n    return x - 1\n", True),
     ("humaneval", ADD, "    return x\n\n\ndef sub_one(x):\n    return x + 1\n", False),

@@ -133,7 +133,7 @@ HEAD = 'def after(x: int) -> int:\n    """ The next one. """\n'
     ("answer", "in_chat", "begun"),
     [
         ("    return helper(x)\n", True, True),
-        ("    return helper(x)\n```\nIt calls helper.", False, True),
+        ("    return helper(x)\n```\nIt calls helper.", True, True),
         (
             f"First:\n```python\nx = after(1)\n```\nIt:\n```python\n{HEAD}    return helper(x)\n```",
             True,
