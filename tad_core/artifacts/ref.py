@@ -179,7 +179,7 @@ def ref_at(url: str, manifest_name: str = MANIFEST_NAME) -> ArtifactRef:
 
 
 def read_manifest(url: str, name: str = MANIFEST_NAME) -> Manifest | None:
-    """The manifest at ``url``, or None when it is missing, truncated or not one.
+    """The manifest at ``url``, or None when it is missing, truncated, not one, or another piece's.
 
     Raises:
         OSError: a remote store does not answer, which says nothing of the artifact.
@@ -190,7 +190,12 @@ def read_manifest(url: str, name: str = MANIFEST_NAME) -> Manifest | None:
         if is_local(open_url(url)[0]):  # a disk that cannot read it has lost it
             return None
         raise
-    return _parsed(content) if content else None
+    manifest = _parsed(content) if content else None
+    if manifest is not None and name != MANIFEST_NAME:
+        # The files of a piece are called as its manifest is.
+        own = f"{name.removesuffix('.json')}."
+        return manifest if any(file.startswith(own) for file in manifest.files) else None
+    return manifest
 
 
 @lru_cache(maxsize=16)

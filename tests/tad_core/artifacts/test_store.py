@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts import writer as writer_module
+from tad_core.artifacts.ref import ref_at
 from tad_core.errors import ArtifactError, ConfigError
 from tests.waiting import CEILING_S, until
 
@@ -264,6 +265,17 @@ def shard(store: Store, text: str, unless=None, by_content: bool = True) -> Arti
 
 def find(store: Store) -> ArtifactRef | None:
     return store.find("stage", FP, manifest_name="piece.json")
+
+
+def test_a_manifest_under_the_name_of_another_piece_is_none(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    shard(store, "text")
+    folder = tmp_path / "stage" / FP
+    (folder / "other.json").write_bytes((folder / "piece.json").read_bytes())
+    assert store.find("stage", FP, manifest_name="other.json") is None and find(store) is not None
+    assert store.state("stage", FP, "other.json") == ("broken", "the manifest is unreadable")
+    with pytest.raises(ArtifactError, match=r"other\.json is missing or unreadable"):
+        ref_at(str(folder), "other.json")
 
 
 def test_a_file_named_by_its_content_is_asked_for_by_its_plain_name(tmp_path: Path) -> None:
