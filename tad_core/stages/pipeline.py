@@ -29,6 +29,7 @@ from tad_core.stages import report as report_stage
 from tad_core.stages import rounds as rounds_stage
 from tad_core.stages import variants as variants_stage
 from tad_core.stages.collect import CollectionPlan, unknown_of
+from tad_core.stages.made import RunMade
 from tad_core.stages.rounds import Round, RoundMade
 from tad_core.training.command import check_settings
 from tad_core.verify.sandbox.tiers import require_tier
@@ -57,6 +58,13 @@ class Outcome:
         """The verdicts, of a run that has come so far."""
         assert self.filtered is not None, "filtering comes before"
         return self.filtered
+
+    @property
+    def made(self) -> RunMade:
+        """What a report is made from, of a run that has come so far."""
+        return RunMade(
+            self.collection, self.filtered_ref, self.windows, self.distilled, self.evaluated, self.rounds
+        )
 
     def add_round(self, own: Round, merged: ArtifactRef, made: Outcome) -> None:
         """Take in what a round has made."""
@@ -168,17 +176,7 @@ def run_pipeline(
         )
     if not wants(until, "report"):
         return outcome
-    report = report_stage.report(
-        config,
-        outcome.collection,
-        outcome.filtered_ref,
-        outcome.windows,
-        outcome.distilled,
-        outcome.evaluated,
-        store,
-        force="report" in force,
-        rounds=outcome.rounds,
-    )
+    report = report_stage.report(config, outcome.made, store, force="report" in force)
     return replace(outcome, report=report)
 
 

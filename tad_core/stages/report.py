@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Manifest, Store, fingerprint, read_manifest, ref_at
@@ -28,6 +27,7 @@ from tad_core.settings import CONFIG_NAME
 from tad_core.stages.alone import made_once
 from tad_core.stages.calibrate import read_curve, windows_of
 from tad_core.stages.filter import read_summary
+from tad_core.stages.made import RunMade
 from tad_core.stages.rounds import RoundMade
 from tad_core.trajectory.schema import PRIVILEGED
 from tad_core.verify.verdict import NO_PROGRAMS
@@ -37,56 +37,37 @@ STAGE_VERSION = 3
 #: Answers shown of every source, model and reason.
 _SHOWN = 2
 HTML_NAME = "report.html"
-NO_ROUNDS: Mapping[str, RoundMade] = MappingProxyType({})
 
 
-def key(
-    config: TADConfig,
-    collection: ArtifactRef,
-    filtered: ArtifactRef,
-    windows: ArtifactRef | None,
-    distilled: Mapping[str, ArtifactRef],
-    evaluated: Mapping[str, ArtifactRef],
-    rounds: Mapping[str, RoundMade] = NO_ROUNDS,
-) -> str:
+def key(config: TADConfig, made: RunMade) -> str:
     """Fingerprint of a report: the settings it prints and everything it is made from."""
-    inputs = inputs_of(config, collection, filtered, windows, distilled, evaluated, rounds)
     fields = {**config.identity(), **component_fields(STAGE)}
-    return fingerprint(STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in inputs])
+    return fingerprint(STAGE, STAGE_VERSION, fields, [ref.fingerprint for ref in made.refs(config)])
 
 
 def report(
     config: TADConfig,
-    collection: ArtifactRef,
-    filtered: ArtifactRef,
-    windows: ArtifactRef | None,
-    distilled: Mapping[str, ArtifactRef],
-    evaluated: Mapping[str, ArtifactRef],
+    made: RunMade,
     store: Store,
     on_progress: OnProgress = silent,
     force: bool = False,
-    rounds: Mapping[str, RoundMade] = NO_ROUNDS,
 ) -> ArtifactRef:
     """``report.md``, ``report.html`` (self-contained), the pictures and ``scores.json``.
 
     Args:
         config: the whole run.
-        collection, filtered, windows: of the run without rounds.
-        distilled, evaluated: of all models.
+        made: by it, up to here.
         store: where it is looked for and written.
         on_progress: told of the pictures.
         force: write it even if it is there.
-        rounds: what further rounds have made, by the model that each begins from.
 
     Raises:
         DataError: when the models were evaluated on different problems.
     """
-    inputs = inputs_of(config, collection, filtered, windows, distilled, evaluated, rounds)
-    mark = key(config, collection, filtered, windows, distilled, evaluated, rounds)
+    inputs, mark = made.refs(config), key(config, made)
 
     def make() -> ArtifactRef:
-        material = gather(config, collection, filtered, windows, distilled, evaluated, rounds)
-        return _written(config, mark, inputs, material, store, on_progress)
+        return _written(config, mark, inputs, gather(config, made), store, on_progress)
 
     def find() -> ArtifactRef | None:
         return store.find(STAGE, mark, inputs)
@@ -123,39 +104,38 @@ def _written(
 # --- the parts --------------------------------------------------------------------------------------
 
 
-def gather(
-    config: TADConfig,
-    collection: ArtifactRef,
-    filtered: ArtifactRef,
-    windows: ArtifactRef | None,
-    distilled: Mapping[str, ArtifactRef],
-    evaluated: Mapping[str, ArtifactRef],
-    rounds: Mapping[str, RoundMade] = NO_ROUNDS,
-) -> Material:
+def gather(config: TADConfig, made: RunMade) -> Material:
     """Read what the report is made from."""
     lineup, operating = Lineup.of(config), Operating.of(config)
-    curve = None if windows is None else read_curve(windows)
+    curve = None if made.windows is None else read_curve(made.windows)
     records: list[Record] = []
-    for model in lineup.ordered(evaluated):
-        records += read_records(evaluated[model].local("results.parquet"))
-    prompt, decoded = decodings({m: ref.read_json("example.json") for m, ref in evaluated.items()}, lineup)
+    for model in lineup.ordered(made.evaluated):
+        records += read_records(made.evaluated[model].local("results.parquet"))
+    prompt, decoded = decodings(
+        {m: ref.read_json("example.json") for m, ref in made.evaluated.items()}, lineup
+    )
     return Material(
         config=config,
         scores=score(config.name, config.evaluate, records, lineup, operating.own),
-        filtered=read_summary(filtered),
+        filtered=read_summary(made.filtered),
         curve=curve,
-        windows=_windows(config, curve, rounds),
-        logs={m: _read_lines(distilled[m]) for m in lineup.ordered(distilled)},
+        windows=_windows(config, curve, made.rounds),
+        logs={m: _read_lines(made.distilled[m]) for m in lineup.ordered(made.distilled)},
         decodings=decoded,
         prompt=prompt,
-        timings=_timings(collection, filtered, windows, distilled, records, lineup, rounds),
-        left_out=left_out_rows(collection.manifest.info),
-        unknown=unknown_rows(collection.manifest.info),
-        rejected=_rejected(collection, filtered),
+        timings=_timings(made, records, lineup),
+        left_out=left_out_rows(made.collection.manifest.info),
+        unknown=unknown_rows(made.collection.manifest.info),
+        rejected=_rejected(made.collection, made.filtered),
         wrong=_wrong(records, operating),
         facts=[
-            *_round_facts(rounds, lineup),
-            *_facts([collection.manifest, *(evaluated[m].manifest for m in lineup.ordered(evaluated))]),
+            *_round_facts(made.rounds, lineup),
+            *_facts(
+                [
+                    made.collection.manifest,
+                    *(made.evaluated[m].manifest for m in lineup.ordered(made.evaluated)),
+                ]
+            ),
         ],
     )
 
@@ -182,22 +162,6 @@ def scores_content(scores: Scores, document: Document) -> dict[str, Any]:
     """``scores.json``: every number of the table, and the sentences drawn from them."""
     said = [{"kind": f.kind, "text": f.text} for f in document.findings]
     return {**scores.model_dump(mode="json"), "findings": said}
-
-
-def inputs_of(
-    config: TADConfig,
-    collection: ArtifactRef,
-    filtered: ArtifactRef,
-    windows: ArtifactRef | None,
-    distilled: Mapping[str, ArtifactRef],
-    evaluated: Mapping[str, ArtifactRef],
-    rounds: Mapping[str, RoundMade] = NO_ROUNDS,
-) -> list[ArtifactRef]:
-    """The inputs in the order in which the manifest lists them."""
-    ordered = Lineup.of(config).ordered
-    head = [collection, filtered, *([windows] if windows is not None else [])]
-    head += [ref for of in ordered(rounds) for ref in rounds[of].refs]
-    return [*head, *(distilled[m] for m in ordered(distilled)), *(evaluated[m] for m in ordered(evaluated))]
 
 
 def _info(scores: Scores, document: Document) -> dict[str, Any]:
@@ -248,32 +212,27 @@ def _read_lines(ref: ArtifactRef) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.split("\n") if line]
 
 
-def _timings(
-    collection: ArtifactRef,
-    filtered: ArtifactRef,
-    windows: ArtifactRef | None,
-    distilled: Mapping[str, ArtifactRef],
-    records: Sequence[Record],
-    lineup: Lineup,
-    rounds: Mapping[str, RoundMade],
-) -> list[tuple[str, float]]:
+def _timings(made: RunMade, records: Sequence[Record], lineup: Lineup) -> list[tuple[str, float]]:
     """Seconds of work of each stage, of all its workers together; evaluation: its decoding."""
-    found = [("collect", _decode_s(collection))]
-    found.append(("filter", float(filtered.manifest.info["judge_s"])))
-    if windows is not None:
-        found.append(("calibrate", windows.manifest.wall_s))
-    for of in lineup.ordered(rounds):
-        made, told = rounds[of], f"round of {lineup.label(of)}"
-        found.append((f"collect, {told}", _decode_s(made.collection)))
-        found.append((f"filter, {told}", float(made.filtered.manifest.info["judge_s"])))
-        found.append((f"calibrate, {told}", made.windows.manifest.wall_s))
-    for model in lineup.ordered(distilled):
-        manifest = distilled[model].manifest
+    found = [("collect", _decode_s(made.collection)), ("filter", _judge_s(made.filtered))]
+    if made.windows is not None:
+        found.append(("calibrate", made.windows.manifest.wall_s))
+    for of in lineup.ordered(made.rounds):
+        own, told = made.rounds[of], f"round of {lineup.label(of)}"
+        found.append((f"collect, {told}", _decode_s(own.collection)))
+        found.append((f"filter, {told}", _judge_s(own.filtered)))
+        found.append((f"calibrate, {told}", own.windows.manifest.wall_s))
+    for model in lineup.ordered(made.distilled):
+        manifest = made.distilled[model].manifest
         wall_s = float(manifest.info.get("wall_s", manifest.wall_s))  # of all models of the pass
         found.append((f"distil {lineup.label(model)}", wall_s / int(manifest.info.get("in_one_pass", 1))))
     for model in lineup.ordered(record.model for record in records):
         found.append((f"evaluate {lineup.label(model)}", sum(r.wall_s for r in records if r.model == model)))
     return found
+
+
+def _judge_s(filtered: ArtifactRef) -> float:
+    return float(filtered.manifest.info["judge_s"])
 
 
 def _decode_s(collection: ArtifactRef) -> float:

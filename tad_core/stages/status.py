@@ -21,6 +21,7 @@ from tad_core.stages import report as report_stage
 from tad_core.stages import rounds as rounds_stage
 from tad_core.stages import variants as variants_stage
 from tad_core.stages.alone import maker
+from tad_core.stages.made import RunMade
 from tad_core.stages.pipeline import Stage, plan_of, trained_models
 from tad_core.stages.rounds import Round, RoundMade
 from tad_core.stages.slice_status import slices_seen
@@ -77,10 +78,8 @@ def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
     if any(part.windows is None for part in parts) or len(evaluated) < len(config.evaluate.models):
         look.waits("report", "report", "waits for the stages before it")
         return look.seen
-    first = parts[0]
-    fingerprint = report_stage.key(config, first.collected, first.kept, windows, adapters, evaluated, made)
-    inputs = report_stage.inputs_of(config, first.collected, first.kept, windows, adapters, evaluated, made)
-    look.at("report", "report", fingerprint, [_real(ref) for ref in inputs])
+    run = RunMade(parts[0].collected, parts[0].kept, windows, adapters, evaluated, made)
+    look.at("report", "report", report_stage.key(config, run), [_real(ref) for ref in run.refs(config)])
     return look.seen
 
 

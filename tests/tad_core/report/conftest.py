@@ -15,6 +15,7 @@ from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig, parse_config
 from tad_core.evaluation.records import Record, points, write_records
 from tad_core.report.lineup import Lineup
+from tad_core.stages.made import RunMade
 
 LENGTH = 8
 RIGHT: dict[str, dict[tuple[str, float], tuple[int, int]]] = {
@@ -145,8 +146,8 @@ class Run:
     evaluated: dict[str, ArtifactRef] = field(default_factory=dict)
 
     @property
-    def inputs(self) -> tuple[Any, ...]:
-        return self.collection, self.filtered, self.windows, self.distilled, self.evaluated
+    def made(self) -> RunMade:
+        return RunMade(self.collection, self.filtered, self.windows, self.distilled, self.evaluated)
 
 
 def make_run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ PNGS = ["calibration.png", "curves.png", "kept.png", "losses.png", "trajectory.p
 
 @pytest.fixture(scope="module")
 def written(hand_made: Any) -> ArtifactRef:
-    return stage.report(hand_made.config, *hand_made.inputs, hand_made.store)
+    return stage.report(hand_made.config, hand_made.made, hand_made.store)
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_markdown_refers_to_pictures_that_exist(written: ArtifactRef) -> None:
 
 def test_a_finished_report_is_not_made_again(hand_made: Any, written: ArtifactRef) -> None:
     before = written.local("report.md").stat().st_mtime_ns
-    again = stage.report(hand_made.config, *hand_made.inputs, hand_made.store)
+    again = stage.report(hand_made.config, hand_made.made, hand_made.store)
 
     assert again == written
     assert written.local("report.md").stat().st_mtime_ns == before
@@ -79,8 +80,8 @@ def test_a_finished_report_is_not_made_again(hand_made: Any, written: ArtifactRe
 
 def test_a_forced_report_is_byte_equal(tmp_path: Path, fake: SimpleNamespace, undrawn: None) -> None:
     run = fake.run(tmp_path)
-    first = stage.report(run.config, *run.inputs, run.store)
-    forced = stage.report(run.config, *run.inputs, run.store, force=True)
+    first = stage.report(run.config, run.made, run.store)
+    forced = stage.report(run.config, run.made, run.store, force=True)
 
     assert forced.digest == first.digest
 
@@ -89,27 +90,27 @@ def test_where_it_ran_does_not_show(tmp_path: Path, fake: SimpleNamespace, undra
     run = fake.run(tmp_path)
     moved = run.config.model_copy(update={"store": str(tmp_path / "elsewhere")})
 
-    first = stage.report(run.config, *run.inputs, run.store)
-    again = stage.report(moved, *run.inputs, run.store, force=True)
+    first = stage.report(run.config, run.made, run.store)
+    again = stage.report(moved, run.made, run.store, force=True)
 
     assert again.digest == first.digest
     assert str(tmp_path) not in first.local("report.html").read_text()
 
 
 def test_key_knows_inputs_and_settings(hand_made: Any, fake: SimpleNamespace) -> None:
-    base = stage.key(hand_made.config, *hand_made.inputs)
+    base = stage.key(hand_made.config, hand_made.made)
     other = fake.config(aup_alpha=2.0)
-    fewer = (*hand_made.inputs[:4], {"base": hand_made.evaluated["base"]})
+    fewer = replace(hand_made.made, evaluated={"base": hand_made.evaluated["base"]})
 
-    assert stage.key(other, *hand_made.inputs) != base
-    assert stage.key(hand_made.config, *fewer) != base
-    assert stage.key(hand_made.config, *hand_made.inputs) == base
+    assert stage.key(other, hand_made.made) != base
+    assert stage.key(hand_made.config, fewer) != base
+    assert stage.key(hand_made.config, hand_made.made) == base
 
 
 def test_base_alone_without_windows(tmp_path: Path, fake: SimpleNamespace, undrawn: None) -> None:
     run = fake.run(tmp_path, curves={"base": {("token_by_token", 0.0): (6, 8), ("entropy", 0.5): (2, 2)}})
 
-    ref = stage.report(run.config, run.collection, run.filtered, None, {}, run.evaluated, run.store)
+    ref = stage.report(run.config, replace(run.made, windows=None, distilled={}), run.store)
 
     assert sorted(f for f in ref.manifest.files if f.endswith(".png")) == [
         "curves.png",
@@ -139,7 +140,7 @@ def test_words_that_the_model_does_not_know_are_a_caution(
     with run.store.writer("collect", 1, "c" * 32, {}) as writer:
         writer.write_text("problems.jsonl", "")
         run.collection = writer.commit({"shards": [], "unknown": entries})
-    text = stage.report(run.config, *run.inputs, run.store).local("report.md").read_text()
+    text = stage.report(run.config, run.made, run.store).local("report.md").read_text()
     assert "20.0% of the tokens of sums are unknown to the model (zebra)" in text and "gnu" not in text
 
 
@@ -149,7 +150,7 @@ def test_hostile_names_reach_no_markup(tmp_path: Path, fake: SimpleNamespace, un
     example = {**fake.example("base"), "prompt": "![x](http://evil/x.png)\n# <script>"}
     run = fake.run(tmp_path, summary=summary, example=lambda model: example)
 
-    text = stage.report(run.config, *run.inputs, run.store).local("report.md").read_text()
+    text = stage.report(run.config, run.made, run.store).local("report.md").read_text()
 
     assert "<script>" not in text
     assert not re.search(r"(?<!\\)\]\(http", text)
@@ -168,9 +169,8 @@ def test_models_of_different_problems_are_refused(tmp_path: Path, fake: SimpleNa
 
     with pytest.raises(DataError, match="other problems"):
         stage.report(
-            run.config, run.collection, run.filtered, run.windows, run.distilled,
-            {**run.evaluated, "quality": changed}, run.store,
-        )  # fmt: skip
+            run.config, replace(run.made, evaluated={**run.evaluated, "quality": changed}), run.store
+        )
 
 
 def test_only_one_problem_is_pictured(tmp_path: Path, fake: SimpleNamespace) -> None:
@@ -178,7 +178,7 @@ def test_only_one_problem_is_pictured(tmp_path: Path, fake: SimpleNamespace) -> 
         return {**fake.example(model), "problem_id": f"sums/{model == 'speed'}"}
 
     run = fake.run(tmp_path, example=example)
-    material = stage.gather(run.config, *run.inputs)
+    material = stage.gather(run.config, run.made)
 
     assert [(d.model, d.how) for d in material.decodings] == [
         ("base", "token by token"),
@@ -188,7 +188,7 @@ def test_only_one_problem_is_pictured(tmp_path: Path, fake: SimpleNamespace) -> 
 
 
 def test_timings_add_up_what_the_stages_tell(hand_made: Any) -> None:
-    timings = dict(stage.gather(hand_made.config, *hand_made.inputs).timings)
+    timings = dict(stage.gather(hand_made.config, hand_made.made).timings)
 
     assert timings["filter"] == 1.5
     assert timings["distil Quality"] == 10.0
@@ -198,7 +198,7 @@ def test_timings_add_up_what_the_stages_tell(hand_made: Any) -> None:
 def test_progress_ends_complete(hand_made: Any, fake: SimpleNamespace, undrawn: None) -> None:
     seen: list[Progress] = []
 
-    stage.report(fake.config(aup_alpha=1.0), *hand_made.inputs, hand_made.store, seen.append)
+    stage.report(fake.config(aup_alpha=1.0), hand_made.made, hand_made.store, seen.append)
 
     assert (seen[-1].done, seen[-1].total) == (5, 5)
 

@@ -156,10 +156,7 @@ def test_it_is_measured_as_it_was_trained_and_the_base_as_ever(run: SimpleNamesp
 
 @pytest.mark.slow
 def test_its_points_are_told_apart_in_the_report(run: SimpleNamespace) -> None:
-    made = run.outcome
-    material = gather(
-        run.config, made.collection, made.filtered, made.windows, made.distilled, made.evaluated
-    )
+    material = gather(run.config, run.outcome.made)
     rows = [
         [cell.text for cell in row.cells[:3]] for row in tables.points(material.scores, material.lineup).rows
     ]
