@@ -142,18 +142,21 @@ def gather(config: TADConfig, made: RunMade) -> Material:
 
 def draw(name: str, material: Material, theme: Theme) -> bytes:
     """One picture of the report as PNG."""
-    from tad_core.report import plots  # matplotlib takes a second to load, which no other stage needs
+    # matplotlib takes a second to load, which no other stage needs
+    from tad_core.report import plots
+    from tad_core.report.calibration_plot import calibration
+    from tad_core.report.curves_plot import curves
     from tad_core.report.trajectory_plot import trajectory
 
     if name == "curves":
-        return plots.curves(material.scores, material.lineup, theme)
+        return curves(material.scores, material.lineup, theme)
     if name == "trajectory":
         return trajectory(material.decodings, material.lineup, theme)
     if name == "kept":
         return plots.kept(material.filtered, theme)
     if name == "calibration":
         assert material.curve is not None, "the section exists only with a curve"
-        return plots.calibration(material.curve, material.windows, material.lineup, theme)
+        return calibration(material.curve, material.windows, material.lineup, theme)
     assert name == "losses", name
     return plots.losses(material.logs, material.lineup, theme)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from tad_core.report import plots
+from tad_core.report import calibration_plot, curves_plot, plots
 from tad_core.report.scores import Scores
 from tad_core.report.scoring import score
 from tad_core.report.theme import DARK, LIGHT, Theme
@@ -51,7 +51,7 @@ def make_scores(
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda t: t.name)
 def test_curves_show_every_model_in_its_colour(fake: SimpleNamespace, theme: Theme) -> None:
-    picture = plots.curves(make_scores(fake, fake.curves), fake.lineup, theme)
+    picture = curves_plot.curves(make_scores(fake, fake.curves), fake.lineup, theme)
 
     assert_drawn(picture, theme)
     for model in fake.curves:
@@ -61,7 +61,7 @@ def test_curves_show_every_model_in_its_colour(fake: SimpleNamespace, theme: The
 def test_the_same_scores_give_the_same_bytes(fake: SimpleNamespace) -> None:
     scores = make_scores(fake, fake.curves)
 
-    assert plots.curves(scores, fake.lineup) == plots.curves(scores, fake.lineup)
+    assert curves_plot.curves(scores, fake.lineup) == curves_plot.curves(scores, fake.lineup)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_the_same_scores_give_the_same_bytes(fake: SimpleNamespace) -> None:
     ids=["one point", "operating point only, nothing right", "all right, no faster"],
 )
 def test_degenerate_curves(fake: SimpleNamespace, curves: dict[str, Any]) -> None:
-    assert_drawn(plots.curves(make_scores(fake, curves), fake.lineup))
+    assert_drawn(curves_plot.curves(make_scores(fake, curves), fake.lineup))
 
 
 def test_a_panel_for_each_task(fake: SimpleNamespace) -> None:
     heights = [
-        pixels(plots.curves(make_scores(fake, fake.curves, tasks), fake.lineup)).shape[0]
+        pixels(curves_plot.curves(make_scores(fake, fake.curves, tasks), fake.lineup)).shape[0]
         for tasks in (("a", "b"), ("a", "b", "c"))
     ]
 
@@ -97,7 +97,7 @@ def test_a_panel_for_each_task(fake: SimpleNamespace) -> None:
     ids=["measured and cap", "both at the end", "beyond the curve", "raised"],
 )
 def test_calibration(fake: SimpleNamespace, quality: dict[str, Any], speed: dict[str, Any]) -> None:
-    picture = plots.calibration(
+    picture = calibration_plot.calibration(
         fake.curve(quality, speed), fake.windows(fake.curve(quality, speed)), fake.lineup
     )
 
@@ -110,7 +110,7 @@ def test_calibration_of_a_curve_that_stays_high(fake: SimpleNamespace) -> None:
     curve = fake.curve({"source": "cap"}, {"source": "cap"})
     curve["smoothed"] = curve["confidence"] = [0.97] * 8
 
-    assert_drawn(plots.calibration(curve, fake.windows(curve), fake.lineup))
+    assert_drawn(calibration_plot.calibration(curve, fake.windows(curve), fake.lineup))
 
 
 def test_kept_with_and_without_a_comparison(fake: SimpleNamespace) -> None:
@@ -134,10 +134,10 @@ def test_losses_of_each_model(fake: SimpleNamespace) -> None:
 
 
 def test_labels_are_spread_and_stay_in_order() -> None:
-    assert plots.spread([1.0, 1.1, 5.0], gap=1.0, low=0.0, high=6.0) == [1.0, 2.0, 5.0]
-    assert plots.spread([5.8, 5.9], gap=1.0, low=0.0, high=6.0) == [5.0, 6.0]
-    assert plots.spread([-3.0], gap=1.0, low=0.0, high=6.0) == [0.0]
-    assert plots.spread([], gap=1.0, low=0.0, high=6.0) == []
+    assert curves_plot.spread([1.0, 1.1, 5.0], gap=1.0, low=0.0, high=6.0) == [1.0, 2.0, 5.0]
+    assert curves_plot.spread([5.8, 5.9], gap=1.0, low=0.0, high=6.0) == [5.0, 6.0]
+    assert curves_plot.spread([-3.0], gap=1.0, low=0.0, high=6.0) == [0.0]
+    assert curves_plot.spread([], gap=1.0, low=0.0, high=6.0) == []
 
 
 def test_running_mean_by_hand() -> None:
@@ -145,6 +145,6 @@ def test_running_mean_by_hand() -> None:
 
 
 def test_a_label_goes_where_nothing_is() -> None:
-    assert plots.free_height([], 0.1) == 0.88
-    assert plots.free_height([0.9, 0.95, 0.6], 0.1) == 0.76
-    assert plots.free_height([y / 100 for y in range(40, 101)], 0.1) == 0.26
+    assert calibration_plot.free_height([], 0.1) == 0.88
+    assert calibration_plot.free_height([0.9, 0.95, 0.6], 0.1) == 0.76
+    assert calibration_plot.free_height([y / 100 for y in range(40, 101)], 0.1) == 0.26
