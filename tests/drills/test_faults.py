@@ -184,12 +184,7 @@ def test_shards_do_not_wait_for_a_server_that_is_away(tmp_path: Path) -> None:
 
 def automate(server: Server) -> None:
     """The shipped automation, as `make deploy` puts it."""
-    import importlib.util
+    from flows.automation import heartbeat_automation
 
-    from tests.drills.common import ROOT
-
-    spec = importlib.util.spec_from_file_location("deploy", ROOT / "deployments" / "deploy.py")
-    deploy = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(deploy)
     with server.client() as client:
-        client.request("POST", "/automations/", json=deploy.heartbeat_automation().model_dump(mode="json"))
+        client.request("POST", "/automations/", json=heartbeat_automation().model_dump(mode="json"))
