@@ -21,6 +21,8 @@ from tad_core.stages.pipeline import plan_of
 
 #: How weights are written.
 FORMATS = ("safetensors", "gguf")
+DTYPES = ("float32", "bfloat16", "float16")
+BITS = ("none", "int8", "int4")
 
 
 def export(
@@ -55,25 +57,7 @@ def export(
         known = ", ".join(variants_stage.names_to_offer(config))
         raise ConfigError(f"--model: {mode!r} is not a distilled model; use one of {known}")
     variant = variants_stage.variant_of(config, mode)
-    kinds = ("float32", "bfloat16", "float16")
-    if dtype is not None and dtype not in kinds:
-        raise ConfigError(f"--dtype: {dtype!r} is not accepted; use one of {', '.join(kinds)}")
-    check_unused(out)
-    if form not in FORMATS:
-        raise ConfigError(f"--format: {form!r} is not accepted; use one of {', '.join(FORMATS)}")
-    if quantize not in (bits := ("none", "int8", "int4")):
-        raise ConfigError(f"--quantize: {quantize!r} is not accepted; use one of {', '.join(bits)}")
-    if quantize != "none" and form != "gguf":
-        raise ConfigError(f"--quantize: {quantize} is a gguf's; add --format gguf, or leave the option out")
-    if form == "gguf":
-        if variant.attention_block is not None:
-            raise ConfigError(
-                f"--format: llama.cpp lets every token see all of a response, and {mode} was trained block by block; "
-                "leave the option out, and `tad serve` decodes it as it was trained"
-            )
-        from tad_core.models.gguf_export import check_gguf
-
-        check_gguf(adapter_only)
+    _check_options(variant, out, adapter_only, dtype, form, quantize)
     run, config = config, made_under(config, mode, store)
     adapter, facts = _found(config, variant, store)
     facts |= _before(run, config, variant, store)
@@ -103,6 +87,34 @@ def export(
         return export_adapter(config.model, folder, out, card, beside)
     card = _card(config, variant, name, adapter_only, written, facts)
     return export_merged(config.model, folder, out, card, written, on_tensor=on_tensor, beside=beside)
+
+
+def _check_options(
+    variant: Variant, out: Path, adapter_only: bool, dtype: str | None, form: str, quantize: str
+) -> None:
+    """Raise ``ConfigError`` for what ``export`` cannot be asked for; nothing of the store is read."""
+    for name, value, accepted in (
+        ("--dtype", dtype, (None, *DTYPES)),
+        ("--format", form, FORMATS),
+        ("--quantize", quantize, BITS),
+    ):
+        if value not in accepted:
+            raise ConfigError(
+                f"{name}: {value!r} is not accepted; use one of {', '.join(filter(None, accepted))}"
+            )
+    check_unused(out)
+    if quantize != "none" and form != "gguf":
+        raise ConfigError(f"--quantize: {quantize} is a gguf's; add --format gguf, or leave the option out")
+    if form != "gguf":
+        return
+    if variant.attention_block is not None:
+        raise ConfigError(
+            f"--format: llama.cpp lets every token see all of a response, and {variant.name} was trained block by "
+            "block; leave the option out, and `tad serve` decodes it as it was trained"
+        )
+    from tad_core.models.gguf_export import check_gguf
+
+    check_gguf(adapter_only)
 
 
 def _card(
