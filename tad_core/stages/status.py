@@ -78,8 +78,8 @@ def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
     if any(part.windows is None for part in parts) or len(evaluated) < len(config.evaluate.models):
         look.waits("report", "report", "waits for the stages before it")
         return look.seen
-    run = RunMade(parts[0].collected, parts[0].kept, windows, adapters, evaluated, made)
-    look.at("report", "report", report_stage.key(config, run), [_real(ref) for ref in run.refs(config)])
+    whole = RunMade(parts[0].collected, parts[0].kept, windows, adapters, evaluated, made)
+    look.at("report", "report", report_stage.key(config, whole), [_real(ref) for ref in whole.refs(config)])
     return look.seen
 
 
