@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jinja2 import TemplateError
 
 from tad_core.config import DecodeConfig, ModelConfig
@@ -25,7 +24,7 @@ from tad_core.models.loading import load_tokenizer
 from tad_core.models.merge import Merge, merged_beside
 from tad_core.serving.faults import RequestError
 from tad_core.serving.requests import Asked, ChatAsked, TextAsked
-from tad_core.workers.devices import threads_to_serve
+from tad_core.workers.threads import set_threads_for
 
 #: Where neither a run nor a decoder file says otherwise: the paper's threshold, and a response that most prompts fit.
 FALLBACK = DecodeSpec(
@@ -103,10 +102,8 @@ def load_all(sources: Sequence[Source], say: Callable[[Source], None] = lambda s
         if often.count(source.model) > 1 and source.model not in bases:
             bases[source.model] = load_for_inference(source.model, None)
         loaded.append(Served.load(source, bases.get(source.model)))
-    on_cpu = [one.model for one in loaded if one.model.device.type == "cpu"]
-    if on_cpu and all(source.model.threads is None for source in sources):
-        most = max(sum(weight.numel() for weight in model.parameters()) for model in on_cpu)
-        torch.set_num_threads(threads_to_serve(most))
+    if all(source.model.threads is None for source in sources):
+        set_threads_for(one.model for one in loaded)
     return loaded
 
 

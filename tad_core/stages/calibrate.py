@@ -103,6 +103,7 @@ def curve_of(
     from tad_core.data.responses import end_ids
     from tad_core.models.loading import load_model, load_tokenizer, threads_kept
     from tad_core.training.dataset import load_kept
+    from tad_core.workers.threads import set_threads_for
 
     settings = config.calibrate
 
@@ -112,6 +113,8 @@ def curve_of(
     table = load_kept(shards, verdicts, config.rollout.response_length)
     with threads_kept():
         model, tokenizer = loaded() if loaded else (load_model(config.model), load_tokenizer(config.model))
+        if not loaded and config.model.threads is None:
+            set_threads_for([model])
         ends = end_ids(tokenizer)
         started = time.monotonic()
         curve = measure(model, table, settings.states, settings.seed, settings.batch_size, ends, tell)

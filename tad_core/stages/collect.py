@@ -98,10 +98,13 @@ def collect_shard(
         return ref
     from tad_core.models.loading import load_model, load_tokenizer, threads_kept
     from tad_core.trajectory.shards import write_trajectories
+    from tad_core.workers.threads import set_threads_for
 
     name = shard.name
     with threads_kept():
         model, tokenizer = loaded or (load_model(config.model), load_tokenizer(config.model))
+        if not loaded and config.model.threads is None:
+            set_threads_for([model])
         started = time.monotonic()
         with store.writer(
             STAGE,

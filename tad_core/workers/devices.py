@@ -12,8 +12,6 @@ from tad_core.errors import ConfigError, SubprocessError
 
 #: How long a busy machine of many GPUs may take to tell of them, in seconds.
 _ANSWER_S = 120.0
-#: Parameters below which a product of one response is over before a second thread has taken its part of it.
-SMALL = 20_000_000
 
 
 def workers_of(config: TADConfig) -> int:
@@ -53,11 +51,6 @@ def cpu_decoders(model: ModelConfig, wanted: int) -> int:
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads_to_serve(parameters: int) -> int:
-    """CPU threads of a process that decodes one response at a time with a model of so many parameters."""
-    return 1 if parameters < SMALL else cores()
 
 
 def threads_per_worker(slots: int) -> int:

@@ -11,7 +11,7 @@ from tad_core.models.loading import threads_kept
 from tad_core.serving.faults import RequestError
 from tad_core.serving.requests import ChatAsked
 from tad_core.serving.served import Served, Source, load_all
-from tad_core.workers import devices
+from tad_core.workers import threads
 
 
 def asked(**more: object) -> ChatAsked:
@@ -67,6 +67,6 @@ def test_a_small_model_is_served_by_one_thread(tiny_checkpoint, monkeypatch):
     with threads_kept():
         assert threads_with() == 1
         assert threads_with(threads=3) == 3, "who sets a number has it"
-        monkeypatch.setattr(devices, "SMALL", 1)
-        monkeypatch.setattr(devices, "cores", lambda: 5)
+        monkeypatch.setattr(threads, "SMALL", 1)
+        monkeypatch.setattr(threads, "cores", lambda: 5)
         assert threads_with() == 5

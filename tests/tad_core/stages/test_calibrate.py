@@ -72,3 +72,30 @@ def test_the_next_run_of_a_process_has_the_threads_that_this_one_found(stage, co
     else:
         calibrate(config, collection, filtered, Store(tmp_path))
     assert config.model.threads == 1 and torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("stage", ["collect", "calibrate"])
+def test_a_small_model_alone_in_its_process_has_one_thread(stage, config, made, tmp_path, monkeypatch):
+    """A state or a sample is computed alone on a CPU: threads of one wait for each other at every product."""
+    _, collection, filtered = made
+    seen: list[int] = []
+
+    def look(*_: object) -> None:
+        seen.append(torch.get_num_threads())
+        raise InterruptedError
+
+    def threads_with(threads: int | None) -> int:
+        own = changed(config, model={"threads": threads})
+        torch.set_num_threads(2)
+        with pytest.raises(InterruptedError):
+            if stage == "collect":
+                collect_stage.collect_shard(own, collect_stage.plan_collection(own), 0, Store(tmp_path))
+            else:
+                calibrate(own, collection, filtered, Store(tmp_path))
+        assert torch.get_num_threads() == 2
+        return seen[-1]
+
+    monkeypatch.setattr("tad_core.calibration.measure", look)
+    monkeypatch.setattr(collect_stage, "roll_out", look)
+    assert threads_with(None) == 1
+    assert threads_with(3) == 3, "who sets a number has it"
