@@ -71,13 +71,20 @@ def load_kept(
         condition: of the rollouts: with the reference in their prompt, or without.
 
     Raises:
-        ArtifactError: damaged file, other schema, verdicts of other rows, or no room for the table.
+        ArtifactError: a file that is missing, damaged or of another schema, verdicts of other rows, or no room for the
+            table.
         DataError: nothing is kept, or responses of another length.
     """
+    try:
+        read, judged = sha256_of_each(trajectories), sha256_of_each(verdicts)
+    except OSError as error:
+        raise ArtifactError(
+            f"{error.filename} cannot be read ({error.strerror}); run the stage again, it alone is recomputed"
+        ) from None
     fields = {
         "version": _VERSION,
-        "trajectories": sha256_of_each(trajectories),
-        "verdicts": sha256_of_each(verdicts),
+        "trajectories": read,
+        "verdicts": judged,
         "length": length,
         "condition": condition,
     }

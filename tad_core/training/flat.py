@@ -1,8 +1,8 @@
 """Arrays in files that are made once a host and then mapped: ``$TAD_CACHE/flat/<kind>-<mark>``.
 
 The mark is a hash of all that the arrays are made from, so that nothing stale has the name that is asked for. Beside
-the arrays ``flat.json`` lists them with their sha256; a folder without it, or with a file that is not what it says,
-is made again. Everything in here can be removed at any time: it costs the making.
+the arrays ``flat.json`` lists them with their sha256 and has a checksum of its own; a folder without it, or with a file
+that is not what it says, is made again. Everything in here can be removed at any time: it costs the making.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tad_core.artifacts.files import cache_folder, staging_prefix, sweep
+from tad_core.artifacts.files import cache_folder, cache_place, staging_prefix, sweep
 from tad_core.artifacts.fingerprint import file_sha256, fingerprint
 from tad_core.artifacts.stamps import side_by_side
 from tad_core.artifacts.verified import sha256_of
@@ -65,7 +65,8 @@ class FlatWriter:
             name: {"dtype": self._form[name][0], "row": self._form[name][1], "sha256": sha256}
             for name, sha256 in zip(names, hashes, strict=True)
         }
-        (self.folder / _LIST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        sealed = {"arrays": content, "seal": _seal(content)}
+        (self.folder / _LIST).write_text(json.dumps(sealed, indent=1), encoding="utf-8")
 
 
 def cached(kind: str, fields: Mapping[str, Any], build: Callable[[FlatWriter], None]) -> Flat:
@@ -113,7 +114,7 @@ def private(build: Callable[[FlatWriter], None]) -> Flat:
         writer = FlatWriter(part)
         build(writer)
         writer.close()
-        return _mapped(part, json.loads((part / _LIST).read_text(encoding="utf-8")))
+        return _mapped(part, json.loads((part / _LIST).read_text(encoding="utf-8"))["arrays"])
 
 
 def let_go(maps: Iterable[mmap.mmap]) -> None:
@@ -124,8 +125,11 @@ def let_go(maps: Iterable[mmap.mmap]) -> None:
 
 def _open(folder: Path) -> Flat | None:
     try:
-        content = json.loads((folder / _LIST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        sealed = json.loads((folder / _LIST).read_text(encoding="utf-8"))
+        content = sealed["arrays"]
+        if sealed["seal"] != _seal(content):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     names = list(content)
     try:
@@ -135,6 +139,10 @@ def _open(folder: Path) -> Flat | None:
     if hashes != [content[name]["sha256"] for name in names]:
         return None
     return _mapped(folder, content)
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    return fingerprint("flat", 1, content, [])
 
 
 def _mapped(folder: Path, content: Mapping[str, Any]) -> Flat:
@@ -176,6 +184,6 @@ def _room() -> Iterator[None]:
         yield
     except OSError as error:
         raise ArtifactError(
-            f"TAD_CACHE: arrays for training cannot be written to {error.filename or 'the cache'} "
+            f"TAD_CACHE: arrays for training cannot be written to {error.filename or cache_place('flat')} "
             f"({error.strerror or error}); free space there, or set TAD_CACHE to a folder with more"
         ) from error

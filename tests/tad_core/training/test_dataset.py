@@ -294,3 +294,12 @@ def test_rollouts_without_the_reference_are_a_table_of_their_own(world, tmp_path
     assert list(load_kept([shard], [judged], world.LENGTH, condition="plain").names) == ["toy/1/0"]
     assert list(load_kept([shard], [], world.LENGTH, condition="plain").names) == ["toy/1/0", "toy/3/0"]
     assert list(load_kept([shard], [judged], world.LENGTH).names) == ["toy/0/0", "toy/2/0"]
+
+
+@pytest.mark.parametrize("gone", ["shard", "verdicts"])
+def test_a_file_that_is_gone_is_named(world, tmp_path, gone):
+    shard, judged = world.make_shard(tmp_path, [world.make_trajectory(0)])
+    path = Path(shard if gone == "shard" else judged)
+    path.unlink()
+    with pytest.raises(ArtifactError, match=rf"{path.name} .*run the stage again"):
+        load_kept([shard], [judged], world.LENGTH)

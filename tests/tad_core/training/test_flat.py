@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,21 @@ def test_what_is_damaged_is_made_again(own_cache: Path, monkeypatch, name: str, 
     assert making.times == 2
 
 
+def another_dtype(text: str) -> str:
+    assert "<i4" in text
+    return text.replace("<i4", "<f4")
+
+
+@pytest.mark.parametrize("damage", [lambda _: "[]", lambda _: "{}", lambda _: "null", another_dtype])
+def test_a_list_of_another_form_is_none(own_cache: Path, damage) -> None:
+    making = Making()
+    check(cached("kind", {}, making))
+    (path,) = own_cache.glob("kind-*/flat.json")
+    path.write_text(damage(path.read_text()))
+    check(cached("kind", {}, making))
+    assert making.times == 2
+
+
 def test_nothing_is_left_of_what_failed(own_cache: Path) -> None:
     def fail(writer: flat.FlatWriter) -> None:
         writer.append("a", np.zeros(3))
@@ -131,6 +148,18 @@ def test_a_full_cache_is_one_error_that_names_it(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("TAD_CACHE", str(tmp_path / "file"))
     with pytest.raises(ArtifactError, match=r"TAD_CACHE: .* cannot be written .* set TAD_CACHE"):
         cached("kind", {}, Making())
+
+
+def test_a_disk_that_fills_up_is_named(own_cache: Path) -> None:
+    def fill(writer: flat.FlatWriter) -> None:
+        writer.append("a", np.zeros(3))
+        # Of what is written, not of its opening: it names no file.
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for make in (partial(cached, "kind", {}), private):
+        with pytest.raises(ArtifactError, match=rf"{own_cache} \(No space left on device\)"):
+            make(fill)
+    assert [p.name for p in own_cache.iterdir() if p.is_dir()] == []
 
 
 def test_one_long_prompt_costs_itself_alone(world, tmp_path: Path, own_cache: Path) -> None:
