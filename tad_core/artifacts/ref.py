@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,14 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, model_validator
 
-from tad_core.artifacts.files import cache_folder, is_local, open_url, read_bytes, remote_errors
+from tad_core.artifacts.files import (
+    cache_folder,
+    is_local,
+    open_url,
+    read_bytes,
+    remote_errors,
+    staging_prefix,
+)
 from tad_core.artifacts.fingerprint import file_sha256
 from tad_core.artifacts.manifest import MANIFEST_NAME, InputEntry, Manifest, plain_name
 from tad_core.artifacts.stamps import Stamp, side_by_side, stamps_of
@@ -125,14 +132,11 @@ class ArtifactRef(BaseModel):
         entry = self.manifest.files[name]
         cached = copies() / entry.sha256 / Path(name).name
         if not cached.exists() or sha256_of(cached) != entry.sha256:
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            part = cached.with_name(f"{cached.name}.{os.getpid()}.{threading.get_ident()}")
-            with remote_errors():
-                fs.get_file(f"{root}/{name}", str(part))
-            if file_sha256(part) != entry.sha256:
-                part.unlink()
-                raise ArtifactError(f"{self.url}/{name} changed while it was read; run the stage again")
-            part.replace(cached)
+            with _put_in_place(copies(), cached) as part:
+                with remote_errors():
+                    fs.get_file(f"{root}/{name}", str(part))
+                if file_sha256(part) != entry.sha256:
+                    raise ArtifactError(f"{self.url}/{name} changed while it was read; run the stage again")
         return cached
 
     def locals(self, names: Sequence[str]) -> list[Path]:
@@ -152,15 +156,28 @@ class ArtifactRef(BaseModel):
             if not name.startswith(prefix):
                 continue
             if not destination.exists() or sha256_of(destination) != entry.sha256:
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                part = destination.with_name(f".{destination.name}.{os.getpid()}.{threading.get_ident()}")
-                shutil.copyfile(self.local(name), part)
-                part.replace(destination)
+                with _put_in_place(cache_folder("folders"), destination) as part:
+                    shutil.copyfile(self.local(name), part)
         return target / prefix
 
     def read_json(self, name: str) -> Any:
         """The parsed content of a JSON file of the artifact."""
         return json.loads(self.local(name).read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _put_in_place(aside: Path, target: Path) -> Iterator[Path]:
+    """A path to write what then becomes ``target``.
+
+    Nothing is left of a block that raises; what is left of one that was killed ``sweep`` finds in the folder ``aside``.
+    """
+    part = aside / f"{staging_prefix()}{threading.get_ident()}-{target.name}"
+    try:
+        yield part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def ref_at(url: str, manifest_name: str = MANIFEST_NAME) -> ArtifactRef:

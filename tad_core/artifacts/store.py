@@ -132,9 +132,13 @@ class Store:
         remove(f"{self.url(stage, fingerprint)}/{manifest_name}")
 
     def sweep(self, stage: str, fingerprint: str) -> None:
-        """Delete what killed processes of this machine had begun to write of an artifact."""
+        """Delete what killed processes of this machine had begun to write of an artifact, or to fetch of any."""
         fs, path = open_url(self.url(stage, fingerprint))
-        sweep(Path(path) if is_local(fs) else cache_folder("uploads"))
+        if is_local(fs):
+            sweep(Path(path))
+            return
+        for name in ("uploads", "files", "folders"):
+            sweep(cache_folder(name))
 
     def leases(self, stage: str, fingerprint: str, lease_s: float) -> Leases:
         """The claims of this process on the pieces of one artifact."""

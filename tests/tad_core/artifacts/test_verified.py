@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from tad_core.artifacts import ArtifactRef, Store, ref, stamps, verified
+from tad_core.artifacts.files import cache_folder, machine, open_url
 from tad_core.artifacts.verified import Verified
 from tad_core.errors import ArtifactError
 from tests.waiting import CEILING_S
@@ -156,8 +158,6 @@ def test_a_reader_that_finds_damage_has_the_file_read_again(
 
 def test_a_replaced_object_is_found_by_its_tag(tmp_path: Path, hashed: list[str], monkeypatch) -> None:
     """Of few files each is asked for, of many the folder is listed; an object store gives an ETag in both."""
-    import fsspec
-
     fs = fsspec.filesystem("memory")
     real = stamps._remote
     monkeypatch.setattr(stamps, "_remote", lambda info: real({**info, "ETag": f'"{info["created"]}"'}))
@@ -178,7 +178,6 @@ def test_a_replaced_object_is_found_by_its_tag(tmp_path: Path, hashed: list[str]
 @pytest.fixture
 def md5_tags(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """ETags that are the MD5 of the content, as a bucket has them; how often they are asked for, or listed."""
-    import fsspec
     from fsspec.implementations.memory import MemoryFileSystem
 
     fs, real = fsspec.filesystem("memory"), stamps._remote
@@ -220,8 +219,6 @@ def test_a_tag_that_is_of_the_content_is_asked_for_once(
 def test_what_was_mended_while_it_was_read_is_not_known_by_its_old_tag(
     md5_tags: Counter[str], tmp_path: Path, monkeypatch
 ) -> None:
-    import fsspec
-
     fs, store = fsspec.filesystem("memory"), Store("memory://mended/store")
     made = write(store)
     monkeypatch.setenv("TAD_CACHE", str(tmp_path / "another host"))
@@ -257,6 +254,30 @@ def test_a_damaged_copy_of_a_remote_file_is_fetched_anew(settled: None) -> None:
     time.sleep(0.02)
     change(copy)
     assert made.local("00.txt").read_text() == "hello 0"
+
+
+def test_nothing_is_left_of_a_download_that_broke_off(settled: None, monkeypatch) -> None:
+    made = write(Store("memory://broken/store"))
+    fs, _ = open_url(made.url)
+
+    def half(_: str, local: str) -> None:
+        Path(local).write_text("hel")
+        raise OSError("the connection is gone")
+
+    monkeypatch.setattr(fs, "get_file", half)
+    with pytest.raises(OSError, match="connection"):
+        made.local("00.txt")
+    assert [path for path in verified.copies().rglob("*") if path.is_file()] == []
+
+
+def test_downloads_of_killed_processes_are_cleared_away() -> None:
+    """By whoever clears away what else they left of the artifact."""
+    nobody = 2**31 - 1
+    for folder in ("files", "folders"):
+        part = cache_folder(folder) / f".tmp-{machine()}-{nobody}-00.txt"
+        part.write_text("hel")
+    Store("memory://killed/store").sweep("stage", FP)
+    assert [path.name for path in cache_folder("files").parent.rglob(".tmp-*")] == []
 
 
 def test_lines_that_are_not_whole_are_none(tmp_path: Path) -> None:
