@@ -27,6 +27,7 @@ from tad_core.stages.kept import kept_files
 from tad_core.stages.variants import inputs_of, on_references, order_of, variant_of, window_of
 from tad_core.training import checkpoint
 from tad_core.training.command import deepspeed_identity
+from tad_core.training.folder import start_anew
 from tad_core.training.launch import Start, launch
 from tad_core.training.spec import AlsoTrained, TrainingSpec
 
@@ -194,8 +195,7 @@ def distill_together(
         for mode in [mode for mode in modes if mode not in done]:
             work = store.scratch(STAGE, marks[mode])
             if force:
-                shutil.rmtree(work)
-                work.mkdir()
+                start_anew(work)
             specs[mode] = spec_of(config, mode, collection_ref, filtered_ref, windows_ref, work, marks[mode])
         if specs:
             _train(specs, on_progress, on_line, start)

@@ -8,7 +8,6 @@ Ctrl-C and a cancelled flow reach it too.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -16,7 +15,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -34,6 +33,7 @@ from tad_core.training.exits import (
     STOPPED,
     parent_tag,
 )
+from tad_core.training.folder import alone
 from tad_core.training.invitation import invitation
 from tad_core.training.spec import TrainingSpec, write_spec
 
@@ -44,8 +44,6 @@ __all__ = ["command_for", "explain", "guarded", "launch", "stop", "watch"]
 GRACE_S = 20.0
 #: between two looks for a child that was asked to end
 _LOOK_S = 0.05
-#: how long a run waits for an earlier one in the same folder, which may be saving its last checkpoint
-LOCK_WAIT_S = 60.0
 _TAIL_LINES = 20
 #: how torchrun (of the first to fail) and deepspeed say that a process ended by SIGKILL
 _RANK_KILLED = re.compile(r"Root Cause(?s:.*)exitcode\s*:\s*-9\b|exits with return code = -9\b")
@@ -100,7 +98,7 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None, start: Start | Non
     spec_file, log_file = output / "spec.json", output / "train.log"
     check_settings(spec.distill)
     write_spec(with_absolute_paths(spec), spec_file)
-    with _alone([run.output for run in spec.adapters]) as locks, invitation(spec, output) as seat:
+    with alone([run.output for run in spec.adapters]) as locks, invitation(spec, output) as seat:
         if on_line is not None and seat is not None and spec.distill.hostfile is None:
             on_line(f"waiting for {spec.distill.nodes - 1} more hosts: `tad join` on each, on the same store")
         while True:
@@ -149,40 +147,6 @@ def with_absolute_paths(spec: TrainingSpec) -> TrainingSpec:
     config = spec.distill
     changes = {n: str(Path(p).resolve()) for n in ("deepspeed", "hostfile") if (p := getattr(config, n))}
     return spec.model_copy(update={"distill": config.model_copy(update=changes)})
-
-
-@contextlib.contextmanager
-def _alone(outputs: Sequence[Path]) -> Iterator[list[int]]:
-    """Hold the locks of these folders; the child inherits them, so that they are free only when both are gone.
-
-    Raises:
-        SubprocessError: another run goes on in one of them.
-    """
-    with contextlib.ExitStack() as stack:
-        handles = []
-        for output in sorted(outputs):  # in one order everywhere, so that no two wait for each other
-            output.mkdir(parents=True, exist_ok=True)
-            handle = os.open(output / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-            stack.callback(os.close, handle)
-            _lock(handle, output)
-            handles.append(handle)
-        yield handles
-
-
-def _lock(handle: int, output: Path) -> None:
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise SubprocessError(
-                    f"another training process works in {output}; wait for it, or stop it, then run again"
-                ) from None
-            time.sleep(0.2)
-        except OSError:  # a file system without locks: then nobody can tell
-            return
 
 
 def watch(

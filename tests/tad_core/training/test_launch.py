@@ -24,6 +24,7 @@ from tad_core.errors import (
     OutOfMemoryError,
     SubprocessError,
 )
+from tad_core.training import folder
 from tad_core.training import launch as module
 from tad_core.training.command import guarded
 from tad_core.training.exits import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY
@@ -211,7 +212,7 @@ def test_the_child_asks_for_it_itself_where_setpriv_is_missing(world, tmp_path):
 
 def test_two_runs_never_share_a_folder(world, checkpoint, tmp_path, monkeypatch):
     spec = world.make_spec(tmp_path, checkpoint)
-    monkeypatch.setattr(module, "LOCK_WAIT_S", 0.3)
+    monkeypatch.setattr(folder, "LOCK_WAIT_S", 0.3)
     child = "import time; print('up'); time.sleep(600)"
     monkeypatch.setattr(module, "command_for", lambda *_: script(child))
     started = []
@@ -242,12 +243,19 @@ def test_a_child_that_is_still_saving_keeps_the_folder(world, checkpoint, tmp_pa
     monkeypatch.setattr(module, "command_for", lambda *_: script(saving))
     orphaned(world, tmp_path, lambda _: module.launch(spec) and 0)
     monkeypatch.setattr(module, "command_for", lambda *_: script("print('again')"))
-    monkeypatch.setattr(module, "LOCK_WAIT_S", 0.3)
+    monkeypatch.setattr(folder, "LOCK_WAIT_S", 0.3)
     with pytest.raises(SubprocessError, match="another training process"):
         module.launch(spec)
-    monkeypatch.setattr(module, "LOCK_WAIT_S", CEILING_S)
+    with pytest.raises(SubprocessError, match="another training process"):
+        folder.start_anew(tmp_path / "out")  # it would put back what is removed
+    assert (tmp_path / "out" / "spec.json").exists()
+    monkeypatch.setattr(folder, "LOCK_WAIT_S", CEILING_S)
     saved.touch()
     assert module.launch(spec) == tmp_path / "out"
+    (tmp_path / "out" / "checkpoint-2").mkdir()
+    (tmp_path / "out" / "checkpoint-2" / "weights").touch()
+    folder.start_anew(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 #: The training process with memory for two states a forward, from step 5 on.
