@@ -22,6 +22,7 @@ from tad_core.verify.verdict import MathVerdict
 #: ``number``: the answer is one number (GSM8K). ``expression``: anything (MATH).
 MathKind = Literal["number", "expression"]
 
+_CURRENCIES = ("$", "€", "£")
 _FUNCTION = re.compile(r"[a-zA-Z]\([a-z]\)")
 
 
@@ -86,7 +87,9 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
 
 
 def units_differ(got: str, want: str) -> bool:
-    """A unit that is not written is not wrong; two that are written must agree."""
+    """A unit that is not written is not wrong; two that are written must agree, but that of money may say for what."""
+    if got in _CURRENCIES or want in _CURRENCIES:
+        got, want = got.partition(" ")[0], want.partition(" ")[0]
     return bool(got and want and got != want)
 
 

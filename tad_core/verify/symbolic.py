@@ -157,6 +157,9 @@ def _same_values(left: sympy.Expr, right: sympy.Expr) -> bool:
     symbols = left.free_symbols | right.free_symbols
     ours, theirs = _values(left, symbols), _values(right, symbols)
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None or b is not None]
+    if not (left.has(sympy.I) or right.has(sympy.I)):
+        # The fifth root of x^3 is x^(3/5) where both are real.
+        pairs = [pair for pair in pairs if not all(map(_is_complex, pair))] or pairs
     return bool(pairs) and all(a is not None and b is not None and _close(a, b) for a, b in pairs)
 
 
@@ -175,6 +178,11 @@ def _value(expression: sympy.Expr, point: Mapping[sympy.Symbol, sympy.Rational])
         return exact
     value = expression.evalf(_DIGITS, subs=point)
     return value if value.is_number and value.is_finite and _is_numeric(value) else None
+
+
+def _is_complex(value: sympy.Expr | None) -> bool:
+    """Whether a value is known and is no real number."""
+    return value is not None and not value.is_Rational and bool(value.as_real_imag()[1] != 0)
 
 
 def _is_numeric(value: sympy.Expr) -> bool:

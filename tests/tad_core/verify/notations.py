@@ -201,6 +201,10 @@ SAME: dict[str, list[tuple[str, str]]] = {
         (r"(r,\theta) = \left(10\sqrt{2}, \frac{\pi}{4}\right)", r"\left(10\sqrt2,\frac{\pi}{4}\right)"), (r"(\rho,\theta,\phi)=(1,2,3)", "(1,2,3)"), (r"\frac{dy}{dx} = 2e^{2x}", "2e^{2x}"), (r"P(\text{not A}) = \frac34", "0.75"),
         (r"\sum_{k=1}^{100} k", "5050"), (r"\sum_{k=1}^{100} k = 5050", "5050"), (r"\prod_{k=1}^{5} k", "120"), (r"\sum_{k=1}^n k", r"\frac{n(n+1)}{2}"),
     ],
+    "where roots are real": [
+        (r"\sqrt[5]{x^3}", "x^{3/5}"), (r"\sqrt{x^3}", r"x\sqrt{x}"), (r"\sqrt{x^3}", "x^{3/2}"), (r"\sqrt{12x^3}", r"2x\sqrt{3x}"), (r"\sqrt{-8}", r"2\sqrt{-2}"), (r"\frac{1}{\sqrt{x}}", "x^{-1/2}"),
+    ],
+    "what money is for": [(r"\$1.25 \text{ per pound}", r"\$1.25"), ("$18 per day", "$18")],
 }  # fmt: skip
 
 WRONG: dict[str, list[tuple[str, str]]] = {
@@ -328,4 +332,9 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "names of values": [
         (r"(r,\theta) = (1,2)", r"(\theta,r) = (1,2)"), (r"\sum_{k=1}^{100} k", "5051"), (r"\sum_{k=1}^{100} k = 5050", "100"), (r"\text{undefined at } x = 2", "2"), (r"\not= 5", "5"), (r"x \not= 5", "5"),
     ],
+    "where roots are real": [
+        (r"\sqrt[5]{x^3}", "x^{5/3}"), (r"\sqrt{x^3}", r"-x\sqrt{x}"), (r"\sqrt{x^2}", "x"), (r"\sqrt{x}", r"\sqrt{|x|}"), (r"\sqrt{x}", r"\sqrt{-x}"), (r"\sqrt{-x}", r"i\sqrt{x}+1"), (r"\sqrt{-2}", r"-\sqrt{-2}"), (r"\sqrt{x}\sqrt{y}", r"\sqrt{x}\sqrt{z}"),
+        (r"\sqrt{-x^2-1}", r"\sqrt{-x^2-2}"), (r"\ln(-x)", r"\ln(-2x)"),
+    ],
+    "what money is for": [(r"\$1.25 \text{ per pound}", r"\$1.25\text{ per gallon}"), ("$18 per day", "€18"), ("18 miles per hour", "18 miles")],
 }  # fmt: skip
