@@ -18,8 +18,9 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +33,9 @@ from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of, weights_of
+from tad_core.models.rows import join_layers
 from tad_core.objectives import make_objective
+from tad_core.training import trainer as trainer_module
 from tad_core.training.adapters import Trained
 from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import Prompts, StatePlan, TrainingTable
@@ -54,6 +57,14 @@ class Setting:
     device: torch.device
     table: TrainingTable
     config: DistillConfig
+
+
+class Ran(NamedTuple):
+    """States a second of all models together, the first loss, and the most memory that was taken from the card."""
+
+    states_per_s: float
+    loss: float
+    peak_gib: float
 
 
 @dataclass
@@ -95,7 +106,7 @@ def _by_blocks(rng: np.random.Generator, length: int) -> np.ndarray:
 
 def ours(
     setting: Setting, names: tuple[str, ...] = ("quality",), without: str = "", checkpointed: bool = False
-) -> tuple[float, float]:
+) -> Ran:
     """The project's trainer; the first step warms up. States a second of all models, and the first loss."""
     model, config, device = setting.model, setting.config, setting.device
     compiled = compiles(config, device) and without != "compiled layers"
@@ -129,13 +140,29 @@ def ours(
             clock = Clock(device)
             trainer.add_callback(clock)
             trainer.train()
+            peak_gib = taken_gib(device)
+            if trainer.aside is not None:
+                trainer.aside.put_back()
             losses = read_losses(Path(root) / names[0] / "losses.jsonl")
     finally:
         undo()
         adapted.unload()
         model.gradient_checkpointing = False
+        packed.record_training(model, graphs=False)  # which lets the graphs' memory go
     spent_s = clock.steps_s[-1] - clock.steps_s[0]
-    return (len(losses) - 1) * config.global_batch_size * len(names) / spent_s, losses[0]["loss"]
+    rate = (len(losses) - 1) * config.global_batch_size * len(names) / spent_s
+    return Ran(rate, losses[0]["loss"], peak_gib)
+
+
+def taken_gib(device: torch.device) -> float:
+    """The most memory that torch took from the card, what graphs hold and what lies idle included."""
+    return torch.cuda.max_memory_reserved() / 2**30 if device.type == "cuda" else 0.0
+
+
+def with_dropout(setting: Setting) -> Setting:
+    """As the paper has it."""
+    lora = setting.config.lora.model_copy(update={"dropout": 0.05})
+    return replace(setting, config=setting.config.model_copy(update={"lora": lora}))
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
@@ -146,7 +173,8 @@ class Clock(TrainerCallback):  # type: ignore[misc]
         self.steps_s: list[float] = []
 
     def on_step_end(self, *_: object, **__: object) -> None:
-        """The optimizer has done a step."""
+        """The optimizer has done a step, and so has the device."""
+        _wait(self._device)
         self.steps_s.append(now(self._device))
 
 
@@ -158,21 +186,15 @@ def now(device: torch.device) -> float:
 
 def switch_off(without: str, model: DiffusionLM) -> Callable[[], None]:
     """Leave a measure of the compiled layers out; what is returned puts it back."""
-    if without not in ("adapters' products together", "less kept"):
-        return lambda: None
-    project, settings = packed.project, torch._functorch.config
-
-    def again() -> None:
-        packed.project, settings.ban_recompute_materialized_backward = project, False
-        packed._training.pop(model, None)
-        torch._dynamo.reset()
-
-    again()
-    if without == "less kept":
-        settings.ban_recompute_materialized_backward = True
-    else:
-        packed.project = lambda maps, x_TD: [part(x_TD) for part in maps]
-    return again
+    if without == "graphs":
+        record = trainer_module.record_training
+        trainer_module.record_training = lambda model, graphs: record(model, False)
+        return lambda: setattr(trainer_module, "record_training", record)
+    if without == "layers written out":
+        written_out = packed._written_out
+        packed._written_out = lambda *_: None
+        return lambda: setattr(packed, "_written_out", written_out)
+    return lambda: None
 
 
 class ShuffledPlan(StatePlan):
@@ -188,7 +210,7 @@ class ShuffledPlan(StatePlan):
 # --- the plain trainer ----------------------------------------------------------------------------------
 
 
-def plain(setting: Setting) -> tuple[float, float]:
+def plain(setting: Setting) -> Ran:
     """The definition, micro-batch by micro-batch; the first step warms up."""
     model, config, device = setting.model, setting.config, setting.device
     teacher = copy.deepcopy(model).requires_grad_(False)
@@ -219,7 +241,7 @@ def plain(setting: Setting) -> tuple[float, float]:
         rate = (plan.steps - 1) * plan.batch / (now(device) - started)
     finally:
         student.unload()
-    return rate, first_loss
+    return Ran(rate, first_loss, taken_gib(device))
 
 
 def plain_parts(setting, student, teacher, plan, micro):  # type: ignore[no-untyped-def]
@@ -271,18 +293,19 @@ def _padded(model, prompts, states):  # type: ignore[no-untyped-def]
 # --- in turns -------------------------------------------------------------------------------------------
 
 
-def ways_of(setting: Setting, mixed: Setting) -> dict[str, tuple[str, Callable[[], tuple[float, float]]]]:
+def ways_of(setting: Setting, mixed: Setting) -> dict[str, tuple[str, Callable[[], Ran]]]:
     """Every way by name: the lengths it is measured with, and how it runs."""
     both = tuple(WINDOWS)
     alike = "equal lengths"
-    ways: dict[str, tuple[str, Callable[[], tuple[float, float]]]] = {
+    ways: dict[str, tuple[str, Callable[[], Ran]]] = {
         "plain": (alike, lambda: plain(setting)),
         "ours": (alike, lambda: ours(setting)),
         "ours, two models in one pass": (alike, lambda: ours(setting, both)),
+        "ours, dropout 0.05": (alike, lambda: ours(with_dropout(setting))),
         "ours, checkpointed": (alike, lambda: ours(setting, checkpointed=True)),
     }
     if compiles(setting.config, setting.device):
-        for measure in ("compiled losses", "compiled layers", "adapters' products together", "less kept"):
+        for measure in ("layers written out", "graphs", "compiled losses", "compiled layers"):
             ways[f"ours without {measure}"] = (alike, lambda m=measure: ours(setting, without=m))  # type: ignore[misc]
     ways["ours, mixed"] = ("mixed lengths", lambda: ours(mixed))
     ways["ours, mixed, without order by length"] = (
@@ -315,6 +338,8 @@ def settings_of(options: argparse.Namespace) -> tuple[Setting, Setting]:
         lora=LoraConfig(rank=rank, alpha=rank, dropout=0.0),
     )  # fmt: skip
     vocabulary = min(model.vocab_size, 500)
+    if compiles(config, device):
+        join_layers(model)
     one, many = (
         Setting(model, device, made_up_table(64, length, vocabulary, *lengths_), config)
         for lengths_ in lengths
@@ -357,21 +382,16 @@ def main() -> None:
         if on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        rate, loss = ways[name][1]()
+        rate, loss, peak_gib = ways[name][1]()
         seen = found.setdefault(name, Measured())
         seen.states_per_s.append(rate)
-        seen.loss = loss
-        peak = ""
-        if on_gpu:
-            seen.peak_gib = max(seen.peak_gib, torch.cuda.max_memory_allocated() / 2**30)
-            peak = f", {seen.peak_gib:.1f} GiB"
+        seen.loss, seen.peak_gib = loss, max(seen.peak_gib, peak_gib)
+        peak = f", {peak_gib:.1f} GiB" if on_gpu else ""
         print(f"{name}: {rate:.2f} states/s{peak} ({time.perf_counter() - started:.0f} s)", flush=True)
     table(found, ways, options.size == "full")
 
 
-def table(
-    found: dict[str, Measured], ways: dict[str, tuple[str, Callable[[], tuple[float, float]]]], full: bool
-) -> None:
+def table(found: dict[str, Measured], ways: dict[str, tuple[str, Callable[[], Ran]]], full: bool) -> None:
     """The best turn, since what is compiled late falls into a first one; against plain with the same lengths."""
     base = {"equal lengths": "plain", "mixed lengths": "plain, mixed"}
     on_gpu = any(seen.peak_gib for seen in found.values())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tad_core.models.bits import mixed
 from tad_core.rng import key
 
 _LOW32 = 0xFFFFFFFF
@@ -21,11 +22,6 @@ def step_key(seed: int, problem_id: str, sample: int, step: int) -> tuple[int, i
     """The two 32-bit halves of the key of one step of one sample."""
     value = key("rollout", seed, problem_id, sample, step)
     return value & _LOW32, value >> 32
-
-
-def signed(half: int) -> int:
-    """The same 32 bits as an int32: torch has no arithmetic of unsigned numbers."""
-    return half - 2**32 if half >= 2**31 else half
 
 
 def hashed(low_N: Tensor, high_N: Tensor, at_N: Tensor, vocab: int) -> Tensor:
@@ -39,7 +35,7 @@ def hashed(low_N: Tensor, high_N: Tensor, at_N: Tensor, vocab: int) -> Tensor:
     """
     token_V = torch.arange(vocab, dtype=torch.int32, device=at_N.device)
     cell_NV = at_N[:, None] * vocab + token_V
-    return _mix(_mix(cell_NV ^ low_N[:, None]) ^ high_N[:, None])
+    return mixed(mixed(cell_NV ^ low_N[:, None]) ^ high_N[:, None])
 
 
 def gumbel(bits: Tensor, dtype: torch.dtype) -> Tensor:
@@ -56,12 +52,3 @@ def gumbel(bits: Tensor, dtype: torch.dtype) -> Tensor:
     rest = (((flipped >> 1) & 0x7FFFFFFF).float() * 2 + ((flipped & 1).float() + 0.5)) * 2.0**-32
     # float32 has no number between this and 1: the smallest noise is -2.8, and finite.
     return -torch.log(-torch.log1p(-rest.clamp(max=1 - 2.0**-24)))
-
-
-def _mix(x: Tensor) -> Tensor:
-    """A 32-bit integer hash (two multiply-xorshift rounds) in int32, whose products wrap; shifts are made logical."""
-    x = x ^ ((x >> 16) & 0xFFFF)
-    x = x * signed(0x7FEB352D)
-    x = x ^ ((x >> 15) & 0x1FFFF)
-    x = x * signed(0x846CA68B)
-    return x ^ ((x >> 16) & 0xFFFF)

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tad_core.decoding.noise import signed, step_key
+from tad_core.decoding.noise import step_key
 from tad_core.decoding.sampling import Noise
 from tad_core.decoding.spec import Decoded, Job, Seen
 from tad_core.decoding.transfer import to_device
 from tad_core.models.base import DiffusionLM
+from tad_core.models.bits import signed
 
 
 class Slots:

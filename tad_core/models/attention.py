@@ -31,6 +31,38 @@ def attend(q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys:
     return _one_by_one(q_THE, k_CKE, v_CKE, queries, keys)
 
 
+def attend_and_keep(
+    q_THE: Tensor, k_TKE: Tensor, v_TKE: Tensor, tokens: Segments
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """``attend`` of whole sequences, and what ``attend_back`` wants to know beside what it gave."""
+    if q_THE.is_cuda and q_THE.dtype in (torch.bfloat16, torch.float16):
+        starts, longest = tokens.start_B1, tokens.longest
+        mixed_THE, *kept, _ = torch.ops.aten._flash_attention_forward(
+            q_THE, k_TKE, v_TKE, starts, starts, longest, longest, 0.0, False, False
+        )
+        return mixed_THE.flatten(1), tuple(kept)
+    return attend(q_THE, k_TKE, v_TKE, tokens, tokens), ()
+
+
+def attend_back(
+    pulled_TD: Tensor, q_THE: Tensor, k_TKE: Tensor, v_TKE: Tensor,
+    mixed_TD: Tensor, kept: tuple[Tensor, ...], tokens: Segments,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Gradients of queries, keys and values, by that of the result."""
+    if kept:
+        starts, longest = tokens.start_B1, tokens.longest
+        pulled_THE, mixed_THE = (x_TD.view(q_THE.shape) for x_TD in (pulled_TD, mixed_TD))
+        logs, *draws = kept
+        return cast("tuple[Tensor, Tensor, Tensor]", torch.ops.aten._flash_attention_backward(
+            pulled_THE, q_THE, k_TKE, v_TKE, mixed_THE, logs, starts, starts, longest, longest, 0.0, False, *draws
+        ))  # fmt: skip
+    with torch.enable_grad():
+        again = [x.detach().requires_grad_() for x in (q_THE, k_TKE, v_TKE)]
+        mixed_TD = _one_by_one(again[0], again[1], again[2], tokens, tokens)
+    q, k, v = torch.autograd.grad(mixed_TD, again, pulled_TD)
+    return q, k, v
+
+
 def _in_float32(
     q_THE: Tensor, k_CKE: Tensor, v_CKE: Tensor, queries: Segments, keys: Segments | Keys
 ) -> Tensor:

@@ -57,7 +57,7 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
         Here for a model that has ``hidden`` alone: one sequence after the other.
 
         Args:
-            ids_T: the tokens.
+            ids_T: the tokens; where layers are computed together, or their embeddings ``[T, D]``.
             packing: where each belongs, and which rows are asked for.
             cache: keys and values of the tokens that are not computed; written for those that are. Right after a
                 forward over all of a sequence, one over some of its tokens, unchanged, gives the same rows.

@@ -19,10 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tad_core.models.adapted import Adapted, adapted
 from tad_core.models.attention import attend
+from tad_core.models.between import Pieces
 from tad_core.models.compiling import compiled, compiled_as_needed
 from tad_core.models.joined import Joined, joined
 from tad_core.models.layout import Keys, Packing, Prefixes
+from tad_core.models.recorded import Stack
 from tad_core.models.rows import added, multiples, of_down, of_joined
 from tad_core.models.together import project
 
@@ -88,12 +91,40 @@ def begin(
     model: TransformerLM, ids_T: Tensor, packing: Packing, cache: PackedCache | None, fused: bool
 ) -> Begun:
     """All layers but the last, which do not depend on what rows are wanted."""
-    x_TD = model.token_embedding()(ids_T)
+    x_TD = ids_T if ids_T.is_floating_point() else model.token_embedding()(ids_T)
     cos_TE, sin_TE = model.rotations(packing.at_T, (packing.keys or packing.tokens).longest, x_TD.dtype)
     *layers, _ = model.layers()
+    written = _written_out(model, layers, packing, x_TD, cos_TE, sin_TE) if fused and cache is None else None
+    if written is not None:
+        stack = cast(_Training, _kernels_of(model)).stack
+        x_TD = stack(written, x_TD, model.gradient_checkpointing and model.training)
+        return Begun(x_TD, cos_TE, sin_TE)
     for i, layer in enumerate(layers):
         x_TD = _step(model, layer, i, False, packing, cache, fused)(x_TD, cos_TE, sin_TE)
     return Begun(x_TD, cos_TE, sin_TE)
+
+
+def _written_out(
+    model: TransformerLM,
+    layers: Sequence[nn.Module],
+    packing: Packing,
+    x_TD: Tensor,
+    cos_TE: Tensor,
+    sin_TE: Tensor,
+) -> list[Adapted] | None:
+    """The layers as ``adapted`` computes them; None where it cannot, or in decoding."""
+    kernels = _kernels_of(model)
+    if not isinstance(kernels, _Training) or packing.keys is not None:
+        return None
+    found = []
+    for layer in cast("Sequence[Layer]", layers):
+        one = adapted(
+            layer.parts(), layer.head_size, x_TD.dtype, cos_TE, sin_TE, packing.tokens, kernels.pieces
+        )
+        if one is None:
+            return None
+        found.append(one)
+    return found
 
 
 def end(
@@ -216,6 +247,7 @@ class _Training(_Kernels):
     def __init__(self) -> None:
         self._before, self._before_last = compiled_as_needed(_before), compiled_as_needed(_before_last)
         self._after = compiled_as_needed(_after)
+        self.pieces, self.stack = Pieces(compiled=True), Stack(graphs=False)
 
 
 class _Decoding(_Kernels):
@@ -267,6 +299,12 @@ _PLAIN = _Kernels()
 
 _training: weakref.WeakKeyDictionary[TransformerLM, _Training] = weakref.WeakKeyDictionary()
 _decoding: weakref.WeakKeyDictionary[TransformerLM, _Decoding] = weakref.WeakKeyDictionary()
+
+
+def record_training(model: TransformerLM, graphs: bool) -> None:
+    """Whether trainings of the model may record their layers as CUDA graphs: not where hooks wait for gradients."""
+    kernels = _training.get(model) or _training.setdefault(model, _Training())
+    kernels.stack = Stack(graphs)
 
 
 def _kernels_of(model: TransformerLM) -> _Kernels:

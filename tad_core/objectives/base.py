@@ -28,8 +28,8 @@ FloatArray = NDArray[np.float32]
 #: from selected hidden rows ``[N, D]`` to logits ``[N, V]``; the identity where logits are given themselves
 Head = Callable[[Tensor], Tensor]
 
-#: logits alive at once, elements; 2^26 in float32 are 256 MiB
-LOGITS_AT_ONCE = 1 << 26
+#: logits alive at once, elements; 2^25 in float32 are 128 MiB
+LOGITS_AT_ONCE = 1 << 25
 
 
 #: from logits of the student and of what it is compared with ``[N, V]`` and labels ``[N]`` to the losses ``[N]`` in

@@ -24,6 +24,8 @@ from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model, load_tokenizer, threads_kept
 from tad_core.models.lora import ALONE, add_lora, inside, save_adapter, weights_of
 from tad_core.models.quantized import quantize
+from tad_core.models.rows import join_layers
+from tad_core.models.transformer import TransformerLM
 from tad_core.objectives import make_objective
 from tad_core.training import checkpoint
 from tad_core.training.adapters import Snapshot, Trained
@@ -168,6 +170,8 @@ def _prepare(
     base = load_model(spec.model, str(device))
     if config.quantize != "none":
         quantize(base)
+    if compiled and isinstance(base, TransformerLM):
+        join_layers(base)
     model = add_lora(base, config.lora, config.seed, names)
     base.gradient_checkpointing = config.gradient_checkpointing
     if compiled:

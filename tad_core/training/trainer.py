@@ -24,6 +24,8 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_N
 from tad_core.artifacts.durable import sync
 from tad_core.config import DistillConfig
 from tad_core.models.lora import base_of, load_weights, save_adapter
+from tad_core.models.packed import record_training
+from tad_core.models.transformer import TransformerLM
 from tad_core.objectives.base import LOGITS_AT_ONCE, LossParts, Objective
 from tad_core.training import checkpoint
 from tad_core.training.adapters import (
@@ -37,6 +39,7 @@ from tad_core.training.adapters import (
     schedule_for,
     split_state,
 )
+from tad_core.training.aside import Aside
 from tad_core.training.collate import Batch, Collator, rows_of
 from tad_core.training.dataset import StatePlan
 from tad_core.training.packing import LaidOut, packing_of
@@ -74,7 +77,14 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         # The base comes in eval mode, in which no layer is computed again; PEFT's own module says otherwise of itself.
         model.train()
         self._switch = Switch(model)
-        self._chunk = max(1, LOGITS_AT_ONCE // base_of(model).vocab_size)
+        base = base_of(model)
+        on_gpu = args.device.type == "cuda" and not self.is_deepspeed_enabled  # which waits for each gradient
+        if fused and isinstance(base, TransformerLM):
+            record_training(base, graphs=on_gpu)
+        self.aside = Aside(base) if fused and on_gpu and isinstance(base, TransformerLM) else None
+        if self.aside is not None:
+            self.data_collator = self.aside.behind(collator)
+        self._chunk = max(1, LOGITS_AT_ONCE // base.vocab_size)
         if args.report_to:
             for adapter in adapters:
                 adapter.books.report = functools.partial(self._report, adapter.books.name)

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tad_core.decoding.noise import gumbel, hashed, signed, step_key
+from tad_core.decoding.noise import gumbel, hashed, step_key
+from tad_core.models.bits import signed
 
 DTYPES = [torch.float64, torch.float32]
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 
-from tad_core.config import ModelConfig
-from tad_core.models import right_pad
+from tad_core.config import LoraConfig, ModelConfig
+from tad_core.models import between, packed, right_pad
 from tad_core.models.attention import _one_by_one
 from tad_core.models.attention import attend as packed_attend
 from tad_core.models.joined import joined
-from tad_core.models.layout import Keys, Segments
+from tad_core.models.layout import Keys, Packing, Segments
 from tad_core.models.loading import load_model
+from tad_core.models.lora import add_lora, base_of, weights_of
+from tad_core.models.packed import record_training
 from tad_core.models.rows import join_layers
 from tad_core.models.transformer import attend
+from tad_core.training.adapters import Switch
 
 pytestmark = pytest.mark.gpu
 
@@ -144,3 +149,116 @@ def test_gradients_of_prefixes_are_those_of_each_alone() -> None:
         found.append([x.detach().float().cpu() for x in (mixed, q.grad, k.grad, v.grad)])
     for ours, expected in zip(*found, strict=True):
         assert (ours - expected).norm() < 0.02 * expected.norm()
+
+
+# --- layers in training as graphs -----------------------------------------------------------------------
+
+
+def trained(folder: Path, dropout: float = 0.0) -> PeftModel:
+    """In bfloat16, with two adapters."""
+    base = load_model(ModelConfig(path=str(folder), dtype="bfloat16", device="cuda:0"))
+    join_layers(base)
+    model = add_lora(base, LoraConfig(rank=4, alpha=6, dropout=dropout), 0, ("one", "two"))
+    draw = torch.Generator("cuda").manual_seed(1)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.1, generator=draw)
+    return model.train()
+
+
+def micro_batch(model: PeftModel, lengths: tuple[int, ...]) -> tuple[torch.Tensor, Packing]:
+    draw = torch.Generator("cuda").manual_seed(sum(lengths))
+    ids_T = torch.randint(7, 600, (sum(lengths),), generator=draw, device="cuda")
+    at_T = torch.cat([torch.arange(n, device="cuda") for n in lengths])
+    device = torch.device("cuda")
+    wanted_N = torch.arange(0, sum(lengths), 3, device="cuda")
+    counts = [
+        len(range(-start % 3, n, 3)) for start, n in zip(accumulate((0, *lengths)), lengths, strict=False)
+    ]
+    return ids_T, Packing(at_T, Segments.of(lengths, device), wanted_N, Segments.of(counts, device))
+
+
+def two_steps(model: PeftModel, graphs: bool) -> list[torch.Tensor]:
+    """Rows and gradients of micro-batches of two adapters, the base read between, over two steps of an optimizer."""
+    record_training(base_of(model), graphs)
+    switch, found = Switch(model), []
+    torch.manual_seed(5)
+    for lengths in ((24, 17, 9), (40, 30, 9), (24, 17, 10), (24, 17, 9)):
+        ids_T, packing = micro_batch(model, lengths)
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            with switch.off(), torch.no_grad():
+                found.append(model(ids_T, packing=packing, fused=True))
+            for name in ("one", "two"):
+                switch.to(name)
+                rows_ND = model(ids_T, packing=packing, fused=True)
+                found.append(rows_ND.detach().clone())
+                (
+                    rows_ND.float() * torch.linspace(-1, 1, rows_ND.numel(), device="cuda").view_as(rows_ND)
+                ).sum().backward()
+        if lengths == (40, 30, 9):
+            found += [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+            model.zero_grad()
+    return found + [weight.grad for weight in model.parameters() if weight.grad is not None]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_recorded_layers_give_what_they_give_kernel_by_kernel(deep_checkpoint: Path, dropout: float) -> None:
+    model = trained(deep_checkpoint, dropout)
+    expected = two_steps(model, graphs=False)
+    model.zero_grad()
+    recorded = two_steps(model, graphs=True)
+    assert len(packed._training[base_of(model)].stack._graphs) > 4  # of each adapter and of the base
+    assert len(recorded) == len(expected) > 20
+    for ours, theirs in zip(recorded, expected, strict=True):
+        near(ours, theirs)
+
+
+def near(ours: torch.Tensor, theirs: torch.Tensor) -> None:
+    """Rows among more rows may round otherwise."""
+    error = (ours.float() - theirs.float()).norm() / theirs.float().norm()
+    assert error < 0.02, error
+
+
+def test_weights_that_are_elsewhere_for_a_moment_are_not_taken_for_the_recorded_ones(
+    deep_checkpoint: Path,
+) -> None:
+    model = trained(deep_checkpoint)
+    record_training(base_of(model), True)
+    switch = Switch(model)
+    switch.to("one")
+    ids_T, packing = micro_batch(model, (24, 17, 9))
+    own = weights_of(model, "one")
+
+    def rows() -> torch.Tensor:
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            return model(ids_T, packing=packing, fused=True).detach().clone()
+
+    before = rows()
+    kept = [weight.data for weight in own]
+    for weight in own:
+        weight.data = torch.zeros_like(weight)
+    with switch.off():
+        base = rows()
+    near(rows(), base)
+    for weight, data in zip(own, kept, strict=True):
+        weight.data = data
+    near(rows(), before)
+    with pytest.raises(AssertionError):
+        near(before, base)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_the_rotating_kernel_says_what_torch_says(size: int) -> None:
+    draw = torch.Generator("cuda").manual_seed(0)
+    y_TO = torch.randn(37, 9 * size, device="cuda", dtype=torch.bfloat16, generator=draw)
+    angle = torch.randn(37, size // 2, device="cuda", generator=draw)
+    cos_TE, sin_TE = torch.cat((angle.cos(), angle.cos()), 1), torch.cat((-angle.sin(), angle.sin()), 1)
+    ours = between.Pieces(True).rotate(y_TO.clone(), cos_TE, sin_TE, 6)
+    theirs = between.rotate(y_TO, cos_TE, sin_TE, 6)
+    torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=1e-2)
+    torch.testing.assert_close(ours[:, 6 * size :], y_TO[:, 6 * size :], atol=0, rtol=0)
+    q, k, v = (x.contiguous() for x in torch.split(y_TO.view(37, 9, size), [5, 1, 3], dim=1))
+    ours = between.Pieces(True).rotate_back(q, k, v, cos_TE, sin_TE)
+    torch.testing.assert_close(ours, between.rotate_back(q, k, v, cos_TE, sin_TE), atol=2e-2, rtol=1e-2)
+    torch.testing.assert_close(ours[:, 6 * size :], v.flatten(1), atol=0, rtol=0)

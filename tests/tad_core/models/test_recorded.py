@@ -1,0 +1,102 @@
+"""What of recorded layers needs no GPU: sizes, where gradients are added up, what is recorded again when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tad_core.config import LoraConfig, ModelConfig
+from tad_core.models.adapted import Adapted, adapted
+from tad_core.models.between import Pieces
+from tad_core.models.layout import Segments
+from tad_core.models.loading import load_model
+from tad_core.models.lora import add_lora
+from tad_core.models.recorded import Stack, attach, rounded
+from tad_core.models.stack import gradients_in, sums_of, weights_of
+
+
+def test_sizes_are_few_and_not_much_more_than_what_they_run() -> None:
+    found = {tokens: rounded(tokens) for tokens in range(1, 9000)}
+    for tokens, size in found.items():
+        assert tokens <= size < tokens + max(16, tokens / 16), tokens
+        assert size % 16 == 8  # no multiple of what libraries choose slower products for
+    assert rounded(1624) == 1624
+    assert len({size for tokens, size in found.items() if 1024 <= tokens < 2048}) <= 34
+
+
+@pytest.fixture
+def layers(deep_checkpoint: Path) -> list[Adapted]:
+    base = load_model(ModelConfig(path=str(deep_checkpoint)), "cpu")
+    add_lora(base, LoraConfig(rank=4, alpha=4, dropout=0.0), 0)
+    at_T = torch.arange(20)
+    tables = base.rotations(at_T, 20, torch.float32)
+    tokens = Segments.of([12, 8], torch.device("cpu"))
+    found = [
+        adapted(layer.parts(), layer.head_size, torch.float32, *tables, tokens, Pieces(False))
+        for layer in base.layers()
+    ]
+    return [layer for layer in found if layer is not None]
+
+
+def test_gradients_have_the_shapes_and_the_order_of_their_weights(layers: list[Adapted]) -> None:
+    weights, sums = weights_of(layers), sums_of(layers)
+    totals = gradients_in(sums)
+    assert len(weights) == 4 * 7 * 2
+    assert [total.shape for total in totals] == [weight.shape for weight in weights]
+    sums[1][0].a_RD.fill_(1.0)  # of q, k and v of the second layer
+    assert [i for i, total in enumerate(totals) if total.any()] == [14, 16, 18]
+
+
+def test_weights_without_gradient_begin_with_zeros_and_others_go_on() -> None:
+    weights = [nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    totals = [torch.full((2,), 7.0) for _ in weights]
+    weights[1].grad = torch.full((2,), 3.0)  # made elsewhere
+    weights[2].grad = totals[2]
+    attach(weights, totals)
+    assert all(weight.grad is total for weight, total in zip(weights, totals, strict=True))
+    assert [float(total[0]) for total in totals] == [0.0, 3.0, 7.0]
+    attach(weights, totals)
+    assert [float(total[0]) for total in totals] == [0.0, 3.0, 7.0]
+
+
+@dataclass
+class Recording:
+    buffers: Any
+
+
+def test_a_longer_one_has_others_recorded_again(
+    layers: list[Adapted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(1))
+    stack, x_TD = Stack(graphs=True), torch.zeros(20, 32)
+
+    def recorded(count: int, trained: bool) -> Any:
+        buffers = stack._buffers_for(layers, x_TD, count, trained)
+        assert len(buffers.x_TD) >= count and len(buffers.pulled_TD) == (len(buffers.x_TD) if trained else 0)
+        stack._graphs[count, trained] = Recording(buffers)  # type: ignore[index,assignment]
+        stack._pool = "memory"
+        return buffers
+
+    base = recorded(40, False)
+    first = recorded(24, True)  # the first of training: into memory of its own
+    assert list(stack._graphs) == [(24, True)] and waited == [1]
+    assert recorded(40, False) is base and recorded(24, True) is first and recorded(8, True) is first
+    longer = recorded(56, False)
+    assert longer is not base and list(stack._graphs) == [(24, True), (8, True), (56, False)]
+    more = recorded(40, True)
+    assert more is not first and list(stack._graphs) == [(40, True)]
+    assert recorded(56, False) is longer
+
+
+def test_without_a_gpu_nothing_is_recorded(layers: list[Adapted]) -> None:
+    stack, x_TD = Stack(graphs=True), torch.randn(20, 32)
+    found = stack(layers, x_TD, False)
+    assert found.requires_grad and not stack._graphs
+    found.sum().backward()
+    assert all(weight.grad is not None for weight in weights_of(layers))
