@@ -148,7 +148,7 @@ def ours(
         undo()
         adapted.unload()
         model.gradient_checkpointing = False
-        packed.record_training(model, graphs=False)  # which lets the graphs' memory go
+        packed.record_training(model, recorded=False)  # which lets the graphs' memory go
     spent_s = clock.steps_s[-1] - clock.steps_s[0]
     rate = (len(losses) - 1) * config.global_batch_size * len(names) / spent_s
     return Ran(rate, losses[0]["loss"], peak_gib)
@@ -186,14 +186,10 @@ def now(device: torch.device) -> float:
 
 def switch_off(without: str, model: DiffusionLM) -> Callable[[], None]:
     """Leave a measure of the compiled layers out; what is returned puts it back."""
-    if without == "graphs":
+    if without == "recorded layers":
         record = trainer_module.record_training
-        trainer_module.record_training = lambda model, graphs: record(model, False)
+        trainer_module.record_training = lambda model, recorded: record(model, False)
         return lambda: setattr(trainer_module, "record_training", record)
-    if without == "layers written out":
-        written_out = packed._written_out
-        packed._written_out = lambda *_: None
-        return lambda: setattr(packed, "_written_out", written_out)
     return lambda: None
 
 
@@ -305,7 +301,7 @@ def ways_of(setting: Setting, mixed: Setting) -> dict[str, tuple[str, Callable[[
         "ours, checkpointed": (alike, lambda: ours(setting, checkpointed=True)),
     }
     if compiles(setting.config, setting.device):
-        for measure in ("layers written out", "graphs", "compiled losses", "compiled layers"):
+        for measure in ("recorded layers", "compiled losses", "compiled layers"):
             ways[f"ours without {measure}"] = (alike, lambda m=measure: ours(setting, without=m))  # type: ignore[misc]
     ways["ours, mixed"] = ("mixed lengths", lambda: ours(mixed))
     ways["ours, mixed, without order by length"] = (

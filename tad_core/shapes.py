@@ -119,18 +119,18 @@ class Shape:
         return total + (self.forward(student, 0) if recompute else 0.0)
 
     def kept_bytes(
-        self, tokens: float, item: int, lora: LoraConfig, recompute: bool, compiled: bool = False
+        self, tokens: float, item: int, lora: LoraConfig, recompute: bool, compiled: bool, recorded: bool
     ) -> float:
         """Bytes of activations that the backward pass of ``tokens`` tokens needs, ``item`` bytes a number."""
         # In and out of two norms, queries, keys, values, the rotated two, attention's output, the residual; gate, up,
         # its activation, their product. With dropout also each adapter's own input, and which of it was dropped.
-        # Compiled, norms, rotations and what follows gate and up are made again.
+        # Compiled, norms, rotations and what follows gate and up are made again; recorded, what was dropped as well.
         widths, mlps = (6, 2) if compiled else (10, 4)
         layer = item * (widths * self.width + mlps * self.mlp)
-        if lora.dropout > 0:
+        if lora.dropout > 0 and not recorded:
             layer += (item + 1) * sum(self.mlp if role == "down" else self.width for role in lora.roles)
-        if recompute:
-            return tokens * (self.layers * item * self.width + layer)
+        if recompute:  # recorded, a layer gets the residual stream in two parts
+            return tokens * (self.layers * item * self.width * (2 if recorded else 1) + layer)
         return tokens * self.layers * layer
 
     def decoding_bytes(self, tokens: float, rows: float, item: int, cached: bool) -> float:

@@ -114,7 +114,8 @@ def test_training_meets_rollout_and_evaluation_through_files_only() -> None:
 def test_the_library_never_loads_prefect() -> None:
     """A fresh interpreter imports every module of tad_core; imports inside functions are covered above."""
     names = [m for m in modules() if m.startswith("tad_core") and not m.endswith("__main__")]
-    names = [m for m in names if ".inside" not in m]  # scripts that run inside the sandbox
+    # Scripts that run inside the sandbox, and kernels, for which torch brings triton where it is made for GPUs.
+    names = [m for m in names if ".inside" not in m and not m.endswith("_kernel")]
     code = "import importlib, sys\n" + "\n".join(f"importlib.import_module({name!r})" for name in names)
     code += "\nbad = {'prefect', 'tasks', 'flows'} & set(sys.modules)\nsys.exit(str(bad) if bad else 0)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

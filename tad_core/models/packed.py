@@ -96,8 +96,8 @@ def begin(
     *layers, _ = model.layers()
     written = _written_out(model, layers, packing, x_TD, cos_TE, sin_TE) if fused and cache is None else None
     if written is not None:
-        stack = cast(_Training, _kernels_of(model)).stack
-        x_TD = stack(written, x_TD, model.gradient_checkpointing and model.training)
+        stack, found = written
+        x_TD = stack(found, x_TD, model.gradient_checkpointing and model.training)
         return Begun(x_TD, cos_TE, sin_TE)
     for i, layer in enumerate(layers):
         x_TD = _step(model, layer, i, False, packing, cache, fused)(x_TD, cos_TE, sin_TE)
@@ -111,10 +111,17 @@ def _written_out(
     x_TD: Tensor,
     cos_TE: Tensor,
     sin_TE: Tensor,
-) -> list[Adapted] | None:
-    """The layers as ``adapted`` computes them; None where it cannot, or in decoding."""
+) -> tuple[Stack, list[Adapted]] | None:
+    """The layers as ``adapted`` computes them, and who runs them; None where they are left to autograd."""
     kernels = _kernels_of(model)
-    if not isinstance(kernels, _Training) or packing.keys is not None:
+    # Kernel by kernel they are slower than what is compiled as a whole, and other dtypes cannot be recorded on a GPU.
+    recordable = not x_TD.is_cuda or x_TD.dtype in (torch.bfloat16, torch.float16)
+    if (
+        not isinstance(kernels, _Training)
+        or kernels.stack is None
+        or packing.keys is not None
+        or not recordable
+    ):
         return None
     found = []
     for layer in cast("Sequence[Layer]", layers):
@@ -124,7 +131,7 @@ def _written_out(
         if one is None:
             return None
         found.append(one)
-    return found
+    return kernels.stack, found
 
 
 def end(
@@ -247,7 +254,8 @@ class _Training(_Kernels):
     def __init__(self) -> None:
         self._before, self._before_last = compiled_as_needed(_before), compiled_as_needed(_before_last)
         self._after = compiled_as_needed(_after)
-        self.pieces, self.stack = Pieces(compiled=True), Stack(graphs=False)
+        self.pieces = Pieces(compiled=True)
+        self.stack: Stack | None = None
 
 
 class _Decoding(_Kernels):
@@ -301,10 +309,10 @@ _training: weakref.WeakKeyDictionary[TransformerLM, _Training] = weakref.WeakKey
 _decoding: weakref.WeakKeyDictionary[TransformerLM, _Decoding] = weakref.WeakKeyDictionary()
 
 
-def record_training(model: TransformerLM, graphs: bool) -> None:
-    """Whether trainings of the model may record their layers as CUDA graphs: not where hooks wait for gradients."""
+def record_training(model: TransformerLM, recorded: bool) -> None:
+    """Whether trainings of the model record their layers as CUDA graphs: not where hooks wait for single gradients."""
     kernels = _training.get(model) or _training.setdefault(model, _Training())
-    kernels.stack = Stack(graphs)
+    kernels.stack = Stack() if recorded else None
 
 
 def _kernels_of(model: TransformerLM) -> _Kernels:

@@ -146,11 +146,10 @@ class _Totals(NamedTuple):
 
 
 class Stack:
-    """The layers of one model, as graphs or kernel by kernel."""
+    """The layers of one model: as graphs on a GPU, kernel by kernel elsewhere."""
 
-    def __init__(self, graphs: bool) -> None:
-        """Without graphs, gradients of weights go by way of autograd, where hooks see them."""
-        self._wanted = graphs
+    def __init__(self) -> None:
+        self.graphs = True
         self._graphs: OrderedDict[tuple[Any, ...], _Graph] = OrderedDict()
         self._totals: dict[int, _Totals] = {}
         self._buffers: dict[bool, _Buffers] = {}
@@ -187,7 +186,7 @@ class Stack:
         fit = x_TD.is_cuda and x_TD.dtype in (torch.bfloat16, torch.float16)
         on = [one.adapter for group in layers[0].groups for one in group if one.adapter is not None]
         # Adapters without gradient have weights that they have for a moment.
-        if not self._wanted or not fit or busy or (on and not trained):
+        if not self.graphs or not fit or busy or (on and not trained):
             return None
         count = rounded(len(x_TD))
         whose = (id(weights[0]), layers[0].dropout, checkpointed) if trained else None

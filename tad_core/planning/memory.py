@@ -88,13 +88,19 @@ def training_gib(
         adapter += 4 * lora  # as it was
     item = 2 if distill.bf16 and config.model.dtype == "bfloat16" else 4
     tokens = micro * (counts.student + length)
-    activations = shape.kept_bytes(tokens, item, distill.lora, recompute, distill.compile != "off")
+    compiled = distill.compile != "off"
+    aside = compiled and not distill.deepspeed  # the embedding waits on the host; see ``training.aside``
+    # Where layers are recorded as graphs; see ``models.recorded``.
+    recorded = aside and item == 2 and distill.quantize == "none" and not kind.block_causal
+    activations = shape.kept_bytes(tokens, item, distill.lora, recompute, compiled, recorded)
     if kind.block_causal:  # what each piece sees, copied; see ``training.packing``
         seen = (1 - -length // distill.mask_block) * (counts.student + length / 2)
         activations += shape.cached_bytes(micro * seen, item) / (shape.layers if recompute else 1)
     teacher = shape.passing_bytes(micro * (counts.teacher + length), item)
     logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
     unpacked = 0.0 if distill.quantize == "none" else _item(config) * shape.width * shape.mlp
+    if aside:
+        activations -= item * shape.vocabulary * shape.width
     more = (in_one_pass * adapter + activations + teacher + logits + unpacked) / GIB
     return max(weights_gib(config, shape), base_gib(config, shape) + more)
 

@@ -80,7 +80,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         base = base_of(model)
         on_gpu = args.device.type == "cuda" and not self.is_deepspeed_enabled  # which waits for each gradient
         if fused and isinstance(base, TransformerLM):
-            record_training(base, graphs=on_gpu)
+            record_training(base, recorded=on_gpu)
         self.aside = Aside(base) if fused and on_gpu and isinstance(base, TransformerLM) else None
         if self.aside is not None:
             self.data_collator = self.aside.behind(collator)

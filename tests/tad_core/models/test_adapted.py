@@ -18,6 +18,7 @@ from tad_core.models.between import Drop, Pieces, dropped
 from tad_core.models.layout import Packing, Segments
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of
+from tad_core.models.packed import record_training
 from tad_core.models.recorded import Stack
 from tad_core.models.rows import join_layers
 from tad_core.training.adapters import Switch
@@ -43,6 +44,7 @@ def model_of(
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 weight.normal_(std=0.1, generator=draw)
+    record_training(base, recorded=True)
     return model.train()
 
 
@@ -156,6 +158,18 @@ def test_what_is_kept_for_the_backward_pass_is_what_only_a_product_could_make_ag
     ranks = 7 * 4
     tensors = [tensor for tensor in (*kept[:-2], *kept.low, *kept.attention) if tensor is not None]
     assert sum(tensor.shape[1] for tensor in tensors) == 3 * width + heads + 2 * inner + ranks
+
+
+def test_nothing_is_written_out_unless_it_is_to_be_recorded(
+    deep_checkpoint: Path, written_out: list[int]
+) -> None:
+    model = model_of(deep_checkpoint)
+    expected, gradients = run(model, fused=True)
+    assert len(written_out) == 1
+    record_training(base_of(model), recorded=False)
+    found, others = run(model, fused=True)
+    assert len(written_out) == 1 and others.keys() == gradients.keys()
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=2e-5)
 
 
 class Odd(nn.Linear):

@@ -181,7 +181,8 @@ def micro_batch(model: PeftModel, lengths: tuple[int, ...]) -> tuple[torch.Tenso
 
 def two_steps(model: PeftModel, graphs: bool) -> list[torch.Tensor]:
     """Rows and gradients of micro-batches of two adapters, the base read between, over two steps of an optimizer."""
-    record_training(base_of(model), graphs)
+    record_training(base_of(model), recorded=True)
+    packed._training[base_of(model)].stack.graphs = graphs
     switch, found = Switch(model), []
     torch.manual_seed(5)
     for lengths in ((24, 17, 9), (40, 30, 9), (24, 17, 10), (24, 17, 9)):
@@ -224,7 +225,7 @@ def test_weights_that_are_elsewhere_for_a_moment_are_not_taken_for_the_recorded_
     deep_checkpoint: Path,
 ) -> None:
     model = trained(deep_checkpoint)
-    record_training(base_of(model), True)
+    record_training(base_of(model), recorded=True)
     switch = Switch(model)
     switch.to("one")
     ids_T, packing = micro_batch(model, (24, 17, 9))

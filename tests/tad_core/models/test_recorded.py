@@ -74,7 +74,7 @@ def test_a_longer_one_has_others_recorded_again(
 ) -> None:
     waited: list[int] = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(1))
-    stack, x_TD = Stack(graphs=True), torch.zeros(20, 32)
+    stack, x_TD = Stack(), torch.zeros(20, 32)
 
     def recorded(count: int, trained: bool) -> Any:
         buffers = stack._buffers_for(layers, x_TD, count, trained)
@@ -95,7 +95,7 @@ def test_a_longer_one_has_others_recorded_again(
 
 
 def test_without_a_gpu_nothing_is_recorded(layers: list[Adapted]) -> None:
-    stack, x_TD = Stack(graphs=True), torch.randn(20, 32)
+    stack, x_TD = Stack(), torch.randn(20, 32)
     found = stack(layers, x_TD, False)
     assert found.requires_grad and not stack._graphs
     found.sum().backward()

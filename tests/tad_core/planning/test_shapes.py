@@ -102,7 +102,7 @@ def test_memory_is_near_what_was_measured() -> None:
 
     That loop adapts four of the seven matrices.
     """
-    config = llada_8b(deepspeed=None, processes=1, **{"lora.roles": "[q, k, v, up]"})
+    config = llada_8b(deepspeed=None, processes=1, compile="off", **{"lora.roles": "[q, k, v, up]", **DRY})
     counts = counts_of(student=STUDENT, teacher=PROMPT)
     assert weights_gib(config, LLADA) == pytest.approx(14.93, abs=0.01)
     assert decoding_gib(config, LLADA, 1, PROMPT) == pytest.approx(15.4, rel=0.05)
@@ -150,21 +150,34 @@ def test_a_second_adapter_costs_its_own_weights_and_optimizer_and_shares_the_tea
 
 def test_less_is_kept_with_checkpointing_and_less_held_with_zero() -> None:
     counts = counts_of(student=STUDENT, teacher=PROMPT)
-    one, eight = llada_8b(deepspeed=None, processes=1), llada_8b()
-    assert training_gib(one, LLADA, counts, 4, True) < training_gib(one, LLADA, counts, 4, False) - 5
-    saved = training_gib(one, LLADA, counts, 4, False) - training_gib(eight, LLADA, counts, 4, False)
+    one = llada_8b(deepspeed=None, processes=1)
+    assert training_gib(one, LLADA, counts, 4, True) < training_gib(one, LLADA, counts, 4, False) - 3.5
+    alike = llada_8b(deepspeed=None, processes=1, **DRY), llada_8b(**DRY)
+    without, shared = (training_gib(config, LLADA, counts, 4, False) for config in alike)
+    embedding = 2 * LLADA.vocabulary * LLADA.width / 2**30  # which DeepSpeed wants on the GPU
+    saved = without + embedding - shared
     assert saved == pytest.approx(12 * LLADA.lora(LoraConfig()) * 7 / 8 / 2**30)
 
 
 def test_compiled_less_is_kept() -> None:
-    """docs/results/distill.md: an H100 at 406 and 556 tokens."""
+    """docs/results/distill.md: an H200 at 406 and 556 tokens."""
     counts = counts_of(student=STUDENT, teacher=PROMPT)
     compiled, plain = (
         training_gib(llada_8b(deepspeed=None, processes=1, compile=on, **DRY), LLADA, counts, 4, False)
         for on in ("auto", "off")
     )
-    assert compiled == pytest.approx(25.8, rel=0.03)
+    assert compiled == pytest.approx(25.3, rel=0.03)
     assert plain > compiled + 3
+
+
+def test_recorded_dropout_is_not_kept() -> None:
+    """What is dropped is drawn again; where DeepSpeed's hooks want gradients from autograd, it is kept."""
+    counts = counts_of(student=STUDENT, teacher=PROMPT)
+    without, dropped, hooked = (
+        training_gib(llada_8b(processes=1, **changes), LLADA, counts, 4, False)
+        for changes in ({"deepspeed": None, **DRY}, {"deepspeed": None}, {})
+    )
+    assert dropped == without < hooked - 1
 
 
 def test_a_base_in_4_bits_is_smaller_where_adapters_are_trained_and_nowhere_else() -> None:
