@@ -63,6 +63,15 @@ class CacheConfig(Strict):
         json_schema_extra=ADDED,
     )
 
+    @model_validator(mode="after")
+    def _settles_in_blocks(self) -> Self:
+        if self.refresh_settle > 1 and not self.refresh_blocks:
+            raise ValueError(
+                f"refresh_settle: {self.refresh_settle} is read with refresh_blocks alone; set refresh_blocks to true, "
+                "or refresh_settle to 1"
+            )
+        return self
+
     def as_spec(self) -> dict[str, Any]:
         """As ``DecodeSpec`` and ``RolloutSpec`` name them."""
         rest = self.model_dump(mode="json")

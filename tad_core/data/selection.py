@@ -241,9 +241,12 @@ def _require(source: SourceConfig, found: Selection, enough: float) -> None:
     if found.rows == 0:
         raise DataError(f"data source {source.name}: it is empty; give a source with at least one problem")
     if source.min_count is None and source.count is not None and found.rows < source.count:
+        has, mend = f"{found.rows} problems", ""
+        if found.left_out:  # there may be more behind what is broken
+            has, mend = f"{found.rows} rows, of which are left out: {_reasons(found)},", "mend the data, "
         raise DataError(
-            f"data source {source.name}: it has {found.rows} problems and count is {source.count}; lower count, or "
-            "leave it out to take all"
+            f"data source {source.name}: it has {has} and count is {source.count}; {mend}lower count, or leave it out "
+            "to take all"
         )
     wanted = found.rows if source.count is None else source.count
     need = source.min_count or max(1, math.ceil(enough * wanted))

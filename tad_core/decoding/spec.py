@@ -105,6 +105,11 @@ class DecodeSpec:
             raise ConfigError(
                 f"refresh_settle: {self.refresh_settle} is not accepted; use 1 or more forwards, at most {MOST_COUNT}"
             )
+        if self.refresh_settle > 1 and not self.refresh_blocks:
+            raise ConfigError(
+                f"refresh_settle: {self.refresh_settle} is read with refresh_blocks alone; set refresh_blocks to true, "
+                "or refresh_settle to 1"
+            )
         for name in OWN_SETTINGS:
             self._check_own(name)
         POLICIES[self.method].check(self)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,10 +17,10 @@ from lm_eval.utils import simple_parse_args_string
 from tad_core.artifacts.components import component_fields
 from tad_core.artifacts.fingerprint import fingerprint, folder_fingerprint
 from tad_core.checkpoint import model_fingerprint
-from tad_core.config import DecodeConfig, ModelConfig
+from tad_core.config import DecodeConfig, ModelConfig, validated
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.decoding.decoder_file import as_trained, check_as_trained
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, ModelError
 from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.generate import Generator, Texts
 from tad_core.evaluation.prompting import chat_text
@@ -73,7 +75,8 @@ class TadLM(LM):  # type: ignore[misc]
         and of a model that reads block by block what its decoder file says of that.
 
         Raises:
-            ConfigError: for an argument that is not known.
+            ConfigError: for an argument that is not known, or a value that is not accepted.
+            ModelError: ``pretrained`` is no checkpoint.
         """
         extra = {
             k: v
@@ -86,7 +89,7 @@ class TadLM(LM):  # type: ignore[misc]
         options = {k: v for k, v in {**extra, **arg_dict}.items() if k not in DecodeConfig.GONE}
         if "pretrained" not in options:
             raise ConfigError("model_args: pretrained is missing; give the folder of a checkpoint")
-        model = {"path": options.pop("pretrained")}
+        model = {"path": str(options.pop("pretrained"))}
         model |= {k: options.pop(k) for k in _MODEL_FIELDS if k in options}
         adapter, workers = options.pop("adapter", None), int(options.pop("workers", 1))
         batch_size = int(options.pop("batch_size", 32))
@@ -98,11 +101,13 @@ class TadLM(LM):  # type: ignore[misc]
             )
         if "threshold" in options:
             options = {"method": "entropy", **options}
-        base, on_it = ModelConfig(**model), Path(adapter) if adapter else None
-        own = as_trained(folder for folder in (on_it, local_folder(base)) if folder is not None)
-        spec = DecodeSpec(**{"response_length": 256, **DecodeConfig().as_spec(), **own, **options})
-        check_as_trained(spec, own)
-        generator = Generator.load(base, on_it, batch_size, workers)
+        on_it = Path(adapter) if adapter else None
+        with _naming_the_argument():
+            base = validated(ModelConfig, model)
+            own = as_trained(folder for folder in (on_it, local_folder(base)) if folder is not None)
+            spec = DecodeSpec(**{"response_length": 256, **DecodeConfig().as_spec(), **own, **options})
+            check_as_trained(spec, own)
+            generator = Generator.load(base, on_it, batch_size, workers)
         model = cls.over(generator, spec, lambda: _identity(base, on_it, spec))
         TadLM.made.append(model)
         return model
@@ -187,6 +192,17 @@ class TadLM(LM):  # type: ignore[misc]
     def tokenizer_name(self) -> str:
         """Part of the name of lm-eval's own request cache."""
         return str(self.texts.tokenizer.name_or_path).replace("/", "__")
+
+
+@contextmanager
+def _naming_the_argument() -> Iterator[None]:
+    """What is wrong with a configuration's ``model`` is here wrong with an argument."""
+    try:
+        yield
+    except ModelError as error:
+        named = re.sub(r"^model\.path: ", "model_args: pretrained: ", str(error))
+        named = re.sub(rf"^model\.({'|'.join(_MODEL_FIELDS)})\b", r"model_args: \1", named)
+        raise type(error)(named) from error.__cause__
 
 
 def _identity(model: ModelConfig, adapter: Path | None, spec: DecodeSpec) -> str:

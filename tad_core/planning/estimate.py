@@ -8,7 +8,7 @@ from typing import Any
 from tad_core.config import TADConfig, variants
 from tad_core.planning.counts import Counts
 from tad_core.planning.machines import Machine
-from tad_core.planning.memory import too_much, training_choices
+from tad_core.planning.memory import passes_of, too_much, training_choices
 from tad_core.planning.speeds import BUSY, Speeds
 from tad_core.planning.stages import (
     ASSUMED_TPF,
@@ -87,6 +87,7 @@ def estimate(
         )
     if any(stage.basis.endswith(BUSY) for stage in stages):
         notes.append("this machine is busy with something else; the times are those it takes when it is not")
+    notes += _all_warmup(config, counts)
     notes += training_choices(config, shape, counts)
     if any(stage.wall_s is None for stage in stages):
         notes.append(
@@ -117,6 +118,19 @@ def disk_gib(config: TADConfig, shape: Shape, counts: Counts) -> float:
     return ((64 << 20) + trajectories + more + sum(adapters) + 2 * 3 * max(adapters, default=0)) / GIB
 
 
+def _all_warmup(config: TADConfig, counts: Counts) -> list[str]:
+    found = []
+    for own, group in passes_of(config):
+        warmup, batch = own.distill.warmup_steps, own.distill.global_batch_size
+        steps = counts.by_model[group[0]] // batch if group[0] in counts.by_model else counts.steps
+        if warmup >= steps:
+            found.append(
+                f"distill.warmup_steps {warmup} of {', '.join(group)} is no less than its {steps:,} steps: the "
+                "learning rate never reaches its peak"
+            )
+    return found
+
+
 def _problems(
     config: TADConfig,
     shape: Shape,
@@ -129,7 +143,8 @@ def _problems(
     if machine.gpu:
         found += too_much(config, shape, counts, machine.memory_gib)
     else:
-        for stage, field_name in (("collect", "rollout.workers"), ("distill", "distill.micro_batch_size")):
+        trained = "distill.processes or " * (config.distill.processes > 1) + "distill.micro_batch_size"
+        for stage, field_name in (("collect", "rollout.workers"), ("distill", trained)):
             need = next(s.memory_gib for s in stages if s.stage == stage)
             if need > machine.memory_gib:
                 found.append(

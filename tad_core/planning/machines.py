@@ -8,6 +8,7 @@ A GPU's speed for us is not its peak. What share of the peak is reached was meas
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,12 +82,13 @@ class Machine:
 
 
 def named_machine(name: str, count: int) -> Machine:
-    """A host with ``count`` GPUs of a name.
+    """A host with ``count`` GPUs of a name: ours, the data sheet's (``RTX 4090``) or the driver's.
 
     Raises:
         ConfigError: a name that is not in the table.
     """
-    gpu = GPUS.get(name.lower())
+    known = {_plain(word): gpu for key, gpu in GPUS.items() for word in (key, gpu.title)}
+    gpu = known.get(_plain(name))
     if gpu is None:
         raise ConfigError(f"--gpu: {name!r} is not known; use one of {', '.join(GPUS)}")
     return Machine(f"{count} x {gpu.title}", gpu, count, gpu.memory_gib)
@@ -111,6 +113,11 @@ def this_machine(store: str) -> Machine:
 def _same(gpu: Gpu, title: str, memory_gib: float) -> bool:
     model = gpu.title.split()[1] if "GeForce" not in gpu.title else "4090"
     return model in title and abs(gpu.memory_gib - memory_gib) < 0.1 * gpu.memory_gib
+
+
+def _plain(name: str) -> str:
+    """A GPU's name without its maker, socket and kind of memory, spaces and dashes."""
+    return re.sub(r"nvidia|geforce|sxm\d?|hbm\d?e?|[\s_-]", "", name.lower())
 
 
 def _free_gib(folder: Path) -> float:

@@ -138,7 +138,7 @@ def distilling(
         forwards,
         devices,
         machine,
-        peak_gib(config, shape, counts),
+        peak_gib(config, shape, counts) * (1 if machine.gpu else distill.processes),
     )
 
 

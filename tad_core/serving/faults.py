@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
-from tad_core.errors import TADError
+from tad_core.errors import LogitsError, TADError
 from tad_core.serving.tickets import BusyError, ClosingError, CrowdError
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -96,6 +96,8 @@ def of_failure(error: BaseException) -> RequestError:
         return RequestError(400, str(error), code="too_many_responses")
     if isinstance(error, ClosingError):
         return RequestError(503, str(error), code="shutting_down")
+    if isinstance(error, LogitsError):  # the next try finds the same
+        return RequestError(500, str(error), code="not_numbers")
     if isinstance(error, TADError):
         return RequestError(503, str(error), code="not_served")
     return RequestError(500, "the server failed on this request; its log says more", code="internal_error")

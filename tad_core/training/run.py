@@ -204,6 +204,12 @@ def _prepare(
 def _resume(trainer: DistillTrainer, rows: _Rows) -> int:
     """The step to go on from; losses and checkpoints after it are dropped. Called in one process."""
     recorder, args = trainer.recorder, trainer.args
+    warmup, steps = recorder.config.warmup_steps, recorder.steps
+    if warmup >= steps:
+        say(
+            f"warning: distill.warmup_steps: {warmup} is no less than the {steps} steps of this training, whose "
+            "learning rate never reaches its peak; lower it"
+        )
     step = checkpoint.newest_of_all([(a.output, a.mark) for a in trainer.adapters]) or 0
     for adapter in trainer.adapters:
         if step:

@@ -79,6 +79,8 @@ def write(tmp_path: Path, tree: Any) -> Path:
          "rollout.cache.refresh_forwards: 2147483648 is not accepted: Input should be less"),
         ({"rollout": {"cache": {"refresh_reveals": 2**31, "refresh_settle": 2**31}}},
          "rollout.cache.refresh_settle: 2147483648 is not accepted: Input should be less"),
+        ({"rollout": {"cache": {"mode": "prefix", "refresh_settle": 2, "refresh_blocks": False}}},
+         "rollout.cache.refresh_settle: 2 is read with refresh_blocks alone; set refresh_blocks to true"),
         ({"name": "Has Space"}, "name: 'Has Space' is not accepted"),
         ({"rollout": {"device": "cpu"}}, "rollout.device: unknown key; did you mean model.device?"),
         ({"seed": 1}, "seed: unknown key; did you mean rollout.seed or calibrate.seed or distill.seed?"),

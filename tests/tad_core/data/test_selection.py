@@ -147,6 +147,12 @@ def test_the_same_question_with_another_solution_is_another_problem() -> None:
         ({"count": 10}, 9, 1, ""),
         ({"count": 10}, 8, 2, "at least 9 are needed"),
         ({"count": 11}, 10, 0, "it has 10 problems and count is 11; lower count"),
+        (
+            {"count": 11},
+            3,
+            1,
+            r"4 rows, of which are left out: no JSON 1 \(f:0\), and count is 11; mend the data, lower",
+        ),
         ({"count": 11, "min_count": 10}, 10, 0, ""),
         ({"min_count": 1}, 0, 3, "0 of 3 rows"),
         ({}, 0, 0, "it is empty"),

@@ -131,6 +131,8 @@ def test_a_block_settles_for_as_many_forwards_as_asked(model):
 def test_wrong_settings_are_refused():
     with pytest.raises(ConfigError, match="refresh_settle: 0 is not accepted; use 1 or more"):
         DecodeSpec(4, 4, cache="dual", refresh_settle=0)
+    with pytest.raises(ConfigError, match="refresh_settle: 2 is read with refresh_blocks alone"):
+        DecodeSpec(4, 4, cache="dual", refresh_settle=2, refresh_blocks=False)
     with pytest.raises(
         ConfigError, match="cache: 'suffix' is not known; use 'none', 'dual', 'dual_block', 'prefix'"
     ):

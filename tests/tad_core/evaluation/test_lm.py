@@ -16,7 +16,7 @@ from sqlitedict import SqliteDict
 
 from tad_core.config import ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
-from tad_core.errors import ConfigError, DataError
+from tad_core.errors import ConfigError, DataError, ModelError
 from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.benchmarks import BENCHMARKS
 from tad_core.evaluation.generate import Generator
@@ -83,6 +83,12 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
         TadLM.create_from_arg_obj({})
     with pytest.raises(ConfigError, match="thresold is not known"):
         TadLM.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "thresold": 1})
+    with pytest.raises(ModelError, match=r"^model_args: pretrained: /none is not a folder"):
+        TadLM.create_from_arg_obj({"pretrained": "/none"})
+    with pytest.raises(ModelError, match=r"^model_args: device: 'abacus' is not a device"):
+        TadLM.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "device": "abacus"})
+    with pytest.raises(ConfigError, match=r"^dtype: 'int2' is not accepted"):
+        TadLM.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "dtype": "int2"})
     with pytest.raises(NotImplementedError, match="no exact likelihood"):
         made.loglikelihood([])
     with pytest.raises(ConfigError, match="own template is the only one"):

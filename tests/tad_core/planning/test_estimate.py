@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from tad_core.artifacts import Store
 from tad_core.config import load_config
+from tad_core.errors import ConfigError
 from tad_core.planning import Machine, estimate
-from tad_core.planning.machines import GPUS
+from tad_core.planning.machines import GPUS, named_machine
 from tad_core.planning.speeds import Speeds
 from tad_core.shapes import shape_of
-from tests.tad_core.planning.common import counts_of, llada_8b
+from tests.tad_core.planning.common import CPU, counts_of, demo, llada_8b, planned
 
 
 def test_a_model_that_is_too_large_and_gpus_that_are_not_there(tmp_path: Path) -> None:
@@ -55,6 +60,39 @@ def test_the_command_says_it_in_words_and_as_json_and_without_torch(tmp_path: Pa
     assert told["counts"]["samples"] == 88 and told["parameters"] == 5_469_440 and told["problems"] == []
     assert done.stderr.strip().splitlines()[-1] == "False"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("RTX 4090", "rtx4090"), ("NVIDIA GeForce RTX 4090", "rtx4090"), ("NVIDIA A100-SXM4-40GB", "a100-40"),
+     ("A100 80GB", "a100"), ("NVIDIA H100 80GB HBM3", "h100"), ("nvidia h200", "h200"), ("L40S", "l40s")],
+)  # fmt: skip
+def test_a_gpu_is_known_by_the_name_of_its_data_sheet_and_of_its_driver(name: str, key: str) -> None:
+    assert named_machine(name, 1).gpu == GPUS[key]
+
+
+@pytest.mark.parametrize("name", ["H100 PCIe", "A100-SXM4-64GB", "RTX 3090", "nvidia", ""])
+def test_a_gpu_of_another_kind_is_not_taken_for_one_that_is_known(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--gpu: .* is not known; use one of b200"):
+        named_machine(name, 1)
+
+
+def test_processes_on_a_cpu_share_its_memory(tmp_path: Path) -> None:
+    one, two = (demo(f"distill.processes={n}", "distill.micro_batch_size=4") for n in (1, 2))
+    alone, both = (
+        next(s.memory_gib for s in planned(config, Store(tmp_path)).stages if s.stage == "distill")
+        for config in (one, two)
+    )
+    assert both == pytest.approx(2 * alone, rel=0.01)
+    tight = planned(two, Store(tmp_path), replace(CPU, memory_gib=0.01)).problems
+    assert any("lower distill.processes or distill.micro_batch_size" in line for line in tight)
+
+
+def test_a_warm_up_that_is_all_of_a_training_is_noted(tmp_path: Path) -> None:
+    steps = planned(demo(), Store(tmp_path)).counts.steps
+    for warmup, noted in ((steps, True), (steps - 1, False)):
+        notes = planned(demo(f"distill.warmup_steps={warmup}"), Store(tmp_path)).notes
+        assert any(line.startswith(f"distill.warmup_steps {warmup} of") for line in notes) == noted
 
 
 def test_the_command_fails_where_it_will_not_fit() -> None:

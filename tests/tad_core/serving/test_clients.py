@@ -206,6 +206,15 @@ def test_a_fault_of_the_server_is_told_in_the_same_form(server, models, monkeypa
     assert f'tad_requests_total{{model="llada",route="{CHAT}",status="500"}} 1.0' in counted
 
 
+def test_a_model_without_numbers_is_a_fault_that_no_later_try_mends(server, models, monkeypatch):
+    model = models[0].model
+    head = model.head
+    monkeypatch.setattr(model, "head", lambda hidden: head(hidden) * float("nan"))
+    answer = post(server[0] + CHAT, json=HELLO)
+    assert answer.status_code == 500 and answer.json()["error"]["code"] == "not_numbers"
+    assert "are not numbers (NaN)" in answer.text and "retry-after" not in answer.headers
+
+
 def test_a_fault_in_the_middle_of_a_stream_is_its_last_piece(server, monkeypatch):
     monkeypatch.setattr(GrowingText, "grow", lambda *_: 1 / 0)
     for body in (HELLO, {**HELLO, "stream": True}):

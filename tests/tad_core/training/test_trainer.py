@@ -349,15 +349,18 @@ def test_the_loss_falls(world, checkpoint, tmp_path):
     [
         ("constant", 0, [1.0] * 4),
         ("constant", 2, [0.0, 0.5, 1.0, 1.0]),
+        ("constant", 4, [0.0, 0.25, 0.5, 0.75]),
         ("linear", 0, [1.0, 0.75, 0.5, 0.25]),
         ("cosine", 0, [1.0, 0.8536, 0.5, 0.1464]),
     ],
 )
 def test_the_learning_rate_logged_is_the_one_of_the_step(
-    world, checkpoint, tmp_path, schedule, warmup, expected
+    world, checkpoint, tmp_path, capsys, schedule, warmup, expected
 ):
     losses, _ = run(world, checkpoint, tmp_path, schedule=schedule, warmup_steps=warmup, learning_rate=1.0e-4)
     assert [row["lr"] / 1e-4 for row in losses] == pytest.approx(expected, abs=1e-3)
+    warned = "warning: distill.warmup_steps: 4 is no less than the 4 steps" in capsys.readouterr().out
+    assert warned == (max(expected) < 1)
 
 
 @pytest.mark.parametrize("boundary", [True, False])
