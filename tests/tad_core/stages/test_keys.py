@@ -20,6 +20,7 @@ from tad_core.config.objectives import OBJECTIVES
 from tad_core.config.training import D2FConfig, T3DConfig
 from tad_core.stages import calibrate, collect, collection_plan, distill, evaluate, report
 from tad_core.stages import filter as filter_stage
+from tad_core.stages.made import RunMade
 
 STAGES = ("collect", "filter", "calibrate", "distill", "evaluate", "report")
 #: what a change of a field makes new, by what the page says of it
@@ -198,7 +199,7 @@ def keys(config: TADConfig) -> dict[str, list[str]]:
     adapters = {m: _ref(distill.key(config, m, collected, kept, None)) for m in modes}
     points = {"base": _ref(evaluate.key(config, "base"))}
     points |= {m: _ref(evaluate.key(config, m, adapters[m])) for m in modes}
-    page = report.key(config, collected, kept, windows, adapters, points)
+    page = report.key(config, RunMade(collected, kept, windows, adapters, points))
     return {
         "collect": [plan.fingerprint],
         "filter": [kept.fingerprint],

@@ -17,6 +17,7 @@ from tad_core.stages import calibrate, distill, report
 from tad_core.stages import variants as variants_stage
 from tad_core.stages.distill import distill_together
 from tad_core.stages.export import export
+from tad_core.stages.made import RunMade
 from tad_core.stages.pipeline import Outcome, run_pipeline, trained_models
 from tad_core.stages.status import pipeline_status
 from tad_core.stages.variants import check_windows, passes
@@ -71,7 +72,7 @@ def test_keys_of_a_configuration_without_a_table_are_those_from_before_there_was
     adapters = {name: cast(ArtifactRef, Ref(key)) for name, key in found.items()}
     points = {"base": _ref("b"), **{name: cast(ArtifactRef, Ref(key[::-1])) for name, key in found.items()}}
     found["calibrate"] = calibrate.key(config, COLLECTED, KEPT)
-    found["report"] = report.key(config, COLLECTED, KEPT, WINDOWS, adapters, points)
+    found["report"] = report.key(config, RunMade(COLLECTED, KEPT, WINDOWS, adapters, points))
     assert {name: key[:16] for name, key in found.items()} == {
         "quality": "ee62877f5f72dbce",
         "speed": "8263403bb9d174de",
@@ -96,7 +97,8 @@ def test_a_model_more_or_less_changes_nothing_of_the_others_and_looks_change_not
         assert calibrate.key(demo(less), COLLECTED, KEPT) == calibrate.key(demo(models), COLLECTED, KEPT)
     shown = {name: {**model, "label": name.upper(), "colour": "#123456"} for name, model in models.items()}
     assert keys(demo(shown)) == found
-    pages = {report.key(demo(m), COLLECTED, KEPT, WINDOWS, {}, {"base": _ref("b")}) for m in (models, shown)}
+    made = RunMade(COLLECTED, KEPT, WINDOWS, {}, {"base": _ref("b")})
+    pages = {report.key(demo(m), made) for m in (models, shown)}
     assert len(pages) == 2
 
 
