@@ -44,8 +44,9 @@ VERSIONS: dict[Component, int] = {
     # one that crashed; 5 lets CPU time decide what takes too long; 6 reads more notations and ends of texts, and passes
     # over stubs; 7 takes the one number of a sentence for the number that is asked for; 8 takes no answer that is
     # denied, and no digits with space between them for one number; 9 takes no part of a sum that was cut off;
-    # 10 compares roots of variables where they are real, and takes money without what it is for
-    "verifier": 10,
+    # 10 compares roots of variables where they are real, and takes money without what it is for; 11 takes no quotient
+    # by zero for another one, works derivatives and common divisors out, and reads more ways to say one value
+    "verifier": 11,
     # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed; 3 takes bodies of
     # any indentation and leaves out imports that nothing needs; 4 takes a body with other code behind it;
     # 5 leaves out a head that is repeated at the end of a text

@@ -14,6 +14,11 @@ from tad_core.verify.numbers import last_number, last_value
 __all__ = ["after_hashes", "extract_answer", "last_boxed"]
 
 _THE_ANSWER_IS = re.compile(r"(?:\banswer\s+is\s*:?|\banswer\s*:)(?:\*\*(?=\s))?\s*", re.IGNORECASE)
+#: the same of a choice, where a letter and nothing else is named
+_THE_CHOICE_IS = re.compile(
+    r"(?i:\b(?:correct|right|best)\s(?:answer\s)?(?:choice|option)\sis)\s?:?\s?"
+    r"(?=[*$(]{0,4}(?:\\\()?(?:\\text(?:bf|rm)?\s?\{)?\(?[A-F](?:[)}.:,*$\\\n]|\s?\Z))"
+)
 _CLAUSE_END = re.compile(r"[.;!?](?:\s|$)|\s(?:because|since|so|which|as|if|when)\s")
 _PROSE = re.compile(
     r"(?:the|that|there|equal to|equals|about|approximately|exactly|only|just|an?|it|therefore|thus|then|hence|simply"
@@ -80,12 +85,12 @@ def after_hashes(text: str) -> str:
 
 
 def after_the_answer_is(text: str) -> str:
-    """What follows the last 'the answer is', to the end of the sentence.
+    """What follows the last 'the answer is' ('the correct choice is', if there is none), to the end of the sentence.
 
     An answer that is doubted ('I do not think that the answer is 2') or spoken of ('the answer is correct') is none
     where another one stands before it.
     """
-    claims = list(_THE_ANSWER_IS.finditer(text))[-_MAX_CLAIMS:]
+    claims = (list(_THE_ANSWER_IS.finditer(text)) or list(_THE_CHOICE_IS.finditer(text)))[-_MAX_CLAIMS:]
     doubted = [is_doubted_claim(text, claim.start()) for claim in claims]
     for claim, doubt in zip(reversed(claims), reversed(doubted), strict=True):
         if not doubt and not (claim is not claims[0] and _SPOKEN_OF.match(text, claim.end())):

@@ -43,8 +43,8 @@ _ALTERNATIVE = re.compile(
 _WIDTH = 60
 _OPEN_BEFORE = re.compile(
     r"(?:\bbetween\b[^.\n]{1,40}\band|\S{1,20} (?:and/)?or(?: (?:maybe|perhaps|possibly|even|else))?|\bor|\bmaybe"
-    r"|\bperhaps|\bpossibly|\bprobably|\bnot|\bneither|\bnor|n't|\bguess(?:ing)?|\b(?:might|could|may) be"
-    rf"|{ASKING}(?=[ $*(\\]*$))[\s$*(\\]*$",
+    r"|\bperhaps|\bpossibly|\bprobably|\bnot|\bneither|\bnor|n't|\bguess(?:ing)?(?: (?:it|that) is)?"
+    rf"|\b(?:might|could|may) be|{ASKING}(?=[ $*(\\]*$))[\s$*(\\]*$",
     re.IGNORECASE,
 )
 _OPEN_BEHIND = re.compile(
@@ -82,6 +82,12 @@ def is_denied(text: str, start: int, end: int) -> bool:
     """Whether the words around ``text[start:end]`` say that this is not the answer, or ask whether it is."""
     before = text[max(0, start - _WIDTH) : start]
     return _DENIED_BEHIND.match(text, end) is not None or _DENIED_BEFORE.search(before) is not None
+
+
+def is_open(text: str, start: int, end: int) -> bool:
+    """Whether the words beside ``text[start:end]`` leave it open, or deny it."""
+    opened = _OPEN_BEFORE.search(text[max(0, start - _WIDTH) : start]) or _OPEN_BEHIND.match(text, end)
+    return opened is not None or is_denied(text, start, end)
 
 
 def is_doubted_claim(text: str, start: int) -> bool:

@@ -16,6 +16,7 @@ from tad_core.verify.math_sets import alike
 from tad_core.verify.math_shape import Form, Shape, shape_of
 from tad_core.verify.math_spelling import spelled
 from tad_core.verify.math_text import clean, readable, simple_number
+from tad_core.verify.math_units import in_one_unit
 from tad_core.verify.math_value import clearly_differ
 from tad_core.verify.verdict import MathVerdict
 
@@ -70,6 +71,7 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
     for one in either_of(reference):
         if compare(prediction, one, kind, scalar_equal) is MathVerdict.EQUAL:
             return MathVerdict.EQUAL
+    prediction = in_one_unit(prediction, reference)
     prediction, reference = without_choice(prediction, reference), without_choice(reference, prediction)
     got, want = shape_of(prediction), shape_of(reference)
     if kind == "number" and want.form is Form.NUMBER and got.form is not Form.NUMBER:

@@ -38,6 +38,10 @@ _CHOSEN = re.compile(
     r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:(?i:option|choice|answer)\s)?(?:\(([A-F])\)|([A-F])[).:])(?=[\s}\\~])\s*(\})?"
     r"(?:\\[,;: ]|~|\s)*(?=\S)"
 )
+#: behind a choice: another one, or that it is none (``A: 12 or B: 13``, ``(B) is wrong``)
+_NOT_CHOSEN = re.compile(
+    r"\b(?:or|nor|and|not|but)\s\(?[A-F](?:[):.]|$)|^\W*(?:is|was)\s(?:wrong|incorrect|false|not)\b"
+)
 _NAMED_CHOICE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?i:option|choice)\s\(?([A-Fa-f])\)?\s*\}?")
 #: a number with what belongs to it, and what a sentence about one number does not hold
 _WRITTEN_NUMBER = re.compile(r"-?\$?-?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?")
@@ -71,7 +75,7 @@ def without_choice(answer: str, other: str) -> str:
         rest = rest[:-1]
     if re.match(
         r"[,;/|&+\-*=<>^_]|\\(?:text\s*\{\s*(?:or|and)\b|lor|cup|cdot|times)|(?:or|and)\b", rest.lstrip("$ ")
-    ):
+    ) or _NOT_CHOSEN.search(rest):
         return answer
     if _LETTER.fullmatch(clean(other)):
         return (chosen[1] or chosen[2]).upper()

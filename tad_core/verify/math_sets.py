@@ -18,6 +18,7 @@ _LETTER = re.compile(r"[a-zA-Z](?:\([a-z]\))?|\\(?:theta|alpha|beta|lambda|phi)"
 _VALUE = re.compile(r"(?:\\(?:frac|sqrt|pi|infty|ln|log)(?![a-z])|[\d.+\-/{}()^ e\[\]])+")
 _SIGN = re.compile(r"\\(?:le|ge|ne) |[<>=]")
 _PAIR = re.compile(r"(.+?)(\\le |\\ne |<)(.+)")
+_BARS = re.compile(r"\|([^|]+)\|")
 _PUNCTURED = re.compile(
     r"(\\mathbb\{R\}|[(\[][^()\[\]]*[)\]])(?:\\(?:setminus|backslash) ?|-)\\lbrace (.*)\\rbrace"
 )
@@ -28,6 +29,7 @@ _MAX_UNKNOWNS = 6
 
 def alike(got: Shape, want: Shape) -> tuple[Shape, Shape]:
     """Two shapes, one of them rewritten where they are one set, or one tuple, under two names."""
+    got, want = _without_bars(got), _without_bars(want)
     forms = {got.form, want.form}
     if Form.MATRIX in forms and Form.BRACKETED in forms:
         return _as_column(got), _as_column(want)
@@ -38,6 +40,27 @@ def alike(got: Shape, want: Shape) -> tuple[Shape, Shape]:
     if forms & {Form.BRACKETED, Form.UNION} and got.form is not want.form:
         return _rewritten(got, want), _rewritten(want, got)
     return got, want
+
+
+def _without_bars(shape: Shape) -> Shape:
+    """``|x| < 3`` as ``-3 < x < 3``, and ``|x| > 3`` as two intervals."""
+    if shape.form is not Form.RELATION or len(shape.items) != 1:
+        return shape
+    pair = _PAIR.fullmatch(shape.items[0].text)
+    if pair is None or pair[2] == r"\ne ":
+        return shape
+    left, sign, right = pair.groups()
+    outside = _BARS.fullmatch(left) is None
+    bars, end = _BARS.fullmatch(right if outside else left), left if outside else right
+    value = plain_number(end)
+    if bars is None or not _LETTER.fullmatch(bars[1]) or value is None or value <= 0:
+        return shape
+    if not outside:
+        pairs = (f"-{end}{sign}{bars[1]}", f"{bars[1]}{sign}{end}")
+        return replace(shape, items=tuple(Shape(Form.SCALAR, text) for text in pairs))
+    opening, closing = ("(", ")") if sign == "<" else ("[", "]")
+    parts = (_interval("(", r"-\infty", f"-{end}", closing), _interval(opening, end, r"\infty", ")"))
+    return Shape(Form.UNION, shape.text, parts)
 
 
 def _rewritten(shape: Shape, other: Shape) -> Shape:

@@ -5,9 +5,12 @@ What is written here means one thing however it is written; nothing is read as m
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from functools import lru_cache
+
+from tad_core.verify.math_text import simple_number
 
 _SIGNS = {
     "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/",
@@ -57,6 +60,23 @@ _ANY_REAL = re.compile(
 )
 _NOT_EQUAL = re.compile(r"\\not\s?=")
 
+_DIVISOR_OR_MULTIPLE = re.compile(
+    r"(?:\\(?:operatorname|text|mathrm)\s?\{\s?(gcd|lcm|GCD|LCM)\s?\}|\\?(?<![A-Za-z])(gcd|lcm|GCD|LCM))"
+    r"\s?(?:\\left)?\(\s?(\d{1,15}(?:\s?,\s?\d{1,15}){1,7})\s?(?:\\right)?\)"
+)
+_EXACTLY = re.compile(
+    r"^(?:\\text\s?\{\s*)?(?:exactly|precisely|only|just)\s*\}?\s*(?=-?\$?\\?\$?\d|-?\\[dt]?(?:frac|sqrt)(?![A-Za-z]))",
+    re.IGNORECASE,
+)
+_EXACTLY_BEHIND = re.compile(
+    r"^([^A-Za-z]*\d(?: [A-Za-z]{3,})?)\s*(?:\\text\s?\{\s*)?(?<!not )\b(?:only|exactly|precisely)\s*\}?$",
+    re.IGNORECASE,
+)
+#: ``18, not 19``
+_NOT_ANOTHER = re.compile(
+    r"^(-?\\?\$?\d[\d.]*(?: [a-z]{2,})?),? (?:and |\\text\s?\{\s*)?not (-?\\?\$?\d[\d.]*)(?: [a-z]{2,})?\s*\}?$"
+)
+
 #: what announces an answer: ``\text{The answer is }``, ``Answer:``
 _ANNOUNCED = re.compile(
     r"^(?:\\text(?:bf)?\s*\{)?\s*(?:(?:so|thus|hence|therefore),?\s)?(?:the\s)?(?:final\s|correct\s)?answer\s?(?:is|:|=)+\s*(\})?\s*(?=\S)",
@@ -88,11 +108,30 @@ def spelled(text: str) -> str:
     text = _without_announcement(_TRAILING.sub("", text))
     if words := _ALL_TEXT.match(text):
         text = words[1].strip()
+    text = _EXACTLY_BEHIND.sub(r"\1", _EXACTLY.sub("", _without_another(text)))
     if _REALS.match(text):
         return r"\mathbb{R}"
     text = _ANY_REAL.sub("", text) or text
     text = _CHOSEN_DOWN.sub(_chosen, _CHOSEN_FROM.sub(_chosen, _NOT_EQUAL.sub(r"\\ne ", text)))
+    text = _DIVISOR_OR_MULTIPLE.sub(_divisor_or_multiple, text)
     return _without_programming(_LG.sub(r"\\log", text))
+
+
+def _without_another(text: str) -> str:
+    """The 18 of ``18, not 19``; as written where both are the same number."""
+    found = _NOT_ANOTHER.match(text)
+    if found is None:
+        return text
+    said = re.sub(r" [a-z]+$", "", found[1])
+    numbers = simple_number(said), simple_number(found[2])
+    return found[1] if None not in numbers and numbers[0] != numbers[1] else text
+
+
+def _divisor_or_multiple(match: re.Match[str]) -> str:
+    """The greatest common divisor, or the least common multiple, of integers: in brackets, as it may be a factor."""
+    function = math.gcd if (match[1] or match[2]).lower() == "gcd" else math.lcm
+    value = function(*map(int, match[3].split(",")))
+    return str(value) if match.group() == match.string else f"({value})"
 
 
 def _chosen(match: re.Match[str]) -> str:

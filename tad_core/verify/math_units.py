@@ -6,8 +6,9 @@ Whatever could change the value, or name another one (``5 million``, ``5 or six`
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
-from tad_core.verify.math_text import TEXT, unwrap
+from tad_core.verify.math_text import TEXT, simple_number, unwrap
 
 _DEGREES = re.compile(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])|°|\\textdegree")
 TRIGONOMETRIC = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])|(?<![A-Za-z])cis(?![a-z])")
@@ -176,3 +177,46 @@ def unit_name(words: str, power: str | None = None) -> str:
         names.append(_UNITS.get(singular, _UNITS.get(word, singular)))
     prefix = {"2": "square ", "3": "cubic "}.get(power or "", "")
     return (prefix + " ".join(name for name in names if name not in ("unit", "of"))).strip()
+
+
+#: how many of the smallest unit of its measure each unit is
+_SIZES = {
+    "time": {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800},
+    "length": {"millimeter": 1, "centimeter": 10, "meter": 1000, "kilometer": 1000000},
+    "length in feet": {"inch": 1, "foot": 12, "yard": 36, "mile": 63360},
+    "mass": {"gram": 1, "kilogram": 1000},
+    "volume": {"milliliter": 1, "liter": 1000},
+}
+_MEASURES = {unit: (measure, size) for measure, sizes in _SIZES.items() for unit, size in sizes.items()}
+_QUANTITY = r"(-?\d[\d,]{0,15}(?:\.\d{1,9})?)\s?([A-Za-z]{1,12})"
+TWO_QUANTITIES = re.compile(rf"{_QUANTITY}(?:,?\sor\s{_QUANTITY}|\s\({_QUANTITY}\))")
+
+
+def in_one_unit(answer: str, reference: str) -> str:
+    """The ``5 hours`` or the ``300 minutes`` of ``300 minutes, or 5 hours``, whichever the reference has.
+
+    As written where the two are not the same quantity, and where the reference has neither.
+    """
+    text = TEXT.sub(r" \1 ", answer)
+    said = TWO_QUANTITIES.fullmatch(" ".join(text.split()))
+    if said is None:
+        return answer
+    first, second = said[1], said[3] or said[5]
+    units = unit_name(said[2]), unit_name(said[4] or said[6])
+    values = simple_number(first), simple_number(second)
+    measures = _MEASURES.get(units[0]), _MEASURES.get(units[1])
+    if None in values or None in measures or not _same_quantity(values, measures):
+        return answer
+    wanted, unit = split_unit(reference)
+    number = simple_number(wanted)
+    for value, own, written in zip(values, units, (first, second), strict=True):
+        if value == number and unit in ("", own):
+            return f"{written} {own}"
+    return answer
+
+
+def _same_quantity(values: tuple[Fraction | None, ...], measures: tuple[tuple[str, int] | None, ...]) -> bool:
+    """Whether two values in two units of one measure are the same."""
+    (first, second), (one, other) = values, measures
+    assert first is not None and second is not None and one is not None and other is not None
+    return one[0] == other[0] and first * one[1] == second * other[1]

@@ -11,6 +11,8 @@ import math
 import re
 from functools import lru_cache
 
+#: no quotient, though it is written as one
+_DERIVATIVE = re.compile(r"\\frac\{d[a-zA-Z]?\}\{d[a-zA-Z]\}")
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|\.\d+|\\[A-Za-z]+|[a-zA-Z]|[-+*/^(){}\[\]|]")
 _MAX_LENGTH = 200
 _MAX_DEPTH = 30
@@ -38,7 +40,7 @@ def clearly_differ(left: str, right: str) -> bool:
 @lru_cache(maxsize=4096)
 def values_of(text: str) -> tuple[complex, complex] | None:
     """The values of a cleaned scalar at two points; None where it is not simple."""
-    if len(text) > _MAX_LENGTH:
+    if len(text) > _MAX_LENGTH or _DERIVATIVE.search(text):
         return None
     try:
         first, second = (_Reader(text, point).value() for point in _POINTS)

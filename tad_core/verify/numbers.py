@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tad_core.verify.hedges import open_number
+from tad_core.verify.hedges import is_open, open_number
+from tad_core.verify.math_units import TWO_QUANTITIES
 
 #: a number with an optional sign, currency, thousands commas, decimals or a fraction bar
 _NUMBER = re.compile(
@@ -34,6 +35,10 @@ _SO = re.compile(r"\\(?:Rightarrow|implies|therefore|iff|Longrightarrow)(?![A-Za
 _JOINED_TO_ROW_ABOVE = re.compile(r"^(?:(?:=|\\q?quad)\s*)+")
 _BETWEEN = re.compile(r"\s?,?\s?(?:and|or|,)\s")
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
+#: ``18, not 19``: what comes before the last number is the answer, and nothing comes behind it
+_NOT_ANOTHER = re.compile(r"\d(?P<words>(?:\s[a-z]{2,12}){0,2}),\s(?:and\s)?not\s\$?$")
+_PART_OF_MORE = re.compile(r"[\w.,)$]$|[-+*/×÷^]\s?$|\d\s$")
+_END_OF_SENTENCE = re.compile(r"(?:\s[a-z]{2,12})?[.!]?\s*\Z")
 #: Characters before the end in which the mathematics of the last number is looked for.
 _WIDTH = 2_000
 #: and those of a sum that a text ends in.
@@ -55,8 +60,20 @@ def last_value(text: str) -> str:
             whole = _with_those_before(text, displayed, before)
             return open_number(text, number) or whole or open_number(text, displayed) or found
         before.append(displayed)
+    if quantities := _two_quantities(text, number):
+        return quantities
     left = _NOT_RECKONED.search(text[max(0, number.start() - _WIDTH_OF_REST) :].rstrip(" \n\t.$"))
     return left.group().replace("$", "") if left else last_number(text)
+
+
+def _two_quantities(text: str, last: re.Match[str]) -> str:
+    """``300 minutes, or 5 hours`` where the last number is part of it, and nothing leaves it open or denies it."""
+    start = max(0, last.start() - _WIDTH_OF_REST)
+    for found in TWO_QUANTITIES.finditer(text, start, last.end() + _WIDTH_OF_REST):
+        before = text[start : found.start()]
+        if found.start() < last.start() < found.end() and not _PART_OF_MORE.search(before):
+            return "" if is_open(text, found.start(), found.end()) else found.group()
+    return ""
 
 
 def _with_those_before(text: str, last: re.Match[str], before: list[re.Match[str]]) -> str:
@@ -96,6 +113,12 @@ def last_number(text: str) -> str:
     last = _last(text)
     if last is None:
         return ""
+    denied = _NOT_ANOTHER.search(text[max(0, last.start() - _WIDTH_OF_REST) : last.start()])
+    if denied and _END_OF_SENTENCE.match(text, last.end()):
+        rest = text[: last.start() - len(denied.group()) + 1] + denied["words"]
+        before = _last(rest)
+        if before is not None and before["digits"] != last["digits"]:
+            text, last = rest, before
     if hedge := open_number(text, last):
         return hedge
     sign = "-" if _is_sign(text, last) else ""

@@ -111,11 +111,20 @@ def read(text: str) -> Any:
         raise
     except Exception:  # the parser raises it, and whatever sympy raises, on what it cannot read
         return None
-    return _exact(found) if isinstance(found, sympy.Basic | sympy.MatrixBase) else None
+    if not isinstance(found, sympy.Basic | sympy.MatrixBase):
+        return None
+    meant = _exact(found)
+    return None if _divides_by_zero(meant) else meant
+
+
+def _divides_by_zero(value: Any) -> bool:
+    """Whether a part of it is a quotient by zero, of which all are one to sympy."""
+    powers = value.atoms(sympy.Pow)
+    return value.has(sympy.zoo, sympy.nan) or any(p.base.is_zero and p.exp.is_negative for p in powers)
 
 
 def _exact(value: Any) -> Any:
-    """Decimals as fractions, ``i`` as the imaginary unit, ``n!!`` and applied functions as they are meant."""
+    """Decimals as fractions, ``i``, ``n!!`` and applied functions as they are meant, derivatives worked out."""
     meant: dict[Any, Any] = {number: sympy.Rational(str(number)) for number in value.atoms(sympy.Float)}
     meant |= {call: sympy.Symbol(str(call)) for call in value.atoms(AppliedUndef)}
     for symbol in value.free_symbols:
@@ -123,7 +132,10 @@ def _exact(value: Any) -> Any:
             meant[symbol] = sympy.I
         elif double := _DOUBLE_FACTORIAL.fullmatch(symbol.name):
             meant[symbol] = sympy.factorial2(int(double[1]))
-    return value.xreplace(meant) if meant else value
+    value = value.xreplace(meant) if meant else value
+    # dy/dx stays: no one says what y is.
+    derived = [d for d in value.atoms(sympy.Derivative) if d.expr.has(*d.variables)]
+    return value.xreplace({d: d.doit(deep=False) for d in derived}) if derived else value
 
 
 def same(left: Any, right: Any) -> bool:

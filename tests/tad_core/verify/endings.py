@@ -4,6 +4,8 @@ r"""Texts as models end them, cut, repeated, with headings and marks: the answer
 from __future__ import annotations
 
 RIGHT_NUMBERS = [
+    ("She has 18, not 19.", "18"), ("She has 18 apples, not 19.", "18"), ("The answer is 18, not 19.", "18"), ("The answer is 5 only.", "5"), ("#### 15 exactly", "15"), ("The answer is exactly 15.", "15"),
+    ("It takes 300 minutes, or 5 hours.", "300"), ("It takes 300 minutes, or 5 hours.", "5"), ("It takes 5 hours (300 minutes).", "5"), ("The answer is 1.5 hours, or 90 minutes.", "90"),
     ("Total = $100 + $20 = $120.", "120"), ("The temperature is\n-3", "-3"), ("Items:\n- 12", "12"), ("He was born in 2018-20 = 1998", "1998"), ("He walks 1.5 miles...", "1.5"),
     ("He needs 2 1/2 cups.", "2.5"), ("He needs 2 and 1/2 cups.", "2.5"), ("He ate 1/2 of it", "0.5"), ("The final answer is 5 (apples).", "5"), ("The answer is `5`.", "5"), ("The answer is '5'.", "5"),
     ("#### The difference is 18", "18"), ("#### The square has sides of 18", "18"),
@@ -53,6 +55,9 @@ RIGHT_NUMBERS = [
 ]  # fmt: skip
 
 WRONG_NUMBERS = [
+    ("It is not 18, not 19.", "18"), ("between 17 and 18, not 19", "18"), ("maybe 18, not 19", "18"), ("18, not 19?", "18"), ("She has 18, not 19.", "19"), ("18 apples, not 19 pears and 20 plums", "18"),
+    ("maybe 300 minutes, or 5 hours", "300"), ("300 minutes, or 5 hours?", "300"), ("4 or 300 minutes, or 5 hours", "300"), ("5 * 300 minutes, or 25 hours", "300"), ("It takes 300 minutes, or 6 hours.", "300"),
+    ("300 minutes, or 5 hours, or 6 hours", "5"), ("The answer is 60 minutes (2 hours)", "60"), ("The answer is exactly 15 less than 20", "15"), ("I guess it is 5", "5"),
     ("He sold 48/2 = 24 clips. Altogether: 48+24 = ", "24"), ("He sold 48/2 = 24 clips. Altogether: 48+24", "24"), ("He earns $15 x 8", "8"), ("Total = $100 + $20.", "20"), ("The total is 15 =", "15"), ("1 + 2 + 2", "2"),
     ("The temperature is 3 degrees below zero.", "3"), ("Items:\n- 12", "-12"),
     ("He needs 2 1/2 cups.", "0.5"), ("He needs 2 and 1/2 cups.", "0.5"), ("The final answer is 5 (guess).", "5"), ("The final answer is 5 (dozen).", "5"),
@@ -66,6 +71,7 @@ WRONG_NUMBERS = [
 ]  # fmt: skip
 
 RIGHT = [
+    ("The correct choice is (B)", "B"), ("So the correct choice is **(B)**.", "B"), ("The correct option is C.", "C"), ("The correct option is C: 12", "12"), (r"Thus, the correct answer choice is $\textbf{(D)}$", "D"),
     ("so $x > 3, x \\in \\mathbb{R}$.", r"(3,\infty)"), (r"\boxed{11 \bmod 7 = 4}", "4"), (r"The probability is 3/4", r"\frac34"),
     (r"Final Answer: The final answer is $\frac{1}{2}$. I hope it is correct.", r"\frac12"), (r"The final answer is $\boxed{\frac{1}{2}}$. I hope it is correct.", r"\frac12"),
     ("we get $x=2$.\nFinal Answer: The final answer is $2$. I hope it is correct.\n\nProblem:\nFind 3.", "2"), ("Final Answer: The final answer is $x^2+1$. I hope it is correct.", "x^2+1"),
@@ -111,8 +117,10 @@ RIGHT = [
 ]  # fmt: skip
 
 WRONG = [
+    ("The correct choice is (B) or (C)", "B"), ("The correct choice is not (B)", "B"), ("The incorrect choice is (B).", "B"), ("If the correct choice is (B), then", "B"), ("I doubt the correct choice is (B)", "B"),
+    ("The correct choice is (B) is wrong", "B"), ("The answer is A: 12 or B: 13", "A"), ("So the correct choice is (B). However, the correct choice is (C).", "B"), ("The correct choice is (B)? No.", "B"), ("The best option is a.", "A"),
     ("Final Answer: The final answer is $(2,5)$", "[2,5)"), ("Final Answer: The final answer is $(2,5", "(2,5)"), (r"\boxed{7}. However, $\boxed{8}$ is wrong.", "7"),
-    (r"The answer is \boxed{\frac{1}{", "1"), (r"The answer is $\boxed{12", "1"), ("The correct option is C.", "C"), ("Thus the area is 2.", r"36\pi"), (r"Therefore, $x = \sqrt{2}$.", "2"),
+    (r"The answer is \boxed{\frac{1}{", "1"), (r"The answer is $\boxed{12", "1"), ("Thus the area is 2.", r"36\pi"), (r"Therefore, $x = \sqrt{2}$.", "2"),
     ("The answer is $2^{10}$.", "10"), ("Therefore, the answer is $x^2$.", "2"), (r"so the area is $9\pi$", "9"), ("so $y = 2x+3$", "3"), (r"So there are $\binom{5}{2}$ ways", "2"),
     (r"$-\boxed{5}$", "5"), (r"$\frac{\boxed{1}}{2}$", "1/2"), (r"\boxed{answer}", "5"), (r"\boxed{}", "5"), (r"\boxed{5!}", "5"), (r"\boxed{'5'}", "5"),
     ("Final Answer: The final answer is $3.14$. I hope it is correct.", r"\pi"), (r"\boxed{2}. Final Answer: The final answer is $3$. I hope it is correct.", "3"), (r"\boxed{ACD}", "A,C,D"),

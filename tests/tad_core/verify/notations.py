@@ -4,6 +4,15 @@ r"""Answers as models write them: ``SAME`` must pass, ``WRONG`` must not, either
 from __future__ import annotations
 
 SAME: dict[str, list[tuple[str, str]]] = {
+    "said exactly": [
+        ("18, not 19", "18"), ("$18, not $19", "18"), ("5 only", "5"), ("only 5", "5"), ("exactly 15", "15"), (r"\text{exactly } 15", "15"), (r"15\text{ only}", "15"), ("5 apples only", "5"),
+    ],
+    "worked out": [
+        (r"\gcd(4,6)", "2"), (r"\operatorname{lcm}(4, 6)", "12"), (r"\text{lcm}(4,6)=12", "12"), (r"2\gcd(4,6)", "4"), (r"\gcd(4,6)^2", "4"), (r"\frac{\gcd(4,6)}{4}", r"\frac12"),
+    ],
+    "absolute values": [
+        ("|x|<3", "(-3,3)"), (r"|x| \le 3", "[-3,3]"), ("3>|x|", "-3<x<3"), (r"|x|\ge 3", r"(-\infty,-3]\cup[3,\infty)"), ("|x|>3", "x<-3 or x>3"), (r"|x| < \frac12", "(-0.5,0.5)"),
+    ],
     "intervals / unions": [
         (r"(-\infty, 2) \cup (3, \infty)", r"(-\infty,2)\cup(3,\infty)"), (r"(3, +\infty) \cup (-\infty, 2)", r"(-\infty,2)\cup(3,\infty)"),
         (r"\left(-\infty,-\frac{1}{2}\right]\cup\left[\frac{5}{2},\infty\right)", r"(-\infty,-0.5]\cup[2.5,\infty)"), (r"]-\infty, 2[", r"(-\infty,2)"),
@@ -208,6 +217,21 @@ SAME: dict[str, list[tuple[str, str]]] = {
 }  # fmt: skip
 
 WRONG: dict[str, list[tuple[str, str]]] = {
+    "quotients by zero": [
+        (r"\frac10", r"\frac20"), ("1/0", "2/0"), (r"\frac{x}{0}", r"\frac{2x}{0}"), (r"\frac10", r"\infty"), (r"y=\frac{1}{0}x", r"y=\frac{2}{0}x"), (r"(\frac10,1)", r"(\frac20,1)"),
+        (r"\begin{pmatrix}\frac10\\1\end{pmatrix}", r"\begin{pmatrix}\frac20\\1\end{pmatrix}"), (r"\cot 0", r"\frac20"),
+    ],
+    "said exactly": [
+        ("18, not 19", "19"), ("not 18", "18"), ("18, not 18", "18"), ("18, not 19 or 20", "18"), ("18 dozen, not 19", "18"), ("only 5 more", "5"), ("only 5 or 6", "5"), ("5 if only", "5"), ("5 not only", "5"),
+        ("not exactly 15", "15"), ("almost exactly 15", "15"), ("exactly half of 15", "15"), ("exactly 15%", "0.15"),
+    ],
+    "worked out": [
+        (r"\gcd(4,6)=3", "3"), (r"2\gcd(4,6)", "22"), (r"-\gcd(4,6)", "2"), (r"\gcd(x,6)", "6"), (r"\text{lcm}(4,6)", "24"), (r"\frac{d}{dx}(3x^2-7x)=6x+7", "6x+7"), (r"\frac{d}{dx}(3x^2-7x)", "6x+7"),
+        (r"\frac{d}{dy}(3x^2)=6x", "6x"), (r"\frac{dy}{dx}", "0"), (r"\frac{dy}{dx}", r"\frac{y}{x}"),
+    ],
+    "absolute values": [
+        ("|x|<3", "[-3,3]"), ("|x|>3", "(-3,3)"), (r"|x|\ge3", r"(-\infty,-3)\cup(3,\infty)"), ("|x+1|<3", "(-3,3)"), ("|x|<a", "(-a,a)"), ("|x|<-3", "(-3,3)"), ("|x|<3", "-3<y<3"), ("|x|<3", "x<3"), ("|x|>3", "x>3"),
+    ],
     "intervals / unions": [
         (r"[0,1)\cup(1,2]", "[0,2]"), ("x > 3", r"[3,\infty)"), (r"x \le 3", r"[3,\infty)"), (r"x<2 \text{ and } x>3", r"(-\infty,2)\cup(3,\infty)"), (r"(2, \infty]", r"(2,\infty)"),
         (r"\text{All real numbers except } 1", r"\mathbb{R}"),
@@ -281,7 +305,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         (r"\binom{10}{3}", "121"),
     ],
     "floors": [
-        (r"\lfloor 3.7 \rfloor", "4"), (r"\gcd(12,18)", "6"),
+        (r"\lfloor 3.7 \rfloor", "4"), (r"\gcd(12,18)", "3"),
     ],
     "words": [
         (r"\text{odd}", r"\text{even}"),

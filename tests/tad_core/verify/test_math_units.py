@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tad_core.verify import MathVerdict
+from tad_core.verify import MathVerdict, math_equal
 from tad_core.verify.math import quick_equal
 from tad_core.verify.math_units import split_unit, unit_name
 
@@ -48,3 +48,21 @@ def test_a_unit_has_one_name(words: str, power: str | None, name: str) -> None:
 def test_units_in_a_row_are_one_unit() -> None:
     assert quick_equal(r"5\text{ cm}", r"5\;\text{cm}") is MathVerdict.EQUAL
     assert quick_equal(r"12\text{ cm}^3", "12 cubic centimeters") is MathVerdict.EQUAL
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "verdict"),
+    [
+        ("300 minutes, or 5 hours", "300", MathVerdict.EQUAL),
+        ("300 minutes, or 5 hours", "5 hours", MathVerdict.EQUAL),
+        (r"2\text{ hours} \text{ or } 120 \text{ minutes}", "120", MathVerdict.EQUAL),
+        ("2 hours (120 minutes)", "2", MathVerdict.EQUAL),
+        ("300 minutes, or 5 hours", "305", MathVerdict.DIFFERENT),
+        ("300 minutes, or 5 hours", "5 minutes", MathVerdict.DIFFERENT),
+        ("300 minutes, or 6 hours", "300", MathVerdict.DIFFERENT),
+        ("1 mile or 1 kilometer", "1", MathVerdict.DIFFERENT),
+        ("5 apples or 5 oranges", "5", MathVerdict.DIFFERENT),
+    ],
+)
+def test_one_quantity_in_two_units(answer: str, reference: str, verdict: MathVerdict) -> None:
+    assert math_equal(answer, reference) is verdict

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tad_core.verify import MathVerdict
+from tad_core.verify import MathVerdict, math_equal
 from tad_core.verify.symbolic import read, same, scalar_equal
 from tests.tad_core.verify.corpus import SAME
 
@@ -78,3 +79,27 @@ def test_objects_with_parts_are_compared_part_by_part() -> None:
     assert same(column[0], column[1]) and not same(column[0], column[2])
     # a millionth apart: no rounding
     assert not same(read("1;2"), read("1;2.0000001"))
+
+
+@pytest.mark.parametrize("text", [r"\frac10", "1/0", r"\frac{x}{0}", r"\frac{1}{0}+1"])
+def test_a_quotient_by_zero_has_no_meaning(text: str) -> None:
+    assert scalar_equal(text, "5") is MathVerdict.UNPARSABLE
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r"\frac{d}{dx}(3x^2-7x)", "6x-7"),
+        (r"\frac{d}{dx}[x^3]", "3x^2"),
+        (r"\frac{d}{dx}\sin(x)", r"\cos(x)"),
+    ],
+)
+def test_derivatives_are_worked_out(text: str, value: str) -> None:
+    assert scalar_equal(text, value) is MathVerdict.EQUAL
+    assert math_equal(f"{text}={value}", value) is MathVerdict.EQUAL
+
+
+def test_a_sum_that_takes_too_long_is_no_pass() -> None:
+    start = time.monotonic()
+    assert math_equal(r"\sum_{k=0}^{n-1}2^k", "2^n", timeout_s=1.0) is MathVerdict.TIMEOUT
+    assert time.monotonic() - start < 60  # with the start of a process, on a busy machine
