@@ -121,6 +121,8 @@ def _written_out(
         or kernels.stack is None
         or packing.keys is not None
         or not recordable
+        or not layers
+        or x_TD.requires_grad  # what is written out ends at the layers
     ):
         return None
     found = []

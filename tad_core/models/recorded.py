@@ -114,7 +114,7 @@ class _Recorded:
 
     def backward(self, pulled_TD: Tensor) -> list[None]:
         graph = self._graph
-        assert graph.back is not None
+        assert graph.back is not None and self.under_way, "what the forward kept is gone after one way back"
         attach(self._weights, self._totals)
         graph.buffers.pulled_TD[: self._count].copy_(pulled_TD)
         graph.buffers.pulled_TD[self._count : graph.count].zero_()

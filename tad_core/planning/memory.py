@@ -100,7 +100,7 @@ def training_gib(
     logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
     unpacked = 0.0 if distill.quantize == "none" else _item(config) * shape.width * shape.mlp
     if aside:
-        activations -= item * shape.vocabulary * shape.width
+        activations -= _item(config) * shape.vocabulary * shape.width
     more = (in_one_pass * adapter + activations + teacher + logits + unpacked) / GIB
     return max(weights_gib(config, shape), base_gib(config, shape) + more)
 

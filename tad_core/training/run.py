@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -74,6 +75,7 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
         for runs in group.from_first(lambda: passes(spec.adapters, config.save_steps)):
             if not _train_together(spec, runs, args, device, stop):
                 return False
+            gc.collect()  # trainer and model know each other: or the next pass would load a second model beside this
             args = training_arguments(config, Path(spec.output), group.size, device)
     return True
 

@@ -93,6 +93,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             self.accelerator.prepare_model = functools.partial(
                 self.accelerator.prepare_model, evaluation_mode=True
             )
+            # Each batch goes to the device in its turn: all those of a step may hold more than the embedding does.
+            self.accelerator.device_placement = False
 
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: object = None) -> Tensor:
         """One micro-batch, forward and backward of every adapter; returns its share of the step's losses."""

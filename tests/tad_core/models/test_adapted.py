@@ -172,6 +172,41 @@ def test_nothing_is_written_out_unless_it_is_to_be_recorded(
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=2e-5)
 
 
+def test_an_input_that_wants_a_gradient_gets_it(deep_checkpoint: Path, written_out: list[int]) -> None:
+    model = model_of(deep_checkpoint)
+    ids_T, packing = inputs(model)
+    found = []
+    for fused in (False, True):
+        x_TD = base_of(model).token_embedding()(ids_T).detach().requires_grad_()
+        base_of(model).packed(x_TD, packing, fused=fused).square().sum().backward()
+        found.append(x_TD.grad)
+    assert not written_out and found[0] is not None
+    torch.testing.assert_close(found[1], found[0], atol=2e-5 * float(found[0].abs().max()), rtol=1e-4)
+
+
+def test_a_model_of_one_layer_has_none_to_write_out(deep_checkpoint: Path, written_out: list[int]) -> None:
+    model = model_of(deep_checkpoint)
+    layers = list(base_of(model).layers())
+    base_of(model).layers = lambda: layers[:1]  # type: ignore[method-assign]
+    expected, _ = run(model, fused=False)
+    found, gradients = run(model, fused=True)
+    assert not written_out and len(gradients) == 2 * 7
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_adapters_of_unequal_ranks_and_scales(
+    deep_checkpoint: Path, side_by_side: bool, written_out: list[int]
+) -> None:
+    model = model_of(deep_checkpoint, side_by_side=side_by_side)
+    draw = torch.Generator().manual_seed(2)
+    for layer in base_of(model).layers():
+        for rank, part in enumerate(layer.parts()[1:4], start=2):
+            part.update_layer("one", rank, lora_alpha=3, config=model.peft_config["one"])
+            nn.init.normal_(part.lora_B["one"].weight, std=0.1, generator=draw)
+    check(model, written_out)
+
+
 class Odd(nn.Linear):
     """A map that is none of torch's own."""
 

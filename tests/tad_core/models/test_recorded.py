@@ -16,7 +16,7 @@ from tad_core.models.between import Pieces
 from tad_core.models.layout import Segments
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora
-from tad_core.models.recorded import Stack, attach, rounded
+from tad_core.models.recorded import Stack, _Buffers, _Graph, _Recorded, attach, rounded
 from tad_core.models.stack import gradients_in, sums_of, weights_of
 
 
@@ -100,3 +100,30 @@ def test_without_a_gpu_nothing_is_recorded(layers: list[Adapted]) -> None:
     assert found.requires_grad and not stack._graphs
     found.sum().backward()
     assert all(weight.grad is not None for weight in weights_of(layers))
+
+
+class Replayed:
+    """A graph that notes that it ran."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def replay(self) -> None:
+        self.times += 1
+
+
+def test_a_second_way_back_is_refused(layers: list[Adapted]) -> None:
+    """The memory of what a forward kept has been used for other things on the first."""
+    x_TD, count = torch.randn(20, 32), 24
+    buffers = _Buffers.of(x_TD, layers, count, True)
+    forth, back, weights = Replayed(), Replayed(), weights_of(layers)
+    graph = _Graph(buffers, count, torch.zeros(4, dtype=torch.int32), forth, back, [])  # type: ignore[arg-type]
+    run = _Recorded(graph, layers, weights, gradients_in(sums_of(layers)))
+    buffers.pulled_TD.fill_(7.0)
+    assert run.forward(x_TD).shape == x_TD.shape and run.under_way
+    run.backward(torch.ones_like(x_TD))
+    assert not run.under_way and (forth.times, back.times) == (1, 1)
+    assert buffers.pulled_TD[:20].eq(1).all() and not buffers.pulled_TD[20:].any()
+    with pytest.raises(AssertionError):
+        run.backward(torch.ones_like(x_TD))
+    assert back.times == 1

@@ -170,6 +170,21 @@ def test_compiled_less_is_kept() -> None:
     assert plain > compiled + 3
 
 
+def test_the_embedding_that_waits_on_the_host_has_the_dtype_of_the_weights() -> None:
+    """Not that of the activations, which are float32 without autocast."""
+    shape = Shape(width=8, layers=1, key_width=8, mlp=8, vocabulary=2**26)
+    saved = []
+    for bf16 in ("true", "false"):
+        config = llada_8b(processes=1, deepspeed=None, bf16=bf16, **DRY)
+        assert weights_gib(config, shape) == pytest.approx(2.0, abs=1e-6)  # embedding and head
+        hooked = llada_8b(bf16=bf16, **DRY)
+        counts = counts_of(student=1.0, teacher=1.0)
+        saved.append(
+            training_gib(hooked, shape, counts, 1, True) - training_gib(config, shape, counts, 1, True)
+        )
+    assert saved == [pytest.approx(1.0, abs=0.01)] * 2
+
+
 def test_recorded_dropout_is_not_kept() -> None:
     """What is dropped is drawn again; where DeepSpeed's hooks want gradients from autograd, it is kept."""
     counts = counts_of(student=STUDENT, teacher=PROMPT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import weakref
 
 import pytest
 import torch
@@ -339,3 +340,18 @@ def test_what_the_launcher_changes_for_the_machine_is_changed_for_all_adapters(w
         match="also: hard differs in more than distant, emphasis, follow, near, soften_near, t3d, temperature",
     ):
         parse_spec(both.model_copy(update={"also": [other]}).model_dump(mode="json"))
+
+
+def test_a_pass_leaves_the_next_one_the_memory_of_its_model(make, monkeypatch):
+    spec, loaded = make("apart", *NAMES, max_steps=2), []
+
+    def load(*arguments):
+        assert [model() for model in loaded] == [None] * len(loaded)
+        model = load_model(*arguments)
+        loaded.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(run_module, "load_model", load)
+    monkeypatch.setattr(run_module, "passes", lambda runs, _: [[run] for run in runs])
+    assert train(spec, StopRequest())
+    assert len(loaded) == 2

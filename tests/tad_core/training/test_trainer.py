@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from accelerate import data_loader
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
@@ -153,6 +154,18 @@ def test_only_the_adapter_is_trained(make_trainer, checkpoint):
     for name, weight in base_of(trainer.model).state_dict().items():
         if "lora_" not in name:
             assert torch.equal(weight, pristine[name.replace(".base_layer", "")])
+
+
+def test_the_batches_of_a_step_wait_on_the_host_for_their_turn(make_trainer, monkeypatch):
+    """There may be many, which carry embeddings: together they take more than the one on the host saves."""
+    sent = []
+    monkeypatch.setattr(data_loader, "send_to_device", lambda batch, *_, **__: sent.append(batch) or batch)
+    trainer, _ = make_trainer(max_steps=1, global_batch_size=8, micro_batch_size=2)
+    moved = []
+    prepare = trainer._prepare_inputs
+    monkeypatch.setattr(trainer, "_prepare_inputs", lambda batch: moved.append(batch) or prepare(batch))
+    trainer.train()
+    assert not sent and len(moved) == 4
 
 
 def test_company_does_not_change_the_loss(make_trainer):
