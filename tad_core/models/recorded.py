@@ -247,11 +247,12 @@ class Stack:
             torch.cuda.synchronize()  # none is under way
         if buffers is None:
             self._graphs.clear()
-            self._pool = None
         else:
             gone = [key for key, graph in self._graphs.items() if graph.buffers is buffers]
             for key in gone:
                 del self._graphs[key]
+        if not self._graphs:
+            self._pool = None  # torch has let go of it
 
     def _totals_of(self, layers: Sequence[Adapted], weights: list[nn.Parameter]) -> _Totals:
         """Where graphs add up the gradients of these weights."""
