@@ -108,6 +108,9 @@ def without_model() -> None:
     loading.load_model = loading.load_tokenizer = lambda *_: None  # type: ignore[attr-defined]
     loading.threads_kept = contextlib.nullcontext  # type: ignore[attr-defined]
     sys.modules["tad_core.models.loading"] = loading
+    threads = types.ModuleType("tad_core.workers.threads")
+    threads.set_threads_for = lambda *_: None  # type: ignore[attr-defined]
+    sys.modules["tad_core.workers.threads"] = threads
     engine = types.ModuleType("tad_core.rollout.engine")
     engine.new_fitting = lambda: None  # type: ignore[attr-defined]
     sys.modules["tad_core.rollout.engine"] = engine
