@@ -1,9 +1,7 @@
 """Distillation: ours, ours without each of its measures, and a plain trainer, in turns, on the same states.
 
-The plain trainer is what the method's definition says word for word, and what its released code does: a second copy of
-the model as the teacher, logits of both for every position, cross-entropy and KL over all of them in float32 with
-masks, states in random order padded to the longest, nothing compiled. All train the same states of made-up
-trajectories with the same weights; the table says by how much the losses of the first step differ at most. On one
+The plain trainer is that of ``plain_trainer.py``. All train the same states of made-up trajectories with the same
+weights; the table says by how much the losses of the first step differ at most. On one
 thread of a CPU the time that it computes counts, so that what else runs there does not.
 
     python benchmarks/distill.py                   # the small model, on a CPU
@@ -13,18 +11,16 @@ thread of a CPU the time that it computes counts, so that what else runs there d
 from __future__ import annotations
 
 import argparse
-import copy
 import gc
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
-import torch.nn.functional as F
+from plain_trainer import plain
+from training_states import WINDOWS, Ran, Setting, ShuffledPlan, made_up_table, now, taken_gib, wait
 from transformers import TrainerCallback
 
 from tad_core.config import DistillConfig, LoraConfig, ModelConfig
@@ -32,39 +28,19 @@ from tad_core.models import LLaDAConfig, LLaDAModelLM, packed
 from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model
-from tad_core.models.lora import add_lora, base_of, weights_of
+from tad_core.models.lora import add_lora, weights_of
 from tad_core.models.rows import join_layers
 from tad_core.objectives import make_objective
 from tad_core.training import trainer as trainer_module
 from tad_core.training.adapters import Trained
 from tad_core.training.collate import Collator, Reader
-from tad_core.training.dataset import Prompts, StatePlan, TrainingTable
+from tad_core.training.dataset import StatePlan
 from tad_core.training.recorder import Books, Recorder, StopRequest, read_losses
 from tad_core.training.run import compiles
 from tad_core.training.trainer import DistillTrainer, training_arguments
 
-BLOCK = 16
-WINDOWS = {"quality": 8, "speed": 20}
 #: the paper's recipe: every state of about 26,000 kept trajectories, once, for both models
 RECIPE_STATES = 2 * 26_000 * 256
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all ways share."""
-
-    model: DiffusionLM
-    device: torch.device
-    table: TrainingTable
-    config: DistillConfig
-
-
-class Ran(NamedTuple):
-    """States a second of all models together, the first loss, and the most memory that was taken from the card."""
-
-    states_per_s: float
-    loss: float
-    peak_gib: float
 
 
 @dataclass
@@ -74,31 +50,6 @@ class Measured:
     states_per_s: list[float] = field(default_factory=list)
     loss: float = 0.0
     peak_gib: float = 0.0
-
-
-def made_up_table(rows: int, length: int, vocabulary: int, student: range, extra: range) -> TrainingTable:
-    """Trajectories with prompts of lengths in ``student``; the teacher's is longer by one in ``extra``."""
-    rng = np.random.default_rng(0)
-    plain_R = rng.choice(np.array(student), size=rows)
-    more_R = rng.choice(np.array(extra), size=rows)
-
-    def prompts(length_R: np.ndarray) -> Prompts:
-        ids = rng.integers(0, vocabulary, size=int(length_R.sum()))
-        return Prompts(ids.astype(np.int32), length_R)
-
-    order_RL = np.stack([_by_blocks(rng, length) for _ in range(rows)])
-    return TrainingTable(
-        names=[f"p/{r}" for r in range(rows)],
-        student=prompts(plain_R),
-        teacher=prompts(plain_R + more_R),
-        response_RL=rng.integers(0, vocabulary, size=(rows, length)).astype(np.int32),
-        revealed_at_RL=order_RL.astype(np.int16),
-        filled_from_R=np.full(rows, length + 1, dtype=np.int16),
-    )
-
-
-def _by_blocks(rng: np.random.Generator, length: int) -> np.ndarray:
-    return np.concatenate([start + rng.permutation(BLOCK) + 1 for start in range(0, length, BLOCK)])
 
 
 # --- ours ---------------------------------------------------------------------------------------------
@@ -115,7 +66,7 @@ def ours(
     model.gradient_checkpointing = checkpointed
     if compiled:
         prepare_training()
-    undo = switch_off(without, model)
+    undo = switch_off(without)
     try:
         with tempfile.TemporaryDirectory() as root:
             fused = compiled and without != "compiled losses"
@@ -139,10 +90,12 @@ def ours(
             )
             clock = Clock(device)
             trainer.add_callback(clock)
-            trainer.train()
-            peak_gib = taken_gib(device)
-            if trainer.aside is not None:
-                trainer.aside.put_back()
+            try:
+                trainer.train()
+                peak_gib = taken_gib(device)
+            finally:
+                if trainer.aside is not None:
+                    trainer.aside.put_back()
             losses = read_losses(Path(root) / names[0] / "losses.jsonl")
     finally:
         undo()
@@ -152,11 +105,6 @@ def ours(
     spent_s = clock.steps_s[-1] - clock.steps_s[0]
     rate = (len(losses) - 1) * config.global_batch_size * len(names) / spent_s
     return Ran(rate, losses[0]["loss"], peak_gib)
-
-
-def taken_gib(device: torch.device) -> float:
-    """The most memory that torch took from the card, what graphs hold and what lies idle included."""
-    return torch.cuda.max_memory_reserved() / 2**30 if device.type == "cuda" else 0.0
 
 
 def with_dropout(setting: Setting) -> Setting:
@@ -174,116 +122,17 @@ class Clock(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, *_: object, **__: object) -> None:
         """The optimizer has done a step, and so has the device."""
-        _wait(self._device)
+        wait(self._device)
         self.steps_s.append(now(self._device))
 
 
-def now(device: torch.device) -> float:
-    """Seconds: of computing on one thread of a CPU, of a clock elsewhere."""
-    alone = device.type == "cpu" and torch.get_num_threads() == 1
-    return time.process_time() if alone else time.perf_counter()
-
-
-def switch_off(without: str, model: DiffusionLM) -> Callable[[], None]:
+def switch_off(without: str) -> Callable[[], None]:
     """Leave a measure of the compiled layers out; what is returned puts it back."""
     if without == "recorded layers":
         record = trainer_module.record_training
         trainer_module.record_training = lambda model, recorded: record(model, False)
         return lambda: setattr(trainer_module, "record_training", record)
     return lambda: None
-
-
-class ShuffledPlan(StatePlan):
-    """The same states in each step, in an order that knows nothing of their lengths."""
-
-    def __getitems__(self, indices: list[int]) -> list[int]:
-        """The states in place of these."""
-        first = indices[0] // self.batch * self.batch
-        order = np.random.default_rng(first).permutation(self.batch) + first
-        return [int(order[i - first]) for i in indices]
-
-
-# --- the plain trainer ----------------------------------------------------------------------------------
-
-
-def plain(setting: Setting) -> Ran:
-    """The definition, micro-batch by micro-batch; the first step warms up."""
-    model, config, device = setting.model, setting.config, setting.device
-    teacher = copy.deepcopy(model).requires_grad_(False)
-    student = add_lora(model, config.lora, config.seed)
-    plan = ShuffledPlan(setting.table, make_objective(config, WINDOWS["quality"]), config)
-    weights = [p for p in student.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
-    first_loss, started = 0.0, 0.0
-    try:
-        for step in range(plan.steps):
-            if step == 1:
-                _wait(device)
-                started = now(device)
-            sums = {"near": (0.0, 0), "distant": (0.0, 0)}
-            order = plan.__getitems__(list(range(step * plan.batch, (step + 1) * plan.batch)))
-            for micro in np.array(order).reshape(-1, config.micro_batch_size):
-                parts = plain_parts(setting, student, teacher, plan, micro)
-                loss = sum(part.mean() for part in parts.values() if len(part))
-                (loss * config.micro_batch_size / plan.batch).backward()
-                for kind, part in parts.items():
-                    sums[kind] = (sums[kind][0] + part.sum().item(), sums[kind][1] + len(part))
-            torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            if step == 0:
-                first_loss = sum(total / max(count, 1) for total, count in sums.values())
-        _wait(device)
-        rate = (plan.steps - 1) * plan.batch / (now(device) - started)
-    finally:
-        student.unload()
-    return Ran(rate, first_loss, taken_gib(device))
-
-
-def plain_parts(setting, student, teacher, plan, micro):  # type: ignore[no-untyped-def]
-    """Losses of near and of distant tokens of a micro-batch."""
-    table, device = setting.table, setting.device
-    states = []
-    for index in micro:
-        row, step = int(plan.row_S[index]), int(plan.draw_S[index])
-        states.append(
-            (row, step, table.revealed_at_RL[row].astype(np.int64), table.response_RL[row].astype(np.int64))
-        )
-    student.train()
-    logits = {}
-    for who, network, prompts in (
-        ("student", student, table.student),
-        ("teacher", teacher, table.teacher),
-    ):
-        ids, mask = _padded(base_of(student), prompts, states)
-        with (
-            torch.set_grad_enabled(who == "student"),
-            torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"),
-        ):
-            logits[who] = network(ids.to(device), mask.to(device)).float()  # [B, W, V]
-    near, distant = [], []
-    for b, (row, step, revealed_L, response_L) in enumerate(states):
-        length = len(response_L)
-        own = logits["student"][b, table.student.length_R[row] :][:length]
-        other = logits["teacher"][b, table.teacher.length_R[row] :][:length]
-        masked_L = torch.from_numpy(revealed_L > step).to(device)
-        soon_L = torch.from_numpy(revealed_L <= min(step + WINDOWS["quality"], length)).to(device)
-        labels_L = torch.from_numpy(response_L).to(device)
-        cross_L = F.cross_entropy(own, labels_L, reduction="none")
-        kl_L = F.kl_div(own.log_softmax(-1), other.log_softmax(-1), reduction="none", log_target=True).sum(-1)
-        near.append(cross_L[masked_L & soon_L])
-        distant.append(kl_L[masked_L & ~soon_L])
-    return {"near": torch.cat(near), "distant": torch.cat(distant)}
-
-
-def _padded(model, prompts, states):  # type: ignore[no-untyped-def]
-    rows = []
-    for row, step, revealed_L, response_L in states:
-        state_L = np.where(revealed_L > step, model.mask_token_id, response_L)
-        rows.append(torch.from_numpy(np.concatenate([prompts[row], state_L])))
-    pad = torch.nn.utils.rnn.pad_sequence
-    ids = pad(rows, batch_first=True, padding_value=model.eos_token_id).long()
-    return ids, pad([torch.ones_like(r) for r in rows], batch_first=True).long()
 
 
 # --- in turns -------------------------------------------------------------------------------------------
@@ -341,11 +190,6 @@ def settings_of(options: argparse.Namespace) -> tuple[Setting, Setting]:
         for lengths_ in lengths
     )
     return one, many
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def main() -> None:

@@ -69,6 +69,10 @@ def estimate(
     config: TADConfig, shape: Shape, read_from: str, counts: Counts, machine: Machine, speeds: Speeds
 ) -> Estimate:
     """Put it together; pure arithmetic."""
+    if (
+        machine.gpu is None and config.distill.compile == "auto"
+    ):  # which is for GPUs: training keeps and holds more
+        config = config.model_copy(update={"distill": config.distill.model_copy(update={"compile": "off"})})
     stages = [
         collecting(config, shape, counts, machine, speeds.rollout),
         filtering(counts, speeds),

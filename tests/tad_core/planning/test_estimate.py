@@ -88,6 +88,14 @@ def test_processes_on_a_cpu_share_its_memory(tmp_path: Path) -> None:
     assert any("lower distill.processes or distill.micro_batch_size" in line for line in tight)
 
 
+def test_on_a_cpu_a_training_is_planned_as_it_runs_there_not_compiled(tmp_path: Path) -> None:
+    auto, off, on = (
+        next(s.memory_gib for s in planned(config, Store(tmp_path)).stages if s.stage == "distill")
+        for config in (demo(f"distill.compile={way}") for way in ("auto", "'off'", "'on'"))
+    )
+    assert auto == off > on
+
+
 def test_a_warm_up_that_is_all_of_a_training_is_noted(tmp_path: Path) -> None:
     steps = planned(demo(), Store(tmp_path)).counts.steps
     for warmup, noted in ((steps, True), (steps - 1, False)):
