@@ -297,6 +297,7 @@ def test_who_helps_takes_what_nobody_has_in_hand_and_leaves_the_rest(
     def run(pool: Pool, job: ShardJob) -> ArtifactRef:
         asked.append(job.name)
         with store.writer("collect", 1, plan.fingerprint, {}, manifest_name=f"{job.name}.json") as writer:
+            writer.write_text(f"{job.name}.parquet", "rows")
             return writer.commit({"condition": "privileged", "compared": 0})
 
     monkeypatch.setattr(Pool, "run", run)
