@@ -111,3 +111,22 @@ def test_the_environment_asks_for_it() -> None:
     command = [MAKE, "-n", "-W", "pyproject.toml", "env", "PYTHON=python3"]
     plan = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=CEILING_S)
     assert "sandbox" in plan.stdout
+
+
+def test_bytecode_is_kept_also_where_the_environment_says_otherwise(machine: Machine, tmp_path: Path) -> None:
+    """Without it every process compiles all it imports: half a minute each on a slow machine."""
+    pytest_there = machine.venv / "bin" / "pytest"
+    pytest_there.parent.mkdir(parents=True)
+    pytest_there.write_text('#!/bin/sh\necho "bytecode: ${PYTHONDONTWRITEBYTECODE-kept}"\n')
+    pytest_there.chmod(0o755)
+    (machine.venv / ".installed").touch()
+    assert MAKE is not None
+    run = subprocess.run(
+        [MAKE, "-f", str(ROOT / "Makefile"), "test", f"VENV={machine.venv}"],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=CEILING_S,
+    )
+    assert "bytecode: kept" in run.stdout, run.stderr
