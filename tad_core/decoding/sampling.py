@@ -6,7 +6,8 @@ Shapes: N rows, D hidden size, V vocabulary.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -69,16 +70,22 @@ def tokens_and_scores(
     at_once = max(MIN_HEAD_ROWS, limit // model.vocab_size)
     read = _reader(model, policy, noise is not None) if fused else _read
     tokens, scores = [], []
-    for first in range(0, len(hidden_ND), at_once):
-        part_ND = hidden_ND[first : first + at_once]
-        rows = len(part_ND)
+    for part in _parts(len(hidden_ND), at_once):
+        part_ND, rows = hidden_ND[part], part.stop - part.start
         part_ND = F.pad(part_ND, (0, 0, 0, _head_rows(model, part_ND) - rows))
         logits_NV = model.head(part_ND)[:rows]
-        some = noise.part(slice(first, first + rows)) if noise else None
+        some = noise.part(part) if noise else None
         token_N, score_N = read(policy, logits_NV, model.mask_token_id, some)
         tokens.append(token_N)
         scores.append(score_N)
     return torch.cat(tokens), torch.cat(scores)
+
+
+def _parts(rows: int, most: int) -> Iterator[slice]:
+    """Rows in parts of ``most`` at most, as even as can be: none is a single row, which would be read otherwise."""
+    count = -(-rows // most)
+    ends = [rows * i // count for i in range(count + 1)]
+    return (slice(first, last) for first, last in pairwise(ends))
 
 
 def _head_rows(model: DiffusionLM, hidden_ND: Tensor) -> int:

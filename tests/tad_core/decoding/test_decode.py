@@ -157,6 +157,24 @@ def test_a_score_is_that_of_the_prompt_alone_where_threads_share_a_sum(monkeypat
     assert sorted(scores) == alone
 
 
+@pytest.mark.parametrize("rows", [33, 64, 65])
+def test_rows_that_are_read_in_parts_are_read_as_all_at_once_and_none_alone(rows, monkeypatch):
+    """A single row would be summed otherwise, and on an accelerator have kernels compiled for it alone."""
+    spec = DecodeSpec(rows, rows, "entropy", 1.5, early_stop=False)
+    model, prompts = FormulaModel(3, positions=80), prompts_of(2)
+    whole = decode(model, prompts, spec)
+    read, real = [], EntropyMultiBlock.score
+
+    def score(self, logits_NV, token_N):
+        read.append(len(token_N))
+        return real(self, logits_NV, token_N)
+
+    monkeypatch.setattr(EntropyMultiBlock, "score", score)
+    monkeypatch.setattr("tad_core.decoding.sampling.MAX_SCORED_ELEMENTS", {"cpu": 0})  # 32 rows, the fewest
+    assert decode(model, prompts, spec) == whole
+    assert rows > max(read) and max(read) <= 32 and min(read) > 1
+
+
 @pytest.mark.parametrize("family", ["formula", "llada"])
 def test_mixed_lengths_in_one_forward_give_the_same(family, llada, request):
     model = FormulaModel(7, vocab_size=23, eos_bonus=1.0) if family == "formula" else llada
