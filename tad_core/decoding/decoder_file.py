@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from tad_core.base import DECODER_FILE
-from tad_core.decoding.spec import DecodeSpec
+from tad_core.decoding.spec import DecodeSpec, wrong_type
 from tad_core.errors import ConfigError, ModelError
 
 NAME = DECODER_FILE
@@ -42,9 +42,6 @@ _BLOCK_CAUSAL = """\
 """
 #: Ours -> theirs; from ``decoded_threshold`` on that algorithm counts a block as decoded.
 _NAMES = {"block_length": "block_size", "decoded_threshold": "decoded_token_threshold"}
-_PLAIN = {
-    "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "cache": (str,), "attention": (str,),
-}  # fmt: skip
 
 
 def decoder_text(spec: DecodeSpec, mask_id: int) -> str:
@@ -113,20 +110,16 @@ def read_decoder(folder: Path) -> DecodeSpec | None:
         raise ModelError(f"{file}: cannot be read ({first}); export the model again, or remove it") from None
     if not isinstance(tree, dict):
         raise ModelError(f"{file}: holds no mapping; export the model again, or remove it")
-    kinds = {
-        _NAMES.get(f.name, f.name): (f.name, str(f.type).partition(" ")[0].lower())
-        for f in fields(DecodeSpec)
-    }
+    ours = {_NAMES.get(f.name, f.name): f.name for f in fields(DecodeSpec)}
     given: dict[str, Any] = {}
     for name, value in tree.items():
         if name == "mask_id":
             continue
-        if name not in kinds:
-            raise ModelError(f"{file}: {name} is not known; use {', '.join(kinds)}")
-        ours, kind = kinds[name]
-        if not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and kind != "bool"):
+        if name not in ours:
+            raise ModelError(f"{file}: {name} is not known; use {', '.join(ours)}")
+        if (kind := wrong_type(ours[name], value)) is not None:
             raise ModelError(f"{file}: {name} is {value!r}; it takes a value of type {kind}")
-        given[ours] = value
+        given[ours[name]] = value
     try:
         return DecodeSpec(**given)
     except TypeError:

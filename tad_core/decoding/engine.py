@@ -15,7 +15,7 @@ import torch
 from tad_core.decoding.loop import Loop
 from tad_core.decoding.packing import packer_of
 from tad_core.decoding.spec import Decoded, DecodeSpec, Job, Request
-from tad_core.errors import DataError
+from tad_core.errors import ConfigError, DataError
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
 from tad_core.models.batching import at_once
@@ -43,10 +43,13 @@ def decode_requests(
         on_done: called with the number of finished requests.
 
     Raises:
+        ConfigError: no sample may be decoded at once.
         DataError: when a prompt is empty, or too long for the model together with the response.
         ModelError: a cache is asked for and the family has none.
         OutOfMemoryError: not even one request fits.
     """
+    if slots < 1:  # they would wait for one without an end
+        raise ConfigError(f"batch_size: {slots} is not accepted; use a number of 1 or more, or auto")
     check_lengths(model, requests, spec)
     wanted = min(at_once(model.device.type, slots), len(requests))
     # Longest first: memory peaks at the start.

@@ -181,6 +181,16 @@ OWN_SETTINGS = tuple(f.name for f in fields(DecodeSpec) if "own" in f.metadata)
 """Fields that only some methods read."""
 WHOLE = ("tokens_per_forward", "forward_budget")
 """Of these, those that are counts."""
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+_NAMED = {"Cache": "str", "Attention": "str"}
+
+
+def wrong_type(name: str, value: Any) -> str | None:
+    """The type of a field of ``DecodeSpec``, where a value that was read somewhere is of another one."""
+    given = next(str(f.type) for f in fields(DecodeSpec) if f.name == name).partition(" ")[0]
+    kind = _NAMED.get(given, given)
+    fits = isinstance(value, _TYPES[kind]) and (kind == "bool" or not isinstance(value, bool))
+    return None if fits else kind
 
 
 def at_level(method: str, level: float) -> dict[str, Any]:

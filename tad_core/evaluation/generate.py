@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from tad_core.checkpoint import check_model
 from tad_core.config import ModelConfig
@@ -64,21 +64,27 @@ class Generator(Texts):
     The model is held here, or by the processes of a pool: ``close`` ends them, as leaving a ``with`` block does.
     """
 
-    def __init__(self, held: DiffusionLM | Processes, tokenizer: Any, batch_size: int = 32) -> None:
+    def __init__(
+        self, held: DiffusionLM | Processes, tokenizer: Any, batch_size: int | Literal["auto"] = 32
+    ) -> None:
         super().__init__(tokenizer)
         self.held, self.batch_size = held, batch_size
         self._fitting = new_fitting()
 
     @classmethod
     def load(
-        cls, model: ModelConfig, adapter: Path | None = None, batch_size: int = 32, workers: int = 1
+        cls,
+        model: ModelConfig,
+        adapter: Path | None = None,
+        batch_size: int | Literal["auto"] = 32,
+        workers: int = 1,
     ) -> Generator:
         """Load the base model and, if given, an adapter on it.
 
         Args:
             model: the checkpoint.
             adapter: folder of an adapter.
-            batch_size: most samples in one forward.
+            batch_size: most samples in one forward, or as many as there is room for.
             workers: processes that decode: on a CPU 0 is one per core, with GPUs one for each that is visible.
 
         Raises:
@@ -128,7 +134,11 @@ class Processes:
     adapter: Path | None
 
     def decode(
-        self, prompts: Sequence[Sequence[int]], spec: DecodeSpec, batch_size: int, on_progress: OnProgress
+        self,
+        prompts: Sequence[Sequence[int]],
+        spec: DecodeSpec,
+        batch_size: int | Literal["auto"],
+        on_progress: OnProgress,
     ) -> list[Decoded]:
         """Longest prompts first, a few parts for each process, so that none waits long for the last."""
         size = max(1, -(-len(prompts) // (_PARTS * self.decoders.slots)))

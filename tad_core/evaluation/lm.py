@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, CacheHook
@@ -20,6 +20,7 @@ from tad_core.checkpoint import model_fingerprint
 from tad_core.config import DecodeConfig, ModelConfig, validated
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.decoding.decoder_file import as_trained, check_as_trained
+from tad_core.decoding.spec import wrong_type
 from tad_core.errors import ConfigError, ModelError
 from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.generate import Generator, Texts
@@ -36,6 +37,9 @@ _OWNER = "tad"
 
 #: Arguments of the checkpoint beside ``pretrained``.
 _MODEL_FIELDS = ("dtype", "device", "revision", "threads")
+
+#: What a field of the decoder takes, by its type.
+_WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a name"}
 
 
 def key_of(request: Instance) -> RequestKey:
@@ -78,29 +82,17 @@ class TadLM(LM):  # type: ignore[misc]
             ConfigError: for an argument that is not known, or a value that is not accepted.
             ModelError: ``pretrained`` is no checkpoint.
         """
-        extra = {
-            k: v
-            for k, v in (additional_config or {}).items()
-            if k in ("batch_size", "device") and v is not None
-        }
-        # What lm-eval's command line says where nobody said anything.
-        if extra.get("batch_size") in (1, "1", "auto"):
-            del extra["batch_size"]
-        options = {k: v for k, v in {**extra, **arg_dict}.items() if k not in DecodeConfig.GONE}
+        options = _given(arg_dict, additional_config or {})
         if "pretrained" not in options:
             raise ConfigError("model_args: pretrained is missing; give the folder of a checkpoint")
         model = {"path": str(options.pop("pretrained"))}
         model |= {k: options.pop(k) for k in _MODEL_FIELDS if k in options}
-        adapter, workers = options.pop("adapter", None), int(options.pop("workers", 1))
-        batch_size = int(options.pop("batch_size", 32))
-        known = set(DecodeSpec.__dataclass_fields__)
-        if unknown := sorted(set(options) - known):
-            raise ConfigError(
-                f"model_args: {unknown[0]} is not known; use pretrained, adapter, batch_size, workers, "
-                f"{', '.join(_MODEL_FIELDS)}, {', '.join(sorted(known))}"
-            )
-        if "threshold" in options:
-            options = {"method": "entropy", **options}
+        adapter, workers = options.pop("adapter", None), _count("workers", options.pop("workers", 1), 0)
+        together = options.pop("batch_size", 32)
+        batch_size: int | Literal["auto"] = (
+            "auto" if together == "auto" else _count("batch_size", together, 1, ", or auto")
+        )
+        options = _decoding(options)
         on_it = Path(adapter) if adapter else None
         with _naming_the_argument():
             base = validated(ModelConfig, model)
@@ -192,6 +184,39 @@ class TadLM(LM):  # type: ignore[misc]
     def tokenizer_name(self) -> str:
         """Part of the name of lm-eval's own request cache."""
         return str(self.texts.tokenizer.name_or_path).replace("/", "__")
+
+
+def _given(arguments: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """``--model_args``, and of lm-eval's ``others`` what somebody said."""
+    own = {name: others.get(name) for name in ("batch_size", "device")}
+    # What lm-eval's command line says where nobody said anything.
+    unsaid = {"batch_size": (None, 1, "1", "auto"), "device": (None,)}
+    said = {name: value for name, value in own.items() if value not in unsaid[name]}
+    return {k: v for k, v in {**said, **arguments}.items() if k not in DecodeConfig.GONE}
+
+
+def _count(name: str, value: Any, least: int, otherwise: str = "") -> int:
+    """A whole number; lm-eval hands over what it took for one, or the text."""
+    text = "" if isinstance(value, bool) else str(value)
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(
+            f"model_args: {name}: {value!r} is not accepted; use a whole number from {least} on{otherwise}"
+        )
+    return int(text)
+
+
+def _decoding(options: dict[str, Any]) -> dict[str, Any]:
+    """Fields of ``DecodeSpec``, each of its type: a text where a yes or no belongs would be taken for yes."""
+    known = set(DecodeSpec.__dataclass_fields__)
+    if unknown := sorted(set(options) - known):
+        raise ConfigError(
+            f"model_args: {unknown[0]} is not known; use pretrained, adapter, batch_size, workers, "
+            f"{', '.join(_MODEL_FIELDS)}, {', '.join(sorted(known))}"
+        )
+    for name, value in options.items():
+        if (kind := wrong_type(name, value)) is not None:
+            raise ConfigError(f"model_args: {name}: {value!r} is not accepted; use {_WORDS[kind]}")
+    return {"method": "entropy", **options} if "threshold" in options else options
 
 
 @contextmanager

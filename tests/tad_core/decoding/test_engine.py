@@ -8,7 +8,7 @@ import torch
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.policies import POLICIES
 from tad_core.decoding.policies.token_by_token import TokenByToken
-from tad_core.errors import DataError, LogitsError, OutOfMemoryError
+from tad_core.errors import ConfigError, DataError, LogitsError, OutOfMemoryError
 from tad_core.fitting import Fitting
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import SPECS, prompts_of, random_llada
@@ -54,6 +54,13 @@ def test_progress_ends_at_the_total():
     assert [p.total for p in seen] == [7] * len(seen)
     assert seen[-1].done == 7
     assert [p.done for p in seen] == sorted(p.done for p in seen)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+@pytest.mark.usefixtures("together")
+def test_nobody_waits_for_a_slot_that_there_is_not(batch_size):
+    with pytest.raises(ConfigError, match=rf"batch_size: {batch_size} is not accepted; use a number of 1 or"):
+        decode(FormulaModel(), [[2]], DecodeSpec(4, 4), batch_size)
 
 
 def test_a_prompt_too_long_for_the_model_is_refused():

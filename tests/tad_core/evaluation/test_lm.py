@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -67,6 +68,8 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
         32,
     )
     assert single.texts.batch_size == 1
+    most = get_model("tad").create_from_arg_string(f"pretrained={tiny_checkpoint},batch_size=auto", extra)
+    assert most.texts.batch_size == "auto"
     # 1 is what lm-eval hands over where nobody said anything
     assert (
         get_model("tad")
@@ -93,6 +96,27 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
         made.loglikelihood([])
     with pytest.raises(ConfigError, match="own template is the only one"):
         made.chat_template("other")
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ("workers=two", "workers: 'two' is not accepted; use a whole number from 0 on"),
+        ("workers=-1", "workers: -1 is not accepted"),
+        ("batch_size=0", "batch_size: 0 is not accepted; use a whole number from 1 on, or auto"),
+        ("batch_size=auto:4", "batch_size: 'auto:4' is not accepted"),
+        ("batch_size=8.5", "batch_size: 8.5 is not accepted"),
+        ("early_stop=no", "early_stop: 'no' is not accepted; use True or False"),
+        ("cache=dual,refresh_blocks=0", "refresh_blocks: 0 is not accepted; use True or False"),
+        ("response_length=64.0", "response_length: 64.0 is not accepted; use a whole number"),
+        ("threshold=low", "threshold: 'low' is not accepted; use a number"),
+        ("threshold=True", "threshold: True is not accepted; use a number"),
+        ("method=1", "method: 1 is not accepted; use a name"),
+    ],
+)
+def test_an_argument_of_another_type_is_one_clear_error(argument, says):
+    with pytest.raises(ConfigError, match="^model_args: " + re.escape(says)):
+        TadLM.create_from_arg_string(f"pretrained=x,{argument}")
 
 
 def test_a_cache_of_answers_is_one_models_and_one_decoders(tiny_checkpoint, tmp_path):
