@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
-from tad_core.config import TADConfig, variants
+from tad_core.config import TADConfig, decoder_of, variants
 from tad_core.config.objectives import OBJECTIVES
-from tad_core.config.rollout import CacheConfig
 from tad_core.planning.counts import Counts
 from tad_core.shapes import GIB, USABLE, Shape, slots_in
 from tad_core.stages.pipeline import trained_models
@@ -17,6 +16,7 @@ from tad_core.stages.variants import passes
 BYTES_A_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
 #: Copies of a row of logits in the loss: both models' and both gradients'.
 _LOSS_COPIES = 4
+Decodes = Literal["collect", "evaluate"]
 #: A choice is told where it leaves less than this share of the memory.
 _WORTH = 0.9
 
@@ -34,17 +34,51 @@ def base_gib(config: TADConfig, shape: Shape) -> float:
     return (packed * BYTES_A_WEIGHT + (shape.parameters - packed) * _item(config)) / GIB
 
 
-def decoding_gib(config: TADConfig, shape: Shape, batch: int, prompt: float, cached: bool = False) -> float:
-    """Rollout or evaluation of ``batch`` samples together, with their keys and values where those are kept."""
-    tokens, rows = batch * (prompt + config.rollout.response_length), batch * config.rollout.block_length
+def decoding_gib(
+    config: TADConfig,
+    shape: Shape,
+    batch: int,
+    prompt: float,
+    cached: bool = False,
+    block: int | None = None,
+) -> float:
+    """``batch`` samples decoded together, with their keys and values where those are kept; ``block``: tokens of one,
+    if not the rollout's."""
+    tokens, rows = (
+        batch * (prompt + config.rollout.response_length),
+        batch * (block or config.rollout.block_length),
+    )
     return weights_gib(config, shape) + shape.decoding_bytes(tokens, rows, _item(config), cached) / GIB
+
+
+def stage_gib(config: TADConfig, shape: Shape, stage: Decodes, batch: int, prompt: float) -> float:
+    """The most that a stage takes which decodes ``batch`` samples together."""
+    return max(
+        decoding_gib(config, shape, batch, prompt, cached, block)
+        for block, cached in _decoders(config, stage)
+    )
+
+
+def _decoders(config: TADConfig, stage: Decodes) -> list[tuple[int, bool]]:
+    """How a stage decodes: tokens of a block, and whether keys and values are kept; in evaluation of each model."""
+    rollout, decode = config.rollout, config.evaluate.decode
+    if stage == "collect":
+        return [(rollout.block_length, rollout.cache.mode != "none")]
+    table, found = variants(config), []
+    for name in config.evaluate.models:
+        blocks = table[name].attention_block if name in table else None
+        ways = (decode, decoder_of(config, name))  # token by token, and its own
+        found += (
+            [(blocks, True)] if blocks else [(way.block_length, way.cache.mode != "none") for way in ways]
+        )
+    return found
 
 
 def batch_of(
     config: TADConfig,
     shape: Shape,
     counts: Counts,
-    stage: Literal["collect", "evaluate"],
+    stage: Decodes,
     limit_gib: float | None,
 ) -> int:
     """Samples that a stage decodes together; with ``auto`` as many as there is memory for.
@@ -57,17 +91,18 @@ def batch_of(
         limit_gib: memory of an accelerator; None for a CPU, where each runs alone.
     """
     rollout, evaluate = config.rollout, config.evaluate
-    wanted, most, prompt, cache = {
-        "collect": (rollout.batch_size, rollout.shard_size * rollout.samples, counts.teacher, rollout.cache),
-        "evaluate": (evaluate.batch_size, evaluate.slice_size, counts.task, evaluate.decode.cache),
+    wanted, most, prompt = {
+        "collect": (rollout.batch_size, rollout.shard_size * rollout.samples, counts.teacher),
+        "evaluate": (evaluate.batch_size, evaluate.slice_size, counts.task),
     }[stage]
     if limit_gib is None:
         return 1
     if wanted != "auto":
         return wanted
     taken, total = weights_gib(config, shape) * GIB, limit_gib * GIB
-    sizes = round(prompt), rollout.response_length, rollout.block_length, cache.mode != "none"
-    return min(most, slots_in(int(total - taken), int(total), shape, _item(config), *sizes))
+    device, sizes = (int(total - taken), int(total)), (round(prompt), rollout.response_length)
+    slots = [slots_in(*device, shape, _item(config), *sizes, *way) for way in _decoders(config, stage)]
+    return min(most, *slots)
 
 
 def training_gib(
@@ -193,15 +228,13 @@ def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) 
         remedy = "set model.dtype to bfloat16" if _item(config) == 4 else "use a GPU with more memory"
         return [f"{needs}; {remedy}"]
     rollout, evaluate = config.rollout, config.evaluate
-    stages: tuple[
-        tuple[str, Literal["collect", "evaluate"], int | Literal["auto"], float, CacheConfig], ...
-    ] = (
-        ("rollout", "collect", rollout.batch_size, counts.teacher, rollout.cache),
-        ("evaluate", "evaluate", evaluate.batch_size, counts.task, evaluate.decode.cache),
+    stages: tuple[tuple[str, Decodes, int | Literal["auto"], float], ...] = (
+        ("rollout", "collect", rollout.batch_size, counts.teacher),
+        ("evaluate", "evaluate", evaluate.batch_size, counts.task),
     )
-    for section, stage, wanted, prompt, cache in stages:
+    for section, stage, wanted, prompt in stages:
         field, batch = f"{section}.batch_size", batch_of(config, shape, counts, stage, limit_gib)
-        needs_of = partial(decoding_gib, config, shape, prompt=prompt, cached=cache.mode != "none")
+        needs_of = partial(stage_gib, config, shape, stage, prompt=prompt)
         if (need := needs_of(batch)) > limit:
             fits = next((b for b in range(batch - 1, 0, -1) if needs_of(b) <= limit), 0)
             remedy = f"set it to {fits}" if fits else "even 1 is too much: use a GPU with more memory"

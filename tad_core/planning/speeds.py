@@ -12,7 +12,7 @@ import yaml
 
 from tad_core.artifacts import Manifest, Store, read_manifest
 from tad_core.artifacts.files import list_names, read_bytes
-from tad_core.config import TADConfig, parse_config, variants
+from tad_core.config import TADConfig, decoder_of, parse_config, variants
 from tad_core.errors import ConfigError, TADError
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work, measured_share, rollout_work
@@ -208,10 +208,7 @@ def _pace(stage: str, manifest: Manifest, settings: TADConfig, shape: Shape, cou
     if stage == "evaluate" and info.get("points"):
         points: list[dict[str, Any]] = info["points"]
         seconds = sum(p["forwards"] * p["tpf"] / p["tokens_per_s"] for p in points if p["tokens_per_s"])
-        done = sum(
-            p["problems"] * evaluation_work(settings, shape, counts, p["forwards"] / p["problems"]).flops
-            for p in points
-        )
+        done = sum(_point_flops(settings, shape, counts, str(info.get("model")), p) for p in points)
         return Pace(done / seconds, source) if seconds else None
     if stage == "calibrate" and info.get("measure_s"):
         work = info["states"] * calibration_flops(settings, shape, counts)
@@ -219,6 +216,17 @@ def _pace(stage: str, manifest: Manifest, settings: TADConfig, shape: Shape, cou
     if stage == "filter" and info.get("judge_s") and info.get("rows"):
         return Pace(info["judge_s"] / info["rows"], source)
     return None
+
+
+def _point_flops(
+    settings: TADConfig, shape: Shape, counts: Counts, model: str, point: dict[str, Any]
+) -> float:
+    """Operations of all answers of a point, by how its model was decoded."""
+    table = variants(settings)
+    block = table[model].attention_block if model in table else None
+    decoder = None if point["method"] == "token_by_token" else decoder_of(settings, model)
+    each = evaluation_work(settings, shape, counts, point["forwards"] / point["problems"], block, decoder)
+    return float(point["problems"] * each.flops)
 
 
 def sample_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:

@@ -10,7 +10,7 @@ from tad_core.config.objectives import OBJECTIVES
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work
 from tad_core.planning.machines import Machine
-from tad_core.planning.memory import batch_of, decoding_gib, passes_of, peak_gib, weights_gib
+from tad_core.planning.memory import batch_of, decoding_gib, passes_of, peak_gib, stage_gib, weights_gib
 from tad_core.planning.speeds import Pace, Speeds, calibration_flops, sample_flops, state_flops
 from tad_core.shapes import Shape
 from tad_core.stages.rounds import learns_from_plain, rounds
@@ -50,7 +50,7 @@ def collecting(
     workers = here * rollout.hosts
     batch = batch_of(config, shape, counts, "collect", machine.memory_gib if machine.gpu else None)
     forwards = counts.samples / batch * rollout.response_length
-    memory = decoding_gib(config, shape, batch, counts.teacher, rollout.cache.mode != "none")
+    memory = stage_gib(config, shape, "collect", batch, counts.teacher)
     return _stage(
         "collect",
         f"{counts.samples:,} samples in {counts.shards:,} shard{'s' * (counts.shards > 1)}, "
@@ -178,7 +178,7 @@ def evaluating(
         forwards / batch,
         at_once,
         machine,
-        decoding_gib(config, shape, batch, counts.task, settings.decode.cache.mode != "none"),
+        stage_gib(config, shape, "evaluate", batch, counts.task),
     )
 
 

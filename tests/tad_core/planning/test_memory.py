@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tad_core.artifacts import Store
+from tad_core.config import TADConfig, load_config
 from tad_core.planning.machines import GPUS
-from tad_core.planning.memory import peak_gib, too_much, training_gib, weights_gib
-from tad_core.shapes import shape_of
+from tad_core.planning.memory import batch_of, peak_gib, stage_gib, too_much, training_gib, weights_gib
+from tad_core.shapes import shape_of, slots_in
 from tests.tad_core.planning.common import counted, counts_of, demo, llada_8b
 
 
@@ -28,6 +29,37 @@ def test_what_a_reader_of_blocks_sees_is_planned_for_each_of_them(tmp_path: Path
     for recompute, layers in ((False, shape.layers), (True, 1)):
         more = peak_gib(blocks, shape, counts, 8, recompute) - peak_gib(plain, shape, counts, 8, recompute)
         assert more * 2**30 == pytest.approx(8 * sum(each) * 4 * 2 * layers * shape.key_width)
+
+
+def evaluating(own: str, *more: str) -> TADConfig:
+    return load_config("configs/llada-8b.yaml", [f"models.x={own}", "evaluate.models=[x]", *more])
+
+
+@pytest.mark.parametrize(
+    ("own", "more", "block", "cached"),
+    [
+        ("{objective: d2f}", [], 32, True),
+        ("{window: 4, decode: {method: confidence, thresholds: [0.9], cache: {mode: dual}}}", [], 32, True),
+        ("{window: 4}", ["evaluate.decode.block_length=128"], 128, False),
+        ("{window: 4, decode: {method: confidence, thresholds: [0.9], block_length: 256}}", [], 256, False),
+    ],
+    ids=["block by block", "its own cache", "longer blocks", "its own blocks"],
+)
+def test_evaluation_is_planned_with_the_keys_and_logits_of_its_models_decoders(
+    own: str, more: list[str], block: int, cached: bool
+) -> None:
+    config, counts = evaluating(own, *more), counts_of()
+    shape, _ = shape_of(config.model)
+    tokens = 32 * (counts.task + config.rollout.response_length)
+    taken = 2 * shape.parameters + shape.decoding_bytes(tokens, 32 * block, 2, cached)
+    assert stage_gib(config, shape, "evaluate", 32, counts.task) * 2**30 == pytest.approx(taken)
+    limit = taken / 2**30 * 0.99 / 0.94
+    (told,) = (line for line in too_much(config, shape, counts, limit) if line.startswith("evaluate.batch"))
+    assert "evaluate.batch_size 32 needs" in told
+    auto = evaluating(own, *more, "evaluate.batch_size=auto")
+    free, total = int(limit * 2**30 - 2 * shape.parameters), int(limit * 2**30)
+    slots = slots_in(free, total, shape, 2, int(counts.task), config.rollout.response_length, block, cached)
+    assert batch_of(auto, shape, counts, "evaluate", limit) == slots < 32
 
 
 @pytest.mark.parametrize("gpu", ["a100", "a100-40", "l40s", "rtx4090"])

@@ -16,7 +16,7 @@ from tad_core.planning import estimate, speeds
 from tad_core.planning.machines import Machine, named_machine
 from tad_core.planning.speeds import sample_flops, speeds_of, state_flops
 from tad_core.shapes import shape_of
-from tests.tad_core.planning.common import counts_of, demo, leave, llada_8b, planned
+from tests.tad_core.planning.common import CPU, counts_of, demo, leave, llada_8b, planned
 
 
 def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long(tmp_path: Path) -> None:
@@ -45,6 +45,36 @@ def test_earlier_runs_here_give_the_speed_and_twice_the_work_takes_twice_as_long
     assert longer["collect"].wall_s == pytest.approx(2 * 88 / 0.5)
     shared = {s.stage: s for s in planned(demo("rollout.workers=2"), store).stages}
     assert shared["collect"].wall_s == pytest.approx(88 / 0.5 / 2)
+
+
+@pytest.mark.parametrize(
+    ("own", "others"),
+    [
+        ("{objective: d2f}", [("entropy", 0.3), ("entropy", 0.5), ("pipeline", 0.9)]),
+        (
+            "{window: 4, decode: {method: fixed_budget, thresholds: [10], cache: {mode: dual}}}",
+            [("fixed_budget", 10)],
+        ),
+    ],
+    ids=["block by block", "a decoder of its own"],
+)
+def test_an_evaluation_takes_as_long_as_an_earlier_one_of_a_model_that_is_decoded_otherwise(
+    own: str, others: list[tuple[str, float]], tmp_path: Path
+) -> None:
+    config, store = demo(f"models.x={own}", "evaluate.models=[x]"), Store(tmp_path)
+    # 20 forwards a second; a prompt takes 60 token by token, and 10 in each of the other ways
+    points = [
+        {"method": method, "threshold": at, "problems": 10, "forwards": n, "tpf": 600 / n, "tokens_per_s": 12000 / n}
+        for (method, at), n in zip([("token_by_token", 0.0), *others], [600, *[100] * len(others)], strict=True)
+    ]  # fmt: skip
+    leave(config, store, "evaluate", "c" * 32, model="x", points=points)
+    (shape, source), counts = shape_of(config.model), counts_of(prompts=52)
+    found = speeds_of(config, shape, counts, CPU, store)
+    (stage,) = (
+        s for s in estimate(config, shape, source, counts, CPU, found).stages if s.stage == "evaluate"
+    )
+    processes = len(os.sched_getaffinity(0))
+    assert stage.wall_s == pytest.approx(52 * (60 + 10 * len(others)) / 20 / processes)
 
 
 def test_a_calibration_takes_as_long_as_an_earlier_one_and_its_model_is_loaded_once(
