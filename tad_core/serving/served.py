@@ -186,8 +186,14 @@ class Served:
                 "block_length",
                 "invalid_value",
             )
+        length = -(-most // block) * block
+        own = self.spec.forward_budget
+        if own is not None and given.get("method", self.spec.method) == self.spec.method:
+            # Of a response as long as the model's own: as many for a token, and one at least for each block.
+            budget = max(length // block, round(own * length / self.spec.response_length))
+            given.setdefault("forward_budget", min(length, budget))
         try:
-            return changed(self.spec, {**given, "response_length": -(-most // block) * block})
+            return changed(self.spec, {**given, "response_length": length})
         except ConfigError as error:
             raise RequestError(400, str(error), str(error).split(":")[0], "invalid_value") from None
 

@@ -41,6 +41,19 @@ def test_a_threshold_alone_is_of_a_method_that_has_one(served):
     assert sure.wish(asked(threshold=0.5), 128).spec == DecodeSpec(16, 4, "confidence", 0.5)
 
 
+def test_a_budget_of_forwards_goes_with_the_length_of_the_response(served):
+    """A client that says how many tokens it wants does not know that the model's own budget is for another length."""
+    model = served(DecodeSpec(16, 4, "fixed_budget", forward_budget=8))
+    for more, length, budget in (
+        ({}, 16, 8), ({"max_tokens": 7}, 8, 4), ({"max_tokens": 64}, 64, 32), ({"max_tokens": 1}, 4, 2),
+        ({"max_tokens": 8, "forward_budget": 2}, 8, 2), ({"block_length": 1}, 16, 16),
+    ):  # fmt: skip
+        block = more.get("block_length", 4)
+        wanted = DecodeSpec(length, block, "fixed_budget", forward_budget=budget)
+        assert model.wish(asked(**more), 128).spec == wanted, more
+    assert model.wish(asked(max_tokens=8, method="token_by_token"), 128).spec == DecodeSpec(8, 4)
+
+
 def test_another_method_needs_its_own_setting_alone(served):
     model = served(DecodeSpec(16, 4, "factor", factor=1.0))
     other = model.wish(asked(method="low_confidence", tokens_per_forward=2), 128)
