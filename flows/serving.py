@@ -59,7 +59,8 @@ def run_server(words: Sequence[str], on: Hardware, options: Serving, read: Read)
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tad_core.serving.app import Limits, make_app
-    from tad_core.serving.server import bind, check_address, is_loopback, serve, url_of
+    from tad_core.serving.guard import is_loopback
+    from tad_core.serving.server import bind, check_address, serve, url_of
 
     check_address(options.host, options.api_key)
     sources = sources_of(words, on, read)

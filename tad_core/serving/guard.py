@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tad_core.serving.faults import RequestError
 
-#: Names by which a client on this machine reaches a loopback address. A page of another origin that had its own name
-#: point here would send that name.
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 #: What needs no key: the page holds nothing, and whoever watches the server has none.
 OPEN = ("/", "/health")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether that is an address, or the name, by which only this machine reaches itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Guard:
@@ -41,8 +49,8 @@ class Guard:
     def _refusal(self, scope: Scope) -> RequestError | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-        if self._loopback and name.lower() not in LOOPBACK_HOSTS:
+        # A page of another origin that had its own name point here would send that name.
+        if self._loopback and not is_loopback(_name_in(host)):
             return RequestError(403, f"host: {host!r:.80} is not a name of this machine; use localhost")
         if self._wanted is not None and scope["path"] not in OPEN:
             scheme, _, key = headers.get("authorization", "").partition(" ")
@@ -52,3 +60,9 @@ class Guard:
                     401, "authorization: the API key is missing or wrong; send Bearer and the key"
                 )
         return None
+
+
+def _name_in(host: str) -> str:
+    """Of a header's name or address, and maybe a port, in lower case."""
+    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+    return name[1:-1] if name.startswith("[") and ":" in name else name.lower()

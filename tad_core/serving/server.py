@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from collections.abc import Callable
 
@@ -11,20 +10,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from tad_core.errors import ConfigError
+from tad_core.serving.guard import is_loopback
 
 #: Connections beyond this are answered 503 by the server itself, whatever they ask.
 MAX_CONNECTIONS = 1024
 _KEEP_ALIVE_S = 75
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches that address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_address(host: str, api_key: str | None) -> None:

@@ -255,8 +255,11 @@ def test_other_names_of_this_machine_are_refused(server):
     answer = post(server[0] + CHAT, json=HELLO, headers={"Host": "elsewhere.example"})
     assert answer.status_code == 403 and "elsewhere.example" in answer.json()["error"]["message"]
     port = server[0].rsplit(":", 1)[1]
-    for name in (f"localhost:{port}", "localhost", "LOCALHOST", f"[::1]:{port}", "[::1]"):
-        assert get(f"{server[0]}/health", headers={"Host": name}).status_code == 200
+    own = ("localhost", "LOCALHOST", "127.0.0.1", "[::1]", "127.0.0.2")  # the last by `--host 127.0.0.2`
+    for name in (*own, *(f"{one}:{port}" for one in own)):
+        assert get(f"{server[0]}/health", headers={"Host": name}).status_code == 200, name
+    for name in ("10.0.0.1", "localhost.example", "127.0.0.1.example", "[localhost]", ""):
+        assert get(f"{server[0]}/health", headers={"Host": name}).status_code in (400, 403), name
 
 
 def test_the_end_is_awaited_by_those_that_run(models):
