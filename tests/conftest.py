@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from functools import partialmethod
 from pathlib import Path
@@ -247,14 +248,19 @@ def forked(forked_decoders: None, warm_nursery: Any) -> Iterator[None]:
 def prefect_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Prefect of the tests' own, in this process: database and records in temporary folders."""
     from prefect.settings import PREFECT_RESULTS_LOCAL_STORAGE_PATH, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
+
+    from tests.records import with_records
 
     records = tmp_path_factory.mktemp("records")
-    with (
-        prefect_test_harness(server_startup_timeout=180),
-        temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: records}),
-    ):
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        home = with_records(Path(utilities.mkdtemp()), "prefect-test.db")
+        patch.setattr(utilities, "mkdtemp", lambda: str(home))
+        with (
+            utilities.prefect_test_harness(server_startup_timeout=180),
+            temporary_settings({PREFECT_RESULTS_LOCAL_STORAGE_PATH: records}),
+        ):
+            yield
 
 
 # --- services: started by tests/services/run.py -------------------------------------------------------
@@ -317,10 +323,18 @@ _ELSEWHERE = {
 _left_out: dict[str, set[str]] = {marker: set() for marker in _ELSEWHERE}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of few but long tests first: the last file is one process's alone."""
+    """Files of few but long tests first: the last file is one process's alone. Most cases of a wide grid are slow."""
     top = Path(__file__).parent
     items.sort(key=lambda item: item.path.parent != top)
+    cases: Counter[str] = Counter()
+    for item in items:
+        if (thinned := item.get_closest_marker("thinned")) is not None:
+            test = item.nodeid.partition("[")[0]
+            if cases[test] % thinned.args[0]:
+                item.add_marker(pytest.mark.slow)
+            cases[test] += 1
 
 
 def pytest_collection_finish() -> None:

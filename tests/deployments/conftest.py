@@ -17,6 +17,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
+from tests.records import with_records
 from tests.waiting import CEILING_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ class Cluster:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "TAD_"))}
         self.environment = {
             **clean,
-            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_HOME": str(with_records(folder / "prefect")),
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_SERVER_API_PORT": str(self.port),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import yaml
 
+from tests.records import with_records
+
 ROOT = Path(__file__).resolve().parents[2]
 Tree = dict[str, Any]
 
@@ -45,7 +47,7 @@ def environment(folder: Path, host: str, shard_s: float = 0.2, **more: str) -> d
         "HF_HUB_OFFLINE": "1",
         "HOME": str(home),
         "TAD_CACHE": str(home / "cache"),
-        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_HOME": str(with_records(home / "prefect")),
         "DRILL_JOURNAL": str(folder / "journal"),
         "DRILL_SHARD_S": str(shard_s),
         **more,

@@ -22,6 +22,7 @@ import yaml
 
 from tests.drills import fake_worker
 from tests.drills.common import as_from_a_terminal, content, tree_of
+from tests.records import with_records
 
 Tree = dict[str, Any]
 #: Generous: a busy machine is slower by far, and nothing here is about speed.
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("prefect")
+    return with_records(tmp_path_factory.mktemp("prefect"))
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,8 @@ def test_a_place_that_cannot_be_written(
         or subprocess.run([unshare, "-m", "sh", "-c", mounted], capture_output=True).returncode
     ):
         pytest.skip("no file system can be mounted here")
-    env = environment(tmp_path, "one", **{variable: str(place)})
+    # Without records, so that tables have to be made.
+    env = environment(tmp_path, "one", **{"PREFECT_HOME": str(tmp_path / "records"), variable: str(place)})
     if variable == "HOME":
         del env["PREFECT_HOME"]
     script = f'{mounted} && {fill.format(place=place)}exec "$0" -c "$1"'

@@ -39,6 +39,7 @@ def model(sharp):
     return sharp
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.method} {s.threshold:g} {s.mode}")
 def test_equals_plain_loops_over_the_whole_canvas(model, spec):
     decoded = decode(model, PROMPTS, spec)
@@ -48,6 +49,7 @@ def test_equals_plain_loops_over_the_whole_canvas(model, spec):
     assert [d.tokens for d in full] != [d.tokens for d in decoded], "nobody saw ahead: this shows nothing"
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.method} {s.threshold:g} {s.mode}")
 def test_kept_blocks_change_nothing_but_what_is_computed(model, spec):
     exact, kept = (decode(model, PROMPTS, replace(spec, cache=cache)) for cache in ("none", "blocks"))

@@ -41,6 +41,7 @@ def model(sharp):
     return sharp
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("spec", CACHED, ids=lambda s: f"{s.method} {s.mode}")
 def test_equals_plain_loops_over_kept_keys(model, spec):
     decoded = decode(model, PROMPTS, spec)
@@ -50,6 +51,7 @@ def test_equals_plain_loops_over_kept_keys(model, spec):
     assert [d.tokens for d in exact] != [d.tokens for d in decoded], "nothing was stale: this shows nothing"
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("spec", CACHED, ids=lambda s: f"{s.method} {s.mode}")
 def test_company_changes_nothing(model, spec, monkeypatch):
     alone = [decode(model, [p], spec)[0] for p in PROMPTS]
@@ -58,6 +60,7 @@ def test_company_changes_nothing(model, spec, monkeypatch):
         assert decode(model, PROMPTS, spec, slots) == alone
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("spec", CACHED, ids=lambda s: f"{s.method} {s.mode}")
 def test_refreshed_at_every_forward_it_is_exact(model, spec):
     always = replace(spec, refresh_forwards=1)

@@ -78,6 +78,7 @@ def assert_equal(found, expected):
     assert one != other  # another window is another loss
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "changes",
     [{}, {"near": "soft", "schedule": "cosine", "warmup_steps": 2}, {"gradient_checkpointing": True}],

@@ -136,6 +136,7 @@ def assert_as_plain(spec, plain, folder):
             torch.testing.assert_close(weight, weights[name].detach(), rtol=1e-5, atol=0.02 * RATE)
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("names", [("quality",), ("quality", "speed")], ids=["one adapter", "two adapters"])
 @pytest.mark.parametrize("checkpointed", [False, True], ids=["", "checkpointed"])
 @pytest.mark.parametrize("micro", [1, 4], ids=["one by one", "packed"])

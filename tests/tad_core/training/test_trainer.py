@@ -357,6 +357,7 @@ def test_the_loss_falls(world, checkpoint, tmp_path):
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     ("schedule", "warmup", "expected"),
     [
