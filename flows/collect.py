@@ -9,7 +9,7 @@ from prefect.futures import PrefectFuture
 
 from flows.children import Children
 from tad_core.artifacts import ArtifactRef
-from tad_core.errors import LAST_ERRORS, StoreError, TADError, WorkersLostError
+from tad_core.errors import LAST_OF_A_MODEL, LogitsError, StoreError, TADError, WorkersLostError
 from tad_core.stages.collect import ShardSpec, find_collection
 from tad_core.stages.filter import ShardToJudge
 from tad_core.stages.mending import mend_shards
@@ -162,9 +162,10 @@ class FanOut:
                 self._shares.ended(shard)
             else:
                 self._verdicts.ended(ShardToJudge(shard.name, self._shards.collected[shard.name]))
-            if isinstance(result, LAST_ERRORS):
+            if isinstance(result, LAST_OF_A_MODEL):
                 self._shares.abandon()
-            if isinstance(result, StoreError):
+            # What such a model has decoded so far is for nobody.
+            if isinstance(result, StoreError | LogitsError):
                 self._verdicts.abandon()
             return
         units = (shard.stop - shard.start) * self._work.config.rollout.samples

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from tad_core.config.marks import with_cost
+from tad_core.errors import LogitsError
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
 from tad_core.models.batching import at_once
@@ -82,6 +83,7 @@ def measure(
     all are added up in one order: what is stored does not depend on it there.
 
     Raises:
+        LogitsError: what the model gives for a state is not numbers.
         OutOfMemoryError: not even one state fits into the device's memory.
     """
     length = table.response_RL.shape[1]
@@ -101,6 +103,8 @@ def measure(
         )
         if found is None:
             continue
+        if np.isnan(found[-1]).any():
+            raise LogitsError.of_prompt(int(table.student.length_R[row_B].max()))
         parts.append(found)
         done += len(part_B)
         on_batch(done, len(order_S))

@@ -30,6 +30,14 @@ class ModelError(TADError):
 class LogitsError(ModelError):
     """What a model gives for a sample is not numbers: nothing can be decoded from it."""
 
+    @classmethod
+    def of_prompt(cls, tokens: int) -> LogitsError:
+        """Of a sample with a prompt of so many tokens."""
+        return cls(
+            f"model: its logits for a prompt of {tokens} tokens are not numbers (NaN): the weights or the adapter are "
+            "damaged, or model.dtype float16 does not hold their values; use another checkpoint, or bfloat16"
+        )
+
 
 class NotFetchedError(ModelError):
     """A checkpoint of the hub that is not here, asked for by something that only looks: a run would fetch it."""
@@ -91,6 +99,9 @@ PERMANENT_ERRORS: tuple[type[TADError], ...] = (
 
 #: Errors after which no further shard or slice can be made here either.
 LAST_ERRORS: tuple[type[TADError], ...] = (StoreError, WorkersLostError)
+
+#: Errors after which no further one can be made with the same model: every other would begin and find the same.
+LAST_OF_A_MODEL: tuple[type[TADError], ...] = (*LAST_ERRORS, ModelError)
 
 
 def in_a_line(error: BaseException) -> str:

@@ -168,11 +168,7 @@ class Loop:
             if job is None:
                 continue
             if nan[b]:
-                raise LogitsError(
-                    f"model: its logits for a prompt of {len(job.request.prompt_ids)} tokens are not numbers (NaN): "
-                    "the weights or the adapter are damaged, or model.dtype float16 does not hold their values; "
-                    "use another checkpoint, or bfloat16"
-                )
+                raise LogitsError.of_prompt(len(job.request.prompt_ids))
             assert not stuck[b], f"method {job.spec.method} revealed none of the positions that it had opened"
 
     def _forward(self) -> None:

@@ -17,7 +17,7 @@ from tad_core.config import Condition, TADConfig, dump_config
 from tad_core.data import unknown as unknown_in
 from tad_core.data.problem import Problem, problem_lines, read_problem_lines
 from tad_core.data.unknown import Unknown
-from tad_core.errors import ArtifactError, SubprocessError
+from tad_core.errors import LAST_OF_A_MODEL, ArtifactError, SubprocessError
 from tad_core.progress import OnProgress, silent
 from tad_core.settings import CONFIG_NAME
 from tad_core.stages.alone import made_once
@@ -243,7 +243,7 @@ def collect(
                         raise SubprocessError("collect: the pool of workers is closed")
                     yield shard
 
-            for shard, ref in fan_out(todo(), make, workers_of(config), processes.close):
+            for shard, ref in fan_out(todo(), make, workers_of(config), processes.close, LAST_OF_A_MODEL):
                 shares.ended(shard, ref)
         refs = [shares.refs[shard.name] for shard in plan.shards]
     return finish_collection(config, plan, refs, store)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from tad_core.errors import LAST_ERRORS
+from tad_core.errors import LAST_ERRORS, TADError
 
 Piece = TypeVar("Piece")
 Made = TypeVar("Made")
@@ -22,17 +22,19 @@ def fan_out(
     make: Callable[[Piece], Made],
     at_once: int,
     stop: Callable[[], None] = lambda: None,
+    last: tuple[type[TADError], ...] = LAST_ERRORS,
 ) -> Iterator[tuple[Piece, Made]]:
     """All pieces, yielded as they finish; a failure is raised once its siblings have ended.
 
-    No more pieces are asked for once no worker is left, or no room for what they make. Where ``pieces`` itself fails,
-    what is being made is finished.
+    No more pieces are asked for after a failure of the kinds ``last``: no worker is left, say, or no room for what they
+    make. Where ``pieces`` itself fails, what is being made is finished.
 
     Args:
         pieces: asked for the next only when a thread is free; None means that there is none now.
         make: makes one, in a thread.
         at_once: threads.
         stop: lets what is being made end at once: where this is interrupted, or nobody takes the results any more.
+        last: failures after which no other piece can be made either.
     """
     failures: list[BaseException] = []
     pending: dict[Future[Made], Piece] = {}
@@ -62,7 +64,7 @@ def fan_out(
                         yield piece, future.result()
                     elif isinstance(error, Exception):
                         failures.append(error)
-                        more = more and not isinstance(error, LAST_ERRORS)
+                        more = more and not isinstance(error, last)
                     else:
                         raise error
         except BaseException as error:

@@ -10,7 +10,7 @@ import pytest
 
 from flows.collect import FanOut
 from tad_core.artifacts import Store
-from tad_core.errors import DataError, StoreError, TADError, WorkersLostError
+from tad_core.errors import DataError, LogitsError, ModelError, StoreError, TADError, WorkersLostError
 from tad_core.stages.sharing import Shares
 from tests.tad_core.stages.test_sharing import PLAN
 
@@ -21,6 +21,8 @@ from tests.tad_core.stages.test_sharing import PLAN
         (DataError("one problem"), 3, 3),
         (WorkersLostError("none is left"), 0, 3),
         (StoreError("the disk is full"), 0, 0),
+        (ModelError("a checkpoint is not there"), 0, 3),
+        (LogitsError("not numbers"), 0, 0),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tad_core.calibration import _confidences, measure, sample_states
 from tad_core.config import ModelConfig
-from tad_core.errors import OutOfMemoryError
+from tad_core.errors import LogitsError, OutOfMemoryError
 from tad_core.models import DiffusionLM, LLaDAConfig
 from tad_core.models.loading import load_model
 from tad_core.training.dataset import Prompts, TrainingTable
@@ -167,3 +167,20 @@ def test_one_state_that_does_not_fit_is_an_error():
         OutOfMemoryError, match=r"calibrate\.batch_size.*prompt of 5 tokens and a response of 6"
     ):
         measure(model, table(5), states=4, seed=0, batch_size=2, ends=[EOS])
+
+
+class Damaged(Known):
+    """What it gives is no number where a sequence has this many tokens."""
+
+    width = 5 + LENGTH
+
+    def hidden(self, input_ids_BL, attention_mask_BL=None):
+        hidden_BLD = super().hidden(input_ids_BL, attention_mask_BL)
+        return hidden_BLD if input_ids_BL.shape[1] < self.width else hidden_BLD * torch.nan
+
+
+def test_logits_that_are_not_numbers_end_it_at_once():
+    model = Damaged()
+    with pytest.raises(LogitsError, match="logits for a prompt of 5 tokens are not numbers"):
+        measure(model, table(5, 2, 9), states=3 * LENGTH, seed=0, batch_size=1, ends=[EOS])
+    assert set(model.widths) == {2 + LENGTH, 5 + LENGTH}, "nothing is measured after it"

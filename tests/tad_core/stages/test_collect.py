@@ -16,12 +16,13 @@ import yaml
 
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
-from tad_core.errors import ArtifactError, DataError, ModelError, SubprocessError
+from tad_core.errors import ArtifactError, DataError, LogitsError, ModelError, SubprocessError
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages import collect as stage
 from tad_core.stages.filter import filter_all
 from tad_core.trajectory.shards import read_trajectories, write_trajectories
+from tad_core.workers.devices import workers_of
 from tad_core.workers.fanning import fan_out
 from tad_core.workers.jobs import ShardJob
 from tad_core.workers.pool import Pool
@@ -265,6 +266,22 @@ def test_errors_of_a_worker_arrive_as_they_are(
         pytest.raises(ModelError, match=r"model\.safetensors"),
     ):
         pool.run(ShardJob(config, Store(config.store), ("privileged", 0, 3)))
+
+
+def test_with_a_model_that_gives_no_numbers_no_other_shard_is_begun(
+    tiny_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def damaged(job: ShardJob, *_: Any) -> Any:
+        asked.append(job.piece)
+        raise LogitsError("not numbers")
+
+    with Pool(tiny_config.model) as pool:
+        monkeypatch.setattr(pool, "run", damaged)
+        with pytest.raises(LogitsError, match="not numbers"):
+            stage.collect(tiny_config, Store(tiny_config.store), pool=pool)
+    assert len(asked) <= workers_of(tiny_config) < len(stage.plan_collection(tiny_config).shards)
 
 
 def test_a_worker_that_dies_at_work_says_so(tiny_config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
