@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback, Trai
 from tad_core.artifacts.durable import check_place, readable
 from tad_core.config import ModelConfig
 from tad_core.data.tokenizer import build_tokenizer
-from tad_core.errors import ConfigError, ModelError
+from tad_core.errors import ConfigError, ModelError, TrainingError
 from tad_core.models import LLaDAConfig, LLaDAModelLM
 from tad_core.models.loading import load_model
 from tad_core.pretraining.config import PretrainConfig
@@ -40,6 +41,20 @@ class PretrainTrainer(Trainer):  # type: ignore[misc]
         with torch.autocast(ids_BL.device.type, torch.bfloat16, enabled=self.args.bf16):
             return diffusion_loss(model, ids_BL, attention_BL, inputs["prompt_length"], masked_BR, t_BR)
 
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Note the figures of the last steps.
+
+        Raises:
+            TrainingError: one is no number, and so is what every later step would compute.
+        """
+        super().log(logs, *args, **kwargs)
+        for name in ("loss", "grad_norm", "train_loss"):
+            if not math.isfinite(value := logs.get(name, 0.0)):
+                raise TrainingError(
+                    f"pretraining: step {self.state.global_step}: its {name} is {value}, and nothing is saved; lower "
+                    f"learning_rate {self._recipe.learning_rate:g}, or raise warmup_steps {self._recipe.warmup_steps}"
+                )
+
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
@@ -57,6 +72,7 @@ def pretrain(
     Raises:
         ConfigError: ``out`` cannot be written, or ``init_from`` is of another shape.
         ModelError: ``init_from`` is no checkpoint.
+        TrainingError: loss or gradient are no numbers any more.
     """
     out = Path(config.out)
     check_place(out, "out")  # it is written last, after hours

@@ -13,7 +13,7 @@ from tad_core.config import ModelConfig
 from tad_core.data.sources import arithmetic
 from tad_core.data.sources._generated import split_of
 from tad_core.data.tokenizer import build_tokenizer
-from tad_core.errors import ConfigError, ModelError
+from tad_core.errors import ConfigError, ModelError, TrainingError
 from tad_core.models.loading import load_model, load_tokenizer
 from tad_core.pretraining.config import CorpusConfig, PretrainConfig, load_pretrain_config
 from tad_core.pretraining.corpus import Batches, Corpus, draw_sample, encode_corpus
@@ -163,6 +163,16 @@ def test_it_learns_saves_and_goes_on(tmp_path: Path) -> None:
         update={"out": str(tmp_path / "c"), "steps": 1, "learning_rate": 1e-9, "init_from": str(folder)}
     )
     assert loss_of(pretrain(still, corpus)) == pytest.approx(learned, rel=0.02)
+
+
+def test_a_loss_that_is_no_number_ends_it_and_saves_nothing(tmp_path: Path) -> None:
+    """After hours there would be a checkpoint of no use."""
+    config = PretrainConfig(out=str(tmp_path / "out"), steps=40, learning_rate=1e30, **SMALL)
+    with pytest.raises(
+        TrainingError, match=r"^pretraining: step [2-9]: its .* is (nan|inf).*lower learning_rate 1e\+30"
+    ):
+        pretrain(config, Corpus.of([([7, 8], [9] * 64)] * 8))
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_faults_of_the_config_are_named(tmp_path: Path) -> None:
