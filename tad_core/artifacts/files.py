@@ -129,19 +129,6 @@ def remove(url: str) -> None:
         fs.rm_file(path)
 
 
-def cache_folder(*parts: str) -> Path:
-    """A folder of this host for copies and work in progress: in ``TAD_CACHE``, default ``~/.cache/tad``."""
-    folder = cache_place(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def cache_place(*parts: str) -> Path:
-    """Where ``cache_folder`` is or would be; nothing is made."""
-    root = os.environ.get("TAD_CACHE") or str(Path.home() / ".cache" / "tad")
-    return Path(root).joinpath(*parts)
-
-
 @cache
 def machine() -> str:
     """What tells whether a process id means the same process here: host, boot and process namespace."""

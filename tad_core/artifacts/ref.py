@@ -16,14 +16,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, model_validator
 
-from tad_core.artifacts.files import (
-    cache_folder,
-    is_local,
-    open_url,
-    read_bytes,
-    remote_errors,
-    staging_prefix,
-)
+from tad_core.artifacts.cache import cache_errors, cache_folder
+from tad_core.artifacts.files import is_local, open_url, read_bytes, remote_errors, staging_prefix
 from tad_core.artifacts.fingerprint import file_sha256
 from tad_core.artifacts.manifest import MANIFEST_NAME, InputEntry, Manifest, plain_name
 from tad_core.artifacts.stamps import Stamp, side_by_side, stamps_of
@@ -170,12 +164,16 @@ def _put_in_place(aside: Path, target: Path) -> Iterator[Path]:
     """A path to write what then becomes ``target``.
 
     Nothing is left of a block that raises; what is left of one that was killed ``sweep`` finds in the folder ``aside``.
+
+    Raises:
+        StoreError: there is no room for it, or it cannot be written.
     """
     part = aside / f"{staging_prefix()}{threading.get_ident()}-{target.name}"
     try:
-        yield part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.replace(target)
+        with cache_errors():
+            yield part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 

@@ -17,10 +17,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tad_core.artifacts.cache import cache_folder, cache_place, check_cache
 from tad_core.artifacts.durable import nearest
 from tad_core.artifacts.files import (
-    cache_folder,
-    cache_place,
     is_local,
     list_names,
     machine,
@@ -138,7 +137,7 @@ class Store:
             sweep(Path(path))
             return
         for name in ("uploads", "files", "folders"):
-            sweep(cache_folder(name))
+            sweep(cache_place(name))
 
     def leases(self, stage: str, fingerprint: str, lease_s: float) -> Leases:
         """The claims of this process on the pieces of one artifact."""
@@ -172,10 +171,11 @@ class Store:
             raise ArtifactError(f"store: {self.root} cannot be read ({why(error)}); {remedy}") from None
 
     def check_writable(self, need_bytes: int = 64 << 20) -> None:
-        """Fail before any work if the store cannot be written or has too little room.
+        """Fail before any work if the store, or what this host holds for a remote one, cannot be written or has too
+        little room.
 
         Raises:
-            ArtifactError: naming the store, what is wrong and the remedy.
+            ArtifactError: naming the store or ``TAD_CACHE``, what is wrong and the remedy.
         """
         try:
             fs, path = open_url(self.root)
@@ -189,7 +189,9 @@ class Store:
         except OSError as error:
             remedy = _CREDENTIALS if "://" in self.root else f"free space there, or {_ANOTHER}"
             raise ArtifactError(f"store: {self.root} cannot be written ({why(error)}); {remedy}") from None
-        if is_local(fs) and (free := shutil.disk_usage(path).free) < need_bytes:
+        if not is_local(fs):
+            check_cache(need_bytes)
+        elif (free := shutil.disk_usage(path).free) < need_bytes:
             raise ArtifactError(
                 f"store: {self.root} has {free >> 20} MiB free and the run needs about {need_bytes >> 20} MiB; "
                 f"free space there, or {_ANOTHER}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterator
+from pathlib import Path
 
 from tad_core.errors import ArtifactError, StoreError
 
@@ -28,12 +29,26 @@ def disk_errors(url: str) -> Iterator[None]:
 
 
 def unwritable(url: str, error: OSError) -> ArtifactError:
-    """The error of a folder of the store that cannot be written; a ``StoreError`` where that is so for all of it."""
+    """The error of a folder of the store that cannot be written; a ``StoreError`` where that is so for all of it.
+
+    A file elsewhere is named as it is: whoever made what was to be stored wrote it.
+    """
     kind = StoreError if takes_nothing(error) else ArtifactError
+    if isinstance(error.filename, str) and "://" not in url and not is_in(url, error.filename):
+        return kind(
+            f"{error.filename} cannot be written ({why(error)}); what was finished before is safe: free space there, "
+            "then run the same command again"
+        )
     return kind(
         f"store: {url} cannot be written ({why(error)}); what was finished before is safe: free space "
         "or choose another folder with --set store=…, then run the same command again"
     )
+
+
+def is_in(folder: str | Path, path: str) -> bool:
+    """Whether a path is in a folder, or is one above it that had to be made."""
+    there, named = Path(folder).absolute(), Path(path).absolute()
+    return named.is_relative_to(there) or there.is_relative_to(named)
 
 
 def why(error: OSError) -> str:

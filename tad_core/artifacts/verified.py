@@ -18,11 +18,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from tad_core.artifacts.files import cache_folder, is_local, open_url
+from tad_core.artifacts.cache import cache_folder, cache_place
+from tad_core.artifacts.files import is_local, open_url
 from tad_core.artifacts.fingerprint import file_sha256
 from tad_core.artifacts.stamps import Stamp, side_by_side, stamps_of
+from tad_core.errors import StoreError
 
 _DIGITS = 64
+_COPIES = "files"
 
 
 class Verified:
@@ -87,7 +90,7 @@ def verified_in(url: str) -> Verified:
     place = str(Path(root).resolve()) if is_local(fs) else url.rstrip("/")
     try:
         return _verified(str(cache_folder("verified")), place)
-    except OSError:
+    except StoreError:
         return _verified("", place)
 
 
@@ -137,14 +140,14 @@ def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 def copies() -> Path:
     """Where copies of remote files are, ``<sha256>/<name>``."""
-    return cache_folder("files")
+    return cache_folder(_COPIES)
 
 
 def _placed(path: Path) -> tuple[Path, str]:
     """The folder whose list a file is in, and its name there: copies have one list for all."""
     full = path.resolve()
     with contextlib.suppress(OSError):
-        root = copies().resolve()
+        root = cache_place(_COPIES).resolve()
         if full.is_relative_to(root):
             return root, str(full.relative_to(root))
     return full.parent, full.name

@@ -7,14 +7,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tad_core.artifacts.cache import cache_errors, cache_folder
 from tad_core.artifacts.durable import publish
 from tad_core.artifacts.files import (
-    cache_folder,
     create_bytes,
     is_local,
     open_url,
@@ -33,7 +34,7 @@ from tad_core.artifacts.manifest import (
     plain_name,
 )
 from tad_core.artifacts.ref import ArtifactRef
-from tad_core.artifacts.unwritable import disk_errors, takes_nothing, unwritable
+from tad_core.artifacts.unwritable import disk_errors, takes_nothing
 
 #: when this process last looked for unfinished files in a folder, and how often it does
 _SWEPT: dict[str, float] = {}
@@ -61,7 +62,7 @@ class ArtifactWriter:
         self._kept: dict[str, FileEntry] = {}
         self._started = time.monotonic()
         self._fs, self._root = open_url(url)
-        with disk_errors(url):
+        with self._staged():
             folder = Path(self._root) if is_local(self._fs) else cache_folder("uploads")
             folder.mkdir(parents=True, exist_ok=True)
             _sweep_at_times(folder)
@@ -79,12 +80,13 @@ class ArtifactWriter:
         if rows is not None:
             self._rows[name] = rows
         target = self._staging / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._staged():
+            target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
-        with disk_errors(self.url):
+        with self._staged():
             self.path(name).write_text(text, encoding="utf-8")
 
     def write_json(self, name: str, value: Any) -> None:
@@ -146,7 +148,8 @@ class ArtifactWriter:
                 unless = None  # what is there is broken or of something else: this one takes its place
             if unless is None:
                 last = self._staging / ".manifest"
-                last.write_text(text, encoding="utf-8")
+                with self._staged():
+                    last.write_text(text, encoding="utf-8")
                 self._publish(last, self.manifest_name)
         self.close()
         return ArtifactRef.of(self.url, self.manifest_name, manifest.lean())
@@ -163,7 +166,12 @@ class ArtifactWriter:
     ) -> None:
         self.close()
         if isinstance(error, OSError) and takes_nothing(error):
-            raise unwritable(self.url, error) from error
+            with self._staged():
+                raise error
+
+    def _staged(self) -> AbstractContextManager[None]:
+        """Around what is written before it is published: in the store where that is a disk, else on this host."""
+        return disk_errors(self.url) if is_local(self._fs) else cache_errors()
 
     def _withdraw(self, files: dict[str, FileEntry]) -> None:
         """Take away what another's manifest does not list; not what has a name that may by now be another's file."""

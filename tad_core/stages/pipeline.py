@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts.cache import check_cache
 from tad_core.checkpoint import check_model
 from tad_core.config import BASE, TADConfig
 from tad_core.data import unknown as unknown_in
@@ -97,7 +98,7 @@ def prepare(
         tell: told what is no fault and should be known.
 
     Raises:
-        TADError: one clear message; nothing was written but a probe file in the store, removed again.
+        TADError: one clear message; nothing was written but probe files in store and cache, removed again.
     """
     for check in device_checks(config, until):
         check()
@@ -260,6 +261,8 @@ def place_checks(
     problems = [*plan.ordered, *(p for problems in tasks.values() for p in problems)]
     if wants(until, "filter") and any(problem.kind == "code" for problem in problems):
         checks.append(lambda: require_tier(config.filter.sandbox))
+    if wants(until, "calibrate"):  # tables of training are made there, after all the decoding
+        checks.append(check_cache)
     if wants(until, "distill") and config.distill.quantize != "none":
         checks.append(lambda: check_packable(check_model(config.model)))
     return checks

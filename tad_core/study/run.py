@@ -77,7 +77,7 @@ def prepare(study: Study, store: Store) -> CollectionPlan:
     """Find everything that can be found wrong before any work.
 
     Raises:
-        TADError: one clear message; nothing was written but a probe file in the store, removed again.
+        TADError: one clear message; nothing was written but probe files in store and cache, removed again.
     """
     distill = study.run.distill
     if distill.launcher != "python" or distill.processes * distill.nodes > 1:

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tad_core.artifacts.files import cache_folder, cache_place, staging_prefix, sweep
+from tad_core.artifacts.cache import cache_errors, cache_folder
+from tad_core.artifacts.files import staging_prefix, sweep
 from tad_core.artifacts.fingerprint import file_sha256, fingerprint
 from tad_core.artifacts.stamps import side_by_side
 from tad_core.artifacts.verified import sha256_of
@@ -78,9 +79,9 @@ def cached(kind: str, fields: Mapping[str, Any], build: Callable[[FlatWriter], N
         build: writes them; what it raises is raised here, and nothing is left.
 
     Raises:
-        ArtifactError: the folder cannot be written, or has too little room.
+        ArtifactError: the folder cannot be written, has too little room, or does not keep what is written.
     """
-    with _room():
+    with cache_errors():
         root = cache_folder("flat")
         folder = root / f"{kind}-{fingerprint(kind, _VERSION, fields, [])}"
         with (root / f"{folder.name}.lock").open("w") as lock:
@@ -108,9 +109,9 @@ def private(build: Callable[[FlatWriter], None]) -> Flat:
     """The same for this process alone, in files that go with it.
 
     Raises:
-        ArtifactError: the folder cannot be written, or has too little room.
+        StoreError: the folder cannot be written, or has too little room.
     """
-    with _room(), _aside(cache_folder("flat")) as part:
+    with cache_errors(), _aside(cache_folder("flat")) as part:
         writer = FlatWriter(part)
         build(writer)
         writer.close()
@@ -176,14 +177,3 @@ def _clear(root: Path) -> None:
     for old in root.glob(f"*/{_LIST}"):
         if time.time() - old.stat().st_mtime > _KEPT_S:
             shutil.rmtree(old.parent, ignore_errors=True)
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ArtifactError(
-            f"TAD_CACHE: arrays for training cannot be written to {error.filename or cache_place('flat')} "
-            f"({error.strerror or error}); free space there, or set TAD_CACHE to a folder with more"
-        ) from error

@@ -22,7 +22,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from tad_core.artifacts.files import cache_folder
+from tad_core.artifacts.cache import cache_errors, cache_folder
 from tad_core.evaluation.benchmarks.base import Row, RowError
 from tad_core.evaluation.benchmarks.evalplus_types import typed
 from tad_core.trees import tree_of
@@ -236,7 +236,8 @@ def _check_passes(guarded_tests: str, source: str, name: str) -> None:
     result = run_tests(source, tests, _LIMITS, name)
     if result.verdict is not Verdict.PASSED:
         raise RowError(f"its solution does not pass its own inputs: {result.verdict}, {result.reason[:200]}")
-    passed.touch()
+    with cache_errors():
+        passed.touch()
 
 
 def _written(value: Any) -> str:

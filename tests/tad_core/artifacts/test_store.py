@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from pydantic import ValidationError
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts import writer as writer_module
 from tad_core.artifacts.ref import ref_at
-from tad_core.errors import ArtifactError, ConfigError
+from tad_core.errors import ArtifactError, ConfigError, StoreError
 from tests.waiting import CEILING_S, until
 
 FP = "f" * 32
@@ -216,6 +217,19 @@ def test_a_full_disk_is_told_whoever_was_writing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), store.writer("stage", 1, FP, {}):
         Path(tmp_path / "an input that is not there").read_text()
     assert list((tmp_path / "stage" / FP).iterdir()) == []
+
+
+def test_another_disk_that_is_full_is_not_told_as_the_store(tmp_path: Path) -> None:
+    def write_elsewhere() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/scratch/table")
+
+    with (
+        pytest.raises(
+            StoreError, match=r"^/scratch/table cannot be written \(the disk is full\).*free space there"
+        ),
+        Store(tmp_path).writer("stage", 1, FP, {}),
+    ):
+        write_elsewhere()
 
 
 def test_the_machine_is_looked_at_again_once_torch_is_loaded() -> None:

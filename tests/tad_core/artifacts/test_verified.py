@@ -16,7 +16,8 @@ import fsspec
 import pytest
 
 from tad_core.artifacts import ArtifactRef, Store, ref, stamps, verified
-from tad_core.artifacts.files import cache_folder, machine, open_url
+from tad_core.artifacts.cache import cache_folder
+from tad_core.artifacts.files import machine, open_url
 from tad_core.artifacts.verified import Verified
 from tad_core.errors import ArtifactError
 from tests.waiting import CEILING_S

@@ -11,7 +11,7 @@ import torch
 
 from tad_core.artifacts import Store
 from tad_core.config import LoraConfig, parse_config
-from tad_core.errors import ConfigError, DataError, ModelError
+from tad_core.errors import ConfigError, DataError, ModelError, StoreError
 from tad_core.evaluation.generate import load_for_inference
 from tad_core.evaluation.records import points, read_records
 from tad_core.models.loading import load_model
@@ -68,6 +68,17 @@ def test_more_workers_than_gpus_are_found_before_any_work(direct, monkeypatch):
     with pytest.raises(ConfigError, match=r"evaluate\.workers 3 needs as many GPUs and there are 2"):
         prepare(config, Store(config.store))
     prepare(config, Store(config.store), "distill")
+
+
+def test_a_host_that_cannot_hold_tables_of_training_is_found_before_any_work(direct, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "file" / "cache"))
+    config = parse_config(direct)
+    with pytest.raises(
+        StoreError, match=r"^TAD_CACHE: .* cannot be written .* set TAD_CACHE to another folder"
+    ):
+        prepare(config, Store(config.store), "calibrate")
+    prepare(config, Store(config.store), "filter")
 
 
 @pytest.mark.parametrize(("decode_here", "refused"), [(True, True), (False, False)])

@@ -157,9 +157,21 @@ def test_a_disk_that_fills_up_is_named(own_cache: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     for make in (partial(cached, "kind", {}), private):
-        with pytest.raises(ArtifactError, match=rf"{own_cache} \(No space left on device\)"):
+        with pytest.raises(
+            ArtifactError, match=rf"TAD_CACHE: {own_cache.parent} cannot be written \(the disk is full\)"
+        ):
             make(fill)
     assert [p.name for p in own_cache.iterdir() if p.is_dir()] == []
+
+
+def test_a_file_that_cannot_be_read_is_not_told_as_one_that_cannot_be_written(own_cache: Path) -> None:
+    def read(writer: flat.FlatWriter) -> None:
+        del writer
+        (own_cache.parents[1] / "shard.parquet").read_bytes()
+
+    for make in (partial(cached, "kind", {}), private):
+        with pytest.raises(FileNotFoundError, match=r"shard\.parquet"):
+            make(read)
 
 
 def test_one_long_prompt_costs_itself_alone(world, tmp_path: Path, own_cache: Path) -> None:
