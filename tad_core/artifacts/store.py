@@ -12,12 +12,13 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from tad_core.artifacts.cache import cache_folder, cache_place, check_cache
+from tad_core.artifacts.cache import cache_errors, cache_folder, cache_place, check_cache
 from tad_core.artifacts.durable import nearest
 from tad_core.artifacts.files import (
     is_local,
@@ -32,7 +33,7 @@ from tad_core.artifacts.leases import Claim, Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME
 from tad_core.artifacts.ref import NO_STAMPS, ArtifactRef, damaged_files, read_manifest, some_of
 from tad_core.artifacts.stamps import Stamp, glance, stamps_of
-from tad_core.artifacts.unwritable import why
+from tad_core.artifacts.unwritable import no_room_errors, why
 from tad_core.artifacts.writer import ArtifactWriter
 from tad_core.errors import ArtifactError, ConfigError
 
@@ -114,6 +115,10 @@ class Store:
         folder = Path(path) / "work"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def scratch_errors(self) -> AbstractContextManager[None]:
+        """Inside, a disk under such folders that is full is an error of the store, or of ``TAD_CACHE``."""
+        return no_room_errors(self.root) if is_local(open_url(self.root)[0]) else cache_errors()
 
     def scratch_there(self, stage: str, fingerprint: str) -> Path | None:
         """The folder of ``scratch``, if there is one."""

@@ -28,6 +28,17 @@ def disk_errors(url: str) -> Iterator[None]:
         raise unwritable(url, error) from error
 
 
+@contextlib.contextmanager
+def no_room_errors(url: str) -> Iterator[None]:
+    """Inside, a disk that takes nothing more is a ``StoreError``; other faults stay as they are, whoever's they are."""
+    try:
+        yield
+    except OSError as error:
+        if not takes_nothing(error):
+            raise
+        raise unwritable(url, error) from error
+
+
 def unwritable(url: str, error: OSError) -> ArtifactError:
     """The error of a folder of the store that cannot be written; a ``StoreError`` where that is so for all of it.
 

@@ -198,7 +198,8 @@ def distill_together(
                 start_anew(work)
             specs[mode] = spec_of(config, mode, collection_ref, filtered_ref, windows_ref, work, marks[mode])
         if specs:
-            _train(specs, on_progress, on_line, start)
+            with store.scratch_errors():
+                _train(specs, on_progress, on_line, start)
         for mode, spec in specs.items():
             done[mode] = _keep(config, mode, spec, marks[mode], inputs[mode], store)
             shutil.rmtree(spec.output, ignore_errors=True)

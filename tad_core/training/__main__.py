@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 import warnings
+from pathlib import Path
 
 from safetensors import SafetensorError
 
@@ -29,7 +30,6 @@ _PR_SET_PDEATHSIG = 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 #: what a launcher tells each of its processes; where none started this one, they are of what the run was started in
 _PLACES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-_WRITE_REMEDY = "free space there, or choose another store; the checkpoints before are kept"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,9 +75,23 @@ def main(arguments: list[str] | None = None) -> int:
             _report("BatchMemoryError", first_line(error))
             return EXIT_OUT_OF_MEMORY
         if cannot_write(error):
-            _report("ArtifactError", f"output: {spec.output} cannot be written ({error}); {_WRITE_REMEDY}")
+            _report("ArtifactError", _told_of_writing(spec.output, error))
             return ArtifactError.exit_code
         return 1
+
+
+def _told_of_writing(output: str, error: Exception) -> str:
+    from tad_core.artifacts.cache import cache_place
+
+    # With a remote store checkpoints are in this host's own folder.
+    here = Path(output).absolute().is_relative_to(cache_place("work").absolute())
+    name, another = (
+        ("TAD_CACHE", "set TAD_CACHE to another folder") if here else ("output", "choose another store")
+    )
+    return (
+        f"{name}: {output} cannot be written ({error}); free space there, or {another}; the checkpoints before it are "
+        "kept"
+    )
 
 
 def cannot_write(error: Exception) -> bool:

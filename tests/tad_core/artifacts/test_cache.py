@@ -111,3 +111,19 @@ def test_too_little_room_for_copies_is_said_in_advance(
     store.check_writable()
     with pytest.raises(StoreError, match=r"^TAD_CACHE: "):
         store.check_writable(free + (1 << 40))
+
+
+@pytest.mark.parametrize(
+    ("root", "told"), [("{}/store", "store: .*--set store="), ("memory://cache/work", "TAD_CACHE: ")]
+)
+def test_a_full_disk_under_work_in_progress_is_told_as_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, told: str
+) -> None:
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "cache"))
+    store = Store(root.format(tmp_path))
+    for name in (None, str(store.scratch("stage", FP) / "train.log")):
+        with pytest.raises(StoreError, match=f"^{told}"), store.scratch_errors():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+    missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "torchrun")
+    with pytest.raises(FileNotFoundError), store.scratch_errors():
+        raise missing

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import re
 import resource
 import signal
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tad_core.training import run as running
 from tad_core.training.__main__ import main
 from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_OUT_OF_MEMORY, parent_tag
 from tad_core.training.recorder import Recorder, StopRequest
@@ -176,6 +179,24 @@ def test_a_full_disk_is_told_as_such(world, checkpoint, tmp_path, run_main, larg
     assert status == 2 and report_of(text)["kind"] == "ArtifactError"
     assert "cannot be written" in report_of(text)["message"]
     assert train(spec, StopRequest())  # room again: the same call goes on
+
+
+@pytest.mark.parametrize(
+    ("folder", "told"), [("cache/work", "TAD_CACHE: .* set TAD_CACHE to"), ("store", "output: .* store")]
+)
+def test_a_full_disk_is_told_with_the_remedy_of_where_checkpoints_are(
+    world, checkpoint, tmp_path, run_main, monkeypatch, folder, told
+):
+    """With a remote store they are in this host's own folder."""
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "cache"))
+    spec = world.make_spec(tmp_path, checkpoint).model_copy(update={"output": str(tmp_path / folder / "x")})
+    write_spec(spec, tmp_path / "spec.json")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    status, text = run_main(tmp_path / "spec.json", lambda: setattr(running, "train", full))
+    assert status == 2 and re.match(told, report_of(text)["message"])
 
 
 def test_a_fault_of_ours_keeps_its_traceback(world, checkpoint, tmp_path, run_main):
