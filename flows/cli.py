@@ -150,7 +150,7 @@ def pretrain(
     debug: Debug = False,
 ) -> None:
     """Train the small base model from nothing (minutes on a GPU, hours on a CPU)."""
-    running.guard(lambda: running.pretrain(config, force, debug), debug)
+    running.guard(lambda: running.pretrain(config, force, debug), debug, keeps=False)
 
 
 @app.command(
@@ -247,7 +247,11 @@ def collect_worker(
     "--apply_chat_template --limit 8",
 )
 def lm_eval(context: typer.Context) -> None:
-    """Evaluate a checkpoint on any task of lm-eval, by lm-eval's own command line."""
+    """Evaluate a checkpoint on any task of lm-eval, by lm-eval's own command line.
+
+    With --use_cache FILE answers are kept as they are decoded, and a command that was stopped goes on from them.
+    """
+    from tad_core.evaluation.lm_eval_cli import keeps_answers
 
     def work() -> None:
         running.say_first("loading torch and lm-eval")
@@ -255,7 +259,7 @@ def lm_eval(context: typer.Context) -> None:
 
         lm_eval_main([argument for argument in context.args if argument != "--debug"])
 
-    running.guard(work, "--debug" in context.args)
+    running.guard(work, "--debug" in context.args, keeps_answers(context.args))
 
 
 @app.command(

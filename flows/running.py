@@ -241,8 +241,14 @@ def prefect_around(say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def guard(work: Callable[[], None], debug: bool) -> None:
-    """Run a command; turn what it raises into one message and an exit code."""
+def guard(work: Callable[[], None], debug: bool, keeps: bool = True) -> None:
+    """Run a command; turn what it raises into one message and an exit code.
+
+    Args:
+        work: the command.
+        debug: show tracebacks.
+        keeps: whether the same command goes on where it was stopped.
+    """
     stop_politely()
     spare_loopback()
     HUB.say = say_first
@@ -257,10 +263,12 @@ def guard(work: Callable[[], None], debug: bool) -> None:
     except (KeyboardInterrupt, Exception) as error:  # the outermost boundary: a traceback is for --debug
         if isinstance(error, KeyboardInterrupt) or asked_to_stop():
             again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-            message = (
-                f"stopped; everything finished so far is kept. To go on, run the same command:\n  {again}"
+            kept = (
+                "everything finished so far is kept. To go on"
+                if keeps
+                else "nothing of it is kept. To begin again"
             )
-            _fail(error, message, INTERRUPTED, debug)
+            _fail(error, f"stopped; {kept}, run the same command:\n  {again}", INTERRUPTED, debug)
         if isinstance(error, TADError):
             _fail(error, str(error), error.exit_code, debug)
         _unexpected(error, debug)

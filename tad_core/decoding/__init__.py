@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from tad_core.config.marks import with_cost
 from tad_core.decoding.engine import decode_requests
 from tad_core.decoding.room import slots_for
-from tad_core.decoding.spec import Decoded, DecodeSpec, Request
+from tad_core.decoding.spec import Decoded, DecodeSpec, OnDecoded, Request
 from tad_core.fitting import Fitting, tell
 from tad_core.models.base import DiffusionLM
 from tad_core.progress import OnProgress, Progress, silent
@@ -16,6 +16,7 @@ from tad_core.progress import OnProgress, Progress, silent
 __all__ = [
     "DecodeSpec",
     "Decoded",
+    "OnDecoded",
     "Request",
     "decode",
     "decode_requests",
@@ -32,6 +33,7 @@ def decode(
     batch_size: int | Literal["auto"] = 32,
     on_progress: OnProgress = silent,
     fitting: Fitting | None = None,
+    on_decoded: OnDecoded = lambda found: None,
 ) -> list[Decoded]:
     """Decode every prompt greedily; results in the order of ``prompts``. See ``decode_requests``.
 
@@ -42,13 +44,19 @@ def decode(
         batch_size: most samples in one forward on an accelerator, or ``auto``; changes the speed only.
         on_progress: told the samples finished so far.
         fitting: what is known of the model's memory from before.
+        on_decoded: told of the samples themselves as they are finished.
     """
+    done = 0
+
+    def note(found: Mapping[int, Decoded]) -> None:
+        nonlocal done
+        done += len(found)
+        on_decoded(found)
+        on_progress(Progress("decode", done, len(prompts)))
+
     requests = [Request(prompt) for prompt in prompts]
     slots = slots_of(model, requests, spec, batch_size)
-    return decode_requests(
-        model, requests, spec, slots, fitting or new_fitting(),
-        on_done=lambda done: on_progress(Progress("decode", done, len(prompts))),
-    )  # fmt: skip
+    return decode_requests(model, requests, spec, slots, fitting or new_fitting(), on_decoded=note)
 
 
 def slots_of(

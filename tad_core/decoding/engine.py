@@ -7,14 +7,14 @@ alone (``at_once``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 
 from tad_core.decoding.loop import Loop
 from tad_core.decoding.packing import packer_of
-from tad_core.decoding.spec import Decoded, DecodeSpec, Job, Request
+from tad_core.decoding.spec import Decoded, DecodeSpec, Job, OnDecoded, Request
 from tad_core.errors import ConfigError, DataError
 from tad_core.fitting import Fitting
 from tad_core.models.base import DiffusionLM
@@ -29,7 +29,7 @@ def decode_requests(
     slots: int,
     fitting: Fitting,
     seed: int = 0,
-    on_done: Callable[[int], None] | None = None,
+    on_decoded: OnDecoded = lambda found: None,
 ) -> list[Decoded]:
     """Decode every request; results in their order, each independent of the others.
 
@@ -40,7 +40,7 @@ def decode_requests(
         slots: most samples in one forward on an accelerator; changes the speed only.
         fitting: what is known of the model's memory.
         seed: of the noise of requests that have a temperature.
-        on_done: called with the number of finished requests.
+        on_decoded: told of those that a forward has finished.
 
     Raises:
         ConfigError: no sample may be decoded at once.
@@ -55,18 +55,10 @@ def decode_requests(
     # Longest first: memory peaks at the start.
     order = sorted(range(len(requests)), key=lambda i: (-len(requests[i].prompt_ids), i))
     results: dict[int, Decoded] = {}
-    told = 0
-
-    def tell() -> None:
-        nonlocal told
-        if on_done is not None and len(results) > told:
-            told = len(results)
-            on_done(told)
-
     while waiting := [i for i in order if i not in results]:
         most = min(fitting.of(wanted), len(waiting))
         # What did not fit begins again with fewer at once: its result is the same, whoever is beside it.
-        work = partial(_decode, model, requests, waiting, spec, most, seed, results, tell)
+        work = partial(_decode, model, requests, waiting, spec, most, seed, results, on_decoded)
         fitting.attempt(most, _described(model, requests[waiting[0]], spec), work)
     return [results[i] for i in range(len(requests))]
 
@@ -94,7 +86,7 @@ def _described(model: DiffusionLM, longest: Request, spec: DecodeSpec) -> str:
 
 def _decode(
     model: DiffusionLM, requests: Sequence[Request], waiting: Sequence[int], spec: DecodeSpec, slots: int, seed: int,
-    results: dict[int, Decoded], tell: Callable[[], None],
+    results: dict[int, Decoded], on_decoded: OnDecoded,
 ) -> None:  # fmt: skip
     """Decode those that wait, the longest first, in so many slots."""
     width = len(requests[waiting[0]].prompt_ids) + spec.response_length
@@ -105,4 +97,4 @@ def _decode(
         while loop.busy:
             if done := loop.step():
                 results |= done
-                tell()
+                on_decoded(done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -289,3 +289,7 @@ class Decoded:
     def revealed(self) -> int:
         """Tokens revealed by forwards."""
         return sum(step > 0 for step in self.revealed_at)
+
+
+#: Told of what is finished of several requests, by the place of each.
+OnDecoded = Callable[[Mapping[int, Decoded]], None]

@@ -15,7 +15,7 @@ from tad_core.config import ModelConfig
 from tad_core.data.problem import Problem
 from tad_core.data.prompts import encode_text
 from tad_core.data.responses import end_ids, response_text, text_length
-from tad_core.decoding import Decoded, DecodeSpec, decode, new_fitting, plan_batches
+from tad_core.decoding import Decoded, DecodeSpec, OnDecoded, decode, new_fitting, plan_batches
 from tad_core.evaluation.prompting import encode
 from tad_core.models.base import DiffusionLM
 from tad_core.models.loading import load_model, load_tokenizer
@@ -98,9 +98,13 @@ class Generator(Texts):
         return cls(load_for_inference(model, adapter), tokenizer, batch_size)
 
     def decode(
-        self, prompts: Sequence[Sequence[int]], spec: DecodeSpec, on_progress: OnProgress = silent
+        self,
+        prompts: Sequence[Sequence[int]],
+        spec: DecodeSpec,
+        on_progress: OnProgress = silent,
+        on_decoded: OnDecoded = lambda found: None,
     ) -> list[Decoded]:
-        """Decode the prompts, in their order.
+        """Decode the prompts, in their order; ``on_decoded`` is told of them by and by, for who keeps them.
 
         Raises:
             DataError: a prompt is empty, or too long for the model together with the response.
@@ -108,8 +112,8 @@ class Generator(Texts):
             KilledError, SubprocessError, KeyboardInterrupt: a process of several died.
         """
         if isinstance(self.held, Processes):
-            return self.held.decode(prompts, spec, self.batch_size, on_progress)
-        return decode(self.held, prompts, spec, self.batch_size, on_progress, self._fitting)
+            return self.held.decode(prompts, spec, self.batch_size, on_progress, on_decoded)
+        return decode(self.held, prompts, spec, self.batch_size, on_progress, self._fitting, on_decoded)
 
     def close(self) -> None:
         """End the processes that hold the model, if there are any."""
@@ -139,6 +143,7 @@ class Processes:
         spec: DecodeSpec,
         batch_size: int | Literal["auto"],
         on_progress: OnProgress,
+        on_decoded: OnDecoded,
     ) -> list[Decoded]:
         """Longest prompts first, a few parts for each process, so that none waits long for the last."""
         size = max(1, -(-len(prompts) // (_PARTS * self.decoders.slots)))
@@ -160,11 +165,13 @@ class Processes:
                 raise
 
         planned = map(tuple, plan_batches([len(p) for p in prompts], size))
-        # Nothing is kept: what would come after a failure is for nobody.
+        # Nothing more is begun after a failure, which ends it all.
         parts = takewhile(lambda _: not failed.is_set(), planned)
         results: dict[int, Decoded] = {}
         for part, rows in fan_out(parts, make, self.decoders.slots, self.pool.close):
-            results.update(zip(part, rows, strict=True))
+            found = dict(zip(part, rows, strict=True))
+            on_decoded(found)
+            results |= found
         return [results[i] for i in range(len(prompts))]
 
 

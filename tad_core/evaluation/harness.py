@@ -16,7 +16,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.evaluator import evaluate
 
 from tad_core.data.problem import Problem
-from tad_core.decoding import Decoded, DecodeSpec
+from tad_core.decoding import Decoded, DecodeSpec, OnDecoded
 from tad_core.errors import ConfigError
 from tad_core.evaluation.answers import figures, judge
 from tad_core.evaluation.benchmarks.base import Figures, benchmark_of
@@ -68,7 +68,7 @@ class LmEvalEngine:
             judge(problems, texts, self._scorer)
             figures(problems, texts, self._scorer)
 
-        def decoded(requests: Sequence[Instance]) -> list[Decoded]:
+        def decoded(requests: Sequence[Instance], _: OnDecoded) -> list[Decoded]:
             self._check_prompts(requests)
             keys = map(key_of, requests)
             return [decodings[self._loaded.entries[key[0]], self._problems[key].id] for key in keys]

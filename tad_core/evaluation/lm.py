@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -18,7 +18,7 @@ from tad_core.artifacts.components import component_fields
 from tad_core.artifacts.fingerprint import fingerprint, folder_fingerprint
 from tad_core.checkpoint import model_fingerprint
 from tad_core.config import DecodeConfig, ModelConfig, validated
-from tad_core.decoding import Decoded, DecodeSpec
+from tad_core.decoding import Decoded, DecodeSpec, OnDecoded
 from tad_core.decoding.decoder_file import as_trained, check_as_trained
 from tad_core.decoding.spec import wrong_type
 from tad_core.errors import ConfigError, ModelError
@@ -29,7 +29,7 @@ from tad_core.hub import local_folder
 
 #: (task name, number of the document, number of the request for it): what lm-eval calls a request.
 RequestKey = tuple[str, int, int]
-Decode = Callable[[Sequence[Instance]], list[Decoded]]
+Decode = Callable[[Sequence[Instance], OnDecoded], list[Decoded]]
 OnAnswers = Callable[[Sequence[Instance], Sequence[str]], None]
 
 #: Where a file of ``--use_cache`` says whose answers it holds.
@@ -108,8 +108,9 @@ class TadLM(LM):  # type: ignore[misc]
     def over(cls, generator: Generator, spec: DecodeSpec, identity: Callable[[], str] | None = None) -> Self:
         """One that has a model decode whatever is asked; ``identity`` names all that decides an answer."""
 
-        def decode(requests: Sequence[Instance]) -> list[Decoded]:
-            return generator.decode([generator.encode_text(r.args[0]) for r in requests], spec)
+        def decode(requests: Sequence[Instance], on_decoded: OnDecoded) -> list[Decoded]:
+            prompts = [generator.encode_text(r.args[0]) for r in requests]
+            return generator.decode(prompts, spec, on_decoded=on_decoded)
 
         return cls(generator, spec, decode, identity=identity)
 
@@ -140,15 +141,24 @@ class TadLM(LM):  # type: ignore[misc]
         super().set_cache_hook(cache_hook)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Decode all requests; texts in their order, each cut before the first of its ``until`` strings."""
-        decoded = self._decode(requests)
-        texts = [
-            cut_before(self.texts.text(one), _until(request.args[1]))
-            for request, one in zip(requests, decoded, strict=True)
-        ]
+        """Decode all requests; texts in their order, each cut before the first of its ``until`` strings.
+
+        lm-eval's cache of answers has each as soon as it is decoded: a command that is killed goes on from them.
+        """
+
+        def keep(found: Mapping[int, Decoded]) -> None:
+            for place, one in found.items():
+                request = requests[place]
+                self.cache_hook.add_partial("generate_until", request.args, self._answer(request, one))
+
+        decoded = self._decode(requests, keep)
+        texts = [self._answer(request, one) for request, one in zip(requests, decoded, strict=True)]
         self.decoded |= {key_of(request): one for request, one in zip(requests, decoded, strict=True)}
         self._on_answers(requests, texts)
         return texts
+
+    def _answer(self, request: Instance, decoded: Decoded) -> str:
+        return cut_before(self.texts.text(decoded), _until(request.args[1]))
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Not offered: a masked diffusion model has no exact likelihood."""

@@ -101,6 +101,11 @@ def completed(arguments: Sequence[str]) -> list[str]:
     return [given[0], *added, *given[1:]]
 
 
+def keeps_answers(arguments: Sequence[str]) -> bool:
+    """Whether lm-eval is to keep answers in a file of its own, from which the same command goes on."""
+    return _has(arguments, "--use_cache", "-c")
+
+
 def _is_ours(arguments: Sequence[str]) -> bool:
     """Whether the model is this project's, whose devices are ``model.device``'s."""
     if not _has(arguments, "--model", "-M"):

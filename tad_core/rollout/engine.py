@@ -6,7 +6,7 @@ the highest probability under the un-noised distribution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,7 +73,7 @@ def rollout(
     requests: Sequence[RolloutRequest],
     spec: RolloutSpec,
     batch_size: int | Literal["auto"],
-    on_done: Callable[[int], None] | None = None,
+    on_done: Callable[[int], None] = lambda done: None,
     fitting: Fitting | None = None,
 ) -> list[RolloutResult]:
     """Decode every request; results in the order of the requests, each independent of the others.
@@ -90,11 +90,16 @@ def rollout(
     Raises:
         OutOfMemoryError: not even one request fits.
     """
+    done = 0
+
+    def count(found: Mapping[int, Decoded]) -> None:
+        nonlocal done
+        done += len(found)
+        on_done(done)
+
     asked = [Request(r.prompt_ids, (r.problem_id, r.sample), r.temperature) for r in requests]
     slots = slots_of(model, asked, spec.decoding, batch_size)
-    decoded = decode_requests(
-        model, asked, spec.decoding, slots, fitting or new_fitting(), spec.seed, on_done
-    )
+    decoded = decode_requests(model, asked, spec.decoding, slots, fitting or new_fitting(), spec.seed, count)
     return [_result(one, spec.response_length) for one in decoded]
 
 

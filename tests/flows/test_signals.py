@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.running import INTERRUPTED, guard
 from tad_core.errors import SubprocessError
 from tests.drills.common import ROOT, environment, tree_of, wait_until, write
@@ -109,3 +111,16 @@ def test_what_fails_once_ctrl_c_was_pressed_is_a_stop(
         guard(work, debug=False)
     assert stopped.value.exit_code == INTERRUPTED
     assert "stopped; everything finished so far is kept" in capsys.readouterr().err
+
+
+def test_nothing_is_said_to_be_kept_where_nothing_is(handlers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tad_core.evaluation.lm_eval_cli.main", stopped)
+    for arguments, told in (
+        (["--tasks", "t"], "stopped; nothing of it is kept"),
+        (["--tasks", "t", "--use_cache=answers"], "stopped; everything finished so far is kept"),
+    ):
+        result = CliRunner().invoke(app, ["lm-eval", *arguments])
+        assert result.exit_code == INTERRUPTED and told in result.output

@@ -17,6 +17,7 @@ from sqlitedict import SqliteDict
 
 from tad_core.config import ModelConfig
 from tad_core.decoding import Decoded, DecodeSpec
+from tad_core.decoding.loop import Loop
 from tad_core.errors import ConfigError, DataError, ModelError
 from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.benchmarks import BENCHMARKS
@@ -148,6 +149,41 @@ def test_a_cache_of_answers_is_one_models_and_one_decoders(tiny_checkpoint, tmp_
     unknown.close()
     with pytest.raises(ConfigError, match="answers of a model that it does not name"):
         cached("unknown")
+
+
+def test_answers_are_in_the_cache_as_soon_as_they_are_decoded(
+    tiny_checkpoint, generator, tmp_path, monkeypatch
+):
+    """A command that is killed goes on from them."""
+
+    def cached():
+        arguments = {
+            "pretrained": str(tiny_checkpoint),
+            "device": "cpu",
+            "response_length": 8,
+            "block_length": 8,
+        }
+        return CachingLM(TadLM.create_from_arg_obj(arguments), str(tmp_path / "answers.db"))
+
+    asked = [request(f"Anna has {n} apples" * (n + 1), n, until="x") for n in range(3)]
+    whole = TadLM.over(generator, DecodeSpec(8, 8)).generate_until(asked)
+    killed, step, ended = cached(), Loop.step, []
+
+    def until_the_second(self):
+        if ended:
+            raise KeyboardInterrupt
+        done = step(self)
+        ended.extend(done)
+        return done
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Loop, "step", until_the_second)
+        killed.generate_until(asked)
+    assert len(ended) == 1
+    killed.dbdict.close()
+    again = cached()
+    assert again.generate_until(asked) == whole
+    assert {place for _, place, _ in again.lm.decoded} == {0, 1, 2} - set(ended)
 
 
 def test_what_is_added_to_lm_evals_arguments():

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 import torch
 
 from tad_core.config import LoraConfig, ModelConfig
-from tad_core.decoding import DecodeSpec
+from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import DataError, KilledError, ModelError, OutOfMemoryError, SubprocessError
 from tad_core.evaluation.generate import Generator, Processes
 from tad_core.models.loading import load_model
@@ -28,7 +30,7 @@ from tad_core.workers import process
 from tad_core.workers.jobs import DecodeJob, Decoders
 from tad_core.workers.pool import Pool
 from tests.tad_core.decoding.naive_decoder import FormulaModel
-from tests.waiting import until
+from tests.waiting import CEILING_S, until
 
 SPEC = DecodeSpec(8, 4, "entropy", 2.0, 0.5)
 PROMPTS = [[5 + (i * k) % 90 for k in range(1, 4 + i % 9)] for i in range(20)]
@@ -96,6 +98,25 @@ def test_where_a_part_fails_no_other_begins(model: ModelConfig, monkeypatch: pyt
         with pytest.raises(SubprocessError, match="it ended"):
             shared.decode(PROMPTS, SPEC)
     assert len(asked) <= 2, "what two processes had in hand"
+
+
+def test_what_is_decoded_is_told_part_by_part(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what others finish after one has failed."""
+    calls, other, told = count(), threading.Event(), dict[int, Decoded]()
+
+    def fails(job: DecodeJob, _: Any) -> list[Decoded]:
+        if next(calls) == 0:
+            other.wait(CEILING_S)
+            raise SubprocessError("it ended")
+        other.set()
+        return [Decoded(list(prompt), 1, [1], False) for prompt in job.prompts]
+
+    with Generator.load(model, workers=2) as shared:
+        assert isinstance(shared.held, Processes)
+        monkeypatch.setattr(shared.held.pool, "run", fails)
+        with pytest.raises(SubprocessError, match="it ended"):
+            shared.decode(PROMPTS, SPEC, on_decoded=told.update)
+    assert told and all(one.tokens == PROMPTS[place] for place, one in told.items())
 
 
 def test_how_many_decode_and_with_how_many_threads(
