@@ -69,10 +69,7 @@ def estimate(
     config: TADConfig, shape: Shape, read_from: str, counts: Counts, machine: Machine, speeds: Speeds
 ) -> Estimate:
     """Put it together; pure arithmetic."""
-    if (
-        machine.gpu is None and config.distill.compile == "auto"
-    ):  # which is for GPUs: training keeps and holds more
-        config = config.model_copy(update={"distill": config.distill.model_copy(update={"compile": "off"})})
+    config = _as_it_runs(config, machine)
     stages = [
         collecting(config, shape, counts, machine, speeds.rollout),
         filtering(counts, speeds),
@@ -107,6 +104,18 @@ def estimate(
         disk_gib=disk,
         problems=_problems(config, shape, counts, machine, stages, disk),
         notes=notes,
+    )
+
+
+def _as_it_runs(config: TADConfig, machine: Machine) -> TADConfig:
+    """On a machine without GPUs what is left open is a CPU's: there training keeps and holds more."""
+    if machine.gpu is not None:
+        return config
+    distill = config.distill
+    if distill.compile == "auto":
+        distill = distill.model_copy(update={"compile": "off"})
+    return config.model_copy(
+        update={"distill": distill, "model": config.model.model_copy(update={"device": "cpu"})}
     )
 
 

@@ -124,7 +124,8 @@ def training_gib(
     item = 2 if distill.bf16 and config.model.dtype == "bfloat16" else 4
     tokens = micro * (counts.student + length)
     compiled = distill.compile != "off"
-    aside = compiled and not distill.deepspeed  # the embedding waits on the host; see ``training.aside``
+    # On a GPU the embedding waits on the host, whose memory is not planned there; see ``training.aside``.
+    aside = compiled and not distill.deepspeed and config.model.device != "cpu"
     # Where layers are recorded as graphs; see ``models.recorded``.
     recorded = aside and item == 2 and distill.quantize == "none" and not kind.block_causal
     activations = shape.kept_bytes(tokens, item, distill.lora, recompute, compiled, recorded)

@@ -10,8 +10,8 @@ from tad_core.artifacts import Store
 from tad_core.config import TADConfig, load_config
 from tad_core.planning.machines import GPUS
 from tad_core.planning.memory import batch_of, peak_gib, stage_gib, too_much, training_gib, weights_gib
-from tad_core.shapes import shape_of, slots_in
-from tests.tad_core.planning.common import counted, counts_of, demo, llada_8b
+from tad_core.shapes import GIB, shape_of, slots_in
+from tests.tad_core.planning.common import counted, counts_of, demo, llada_8b, planned
 
 
 def test_two_inputs_a_state_are_planned_as_two(tmp_path: Path) -> None:
@@ -74,3 +74,11 @@ def test_what_does_not_fit_is_named_with_a_value_that_does(gpu: str) -> None:
     micro, recompute = int(words.split()[0]), "gradient_checkpointing to true" in words
     assert training_gib(config, shape, counts, micro, recompute) <= 0.94 * limit
     assert training_gib(config, shape, counts, 32, False) > 0.94 * limit
+
+
+def test_on_a_cpu_the_embedding_waits_nowhere_else(tmp_path: Path) -> None:
+    config = demo("distill.compile=on")
+    counts, (shape, _) = counted(config, Store(tmp_path)), shape_of(config.model)
+    (trained,) = (s.memory_gib for s in planned(config, Store(tmp_path)).stages if s.stage == "distill")
+    embedding = 4 * shape.vocabulary * shape.width / GIB
+    assert trained == pytest.approx(peak_gib(config, shape, counts) + embedding)
