@@ -23,7 +23,18 @@ from torch import Tensor, nn
 from tad_core.models.adapted import Adapted
 from tad_core.models.layout import Segments
 from tad_core.models.maps import Sums
-from tad_core.models.stack import Eager, Step, back, drawn, gradients_in, seeded, sums_of, through, weights_of
+from tad_core.models.stack import (
+    Eager,
+    Step,
+    back,
+    drawn,
+    gradients_in,
+    seeded,
+    shares_of,
+    sums_of,
+    through,
+    weights_of,
+)
 
 #: Graphs are made for this many numbers of tokens between a power of two and the next.
 SIZES = 32
@@ -106,7 +117,7 @@ class _Recorded:
         given = [(to.x_TD, x_TD), (to.cos_TE, layer.cos_TE), (to.sin_TE, layer.sin_TE)]
         for buffer, of in (*given, (self._graph.start_B1, layer.tokens.start_B1)):
             buffer[: len(of)].copy_(of)
-        if layer.dropout:
+        if any(shares_of(self._layers)):
             to.seed_LG.copy_(drawn(self._layers))
         self._graph.forth.replay()
         self.under_way = True
@@ -151,15 +162,15 @@ class Stack:
     def __init__(self) -> None:
         self.graphs = True
         self._graphs: OrderedDict[tuple[Any, ...], _Graph] = OrderedDict()
-        self._totals: dict[int, _Totals] = {}
+        self._totals: dict[tuple[int, ...], _Totals] = {}
         self._buffers: dict[bool, _Buffers] = {}
         self._pool: Any = None
         self._last: weakref.ref[_Recorded] | None = None
 
     def __call__(self, layers: Sequence[Adapted], x_TD: Tensor, checkpointed: bool) -> Tensor:
         """The residual stream behind the layers, for autograd where it is asked for."""
-        weights = weights_of(layers) if torch.is_grad_enabled() else []
-        trained = any(weight.requires_grad for weight in weights)
+        weights = weights_of(layers)
+        trained = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)
         graph = self._graph_for(layers, x_TD, weights, trained, checkpointed)
         if not trained:
             if graph is None:
@@ -184,12 +195,12 @@ class Stack:
         busy = last is not None and last.under_way  # its way back needs the graphs' memory as it is
         # The attention of other dtypes asks the host how long sequences are.
         fit = x_TD.is_cuda and x_TD.dtype in (torch.bfloat16, torch.float16)
-        on = [one.adapter for group in layers[0].groups for one in group if one.adapter is not None]
         # Adapters without gradient have weights that they have for a moment.
-        if not self.graphs or not fit or busy or (on and not trained):
+        if not self.graphs or not fit or busy or (weights and not trained):
             return None
         count = rounded(len(x_TD))
-        whose = (id(weights[0]), layers[0].dropout, checkpointed) if trained else None
+        # Of all layers: one may have other adapters than the next.
+        whose = (_names(weights), shares_of(layers), checkpointed) if trained else None
         key = (whose, count, len(layers[0].tokens.start_B1))
         found = self._graphs.get(key)
         if found is None or found.places != [weight.data_ptr() for weight in weights]:
@@ -256,11 +267,16 @@ class Stack:
 
     def _totals_of(self, layers: Sequence[Adapted], weights: list[nn.Parameter]) -> _Totals:
         """Where graphs add up the gradients of these weights."""
-        key = id(weights[0])
+        key = _names(weights)
         if key not in self._totals:
             sums = sums_of(layers)
             self._totals[key] = _Totals(weights, sums, gradients_in(sums))
         return self._totals[key]
+
+
+def _names(weights: Sequence[nn.Parameter]) -> tuple[int, ...]:
+    """What tells these weights from others as long as there are both."""
+    return tuple(map(id, weights))
 
 
 def _over(layers: Sequence[Adapted], buffers: _Buffers, start_B1: Tensor, count: int) -> list[Adapted]:

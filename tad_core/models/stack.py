@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tad_core.models.adapted import Adapted, Kept, backward, forward
-from tad_core.models.maps import Sums
+from tad_core.models.maps import Sums, dropout_of
 
 
 def weights_of(layers: Sequence[Adapted]) -> list[nn.Parameter]:
@@ -22,6 +22,11 @@ def weights_of(layers: Sequence[Adapted]) -> list[nn.Parameter]:
         one.adapter for layer in layers for group in layer.groups for one in group if one.adapter is not None
     ]
     return [weight for adapter in on for weight in (adapter.a, adapter.b)]
+
+
+def shares_of(layers: Sequence[Adapted]) -> tuple[float, ...]:
+    """Share of its input that the adapters of each group drop, layer by layer."""
+    return tuple(dropout_of(group) for layer in layers for group in layer.groups)
 
 
 # --- forward and backward of all ------------------------------------------------------------------------
@@ -114,8 +119,8 @@ class Eager:
 
 
 def seeded(layers: Sequence[Adapted]) -> Sequence[Adapted]:
-    """The layers with their dropout drawn, if they have some."""
-    if not layers[0].dropout:
+    """The layers with their dropout drawn, if some of them have it."""
+    if not any(shares_of(layers)):
         return layers
     return [replace(layer, seed_G=seed_G) for layer, seed_G in zip(layers, drawn(layers), strict=True)]
 

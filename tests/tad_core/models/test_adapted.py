@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from tad_core.config import LoraConfig, ModelConfig
@@ -299,3 +300,34 @@ def test_other_layers_are_left_to_autograd(deep_checkpoint: Path, way: str, writ
     else:
         run(model, fused=True)
     assert not written_out
+
+
+@pytest.mark.parametrize("without", ["the first", "the second"])
+def test_a_layer_without_adapters_among_others(
+    deep_checkpoint: Path, without: str, written_out: list[int]
+) -> None:
+    model = model_of(deep_checkpoint)
+    layers = list(base_of(model).layers())
+    for part in layers[without == "the second"].parts():
+        if isinstance(part, LoraLayer):
+            part._disable_adapters = True
+    check(model, written_out)
+
+
+def test_dropout_of_a_later_layer_alone_is_drawn(
+    deep_checkpoint: Path, written_out: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(deep_checkpoint, dropout=0.25)
+    first, _, *others = base_of(model).layers()
+    for part in (part for layer in (first, *others) for part in layer.parts()):
+        if isinstance(part, LoraLayer):
+            part.lora_dropout["one"] = nn.Identity()
+    drawn: list[Tensor] = []
+    draw = stack.drawn
+    monkeypatch.setattr(stack, "drawn", lambda layers: drawn.append(draw(layers)) or drawn[-1])
+    one, gradients = run(model, fused=True)
+    assert written_out and len(drawn) == 1 and gradients
+    monkeypatch.setattr(stack, "drawn", lambda _: drawn[0])
+    torch.testing.assert_close(run(model, fused=True)[0], one)
+    monkeypatch.setattr(stack, "drawn", draw)
+    assert not torch.allclose(run(model, fused=True)[0], one)

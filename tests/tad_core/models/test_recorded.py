@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from tad_core.models.between import Pieces
 from tad_core.models.layout import Segments
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora
+from tad_core.models.maps import Map
 from tad_core.models.recorded import Stack, _Buffers, _Graph, _Recorded, attach, rounded
 from tad_core.models.stack import gradients_in, sums_of, weights_of
 
@@ -92,6 +95,71 @@ def test_a_longer_one_has_others_recorded_again(
     more = recorded(40, True)
     assert more is not first and list(stack._graphs) == [(40, True)]
     assert recorded(56, False) is longer
+
+
+class OnGpu:
+    """All that is asked of a residual stream to choose a graph for it."""
+
+    is_cuda, dtype = True, torch.bfloat16
+
+    def __len__(self) -> int:
+        return 20
+
+
+def with_groups(layer: Adapted, change: Callable[[Map], Map]) -> Adapted:
+    """The layer with other maps."""
+    return replace(layer, groups=tuple(tuple(map(change, group)) for group in layer.groups))  # type: ignore[arg-type]
+
+
+def without_adapters(layer: Adapted) -> Adapted:
+    return with_groups(layer, lambda one: one._replace(adapter=None))
+
+
+def dropping(layer: Adapted, share: float) -> Adapted:
+    return with_groups(
+        layer, lambda one: one._replace(adapter=one.adapter and one.adapter._replace(dropout=share))
+    )
+
+
+def test_no_graph_is_taken_for_layers_of_which_some_are_others(
+    layers: list[Adapted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, made = Stack(), []
+
+    def record(layers: Any, x_TD: Any, count: int, weights: list[nn.Parameter], *_: Any) -> Any:
+        made.append(SimpleNamespace(places=[weight.data_ptr() for weight in weights]))
+        return made[-1]
+
+    monkeypatch.setattr(stack, "_record", record)
+
+    def graph(layers: list[Adapted], trained: bool) -> Any:
+        on = weights_of(layers)
+        return stack._graph_for(layers, cast(Any, OnGpu()), on, trained, False)
+
+    first, second, *rest = layers
+    base = [without_adapters(layer) for layer in layers]
+    plain = graph(base, False)
+    assert plain is not None and graph(base, False) is plain
+    # An adapter that is on further behind is not the base.
+    assert graph([base[0], second, *base[2:]], False) is None
+    found = [
+        graph(given, True)
+        for given in (
+            layers, [first, dropping(second, 0.1), *rest], [first, dropping(second, 0.2), *rest],
+            [first, base[1], *rest], [base[0], second, *rest],
+        )
+    ]  # fmt: skip
+    assert len({id(one) for one in (plain, *found)}) == len(made) == 6
+    assert graph(layers, True) is found[0] and len(made) == 6
+
+
+def test_gradients_of_some_weights_are_not_added_up_as_those_of_others(layers: list[Adapted]) -> None:
+    stack, (first, second, *rest) = Stack(), layers
+    of_all, of_less = (weights_of(given) for given in (layers, [first, without_adapters(second), *rest]))
+    assert of_all[0] is of_less[0]
+    totals = stack._totals_of(layers, of_all)
+    assert len(stack._totals_of([first, without_adapters(second), *rest], of_less).each) == len(of_less)
+    assert stack._totals_of(layers, of_all) is totals
 
 
 def test_without_a_gpu_nothing_is_recorded(layers: list[Adapted]) -> None:
