@@ -8,7 +8,6 @@ Files: ``results.parquet`` (one row a task, way and problem), ``points.json`` (a
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -86,46 +85,28 @@ def evaluate(
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
 
-    from tad_core.checkpoint import load_tokenizer
-    from tad_core.evaluation.decoders import ways
-    from tad_core.evaluation.generate import Texts
-    from tad_core.evaluation.records import points, write_records
-    from tad_core.evaluation.scoring import Scorer
-    from tad_core.evaluation.sweep import make_engine, sweep
-    from tad_core.stages.decode import Decoding
-    from tad_core.stages.slice_plan import plan_slices
-    from tad_core.verify import Verifier
-    from tad_core.verify.verdict import NO_PROGRAMS
-    from tad_core.workers.pool import Pool
+    from tad_core.stages.measuring import measure
 
-    texts, specs = Texts(load_tokenizer(config.model)), ways(config, model_name)
-    plan = plan_slices(config, adapter_ref, tasks, specs, texts.tokenizer, store)
-    with (
-        contextlib.nullcontext(pool) if pool else Pool(config.model) as processes,
-        Verifier(config.filter) as verifier,
-        make_engine(config.evaluate.harness, tasks, texts, Scorer(verifier)) as engine,
-        Decoding(config, model_name, plan, store, processes, on_progress, force) as decoding,
-    ):
-        records, example = sweep(config, model_name, engine, texts, decoding.way)
-        programs = any(problem.kind == "code" for problems in tasks.values() for problem in problems)
-        tier = verifier.tier.name if programs else NO_PROGRAMS
+    measured = measure(config, model_name, adapter_ref, tasks, store, on_progress, force, pool)
 
     def find() -> ArtifactRef | None:
         return store.find(STAGE, mark, inputs)
 
     def make() -> ArtifactRef:
+        from tad_core.evaluation.records import points, write_records
+
         with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
             writer.write_text(CONFIG_NAME, dump_config(config))
-            write_records(writer.path(RESULTS, rows=len(records)), records)
-            measured = points(records)
-            writer.write_json(POINTS, measured)
-            writer.write_json(EXAMPLE, example)
+            write_records(writer.path(RESULTS, rows=len(measured.records)), measured.records)
+            found = points(measured.records)
+            writer.write_json(POINTS, found)
+            writer.write_json(EXAMPLE, measured.example)
             info = {
                 "model": model_name,
-                "points": measured,
+                "points": found,
                 "left_out": left_out,
-                "tier": tier,
-                "mode": specs[0].mode,  # of every way
+                "tier": measured.tier,
+                "mode": measured.mode,
             }
             return writer.commit(info, unless=None if force else find)
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,17 +105,37 @@ class Keeper:
             "-c",
             f"import sys; sys.path.insert(0, {paths[0]!r}); {_START}",
         ]
+        ends = self._open_pipes()
+        process = self._process = self._spawn(command, runtime, uids, list(ends.values()))
+        told = {
+            "tier": self._tier,
+            "uids": list(uids) if self._tier == 2 else [],
+            "readable": readable,
+            "paths": paths,
+            **ends,
+        }
+        self._greet(process, told)
+        return process
+
+    def _open_pipes(self) -> dict[str, int]:
+        """The keeper's ends of the pipes, by what they carry; ours are kept here."""
         exams_in, self._exams = os.pipe()
         programs_in, self._programs = os.pipe()
         self._marks, marks_out = os.pipe()
         os.set_blocking(self._exams, False)
         os.set_blocking(self._programs, False)
+        return {"exams": exams_in, "programs": programs_in, "marks": marks_out}
+
+    def _spawn(
+        self, command: Sequence[str], runtime: Runtime, uids: Sequence[int], ends: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
+        """The process, which then has its ends of the pipes alone."""
         identity: dict[str, Any] = {}
         if self._tier == 1 and uids:
             # bubblewrap itself runs without privilege, so that no limit is waived for it.
             identity = {"user": uids[0], "group": uids[0], "extra_groups": []}
         try:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -122,29 +143,22 @@ class Keeper:
                 env={"PYTHONHASHSEED": "0", "PYTHONHOME": str(runtime.python), "MALLOC_ARENA_MAX": "1"},
                 cwd="/",
                 start_new_session=True,
-                pass_fds=(exams_in, programs_in, marks_out),
+                pass_fds=ends,
                 **identity,
             )
         except OSError as error:
             self.kill()
             raise KeeperError(f"cannot start {command[0]}: {error}") from error
         finally:
-            for fd in (exams_in, programs_in, marks_out):
+            for fd in ends:
                 os.close(fd)
-        self._process = process
+
+    def _greet(self, process: subprocess.Popen[bytes], told: dict[str, Any]) -> None:
+        """Tell it what it needs to know, and wait until it is ready."""
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         try:
-            settings = {
-                "tier": self._tier,
-                "filter": "" if self._tier == 3 else compile_filter(self._tier == 1).hex(),
-                "uids": list(uids) if self._tier == 2 else [],
-                "readable": readable,
-                "paths": paths,
-                "exams": exams_in,
-                "programs": programs_in,
-                "marks": marks_out,
-            }
-            frames.send(process.stdin.fileno(), settings)
+            filter_ = "" if self._tier == 3 else compile_filter(self._tier == 1).hex()
+            frames.send(process.stdin.fileno(), {**told, "filter": filter_})
             hello = frames.receive(process.stdout.fileno(), time.monotonic() + _START_TIMEOUT_S)
             if not hello["ready"]:
                 raise KeeperError(f"the sandbox cannot be set up: {hello['reason']} ({self.kill()})")
@@ -155,7 +169,6 @@ class Keeper:
             os.set_blocking(process.stderr.fileno(), False)
             said = (process.stderr.read() or b"").decode(errors="replace").strip()[-500:]
             raise KeeperError(f"the sandbox keeper did not start ({error}; {self.kill()}): {said}") from error
-        return process
 
     def kill(self) -> str:
         """End the keeper and all below it, and reap it; says how it ended."""
