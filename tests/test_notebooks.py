@@ -61,8 +61,9 @@ def test_from_collection_to_aup(problems: int, monkeypatch: pytest.MonkeyPatch) 
     assert names["area"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_decoders")
-@pytest.mark.parametrize(("problems", "steps"), [(4, 2), pytest.param(24, 4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("problems", "steps"), [(4, 2), (24, 4)])
 def test_an_objective_of_ones_own_is_trained_beside_tad(
     problems: int, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

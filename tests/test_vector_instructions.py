@@ -24,7 +24,9 @@ def marked() -> list[str]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("level", LOWER)
+@pytest.mark.parametrize(
+    "level", [*(pytest.param(level, marks=pytest.mark.slow) for level in LOWER[:-1]), *LOWER[-1:]]
+)
 def test_determinism_under(level: str) -> None:
     chosen = ["-m", "determinism and not gpu", *marked()]
     run = subprocess.run(

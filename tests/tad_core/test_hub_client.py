@@ -48,7 +48,7 @@ except TADError as error:
     ("what", "wanted"),
     [
         ("data", "datasets/openai/gsm8k"),
-        ("model", "someone/model"),
+        pytest.param("model", "someone/model", marks=pytest.mark.slow),
         ("push", ""),
         pytest.param("lm-eval", "datasets/openai/gsm8k", marks=pytest.mark.slow),
     ],

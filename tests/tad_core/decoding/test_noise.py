@@ -59,6 +59,7 @@ def test_gumbel_argmax_samples_the_softmax(dtype):
     assert torch.allclose(sharp.to(dtype), (2 * logits).softmax(-1), atol=0.025)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_long_tail_is_drawn_as_often_as_it_should_be(dtype):
     """One token of nearly all the probability and a tail whose tokens have 1e-7 each, together 2 %."""

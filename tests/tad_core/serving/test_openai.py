@@ -179,11 +179,12 @@ def test_a_canvas_shows_every_reveal_once(server):
     assert last["usage"]["forwards"] == forwards[-1]
 
 
-def test_two_hundred_mixed_requests_at_once_equal_one_by_one(server, models):
+@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_mixed_requests_at_once_equal_one_by_one(server, models, count):
     draw = random.Random(3)
     ways = [{}, {"threshold": 3.0}, {"cache": "dual"}, {"method": "token_by_token"}, {"block_length": 8}]
     asked = []
-    for i in range(200):
+    for i in range(count):
         text = " ".join(draw.choice(QUESTIONS).split()[: draw.randint(1, 6)])
         more = {"temperature": 0.9, "seed": i % 5} if draw.random() < 0.3 else {}
         asked.append(

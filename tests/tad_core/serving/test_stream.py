@@ -68,14 +68,15 @@ def opened():
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["alone on a CPU", "in one forward"])
-def test_two_hundred_at_once_get_what_they_get_alone(opened, together, monkeypatch):
+@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
+def test_many_at_once_get_what_they_get_alone(opened, together, count, monkeypatch):
     if together:
         monkeypatch.setattr(streaming, "at_once", lambda device_type, wanted: wanted)
     models = {"a": random_llada(), "b": random_llada(mlp_hidden_size=32)}
     stream = opened(models, slots=6)
     draw = random.Random(0)
     asked = []
-    for i in range(200):
+    for i in range(count):
         prompt = [draw.randrange(2, 20) for _ in range(draw.randint(1, 12))]
         each = draw.choice((None, "block", "forward"))
         asked.append(ticket(draw.choice("ab"), draw.choice(SPECS), i % 3, each, prompt))

@@ -244,7 +244,7 @@ def test_one_of_two_that_evaluate_the_same_is_killed_and_begins_again(
     assert rows(found(tree)) == undisturbed(tree)
 
 
-@pytest.mark.parametrize("kills", [1, 10])
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_killed_process_costs_its_slice_alone(
     tree: dict[str, Any], pool: Pool, kills: int, monkeypatch: pytest.MonkeyPatch, undisturbed: Undisturbed
 ) -> None:

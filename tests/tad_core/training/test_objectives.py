@@ -58,6 +58,7 @@ def test_a_made_up_objective_is_a_file_and_a_line(world, checkpoint, tmp_path, m
 ON_ANSWERS = [n for n, kind in OBJECTIVES.items() if kind.trains_on == "trajectories" and not kind.windowed]
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("objective", ON_ANSWERS)
 def test_objectives_on_kept_answers_learn_them(world, checkpoint, tmp_path, objective):
     settings = {"max_steps": 120, "learning_rate": 2e-2, "mask_block": 4, "mask_blocks": [3, 6], "lora": DRY}
