@@ -113,7 +113,9 @@ def test_after_kill_9_both_end_as_the_undisturbed(world, make, alone):
     assert_equal(outputs(spec), expected)
 
 
-@pytest.mark.parametrize("step", [5, 6])  # in between, where a checkpoint is due
+@pytest.mark.parametrize(
+    "step", [pytest.param(5, marks=pytest.mark.slow), 6]
+)  # in between, where a checkpoint is due
 def test_a_gradient_of_one_that_is_not_finite_reaches_no_checkpoint_of_either(make, alone, monkeypatch, step):
     expected, spec = alone(), make("both", *NAMES)
     original = DistillTrainer._backward

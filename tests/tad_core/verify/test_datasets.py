@@ -118,9 +118,10 @@ def humaneval_problems() -> list[Problem]:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("each", [pytest.param(1, marks=pytest.mark.slow), 4], ids=["all", "every fourth"])
 @pytest.mark.parametrize("number", [1, 2], ids=["tier1", "tier2"])
-def test_humaneval_canonical_solutions_pass_and_constant_ones_fail(number: int) -> None:
-    problems = humaneval_problems()
+def test_humaneval_canonical_solutions_pass_and_constant_ones_fail(number: int, each: int) -> None:
+    problems = humaneval_problems()[::each]
     right = [f"```python\n{problem.question}{problem.reference}\n```" for problem in problems]
     bodies = [problem.reference for problem in problems]
     constant = [f"```python\n{problem.question}    return 1234567\n```" for problem in problems]

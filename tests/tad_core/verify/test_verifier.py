@@ -280,7 +280,7 @@ def nothing_is_left_but(before: set[str]) -> bool:
 
 
 def test_killed_workers_cost_no_item_its_verdict() -> None:
-    run_chaos(80, every=5)
+    run_chaos(40, every=5)
 
 
 @pytest.mark.slow
