@@ -127,4 +127,5 @@ def read_decoder(folder: Path) -> DecodeSpec | None:
             f"{file}: block_size and response_length are needed; export the model again"
         ) from None
     except ConfigError as error:
-        raise ModelError(f"{file}: {error}") from None
+        name, colon, said = str(error).partition(":")
+        raise ModelError(f"{file}: {_NAMES.get(name, name)}{colon}{said}") from None

@@ -81,7 +81,9 @@ class DecodeSpec:
     refresh_settle: int = 1
 
     def __post_init__(self) -> None:
-        if self.block_length < 1 or self.response_length < 1 or self.response_length % self.block_length:
+        if self.response_length < 1:
+            raise ConfigError(f"response_length: {self.response_length} is not accepted; use 1 token or more")
+        if self.block_length < 1 or self.response_length % self.block_length:
             raise ConfigError(
                 f"block_length: {self.block_length} does not divide response_length {self.response_length}; "
                 "use one of its divisors"

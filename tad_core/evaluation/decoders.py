@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tad_core.config import DecodeConfig, DecoderConfig, TADConfig, decoder_of, own_decoder
@@ -93,6 +94,12 @@ def how(spec: DecodeSpec) -> str:
     if knob == "threshold" and spec.method != ENTROPY:
         knob = "probability" if spec.method == PIPELINE else f"{spec.method} threshold"
     return f"{knob.replace('_', ' ')} {spec.level:g}"
+
+
+def modes(specs: Sequence[DecodeSpec]) -> str:
+    """Whether ways keep keys and values, in words; two where a model's own decoder has another cache than the run's, by
+    which it is decoded token by token."""
+    return "; ".join(dict.fromkeys(spec.mode for spec in specs))
 
 
 def _token_by_token(settings: dict[str, Any], length: int) -> DecodeSpec:

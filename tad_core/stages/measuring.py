@@ -9,7 +9,7 @@ from tad_core.artifacts import ArtifactRef, Store
 from tad_core.checkpoint import load_tokenizer
 from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
-from tad_core.evaluation.decoders import ways
+from tad_core.evaluation.decoders import modes, ways
 from tad_core.evaluation.generate import Texts
 from tad_core.evaluation.records import Record
 from tad_core.evaluation.scoring import Scorer
@@ -29,7 +29,7 @@ class Measured(NamedTuple):
         records: one for each task, way and problem.
         example: one problem in full.
         tier: where programs ran.
-        mode: of every way of decoding.
+        mode: of the ways of decoding; see ``decoders.modes``.
     """
 
     records: list[Record]
@@ -74,4 +74,4 @@ def measure(
     ):
         records, example = sweep(config, model_name, engine, texts, decoding.way)
         programs = any(problem.kind == "code" for problems in tasks.values() for problem in problems)
-        return Measured(records, example, verifier.tier.name if programs else NO_PROGRAMS, specs[0].mode)
+        return Measured(records, example, verifier.tier.name if programs else NO_PROGRAMS, modes(specs))

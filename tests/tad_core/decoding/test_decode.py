@@ -376,6 +376,10 @@ def test_batches():
 def test_wrong_settings_are_refused():
     with pytest.raises(ConfigError, match="48 does not divide response_length 256"):
         DecodeSpec(256, 48)
+    with pytest.raises(ConfigError, match="block_length: 0 does not divide response_length 256"):
+        DecodeSpec(256, 0)
+    with pytest.raises(ConfigError, match="response_length: 0 is not accepted; use 1 token or more"):
+        DecodeSpec(0, 4)
     with pytest.raises(ConfigError, match="threshold: -1"):
         DecodeSpec(8, 4, "entropy", -1)
     with pytest.raises(ConfigError, match="block_add_threshold: 2"):

@@ -79,7 +79,7 @@ def test_a_threshold_that_is_no_probability_is_said_to_be_in_nats(method):
             "{block_size: 32, response_length: 64, factor: high}",
             "factor is 'high'; it takes a value of type float",
         ),
-        ("{block_size: 32, response_length: 65}", "block_length: 32 does not divide response_length 65"),
+        ("{block_size: 32, response_length: 65}", "block_size: 32 does not divide response_length 65"),
         ("{block_size: 32, response_length: 64, cache: suffix}", "'suffix' is not known"),
     ],
 )

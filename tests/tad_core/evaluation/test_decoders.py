@@ -11,7 +11,7 @@ from tad_core.config import TADConfig, parse_config
 from tad_core.data.sources import load_source
 from tad_core.decoding.policies import POLICIES
 from tad_core.errors import ConfigError
-from tad_core.evaluation.decoders import check_ways, how, operating_spec, ways
+from tad_core.evaluation.decoders import check_ways, how, modes, operating_spec, ways
 from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.records import points
 from tad_core.evaluation.scoring import Scorer
@@ -134,6 +134,13 @@ def test_keys_follow_what_decodes_a_model(tiny_tree: dict[str, Any]) -> None:
     assert changed({**own, "thresholds": [2.5]}) == changed({**own, "cache": {"mode": "dual"}}) == {"quality"}
     assert changed(own, thresholds=[0.5, 0.7]) == {"base", "speed"}
     assert changed(own, **decoded_by("confidence", 0.5)) == {"base", "speed"}
+
+
+def test_an_evaluation_says_the_mode_of_each_of_its_ways(tiny_tree: dict[str, Any]) -> None:
+    cached = {"method": "confidence", "thresholds": [0.9], "cache": {"mode": "dual"}}
+    config = run(tiny_tree, {"quality": {"decode": cached}})
+    assert modes(ways(config, "base")) == "exact"
+    assert modes(ways(config, "quality")) == "exact; dual cache, refresh block"
 
 
 def test_models_are_measured_each_by_its_decoder(tiny_tree: dict[str, Any]) -> None:
