@@ -25,6 +25,7 @@ from tad_core.errors import ConfigError, ModelError
 from tad_core.evaluation.answers import cut_before
 from tad_core.evaluation.generate import Generator, Texts
 from tad_core.evaluation.prompting import chat_text
+from tad_core.fitting import tell
 from tad_core.hub import local_folder
 
 #: (task name, number of the document, number of the request for it): what lm-eval calls a request.
@@ -151,6 +152,7 @@ class TadLM(LM):  # type: ignore[misc]
                 request = requests[place]
                 self.cache_hook.add_partial("generate_until", request.args, self._answer(request, one))
 
+        _say_if_drawn(requests)
         decoded = self._decode(requests, keep)
         texts = [self._answer(request, one) for request, one in zip(requests, decoded, strict=True)]
         self.decoded |= {key_of(request): one for request, one in zip(requests, decoded, strict=True)}
@@ -255,3 +257,20 @@ def _identity(model: ModelConfig, adapter: Path | None, spec: DecodeSpec) -> str
 def _until(settings: dict[str, Any]) -> list[str]:
     until = settings.get("until") or []
     return [until] if isinstance(until, str) else list(until)
+
+
+def _say_if_drawn(requests: Sequence[Instance]) -> None:
+    """Of tasks that ask for sampling, by their settings or ``--gen_kwargs``."""
+    if heats := {_heat(request.args[1]) for request in requests} - {0.0}:
+        tell(
+            f"warning: a task asks for answers that are drawn (temperature {max(heats):g}); they are greedy here, "
+            "and repeats of a request alike"
+        )
+
+
+def _heat(settings: dict[str, Any]) -> float:
+    """The temperature that a request asks for; 0 is greedy. As lm-eval's models for transformers read it."""
+    drawn, heat = settings.get("do_sample"), settings.get("temperature")
+    if drawn is False or (not drawn and not heat):
+        return 0.0
+    return 1.0 if heat is None else float(heat)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from datasets.exceptions import DatasetNotFoundError
@@ -31,8 +32,8 @@ def generator(tiny_checkpoint):
     return Generator.load(ModelConfig(path=str(tiny_checkpoint), device="cpu", threads=1), batch_size=3)
 
 
-def request(text, doc_id, until=None, task="t"):
-    return Instance("generate_until", {}, (text, {"until": until}), 0, (task, doc_id, 1))
+def request(text, doc_id, until=None, task="t", **more):
+    return Instance("generate_until", {}, (text, {"until": until, **more}), 0, (task, doc_id, 1))
 
 
 def test_generate_until_keeps_the_order_and_counts_each_request(generator):
@@ -53,6 +54,24 @@ def test_until_cuts_before_the_first_mark(generator):
     (whole,) = lm.generate_until([request("Anna has", 0)])
     mark = whole.split()[-1]
     assert lm.generate_until([request("Anna has", 0, until=mark)]) == [whole[: whole.index(mark)]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "heat"),
+    [
+        ({}, None), ({"do_sample": False, "temperature": 0.7}, None), ({"temperature": 0.0}, None),
+        ({"do_sample": True, "temperature": 0}, None), ({"do_sample": True}, "1"), ({"temperature": 0.7}, "0.7"),
+    ],
+)  # fmt: skip
+def test_a_task_that_wants_its_answers_drawn_is_told_that_they_are_not(settings, heat, monkeypatch):
+    told = []
+    monkeypatch.setattr("tad_core.evaluation.lm.tell", told.append)
+    one = Decoded([1], 1, [1], False)
+    texts = SimpleNamespace(text=lambda decoded: "a")
+    lm = TadLM(texts, DecodeSpec(8, 4), lambda requests, keep: [one] * len(requests))
+    assert lm.generate_until([request("a", 0, **settings), request("b", 1)]) == ["a", "a"]
+    assert told == ([] if heat is None else [told[0]])
+    assert heat is None or f"(temperature {heat}); they are greedy here" in told[0]
 
 
 def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
