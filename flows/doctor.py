@@ -15,7 +15,9 @@ from typing import Literal
 from rich.text import Text
 
 from flows.terminal import plain_console, plain_table
-from tad_core.errors import TADError
+from tad_core.artifacts.cache import cache_place
+from tad_core.artifacts.durable import check_place, nearest
+from tad_core.errors import ConfigError, TADError
 from tad_core.workers.devices import cores
 
 State = Literal["ok", "warning", "problem"]
@@ -105,19 +107,19 @@ def _gpus() -> Finding:
 
 
 def _disk(store: str) -> Finding:
-    if "://" in store:
-        return Finding("disk", "ok", f"{store} is remote: not looked at")
-    folder = Path(store).resolve()
-    while not folder.exists():
-        folder = folder.parent
-    free_gib = shutil.disk_usage(folder).free / 2**30
-    if not os.access(folder, os.W_OK):
-        return Finding("disk", "problem", f"{folder} cannot be written", "choose another folder with --store")
+    """Of the store, or where that is remote of this host's own folder."""
+    remote = "://" in store
+    folder, name = (cache_place(), "TAD_CACHE") if remote else (Path(store), "--store")
+    try:
+        check_place(folder, name)
+    except ConfigError as error:
+        return Finding("disk", "problem", str(error))
+    there = nearest(folder)
+    free_gib = shutil.disk_usage(there).free / 2**30
+    where = f"free at {there}" + f", for copies of what is in {store}" * remote
     if free_gib < _LEAST_FREE_GIB:
-        return Finding(
-            "disk", "warning", f"{free_gib:.1f} GiB free at {folder}", "free space, or use --store"
-        )
-    return Finding("disk", "ok", f"{free_gib:.0f} GiB free at {folder}")
+        return Finding("disk", "warning", f"{free_gib:.1f} GiB {where}", f"free space, or use another {name}")
+    return Finding("disk", "ok", f"{free_gib:.0f} GiB {where}")
 
 
 def _sandbox() -> Finding:
