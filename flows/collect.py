@@ -9,7 +9,15 @@ from prefect.futures import PrefectFuture
 
 from flows.children import Children
 from tad_core.artifacts import ArtifactRef
-from tad_core.errors import LAST_OF_A_MODEL, LogitsError, StoreError, TADError, WorkersLostError
+from tad_core.errors import (
+    LAST_OF_A_MODEL,
+    LogitsError,
+    StoreError,
+    TADError,
+    WorkersLostError,
+    in_a_line,
+)
+from tad_core.signals import asked_to_stop
 from tad_core.stages.collect import ShardSpec, find_collection
 from tad_core.stages.filter import ShardToJudge
 from tad_core.stages.mending import mend_shards
@@ -167,6 +175,8 @@ class FanOut:
             # What such a model has decoded so far is for nobody.
             if isinstance(result, StoreError | LogitsError):
                 self._verdicts.abandon()
+            if self._shares.left and not asked_to_stop():
+                say(f"{stage} {shard.name} failed, the others go on: {in_a_line(result)}")
             return
         units = (shard.stop - shard.start) * self._work.config.rollout.samples
         self._work.rows[stage].ended(units, shard.name)

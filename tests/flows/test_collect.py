@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows import collect
 from flows.collect import FanOut
 from tad_core.artifacts import Store
 from tad_core.errors import DataError, LogitsError, ModelError, StoreError, TADError, WorkersLostError
@@ -27,8 +28,10 @@ from tests.tad_core.stages.test_sharing import PLAN
     ids=lambda value: type(value).__name__,
 )
 def test_where_nothing_more_can_be_made_no_more_is_handed_out(
-    tmp_path: Path, error: TADError, left: int, to_judge: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: TADError, left: int, to_judge: int
 ) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(collect, "say", said.append)
     with (
         Shares(PLAN, Store(tmp_path / "a"), 30) as shares,
         Shares(PLAN, Store(tmp_path / "b"), 30) as verdicts,
@@ -39,3 +42,4 @@ def test_where_nothing_more_can_be_made_no_more_is_handed_out(
         assert in_hand is not None and verdicts.next() is not None
         shards._take("collect", in_hand, error)
         assert (shares.left, verdicts.left) == (left, to_judge)
+        assert said == ([f"collect {in_hand.name} failed, the others go on: {error}"] if left else [])
