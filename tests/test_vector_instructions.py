@@ -28,7 +28,7 @@ def marked() -> list[str]:
     "level", [*(pytest.param(level, marks=pytest.mark.slow) for level in LOWER[:-1]), *LOWER[-1:]]
 )
 def test_determinism_under(level: str) -> None:
-    chosen = ["-m", "determinism and not gpu", *marked()]
+    chosen = ["-m", "determinism and not gpu and not slow", *marked()]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *chosen],
         cwd=ROOT, capture_output=True, text=True, timeout=800,

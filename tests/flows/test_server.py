@@ -82,8 +82,10 @@ def test_a_server_that_does_not_start_says_why(fault, why: str, remedy: str, tmp
             marks=pytest.mark.slow,
         ),
         pytest.param("size=64k", "", "HOME", "database or disk is full", "free space there", marks=pytest.mark.slow),
-        ("size=4k", "head -c 4096 /dev/zero > {place}/filled && ", "TMPDIR", "database or disk is full",
-         "and in TMPDIR ({place})"),
+        pytest.param(
+            "size=4k", "head -c 4096 /dev/zero > {place}/filled && ", "TMPDIR", "database or disk is full",
+            "and in TMPDIR ({place})", marks=pytest.mark.slow,
+        ),
     ],
     ids=["read-only HOME", "full HOME", "full TMPDIR"],
 )  # fmt: skip

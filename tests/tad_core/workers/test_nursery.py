@@ -59,7 +59,6 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.determinism
 def test_two_forks_decode_as_one_process_does(model: ModelConfig, tmp_path: Path) -> None:
     tuned = add_lora(load_model(model), LoraConfig(rank=2, alpha=2, dropout=0.0), 1)
     with torch.no_grad():
