@@ -10,13 +10,13 @@ import textwrap
 from tad_core.trees import tree_of
 
 # possessive: a line of tildes that no line break ends would otherwise be tried at every length
-_FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[^\n]*+\n", re.MULTILINE)
+_FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[ \t]*+([^\n]*+)\n", re.MULTILINE)
 _PYTHON_NAMES = frozenset({"python", "python3", "py", "py3"})
 _WRAPPERS = frozenset({"markdown", "md"})
 _QUOTED = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 #: Lines around a program in some prompts; Python takes the first kind for a list.
 _TAG = re.compile(r"^[ \t]*\[/?(?:BEGIN|DONE|PYTHON|CODE)\][ \t]*$", re.MULTILINE)
-#: what is left of a fence that was not written
+#: what is left of a fence that was not written, or was broken into two lines
 _LANGUAGE_ALONE = re.compile(r"\A\s*(?:python3?|py)[ \t]*\n", re.IGNORECASE)
 #: how the families' models end a turn or a text, where a text spells it
 END_TOKEN = r"<\|[a-z_]{1,20}\|>|</s>"
@@ -24,6 +24,9 @@ _LAST_END_TOKEN = re.compile(rf"(?:{END_TOKEN})\Z")
 _LONGEST_END = 24
 #: Lines with which a program begins, and those of Python that stand at its margin.
 _BEGINNING = re.compile(r"^(?:def |class |async def |import \w|from [\w.]+ import |@\w)", re.MULTILINE)
+#: the same of a program that is indented as a whole
+_BEGINNING_WITHIN = re.compile(rf"^([ \t]+)(?={_BEGINNING.pattern.lstrip('^')})", re.MULTILINE)
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 #: A line that prose may begin with: at the margin, behind one that is not indented deeper by Python's rules.
 _MARGIN = re.compile(r"^(?=\S)", re.MULTILINE)
 _DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
@@ -42,13 +45,17 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     fenced Python block that parses and, where ``entry_point`` is given, defines it by more than its head, with other
     blocks of definitions that it uses, and without one defines anything; else the first fenced block that parses; else
     the Python between the prose of a block or of the text; else the first fenced block. A fence that is never closed
-    runs to the end of the text, and a block is indented as its fence is. Lines may end in any of Python's ways.
+    runs to the end of the text. A block is indented as its fence is; it, and a text, may be indented as a whole.
+    Lines may end in any of Python's ways.
     """
     text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
     text = _LANGUAGE_ALONE.sub("", without_end_tokens(_TAG.sub("", text)))
     if defines_something(text):
         return text.strip("\n")
+    if (whole := _at_margin(text, entry_point)) != text:
+        return whole.strip("\n")
     blocks = _fenced_blocks(text) or _fenced_blocks(_QUOTED.sub("", text))
+    blocks = [(language, _at_margin(body, entry_point)) for language, body in blocks]
     if not blocks:
         return _between_prose(text, entry_point)
     if all(language in _WRAPPERS for language, _ in blocks):
@@ -67,6 +74,32 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
         if found := _between_prose(body, entry_point):
             return found
     return (parsed or python)[0]
+
+
+def _at_margin(source: str, entry_point: str | None) -> str:
+    """A program without the indentation that all of it, or its first line, has; any other source as it is.
+
+    A body alone keeps it: it goes below a head.
+    """
+    if not source[:1].isspace() or parses(source):
+        return source
+    for moved in (textwrap.dedent(source), source.lstrip()):
+        tree = _tree(moved)
+        if entry_point and defines(moved, entry_point):
+            return moved
+        if tree and not entry_point and any(isinstance(node, _DEFINING[:3]) for node in tree.body):
+            return moved
+    return source
+
+
+def as_bodies(body: str) -> list[str]:
+    """A body as the rest of a function: as it is written, and indented by four spaces whatever its indentation.
+
+    Bodies come as they should be, at the margin, deeper or shallower than the head's, or with their first line alone
+    at the margin.
+    """
+    spaced = _LEADING_TABS.sub(lambda tabs: "    " * len(tabs.group()), body)
+    return [body, *(textwrap.indent(textwrap.dedent(part), "    ") for part in (f"    {spaced}", spaced))]
 
 
 def without_end_tokens(text: str) -> str:
@@ -96,8 +129,9 @@ def _fenced_blocks(text: str) -> list[tuple[str, str]]:
 
 
 def _body(text: str, opening: re.Match[str], end: int) -> str:
-    """What a block holds, without the indentation of its fence."""
-    body = text[opening.end() : end].strip("\n")
+    """What a block holds, without the indentation of its fence; also what stands in the line of its fence."""
+    begun = opening[4] + "\n" if _BEGINNING.match(opening[4]) else ""
+    body = begun + _LANGUAGE_ALONE.sub("", text[opening.end() : end]).strip("\n")
     return textwrap.dedent(body) if opening[1] else body
 
 
@@ -142,6 +176,9 @@ def _between_prose(text: str, entry_point: str | None) -> str:
     # A fence at the end of a line, or with words behind it.
     text = re.sub(r"`{3,}[^`\n]*$", "", text, flags=re.MULTILINE)
     beginning = _BEGINNING.search(text[:_MAX_PROSE])
+    if beginning is None and (within := _BEGINNING_WITHIN.search(text[:_MAX_PROSE])):
+        text = re.sub(rf"^{within[1]}", "", text[within.start() :], flags=re.MULTILINE)
+        beginning = _BEGINNING.match(text)
     if beginning is None:
         return ""
     text = text[beginning.start() : _MAX_PROSE]

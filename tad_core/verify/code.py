@@ -16,7 +16,15 @@ from typing import Any
 
 from tad_core.errors import VerifierError
 from tad_core.trees import tree_of
-from tad_core.verify.blocks import bound, defines, extract_code, parses, without_end_tokens
+from tad_core.verify.blocks import (
+    as_bodies,
+    bound,
+    defines,
+    extract_code,
+    is_stub,
+    parses,
+    without_end_tokens,
+)
 from tad_core.verify.config import SandboxChoice
 from tad_core.verify.sandbox.launch import Keeper, KeeperError
 from tad_core.verify.sandbox.tiers import require_tier
@@ -100,19 +108,26 @@ def _writable(text: str) -> str:
 
 
 def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
-    """The program in a model's text; with a ``prompt`` that ends in an open function, also its rest."""
+    """The program in a model's text; with a ``prompt`` that ends in an open function, also its rest.
+
+    A rest may have any indentation, see ``as_bodies``.
+    """
     code = extract_code(text, entry_point)
     if not (prompt and entry_point) or (code and defines(code, entry_point)):
         return code
+    stub = ""
     for rest in (
         text,
         without_end_tokens(text),
         code,
     ):  # the text first: a fence in it may be one of its docstring
-        joined = prompt.rstrip("\n") + "\n" + rest.lstrip("\n")
-        if rest.strip() and parses(joined) and defines(joined, entry_point):
-            return joined
-    return code
+        for body in as_bodies(rest.lstrip("\n")) if rest.strip() else ():
+            joined = prompt.rstrip("\n") + "\n" + body
+            if parses(joined) and defines(joined, entry_point):
+                if not is_stub(joined, entry_point):
+                    return joined
+                stub = stub or joined
+    return stub or code
 
 
 def behind(prelude: str, solution: str) -> str:

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-import re
 import symtable
 import sys
-import textwrap
 from collections.abc import Collection, Iterator
 
 from tad_core.trees import tree_of
-from tad_core.verify.blocks import extract_code, is_stub, without_end_tokens
+from tad_core.verify.blocks import as_bodies, extract_code, is_stub, without_end_tokens
 
-_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 #: Lines looked at; no answer of these benchmarks is longer.
 _MAX_LINES = 400
 #: Runs of lines tried: each line begins few, but where all of them break off (``@a`` again and again) every pair would.
@@ -39,15 +36,9 @@ def fenced(program: str) -> str:
 
 
 def under_head(head: str, body: str, name: str) -> str:
-    """A body alone as the rest of the function that ``head`` opens, whatever its indentation; sanitized.
-
-    Bodies come as they should be, at the margin, deeper or shallower than the head's, or with their first line alone
-    at the margin.
-    """
+    """A body alone as the rest of the function that ``head`` opens, whatever its indentation; sanitized."""
     body = without_end_tokens(body).strip("\n")
-    spaced = _LEADING_TABS.sub(lambda tabs: "    " * len(tabs.group()), body)
-    tries = [body, *(textwrap.indent(textwrap.dedent(part), "    ") for part in (f"    {spaced}", spaced))]
-    for part in tries:
+    for part in as_bodies(body):
         program = sanitize(f"{head.rstrip()}\n{part}", {name})
         if not is_stub(program, name):
             return program

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tad_core.verify import extract_code
+from tad_core.verify.blocks import defines
 
 FENCE = "```"
 BODY = "def f(x):\n    return x + 1"
@@ -38,11 +39,28 @@ INDENTED = textwrap.indent(BODY, "   ")
         f"{FENCE}python\n{BODY}\n{FENCE}\u00a0",
         f"{FENCE}python\n{BODY}\nThis adds one.\n{FENCE}",
         f"{FENCE}python\n{BODY}\n\nThis function adds one to x.",
+        INDENTED,
+        f"Here:\n\n{INDENTED}\n",
+        f"{FENCE}python\n{INDENTED}\n{FENCE}",
+        f"{FENCE}python {BODY}\n{FENCE}",
+        f"{FENCE}\npython\n{BODY}\n{FENCE}",
+        f"{BODY}\n{FENCE}",
+        f"{BODY}\n\n>>> f(1)\n2\n",
+        f"{FENCE}python\n{BODY}\n\n>>> f(1)\n2\n{FENCE}",
+        f"**Solution:**\n{FENCE}python\n{BODY}\n{FENCE}\n**Explanation:**\n- adds one\n",
+        f"{BODY}\n\ndef f(x):\n    return (",
         f"{FENCE}python\nf(1)\n{FENCE}\n{FENCE}python\n{BODY}\n{FENCE}\n{FENCE}python\nprint(f(1))\n{FENCE}",
     ],
 )
 def test_the_program_is_found_and_nothing_else(text: str) -> None:
     assert extract_code(text, "f").strip() == BODY
+
+
+def test_a_body_keeps_its_indentation() -> None:
+    assert extract_code(f"{FENCE}python\n    return x + 1\n{FENCE}", "f") == "    return x + 1"
+    assert extract_code("    y = 1\n    return x + y\n", "f") == ""
+    # of a program whose first line alone is moved it is still one
+    assert defines(extract_code(f" {BODY}", "f"), "f")
 
 
 def test_a_block_brings_the_earlier_ones_that_define_what_it_uses() -> None:

@@ -323,6 +323,14 @@ def test_a_program_is_put_together_with_its_prompt_where_it_only_continues_it() 
     assert assemble("```python\n    return x * x\n```", "f", prompt).endswith("return x * x")
     assert assemble(f"```python\n{SQUARE}```", "f", prompt) == SQUARE.strip("\n")
     assert assemble("I do not know.", "f", prompt) == ""
+    for body in (
+        "return x * x",
+        "  return x * x",
+        "y = x\n    return x * y",
+        "```python\nreturn x * x\n```",
+        f" {SQUARE}",
+    ):
+        assert verdict(assemble(body, "f", prompt), "assert f(3) == 9") is Verdict.PASSED
     inner = '    r"""As in\n    ```\n    f(3)\n    ```\n    """\n    return x * x\n'
     assert assemble(inner, "f", "def f(x):\n") == "def f(x):\n" + inner
 
