@@ -20,6 +20,7 @@ from sympy.core.function import AppliedUndef  # type: ignore[import-untyped]
 
 from tad_core.verify.exact import exact_value
 from tad_core.verify.math_latex import grammar_text
+from tad_core.verify.sums import counted, is_of_terms, written_out
 from tad_core.verify.verdict import MathVerdict
 
 #: ``R`` is not ``r``
@@ -40,6 +41,8 @@ _POINTS = tuple(
         ((101, 73), (-179, 83), (67, 47), (-239, 109), (53, 31), (-79, 61), (109, 89), (-127, 97)),
     )
 )
+#: and for numbers of terms, at each point: odd and even
+_COUNTS = (5, 8, 12)
 
 
 def warm_up() -> bool:
@@ -77,9 +80,10 @@ def _relations_equal(got: str, want: str, got_sign: re.Match[str], want_sign: re
     symbols = set().union(*(side.free_symbols for side in sides))
     if not symbols:  # 1 = 2 is 2 = 4 only as written
         return MathVerdict.EQUAL if same(a, c) and same(b, d) else MathVerdict.DIFFERENT
+    counts = set().union(*map(counted, sides))
     ours, theirs = (
-        _values(sympy.Add(a, -b, evaluate=False), symbols),
-        _values(sympy.Add(c, -d, evaluate=False), symbols),
+        _values(sympy.Add(a, -b, evaluate=False), symbols, counts),
+        _values(sympy.Add(c, -d, evaluate=False), symbols, counts),
     )
     directed = got_sign.group() in ("<", r"\le ")
     return MathVerdict.EQUAL if _proportional(ours, theirs, directed) else MathVerdict.DIFFERENT
@@ -114,7 +118,7 @@ def read(text: str) -> Any:
     if not isinstance(found, sympy.Basic | sympy.MatrixBase):
         return None
     meant = _exact(found)
-    return None if _divides_by_zero(meant) else meant
+    return None if _divides_by_zero(meant) or is_of_terms(meant) else meant
 
 
 def _divides_by_zero(value: Any) -> bool:
@@ -134,7 +138,7 @@ def _exact(value: Any) -> Any:
             meant[symbol] = sympy.factorial2(int(double[1]))
     value = value.xreplace(meant) if meant else value
     # dy/dx stays: no one says what y is.
-    derived = [d for d in value.atoms(sympy.Derivative) if d.expr.has(*d.variables)]
+    derived = [d for d in value.atoms(sympy.Derivative) if d.expr.has(*d.variables) or d.expr.is_number]
     return value.xreplace({d: d.doit(deep=False) for d in derived}) if derived else value
 
 
@@ -167,7 +171,8 @@ def _same_matrices(left: Any, right: Any) -> bool:
 
 def _same_values(left: sympy.Expr, right: sympy.Expr) -> bool:
     symbols = left.free_symbols | right.free_symbols
-    ours, theirs = _values(left, symbols), _values(right, symbols)
+    counts = counted(left) | counted(right)
+    ours, theirs = _values(left, symbols, counts), _values(right, symbols, counts)
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None or b is not None]
     if not (left.has(sympy.I) or right.has(sympy.I)):
         # The fifth root of x^3 is x^(3/5) where both are real.
@@ -175,20 +180,29 @@ def _same_values(left: sympy.Expr, right: sympy.Expr) -> bool:
     return bool(pairs) and all(a is not None and b is not None and _close(a, b) for a, b in pairs)
 
 
-def _values(expression: sympy.Expr, symbols: set[sympy.Symbol]) -> list[Any]:
-    """The expression at each point, exact or to 50 digits; None where it has no finite value."""
+def _values(expression: sympy.Expr, symbols: set[sympy.Symbol], counts: set[sympy.Symbol]) -> list[Any]:
+    """The expression at each point, exact or to 50 digits; None where it has no finite value.
+
+    ``counts`` are symbols that sums go up to: they are numbers of terms.
+    """
     if len(symbols) > len(_POINTS[0]):
         return []
     names = sorted(symbols, key=str)
-    points = _POINTS if names else _POINTS[:1]
-    return [_value(expression, dict(zip(names, point, strict=False))) for point in points]
+    points = [dict(zip(names, point, strict=False)) for point in (_POINTS if names else _POINTS[:1])]
+    for point, count in zip(points, _COUNTS, strict=False):
+        point |= {name: sympy.Integer(count + 3 * at) for at, name in enumerate(sorted(counts, key=str))}
+    return [_value(expression, point) for point in points]
 
 
 def _value(expression: sympy.Expr, point: Mapping[sympy.Symbol, sympy.Rational]) -> Any:
+    expression = written_out(expression, point)
     exact = exact_value(expression, point)
     if exact is not None:
         return exact
-    value = expression.evalf(_DIGITS, subs=point)
+    try:
+        value = expression.evalf(_DIGITS, subs=point)
+    except ValueError:  # a series that goes to no value
+        return None
     return value if value.is_number and value.is_finite and _is_numeric(value) else None
 
 
