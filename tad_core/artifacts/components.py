@@ -45,12 +45,14 @@ VERSIONS: dict[Component, int] = {
     # over stubs; 7 takes the one number of a sentence for the number that is asked for; 8 takes no answer that is
     # denied, and no digits with space between them for one number; 9 takes no part of a sum that was cut off;
     # 10 compares roots of variables where they are real, and takes money without what it is for; 11 takes no quotient
-    # by zero for another one, works derivatives and common divisors out, and reads more ways to say one value
-    "verifier": 11,
+    # by zero for another one, works derivatives and common divisors out, and reads more ways to say one value; 12 takes
+    # 2:3 for 2/3, adds sums up term by term, reads values and sets in prose whole, takes no bound and no wrong sum for
+    # a value, and finds programs that are indented as a whole
+    "verifier": 12,
     # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed; 3 takes bodies of
     # any indentation and leaves out imports that nothing needs; 4 takes a body with other code behind it;
-    # 5 leaves out a head that is repeated at the end of a text
-    "programs": 5,
+    # 5 leaves out a head that is repeated at the end of a text; 6 takes programs that are indented as a whole
+    "programs": 6,
     # the columns and figures of an evaluation: 2 counts full forwards and computed tokens; 3 keeps reasons
     "records": 3,
     # AUP, intervals, comparisons: 2 takes the leaderboard's points of equal speed as they are given

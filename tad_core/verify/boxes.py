@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tad_core.verify.hedges import is_denied, parts_of_one, says_the_same, value_behind
+from tad_core.verify.hedges import corrected, is_denied, parts_of_one, says_the_same, value_behind
 from tad_core.verify.numbers import last_number
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
@@ -39,7 +39,8 @@ def last_boxed(text: str) -> str:
 
     An empty box is skipped, and so is one that is never closed (a text that was cut). Boxes with no more than a
     comma, ``and`` or ``or`` between them are one answer, and so is a box with another value behind an ``or``. A sign
-    before the box is part of the answer. One that is denied (``\boxed{7}`` is wrong) ends in a question mark.
+    before the box is part of the answer. One that is denied (``\boxed{7}`` is wrong) ends in a question mark; in the
+    place of one that is corrected (``\boxed{7}``. No, 8.) is what follows.
     """
     boxes = _boxes(text)
     if not boxes:
@@ -55,6 +56,8 @@ def last_boxed(text: str) -> str:
     answer = r" \text{ or } ".join(reversed(found))
     if is_denied(text, start, end):
         return f"{answer}?"
+    if (other := corrected(text, end)) and not says_the_same(answer, other):
+        return other
     return answer + another_behind(text, end, answer)
 
 

@@ -8,18 +8,29 @@ from collections.abc import Callable, Sequence
 from tad_core.verify.blocks import END_TOKEN
 from tad_core.verify.boxes import another_behind, boxed_answer, last_boxed
 from tad_core.verify.config import DEFAULT_ORDER, ExtractRule
-from tad_core.verify.hedges import RECKONED, SEVERAL_IN_DOLLARS, is_denied, is_doubted_claim
+from tad_core.verify.hedges import (
+    RECKONED,
+    SEVERAL_IN_DOLLARS,
+    corrected,
+    is_denied,
+    is_doubted_claim,
+    says_the_same,
+)
 from tad_core.verify.numbers import last_number, last_value
 
 __all__ = ["after_hashes", "extract_answer", "last_boxed"]
 
-_THE_ANSWER_IS = re.compile(r"(?:\banswer\s+is\s*:?|\banswer\s*:)(?:\*\*(?=\s))?\s*", re.IGNORECASE)
+_THE_ANSWER_IS = re.compile(
+    r"(?:\banswer(?:\s\([A-Za-z ]{1,40}\))?\s+is\s*:?|\banswer(?:\*\*)?\s*:)(?:\*\*(?=\s))?\s*", re.IGNORECASE
+)
 #: the same of a choice, where a letter and nothing else is named
 _THE_CHOICE_IS = re.compile(
     r"(?i:\b(?:correct|right|best)\s(?:answer\s)?(?:choice|option)\sis)\s?:?\s?"
     r"(?=[*$(]{0,4}(?:\\\()?(?:\\text(?:bf|rm)?\s?\{)?\(?[A-F](?:[)}.:,*$\\\n]|\s?\Z))"
 )
-_CLAUSE_END = re.compile(r"[.;!?](?:\s|$)|\s(?:because|since|so|which|as|if|when)\s")
+_CLAUSE_END = re.compile(r"[.;!?](?:\s|$)|\s(?:because|since|so|which|as|if|when|(?:and\s)?I\shope)\s")
+#: what is left of a claim that was cut
+_CUT = re.compile(r"[\s*:$]*(?:\b(?:the|final|correct|answer|is)\b[\s*:]*){0,5}", re.IGNORECASE)
 _PROSE = re.compile(
     r"(?:the|that|there|equal to|equals|about|approximately|exactly|only|just|an?|it|therefore|thus|then|hence|simply"
     r"|also|indeed|given by)\s",
@@ -51,6 +62,8 @@ _DISPLAY = re.compile(r"\s*(?:\$\$|\\\[)([^$]{1,400}?)(?:\$\$|\\\])", re.DOTALL)
 _SPOKEN_OF = re.compile(
     r"(?:indeed |also |therefore )?(?:correct|right|verified|confirmed|valid|reasonable|consistent)\b"
 )
+#: A claim that was cut is shorter than this.
+_LONGEST_CUT = 80
 #: Claims of an answer that are looked at, from the last one on.
 _MAX_CLAIMS = 64
 #: Marks that are looked behind, from the last one on.
@@ -87,15 +100,23 @@ def after_hashes(text: str) -> str:
 def after_the_answer_is(text: str) -> str:
     """What follows the last 'the answer is' ('the correct choice is', if there is none), to the end of the sentence.
 
-    An answer that is doubted ('I do not think that the answer is 2') or spoken of ('the answer is correct') is none
-    where another one stands before it.
+    An answer that is doubted ('I do not think that the answer is 2'), spoken of ('the answer is correct') or cut ('the
+    final') is none where another one stands before it.
     """
     claims = (list(_THE_ANSWER_IS.finditer(text)) or list(_THE_CHOICE_IS.finditer(text)))[-_MAX_CLAIMS:]
     doubted = [is_doubted_claim(text, claim.start()) for claim in claims]
     for claim, doubt in zip(reversed(claims), reversed(doubted), strict=True):
-        if not doubt and not (claim is not claims[0] and _SPOKEN_OF.match(text, claim.end())):
+        again = claim is not claims[0] and (_SPOKEN_OF.match(text, claim.end()) or _is_cut(text, claim.end()))
+        if not doubt and not again:
             return _claimed(text[claim.end() :])
     return f"{_claimed(text[claims[-1].end() :])}?" if claims else ""
+
+
+def _is_cut(text: str, start: int) -> bool:
+    """Whether a text ends before the answer that begins at ``start`` was whole."""
+    rest = text[start : start + _LONGEST_CUT]
+    unfinished = rest.count("{") > rest.count("}") or ("\\" in rest and rest.count("$") % 2 == 1)
+    return len(rest) < _LONGEST_CUT and (unfinished or _CUT.fullmatch(rest) is not None)
 
 
 def _claimed(rest: str) -> str:
@@ -111,9 +132,15 @@ def _claimed(rest: str) -> str:
             math = more
         if is_denied(line, math.start(), math.end()):
             return f"{answer}?"
+        if (other := corrected(line, math.end())) and not says_the_same(answer, other):
+            return other
         return answer + another_behind(line, math.end(), answer)
     sentence_end = _CLAUSE_END.search(line)
     clause = (line[: sentence_end.start()] if sentence_end else line).replace("**", "").strip(" *\t")
+    if clause.endswith("$") and clause.count("$") % 2:
+        clause = clause[:-1]
+    if sentence_end and (other := corrected(line, sentence_end.start())) and not says_the_same(clause, other):
+        return other
     if quoted := _QUOTED.fullmatch(clause):
         clause = quoted[2]
     if (

@@ -15,7 +15,7 @@ from tad_core.verify.math_words import ASKING
 #: words of which the number behind them says no value
 RELATED = (
     r"(?:undefined|multiples?|factors? of|divisors? of|divisible|powers? of|primes|modulo|inverse|reciprocal|opposite"
-    r"|below|above|number of [^,:=\d]* \d+)"
+    r"|square (?:root )?of|out of|below|above|number of [^,:=\d]* \d+)"
 )
 #: words that make another number of the one behind them, where no comma or sign says what they come to
 RECKONED = re.compile(
@@ -41,14 +41,30 @@ _ALTERNATIVE = re.compile(
     rf"(?:-?[$\d]|[A-Z]\b|\\[a-z]|[a-z]\b(?! )|{_NUMBER_WORD}\b)(?:[^\n.;?!]|\.(?=\d)){{0,60}})"
 )
 _WIDTH = 60
+#: bounds, which are answers to how many there can be (``buys at most 5``), and none to what something is
+_BOUND = (
+    r"(?:at (?:the )?(?:most|least)|no (?:more|less|fewer) than|not (?:more|less|fewer) than|up to(?: and including)?"
+    r"|as (?:much|many|few|little|low|high) as)"
+)
+#: words that say of the number behind them that it is not it, or part of what is still to be reckoned
+_ANOTHER = (
+    r"(?:(?<!no )(?<!not )(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower|other|rather) than|instead of"
+    r"|different from|far from|short of|anything but|none of|out of|half(?: of)?|twice|double|triple"
+    r"|(?:square(?: root)?|cube|third|quarter|percent|multiple|divisor|power|[\d.,]+%?) of(?: the)?"
+    r"|nearly|almost|hardly|barely|scarcely|never"
+    r"|(?:just|slightly|well|far|is|was|a (?:bit|little)) (?:under|over|below|above))"
+)
 _OPEN_BEFORE = re.compile(
-    r"(?:\bbetween\b[^.\n]{1,40}\band|\S{1,20} (?:and/)?or(?: (?:maybe|perhaps|possibly|even|else))?|\bor|\bmaybe"
-    r"|\bperhaps|\bpossibly|\bprobably|\bnot|\bneither|\bnor|n't|\bguess(?:ing)?(?: (?:it|that) is)?"
+    rf"(?:\b(?:is|was|equals?) {_BOUND}|\b{_BOUND} (?:exactly|precisely)|\b{_ANOTHER}(?: exactly| precisely)?"
+    r"|\bbetween\b[^.\n]{1,40}\band|\S{1,20} (?:and/)?or(?: (?:maybe|perhaps|possibly|even|else))?|\bor|\bmaybe"
+    r"|\bperhaps|\bpossibly|\bprobably|(?:\bnot|n't|\bcannot)(?: be| equal(?: to)?| exactly| precisely)*|\bneither"
+    r"|\bnor|\bguess(?:ing)?(?: (?:it|that) is)?"
     rf"|\b(?:might|could|may) be|{ASKING}(?=[ $*(\\]*$))[\s$*(\\]*$",
     re.IGNORECASE,
 )
 _OPEN_BEHIND = re.compile(
-    r"[\s$*)\\]*,?\s?\(?(?:or|and/or|maybe|perhaps)\b[^.\n]{0,40}|[\s$*)\\]*\?"
+    r"[\s$*)\\]*,?\s?\(?(?:or|and/or|maybe|perhaps|probably|presumably|possibly|I (?:guess|think|suppose)|give or take"
+    r"|and (?:above|up|upwards|counting)|squared|cubed|factorial)\b[^.\n]{0,40}|[\s$*)\\]*\?|-?ish\b"
     r"|[\s°]*(?:degrees?\s)?(?:[CF]\w*\s)?below\s(?:zero|0)\b",
     re.IGNORECASE,
 )
@@ -60,13 +76,20 @@ _DENIED_BEHIND = re.compile(
     r"|not\s(?:correct|right|valid|possible|true|(?:the|an?)\s(?:[a-z]+\s)?(?:answer|solution)\b))"
     r"|(?:is|was)n't\s(?:correct|right|valid|possible|true)\b"
     r"|(?:cannot|can't|can\snot)\sbe(?:\s(?:right|correct|true|the\sanswer)\b|[\s$]*(?:[.,;!]|$)))|[\s$)\\\]]*\?"
-    rf"|{_EDGE}[.!]?\s(?:(?:[Ww]ait|[Nn]o|[Bb]ut|[Hh]owever),?\s)?(?:[Tt]his|[Tt]hat|[Ii]t)\s"
+    rf"|{_EDGE}[.!,]?\s(?:(?:[Ww]ait|[Nn]o|[Bb]ut|[Hh]owever),?\s)?(?:[Tt]his|[Tt]hat|[Ii]t)\s"
     r"(?:(?:is|was)\s(?:incorrect|wrong|not\s(?:correct|right))|(?:is|was)n't\s(?:correct|right))\b"
 )
 #: what denies the value behind it: ``is not``, ``cannot be``, ``\\ne``
 _DENIED_BEFORE = re.compile(
     r"(?:(?:\bnot|n't|\bcannot|\bnever|\bneither)(?:\sbe|\sequal(?:\sto)?|\sexactly)?"
     r"[\s$*({\[\\]*(?:[A-Za-z]\s?=\s?)?|\\(?:neq?|not\s?=)\s?)[\s$]*$"
+)
+#: ``15. No, 16``, ``15. Actually, it should be 16``
+_CORRECTED = re.compile(
+    r"[\s$*)\]}\\.,!;?]{0,12}\b(?:(?:[Nn]o|[Ww]ait|[Aa]ctually|[Ss]orry|[Oo]ops|[Cc]orrection)\b[,.:!]{0,3}\s?){1,3}"
+    r"(?:(?:it|that|this|the\s(?:(?:right|correct|final|real)\s)?answer)(?:\s(?:is|was|should\sbe|must\sbe)|'s)\s"
+    r"(?:actually\s|really\s)?(?P<said>))?[$*\\]{0,3}(?P<value>-?\d[\d,]*(?:\.\d+)?)(?!\s?[-+*/×=^\d%])"
+    r"(?(said)|(?=(?:\s[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n)))"
 )
 #: who speaks of an answer without giving it: ``if``, ``I doubt that``, ``I do not think that``
 _DOUBTED_CLAIM = re.compile(
@@ -93,6 +116,12 @@ def is_open(text: str, start: int, end: int) -> bool:
 def is_doubted_claim(text: str, start: int) -> bool:
     """Whether an ``answer is`` at ``start`` is spoken of without being given (``I doubt that the answer is``)."""
     return _DOUBTED_CLAIM.search(text[max(0, start - _WIDTH) : start]) is not None
+
+
+def corrected(text: str, end: int) -> str:
+    """The other number that who gave an answer, which ends at ``end``, goes on to; empty where there is none."""
+    other = _CORRECTED.match(text, end)
+    return other["value"].rstrip(",") if other else ""
 
 
 def parts_of_one(text: str, start: int, end: int) -> bool:
@@ -127,4 +156,7 @@ def open_number(text: str, number: re.Match[str]) -> str:
     after = _OPEN_BEHIND.match(text, number.end(), number.end() + _WIDTH)
     if before is None and after is None:
         return f"{number.group()}?" if _DENIED_BEHIND.match(text, number.end()) else ""
-    return f"{before.group() if before else ''}{number.group()}{after.group() if after else ''}".strip()
+    opened = f"{before.group() if before else ''}{number.group()}{after.group() if after else ''}".strip()
+    opened = opened.replace("$", "") if opened.count("$") % 2 else opened
+    # What two values leave open may be a list of both; all else is no answer.
+    return opened if re.search(r"\bor\b", opened) or opened.endswith("?") else f"{opened}?"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Literal
 
-from tad_core.verify.math_ends import either_of, end_of, number_said, without_choice
+from tad_core.verify.math_ends import either_of, end_of, is_sentence, number_said, without_choice
 from tad_core.verify.math_sets import alike
 from tad_core.verify.math_shape import Form, Shape, shape_of
 from tad_core.verify.math_spelling import spelled
@@ -74,13 +74,18 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
     prediction = in_one_unit(prediction, reference)
     prediction, reference = without_choice(prediction, reference), without_choice(reference, prediction)
     got, want = shape_of(prediction), shape_of(reference)
-    if kind == "number" and want.form is Form.NUMBER and got.form is not Form.NUMBER:
+    if (
+        want.form is Form.NUMBER
+        and got.form is not Form.NUMBER
+        and (kind == "number" or is_sentence(prediction))
+    ):
         ended = end_of(got, want)
         if ended is None or ended[0].form is not Form.NUMBER:
             said = number_said(prediction)
-            if said is None or said.value is None:
+            if said is not None and said.value is not None:
+                return MathVerdict.EQUAL if said.value == want.value else MathVerdict.DIFFERENT
+            if kind == "number":
                 return MathVerdict.UNPARSABLE
-            return MathVerdict.EQUAL if said.value == want.value else MathVerdict.DIFFERENT
     if units_differ(got.unit, want.unit):
         return MathVerdict.DIFFERENT
     if _same_text(clean(prediction), clean(reference)):

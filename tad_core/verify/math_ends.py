@@ -31,6 +31,11 @@ _ASKED = re.compile(
     r"|\\gcd.*|\d+\\bmod ?\d+"
     r"|.+\\(?:[cl]?dots)(?![a-z]).*|\d+_\{?\d+\}?|[A-Za-z](?:[:/][A-Za-z])+|\\frac\{[A-Za-z]+\}\{[A-Za-z]+\}"
 )
+#: sums to a number, integrals and derivatives of what holds no other letter: they can be reckoned out
+_WORKED_OUT = re.compile(
+    r"\\(?:sum|prod)_\{(?P<index>[a-z])=[^{}]*\}\^(?:\{[^{}]*\}|\d).+|\\frac\{d\}\{d(?P<unknown>[a-z])\}.+"
+    r"|\\int_(?:\{[^{}]*\}|\d)\^(?:\{[^{}]*\}|\d).+d(?P<variable>[a-z])"
+)
 #: words that say of a number that it is none (``undefined at x = 2``), but for the event of ``P(not A)``
 _DENYING = re.compile(r"(?<!^P\()not|undefined|except|unless")
 _NUMERAL = re.compile(r"\d+_\{?\d+\}?")
@@ -47,6 +52,7 @@ _NAMED_CHOICE = re.compile(r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?i:option|choice)\s\(
 _WRITTEN_NUMBER = re.compile(r"-?\$?-?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?")
 #: ``Ann sold 48+24 = 72 clips``: a sum of numbers alone
 _RECKONED_OUT = re.compile(r"[A-Za-z]{2}\s[^,;=A-Za-z]*\d\s?[-+*/x×]\s?\$?\d[^,;=A-Za-z]*=[^,;=]+$")
+_VERB = re.compile(r"[A-Za-z]{3} (?:is|are|was|were|equals|has|have) ")
 #: words of a sentence that neither reckon nor doubt, behind the number and before it
 _LINKING = re.compile(r"\b(?:is|was)\b")
 _JOINING = re.compile(r"\b(?:is|was|be|and|total|correct|right)\b")
@@ -101,6 +107,11 @@ def _same_time(first: Shape, second: Shape) -> bool:
     return (int(times[0][1]), times[0][2]) == (hour, times[1][2])
 
 
+def is_sentence(answer: str) -> bool:
+    """Whether an answer says in words what is what (``\\text{The minimum value is 3}``)."""
+    return _VERB.search(answer) is not None
+
+
 def number_said(answer: str) -> Shape | None:
     """The one number of a sentence (``Ann sells 9 eggs``, ``$18/day``) that neither reckons with it nor doubts it."""
     text = re.sub(r"\\(?:text|textbf|mathrm) ?\{([^{}]*)\}|\*\*", r" \1 ", answer).replace("\\$", "$")
@@ -142,7 +153,7 @@ def end_of(
         return None if is_reference else _end_of_identity(sides, other)
     names, pairs, others = [], [], []
     for side in sides[:-1]:
-        if _is_constant(side):
+        if _is_constant(side) or _can_be_worked_out(side):
             pairs.append((side, last))
         elif _NAME.fullmatch(side):
             names.append(side)
@@ -173,6 +184,15 @@ def _is_asked(side: str, to_be_solved: bool) -> bool:
     """Whether a side stands for a number that may be asked for, and is no equation's to be solved for one letter."""
     several = not to_be_solved and len(set(_letters(side))) > 1
     return _DENYING.search(side) is None and (_ASKED.fullmatch(side) is not None or several)
+
+
+def _can_be_worked_out(side: str) -> bool:
+    """Whether a sum, a product, an integral or a derivative holds no letter but the one it goes over."""
+    found = _WORKED_OUT.fullmatch(side)
+    if found is None or "|" in side or "\\infty" in side:
+        return False
+    over = found["index"] or found["unknown"] or found["variable"]
+    return set(_letters(side)) <= {over, "e"} | (set() if found["index"] else {"d"})
 
 
 def _is_constant(side: str) -> bool:

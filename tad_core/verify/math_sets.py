@@ -1,6 +1,7 @@
 r"""Sets of numbers under their several names: ``x < 3`` is ``(-\infty, 3)``, ``x \ne 1`` two intervals.
 
-And tuples: ``x = 3, y = 4`` is ``(3, 4)``. Only the shape is changed here; ends and values stay as they are written.
+And tuples: ``x = 3, y = 4`` is ``(3, 4)``; ratios: ``2:3`` is ``\frac23``. Only the shape is changed here; ends and
+values stay as they are written.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ _PUNCTURED = re.compile(
     r"(\\mathbb\{R\}|[(\[][^()\[\]]*[)\]])(?:\\(?:setminus|backslash) ?|-)\\lbrace (.*)\\rbrace"
 )
 _ALL = ("", r"-\infty", r"\infty", "")
+#: ``2:3``; with a nought behind the colon it is a time, and so it is beside what can be no more than a time
+_RATIO = re.compile(r"([^:]+):(?!0\d)([^:]+)")
+_TIME = re.compile(r"(?:1?\d|2[0-3]):[0-5]\d")
+_HALVES_OF_DAY = ("am", "pm")
 #: More unknowns than this are no tuple.
 _MAX_UNKNOWNS = 6
 
@@ -30,6 +35,8 @@ _MAX_UNKNOWNS = 6
 def alike(got: Shape, want: Shape) -> tuple[Shape, Shape]:
     """Two shapes, one of them rewritten where they are one set, or one tuple, under two names."""
     got, want = _without_bars(got), _without_bars(want)
+    if not (_TIME.fullmatch(got.text) and _TIME.fullmatch(want.text)):
+        got, want = _as_quotient(_on_the_hour(got)), _as_quotient(_on_the_hour(want))
     forms = {got.form, want.form}
     if Form.MATRIX in forms and Form.BRACKETED in forms:
         return _as_column(got), _as_column(want)
@@ -40,6 +47,23 @@ def alike(got: Shape, want: Shape) -> tuple[Shape, Shape]:
     if forms & {Form.BRACKETED, Form.UNION} and got.form is not want.form:
         return _rewritten(got, want), _rewritten(want, got)
     return got, want
+
+
+def _as_quotient(shape: Shape) -> Shape:
+    r"""``2:3`` as ``\frac{2}{3}``."""
+    ratio = _RATIO.fullmatch(shape.text) if shape.form in (Form.WORDS, Form.SCALAR) else None
+    if ratio is None or shape.unit in _HALVES_OF_DAY or not all(map(_VALUE.fullmatch, ratio.groups())):
+        return shape
+    quotient = scalar_shape(rf"\frac{{{ratio[1]}}}{{{ratio[2]}}}")
+    return replace(quotient, unit=shape.unit, name=shape.name)
+
+
+def _on_the_hour(shape: Shape) -> Shape:
+    """``3:00 p.m.`` as ``3 p.m.``"""
+    hour, _, minutes = shape.text.partition(":")
+    if shape.form is not Form.WORDS or shape.unit not in _HALVES_OF_DAY or minutes != "00":
+        return shape
+    return replace(scalar_shape(hour), unit=shape.unit, name=shape.name)
 
 
 def _without_bars(shape: Shape) -> Shape:

@@ -168,7 +168,8 @@ def _shape(text: str) -> Shape:
     if choice := _CHOICE.match(text):
         return Shape(Form.SCALAR if text == choice[1] else Form.WORDS, choice[1])
     if _CLOCK.match(text):
-        return Shape(Form.WORDS, ":".join(part.lstrip("0") or "0" for part in text.split(":")))
+        hours, _, rest = text.partition(":")
+        return Shape(Form.WORDS, f"{hours.lstrip('0') or '0'}:{rest}")
     return _composed(text) or _leaf(text)
 
 

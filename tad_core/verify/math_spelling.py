@@ -10,7 +10,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from tad_core.verify.math_text import simple_number
+from tad_core.verify.math_shape import split_top
+from tad_core.verify.math_text import closing_brace, simple_number
+from tad_core.verify.math_words import spoken
 
 _SIGNS = {
     "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/",
@@ -77,13 +79,32 @@ _NOT_ANOTHER = re.compile(
     r"^(-?\\?\$?\d[\d.]*(?: [a-z]{2,})?),? (?:and |\\text\s?\{\s*)?not (-?\\?\$?\d[\d.]*)(?: [a-z]{2,})?\s*\}?$"
 )
 
+#: ``18 (eighteen)``, ``eighteen (18)``
+_IN_WORDS_TOO = re.compile(
+    r"^(\d{1,3})\s*(?:\\text\s?\{\s*)?\(([a-z -]+)\)\s*\}?$"
+    r"|^(?:\\text\s?\{\s*)?([a-z -]+?)\s*\}?\s*\((\d{1,3})\)\s*\}?$",
+    re.IGNORECASE,
+)
+#: ``624\\ pages``: a space before or behind a word
+_SPACE_AT_WORD = re.compile(r"\\ (?=[A-Za-z]{3}|(?:[ckm]m|kg|ft|in|mi|ml|lb|oz)\b)|(?<=[A-Za-z]{3})\\ (?=\d)")
+_DATE = re.compile(
+    r"\b((?:January|February|March|April|May|June|July|August|September|October|November|December) \d{1,2})"
+    r"(?:st|nd|rd|th)\b"
+)
+#: the beginning of a set whose braces were not escaped, as they are where they bracket no argument, and what it holds
+_BARE_BRACE = re.compile(
+    r"(?:^|(?<=[=({,])|(?P<but>\\(?:setminus|backslash)|\\mathbb\s?\{?R\}? ?-)|\\(?:in|cup|cap|left))\s*(?=\{)"
+)
+_CONDITION = re.compile(r"\s*[a-zA-Z]\s*(?:\\in\s?\\mathbb\s?\{?R\}?\s*)?(?:\||:|\\mid|\\colon)")
+_ONE_NUMBER = re.compile(r"\s*\d{1,3}(?:,(?:\\!|\s)*\d{3})+(?:\.\d+)?\s*")
+
 #: what announces an answer: ``\text{The answer is }``, ``Answer:``
 _ANNOUNCED = re.compile(
     r"^(?:\\text(?:bf)?\s*\{)?\s*(?:(?:so|thus|hence|therefore),?\s)?(?:the\s)?(?:final\s|correct\s)?answer\s?(?:is|:|=)+\s*(\})?\s*(?=\S)",
     re.IGNORECASE,
 )
 _LABELLED = re.compile(
-    r"^\\text(?:bf)?\s*\{([A-Za-z][^{}\d]*(?::|=|\b(?:is|are)))\s*\}\s*(?=[\S])", re.IGNORECASE
+    r"^\\text(?:bf)?\s*\{(?![A-F]:)([A-Za-z][^{}\d]*(?::|=|\b(?:is|are)))\s*\}\s*(?=[\S])", re.IGNORECASE
 )
 #: ``Total: $12``
 _LABELLED_PLAINLY = re.compile(r"^[A-Z][A-Za-z]{2,20}(?: [A-Za-z]{1,20}){0,4}:\s?(?=[-$\\\d(])")
@@ -99,7 +120,8 @@ def spelled(text: str) -> str:
     """An answer in plain LaTeX: its meaning is kept, and so is what cannot be read."""
     text = _without_unicode(" ".join(text.split()))
     text = _SIZES.sub("", _LOOKS.sub("", _TEXT_LOOKS.sub(r"\\text", text))).strip()
-    text = _SYMBOL_IN_TEXT.sub(r"\1", text)
+    text = _SYMBOL_IN_TEXT.sub(r"\1", _SPACE_AT_WORD.sub(" ", _without_dollars_in_text(text)))
+    text = _DATE.sub(r"\1", _with_braces_of_sets(text))
     text = _DEGREE_LETTER.sub(r"^\\circ", text).replace("¢", r"\text{ cents}")
     if (rows := _ROWS.match(text)) and not (rows[1] == "cases" and re.search(r"&|\\text", rows[2])):
         text = ", ".join(row.replace("&", "").strip() for row in rows[2].split(r"\\") if row.strip(" &"))
@@ -108,13 +130,56 @@ def spelled(text: str) -> str:
     text = _without_announcement(_TRAILING.sub("", text))
     if words := _ALL_TEXT.match(text):
         text = words[1].strip()
-    text = _EXACTLY_BEHIND.sub(r"\1", _EXACTLY.sub("", _without_another(text)))
+    text = _EXACTLY_BEHIND.sub(r"\1", _EXACTLY.sub("", _without_another(_without_words(text))))
     if _REALS.match(text):
         return r"\mathbb{R}"
     text = _ANY_REAL.sub("", text) or text
     text = _CHOSEN_DOWN.sub(_chosen, _CHOSEN_FROM.sub(_chosen, _NOT_EQUAL.sub(r"\\ne ", text)))
     text = _DIVISOR_OR_MULTIPLE.sub(_divisor_or_multiple, text)
     return _without_programming(_LG.sub(r"\\log", text))
+
+
+def _with_braces_of_sets(text: str) -> str:
+    r"""``{x | x > 3}``, ``\left{1,2\right}`` and ``\mathbb{R} \setminus {1}`` with braces that are written.
+
+    Braces around all of a text stay where they hold no set: ``{5}``, ``{1,234}``.
+    """
+    if "\\begin" not in text:
+        text = text.replace("\\\\{", "\\{").replace("\\\\}", "\\}")
+    at = 0
+    while opening := _BARE_BRACE.search(text, at):
+        at = opening.end()
+        end = at + closing_brace(text[at:])
+        held = text[at + 1 : end]
+        members = split_top(held.replace("\\{", "\\lbrace ").replace("\\}", "\\rbrace "), ",")
+        several = len(members) > 1 and not _ONE_NUMBER.fullmatch(held)
+        is_set = several or _CONDITION.match(held)
+        if end > at and (is_set or opening["but"] or (not held.strip() and end + 1 - at == len(text))):
+            escaped = end - 1 if held.endswith("\\") else end
+            text = f"{text[:at]}\\{{{text[at + 1 : escaped]}\\}}{text[end + 1 :]}"
+        at += 1
+    return text
+
+
+def _without_dollars_in_text(text: str) -> str:
+    r"""``\text{$x=1$ or $x=2$}`` as the formulas and the words between them."""
+    inner = text[text.find("{") + 1 : -1]
+    whole = text.startswith("\\text") and closing_brace(text[text.find("{") :]) == len(inner) + 1
+    parts = re.split(r"(?<!\\)\$", inner)
+    if not whole or len(parts) < 3 or len(parts) % 2 == 0:
+        return text
+    spoken_of = [rf"\text{{{part}}}" if part.strip() else part for part in parts[::2]]
+    return "".join(a + b for a, b in zip(spoken_of, [*parts[1::2], ""], strict=True))
+
+
+def _without_words(text: str) -> str:
+    """The 18 of ``18 (eighteen)``."""
+    found = _IN_WORDS_TOO.match(text)
+    if found is None:
+        return text
+    number, words = found[1] or found[4], found[2] or found[3]
+    same = re.sub(r"[ -]+(?:and )?", " ", words.strip().lower()) == spoken(int(number))
+    return number if same else text
 
 
 def _without_another(text: str) -> str:

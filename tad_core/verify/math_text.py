@@ -34,6 +34,9 @@ _COLON = re.compile(r"\{:\}|\\colon(?![A-Za-z])|\\ratio(?![A-Za-z])")
 _RATIO = re.compile(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|(?<=\s)to(?=\s))\s*(?=\d)")
 _SEMICOLON = re.compile(r"(?<!\\);")
 _CHOOSE = re.compile(r"(?:\{|^)([^{}]+)\\choose(?![A-Za-z])([^{}]+)(?:\}|$)")
+#: ``{3 \\over 4}``, ``n^2+n \\over 2``
+_OVER = re.compile(r"(?:\{|^)([^{}]+)\\over(?![A-Za-z])([^{}]+)(?:\}|$)")
+_NO_EXPONENT = re.compile(r"(?<=[\w)}])\^\{\s*\}")
 _SHORT_ACCENT = re.compile(
     r"\\(vec|hat|bar|overline|tilde|mathbb|mathcal|mathbf|mathrm)\s+([A-Za-z])(?![A-Za-z])"
 )
@@ -41,7 +44,7 @@ _BETWEEN_NUMBERS = re.compile(r"(?:\\[,;: ]|\\q?quad|~|\s)+(?=\d)")
 _FRACTION = re.compile(r"\\frac(?![A-Za-z])")
 _SHORT_ARGUMENT = re.compile(r"\d|[a-zA-Z]|\\(?:alpha|beta|gamma|theta|pi|phi)(?![A-Za-z])")
 #: ``√10``: no one means the root of 1 before a 0
-_SHORT_ROOT = re.compile(r"\\sqrt\s*(\d+(?:\.\d+)?|[a-zA-Z](?![a-zA-Z]))")
+_SHORT_ROOT = re.compile(r"\\sqrt\s*(\[\d\])?\s*(\d+(?:\.\d+)?|[a-zA-Z](?![a-zA-Z]))")
 #: never at the end: what is left open (``5 or``) is not what stands before it
 _WORD_SEPARATOR = re.compile(
     r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\\(?:lor|vee)(?![A-Za-z])|(?<![\w\\])(?:and|or)(?!\w))\s*(?=[^\s}])"
@@ -80,6 +83,8 @@ _MIXED_WITH_SPACE = re.compile(rf"(?<![\w.\\/^_}}])(\d+){_GAP}(?!\d{{3}}(?!\d))(
 #: digits with space between them, and a point with space beside it
 _APART = re.compile(rf"(?<!\d)\d++(?:(?:{_GAP}\d++)+|{_GAP}\.\s*\d++|\.{_GAP}\d++)")
 _GAPS = re.compile(_GAP)
+#: ``\\int_0^1 2x``
+_ONE_DIGIT_RAISED = re.compile(rf"([_^])\s*(\d)(?={_GAP}\d)")
 #: two digits that are two arguments, or an index and what follows it
 _TWO_ARGUMENTS = re.compile(r"(?:\\(?:[cdt]?frac|[dt]?binom)|[_^])\s*$")
 #: stands between digits that are not one number
@@ -152,7 +157,8 @@ def clean(text: str) -> str:
     text = _COLON.sub(":", text)
     text = _RATIO.sub(":", text)
     text = _SEMICOLON.sub(",", text)
-    text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    text = _CHOOSE.sub(r"\\binom{\1}{\2}", _NO_EXPONENT.sub("", text))
+    text = _OVER.sub(r"\\frac{\1}{\2}", text)
     text = _SHORT_ACCENT.sub(r"\\\1{\2}", text)
     text = text.replace(r"\cfrac", r"\frac").replace(r"\dfrac", r"\frac").replace(r"\tfrac", r"\frac")
     text = text.replace(r"\{", r"\lbrace ").replace(r"\}", r"\rbrace ")
@@ -162,14 +168,14 @@ def clean(text: str) -> str:
     if _SPACED_NUMBERS.fullmatch(text) and not _SPACED_THOUSANDS.fullmatch(text):
         text = _BETWEEN_NUMBERS.sub(",", text)
     text = TEXT.sub(lambda match: match[1], text)
-    text = _APART.sub(_kept_apart, text)
+    text = _APART.sub(_kept_apart, _ONE_DIGIT_RAISED.sub(r"\1{\2}", text))
     text = _COMMAND_THEN_LETTER.sub("\\1\x00", text)  # the one space that means something
     text = _SPACES.sub("", text).replace("\x00", " ").replace("\x01", _NOT_ONE)
     text = re.sub(r"\\(lbrace|rbrace) ?", r"\\\1 ", text).strip()
     text = re.sub(r"\{\}|\{,\}", lambda match: "," if "," in match.group() else "", text)
-    text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
+    text = re.sub(r"([_^])\{(\w)\}(?!\d)", r"\1\2", text)  # 2^{3}5 is not 2^{35}
     text = re.sub(r"(?<![\w\\}\]^_|])\{(\w)\}", r"\1", text)
-    text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
+    text = _SHORT_ROOT.sub(r"\\sqrt\1{\2}", text)
     text = _with_braced_fractions(text)
     text = text.replace(r"\infin", r"\inf").replace(r"\inf", r"\infty").replace(r"\inftyty", r"\infty")
     text = text.replace(r"+\infty", r"\infty")

@@ -25,6 +25,7 @@ _ORDINAL = re.compile(
 _MODULUS = re.compile(
     r"(?<=[\d)}\s])\s*(?:\\pmod\s*\{?(\w+)\}?|\(\s*(?:\\bmod|\\mod|mod)\s*\{?(\w+)\}?\s*\))$"
 )
+_CURRENCY_BEHIND = re.compile(r"(?<=\d)\s*\\?([$€£])$")
 #: ``12 \\frac{\\text{m}}{\\text{s}}``
 _RATE = re.compile(
     r"(?<=[\d}\s])\s*(?:\\[,;: ])?\\[dt]?frac\{\s*\\(?:text|mathrm)\{([A-Za-z ]+)\}\s*\}"
@@ -47,6 +48,8 @@ def split_unit(text: str) -> tuple[str, str]:
         symbol = "£" if "£" in currency.group() or "pounds" in currency.group() else symbol
         value, unit = split_unit(text[currency.end() :])  # $18 per day
         return sign + value, f"{symbol} {unit}".strip() if unit not in (symbol, "%") else symbol
+    if (paid := _CURRENCY_BEHIND.search(text)) and "=" not in text:
+        return text[: paid.start()], paid[1]
     percent = re.search(
         r"\s*(?:\\?%|(?<![a-z])percent|per\s?cent|\\text\s*\{\s*(?:\\?%|percent)\s*\})$", text
     )
@@ -105,7 +108,7 @@ alternatively instead versus vs rather whether between through thru about around
 is isn be was wasn can cannot could may might must should would think guess guessed believe suppose hope know
 seem appear equal mean wait maybe perhaps possibly probably presumably supposedly apparently unlikely unsure
 uncertain doubtful untrue incorrect approx approximate approximately roughly exactly precisely almost nearly only
-least most some several few many etc ish sorry
+least most some several few many etc ish sorry hardly barely scarcely never far different
 """
 _COMPARING = """
 more less fewer greater smaller larger bigger higher lower maximum minimum possible probable likely wrong false true

@@ -20,6 +20,25 @@ _ARTICLE = re.compile(
     r"^(\\(?:text|textbf|textit|textrm|mbox|mathrm)\s*\{)?\s*(?:an?|the)\s+(?=[a-z]{3})", re.IGNORECASE
 )
 
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+    " eighteen nineteen"
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+
+
+def spoken(number: int) -> str:
+    """A number below a thousand in words, without hyphens and ``and``."""
+    small = _SMALL.split()
+    hundreds, rest = divmod(number, 100)
+    words = [small[hundreds], "hundred"] if hundreds else []
+    if rest >= 20:
+        words.append(_TENS.split()[rest // 10 - 2])
+        rest %= 10
+    if rest or not words:
+        words.append(small[rest])
+    return " ".join(words)
+
 
 def without_article(answer: str) -> str:
     r"""``\text{ellipse}`` of ``\text{an ellipse}``."""

@@ -6,10 +6,11 @@ import re
 
 from tad_core.verify.hedges import is_open, open_number
 from tad_core.verify.math_units import TWO_QUANTITIES
+from tad_core.verify.written import written_value
 
-#: a number with an optional sign, currency, thousands commas, decimals or a fraction bar
+#: a number with an optional sign, currency, thousands commas, decimals or a fraction bar, but for that of ``cm^2``
 _NUMBER = re.compile(
-    r"(?<![\w.])"
+    r"(?<![\w.])(?<![a-z]{2}\^)(?<!\sm\^)"
     r"(?P<sign>-\s?)?(?:\\?[$€£]\s?)?(?P<sign2>-)?"
     r"(?P<digits>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+)(?P<decimals>\.\d+)?"
     r"(?P<denominator>\s?/\s?\d+)?"
@@ -34,9 +35,13 @@ _WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}(?![A-Za-z]*\})")
 _SO = re.compile(r"\\(?:Rightarrow|implies|therefore|iff|Longrightarrow)(?![A-Za-z])")
 _JOINED_TO_ROW_ABOVE = re.compile(r"^(?:(?:=|\\q?quad)\s*)+")
 _BETWEEN = re.compile(r"\s?,?\s?(?:and|or|,)\s")
+_MATRIX = re.compile(r"\\begin\{(?P<name>[a-zA-Z]*matrix|array|cases)\}.+?\\end\{(?P=name)\}", re.DOTALL)
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
 #: ``18, not 19``: what comes before the last number is the answer, and nothing comes behind it
-_NOT_ANOTHER = re.compile(r"\d(?P<words>(?:\s[a-z]{2,12}){0,2}),\s(?:and\s)?not\s\$?$")
+_NOT_ANOTHER = re.compile(
+    r"\d(?P<words>(?:\s(?!instead|rather)[a-z]{2,12}){0,2})(?:,\s(?:and\s)?not|,?\s(?:instead\sof|rather\sthan))\s\$?$"
+)
+_NEGATIVE = re.compile(r"\bnegative\s\$?$", re.IGNORECASE)
 _PART_OF_MORE = re.compile(r"[\w.,)$]$|[-+*/×÷^]\s?$|\d\s$")
 _END_OF_SENTENCE = re.compile(r"(?:\s[a-z]{2,12})?[.!]?\s*\Z")
 #: Characters before the end in which the mathematics of the last number is looked for.
@@ -62,6 +67,9 @@ def last_value(text: str) -> str:
         before.append(displayed)
     if quantities := _two_quantities(text, number):
         return quantities
+    if written := written_value(text, number):
+        begin, end = written.span("value")
+        return written["value"] + ("?" if is_open(text, begin, end) else "")
     left = _NOT_RECKONED.search(text[max(0, number.start() - _WIDTH_OF_REST) :].rstrip(" \n\t.$"))
     return left.group().replace("$", "") if left else last_number(text)
 
@@ -103,9 +111,18 @@ def _in_mathematics(displayed: re.Match[str]) -> str:
 def _row_of(displayed: re.Match[str]) -> str:
     """The last row of a formula, of that what follows from the rest, without what joins it to the one above."""
     content = next(group for name, group in displayed.groupdict().items() if group and name != "kind")
+    content = _MATRIX.sub(_in_one_row, content)
     rows = [row for row in _ROW.split(content) if row.strip(" &\n")] or [content]
     row = " ".join(rows[-1].replace("&", "").split()).rstrip(". ,")
-    return _JOINED_TO_ROW_ABOVE.sub("", _SO.split(row)[-1].strip())
+    row = _JOINED_TO_ROW_ABOVE.sub("", _SO.split(row)[-1].strip())
+    return row.replace("\0", "\\\\").replace("\1", "&")
+
+
+def _in_one_row(matrix: re.Match[str]) -> str:
+    """A matrix with marks in place of the ends of its rows and columns, which are its own; no lines of equations."""
+    if matrix["name"] == "array" and "=" in matrix.group():
+        return matrix.group()
+    return matrix.group().replace("\\\\", "\0").replace("&", "\1")
 
 
 def last_number(text: str) -> str:
@@ -121,7 +138,8 @@ def last_number(text: str) -> str:
             text, last = rest, before
     if hedge := open_number(text, last):
         return hedge
-    sign = "-" if _is_sign(text, last) else ""
+    negative = _NEGATIVE.search(text[max(0, last.start() - 12) : last.start()])
+    sign = "-" if negative or _is_sign(text, last) else ""
     number = last["digits"].replace(",", "") + (last["decimals"] or "")
     if last["denominator"] and (whole := _WHOLE.search(text[max(0, last.start() - 12) : last.start()])):
         number = f"{whole[1]} {number}"

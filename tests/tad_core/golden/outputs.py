@@ -60,8 +60,19 @@ ANSWERS = {
     r"\sqrt{2}": [r"\frac{2}{\sqrt2}", "1.41421356", "2^{1/2}"],
     r"\{1,2,3\}": ["3,2,1", "1,2", r"\{3, 1, 2\}"],
     r"\text{Tuesday}": ["tuesday", r"\text{Monday}"],
+    "2:3": [r"\frac23", "4:6", "3:2"],
+    "15": [r"\text{at most exactly 15}", r"\frac{d}{dx}x^2=15", r"\sum_{k=1}^5 k"],
 }
-WHOLE = ["The answer is 6.", "#### 6", r"so \boxed{6} and \boxed{7}", r"\boxed{6", "2 + 4 = 6\n6"]
+WHOLE = [
+    "The answer is 6. No, 7.",
+    "It is half of 6",
+    "so it is (3, 6)",
+    "The answer is 6.",
+    "#### 6",
+    r"so \boxed{6} and \boxed{7}",
+    r"\boxed{6",
+    "2 + 4 = 6\n6",
+]
 PROGRAMS = [
     "def f(x):\n    return x + 1",
     "Here it is:\n```python\ndef f(x):\n    return x + 2\n```",
@@ -69,6 +80,7 @@ PROGRAMS = [
     "def f(x):\n    raise SystemExit",
     "def g(x):\n    return x",
     "no program at all",
+    "    def f(x):\n        return x + 1",
 ]
 #: answers to a benchmark that asks for ``f``, with more than that in them
 LONGER = [

@@ -4,6 +4,11 @@ r"""Texts as models end them, cut, repeated, with headings and marks: the answer
 from __future__ import annotations
 
 RIGHT_NUMBERS = [
+    ("So it is negative 5.", "-5"), ("The answer is 15. No, 16.", "16"), ("The answer is 15. Actually, it should be 16.", "16"), (r"\boxed{15}. Wait, that should be 16.", "16"), ("The answer is 15. Wait, let me check: 3*5 = 15. Yes.", "15"),
+    ("The answer is 15. No, really, it is 15.", "15"), ("The answer is 15. No 3 people share.", "15"), (r"\boxed{15}. Actually, 3 apples are left", "15"), ("She uses 16 instead of 15.", "16"), ("They need 16 cups rather than 15.", "16"), ("It is not 16 but 15.", "15"),
+    ("She can buy at most 15 apples.", "15"), ("He needs at least 15 apples", "15"), ("Half of 30 is 15", "15"), ("It grew by a factor of 15", "15"), ("20% of 15 = 3", "3"), ("It weighs 15kg.", "15"), ("The total is 15!", "15"), ("The area is 12 cm^2.", "12"), ("It is 12 m^2 in all.", "12"), ("He pays (1,234) dollars.", "1234"),
+    ("There are C(5, 2) = 10 ways", "10"), ("Total cost = 3 x 5 + 2 = 17", "17"), ("y = 3x + 2 = 17", "17"), ("x = 5 + 3 = 8", "8"), ("The legs are 3 and 4, so the hypotenuse is 5", "5"), ("The answer is 15 (fifteen).", "15"), ("#### 34 (thirty-four)", "34"),
+    ("Therefore, the answer (arabic numerals) is 34. Q: 17", "34"), ("The answer is 12 and I hope it is correct.", "12"), ("Final Answer: The final answer is $12$ I hope it is correct.", "12"), (r"The answer is 12\%$.", "12"), (r"\boxed{\text{Janet has 15 apples.}}", "15"),
     ("She has 18, not 19.", "18"), ("She has 18 apples, not 19.", "18"), ("The answer is 18, not 19.", "18"), ("The answer is 5 only.", "5"), ("#### 15 exactly", "15"), ("The answer is exactly 15.", "15"),
     ("It takes 300 minutes, or 5 hours.", "300"), ("It takes 300 minutes, or 5 hours.", "5"), ("It takes 5 hours (300 minutes).", "5"), ("The answer is 1.5 hours, or 90 minutes.", "90"),
     ("Total = $100 + $20 = $120.", "120"), ("The temperature is\n-3", "-3"), ("Items:\n- 12", "12"), ("He was born in 2018-20 = 1998", "1998"), ("He walks 1.5 miles...", "1.5"),
@@ -55,6 +60,10 @@ RIGHT_NUMBERS = [
 ]  # fmt: skip
 
 WRONG_NUMBERS = [
+    ("So she needs at most exactly 15", "15"), ("So it is at most 15.", "15"), ("It was no more than 15", "15"), ("She has more than 15.", "15"), ("It takes him less than 15 minutes.", "15"), ("It is not exactly 15.", "15"), ("It is not equal to 15", "15"), ("The answer is just under 15.", "15"),
+    ("She has slightly over 15", "15"), ("She has nearly 15.", "15"), ("It is anything but 15.", "15"), ("He scored 12 out of 15", "15"), ("So that is half of 15", "15"), ("20% of 15", "15"), ("so twice 15", "15"), ("It is a multiple of 15", "15"), ("So it is negative 5.", "5"),
+    ("It is 15 squared.", "15"), ("It is 15ish", "15"), ("It is 15, I guess.", "15"), ("She has 15 and counting", "15"), ("It is 15, but that is wrong.", "15"), ("The answer is 15. No, 16.", "15"), (r"\boxed{15}. No, it is 16", "15"), ("They need 16 rather than 15.", "15"),
+    ("Ages are 5 and 10.", "10"), ("So x = 3 or x = 5.", "5"), ("so he is at (3, 4)", "4"), ("It takes 9π hours.", "9"), ("So it is between 14 and 15", "15"),
     ("It is not 18, not 19.", "18"), ("between 17 and 18, not 19", "18"), ("maybe 18, not 19", "18"), ("18, not 19?", "18"), ("She has 18, not 19.", "19"), ("18 apples, not 19 pears and 20 plums", "18"),
     ("maybe 300 minutes, or 5 hours", "300"), ("300 minutes, or 5 hours?", "300"), ("4 or 300 minutes, or 5 hours", "300"), ("5 * 300 minutes, or 25 hours", "300"), ("It takes 300 minutes, or 6 hours.", "300"),
     ("300 minutes, or 5 hours, or 6 hours", "5"), ("The answer is 60 minutes (2 hours)", "60"), ("The answer is exactly 15 less than 20", "15"), ("I guess it is 5", "5"),
@@ -71,6 +80,14 @@ WRONG_NUMBERS = [
 ]  # fmt: skip
 
 RIGHT = [
+    ("So the point is (3, 4).", "(3,4)"), ("The vertex is (3, -4).", "(3,-4)"), ("So the interval is [2, 3).", "[2,3)"), ("The interval is (-∞, 3).", r"(-\infty,3)"), ("The points are (1, 2) and (3, 4).", "(1,2),(3,4)"), ("The coordinates are (1/2, 3).", r"(\frac12,3)"),
+    ("Thus x = 3 and y = 4, so (x, y) = (3, 4).", "(3,4)"), ("So the set is {1, 2, 3}.", r"\{1,2,3\}"), (r"The set is \{1, 2\}.", "1,2"), ("The area of the circle is 9π.", r"9\pi"), ("the area is 9π square units", r"9\pi"), ("9π cm^2.", r"9\pi"), ("so the volume is 36*pi", r"36\pi"), ("so the length is 3√2", r"3\sqrt2"),
+    ("the length is 5 + 3√2", r"5+3\sqrt2"), ("x = 5√2 / 2", r"\frac{5\sqrt2}{2}"), (r"So the area is \frac{3}{4}.", "0.75"), (r"so x = -\frac{3}{4}", "-0.75"), ("x = 3 or x = -5", "3,-5"), ("So x=2, 3.", "2,3"), ("The roots are 2 and 3.", "2,3"), ("The solutions are 2, 3, and 5.", "2,3,5"),
+    ("the equation is y = 2x + 3.", "y=2x+3"), ("f(x) = x^2 - 4x + 3", "x^2-4x+3"), (r"The value of $x$ is $\frac{1}{2}$ or $0.5$", "0.5"), ("**Answer**: C", "C"), ("The matrix is\n\\[\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}\\]", r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}"),
+    (r"Therefore $\mathbf{M} = \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}.$", r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}"),
+    (r"The final answer is $\frac{3}{4}$. I hope it is correct. Final Answer: The final", r"\frac34"), (r"The final answer is $\frac{3}{4}$. The final answer is $\frac{3}", r"\frac34"), (r"Final Answer: The final answer is $\frac34$. Final Answer: The final answer is", r"\frac34"),
+    (r"\boxed{\sum_{k=1}^{n}\frac{1}{k(k+1)} = \frac{n}{n+1}}", r"\frac{n}{n+1}"), (r"\boxed{\frac{d}{dx}f(x) = 2}", "2"), (r"\boxed{\left.\frac{d}{dx}x^2\right|_{x=1} = 2}", "2"),
+    (r"\boxed{\text{The minimum value is 3}}", "3"), (r"\boxed{\text{There are 12 ways}}", "12"),
     ("The correct choice is (B)", "B"), ("So the correct choice is **(B)**.", "B"), ("The correct option is C.", "C"), ("The correct option is C: 12", "12"), (r"Thus, the correct answer choice is $\textbf{(D)}$", "D"),
     ("so $x > 3, x \\in \\mathbb{R}$.", r"(3,\infty)"), (r"\boxed{11 \bmod 7 = 4}", "4"), (r"The probability is 3/4", r"\frac34"),
     (r"Final Answer: The final answer is $\frac{1}{2}$. I hope it is correct.", r"\frac12"), (r"The final answer is $\boxed{\frac{1}{2}}$. I hope it is correct.", r"\frac12"),
@@ -117,6 +134,7 @@ RIGHT = [
 ]  # fmt: skip
 
 WRONG = [
+    ("So he has (3, 4)?", "(3,4)"), ("So it is (3, 4).", "4"), ("the equation is y = 2x + 3.", "3"), ("The roots are 2 and 3.", "3"), ("It is 1 + √2", r"\sqrt2"), ("maybe x = 2 or x = 3", "2,3"), (r"\boxed{\text{The minimum value is at least 3}}", "3"), (r"\boxed{\text{x is 5}}", "x"),
     ("The correct choice is (B) or (C)", "B"), ("The correct choice is not (B)", "B"), ("The incorrect choice is (B).", "B"), ("If the correct choice is (B), then", "B"), ("I doubt the correct choice is (B)", "B"),
     ("The correct choice is (B) is wrong", "B"), ("The answer is A: 12 or B: 13", "A"), ("So the correct choice is (B). However, the correct choice is (C).", "B"), ("The correct choice is (B)? No.", "B"), ("The best option is a.", "A"),
     ("Final Answer: The final answer is $(2,5)$", "[2,5)"), ("Final Answer: The final answer is $(2,5", "(2,5)"), (r"\boxed{7}. However, $\boxed{8}$ is wrong.", "7"),

@@ -82,7 +82,7 @@ SAME: dict[str, list[tuple[str, str]]] = {
         (r"0.\bar{3}", r"\frac13"), (r"0.3\bar{3}", r"\frac13"), (r"0.\dot{1}\dot{2}", r"\frac{4}{33}"), ("0.(3)", r"\frac13"),
     ],
     "radicals": [
-        (r"\sqrt{8}", r"2\sqrt{2}"), (r"\sqrt[3]{16}", r"2\sqrt[3]{2}"), (r"\sqrt{3+2\sqrt{2}}", r"1+\sqrt{2}"), (r"\sqrt{7+4\sqrt3}", r"2+\sqrt3"), (r"\frac{1}{\sqrt{2}}", r"\frac{\sqrt{2}}{2}"),
+        (r"\sqrt[3]4+\sqrt[3] 2", r"\sqrt[3]{2}+\sqrt[3]{4}"), (r"\sqrt{8}", r"2\sqrt{2}"), (r"\sqrt[3]{16}", r"2\sqrt[3]{2}"), (r"\sqrt{3+2\sqrt{2}}", r"1+\sqrt{2}"), (r"\sqrt{7+4\sqrt3}", r"2+\sqrt3"), (r"\frac{1}{\sqrt{2}}", r"\frac{\sqrt{2}}{2}"),
         ("2^{1/2}", r"\sqrt{2}"), (r"2^{\frac{1}{3}}", r"\sqrt[3]{2}"), ("√2", r"\sqrt{2}"), ("2√3", r"2\sqrt{3}"), ("√(2+√3)", r"\sqrt{2+\sqrt{3}}"), ("sqrt(2)", r"\sqrt{2}"),
         ("2sqrt(3)", r"2\sqrt{3}"), ("2*sqrt(3)/3", r"\frac{2\sqrt{3}}{3}"), (r"\sqrt 2", r"\sqrt{2}"), (r"\sqrt{2}/2", r"\frac{\sqrt2}{2}"), (r"(\sqrt{2})/(2)", r"\frac{\sqrt2}{2}"),
         (r"(1+\sqrt{5})/2", r"\frac{1+\sqrt5}{2}"),
@@ -110,10 +110,11 @@ SAME: dict[str, list[tuple[str, str]]] = {
         ("x > 2", "2 < x"), (r"x\ge2", r"x \geq 2"), ("2 < x < 5", "5>x>2"), (r"x \in \mathbb{R}", r"\mathbb{R}"), ("k < 4", r"(-\infty,4)"), (r"x \neq 3", r"x\ne3"),
     ],
     "time": [
-        (r"3:30 \text{ PM}", r"3:30 \text{ p.m.}"), (r"3:30 \text{ pm}", "3:30"), (r"3{:}30 \text{ p.m.}", "3:30"), (r"\text{3:30 PM}", r"3:30\text{ p.m.}"),
+        (r"3\text{ p.m.}", r"3:00\text{ p.m.}"), (r"\text{June 20th}", r"\text{June 20}"), (r"3:30 \text{ PM}", r"3:30 \text{ p.m.}"), (r"3:30 \text{ pm}", "3:30"), (r"3{:}30 \text{ p.m.}", "3:30"), (r"\text{3:30 PM}", r"3:30\text{ p.m.}"),
     ],
     "ratio": [
-        ("3:4", "3:4"), ("3 : 4", "3:4"), (r"3 \text{ to } 4", "3:4"), (r"3\text{:}4", "3:4"),
+        ("3:4", "3:4"), ("3 : 4", "3:4"), (r"3 \text{ to } 4", "3:4"), (r"3\text{:}4", "3:4"), ("3:4", r"\frac34"), ("6:8", "3:4"), ("10:15", "2:3"), ("1:2", "0.5"), ("2:1", "2"), ("10:30", r"\frac13"), (r"\sqrt{3}:1", r"\sqrt3"),
+        (r"1:\sqrt{2}", r"\frac{\sqrt2}{2}"), ("a:b = 2:3", r"\frac23"), ("3 to 4", "0.75"),
     ],
     "infinity": [
         (r"\infty", r"+\infty"), (r"\text{infinity}", r"\infty"),
@@ -210,6 +211,23 @@ SAME: dict[str, list[tuple[str, str]]] = {
         (r"(r,\theta) = \left(10\sqrt{2}, \frac{\pi}{4}\right)", r"\left(10\sqrt2,\frac{\pi}{4}\right)"), (r"(\rho,\theta,\phi)=(1,2,3)", "(1,2,3)"), (r"\frac{dy}{dx} = 2e^{2x}", "2e^{2x}"), (r"P(\text{not A}) = \frac34", "0.75"),
         (r"\sum_{k=1}^{100} k", "5050"), (r"\sum_{k=1}^{100} k = 5050", "5050"), (r"\prod_{k=1}^{5} k", "120"), (r"\sum_{k=1}^n k", r"\frac{n(n+1)}{2}"),
     ],
+    "braces that are not written": [
+        ("{1, 2, 3}", r"\{1,2,3\}"), (r"A = {1, 2}", r"\{1,2\}"), (r"x \in {2, 3}", "2,3"), (r"\left{1,2\right}", r"\{1,2\}"), (r"\\{1,2\\}", r"\{1,2\}"), ("{{1,2},{3,4}}", r"\{\{1,2\},\{3,4\}\}"), ("{1,2} \\cup {3,4}", r"\{1,2\}\cup\{3,4\}"),
+        ("{x | x > 3}", r"(3,\infty)"), (r"{x \in \mathbb{R} : x \neq 1}", r"(-\infty,1)\cup(1,\infty)"), (r"\mathbb{R} \setminus {0, 1}", r"(-\infty,0)\cup(0,1)\cup(1,\infty)"), (r"\mathbb{R} - {0}", r"(-\infty,0)\cup(0,\infty)"), ("{}", r"\emptyset"),
+        (r"{\{4,5,7\}}", r"\{4,5,7\}"), (r"x = {33,\!800}", "33800"), (r"C = (14+4,4+2) = {(18,6)}", "(18,6)"), ("{(1,2),(3,4)}", "(1,2),(3,4)"), ("{5}", "5"), ("{1,234}", "1234"), (r"{\sqrt{2} \over 2}", r"\frac{1}{\sqrt2}"), (r"n^2 + n \over 2", r"\frac{n(n+1)}{2}"),
+    ],
+    "digits behind a power": [
+        ("2^{3}5", "40"), ("2^3 5", "40"), ("2^{3} 3^{2}", "72"), ("x^{2}3", "3x^2"), ("2^{35}", "2^{35}"), ("x^{}+1", "x+1"), (r"\int_0^1 2x\,dx", "1"), (r"\sum_{k=1}^3 2k", "12"),
+    ],
+    "sums term by term": [
+        (r"\sum_{k=1}^n k^3", r"\frac{n^2(n+1)^2}{4}"), (r"\sum_{k=0}^{n} \binom{n}{k}", "2^n"), (r"\sum_{k=0}^{n-1} 2^k", "2^n-1"), (r"\sum_{k=1}^{n} x^k", r"\frac{x^{n+1}-x}{x-1}"), (r"\prod_{k=1}^n k", "n!"), (r"\sum_{k=1}^{n}(-1)^k k", r"\frac{(-1)^n(2n+1)-1}{4}"),
+        (r"\sum_{j=1}^{n}\sum_{i=1}^{j} i", r"\frac{n(n+1)(n+2)}{6}"), (r"\sum_{k=1}^{99}\frac{1}{\sqrt{k}+\sqrt{k+1}}", "9"), (r"\sum_{k=1}^{10^9} k", "500000000500000000"),
+        (r"\sum_{k=1}^{\infty}\frac{1}{2^k}", "1"), (r"\frac{d}{dx}(2x) = 2", "2"), (r"\frac{d}{dx}(5) = 0", "0"), (r"\sum_{k=1}^{10} a_k = 55", "55"), (r"\int_0^1 2x\,dx = 1", "1"),
+    ],
+    "words around a value": [
+        (r"624\ pages\ per\ year", "624"), (r"5\ cm", "5"), ("18 (eighteen)", "18"), (r"18\text{ (eighteen)}", "18"), ("eighteen (18)", "18"), ("121 (one hundred and twenty-one)", "121"), (r"8.00\$", "8"), ("8 €", "8"),
+        (r"\text{$x=-2$ or $x=1$}", "1,-2"), (r"\text{The answer is $\frac{1}{2}$}", r"\frac12"), (r"\text{C: } 12", "C"), (r"\text{C: } 12", "12"),
+    ],
     "where roots are real": [
         (r"\sqrt[5]{x^3}", "x^{3/5}"), (r"\sqrt{x^3}", r"x\sqrt{x}"), (r"\sqrt{x^3}", "x^{3/2}"), (r"\sqrt{12x^3}", r"2x\sqrt{3x}"), (r"\sqrt{-8}", r"2\sqrt{-2}"), (r"\frac{1}{\sqrt{x}}", "x^{-1/2}"),
     ],
@@ -284,10 +302,10 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("(x-3)(x-2)", "(x+2)(x-3)"), ("x^2 + 2x + 1 = 0", "x^2+2x+1"), ("x^2-5x+6", "x^2-5x-6"),
     ],
     "time": [
-        ("15:30", r"3:30 \text{ p.m.}"), (r"\text{3:30 PM}", r"3:30\text{ a.m.}"),
+        (r"3\text{ a.m.}", r"3:00\text{ p.m.}"), (r"3\text{ p.m.}", r"3:30\text{ p.m.}"), (r"\text{June 21st}", r"\text{June 20}"), ("15:30", r"3:30 \text{ p.m.}"), (r"\text{3:30 PM}", r"3:30\text{ a.m.}"),
     ],
     "ratio": [
-        ("3:4", r"\frac{3}{4}"), ("6:8", "3:4"),
+        ("3:4", r"\frac{4}{3}"), ("4:3", "3:4"), ("3:4:5", "6:8:10"), ("9:30", "3:10"), ("9:05", "9:5"), ("12:04", "3"), ("8:00", "8"), (r"10:20 \text{ a.m.}", r"\frac12"), ("3:0", "6:0"), ("a:b", r"\frac{3}{4}"),
     ],
     "infinity": [
         (r"-\infty", r"\infty"), (r"\text{infinitely many}", r"\infty"), (r"\text{infinitely many}", r"\text{infinitely many solutions}"),
@@ -355,6 +373,18 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     ],
     "names of values": [
         (r"(r,\theta) = (1,2)", r"(\theta,r) = (1,2)"), (r"\sum_{k=1}^{100} k", "5051"), (r"\sum_{k=1}^{100} k = 5050", "100"), (r"\text{undefined at } x = 2", "2"), (r"\not= 5", "5"), (r"x \not= 5", "5"),
+    ],
+    "braces that are not written": [
+        ("{1,2}", "(1,2)"), ("{1,2}", "[1,2]"), ("{x | x > 3}", r"[3,\infty)"), ("{1,234}", r"\{1,234\}"), (r"\mathbb{R} \setminus {1}", r"\mathbb{R}"), (r"\mathbb{R} - {1}", r"(-\infty,-1)\cup(-1,\infty)"), (r"1+{n \over 2}", r"\frac{n+1}{2}"),
+    ],
+    "digits behind a power": [("2^{3}5", "2^{35}"), ("x^{2}3", "x^{23}"), (r"\int_0^1 2x\,dx", "144")],
+    "sums term by term": [
+        (r"\sum_{k=1}^{n}(2k-1)", "n^2+1"), (r"\sum_{k=1}^{n} \frac{1}{k}", r"\ln n"), (r"\sum_{k=0}^{n-1} 2^k", "2^n"), (r"\sum_{k=1}^{n} f(k)", "n"), (r"\sum_{k=1}^{n} a_k", "na_k"), (r"\sum_{k=1}^{\infty} k", r"-\frac{1}{12}"), (r"\frac{d}{dx}x^2 = 2", "2"),
+        (r"\sum_{k=1}^{3} k = 7", "7"), (r"\int_0^1 2x\,dx = 2", "2"), (r"\prod_{k=1}^{5} k = 121", "121"),
+    ],
+    "words around a value": [
+        ("18 (nineteen)", "18"), (r"2\ ab", "2"), (r"\text{D: } 12", "C"), (r"\text{$x=-2$ or $x=1$}", "1"), (r"\text{hardly 15}", "15"), (r"\text{never 15}", "15"), (r"\text{There are at least 12 ways}", "12"), (r"\text{Amy is not 3 years old}", "3"), (r"\text{There are 2 solutions: 3 and 4}", "2"),
+        (r"\text{The answer is a multiple of 5}", "5"),
     ],
     "where roots are real": [
         (r"\sqrt[5]{x^3}", "x^{5/3}"), (r"\sqrt{x^3}", r"-x\sqrt{x}"), (r"\sqrt{x^2}", "x"), (r"\sqrt{x}", r"\sqrt{|x|}"), (r"\sqrt{x}", r"\sqrt{-x}"), (r"\sqrt{-x}", r"i\sqrt{x}+1"), (r"\sqrt{-2}", r"-\sqrt{-2}"), (r"\sqrt{x}\sqrt{y}", r"\sqrt{x}\sqrt{z}"),

@@ -1,0 +1,53 @@
+r"""Mathematics in prose, without marks around it: (3, 4), {1, 2}, 9π, 3√2, x = 3 or x = -5, y = 2x + 3.
+
+Where the last number of a text is part of it, the number alone is not what is said.
+"""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = r"\d+(?:\.\d+)?(?:\s?/\s?\d+)?"
+_ROOT = r"(?:√\(?\d+\)?|\\sqrt\{[^{}]{1,20}\}|\bsqrt\(\d+\))"
+_IRRATIONAL = rf"(?:{_ROOT}|(?<![A-Za-z])(?:π|\\pi|pi)(?![A-Za-z]))(?:\s?/\s?\d+)?"
+_QUOTIENT = r"\\[dt]?frac\{[^{}]{1,20}\}\{[^{}]{1,20}\}(?:\s?\\pi(?![A-Za-z]))?"
+_TERM = rf"(?:(?:{_NUMBER})?\s?\*?\s?{_IRRATIONAL}|\d*{_QUOTIENT}|{_NUMBER})"
+_VALUE = rf"-?\s?{_TERM}(?:\s?[-+]\s?{_TERM})*"
+_END = r"(?:-?\d+(?:\.\d+)?(?:/\d+)?|-?\+?(?:∞|\\?infty|infinity))"
+_LIST = rf"\\?[(\[{{]\s?{_END}(?:\s?,\s?{_END})+\s?\\?[)\]}}]"
+_NEXT = r"(?:\s?,\s?(?:(?:and|or)\s)?|\s(?:and|or)\s)"
+_AT_END = r"(?=\s?[.;!]?\s*(?:\Z|\n))"
+_THOUSANDS = re.compile(r"\(\d{1,3}(?:,\d{3})+\)")
+
+_WRITTEN = (
+    # (3, 4), [2, 3), {1, 2}; (1, 2) and (3, 4)
+    re.compile(rf"(?<![\w)])(?P<value>{_LIST}(?:{_NEXT}{_LIST})*)"),
+    # x = 3 or x = -5; x = 2, 3
+    re.compile(
+        rf"(?<![\w\\])(?P<value>[a-zA-Z]\s?=\s?{_VALUE}(?:{_NEXT}(?:[a-zA-Z]\s?=\s?)?{_VALUE})+){_AT_END}"
+    ),
+    # the roots are 2, 3 and 5
+    re.compile(
+        rf"\b(?:are|were)(?:\sequal\sto)?:?\s(?P<value>{_VALUE}(?:,\s{_VALUE})*,?\s(?:and|or)\s{_VALUE}){_AT_END}"
+    ),
+    # y = 2x + 3, f(x) = x^2 - 4
+    re.compile(
+        r"(?<![\w\\=])(?P<value>[a-zA-Z](?:\([a-z]\))?\s?=\s?-?(?:\d+(?:\.\d+)?(?:/\d+)?)?[a-z](?:\^\d)?(?![a-zA-Z])"
+        rf"(?:\s?[-+]\s?(?:\d+(?:\.\d+)?(?:/\d+)?)?(?:[a-z](?![a-zA-Z]))?(?:\^\d)?)+){_AT_END}"
+    ),
+    # 9π, 1 + √2, 3\sqrt{2}
+    re.compile(rf"(?<![\w.\\}}^])(?P<value>(?=[^.,;\n]*?(?:{_IRRATIONAL}|\\[dt]?frac)){_VALUE})(?![\w^(])"),
+)
+#: Characters beside the last number that are looked at.
+_BEFORE, _BEHIND = 160, 40
+
+
+def written_value(text: str, last: re.Match[str]) -> re.Match[str] | None:
+    """The group ``value`` is the mathematics that the number ``last`` is part of; None where it stands alone."""
+    start = max(0, last.start() - _BEFORE)
+    for pattern in _WRITTEN:
+        for found in pattern.finditer(text, start, last.end() + _BEHIND):
+            begin, end = found.span("value")
+            if begin <= last.start() and last.end() <= end and found["value"].strip() != last.group().strip():
+                return None if _THOUSANDS.fullmatch(found["value"]) else found
+    return None
