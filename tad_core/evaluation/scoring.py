@@ -19,11 +19,14 @@ class Judge(Protocol):
 
 
 class Scorer:
-    """Remembers judgements by problem and text; a verdict depends on nothing else."""
+    """Remembers judgements by problem and text; a verdict depends on nothing else.
+
+    What a problem is judged by counts beside its id: tasks of other rows can have the same.
+    """
 
     def __init__(self, verifier: Judge) -> None:
         self._verifier = verifier
-        self._known: dict[tuple[str, str], Judgement] = {}
+        self._known: dict[tuple[str, ...], Judgement] = {}
 
     def judge(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Judgement]:
         """Judge all texts in one batch.
@@ -32,7 +35,7 @@ class Scorer:
             VerifierError: when the verifier itself failed on a text: that is neither right nor wrong.
         """
         asked = list(zip(problems, texts, strict=True))
-        fresh = {(p.id, text): (p, text) for p, text in asked if (p.id, text) not in self._known}
+        fresh = {mark: one for one in asked if (mark := _mark(*one)) not in self._known}
         if fresh:
             found = self._verifier.judge([p for p, _ in fresh.values()], [t for _, t in fresh.values()])
             for mark, judgement in zip(fresh, found, strict=True):
@@ -42,4 +45,8 @@ class Scorer:
                         "`tad doctor`, then the same command again"
                     )
                 self._known[mark] = judgement
-        return [self._known[p.id, text] for p, text in asked]
+        return [self._known[_mark(*one)] for one in asked]
+
+
+def _mark(problem: Problem, text: str) -> tuple[str, ...]:
+    return problem.id, problem.answer, problem.tests, text

@@ -189,6 +189,24 @@ def test_a_verifier_that_failed_stops_the_evaluation():
         Scorer(Broken()).judge([Problem("p1", "x", "math", "q", "r", answer="1")], ["t"])
 
 
+def test_problems_of_one_id_are_judged_each_by_its_own_reference():
+    """Ids are a task's name and what its rows say, and either may hold a slash: of two tasks they can be the same."""
+
+    class Reference:
+        def judge(self, problems, texts):
+            return [Judgement(Verdict.PASSED, p.answer or p.tests, "") for p in problems]
+
+    made = [
+        Problem("a/b/0", "a", "math", "q", "r", answer="1"), Problem("a/b/0", "a/b", "math", "q", "r", answer="2"),
+        Problem("a/b/0", "c", "code", "q", "r", tests="x"), Problem("a/b/0", "d", "code", "q", "r", tests="y"),
+    ]  # fmt: skip
+    scorer = Scorer(Reference())
+    for problem in made:
+        (found,) = scorer.judge([problem], ["t"])
+        assert found.reason == (problem.answer or problem.tests)
+    assert [j.reason for j in scorer.judge(made, ["t"] * 4)] == ["1", "2", "x", "y"]
+
+
 def test_engines_of_models_side_by_side_take_turns_in_lm_eval(tasks, generator, monkeypatch):
     """It and the data set library change settings of the whole process meanwhile."""
     inside, most = [], []
