@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from tad_core.config.objectives import OBJECTIVES, ObjectiveName
 from tad_core.settings import ADDED, RUNTIME, Seed, Strict, runtime_but, runtime_though
 
+MOST_PORT = 65_535
 _BY_DEVICE = "with `lora.dropout` above 0, which is drawn by device, for their number"
 
 
@@ -160,8 +162,8 @@ class DistillConfig(Strict):
         "paper), on one a trajectory, or skip them.",
         json_schema_extra=ADDED,
     )
-    epochs: float = Field(1.0, gt=0, description="Passes over the trajectories.")
-    max_steps: int | None = Field(None, ge=1, description="Optimizer steps; overrides epochs.")
+    epochs: float = Field(1.0, gt=0, le=1e6, description="Passes over the trajectories.")
+    max_steps: int | None = Field(None, ge=1, le=10**9, description="Optimizer steps; overrides epochs.")
     learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate (AdamW).")
     schedule: Literal["constant", "cosine", "linear"] = Field(
         "constant", description="Learning rate schedule."
@@ -169,7 +171,9 @@ class DistillConfig(Strict):
     warmup_steps: int = Field(0, ge=0, description="Linear warm-up.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
-    global_batch_size: int = Field(256, ge=1, description="States per optimizer step over all devices.")
+    global_batch_size: int = Field(
+        256, ge=1, le=2**20, description="States per optimizer step over all devices."
+    )
     # Halved by itself where memory runs out, so that no key made before the training can tell it.
     micro_batch_size: int = Field(
         4,
@@ -214,7 +218,7 @@ class DistillConfig(Strict):
     )
     rendezvous: str | None = Field(
         None,
-        pattern=r"^[^\s:]+:\d+$",
+        pattern=r"^[^\s:]+:\d{1,5}$",
         description="HOST:PORT where the first host is reached; default: MASTER_ADDR and MASTER_PORT, else its own "
         "name and a free port.",
         json_schema_extra=RUNTIME,
@@ -270,6 +274,15 @@ class DistillConfig(Strict):
     def _yaml_reads_on_as_true(cls, value: object) -> object:
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
+    @field_validator("rendezvous")
+    @classmethod
+    def _a_port(cls, given: str | None) -> str | None:
+        if given is not None and not 1 <= int(given.rpartition(":")[2]) <= MOST_PORT:
+            raise PydanticCustomError(
+                "port", "Input should be HOST:PORT with a port from 1 to {most}", {"most": MOST_PORT}
+            )
+        return given
+
     @model_validator(mode="after")
     def _quantized_without_deepspeed(self) -> Self:
         if self.quantize != "none" and self.deepspeed is not None:
@@ -287,6 +300,22 @@ class DistillConfig(Strict):
                 "soften_near to 0"
             )
         return self
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        """The student begins as the base: all that differs in a teacher's distribution is what its prompt tells."""
+        plain = self.trajectories == "plain"
+        told = self.teacher_prompt == "system" or (self.teacher_prompt == "rollout" and not plain)
+        labels = self.near != "soft" or (self.distant == "hard" and self.weight_distant > 0)
+        if told or labels or not OBJECTIVES[self.objective].windowed:
+            return self
+        which = "teacher_prompt" if self.teacher_prompt == "plain" else "trajectories"
+        remedy = "system" if plain else "rollout or system"
+        raise ValueError(
+            f"{which}: plain has the teacher read what the student reads, whose distribution is then its own, and near "
+            f"{self.near} and distant {self.distant} (weight {self.weight_distant:g}) have no other labels: nothing "
+            f"would be learned; set teacher_prompt to {remedy}, or near to hard or taught"
+        )
 
     @model_validator(mode="after")
     def _of_the_run_without_deepspeed(self) -> Self:

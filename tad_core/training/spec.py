@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from tad_core.artifacts.fingerprint import fingerprint
 from tad_core.config import DistillConfig, ModelConfig
+from tad_core.config.explaining import explained
 from tad_core.config.objectives import OBJECTIVES, OF_THE_LOSS
 from tad_core.errors import ConfigError
 from tad_core.settings import ADDED, Strict
@@ -105,6 +106,11 @@ class TrainingSpec(Strict):
                 raise ValueError(
                     f"also: {other.name} differs in more than {', '.join(sorted(OF_THE_LOSS))}; train it alone"
                 )
+            try:
+                self._with(other.loss)
+            except ValidationError as error:
+                lines = [line for fault in error.errors() for line in explained(DistillConfig, fault)]
+                raise ValueError("\n".join(f"also: {other.name}.loss.{line}" for line in lines)) from None
         if self.distill.deepspeed is not None:
             raise ValueError(
                 f"also: distill.deepspeed {self.distill.deepspeed} clips all gradients by one norm, which would tie "
@@ -169,7 +175,7 @@ def parse_spec(tree: Any) -> TrainingSpec:
         for fault in error.errors():
             where = ".".join(map(str, fault["loc"]))
             message = str(fault["msg"]).removeprefix("Value error, ")
-            lines.append(f"spec: {where}: {message}" if where else f"spec: {message}")
+            lines += [f"spec: {where}: {line}" if where else f"spec: {line}" for line in message.split("\n")]
         raise ConfigError("\n".join(lines)) from None
 
 

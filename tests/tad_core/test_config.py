@@ -65,6 +65,12 @@ def write(tmp_path: Path, tree: Any) -> Path:
         ({"distill": {"seed": 2**32}}, "distill.seed: 4294967296 is not accepted: Input should be less"),
         ({"distill": {"max_grad_norm": float("inf")}}, "distill.max_grad_norm: inf is not accepted: Input should be"),
         ({"distill": {"t3d": {"alpha": float("inf")}}}, "distill.t3d.alpha: inf is not accepted"),
+        # More than an index can be, or than memory holds of one step.
+        ({"distill": {"epochs": 1e30}}, "distill.epochs: 1e+30 is not accepted: Input should be less"),
+        ({"distill": {"max_steps": 10**30}}, f"distill.max_steps: {10**30} is not accepted: Input should be less"),
+        ({"distill": {"global_batch_size": 2**40}}, "distill.global_batch_size: 1099511627776 is not accepted"),
+        ({"distill": {"rendezvous": "node-0:0"}}, "distill.rendezvous: 'node-0:0' is not accepted: Input"),
+        ({"distill": {"rendezvous": "node-0:65536"}}, "distill.rendezvous: 'node-0:65536' is not accepted"),
         ({"evaluate": {"tasks": [{"name": "a", "source": "arithmetic", "count": 1, "options": {"x": float("nan")}}]}},
          "evaluate.tasks.0.options.x.float: nan is not accepted: Input should be a finite"),
         ({"distill": {"objective": "rl"}}, "distill.objective: 'rl' is not accepted: Input should be 'tad' or"),

@@ -271,6 +271,35 @@ def test_soft_near_tokens_cannot_be_softened():
         DistillConfig(near="soft", soften_near=0.5)
 
 
+SAME = {"near": "soft", "teacher_prompt": "plain"}
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"distant": "none"}, {"distant": "hard", "weight_distant": 0}, {"temperature": 2}]
+)
+def test_a_student_that_is_held_to_itself_alone_is_refused(change):
+    with pytest.raises(
+        ValueError, match=r"teacher_prompt: plain .* nothing would be learned; set teacher_prompt"
+    ):
+        DistillConfig(**SAME, **change)
+    with pytest.raises(ValueError, match=r"trajectories: plain .* set teacher_prompt to system"):
+        DistillConfig(near="soft", trajectories="plain", **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"near": "hard"},
+        {"near": "taught"},
+        {"distant": "hard"},
+        {"teacher_prompt": "system", "trajectories": "plain"},
+        {"objective": "d2f"},
+    ],
+)
+def test_what_else_there_is_to_learn_of_a_teacher_without_the_reference_is_not(change):
+    assert DistillConfig(**{**SAME, **change})
+
+
 @pytest.mark.parametrize(
     ("change", "name"), [({"emphasis": 1.0}, "emphasis"), ({"follow": {"steps": 5}}, "follow")]
 )

@@ -32,6 +32,21 @@ def test_faults_are_named(world, checkpoint, tmp_path, change, message):
         parse_spec({**tree, **change})
 
 
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ({"near": "nonsense"}, r"^spec: also: other\.loss\.near: 'nonsense' is not accepted"),
+        ({"temperature": 0.0}, r"^spec: also: other\.loss\.temperature: 0\.0 is not accepted"),
+        ({"near": "soft", "soften_near": 0.5}, r"^spec: also: other\.loss\.soften_near: 0\.5 leads to hard"),
+    ],
+)
+def test_a_loss_of_another_adapter_is_looked_at_too(world, checkpoint, tmp_path, loss, message):
+    tree = world.make_spec(tmp_path, checkpoint).model_dump(mode="json")
+    other = {"name": "other", "window": 4, "run_id": "o", "output": str(tmp_path / "other"), "loss": loss}
+    with pytest.raises(ConfigError, match=message):
+        parse_spec({**tree, "also": [other]})
+
+
 def test_sft_needs_problems(world, checkpoint, tmp_path):
     tree = world.make_spec(tmp_path, checkpoint).model_dump(mode="json")
     tree["distill"]["objective"] = "sft"
