@@ -53,6 +53,11 @@ def rounded(tokens: int) -> int:
     return -(-(tokens + 8) // step) * step - 8
 
 
+def recordable(x_TD: Tensor) -> bool:
+    """Whether layers of such a residual stream can be graphs: other attention asks the host how long sequences are."""
+    return x_TD.is_cuda and x_TD.dtype in (torch.bfloat16, torch.float16)
+
+
 @dataclass
 class _Buffers:
     """What graphs read and write, of as many tokens as the longest of them runs; shorter ones have its beginning.
@@ -193,10 +198,8 @@ class Stack:
         """Recorded now if there is none; None where the layers have to be run kernel by kernel."""
         last = self._last() if self._last is not None else None
         busy = last is not None and last.under_way  # its way back needs the graphs' memory as it is
-        # The attention of other dtypes asks the host how long sequences are.
-        fit = x_TD.is_cuda and x_TD.dtype in (torch.bfloat16, torch.float16)
         # Adapters without gradient have weights that they have for a moment.
-        if not self.graphs or not fit or busy or (weights and not trained):
+        if not self.graphs or not recordable(x_TD) or busy or (weights and not trained):
             return None
         count = rounded(len(x_TD))
         # Of all layers: one may have other adapters than the next.

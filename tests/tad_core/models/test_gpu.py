@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
 
-from tad_core.config import LoraConfig, ModelConfig
+from tad_core.config import ModelConfig
 from tad_core.models import between, packed, right_pad
 from tad_core.models.attention import _one_by_one
 from tad_core.models.attention import attend as packed_attend
 from tad_core.models.joined import joined
-from tad_core.models.layout import Keys, Packing, Segments
+from tad_core.models.layout import Keys, Segments
 from tad_core.models.loading import load_model
-from tad_core.models.lora import add_lora, base_of, weights_of
+from tad_core.models.lora import base_of, weights_of
 from tad_core.models.packed import record_training
 from tad_core.models.rows import join_layers
 from tad_core.models.transformer import attend
 from tad_core.training.adapters import Switch
+from tests.tad_core.models.steps import micro_batch, trained, two_steps
 
 pytestmark = pytest.mark.gpu
 
@@ -154,58 +153,9 @@ def test_gradients_of_prefixes_are_those_of_each_alone() -> None:
 # --- layers in training as graphs -----------------------------------------------------------------------
 
 
-def trained(folder: Path, dropout: float = 0.0) -> PeftModel:
-    """In bfloat16, with two adapters."""
-    base = load_model(ModelConfig(path=str(folder), dtype="bfloat16", device="cuda:0"))
-    join_layers(base)
-    model = add_lora(base, LoraConfig(rank=4, alpha=6, dropout=dropout), 0, ("one", "two"))
-    draw = torch.Generator("cuda").manual_seed(1)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(std=0.1, generator=draw)
-    return model.train()
-
-
-def micro_batch(model: PeftModel, lengths: tuple[int, ...]) -> tuple[torch.Tensor, Packing]:
-    draw = torch.Generator("cuda").manual_seed(sum(lengths))
-    ids_T = torch.randint(7, 600, (sum(lengths),), generator=draw, device="cuda")
-    at_T = torch.cat([torch.arange(n, device="cuda") for n in lengths])
-    device = torch.device("cuda")
-    wanted_N = torch.arange(0, sum(lengths), 3, device="cuda")
-    counts = [
-        len(range(-start % 3, n, 3)) for start, n in zip(accumulate((0, *lengths)), lengths, strict=False)
-    ]
-    return ids_T, Packing(at_T, Segments.of(lengths, device), wanted_N, Segments.of(counts, device))
-
-
-def two_steps(model: PeftModel, graphs: bool) -> list[torch.Tensor]:
-    """Rows and gradients of micro-batches of two adapters, the base read between, over two steps of an optimizer."""
-    record_training(base_of(model), recorded=True)
-    packed._training[base_of(model)].stack.graphs = graphs
-    switch, found = Switch(model), []
-    torch.manual_seed(5)
-    for lengths in ((24, 17, 9), (40, 30, 9), (24, 17, 10), (24, 17, 9)):
-        ids_T, packing = micro_batch(model, lengths)
-        with torch.autocast("cuda", dtype=torch.bfloat16):
-            with switch.off(), torch.no_grad():
-                found.append(model(ids_T, packing=packing, fused=True))
-            for name in ("one", "two"):
-                switch.to(name)
-                rows_ND = model(ids_T, packing=packing, fused=True)
-                found.append(rows_ND.detach().clone())
-                (
-                    rows_ND.float() * torch.linspace(-1, 1, rows_ND.numel(), device="cuda").view_as(rows_ND)
-                ).sum().backward()
-        if lengths == (40, 30, 9):
-            found += [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
-            model.zero_grad()
-    return found + [weight.grad for weight in model.parameters() if weight.grad is not None]
-
-
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_recorded_layers_give_what_they_give_kernel_by_kernel(deep_checkpoint: Path, dropout: float) -> None:
-    model = trained(deep_checkpoint, dropout)
+    model = trained(deep_checkpoint, "cuda:0", dropout)
     expected = two_steps(model, graphs=False)
     model.zero_grad()
     recorded = two_steps(model, graphs=True)
@@ -224,7 +174,7 @@ def near(ours: torch.Tensor, theirs: torch.Tensor) -> None:
 def test_weights_that_are_elsewhere_for_a_moment_are_not_taken_for_the_recorded_ones(
     deep_checkpoint: Path,
 ) -> None:
-    model = trained(deep_checkpoint)
+    model = trained(deep_checkpoint, "cuda:0")
     record_training(base_of(model), recorded=True)
     switch = Switch(model)
     switch.to("one")

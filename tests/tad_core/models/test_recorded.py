@@ -10,17 +10,22 @@ from typing import Any, cast
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tad_core.config import LoraConfig, ModelConfig
+from tad_core.models import between, packed
 from tad_core.models.adapted import Adapted, adapted
 from tad_core.models.between import Pieces
 from tad_core.models.layout import Segments
 from tad_core.models.loading import load_model
-from tad_core.models.lora import add_lora
+from tad_core.models.lora import add_lora, base_of
 from tad_core.models.maps import Map
+from tad_core.models.packed import record_training
 from tad_core.models.recorded import Stack, _Buffers, _Graph, _Recorded, attach, rounded
 from tad_core.models.stack import gradients_in, sums_of, weights_of
+from tad_core.training.adapters import Switch
+from tests.tad_core.models import graphs
+from tests.tad_core.models.steps import micro_batch, push, trained, two_steps
 
 
 def test_sizes_are_few_and_not_much_more_than_what_they_run() -> None:
@@ -195,3 +200,53 @@ def test_a_second_way_back_is_refused(layers: list[Adapted]) -> None:
     with pytest.raises(AssertionError):
         run.backward(torch.ones_like(x_TD))
     assert back.times == 1
+
+
+# --- recorded on a CPU: see ``graphs`` ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_graphs(monkeypatch: pytest.MonkeyPatch) -> type[graphs.Graph]:
+    for module in (between, packed):
+        monkeypatch.setattr(module, "compiled_as_needed", lambda function: function)
+    return graphs.stand_in(monkeypatch)
+
+
+def assert_near(found: list[Tensor], expected: list[Tensor]) -> None:
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * float(theirs.abs().max()))
+
+
+@pytest.mark.slow
+def test_a_graph_gives_what_its_layers_give(deep_checkpoint: Path, as_graphs: type[graphs.Graph]) -> None:
+    """Of two adapters and the base in turns, shorter and longer ones, gradients added up over micro-batches."""
+    model = trained(deep_checkpoint, "cpu", dropout=0.3)
+    expected = two_steps(model, graphs=False)
+    model.zero_grad()
+    assert not as_graphs.all
+    assert_near(two_steps(model, graphs=True), expected)
+    assert sum(graph.replays for graph in as_graphs.all) == 4 * (1 + 2 * 2)
+
+
+def test_what_comes_before_a_way_back_leaves_the_memory_of_its_graph(
+    deep_checkpoint: Path, as_graphs: type[graphs.Graph]
+) -> None:
+    model = trained(deep_checkpoint, "cpu")
+    one, other = (micro_batch(model, lengths) for lengths in ((24, 17, 9), (9, 30)))
+    switch, found = Switch(model), []
+    for graphs_on in (False, True):
+        model.zero_grad()
+        record_training(base_of(model), recorded=True)
+        packed._training[base_of(model)].stack.graphs = graphs_on  # type: ignore[union-attr]
+        switch.to("one")
+        rows = [model(ids_T, packing=packing, fused=True) for ids_T, packing in (one, other)]
+        with switch.off(), torch.no_grad():
+            rows.append(model(other[0], packing=other[1], fused=True))
+        for rows_ND in rows[1::-1]:
+            push(rows_ND)
+        found.append(
+            [*(of.detach() for of in rows), *(w.grad for w in model.parameters() if w.grad is not None)]
+        )
+    assert_near(found[1], found[0])
+    assert sum(graph.replays for graph in as_graphs.all) == 2
