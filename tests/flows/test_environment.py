@@ -56,6 +56,7 @@ def refusing(request: pytest.FixtureRequest) -> Iterator[Refusing]:
         thread.join()
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     ("refusing", "why", "remedy"),
     [

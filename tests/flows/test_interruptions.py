@@ -174,6 +174,7 @@ def run_states(url: str) -> list[str]:
         return sorted(str(run.state.name) for run in client.read_flow_runs() if run.state)
 
 
+@pytest.mark.slow
 def test_without_a_server_it_runs_and_leaves_no_process(
     make_tree: Callable[[Path], Tree], environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,11 +13,12 @@ import threading
 from pathlib import Path
 from unittest import mock
 
+import psutil
 import pytest
 
 from flows.server import still_starting
 from flows.server_faults import explain, report
-from tests.drills.common import ROOT, environment, tree_of, write
+from tests.drills.common import ROOT, environment, tree_of, wait_until, write
 from tests.waiting import CEILING_S
 
 _START = """
@@ -128,6 +130,19 @@ def test_a_proxy_does_not_stand_before_the_local_server(variable: str, tmp_path:
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=CEILING_S)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "store").glob("collect/*/privileged-*.json"))) == 2
+    assert "a temporary one" in done.stderr
+    assert " | INFO" not in done.stdout + done.stderr, "Prefect's own lines stay out of the terminal"
+    wait_until(lambda: not started_with(env["TAD_CACHE"]), what="the end of all that was started")
+
+
+def started_with(cache: str) -> list[psutil.Process]:
+    """Living processes that were started with this ``TAD_CACHE``."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile, or is a zombie
+            if process.environ().get("TAD_CACHE") == cache:
+                found.append(process)
+    return found
 
 
 def test_a_start_that_takes_long_is_not_silent() -> None:

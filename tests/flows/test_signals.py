@@ -48,7 +48,7 @@ def shards(folder: Path) -> int:
     ("ignored", "sent", "code"),
     [
         pytest.param((signal.SIGHUP,), (signal.SIGHUP,), 0, marks=pytest.mark.slow),  # nohup
-        (ALL, ALL, 0),
+        pytest.param(ALL, ALL, 0, marks=pytest.mark.slow),
         # a background shell; then the terminal is closed
         pytest.param((signal.SIGINT,), (signal.SIGINT, signal.SIGHUP), 130, marks=pytest.mark.slow),
     ],

@@ -124,17 +124,17 @@ for round in range(10_000):
 
 
 def test_kill_minus_nine_while_writing_leaves_nothing_broken(tmp_path: Path) -> None:
-    """30 kills: the artifact is whole or it does not verify; a reader is never given a broken one."""
+    """15 kills: the artifact is whole or it does not verify; a reader is never given a broken one."""
     store = Store(tmp_path)
     seen_whole = 0
-    for round in range(30):
+    for round in range(15):
         child = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)], stdout=subprocess.PIPE
         )
         assert child.stdout is not None and child.stdout.readline()
         if round == 0:
             until(lambda: store.find("stage", FP) is not None, "the first artifact is whole")
-        time.sleep(0.01 + 0.003 * round)
+        time.sleep(0.01 + 0.006 * round)
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()

@@ -313,6 +313,7 @@ collect(config, Store(config.store))
 """
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_then_the_same_command(tiny_tree: dict[str, Any], tmp_path: Path) -> None:
     """Finished shards are kept, no worker outlives its parent, and the data equal an undisturbed run's."""
     tiny_tree["data"][0]["count"] = 17

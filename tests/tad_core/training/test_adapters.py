@@ -221,6 +221,7 @@ def test_two_processes_give_the_steps_of_one(world, make, alone):
             torch.testing.assert_close(weight, weights[path], rtol=1e-2, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_after_kill_9_of_two_processes_both_end_as_the_undisturbed(world, make):
     """Dropout is drawn by step and process."""
     undisturbed, spec = (make(root, *NAMES, micro_batch_size=2) for root in ("undisturbed", "killed"))

@@ -51,6 +51,7 @@ def test_the_window_moves_and_the_next_but_one_step_is_split_by_it(make, world):
         assert (row["near_count"], row["distant_count"]) == (near_BL.sum(), distant_BL.sum())
 
 
+@pytest.mark.slow
 def test_after_kill_9_it_knows_what_the_undisturbed_run_knew(world, make):
     """Checkpoints are of steps 3 and 6: between two readings, and with one that is not in use yet."""
     undisturbed, spec = make("undisturbed"), make("killed")
