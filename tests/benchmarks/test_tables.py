@@ -29,6 +29,7 @@ for count in map(int, sys.argv[4:]):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says how much memory is a process's own")
+@pytest.mark.slow
 def test_memory_of_its_own_does_not_grow_with_what_lies_in_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,10 @@ def a_file(home: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "why", "remedy"),
     [
-        (newer, "Can't locate revision identified by 'ffffffffffff'", "a newer Prefect has written the database"),
+        pytest.param(
+            newer, "Can't locate revision identified by 'ffffffffffff'", "a newer Prefect has written the database",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(damaged, "file is not a database", "move it away", marks=pytest.mark.slow),
         pytest.param(
             a_file, "unable to open database file", "make it a folder that can be written", marks=pytest.mark.slow

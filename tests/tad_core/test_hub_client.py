@@ -49,7 +49,7 @@ except TADError as error:
     [
         ("data", "datasets/openai/gsm8k"),
         pytest.param("model", "someone/model", marks=pytest.mark.slow),
-        ("push", ""),
+        pytest.param("push", "", marks=pytest.mark.slow),
         pytest.param("lm-eval", "datasets/openai/gsm8k", marks=pytest.mark.slow),
     ],
 )

@@ -276,7 +276,7 @@ EVERY_SETTING = [
 ]
 
 
-@pytest.mark.thinned(7)
+@pytest.mark.thinned(13)
 @pytest.mark.parametrize("spec", EVERY_SETTING, ids=str)
 def test_equals_the_plain_loops_on_the_shipped_model(shipped, spec):
     model, prompts = shipped

@@ -41,7 +41,7 @@ WAYS = {
     "d2f": {"mask_block": 5},
 }
 #: one of each mechanism; the others are slow
-USUAL = ("tad all", "random", "d3llm both", "t3d", "d2f")
+USUAL = ("tad all", "t3d", "d2f")
 #: of the plain run and ours alike
 WORLDS = {
     "usual": {},

@@ -90,7 +90,7 @@ def poison(step, value):
     DistillTrainer.training_step = training_step
 
 
-@pytest.mark.thinned(5)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("step", [5, 6, 8])  # in between, where a checkpoint is due, the last
 def test_a_gradient_that_is_not_finite_reaches_no_checkpoint(

@@ -73,6 +73,7 @@ def test_the_first_step_and_each_after_a_refresh_compare_the_student_with_itself
         assert row["loss"] == pytest.approx(row["real"] + 0.5 * row["fake"] + 0.2 * row["path"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_after_kill_9_the_snapshot_is_the_undisturbed_ones(world, make):
     """Checkpoints of steps 3 and 6 lie between the refreshes before steps 0, 4 and 8."""
     undisturbed, spec = make("undisturbed", 0.5), make("killed", 0.5)
