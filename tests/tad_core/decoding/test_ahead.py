@@ -88,6 +88,7 @@ def run(model, given, lane, eager):
     return done, packer._graphs.begun if eager else None, forwards
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("family", MODELS)
 @pytest.mark.parametrize("specs", [*([spec] for spec in SPECS), SPECS[:2], SPECS[2:]], ids=named)
 def test_right_and_wrong_guesses_change_no_sample(family, specs, monkeypatch):
