@@ -1,6 +1,8 @@
 r"""Mathematics in prose, without marks around it: (3, 4), {1, 2}, 9π, 3√2, x = 3 or x = -5, y = 2x + 3.
 
 Where the last number of a text is part of it, the number alone is not what is said.
+
+Each space of a text has one place in a pattern: where two could take it, a list of n values would be tried in 2^n ways.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ _NUMBER = r"\d+(?:\.\d+)?(?:\s?/\s?\d+)?"
 _ROOT = r"(?:√\(?\d+\)?|\\sqrt\{[^{}]{1,20}\}|\bsqrt\(\d+\))"
 _IRRATIONAL = rf"(?:{_ROOT}|(?<![A-Za-z])(?:π|\\pi|pi)(?![A-Za-z]))(?:\s?/\s?\d+)?"
 _QUOTIENT = r"\\[dt]?frac\{[^{}]{1,20}\}\{[^{}]{1,20}\}(?:\s?\\pi(?![A-Za-z]))?"
-_TERM = rf"(?:(?:{_NUMBER})?\s?\*?\s?{_IRRATIONAL}|\d*{_QUOTIENT}|{_NUMBER})"
-_VALUE = rf"-?\s?{_TERM}(?:\s?[-+]\s?{_TERM})*"
+_TERM = rf"(?:(?:{_NUMBER}(?:\s?\*\s?|\s)?)?{_IRRATIONAL}|\d*{_QUOTIENT}|{_NUMBER})"
+_VALUE = rf"(?:-\s?)?{_TERM}(?:\s?[-+]\s?{_TERM})*"
 _END = r"(?:-?\d+(?:\.\d+)?(?:/\d+)?|-?\+?(?:∞|\\?infty|infinity))"
 _LIST = rf"\\?[(\[{{]\s?{_END}(?:\s?,\s?{_END})+\s?\\?[)\]}}]"
 _NEXT = r"(?:\s?,\s?(?:(?:and|or)\s)?|\s(?:and|or)\s)"
@@ -33,7 +35,7 @@ _WRITTEN = (
     # y = 2x + 3, f(x) = x^2 - 4
     re.compile(
         r"(?<![\w\\=])(?P<value>[a-zA-Z](?:\([a-z]\))?\s?=\s?-?(?:\d+(?:\.\d+)?(?:/\d+)?)?[a-z](?:\^\d)?(?![a-zA-Z])"
-        rf"(?:\s?[-+]\s?(?:\d+(?:\.\d+)?(?:/\d+)?)?(?:[a-z](?![a-zA-Z]))?(?:\^\d)?)+){_AT_END}"
+        rf"(?:\s?[-+]\s?(?=[\da-z])(?:\d+(?:\.\d+)?(?:/\d+)?)?(?:[a-z](?![a-zA-Z]))?(?:\^\d)?)+){_AT_END}"
     ),
     # 9π, 1 + √2, 3\sqrt{2}
     re.compile(rf"(?<![\w.\\}}^])(?P<value>(?=[^.,;\n]*?(?:{_IRRATIONAL}|\\[dt]?frac)){_VALUE})(?![\w^(])"),

@@ -21,6 +21,8 @@ from tad_core.verify.numbers import last_value
         ("so the area is 5 + 3√2 / 2 cm^2", "5 + 3√2 / 2"),
         ("so it is -\\frac{3}{4}.", "-\\frac{3}{4}"),
         ("It is 12 pi.", "12 pi"),
+        ("So x = 2√3", "2√3"),
+        ("so it is 2 * √3 - 1", "2 * √3 - 1"),
         ("maybe (3, 4)", "(3, 4)?"),
         ("He pays (1,234) dollars", "1234"),
         ("There are C(5, 2) = 10", "10"),
@@ -41,3 +43,20 @@ def test_long_texts_of_one_thing_take_no_longer_than_their_length(piece: str) ->
     used = time.process_time()
     last_value(piece * 20_000 + "3")
     assert time.process_time() - used < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + ", ".join(map(str, range(1, 40))) + " are tried",
+        "x = 1 or " * 40 + "x = 2 apples",
+        "x = " + "3 √2, " * 40 + "5 apples",
+        "y = x" + " -" * 60 + " 5 apples",
+        "The roots are " + "2 , " * 40 + "and 5 apples",
+    ],
+)
+def test_what_is_no_list_in_the_end_is_tried_in_one_way(text: str) -> None:
+    """The text is looked through in the run's own process: 2 to the power of its values never ends."""
+    used = time.process_time()
+    last_value(text)
+    assert time.process_time() - used < 1
