@@ -20,7 +20,11 @@ help: ## this list
 
 env: $(STAMP) ## the environment in .venv, from constraints.txt
 
-# --no-compile: bytecode is made for what is used, when it is used; it halves the installation.
+# --no-compile: bytecode is made for what is used alone, which halves the installation. Here, and not when it is used
+# first: in a sandbox nothing can be written, and every process there would make it again.
+IMPORTED := "torch._dynamo, torch.distributed.tensor, transformers.trainer, accelerate, peft" \
+	"prefect.main, prefect.server.api.server, sympy.parsing.latex, math_verify, datasets, lm_eval.evaluator, \
+	matplotlib.pyplot, pyarrow.parquet, scipy.optimize"
 $(STAMP): constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or: make PYTHON=/path/to/python3.11"; exit 2; }
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
@@ -28,6 +32,7 @@ $(STAMP): constraints.txt pyproject.toml
 	@echo "installing the pinned environment into $(VENV): two to four minutes, once"
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-compile -c constraints.txt -e '.[dev]' \
 		2> $(VENV)/pip.log || { cat $(VENV)/pip.log; exit 1; }
+	@for modules in $(IMPORTED); do $(BIN)/python -c "import $$modules" 2>> $(VENV)/pip.log & done; wait
 	@touch $(STAMP)
 
 # Never an error: without bubblewrap the pipeline runs in tier 2. The first attempt needs no network where the
