@@ -11,6 +11,8 @@ from tad_core.config.objectives import OBJECTIVES, ObjectiveName
 from tad_core.settings import ADDED, RUNTIME, Seed, Strict, runtime_but, runtime_though
 
 MOST_PORT = 65_535
+#: Weights and factors of terms of a loss beyond which it would overflow, or hide every other term.
+MOST_WEIGHT = 1e4
 _BY_DEVICE = "with `lora.dropout` above 0, which is drawn by device, for their number"
 
 
@@ -24,13 +26,24 @@ class LoraConfig(Strict):
         ["q", "k", "v", "o", "gate", "up", "down"], min_length=1, description="Projections adapted."
     )
 
+    @field_validator("roles")
+    @classmethod
+    def _each_once(cls, given: list[str]) -> list[str]:
+        if twice := [role for i, role in enumerate(given) if role in given[:i]]:
+            raise PydanticCustomError("twice", "{role} is named twice; leave one out", {"role": twice[0]})
+        return given
+
 
 class T3DConfig(Strict):
     """What T3D's loss is made of; its blocks are ``mask_block``."""
 
-    alpha: float = Field(0.5, ge=0, description="Weight of pushing down the snapshot's own tokens.")
-    beta: float = Field(0.1, gt=0, description="Factor of both differences of log-probabilities.")
-    weight_path: float = Field(0.2, ge=0, description="Weight of the path loss.")
+    alpha: float = Field(
+        0.5, ge=0, le=MOST_WEIGHT, description="Weight of pushing down the snapshot's own tokens."
+    )
+    beta: float = Field(
+        0.1, gt=0, le=MOST_WEIGHT, description="Factor of both differences of log-probabilities."
+    )
+    weight_path: float = Field(0.2, ge=0, le=MOST_WEIGHT, description="Weight of the path loss.")
     path_steps: int = Field(4, ge=1, description="Tokens by which the levels of the path grow.")
     snapshot_steps: int = Field(
         10, ge=1, description="Optimizer steps after which the snapshot of the adapter is taken anew."
@@ -77,8 +90,8 @@ class DistillConfig(Strict):
         "teacher, or cross-entropy on the token that the teacher finds likeliest.",
     )
     distant: Literal["soft", "hard", "none"] = Field("soft", description="Loss on tokens revealed later.")
-    weight_distant: float = Field(1.0, ge=0, description="Lambda of the distant loss.")
-    temperature: float = Field(1.0, gt=0, description="Softmax temperature of the KL.")
+    weight_distant: float = Field(1.0, ge=0, le=MOST_WEIGHT, description="Lambda of the distant loss.")
+    temperature: float = Field(1.0, ge=0.01, le=100, description="Softmax temperature of the KL.")
     follow: FollowConfig = Field(
         FollowConfig(), description="A window that follows the student.", json_schema_extra=ADDED
     )
@@ -93,6 +106,7 @@ class DistillConfig(Strict):
     emphasis: float = Field(
         0.0,
         ge=0,
+        le=10,
         description="A state weighs by the running loss of states as far along, to this power; 0: all alike.",
         json_schema_extra=ADDED,
     )
@@ -148,6 +162,7 @@ class DistillConfig(Strict):
     weight_certainty: float = Field(
         2.0,
         ge=0,
+        le=MOST_WEIGHT,
         description="Weight of the entropy of right tokens in dparallel and d3llm.",
         json_schema_extra=ADDED,
     )
