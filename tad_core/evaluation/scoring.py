@@ -21,7 +21,7 @@ class Judge(Protocol):
 class Scorer:
     """Remembers judgements by problem and text; a verdict depends on nothing else.
 
-    What a problem is judged by counts beside its id: tasks of other rows can have the same.
+    All that a problem is judged by counts beside its id: tasks of other rows can have the same.
     """
 
     def __init__(self, verifier: Judge) -> None:
@@ -49,4 +49,5 @@ class Scorer:
 
 
 def _mark(problem: Problem, text: str) -> tuple[str, ...]:
-    return problem.id, problem.answer, problem.tests, text
+    looked_for = problem.source, problem.kind, repr(problem.meta)
+    return problem.id, *looked_for, problem.answer, problem.tests, problem.reference, text

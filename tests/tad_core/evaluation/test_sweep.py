@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import datasets
 import pytest
@@ -194,17 +195,24 @@ def test_problems_of_one_id_are_judged_each_by_its_own_reference():
 
     class Reference:
         def judge(self, problems, texts):
-            return [Judgement(Verdict.PASSED, p.answer or p.tests, "") for p in problems]
+            return [Judgement(Verdict.PASSED, told(p), "") for p in problems]
 
-    made = [
-        Problem("a/b/0", "a", "math", "q", "r", answer="1"), Problem("a/b/0", "a/b", "math", "q", "r", answer="2"),
-        Problem("a/b/0", "c", "code", "q", "r", tests="x"), Problem("a/b/0", "d", "code", "q", "r", tests="y"),
+    def told(problem):
+        return f"{problem.source} {problem.answer} {problem.tests} {problem.reference} {problem.meta}"
+
+    kinds = {"math": {"answer": "1"}, "code": {"tests": "x"}}
+    made = [Problem("a/b/0", "a", kind, "q", "r", **given) for kind, given in kinds.items()]
+    made += [
+        replace(made[0], answer="2"), replace(made[1], tests="y"),
+        # The source names where an answer is looked for, a program's reference what it is not to copy.
+        replace(made[0], source="a/b"), replace(made[1], reference="s"),
+        replace(made[0], meta={"math_kind": "text"}), replace(made[1], meta={"entry_point": "f", "n": [1]}),
     ]  # fmt: skip
     scorer = Scorer(Reference())
     for problem in made:
         (found,) = scorer.judge([problem], ["t"])
-        assert found.reason == (problem.answer or problem.tests)
-    assert [j.reason for j in scorer.judge(made, ["t"] * 4)] == ["1", "2", "x", "y"]
+        assert found.reason == told(problem)
+    assert [j.reason for j in scorer.judge(made, ["t"] * len(made))] == [told(p) for p in made]
 
 
 def test_engines_of_models_side_by_side_take_turns_in_lm_eval(tasks, generator, monkeypatch):
