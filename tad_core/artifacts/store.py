@@ -175,6 +175,11 @@ class Store:
                 raise ConfigError(f"store: {self.root} cannot be opened: {error}; or use a folder") from None
             raise ArtifactError(f"store: {self.root} cannot be read ({why(error)}); {remedy}") from None
 
+    def free_bytes(self) -> int:
+        """Room where it writes: on its own disk, or of a remote one on this host's. Of one that can be written."""
+        fs, path = open_url(self.root)
+        return shutil.disk_usage(path if is_local(fs) else cache_folder()).free
+
     def check_writable(self, need_bytes: int = 64 << 20) -> None:
         """Fail before any work if the store, or what this host holds for a remote one, cannot be written or has too
         little room.
@@ -196,7 +201,7 @@ class Store:
             raise ArtifactError(f"store: {self.root} cannot be written ({why(error)}); {remedy}") from None
         if not is_local(fs):
             check_cache(need_bytes)
-        elif (free := shutil.disk_usage(path).free) < need_bytes:
+        elif (free := self.free_bytes()) < need_bytes:
             raise ArtifactError(
                 f"store: {self.root} has {free >> 20} MiB free and the run needs about {need_bytes >> 20} MiB; "
                 f"free space there, or {_ANOTHER}"

@@ -19,7 +19,6 @@ from tad_core.data.apart import also_trained_on
 from tad_core.data.problem import Problem
 from tad_core.data.unknown import Unknown, check_unknown
 from tad_core.errors import ConfigError
-from tad_core.hub import local_folder
 from tad_core.progress import OnProgress, silent
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
@@ -34,7 +33,7 @@ from tad_core.stages.made import RunMade
 from tad_core.stages.rounds import Round, RoundMade
 from tad_core.training.command import check_settings
 from tad_core.verify.sandbox.tiers import require_tier
-from tad_core.weights import check_packable, weight_files
+from tad_core.weights import check_packable
 from tad_core.workers.devices import check_processes, workers_of
 
 Stage = Literal["collect", "filter", "calibrate", "distill", "evaluate", "report"]
@@ -255,9 +254,9 @@ def place_checks(
     until: Stage = "report",
 ) -> list[Callable[[], object]]:
     """That store, sandbox and model can be used for it; each raises ``TADError``."""
-    checks: list[Callable[[], object]] = [
-        lambda: store.check_writable(_needed_bytes(config, plan, until)),
-    ]
+    from tad_core.stages.room import check_room  # which looks at what there is of all stages
+
+    checks: list[Callable[[], object]] = [lambda: check_room(config, store, plan, until)]
     problems = [*plan.ordered, *(p for problems in tasks.values() for p in problems)]
     if wants(until, "filter") and any(problem.kind == "code" for problem in problems):
         checks.append(lambda: require_tier(config.filter.sandbox))
@@ -266,14 +265,3 @@ def place_checks(
     if wants(until, "distill") and config.distill.quantize != "none":
         checks.append(lambda: check_packable(check_model(config.model)))
     return checks
-
-
-def _needed_bytes(config: TADConfig, plan: CollectionPlan, until: Stage) -> int:
-    """Room the run may take: trajectories, and of each adapter two checkpoints with optimizer state."""
-    samples = sum(s.stop - s.start for s in plan.shards) * config.rollout.samples
-    need = (64 << 20) + samples * (12 * config.rollout.response_length + 8192)
-    if not wants(until, "distill"):
-        return need
-    weights = sum(file.stat().st_size for file in weight_files(local_folder(config.model)))
-    # An adapter of rank r on a matrix of width d is 2r/d of it; 0.1 covers rank 128 at width 4096 and more.
-    return need + len(trained_models(config)) * int(0.1 * weights) * 6

@@ -56,36 +56,29 @@ def pipeline_status(config: TADConfig, store: Store) -> list[StageStatus]:
         ConfigError, DataError, ModelError: the configuration itself is wrong.
     """
     look = Look(store)
-    run = rounds_stage.first(config)
-    parts = [_look_at_part(run, look)]
-    where = dict.fromkeys(parts[0].adapters, parts[0])
-    made: dict[str, RoundMade] = {}
-    waiting: list[str] = []
-    for own in rounds_stage.rounds(config):
-        part = _look_at_round(config, own, look, where.get(own.of))
-        if part is None:
-            waiting += own.models
-            continue
-        parts.append(part)
-        where |= dict.fromkeys(part.adapters, part)
-        made[own.of] = part.as_round()
+    parts = look_at_training(config, look)
     evaluated: dict[str, ArtifactRef] = {}
     for part in parts:
         evaluated |= _look_at_evaluations(part, look)
-    for name in waiting:
-        look.waits("evaluate", name, f"waits for distill {name}")
     windows, adapters = parts[0].windows, {name: ref for part in parts for name, ref in part.adapters.items()}
+    for name in trained_models(config):
+        if all(name not in part.config.evaluate.models for part in parts):
+            look.waits("evaluate", name, f"waits for distill {name}")
     if any(part.windows is None for part in parts) or len(evaluated) < len(config.evaluate.models):
         look.waits("report", "report", "waits for the stages before it")
         return look.seen
+    made = {part.of: part.as_round() for part in parts[1:]}
     whole = RunMade(parts[0].collected, parts[0].kept, windows, adapters, evaluated, made)
     look.at("report", "report", report_stage.key(config, whole), [_real(ref) for ref in whole.refs(config)])
     return look.seen
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What was seen of the run without rounds, or of a round; artifacts that are not there stand as planned."""
+class Part:
+    """What was seen of the run without rounds, or of a round; artifacts that are not there stand as planned.
+
+    ``of`` is the model that a round begins from.
+    """
 
     config: TADConfig
     collected: ArtifactRef
@@ -93,6 +86,7 @@ class _Part:
     windows: ArtifactRef | None
     adapters: dict[str, ArtifactRef]
     merged: ArtifactRef | None = None
+    of: str = ""
 
     def as_round(self) -> RoundMade:
         """As the report takes a round."""
@@ -100,7 +94,18 @@ class _Part:
         return RoundMade(self.merged, self.collected, self.kept, cast(ArtifactRef, self.windows))
 
 
-def _look_at_part(config: TADConfig, look: Look, own: Round | None = None) -> _Part:
+def look_at_training(config: TADConfig, look: Look) -> list[Part]:
+    """Everything up to the adapters: the run without rounds, and those of its rounds whose merged model is there."""
+    parts = [_look_at_part(rounds_stage.first(config), look)]
+    where = dict.fromkeys(parts[0].adapters, parts[0])
+    for own in rounds_stage.rounds(config):
+        if (part := _look_at_round(config, own, look, where.get(own.of))) is not None:
+            parts.append(part)
+            where |= dict.fromkeys(part.adapters, part)
+    return parts
+
+
+def _look_at_part(config: TADConfig, look: Look, own: Round | None = None) -> Part:
     """Collection and filter shard by shard, windows and adapters."""
     store, part = look.store, "" if own is None else own.title
     plan = plan_of(config, store)
@@ -123,10 +128,10 @@ def _look_at_part(config: TADConfig, look: Look, own: Round | None = None) -> _P
     fingerprint = calibrate_stage.key(config, collected, kept)
     windows = look.at("calibrate", "windows", fingerprint, [collection, filtered], part)
     adapters = _look_at_adapters(config, look, collected, kept, windows, part)
-    return _Part(config, collected, kept, windows, adapters)
+    return Part(config, collected, kept, windows, adapters)
 
 
-def _look_at_round(config: TADConfig, own: Round, look: Look, before: _Part | None) -> _Part | None:
+def _look_at_round(config: TADConfig, own: Round, look: Look, before: Part | None) -> Part | None:
     """A round, as far as its model is there, whose weights all of it is keyed by."""
     adapter = None if before is None else _real(before.adapters[own.of])
     if before is None or adapter is None:
@@ -140,10 +145,10 @@ def _look_at_round(config: TADConfig, own: Round, look: Look, before: _Part | No
             look.waits("distill", name, f"waits for {own.of}, merged", own.title)
         return None
     part = _look_at_part(rounds_stage.round_of(config, own, merged), look, own)
-    return replace(part, merged=merged)
+    return replace(part, merged=merged, of=own.of)
 
 
-def _look_at_evaluations(part: _Part, look: Look) -> dict[str, ArtifactRef]:
+def _look_at_evaluations(part: Part, look: Look) -> dict[str, ArtifactRef]:
     found: dict[str, ArtifactRef] = {}
     tasks: dict[str, list[Problem]] = {}
     for name in part.config.evaluate.models:

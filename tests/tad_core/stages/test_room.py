@@ -1,0 +1,91 @@
+"""The room that is asked for before a run: of what is missing of it, with the weights of its rounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tad_core.artifacts import ArtifactRef, Store
+from tad_core.config import TADConfig, parse_config
+from tad_core.errors import ArtifactError
+from tad_core.hub import local_folder
+from tad_core.stages import distill, room, status
+from tad_core.stages.pipeline import Stage, plan_of
+from tad_core.stages.room import check_room
+from tad_core.weights import weight_files
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What stores were asked for, the probes left out."""
+    asked: list[int] = []
+    monkeypatch.setattr(Store, "check_writable", lambda self, need_bytes=0: asked.append(need_bytes))
+    return asked
+
+
+def needed(config: TADConfig, asked: list[int], until: Stage = "report") -> int:
+    store = Store(config.store)
+    Path(config.store).mkdir(exist_ok=True)  # as the probe would
+    check_room(config, store, plan_of(config, store), until)
+    return asked[-1]
+
+
+def weights_of(config: TADConfig) -> int:
+    return sum(file.stat().st_size for file in weight_files(local_folder(config.model)))
+
+
+def with_models(tree: dict[str, Any], **models: Any) -> TADConfig:
+    return parse_config({**tree, "models": {"one": {"window": 4}, **models}})
+
+
+def test_each_round_needs_the_weights_it_begins_from(tiny_tree: dict[str, Any], asked: list[int]) -> None:
+    alone, two = with_models(tiny_tree), with_models(tiny_tree, other={"window": 6})
+    again = with_models(tiny_tree, again={"window": 6, "round": "one"})
+    more = needed(again, asked) - needed(two, asked)
+    assert weights_of(again) < more < weights_of(again) + MIB, "and trajectories of its own"
+    assert needed(two, asked) - needed(alone, asked) == int(0.1 * weights_of(two)) * 6
+    assert needed(again, asked, "calibrate") == needed(alone, asked, "calibrate") < 65 * MIB
+
+
+def test_what_is_there_needs_no_room_again(
+    tiny_tree: dict[str, Any], asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_models(tiny_tree)
+    store, whole = Store(config.store), needed(config, asked)
+    plan = plan_of(config, store)
+    monkeypatch.setattr(Store, "free_bytes", lambda self: 0)
+    assert needed(config, asked) == whole, "nothing is there"
+    each = whole - needed(config, asked, "collect")
+
+    with store.writer(
+        "collect", 1, plan.fingerprint, {}, manifest_name=f"{plan.shards[0].name}.json"
+    ) as writer:
+        writer.write_text("one.txt", "x")
+        shard = writer.commit({})
+    samples = (plan.shards[0].stop - plan.shards[0].start) * config.rollout.samples
+    of_the_shard = samples * (12 * config.rollout.response_length + 8192)
+    assert needed(config, asked) == whole - of_the_shard
+    assert needed(config, asked, "collect") == whole - each - of_the_shard
+
+    def found(made: Any) -> None:
+        monkeypatch.setattr("tad_core.stages.status._look_at_adapters", lambda *_: {"one": made})
+
+    found(shard)
+    assert isinstance(shard, ArtifactRef) and needed(config, asked) == whole - of_the_shard - each
+    planned = status._planned(None, distill.STAGE, "f" * 32)
+    found(planned)
+    (store.scratch(distill.STAGE, planned.fingerprint) / "checkpoint").write_bytes(b"0" * 1000)
+    assert needed(config, asked) == whole - of_the_shard - 1000
+
+
+def test_a_disk_without_room_for_what_is_missing_is_told(
+    tiny_config: TADConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_needed_bytes", lambda *_: 1 << 60)
+    store = Store(tiny_config.store)
+    with pytest.raises(ArtifactError, match=r"MiB free and the run needs about"):
+        check_room(tiny_config, store, plan_of(tiny_config, store), "report")
