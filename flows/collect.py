@@ -175,8 +175,8 @@ class FanOut:
             # What such a model has decoded so far is for nobody.
             if isinstance(result, StoreError | LogitsError):
                 self._verdicts.abandon()
-            if self._shares.left and not asked_to_stop():
-                say(f"{stage} {shard.name} failed, the others go on: {in_a_line(result)}")
+            if (others := self._others()) and not asked_to_stop():
+                say(f"{stage} {shard.name} failed, {others}: {in_a_line(result)}")
             return
         units = (shard.stop - shard.start) * self._work.config.rollout.samples
         self._work.rows[stage].ended(units, shard.name)
@@ -193,6 +193,12 @@ class FanOut:
             self._work.rows[stage].finish()
         if self._judge:
             self._verdicts.add(ShardToJudge(shard.name, result))
+
+    def _others(self) -> str:
+        """What becomes of the others after a failure, in words; empty where there are none."""
+        if self._shares.left:
+            return "the others go on"
+        return "what is begun is finished" if self._verdicts.left or any(self._flying.values()) else ""
 
 
 def summary(failed: dict[str, Exception], total: int, what: str = "shards") -> Exception:

@@ -16,6 +16,7 @@ from tad_core.stages.sharing import Shares
 from tests.tad_core.stages.test_sharing import PLAN
 
 
+@pytest.mark.parametrize("flying", [0, 1])
 @pytest.mark.parametrize(
     ("error", "left", "to_judge"),
     [
@@ -28,7 +29,7 @@ from tests.tad_core.stages.test_sharing import PLAN
     ids=lambda value: type(value).__name__,
 )
 def test_where_nothing_more_can_be_made_no_more_is_handed_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: TADError, left: int, to_judge: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: TADError, left: int, to_judge: int, flying: int
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(collect, "say", said.append)
@@ -40,6 +41,9 @@ def test_where_nothing_more_can_be_made_no_more_is_handed_out(
         shards = FanOut(work, judge=True)
         in_hand = shares.next()
         assert in_hand is not None and verdicts.next() is not None
+        shards._flying["collect"] = flying
         shards._take("collect", in_hand, error)
         assert (shares.left, verdicts.left) == (left, to_judge)
-        assert said == ([f"collect {in_hand.name} failed, the others go on: {error}"] if left else [])
+        others = "the others go on" if left else "what is begun is finished"
+        goes_on = left or to_judge or flying
+        assert said == ([f"collect {in_hand.name} failed, {others}: {error}"] if goes_on else [])
