@@ -47,8 +47,9 @@ VERSIONS: dict[Component, int] = {
     # 10 compares roots of variables where they are real, and takes money without what it is for; 11 takes no quotient
     # by zero for another one, works derivatives and common divisors out, and reads more ways to say one value; 12 takes
     # 2:3 for 2/3, adds sums up term by term, reads values and sets in prose whole, takes no bound and no wrong sum for
-    # a value, and finds programs that are indented as a whole
-    "verifier": 12,
+    # a value, and finds programs that are indented as a whole; 13 goes on to another value only where it is whole, and
+    # reads the minus sign and complex numbers in prose
+    "verifier": 13,
     # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed; 3 takes bodies of
     # any indentation and leaves out imports that nothing needs; 4 takes a body with other code behind it;
     # 5 leaves out a head that is repeated at the end of a text; 6 takes programs that are indented as a whole

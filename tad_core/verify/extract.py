@@ -29,6 +29,8 @@ _THE_CHOICE_IS = re.compile(
     r"(?=[*$(]{0,4}(?:\\\()?(?:\\text(?:bf|rm)?\s?\{)?\(?[A-F](?:[)}.:,*$\\\n]|\s?\Z))"
 )
 _CLAUSE_END = re.compile(r"[.;!?](?:\s|$)|\s(?:because|since|so|which|as|if|when|(?:and\s)?I\shope)\s")
+#: a mark of mathematics, not of money
+_DOLLAR = re.compile(r"(?<!\\)\$")
 #: what is left of a claim that was cut
 _CUT = re.compile(r"[\s*:$]*(?:\b(?:the|final|correct|answer|is)\b[\s*:]*){0,5}", re.IGNORECASE)
 _PROSE = re.compile(
@@ -74,7 +76,7 @@ _MAX_TEXT = 1_000_000
 
 def extract_answer(text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER) -> str:
     """The final answer in ``text`` by the first rule of ``order`` that finds one; empty if none does."""
-    text = _END_TOKENS.sub(" ", text[-_MAX_TEXT:])
+    text = _END_TOKENS.sub(" ", text[-_MAX_TEXT:]).replace("−", "-")
     for rule in order:
         found = _RULES[rule](text)
         if found:
@@ -115,7 +117,9 @@ def after_the_answer_is(text: str) -> str:
 def _is_cut(text: str, start: int) -> bool:
     """Whether a text ends before the answer that begins at ``start`` was whole."""
     rest = text[start : start + _LONGEST_CUT]
-    unfinished = rest.count("{") > rest.count("}") or ("\\" in rest and rest.count("$") % 2 == 1)
+    formulas = _DOLLAR.split(rest)
+    open_formula = formulas[-1] if len(formulas) % 2 == 0 else ""
+    unfinished = rest.count("{") > rest.count("}") or "\\" in open_formula
     return len(rest) < _LONGEST_CUT and (unfinished or _CUT.fullmatch(rest) is not None)
 
 
@@ -138,7 +142,7 @@ def _claimed(rest: str) -> str:
     sentence_end = _CLAUSE_END.search(line)
     clause = (line[: sentence_end.start()] if sentence_end else line).replace("**", "").strip(" *\t")
     if clause.endswith("$") and clause.count("$") % 2:
-        clause = clause[:-1]
+        clause = clause[:-1].rstrip("\\")
     if sentence_end and (other := corrected(line, sentence_end.start())) and not says_the_same(clause, other):
         return other
     if quoted := _QUOTED.fullmatch(clause):

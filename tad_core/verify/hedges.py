@@ -50,7 +50,7 @@ _BOUND = (
 _ANOTHER = (
     r"(?:(?<!no )(?<!not )(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower|other|rather) than|instead of"
     r"|different from|far from|short of|anything but|none of|out of|half(?: of)?|twice|double|triple"
-    r"|(?:square(?: root)?|cube|third|quarter|percent|multiple|divisor|power|[\d.,]+%?) of(?: the)?"
+    r"|(?:square(?: root)?|cube|third|quarter|percent|multiple|divisor|power|\d[\d.,]*%?) of(?: the)?"
     r"|nearly|almost|hardly|barely|scarcely|never"
     r"|(?:just|slightly|well|far|is|was|a (?:bit|little)) (?:under|over|below|above))"
 )
@@ -84,11 +84,12 @@ _DENIED_BEFORE = re.compile(
     r"(?:(?:\bnot|n't|\bcannot|\bnever|\bneither)(?:\sbe|\sequal(?:\sto)?|\sexactly)?"
     r"[\s$*({\[\\]*(?:[A-Za-z]\s?=\s?)?|\\(?:neq?|not\s?=)\s?)[\s$]*$"
 )
-#: ``15. No, 16``, ``15. Actually, it should be 16``
+#: ``15. No, 16``, ``15. Actually, it should be 16``; neither ``15. No 16 exists`` nor ``15. Actually, it is 7.5 + 7.5``
 _CORRECTED = re.compile(
-    r"[\s$*)\]}\\.,!;?]{0,12}\b(?:(?:[Nn]o|[Ww]ait|[Aa]ctually|[Ss]orry|[Oo]ops|[Cc]orrection)\b[,.:!]{0,3}\s?){1,3}"
+    r"[\s$*)\]}\\.,!;?]{0,12}\b(?![Nn]o\s\d)(?:(?:[Nn]o|[Ww]ait|[Aa]ctually|[Ss]orry|[Oo]ops|[Cc]orrection)\b[,.:!]{0,3}\s?){1,3}"
     r"(?:(?:it|that|this|the\s(?:(?:right|correct|final|real)\s)?answer)(?:\s(?:is|was|should\sbe|must\sbe)|'s)\s"
-    r"(?:actually\s|really\s)?(?P<said>))?[$*\\]{0,3}(?P<value>-?\d[\d,]*(?:\.\d+)?)(?!\s?[-+*/×=^\d%])"
+    r"(?:actually\s|really\s)?(?P<said>))?[$*\\]{0,3}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"
+    r"(?!\s?(?:[-+*/×÷=^%]|x\s?\d|(?:times|plus|minus|divided|multiplied|more|less|fewer|out|of|or|percent|dozen)\b))"
     r"(?(said)|(?=(?:\s[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n)))"
 )
 #: who speaks of an answer without giving it: ``if``, ``I doubt that``, ``I do not think that``

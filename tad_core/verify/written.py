@@ -1,4 +1,4 @@
-r"""Mathematics in prose, without marks around it: (3, 4), {1, 2}, 9π, 3√2, x = 3 or x = -5, y = 2x + 3.
+r"""Mathematics in prose, without marks around it: (3, 4), {1, 2}, 9π, 3√2, 3 + 4i, x = 3 or x = -5, y = 2x + 3.
 
 Where the last number of a text is part of it, the number alone is not what is said.
 
@@ -13,7 +13,9 @@ _NUMBER = r"\d+(?:\.\d+)?(?:\s?/\s?\d+)?"
 _ROOT = r"(?:√\(?\d+\)?|\\sqrt\{[^{}]{1,20}\}|\bsqrt\(\d+\))"
 _IRRATIONAL = rf"(?:{_ROOT}|(?<![A-Za-z])(?:π|\\pi|pi)(?![A-Za-z]))(?:\s?/\s?\d+)?"
 _QUOTIENT = r"\\[dt]?frac\{[^{}]{1,20}\}\{[^{}]{1,20}\}(?:\s?\\pi(?![A-Za-z]))?"
-_TERM = rf"(?:(?:{_NUMBER}(?:\s?\*\s?|\s)?)?{_IRRATIONAL}|\d*{_QUOTIENT}|{_NUMBER})"
+#: never with space before it: an i alone is a word of prose
+_IMAGINARY = r"(?:\d+(?:\.\d+)?|(?<=[-+])|(?<=[-+]\s))i(?![\w^(])"
+_TERM = rf"(?:(?:{_NUMBER}(?:\s?\*\s?|\s)?)?{_IRRATIONAL}|\d*{_QUOTIENT}|{_IMAGINARY}|{_NUMBER})"
 _VALUE = rf"(?:-\s?)?{_TERM}(?:\s?[-+]\s?{_TERM})*"
 _END = r"(?:-?\d+(?:\.\d+)?(?:/\d+)?|-?\+?(?:∞|\\?infty|infinity))"
 _LIST = rf"\\?[(\[{{]\s?{_END}(?:\s?,\s?{_END})+\s?\\?[)\]}}]"
@@ -37,8 +39,10 @@ _WRITTEN = (
         r"(?<![\w\\=])(?P<value>[a-zA-Z](?:\([a-z]\))?\s?=\s?-?(?:\d+(?:\.\d+)?(?:/\d+)?)?[a-z](?:\^\d)?(?![a-zA-Z])"
         rf"(?:\s?[-+]\s?(?=[\da-z])(?:\d+(?:\.\d+)?(?:/\d+)?)?(?:[a-z](?![a-zA-Z]))?(?:\^\d)?)+){_AT_END}"
     ),
-    # 9π, 1 + √2, 3\sqrt{2}
-    re.compile(rf"(?<![\w.\\}}^])(?P<value>(?=[^.,;\n]*?(?:{_IRRATIONAL}|\\[dt]?frac)){_VALUE})(?![\w^(])"),
+    # 9π, 1 + √2, 3\sqrt{2}, 3 + 4i
+    re.compile(
+        rf"(?<![\w.\\}}^])(?P<value>(?=[^.,;\n]*?(?:{_IRRATIONAL}|{_IMAGINARY}|\\[dt]?frac)){_VALUE})(?![\w^(])"
+    ),
 )
 #: Characters beside the last number that are looked at.
 _BEFORE, _BEHIND = 160, 40
