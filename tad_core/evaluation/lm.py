@@ -269,8 +269,17 @@ def _say_if_drawn(requests: Sequence[Instance]) -> None:
 
 
 def _heat(settings: dict[str, Any]) -> float:
-    """The temperature that a request asks for; 0 is greedy. As lm-eval's models for transformers read it."""
+    """The temperature that a request asks for; 0 is greedy. As lm-eval's models for transformers read it.
+
+    Raises:
+        ConfigError: it is no number.
+    """
     drawn, heat = settings.get("do_sample"), settings.get("temperature")
     if drawn is False or (not drawn and not heat):
         return 0.0
-    return 1.0 if heat is None else float(heat)
+    try:
+        return 1.0 if heat is None else float(heat)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"gen_kwargs: temperature: {heat!r} is not accepted; use a number from 0 on"
+        ) from None

@@ -28,7 +28,7 @@ def counted(expression: Any) -> set[Any]:
 def is_of_terms(expression: Any) -> bool:
     """Whether it adds up what only has a name (``a_k``, ``f(k)``), which is another value at each index."""
     return any(
-        re.search(rf"[_({{,]{re.escape(str(index))}(?![A-Za-z\\d])", symbol.name)
+        re.search(rf"[_({{,]{re.escape(str(index))}(?![A-Za-z\d])", symbol.name)
         for node in expression.atoms(*_SUMS)
         for index, *_ in node.limits
         for symbol in node.function.free_symbols

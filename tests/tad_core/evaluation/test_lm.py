@@ -74,6 +74,14 @@ def test_a_task_that_wants_its_answers_drawn_is_told_that_they_are_not(settings,
     assert heat is None or f"(temperature {heat}); they are greedy here" in told[0]
 
 
+def test_a_temperature_that_is_no_number_is_named_before_anything_is_decoded():
+    lm = TadLM(None, DecodeSpec(8, 4), lambda requests, keep: pytest.fail("decoded"))
+    with pytest.raises(
+        ConfigError, match="gen_kwargs: temperature: 'warm' is not accepted; use a number from 0 on"
+    ):
+        lm.generate_until([request("a", 0, temperature="warm")])
+
+
 def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
     extra = {"batch_size": 2, "device": "cpu", "max_batch_size": None}
     made = get_model("tad").create_from_arg_string(

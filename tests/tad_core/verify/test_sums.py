@@ -37,5 +37,8 @@ def test_terms_that_only_have_a_name_have_no_sum() -> None:
     assert is_of_terms(sympy.Sum(named, (K, 1, N))) and is_of_terms(
         sympy.Sum(sympy.Symbol("f(k)"), (K, 1, N))
     )
-    assert not is_of_terms(sympy.Sum(plain * K, (K, 1, N)))
+    other = sympy.Symbol("a_{k1}")  # a name of its own, which goes on behind the letter
+    assert not is_of_terms(sympy.Sum(plain * K, (K, 1, N))) and not is_of_terms(
+        sympy.Sum(other * K, (K, 1, N))
+    )
     assert read(r"\sum_{k=1}^n a_k") is None
