@@ -26,15 +26,15 @@ from tad_core.decoding.spec import Lane
 from tad_core.decoding.transfer import to_device
 from tad_core.models.base import DiffusionLM
 from tad_core.models.layout import Keys, Packing, Segments
-from tad_core.models.rows import join_layers, multiples, of_layers
+from tad_core.models.rows import below_multiples, join_layers, of_layers
 from tad_core.models.transformer import TransformerLM
 
 #: On a CPU fewer rows than these take another kernel; the last layer and the head get at least so many.
 LEAST_ROWS_CPU = 32
 #: Fewer rows take as long; see ``rows`` for which numbers are used.
 LEAST_ROWS = 128
-#: Sizes are multiples of these: of small forwards, which are graphs, and of large ones.
-SMALL_STEP, LARGE_STEP = 64, 256
+#: Sizes are a few less than multiples of these: of small forwards, which are graphs, and of large ones.
+SMALL_STEP, LARGE_STEP = 32, 256
 #: What the attention kernel of packed sequences takes.
 HALF = (torch.bfloat16, torch.float16)
 #: Forwards of more tokens keep a GPU busy without a graph.
@@ -227,7 +227,7 @@ def _nonzero(compute_BW: Tensor, size: int) -> Tensor:
 
 def _sizes(tokens: int) -> Iterator[int]:
     """Of a forward, from so many tokens on."""
-    return multiples(tokens, SMALL_STEP if tokens <= GRAPH_TOKENS else LARGE_STEP)
+    return below_multiples(tokens, SMALL_STEP if tokens <= GRAPH_TOKENS else LARGE_STEP)
 
 
 def _doubled(rows: int) -> Iterator[int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from tad_core.models.transformer import Layer, Parts, TransformerLM
 
 
-#: The last map of the MLP gets multiples of so many rows.
+#: The last map of the MLP gets multiples of so many rows where as many as there are would not do.
 DOWN_STEP = 64
 #: Of more rows, maps of one input keep a GPU as busy by themselves.
 JOINED_ROWS = 512
@@ -291,7 +292,7 @@ class _Decoding(_Kernels):
     def after(self, parts: Parts, x_TD: Tensor, mixed_TD: Tensor) -> Tensor:
         one, rows = self._one((parts.gate, parts.up), len(x_TD)), len(x_TD)
         x_TD, gated_TF = self._middles[one is not None](parts, one, x_TD, mixed_TD)
-        more = of_down(self._of()).first(multiples(rows, DOWN_STEP)) - rows
+        more = of_down(self._of()).first(chain((rows,), multiples(rows, DOWN_STEP))) - rows
         if more:
             x_TD, gated_TF = F.pad(x_TD, (0, 0, 0, more)), F.pad(gated_TF, (0, 0, 0, more))
         return added(x_TD, parts.down, gated_TF)[:rows]

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from tad_core.models.adapted import Adapted
 from tad_core.models.layout import Segments
 from tad_core.models.maps import Sums
+from tad_core.models.rows import below_multiples
 from tad_core.models.stack import (
     Eager,
     Step,
@@ -43,14 +44,9 @@ GRAPHS = 96
 
 
 def rounded(tokens: int) -> int:
-    """For how many tokens a graph is made that runs so many: 8 less than a multiple.
-
-    Libraries choose slower products for multiples of 64: those of a layer of LLaDA-8B's take 1,191 us for 1,664 tokens
-    on an H200, and 1,049 for 1,648.
-    """
-    step = max(SIZES, 1 << (tokens.bit_length() - 1)) // SIZES
-    step = max(step, 16)
-    return -(-(tokens + 8) // step) * step - 8
+    """For how many tokens a graph is made that runs so many."""
+    step = max(16, (1 << (tokens.bit_length() - 1)) // SIZES)
+    return next(below_multiples(tokens, step))
 
 
 def recordable(x_TD: Tensor) -> bool:

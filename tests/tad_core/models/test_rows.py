@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, islice
 
 import torch
 from torch import nn
 
 from tad_core.models import rows
-from tad_core.models.rows import Rows, Tried, join_layers, of_down, of_head, of_joined, of_layers
+from tad_core.models.rows import (
+    Rows,
+    Tried,
+    below_multiples,
+    join_layers,
+    of_down,
+    of_head,
+    of_joined,
+    of_layers,
+)
 from tests.tad_core.decoding.naive_decoder import FormulaModel
 from tests.tad_core.decoding.test_decode import random_llada
 
@@ -80,3 +89,10 @@ def test_a_product_of_several_maps_is_held_against_each_by_itself():
     found = Rows([Tried(8, few, plain)], 64, torch.empty(0))
     assert not found.at(32) and found.at(40) and found.at(80)
     assert few.calls == plain.calls == 3
+
+
+def test_numbers_a_few_below_the_multiples_of_a_step():
+    assert list(islice(below_multiples(377, 32), 3)) == [408, 440, 472]
+    assert next(below_multiples(376, 32)) == 376
+    assert next(below_multiples(1, 32)) == 24
+    assert next(below_multiples(4089, 256)) == 4344
