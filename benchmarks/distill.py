@@ -202,6 +202,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="optimizer steps, the first not timed")
     parser.add_argument("--batch", type=int, default=64, help="states a step")
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--only", nargs="+", metavar="WAY", help="these ways; default: all")
     parser.add_argument("--budget-s", type=float, default=1e9, help="begin nothing new after so long")
     options = parser.parse_args()
     if options.steps < 2:
@@ -214,8 +215,10 @@ def main() -> None:
     print(f"{title}; torch {torch.__version__}; micro-batch 4, {options.batch} states a step", flush=True)
     found: dict[str, Measured] = {}
     ways = ways_of(setting, mixed)
-    first = list(ways)[:3]
-    for name in [*first * options.turns, *list(ways)[3:] * options.turns]:
+    if unknown := set(options.only or ()) - set(ways):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is no way; there are {', '.join(ways)}")
+    names = options.only or list(ways)
+    for name in [*names[:3] * options.turns, *names[3:] * options.turns]:
         if time.perf_counter() - started > options.budget_s:
             break
         gc.collect()
