@@ -2,8 +2,8 @@
 
 Random weights of the full shape, and as few problems as keep every process busy. Collection and evaluation go through
 the pool that a run uses; its processes have loaded the model and compiled before the clock starts, since that is paid
-once and not by the shard. Distillation is both models in one pass (plain data parallel), and one model with ZeRO-2 on
-several GPUs; of a training the median step counts. What the stages make must not depend on the number of
+once and not by the shard. Distillation is both models in one pass and one model (plain data parallel, layers recorded),
+and one model with ZeRO-2; of a training the median step counts. What the stages make must not depend on the number of
 processes: trajectories and answers are compared. Markdown on stdout, for docs/results/scale.md.
 
     python benchmarks/scale.py --gpus 1,2,4,8 --work /scratch/scale           # about 20 GB of disk
@@ -36,7 +36,7 @@ from scale_stages import Measured, Setup, answers_of, collect, distil, evaluate,
 if TYPE_CHECKING:
     from tad_core.workers.pool import Pool
 
-STAGES = ("collect", "evaluate", "distil two", "distil zero2")
+STAGES = ("collect", "evaluate", "distil two", "distil one", "distil zero2")
 
 # --- a process dies ---------------------------------------------------------------------------------------
 
@@ -125,9 +125,9 @@ def measure(setup: Setup, only: list[str]) -> dict[str, Measured]:
                 print(f"{stage}, {setup.processes} processes: {text}\n", flush=True)
     if not decoding:  # it was not warm: no rate
         found.pop("collect", None)
-    for name in ("distil two", "distil zero2"):
+    for name in ("distil two", "distil one", "distil zero2"):
         if name in only:
-            found[name] = distil(setup, two=name == "distil two")
+            found[name] = distil(setup, name.removeprefix("distil "))
             say(setup, name, found)
     return found
 

@@ -146,17 +146,17 @@ def evaluate(setup: Setup, pool: Pool) -> Measured:
     return Measured(answers / took["s"], peak, planned_s, took["s"], answers_of(ref))
 
 
-def distil(setup: Setup, two: bool) -> Measured:
-    """Both models in one pass, or one; with ZeRO-2 on several GPUs if it is one."""
+def distil(setup: Setup, what: str) -> Measured:
+    """``two`` models in one pass, ``one``, or one with ``zero2``, which a CPU has not."""
     from tad_core.training.launch import launch
 
-    zero = not two and setup.processes > 1 and not setup.tiny
+    two, zero = what == "two", what == "zero2" and not setup.tiny
     how = (
         {"launcher": "deepspeed", "deepspeed": str(ROOT / "configs" / "deepspeed" / "zero2.json")}
         if zero
         else {}
     )
-    output = setup.work / ("two" if two else "one")
+    output = setup.work / what
     shutil.rmtree(output, ignore_errors=True)
     config = setup.config(models=["base", "quality", *["speed"] * two], **how)
     planned_s = planned(config, "distill")

@@ -22,7 +22,7 @@ def test_stages_make_the_same_on_any_number_of_processes(tmp_path: Path) -> None
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     table = {line.split(" | ")[0][2:]: line for line in done.stdout.splitlines() if line.startswith("| ")}
-    assert list(table) == ["stage", "collect", "evaluate", "distil two", "distil zero2"]
+    assert list(table) == ["stage", "collect", "evaluate", "distil two", "distil one", "distil zero2"]
     assert all(line.endswith("| yes |") for stage, line in table.items() if stage != "stage")
     killed = [line for line in done.stdout.splitlines() if "processes: killed" in line]
     assert len(killed) == 2
