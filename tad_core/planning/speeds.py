@@ -117,9 +117,10 @@ def _from_sheet(
     peak = gpu.bf16_tflops * 1e12 * (1 if item == 2 else 0.5)
     floor = max(shape.layers * MEASURED_LAUNCH_S, shape.parameters * item / (gpu.bandwidth_tb_s * 1e12))
     compiled = config.distill.compile != "off"
-    train = training_share(compiled)
+    zero = config.distill.deepspeed is not None
+    train = training_share(compiled, zero)
     guess = "" if gpu.title.startswith("NVIDIA H200") else ", taken over to this GPU"
-    how = "compiled" if compiled else "not compiled"
+    how = ("compiled" if compiled else "not compiled") + (", ZeRO-2" if zero else "")
     training = Pace(
         train * peak, f"{train:.0%} of peak, as measured on an H200 (4 states, {how}){guess}", floor
     )

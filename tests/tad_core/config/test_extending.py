@@ -12,6 +12,7 @@ import yaml
 
 from tad_core.config import load_config, naming_lines, parse_config
 from tad_core.config.extending import read_run
+from tad_core.config.rollout import CacheConfig
 from tad_core.errors import ConfigError
 from tad_core.shapes import PUBLISHED, shape_of
 from tad_core.study.config import load_study
@@ -142,10 +143,11 @@ def test_presets_of_other_models_share_the_recipe(name: str, below: str) -> None
         assert all(str(t.options["task"]).startswith(("humaneval", "mbpp")) for t in own.evaluate.tasks)
 
 
-def test_the_fast_preset_takes_half_of_the_states_of_the_same_rollouts() -> None:
+def test_the_fast_preset_takes_a_quarter_of_the_states_of_cached_rollouts() -> None:
     own, recipe = load_config(CONFIGS / "llada-8b-fast.yaml"), load_config(CONFIGS / "llada-8b.yaml")
-    for section in ("store", "model", "data", "rollout", "filter", "calibrate"):
+    for section in ("store", "model", "data", "filter", "calibrate"):
         assert getattr(own, section) == getattr(recipe, section)
-    changed = {"near": "soft", "filled_states": "skip", "states_per_trajectory": 128}
+    assert own.rollout == recipe.rollout.model_copy(update={"cache": CacheConfig(mode="dual")})
+    changed = {"near": "soft", "filled_states": "skip", "states_per_trajectory": 64}
     assert own.distill == recipe.distill.model_copy(update=changed)
-    assert 2 * own.distill.states_per_trajectory == recipe.distill.states_per_trajectory
+    assert 4 * own.distill.states_per_trajectory == recipe.distill.states_per_trajectory

@@ -15,6 +15,10 @@ from tad_core.shapes import shape_of
 CPU = Machine("a laptop", None, 0, 16.0, 100.0)
 
 
+#: What the paper trains under.
+ZERO2 = "configs/deepspeed/zero2.json"
+
+
 def llada_8b(**distill: Any) -> TADConfig:
     """The shipped configuration, with fields of distill changed."""
     overrides = [f"distill.{name}={'null' if value is None else value}" for name, value in distill.items()]

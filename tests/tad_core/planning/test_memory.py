@@ -11,7 +11,7 @@ from tad_core.config import TADConfig, load_config
 from tad_core.planning.machines import GPUS
 from tad_core.planning.memory import batch_of, peak_gib, stage_gib, too_much, training_gib, weights_gib
 from tad_core.shapes import GIB, shape_of, slots_in
-from tests.tad_core.planning.common import counted, counts_of, demo, llada_8b, planned
+from tests.tad_core.planning.common import ZERO2, counted, counts_of, demo, llada_8b, planned
 
 
 def test_two_inputs_a_state_are_planned_as_two(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_evaluation_is_planned_with_the_keys_and_logits_of_its_models_decoders(
 
 @pytest.mark.parametrize("gpu", ["a100", "a100-40", "l40s", "rtx4090"])
 def test_what_does_not_fit_is_named_with_a_value_that_does(gpu: str) -> None:
-    config = llada_8b(micro_batch_size=32)
+    config = llada_8b(micro_batch_size=32, deepspeed=ZERO2)
     shape, _ = shape_of(config.model)
     limit = GPUS[gpu].memory_gib
     counts = counts_of()

@@ -24,7 +24,7 @@ from tad_core.planning.memory import (
 )
 from tad_core.planning.speeds import Pace
 from tad_core.shapes import PUBLISHED, Shape, read_shape, shape_of
-from tests.tad_core.planning.common import counts_of, llada_8b
+from tests.tad_core.planning.common import ZERO2, counts_of, llada_8b
 
 LLADA = read_shape(PUBLISHED["GSAI-ML/LLaDA-8B-Instruct"])
 DREAM = read_shape(PUBLISHED["Dream-org/Dream-v0-Instruct-7B"])
@@ -61,6 +61,7 @@ def test_the_floors_worked_out_elsewhere_come_out_here_too() -> None:
 def test_shares_of_the_peak_are_what_such_shapes_reach() -> None:
     assert 0.35 < measured_share("dual") < measured_share("none") < 0.65
     assert 0.3 < training_share(False) < training_share(True) < 0.6
+    assert training_share(True, zero=True) == pytest.approx(training_share(True) * 14.5 / 30.1, rel=0.01)
 
 
 def test_another_setting_than_those_it_was_fitted_to_is_met() -> None:
@@ -143,7 +144,7 @@ def test_a_second_adapter_costs_its_own_weights_and_optimizer_and_shares_the_tea
     one = llada_8b(deepspeed=None, processes=1)
     more = training_gib(one, LLADA, counts, 4, False, 2) - training_gib(one, LLADA, counts, 4, False)
     assert more == pytest.approx(16 * LLADA.lora(LoraConfig()) / 2**30)  # weights, gradients, two moments
-    assert most_in_one_pass(one) == 2 and most_in_one_pass(llada_8b()) == 1  # as shipped: under DeepSpeed
+    assert most_in_one_pass(one) == 2 and most_in_one_pass(llada_8b(deepspeed=ZERO2)) == 1
     alone, shared = (LLADA.trained_state(406, 556, LENGTH, 0, False, n) for n in (1, 2))
     assert alone - shared == pytest.approx(LLADA.forward(556, 0) / 2)
 
@@ -152,7 +153,7 @@ def test_less_is_kept_with_checkpointing_and_less_held_with_zero() -> None:
     counts = counts_of(student=STUDENT, teacher=PROMPT)
     one = llada_8b(deepspeed=None, processes=1)
     assert training_gib(one, LLADA, counts, 4, True) < training_gib(one, LLADA, counts, 4, False) - 3.5
-    alike = llada_8b(deepspeed=None, processes=1, **DRY), llada_8b(**DRY)
+    alike = llada_8b(deepspeed=None, processes=1, **DRY), llada_8b(deepspeed=ZERO2, **DRY)
     without, shared = (training_gib(config, LLADA, counts, 4, False) for config in alike)
     embedding = 2 * LLADA.vocabulary * LLADA.width / 2**30  # which DeepSpeed wants on the GPU
     saved = without + embedding - shared
@@ -177,7 +178,7 @@ def test_the_embedding_that_waits_on_the_host_has_the_dtype_of_the_weights() -> 
     for bf16 in ("true", "false"):
         config = llada_8b(processes=1, deepspeed=None, bf16=bf16, **DRY)
         assert weights_gib(config, shape) == pytest.approx(2.0, abs=1e-6)  # embedding and head
-        hooked = llada_8b(bf16=bf16, **DRY)
+        hooked = llada_8b(deepspeed=ZERO2, bf16=bf16, **DRY)
         counts = counts_of(student=1.0, teacher=1.0)
         saved.append(
             training_gib(hooked, shape, counts, 1, True) - training_gib(config, shape, counts, 1, True)
@@ -190,7 +191,7 @@ def test_recorded_dropout_is_not_kept() -> None:
     counts = counts_of(student=STUDENT, teacher=PROMPT)
     without, dropped, hooked = (
         training_gib(llada_8b(processes=1, **changes), LLADA, counts, 4, False)
-        for changes in ({"deepspeed": None, **DRY}, {"deepspeed": None}, {})
+        for changes in ({"deepspeed": None, **DRY}, {"deepspeed": None}, {"deepspeed": ZERO2})
     )
     assert dropped == without < hooked - 1
 
@@ -214,10 +215,10 @@ def test_what_less_memory_would_cost_is_told() -> None:
     first, second = training_choices(llada_8b(deepspeed=None, processes=1, **DRY), LLADA, counts)
     assert re.fullmatch(r"distill.gradient_checkpointing true would .* 1\.\d\d times the operations", first)
     assert second.startswith("distill.quantize nf4 would train in 2")
-    told = training_choices(llada_8b(**DRY), LLADA, counts)  # as shipped: under DeepSpeed
+    told = training_choices(llada_8b(deepspeed=ZERO2, **DRY), LLADA, counts)
     assert [line.split()[:2] for line in told] == [["under", "distill.deepspeed"], first.split()[:2]]
     apart = {"a": {"window": 4}, "b": {"window": 4, "settings": {"teacher_prompt": "plain"}}}
-    config = llada_8b(**DRY)
+    config = llada_8b(deepspeed=ZERO2, **DRY)
     tree = config.model_dump(mode="json", exclude={"models"})
     tree["evaluate"] |= {"models": ["base", "a", "b"]}
     (alone,) = training_choices(parse_config({**tree, "models": apart}), LLADA, counts)
