@@ -12,7 +12,8 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -176,34 +177,79 @@ def distill_together(
         DataError: nothing to train on.
         OutOfMemoryError, SubprocessError: the training process failed; what it saved is kept for the next try.
     """
-    inputs = {mode: inputs_of(config, mode, collection_ref, filtered_ref) for mode in modes}
-    marks = {mode: key(config, mode, collection_ref, filtered_ref, windows_ref) for mode in modes}
+    made_from = collection_ref, filtered_ref, windows_ref
+    wanted = {mode: _Adapter(config, mode, *made_from, store) for mode in modes}
 
-    def find(mode: str) -> ArtifactRef | None:
-        if force:
-            return None
-        there = key_in(store, config, mode, collection_ref, filtered_ref, windows_ref)
-        return store.find(STAGE, there, inputs[mode])
+    def find(own: _Adapter) -> ArtifactRef | None:
+        return None if force else own.find()
 
-    done = {mode: found for mode in modes if (found := find(mode)) is not None}
+    done = {mode: found for mode, own in wanted.items() if (found := find(own)) is not None}
     with contextlib.ExitStack() as claims:
-        for mark, mode in sorted((marks[mode], mode) for mode in modes if mode not in done):
-            own = claimed(store, STAGE, mark, config.rollout.lease_s, partial(find, mode))
-            if (found := claims.enter_context(own)) is not None:
-                done[mode] = found
-        specs: dict[str, TrainingSpec] = {}
-        for mode in [mode for mode in modes if mode not in done]:
-            work = store.scratch(STAGE, marks[mode])
-            if force:
-                start_anew(work)
-            specs[mode] = spec_of(config, mode, collection_ref, filtered_ref, windows_ref, work, marks[mode])
+        missing = [own for mode, own in wanted.items() if mode not in done]
+        for own in sorted(missing, key=lambda own: own.mark):
+            claim = claimed(store, STAGE, own.mark, config.rollout.lease_s, partial(find, own))
+            if (found := claims.enter_context(claim)) is not None:
+                done[own.mode] = found
+        specs = {mode: own.spec(anew=force) for mode, own in wanted.items() if mode not in done}
         if specs:
             with store.scratch_errors():
                 _train(specs, on_progress, on_line, start)
         for mode, spec in specs.items():
-            done[mode] = _keep(config, mode, spec, marks[mode], inputs[mode], store)
-            shutil.rmtree(spec.output, ignore_errors=True)
+            done[mode] = wanted[mode].keep(spec)
     return {mode: done[mode] for mode in modes}
+
+
+@dataclass(frozen=True)
+class _Adapter:
+    """One model of a run: what its adapter is made from, and where it is looked for, trained and kept."""
+
+    config: TADConfig
+    mode: str
+    collection: ArtifactRef
+    filtered: ArtifactRef
+    windows: ArtifactRef | None
+    store: Store
+
+    @cached_property
+    def mark(self) -> str:
+        """Its key as it is made now."""
+        return key(self.config, self.mode, self.collection, self.filtered, self.windows)
+
+    @cached_property
+    def inputs(self) -> list[ArtifactRef]:
+        """Of its manifest."""
+        return inputs_of(self.config, self.mode, self.collection, self.filtered)
+
+    def find(self) -> ArtifactRef | None:
+        """The finished adapter, under whichever key it is there."""
+        there = key_in(self.store, self.config, self.mode, self.collection, self.filtered, self.windows)
+        return self.store.find(STAGE, there, self.inputs)
+
+    def spec(self, anew: bool) -> TrainingSpec:
+        """What the training process is told; ``anew`` drops what an earlier one saved."""
+        work = self.store.scratch(STAGE, self.mark)
+        if anew:
+            start_anew(work)
+        return spec_of(self.config, self.mode, self.collection, self.filtered, self.windows, work, self.mark)
+
+    def keep(self, spec: TrainingSpec) -> ArtifactRef:
+        """The artifact of a finished training, whose working folder goes."""
+        config, mode, output = self.config, self.mode, Path(spec.output)
+        settings = {"mode": mode, "window": spec.window, **spec.distill.model_dump(mode="json")}
+        with self.store.writer(STAGE, STAGE_VERSION, self.mark, settings, self.inputs) as writer:
+            writer.write_text(CONFIG_NAME, dump_config(config))
+            for source in sorted((output / ADAPTER).iterdir()):
+                shutil.copyfile(source, writer.path(f"{ADAPTER}/{source.name}"))
+            if (block := variant_of(config, mode).attention_block) is not None:
+                name, text = _decoder_file(config, block)
+                writer.write_text(f"{ADAPTER}/{name}", text)
+            for name in FILES:
+                shutil.copyfile(output / name, writer.path(name))
+            summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+            info = {name: summary[name] for name in _INFO}
+            kept = writer.commit({"mode": mode, "window": spec.window, **info})
+        shutil.rmtree(output, ignore_errors=True)
+        return kept
 
 
 def _train(
@@ -228,26 +274,6 @@ def _train(
             on_line(line)
 
     launch(spec.model_copy(update={"name": first, "also": also}), tell, start)
-
-
-def _keep(
-    config: TADConfig, mode: str, spec: TrainingSpec, mark: str, inputs: list[ArtifactRef], store: Store
-) -> ArtifactRef:
-    """The artifact of a finished run."""
-    output = Path(spec.output)
-    settings = {"mode": mode, "window": spec.window, **spec.distill.model_dump(mode="json")}
-    with store.writer(STAGE, STAGE_VERSION, mark, settings, inputs) as writer:
-        writer.write_text(CONFIG_NAME, dump_config(config))
-        for source in sorted((output / ADAPTER).iterdir()):
-            shutil.copyfile(source, writer.path(f"{ADAPTER}/{source.name}"))
-        if (block := variant_of(config, mode).attention_block) is not None:
-            name, text = _decoder_file(config, block)
-            writer.write_text(f"{ADAPTER}/{name}", text)
-        for name in FILES:
-            shutil.copyfile(output / name, writer.path(name))
-        summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
-        info = {name: summary[name] for name in _INFO}
-        return writer.commit({"mode": mode, "window": spec.window, **info})
 
 
 def _decoder_file(config: TADConfig, block: int) -> tuple[str, str]:
