@@ -73,7 +73,8 @@ class Machine:
         gpu: what its accelerators are; None for CPUs alone.
         count: accelerators of one host.
         memory_gib: of one accelerator, or of the host where there is none.
-        free_disk_gib: where the store lies; None where that is not known.
+        free_disk_gib: where the store lies; None where that is not known, as of a bucket.
+        named: whether it is another machine, of which only the name is known: nothing in a store was measured there.
     """
 
     title: str
@@ -81,6 +82,7 @@ class Machine:
     count: int
     memory_gib: float
     free_disk_gib: float | None = None
+    named: bool = False
 
 
 def named_machine(name: str, count: int) -> Machine:
@@ -93,7 +95,7 @@ def named_machine(name: str, count: int) -> Machine:
     gpu = known.get(_plain(name))
     if gpu is None:
         raise ConfigError(f"--gpu: {name!r} is not known; use one of {', '.join(GPUS)}")
-    return Machine(f"{count} x {gpu.title}", gpu, count, gpu.memory_gib)
+    return Machine(f"{count} x {gpu.title}", gpu, count, gpu.memory_gib, named=True)
 
 
 def this_machine(store: str) -> Machine:

@@ -85,8 +85,7 @@ def speeds_of(
     cores = max(1, min(config.filter.workers, 64))
     text_s = (counts.programs * _CODE_S + (1 - counts.programs) * _MATH_S) / cores
     sheet = _from_sheet(config, shape, machine)
-    # A machine by name: nothing here was run on it.
-    if machine.free_disk_gib is None and machine.gpu is not None:
+    if machine.named:
         return Speeds(*sheet, text_s=text_s, judged="docs/results/verify.md")
     seen = _from_store(config, shape, counts, machine, store)
     judged, calibrated = seen.pop("judge", None), seen.pop("calibrate", None)

@@ -13,7 +13,7 @@ from tad_core.artifacts import Store
 from tad_core.artifacts import writer as writer_module
 from tad_core.config import TADConfig
 from tad_core.planning import estimate, speeds
-from tad_core.planning.machines import Machine, named_machine
+from tad_core.planning.machines import GPUS, Machine, named_machine
 from tad_core.planning.speeds import sample_flops, speeds_of, state_flops
 from tad_core.shapes import shape_of
 from tests.tad_core.planning.common import CPU, ZERO2, counts_of, demo, leave, llada_8b, planned
@@ -128,6 +128,15 @@ def test_a_named_gpu_gives_hours_and_is_not_mixed_with_what_ran_here(tmp_path: P
     assert 2 * 256_000 / 3600 / hours.stages[3].gpu_hours == pytest.approx(25.3 * 14.5 / 30.1, rel=0.05)
     assert plan.gpu_hours == pytest.approx(sum(s.gpu_hours or 0 for s in plan.stages))
     assert plan.problems == []
+
+
+def test_what_ran_on_a_host_with_gpus_is_known_whose_store_is_a_bucket() -> None:
+    config, store = llada_8b(), Store("memory://planning/speeds")
+    leave(config, store, "collect", "a" * 32, samples_per_s=0.5)
+    (shape, _), counts = shape_of(config.model), counts_of()
+    machine = Machine("8 x NVIDIA H200", GPUS["h200"], 8, 139.0, free_disk_gib=None)
+    pace = speeds_of(config, shape, counts, machine, store).rollout
+    assert pace is not None and pace.source == "measured here: collect/aaaaaaaa"
 
 
 def test_work_grows_with_prompts_and_checkpointing() -> None:
