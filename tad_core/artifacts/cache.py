@@ -22,7 +22,7 @@ _REMEDY = "free space there, or set TAD_CACHE to another folder"
 def cache_place(*parts: str) -> Path:
     """Where ``cache_folder`` is or would be; nothing is made."""
     root = os.environ.get("TAD_CACHE") or str(Path.home() / ".cache" / "tad")
-    return Path(root).joinpath(*parts)
+    return Path(root).expanduser().joinpath(*parts)
 
 
 def cache_folder(*parts: str) -> Path:

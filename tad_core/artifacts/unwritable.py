@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,9 +58,11 @@ def unwritable(url: str, error: OSError) -> ArtifactError:
 
 
 def is_in(folder: str | Path, path: str) -> bool:
-    """Whether a path is in a folder, or is one above it that had to be made."""
+    """Whether a path is in a folder, or is one above it that had to be made, by whichever link it is reached."""
     there, named = Path(folder).absolute(), Path(path).absolute()
-    return named.is_relative_to(there) or there.is_relative_to(named)
+    # Some name a file by the path that they were given, others by where its links lead.
+    real, real_named = Path(os.path.realpath(there)), Path(os.path.realpath(named))
+    return any(b.is_relative_to(a) or a.is_relative_to(b) for a, b in ((there, named), (real, real_named)))
 
 
 def why(error: OSError) -> str:

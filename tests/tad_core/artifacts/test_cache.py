@@ -127,3 +127,26 @@ def test_a_full_disk_under_work_in_progress_is_told_as_where_it_is(
     missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "torchrun")
     with pytest.raises(FileNotFoundError), store.scratch_errors():
         raise missing
+
+
+@pytest.mark.parametrize("named", ["cache", "real", "link/../real"])
+def test_it_is_known_by_whichever_link_it_is_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    (tmp_path / "real").mkdir()
+    for link in ("cache", "link"):
+        (tmp_path / link).symlink_to("real")
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "cache"))
+    name = tmp_path / named / "files" / "x"
+    with pytest.raises(StoreError, match=rf"^TAD_CACHE: {name} cannot be written"), cache_errors():
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(name))
+    other = OSError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "other" / "x"))
+    with pytest.raises(OSError) as caught, cache_errors():
+        raise other
+    assert caught.value is other
+
+
+def test_the_home_in_it_is_this_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TAD_CACHE", "~/cache")  # as a file of variables has it, which no shell reads
+    assert cache_folder("files") == tmp_path / "cache" / "files"
