@@ -7,6 +7,7 @@ that is not what it says, is made again. Everything in here can be removed at an
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import mmap
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from tad_core.artifacts.verified import sha256_of
 from tad_core.errors import ArtifactError
 
 _LIST = "flat.json"
+_LOCK = ".lock"
 _VERSION = 1
 #: Arrays that nobody has mapped for so long are removed when others are made.
 _KEPT_S = 30 * 24 * 3600.0
@@ -84,12 +86,11 @@ def cached(kind: str, fields: Mapping[str, Any], build: Callable[[FlatWriter], N
     with cache_errors():
         root = cache_folder("flat")
         folder = root / f"{kind}-{fingerprint(kind, _VERSION, fields, [])}"
-        with (root / f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _lock_of(folder):
             if (found := _open(folder)) is not None:
                 os.utime(folder / _LIST)  # its age is how long nobody has asked for it
                 return found
-            _clear(root)
+            _clear(root, folder)
             shutil.rmtree(folder, ignore_errors=True)
             with _aside(root) as part:
                 writer = FlatWriter(part)
@@ -171,9 +172,53 @@ def _aside(root: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _clear(root: Path) -> None:
-    """Remove what killed processes left, and what nobody has used for long."""
+def _lock_of(folder: Path, wait: bool = True) -> IO[bytes]:
+    """The lock on a folder, held until it is closed.
+
+    It is a file that whoever holds it may remove. Who waited for one that is gone since, or in whose place there is
+    another, holds nothing yet and takes the one that is there.
+
+    Raises:
+        BlockingIOError: another has it, and ``wait`` is false.
+    """
+    path = folder.with_name(f"{folder.name}{_LOCK}")
+    while True:
+        lock = path.open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if _is_at(path, lock):
+                return lock
+        except BaseException:
+            lock.close()
+            raise
+        lock.close()
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
+    """Whether an open file is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _clear(root: Path, own: Path) -> None:
+    """Remove what killed processes left, and what nobody has used for long, each with its lock; not ``own``."""
     sweep(root)
-    for old in root.glob(f"*/{_LIST}"):
-        if time.time() - old.stat().st_mtime > _KEPT_S:
-            shutil.rmtree(old.parent, ignore_errors=True)
+    lists, locks = root.glob(f"*/{_LIST}"), root.glob(f"*{_LOCK}")
+    names = {path.parent.name for path in lists} | {path.name.removesuffix(_LOCK) for path in locks}
+    for folder in (root / name for name in sorted(names - {own.name})):
+        if not _is_old(folder):
+            continue
+        with contextlib.suppress(BlockingIOError), _lock_of(folder, wait=False) as lock:
+            if _is_old(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                Path(lock.name).unlink(missing_ok=True)
+
+
+def _is_old(folder: Path) -> bool:
+    """Whether it is not there, or nobody has asked for it for long."""
+    try:
+        return time.time() - (folder / _LIST).stat().st_mtime > _KEPT_S
+    except FileNotFoundError:
+        return True

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -210,3 +213,61 @@ def test_names_are_any_text(world, tmp_path: Path) -> None:
     assert list(names) == ["ü/✓/0", "/0", "a b/0"] and names[-1] == "a b/0" and names[:2] == ["ü/✓/0", "/0"]
     with pytest.raises(IndexError):
         names[3]
+
+
+def test_a_lock_goes_with_the_table_it_is_for(own_cache: Path) -> None:
+    def fail(writer: flat.FlatWriter) -> None:
+        raise DataError("nothing is made")
+
+    with pytest.raises(DataError):
+        cached("kind", {"x": 0}, fail)
+    for x in (1, 2):
+        cached("kind", {"x": x}, Making())
+    old, used = sorted(own_cache.glob("kind-*/flat.json"))
+    os.utime(old, (0, 0))
+    cached("kind", {"x": 3}, Making())
+    tables = {path.name for path in own_cache.iterdir() if path.is_dir()}
+    assert len(tables) == 2 and used.parent.name in tables
+    assert {path.stem for path in own_cache.glob("*.lock")} == tables
+
+
+def test_a_lock_that_another_has_stays_and_its_table_with_it(own_cache: Path) -> None:
+    cached("kind", {"x": 1}, Making())
+    (old,) = own_cache.glob("kind-*/flat.json")
+    os.utime(old, (0, 0))
+    with flat._lock_of(old.parent):
+        cached("kind", {"x": 2}, Making())
+    assert old.exists() and len(list(own_cache.glob("*.lock"))) == 2
+
+
+def test_who_waited_for_a_lock_that_was_removed_takes_the_one_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The three of a removed lock: who removes it, who waited for it, and who comes to the new one."""
+    folder = tmp_path / "table"
+    first = flat._lock_of(folder)
+    waiting, taken = threading.Event(), threading.Event()
+    real = fcntl.flock
+
+    def flock(lock: IO[bytes], how: int) -> None:
+        waiting.set()
+        real(lock, how)
+
+    monkeypatch.setattr(flat.fcntl, "flock", flock)
+
+    def wait() -> None:
+        with flat._lock_of(folder):
+            taken.set()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    assert waiting.wait(CEILING_S)
+    Path(first.name).unlink()
+    second = flat._lock_of(folder)
+    first.close()
+    assert not taken.wait(0.2), "the removed lock is free, and is nobody's"
+    with pytest.raises(BlockingIOError):
+        flat._lock_of(folder, wait=False)
+    second.close()
+    waiter.join(CEILING_S)
+    assert taken.is_set()
