@@ -44,6 +44,7 @@ class Counts:
         notes: what was assumed rather than counted.
         refused: what ``tad run`` would say instead of beginning.
         exit_code: what it would end with; 0 if it would begin.
+        room_asked: whether the disk was asked for room as a run does it; what has too little is among ``refused``.
     """
 
     problems: int
@@ -64,6 +65,7 @@ class Counts:
     by_model: dict[str, int] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     exit_code: int = 0
+    room_asked: bool = False
 
 
 def count(config: TADConfig, store: Store, found: Survey | None = None) -> Counts:
@@ -116,6 +118,7 @@ def count(config: TADConfig, store: Store, found: Survey | None = None) -> Count
         by_model={name: own for name, own in states.items() if own != usual},
         refused=[str(error) for error in found.refused],
         exit_code=found.exit_code,
+        room_asked=found.room_asked,
     )
 
 

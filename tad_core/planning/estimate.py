@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tad_core.config import TADConfig, variants
+from tad_core.config import TADConfig
 from tad_core.planning.counts import Counts
 from tad_core.planning.machines import Machine
 from tad_core.planning.memory import passes_of, too_much, training_choices
@@ -21,8 +21,7 @@ from tad_core.planning.stages import (
     further_rounds,
 )
 from tad_core.shapes import GIB, Shape
-from tad_core.stages.pipeline import trained_models
-from tad_core.stages.rounds import rounds
+from tad_core.stages.room import needed_bytes
 
 
 @dataclass(frozen=True)
@@ -120,15 +119,8 @@ def _as_it_runs(config: TADConfig, machine: Machine) -> TADConfig:
 
 
 def disk_gib(config: TADConfig, shape: Shape, counts: Counts) -> float:
-    """Trajectories, and of each model its adapter and two checkpoints with optimizer state, all in float32."""
-    table = variants(config)
-    adapters = [4 * shape.lora(table[name].distill.lora) for name in trained_models(config)]
-    trajectories = counts.samples * (12 * config.rollout.response_length + 8192)
-    own = rounds(config)
-    width = 4 if config.model.dtype == "float32" else 2
-    # Each round has trajectories of its own, at most twice as many, and the weights that it begins from.
-    more = len(own) * (2 * trajectories + width * shape.parameters)
-    return ((64 << 20) + trajectories + more + sum(adapters) + 2 * 3 * max(adapters, default=0)) / GIB
+    """What a run asks for where nothing of it is there."""
+    return needed_bytes(config, shape, counts.problems, counts.compared) / GIB
 
 
 def _all_warmup(config: TADConfig, counts: Counts) -> list[str]:
@@ -173,8 +165,9 @@ def _problems(
             found.append(
                 f"{field_name} {wanted} needs as many GPUs and there are {machine.count}; set it to {machine.count}"
             )
-    if machine.free_disk_gib is not None and disk > machine.free_disk_gib:
+    if not counts.room_asked and machine.free_disk_gib is not None and disk > machine.free_disk_gib:
         found.append(
-            f"the store takes about {disk:.1f} GiB and {machine.free_disk_gib:.1f} are free; set store to another disk"
+            f"the store takes about {disk:.1f} GiB, with what may be in it already, and {machine.free_disk_gib:.1f} "
+            "are free; set store to another disk"
         )
     return found

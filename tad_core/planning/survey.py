@@ -37,6 +37,7 @@ class Survey:
         unknown: tokens unknown to the model, by source, where there are any.
         refused: what a run would end with; empty if it would begin.
         notes: what could not be looked at, and what is no fault and should be known.
+        room_asked: whether store, sandbox and model were looked at as a run does it, the room on the disk with them.
         to_fetch: what a run would fetch first, by its name, and could not be looked at.
     """
 
@@ -47,6 +48,7 @@ class Survey:
     unknown: list[Unknown] = field(default_factory=list)
     refused: list[TADError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    room_asked: bool = False
     to_fetch: list[str] = field(default_factory=list)
 
     @property
@@ -110,6 +112,7 @@ def survey(config: TADConfig, store: Store, this_machine: bool = True) -> Survey
     elif found.plan is not None:
         found.notes += also_trained_on(found.plan.ordered, found.tasks)
     if this_machine and found.plan is not None:
+        found.room_asked = True
         for check in pipeline.place_checks(config, store, found.plan, found.tasks or {}):
             with found.watching():
                 check()

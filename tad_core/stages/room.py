@@ -1,82 +1,123 @@
-"""The room that a run takes on the disk it writes, asked before any work."""
+"""The room that a run takes on the disk it writes: asked before any work, and told by a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tad_core.artifacts import ArtifactRef, Store
-from tad_core.config import TADConfig
-from tad_core.hub import local_folder
+from tad_core.config import TADConfig, variants
+from tad_core.shapes import Shape, shape_of
 from tad_core.stages import distill as distill_stage
 from tad_core.stages.collection_plan import STAGE as COLLECT
-from tad_core.stages.collection_plan import CollectionPlan, ShardSpec, plan_collection
+from tad_core.stages.collection_plan import CollectionPlan, plan_collection
 from tad_core.stages.pipeline import Stage, trained_models, wants
-from tad_core.stages.rounds import rounds
+from tad_core.stages.rounds import learns_from_plain, rounds
 from tad_core.stages.status import Look, look_at_training
-from tad_core.weights import weight_files
+from tad_core.stages.variants import passes
 
 _LEAST = 64 << 20
-#: An adapter of rank r on a matrix of width d is 2r/d of it; this covers rank 128 at width 4096 and more.
-_ADAPTER = 0.1
-#: Two checkpoints of an adapter, each with both moments of the optimizer.
-_COPIES = 6
+#: Two checkpoints of an adapter in training, each with both moments of its optimizer.
+_KEPT = 2 * 3
+_FLOAT32 = 4
+
+
+@dataclass(frozen=True)
+class There:
+    """What of a run its store has already.
+
+    Attributes:
+        samples: rollouts in finished shards, those of rounds among them.
+        merged: rounds whose weights are there.
+        adapters: models that are trained.
+        saved: bytes of the checkpoints of each that is not.
+    """
+
+    samples: int = 0
+    merged: int = 0
+    adapters: frozenset[str] = frozenset()
+    saved: Mapping[str, int] = field(default_factory=dict)
+
+
+_NOTHING = There()
 
 
 def check_room(config: TADConfig, store: Store, plan: CollectionPlan, until: Stage) -> None:
     """Fail before any work if the store cannot be written, or has too little room for what is not in it yet.
 
-    What of the run is there already is looked for only where there is no room for all of it.
+    What of the run is there already is looked for only where there is no room for all of it. What is made anew takes
+    the place of what is there.
 
     Raises:
         ArtifactError: naming the store or ``TAD_CACHE``, what is wrong and the remedy.
     """
     store.check_writable(_LEAST)
-    need = _needed_bytes(config, plan, until)
+    shape, sizes = shape_of(config.model)[0], (len(plan.ordered), len(plan.compared))
+    need = needed_bytes(config, shape, *sizes, until)
     if store.free_bytes() < need:
-        need = max(_LEAST, need - _there_bytes(config, store, until))
+        need = needed_bytes(config, shape, *sizes, until, what_is_there(config, store, until))
     store.check_writable(need)
 
 
-def _needed_bytes(config: TADConfig, plan: CollectionPlan, until: Stage) -> int:
-    """All that the run may take: trajectories, of each adapter its checkpoints, of each round its weights and more."""
-    trajectories = _trajectories_bytes(config, plan.shards)
+def needed_bytes(
+    config: TADConfig,
+    shape: Shape,
+    problems: int,
+    compared: int,
+    until: Stage = "report",
+    there: There = _NOTHING,
+) -> int:
+    """What a run takes: its trajectories, of each model its adapter, of each round its weights and trajectories.
+
+    And the checkpoints of one pass of training, the largest: those of a pass that is over are gone.
+
+    Args:
+        config: the run.
+        shape: of the model.
+        problems: of the collection.
+        compared: those also rolled out without the reference.
+        until: the last stage that is wanted.
+        there: what needs no room any more.
+    """
+    per_sample = 12 * config.rollout.response_length + 8192
+    samples = (problems + compared) * config.rollout.samples
     if not wants(until, "distill"):
-        return _LEAST + trajectories
-    # A round rolls out what the run does, and at most as many without the reference.
-    more = len(rounds(config)) * (2 * trajectories + _weights_bytes(config))
-    return _LEAST + trajectories + more + len(trained_models(config)) * _training_bytes(config)
+        return _LEAST + per_sample * max(0, samples - there.samples)
+    own = rounds(config)
+    for each in own:
+        plain = problems if learns_from_plain(config, each) else compared
+        samples += (problems + plain) * config.rollout.samples
+    weights = (4 if config.model.dtype == "float32" else 2) * shape.parameters
+    more = per_sample * max(0, samples - there.samples) + weights * max(0, len(own) - there.merged)
+
+    table = variants(config)
+    todo = [name for name in trained_models(config) if name not in there.adapters]
+    adapters = {name: _FLOAT32 * shape.lora(table[name].distill.lora) for name in todo}
+    checkpoints = [
+        sum(max(0, _KEPT * adapters[name] - there.saved.get(name, 0)) for name in group)
+        for group in passes(config, todo)
+    ]
+    return _LEAST + more + sum(adapters.values()) + max(checkpoints, default=0)
 
 
-def _there_bytes(config: TADConfig, store: Store, until: Stage) -> int:
-    """What of that is there, by the same count; of a training that is not finished what its checkpoints take."""
-    there = 0
+def what_is_there(config: TADConfig, store: Store, until: Stage = "report") -> There:
+    """What of a run its store has; of a training that is not finished its checkpoints."""
+    samples = merged = 0
+    adapters: dict[str, ArtifactRef] = {}
     for part in look_at_training(config, Look(store)):
         made = store.manifests(COLLECT, part.collected.fingerprint)
         shards = [s for s in plan_collection(part.config, store).shards if f"{s.name}.json" in made]
-        there += _trajectories_bytes(part.config, shards)
+        samples += sum(shard.stop - shard.start for shard in shards) * part.config.rollout.samples
         if not wants(until, "distill"):
             break
-        there += _weights_bytes(config) * (part.merged is not None)
-        there += sum(_trained_bytes(config, store, adapter) for adapter in part.adapters.values())
-    return there
+        merged += part.merged is not None
+        adapters |= part.adapters
+    trained = {name for name, adapter in adapters.items() if isinstance(adapter, ArtifactRef)}
+    saved = {name: _saved_bytes(store, adapters[name]) for name in adapters.keys() - trained}
+    return There(samples, merged, frozenset(trained), saved)
 
 
-def _trajectories_bytes(config: TADConfig, shards: Sequence[ShardSpec]) -> int:
-    samples = sum(shard.stop - shard.start for shard in shards) * config.rollout.samples
-    return samples * (12 * config.rollout.response_length + 8192)
-
-
-def _trained_bytes(config: TADConfig, store: Store, adapter: ArtifactRef) -> int:
-    if isinstance(adapter, ArtifactRef):
-        return _training_bytes(config)
+def _saved_bytes(store: Store, adapter: ArtifactRef) -> int:
     work = store.scratch_there(distill_stage.STAGE, adapter.fingerprint)
     files = [] if work is None else [file for file in work.rglob("*") if file.is_file()]
-    return min(_training_bytes(config), sum(file.stat().st_size for file in files))
-
-
-def _training_bytes(config: TADConfig) -> int:
-    return int(_ADAPTER * _weights_bytes(config)) * _COPIES
-
-
-def _weights_bytes(config: TADConfig) -> int:
-    return sum(file.stat().st_size for file in weight_files(local_folder(config.model)))
+    return sum(file.stat().st_size for file in files)

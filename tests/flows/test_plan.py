@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from flows import plan
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig
+from tad_core.errors import ArtifactError
 from tad_core.planning import Estimate, Machine, speeds
 from tad_core.shapes import shape_of
+from tad_core.stages.pipeline import plan_of
+from tad_core.stages.room import check_room, needed_bytes
 from tests.tad_core.planning.common import counts_of, leave
 
 _CPU = Machine("a laptop", None, 0, 16.0, 100.0)
@@ -45,3 +50,31 @@ def test_a_model_that_is_not_here_is_not_tried(tiny_config: TADConfig, tmp_path:
     config = tiny_config.model_copy(update={"model": changed})
     shape, _ = shape_of(tiny_config.model)
     assert speeds.tried_on_a_cpu(config, shape, counts_of()) is None
+
+
+def test_the_disk_is_judged_as_the_run_judges_it(
+    tiny_config: TADConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that has a part of the run asks for the rest alone, and what has too little is told once."""
+    store = Store(tiny_config.store)
+    monkeypatch.setattr(plan, "tried_on_a_cpu", lambda *_: None)
+
+    def told(free_bytes: int) -> list[str]:
+        usage = SimpleNamespace(total=1 << 40, used=0, free=free_bytes)
+        monkeypatch.setattr(shutil, "disk_usage", lambda *_: usage)
+        found = plan.plan_run(tiny_config, None, None, measure=False, read_data=True)
+        return [*found.problems, *found.counts.refused]
+
+    made = plan_of(tiny_config)
+    sizes = len(made.ordered), len(made.compared)
+    whole = needed_bytes(tiny_config, shape_of(tiny_config.model)[0], *sizes)
+    assert told(whole) == []
+    (line,) = told(whole - 1)
+    with pytest.raises(ArtifactError) as caught:
+        check_room(tiny_config, store, made, "report")
+    assert line == str(caught.value)
+    name = f"{made.shards[0].name}.json"
+    with store.writer("collect", 1, made.fingerprint, {}, manifest_name=name) as writer:
+        writer.write_text(f"{made.shards[0].name}.txt", "x")
+        writer.commit({})
+    assert told(whole - 1) == [], "what is there needs no room again"

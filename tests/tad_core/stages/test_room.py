@@ -10,11 +10,10 @@ import pytest
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig, parse_config
 from tad_core.errors import ArtifactError
-from tad_core.hub import local_folder
+from tad_core.shapes import shape_of
 from tad_core.stages import distill, room, status
 from tad_core.stages.pipeline import Stage, plan_of
 from tad_core.stages.room import check_room
-from tad_core.weights import weight_files
 
 MIB = 1 << 20
 
@@ -34,8 +33,9 @@ def needed(config: TADConfig, asked: list[int], until: Stage = "report") -> int:
     return asked[-1]
 
 
-def weights_of(config: TADConfig) -> int:
-    return sum(file.stat().st_size for file in weight_files(local_folder(config.model)))
+def adapter_of(config: TADConfig, rank: int = 0) -> int:
+    lora = config.distill.lora.model_copy(update={"rank": rank or config.distill.lora.rank})
+    return 4 * shape_of(config.model)[0].lora(lora)
 
 
 def with_models(tree: dict[str, Any], **models: Any) -> TADConfig:
@@ -45,9 +45,12 @@ def with_models(tree: dict[str, Any], **models: Any) -> TADConfig:
 def test_each_round_needs_the_weights_it_begins_from(tiny_tree: dict[str, Any], asked: list[int]) -> None:
     alone, two = with_models(tiny_tree), with_models(tiny_tree, other={"window": 6})
     again = with_models(tiny_tree, again={"window": 6, "round": "one"})
-    more = needed(again, asked) - needed(two, asked)
-    assert weights_of(again) < more < weights_of(again) + MIB, "and trajectories of its own"
-    assert needed(two, asked) - needed(alone, asked) == int(0.1 * weights_of(two)) * 6
+    together = 6 * adapter_of(again)  # the checkpoints of two in one pass; a round is a pass of its own
+    more = needed(again, asked) - needed(two, asked) + together
+    weights = 4 * shape_of(again.model)[0].parameters
+    samples = len(plan_of(again).ordered) * (12 * again.rollout.response_length + 8192)
+    assert again.model.dtype == "float32" and more == weights + samples
+    assert needed(two, asked) - needed(alone, asked) == adapter_of(two) + together
     assert needed(again, asked, "calibrate") == needed(alone, asked, "calibrate") < 65 * MIB
 
 
@@ -75,6 +78,7 @@ def test_what_is_there_needs_no_room_again(
         monkeypatch.setattr("tad_core.stages.status._look_at_adapters", lambda *_: {"one": made})
 
     found(shard)
+    assert each == (1 + 6) * adapter_of(config), "two checkpoints with two moments each"
     assert isinstance(shard, ArtifactRef) and needed(config, asked) == whole - of_the_shard - each
     planned = status._planned(None, distill.STAGE, "f" * 32)
     found(planned)
@@ -82,10 +86,20 @@ def test_what_is_there_needs_no_room_again(
     assert needed(config, asked) == whole - of_the_shard - 1000
 
 
+def test_an_adapter_asks_for_what_its_rank_takes(tiny_tree: dict[str, Any], asked: list[int]) -> None:
+    usual, large = (
+        with_models(tiny_tree),
+        with_models(tiny_tree, other={"window": 6, "settings": {"lora": {"rank": 512}}}),
+    )
+    large = large.model_copy(update={"evaluate": large.evaluate.model_copy(update={"models": ["other"]})})
+    usual = usual.model_copy(update={"evaluate": usual.evaluate.model_copy(update={"models": ["one"]})})
+    assert needed(large, asked) - needed(usual, asked) == 7 * (adapter_of(large, 512) - adapter_of(usual))
+
+
 def test_a_disk_without_room_for_what_is_missing_is_told(
     tiny_config: TADConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "_needed_bytes", lambda *_: 1 << 60)
+    monkeypatch.setattr(room, "needed_bytes", lambda *_: 1 << 60)
     store = Store(tiny_config.store)
     with pytest.raises(ArtifactError, match=r"MiB free and the run needs about"):
         check_room(tiny_config, store, plan_of(tiny_config, store), "report")
