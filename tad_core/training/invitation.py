@@ -96,10 +96,10 @@ def endpoint(config: DistillConfig) -> tuple[str, int]:
 
 
 def find(folder: Path) -> list[Path]:
-    """Invitations in a store, or in the folder of one run."""
-    return [
-        p for p in (folder / INVITATION, *sorted(folder.glob(f"distill/*/work/{INVITATION}"))) if p.is_file()
-    ]
+    """Invitations in a store, in the folder of one run, or in the ``TAD_CACHE`` that has those of a store elsewhere."""
+    below = (f"distill/*/work/{INVITATION}", f"work/*/{INVITATION}")
+    found = (folder / INVITATION, *(path for places in below for path in sorted(folder.glob(places))))
+    return [path for path in found if path.is_file()]
 
 
 def accept(path: Path, number: int | None = None) -> tuple[Invitation, Seat] | None:

@@ -20,15 +20,21 @@ def join(folder: str | Path, number: int | None, say: Callable[[str], None], onc
     """Take part in the training runs of a store, one after the other, until interrupted.
 
     Args:
-        folder: root of the store, or the working folder of one run; shared with the first host.
+        folder: root of the store, or the working folder of one run; for a store elsewhere the first host's
+            ``TAD_CACHE``; shared with the first host.
         number: this host's place in every run, 1 or more; default: ``TAD_NODE_RANK``, else the first free one.
         say: told what happens, and every line of the processes here.
         once: return after one run.
 
     Raises:
-        ConfigError: a file in place of the folder, or no run has such a place.
+        ConfigError: a file or a URL in place of the folder, or no run has such a place.
         TADError: with ``once``, what ended the run.
     """
+    if "://" in str(folder):
+        raise ConfigError(
+            f"folder: {folder} is no folder; of a store elsewhere a training works in TAD_CACHE of the first host: put "
+            "that on a file system that all hosts share at the same path, and give it here"
+        )
     root = Path(folder)
     if root.exists() and not root.is_dir():
         raise ConfigError(

@@ -100,7 +100,9 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None, start: Start | Non
     write_spec(with_absolute_paths(spec), spec_file)
     with alone([run.output for run in spec.adapters]) as locks, invitation(spec, output) as seat:
         if on_line is not None and seat is not None and spec.distill.hostfile is None:
-            on_line(f"waiting for {spec.distill.nodes - 1} more hosts: `tad join` on each, on the same store")
+            on_line(
+                f"waiting for {spec.distill.nodes - 1} more hosts: `tad join` on each, on the same store ({output})"
+            )
         while True:
             command = command_for(spec, spec_file, seat)
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tad_core.artifacts import Store
 from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError, SubprocessError
 from tad_core.training import join as module
@@ -51,6 +52,16 @@ def test_every_seat_is_taken_once(make_spec, first_host, tmp_path):
         assert taken[0][0].spec == str(output / "spec.json") and taken[0][0].folder == str(Path.cwd())
     assert find(tmp_path / "store") == [] and not list(output.glob(".seat-*"))
     assert accept(path) is None  # withdrawn
+
+
+def test_the_trainings_of_a_store_elsewhere_are_found_in_the_cache(
+    make_spec, first_host, tmp_path, monkeypatch
+):
+    spec, _ = make_spec(nodes=2)
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "cache"))
+    output = Store("memory://invitation/store").scratch("distill", "f" * 32)
+    with invitation(spec, output):
+        assert find(tmp_path / "cache") == [output / INVITATION]
 
 
 def test_another_attempt_has_seats_of_its_own(make_spec, first_host, tmp_path):
@@ -161,6 +172,10 @@ def test_join_says_what_is_wrong(tmp_path, monkeypatch, text, message):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is not a folder; give the store"):
         module.join(tmp_path / "file", None, print)
+    with pytest.raises(
+        ConfigError, match=r"folder: s3://bucket/tad is no folder; .* TAD_CACHE of the first host"
+    ):
+        module.join("s3://bucket/tad", None, print)
     monkeypatch.setenv(module.RANK_VARIABLE, text)
     with pytest.raises(ConfigError, match=message):
         module.join(tmp_path, None, print)
