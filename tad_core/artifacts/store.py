@@ -33,7 +33,7 @@ from tad_core.artifacts.leases import Claim, Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME
 from tad_core.artifacts.ref import NO_STAMPS, ArtifactRef, damaged_files, read_manifest, some_of
 from tad_core.artifacts.stamps import Stamp, glance, stamps_of
-from tad_core.artifacts.unwritable import no_room_errors, why
+from tad_core.artifacts.unwritable import no_room_errors, takes_nothing, why
 from tad_core.artifacts.writer import ArtifactWriter
 from tad_core.errors import ArtifactError, ConfigError
 
@@ -195,6 +195,8 @@ class Store:
                     fs.makedirs(path, exist_ok=True)
                 with fs.open(probe, "wb") as handle:
                     handle.write(b"\0" * 4096)
+                if is_local(fs):
+                    self._check_links(Path(probe))
                 fs.rm_file(probe)
         except OSError as error:
             remedy = _CREDENTIALS if "://" in self.root else f"free space there, or {_ANOTHER}"
@@ -206,3 +208,19 @@ class Store:
                 f"store: {self.root} has {free >> 20} MiB free and the run needs about {need_bytes >> 20} MiB; "
                 f"free space there, or {_ANOTHER}"
             )
+
+    def _check_links(self, probe: Path) -> None:
+        """By a second name of one file it is settled who of many is first; some file systems give none."""
+        second = probe.with_name(f"{probe.name}-link")
+        try:
+            second.unlink(missing_ok=True)
+            os.link(probe, second)
+        except OSError as error:
+            if takes_nothing(error):
+                raise
+            probe.unlink()
+            raise ArtifactError(
+                f"store: {self.root} is on a file system without hard links ({why(error)}), by which runs agree on who "
+                f"makes what; {_ANOTHER}, on another file system"
+            ) from None
+        second.unlink()

@@ -194,6 +194,24 @@ def test_too_little_room_is_said_in_advance(tmp_path: Path) -> None:
         Store(tmp_path).check_writable(need_bytes=1 << 60)
 
 
+def test_a_file_system_without_hard_links_is_said_in_advance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where claims and manifests could not be taken by one of many, hours later."""
+    Store(tmp_path).check_writable()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(
+        ArtifactError, match=r"^store: .* without hard links \(Operation not permitted\).*--set store="
+    ):
+        Store(tmp_path).check_writable()
+    Store("memory://store/without/links").check_writable()
+    assert list(tmp_path.iterdir()) == [], "nothing is left of the look"
+
+
 def test_a_full_disk_loses_nothing_that_was_there(small_disk: Path) -> None:
     store = Store(small_disk)
     ref = write(store)
