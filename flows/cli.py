@@ -214,7 +214,7 @@ def resume(
         found = newest_unfinished(loaded, set_ or [], store)
         typer.echo(found.told, err=True)
         os.chdir(found.folder)
-        running.run(found.config, found.until, [], debug)
+        running.run(found.config, found.until, found.force, debug)
 
     running.guard(work, debug)
 
@@ -267,7 +267,7 @@ def lm_eval(context: typer.Context) -> None:
 )
 def join(
     folder: Annotated[
-        Path, typer.Argument(help="Store of the run, on a file system all hosts share.", show_default=False)
+        str, typer.Argument(help="Store of the run, on a file system all hosts share.", show_default=False)
     ],
     rank: Annotated[
         int | None,

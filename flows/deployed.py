@@ -21,7 +21,7 @@ from flows.pipeline import pipeline as run_pipeline
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig
 from tad_core.errors import ConfigError, TADError
-from tad_core.stages.pipeline import STAGES, Outcome, Stage, prepare
+from tad_core.stages.pipeline import STAGES, Outcome, Stage, check_stages, prepare
 from tad_core.stages.status import pipeline_status
 from tasks.records import tag_run
 
@@ -182,6 +182,7 @@ def _started(
 
     With ``only`` the stages before it have to be done: it runs on machines that are not made for them.
     """
+    check_stages(force, "force", until)
     config = configured(preset, changed, overrides)
     tag_run(config.name, f"to {until}")
     # A run has a process of its own, whose folder is the worker's choice; presets speak of files beside them.

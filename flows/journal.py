@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from uuid import UUID
 
@@ -25,13 +25,13 @@ _UNREACHABLE = (httpx.HTTPError, PrefectException, OSError)
 
 
 @contextmanager
-def recorded(config: TADConfig, store: Store, until: Stage) -> Iterator[None]:
+def recorded(config: TADConfig, store: Store, until: Stage, force: Collection[str] = ()) -> Iterator[None]:
     """Note that this run starts and how it ends; earlier ones whose process is gone are marked first."""
     context = FlowRunContext.get()
     run_id = str(context.flow_run.id) if context and context.flow_run else None
     mark_killed(store)
     tree = {**config.model_dump(mode="json"), "store": store.root}
-    record = begin(store.root, tree, until, run_id)
+    record = begin(store.root, tree, until, run_id, force)
     try:
         yield
     except Exception as error:

@@ -77,7 +77,7 @@ def _run(config: TADConfig, until: Stage, force: Collection[Stage]) -> Outcome:
     decodes = config.rollout.decode_here
     with (
         Work(first(config), Board([PrefectSink()]), force, decode=decodes) as work,
-        recorded(config, work.store, until),
+        recorded(config, work.store, until, force),
     ):
         outcome = collect_and_filter(work, judge=wants(until, "filter"))
         work.pool.rest()  # the models of its workers would be in the way of calibration and training

@@ -16,12 +16,14 @@ _RUNS = Path("runs")
 
 
 class Unfinished(NamedTuple):
-    """A run to go on with: its settings, its last stage, a line that says which it is, and where it was started."""
+    """A run to go on with: its settings, its last stage, a line that says which it is, where it was started, and the
+    stages that it was to compute again."""
 
     config: TADConfig
     until: Any
     told: str
     folder: Path
+    force: list[Any]
 
 
 def newest_unfinished(
@@ -54,7 +56,7 @@ def newest_unfinished(
     # Relative paths of its settings start where it was started, if that was here.
     there = Path(record.folder or ".") if record.alive is not None else Path()
     folder = there.resolve() if there.is_dir() else Path.cwd()
-    return Unfinished(settings, record.until, _told(record, root, folder), folder)
+    return Unfinished(settings, record.until, _told(record, root, folder), folder, record.force)
 
 
 def _none(config: TADConfig | None, roots: Sequence[str]) -> str:
@@ -83,4 +85,6 @@ def _told(record: RunRecord, root: str, folder: Path) -> str:
     how = "it was killed" if record.state in ("running", "killed") else f"it was {record.state}"
     why = f": {record.message}" if record.message else ""
     where = "" if folder == Path.cwd() else f", from {folder}"
-    return f"going on with {record.config['name']} to {record.until} in {root}, started {when} ({how}{why}){where}"
+    forced = f", with --force {' --force '.join(record.force)}, which begins anew" if record.force else ""
+    what = f"{record.config['name']} to {record.until} in {root}, started {when} ({how}{why})"
+    return f"going on with {what}{where}{forced}"

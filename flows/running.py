@@ -67,7 +67,7 @@ def run(config: TADConfig, until: Any, force: list[Any], debug: bool) -> None:
     from tad_core.artifacts import Store
     from tad_core.stages.pipeline import check_stages, prepare
 
-    check_stages(force, "--force")
+    check_stages(force, "--force", until)
     prepare(config, Store(config.store), until, _note)
     outcome = _under_prefect(config, until, force)
     from flows.show import show_outcome
@@ -268,7 +268,9 @@ def guard(work: Callable[[], None], debug: bool, keeps: bool = True) -> None:
                 if keeps
                 else "nothing of it is kept. To begin again"
             )
-            _fail(error, f"stopped; {kept}, run the same command:\n  {again}", INTERRUPTED, debug)
+            forced = any(word == "--force" or word.startswith("--force=") for word in sys.argv)
+            how = ", which begins anew what it forces" if keeps and forced else ""
+            _fail(error, f"stopped; {kept}, run the same command{how}:\n  {again}", INTERRUPTED, debug)
         if isinstance(error, TADError):
             _fail(error, str(error), error.exit_code, debug)
         _unexpected(error, debug)

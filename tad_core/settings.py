@@ -29,6 +29,9 @@ MOST_SEED = 2**32 - 1
 """The largest seed of a training: its trainer seeds NumPy's old generator, which takes 32 bits. torch's generator on a
 CPU looks at no others."""
 
+LONGEST_S = 1e7
+"""The longest time that a setting can ask to be waited for, some 115 days: clocks of threads end not much later."""
+
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 """Seed of a training. Others are parts of a hash and may be as large as they like."""
 

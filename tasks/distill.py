@@ -56,4 +56,5 @@ def _distill(
         on_progress=on_progress,
         on_line=forward_lines(),
         force=work.forced(stage.STAGE),
+        go_on=not work.first_try(f"{stage.STAGE} {' '.join(modes)}"),
     )

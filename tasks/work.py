@@ -58,6 +58,7 @@ class Work:
         self.verifier = Verifier(config.filter)
         self.rows: dict[str, Row] = {}
         self._decode, self._first = decode, 0
+        self._tried: set[str] = set()
         self._shares: Shares[ShardSpec] | None = None
         self._verdicts: Pieces[ShardToJudge] | None = None
 
@@ -124,6 +125,12 @@ class Work:
         with self.board.row(f"{name}, {self._part}" if self._part else name, total, unit) as row:
             self.rows[name] = row
             yield row
+
+    def first_try(self, what: str) -> bool:
+        """Whether this run begins with it: what is forced is begun anew once, and another try goes on with it."""
+        new = what not in self._tried
+        self._tried.add(what)
+        return new
 
     def forced(self, stage: str) -> bool:
         """Whether the user asked to compute this stage again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +25,16 @@ _KEPT = 200
 
 
 class RunRecord(BaseModel):
-    """One run: what was asked for, who runs it, in which folder (relative paths start there), and how far it came."""
+    """One run: what was asked for, who runs it, in which folder (relative paths start there), and how far it came.
+
+    ``force``: the stages that it was to compute again.
+    """
 
     model_config = ConfigDict(extra="ignore")
     id: str
     until: str
     config: dict[str, Any]
+    force: list[str] = []
     state: Literal["running", "done", "failed", "stopped", "killed"] = "running"
     message: str = ""
     flow_run_id: str | None = None
@@ -59,7 +63,13 @@ class RunRecord(BaseModel):
         return fingerprint("run", 1, {"config": self.config, "until": self.until}, [])
 
 
-def begin(root: str, config: dict[str, Any], until: str, flow_run_id: str | None = None) -> RunRecord:
+def begin(
+    root: str,
+    config: dict[str, Any],
+    until: str,
+    flow_run_id: str | None = None,
+    force: Collection[str] = (),
+) -> RunRecord:
     """Note that a run starts; ``root`` is the store's."""
     now = time.time()
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%f")
@@ -67,6 +77,7 @@ def begin(root: str, config: dict[str, Any], until: str, flow_run_id: str | None
         id=f"{stamp}-{uuid4().hex[:6]}",
         until=until,
         config=config,
+        force=sorted(force),
         flow_run_id=flow_run_id,
         folder=str(Path.cwd()),
         machine=machine(),

@@ -53,6 +53,7 @@ class EvaluateConfig(Strict):
     bootstrap: int = Field(
         1000,
         ge=0,
+        le=1_000_000,
         description="Resamples of problems for the 95 % intervals; 0: none.",
         json_schema_extra=REPORT,
     )

@@ -24,6 +24,7 @@ class ModelConfig(Strict):
     threads: int | None = Field(
         None,
         ge=1,
+        le=1024,
         description="CPU threads of a process; default: the cores, shared out among those that decode, and one where a "
         "model of under 20 million parameters computes a response at a time.",
         json_schema_extra=RUNTIME,

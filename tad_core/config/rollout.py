@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
-from tad_core.settings import ADDED, RUNTIME, Strict, runtime_but
+from tad_core.settings import ADDED, LONGEST_S, RUNTIME, Strict, runtime_but
 
 Condition = Literal["privileged", "plain"]
 
@@ -139,12 +139,14 @@ class RolloutConfig(Strict):
     lease_s: float = Field(
         60.0,
         ge=0.3,
+        le=LONGEST_S,
         description="A shard whose worker has not been heard of for this long is given to another.",
         json_schema_extra=RUNTIME,
     )
     shard_timeout_s: float | None = Field(
         None,
         gt=0,
+        le=LONGEST_S,
         description="A worker that takes longer for a shard is killed, and the shard tried again; default: never.",
         json_schema_extra=RUNTIME,
     )

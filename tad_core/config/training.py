@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tad_core.config.objectives import OBJECTIVES, ObjectiveName
-from tad_core.settings import ADDED, RUNTIME, Seed, Strict, runtime_but, runtime_though
+from tad_core.settings import ADDED, LONGEST_S, RUNTIME, Seed, Strict, runtime_but, runtime_though
 
 MOST_PORT = 65_535
 #: Weights and factors of terms of a loss beyond which it would overflow, or hide every other term.
@@ -259,7 +259,7 @@ class DistillConfig(Strict):
         json_schema_extra=RUNTIME,
     )
     timeout_s: float | None = Field(
-        None, gt=0, description="Kill training after this.", json_schema_extra=RUNTIME
+        None, gt=0, le=LONGEST_S, description="Kill training after this.", json_schema_extra=RUNTIME
     )
 
     @property

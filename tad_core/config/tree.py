@@ -62,6 +62,11 @@ class TADConfig(Strict):
                 f"distill.states_per_trajectory: {self.distill.states_per_trajectory} is more than "
                 f"rollout.response_length {length}; use at most {length}"
             )
+        for name in ("quality_window", "speed_window"):
+            if (fixed := getattr(self.calibrate, name)) is not None and fixed > length:
+                raise ValueError(
+                    f"calibrate.{name}: {fixed} is more than rollout.response_length {length}; use at most that"
+                )
         names = [s.name for s in self.data]
         if len(set(names)) != len(names):
             raise ValueError("data: two sources have the same name; rename one")

@@ -99,6 +99,8 @@ def survey(config: TADConfig, store: Store, this_machine: bool = True) -> Survey
         found.unknown += unknown_of(config, found.plan)
         with found.watching():
             check_unknown(config.data, found.unknown)
+        with found.watching():
+            pipeline.check_enough(config, found.plan)
         found.sizes = {name: len(problems) for name, problems in _by_source(found.plan.ordered).items()}
     if found.plan is None:
         _sources(config.data, _length_check(config, found), found)

@@ -69,7 +69,6 @@ def calibrate(
         loaded: gives (model, tokenizer) where this process may hold them; loaded here otherwise.
 
     Raises:
-        ConfigError: a fixed window is longer than a response.
         ModelError: the base cannot be loaded.
     """
     mark, inputs = key(config, collection_ref, filtered_ref), [collection_ref, filtered_ref]
@@ -78,7 +77,6 @@ def calibrate(
         return store.find(STAGE, mark, inputs)
 
     def make() -> ArtifactRef:
-        _check_fixed(config)
         shards, verdicts = kept_files(collection_ref, filtered_ref)
         settings = config.calibrate.model_dump(mode="json")
         with store.writer(STAGE, STAGE_VERSION, mark, settings, inputs) as writer:
@@ -203,13 +201,3 @@ def _entry(window: Window) -> dict[str, Any]:
         "source": window.source,
         "raised_from": window.raised_from,
     }
-
-
-def _check_fixed(config: TADConfig) -> None:
-    for name in ("quality_window", "speed_window"):
-        fixed = getattr(config.calibrate, name)
-        if fixed is not None and fixed > config.rollout.response_length:
-            raise ConfigError(
-                f"calibrate.{name}: {fixed} is more than rollout.response_length "
-                f"{config.rollout.response_length}; use at most that"
-            )

@@ -153,6 +153,7 @@ def distill_together(
     on_line: OnLine | None = None,
     force: bool = False,
     start: Start | None = None,
+    go_on: bool = False,
 ) -> dict[str, ArtifactRef]:
     """The adapter (``adapter/``), its ``losses.jsonl`` and its ``summary.json``, of every model, trained in one pass.
 
@@ -171,6 +172,7 @@ def distill_together(
         on_line: told every line of the training process.
         force: train even where an adapter is there.
         start: starts the training process otherwise than as a fresh one.
+        go_on: with ``force``, from the checkpoints that are there: an earlier try of the same run wrote them.
 
     Raises:
         ConfigError: the settings do not fit, or the loss diverged.
@@ -190,7 +192,7 @@ def distill_together(
             claim = claimed(store, STAGE, own.mark, config.rollout.lease_s, partial(find, own))
             if (found := claims.enter_context(claim)) is not None:
                 done[own.mode] = found
-        specs = {mode: own.spec(anew=force) for mode, own in wanted.items() if mode not in done}
+        specs = {mode: own.spec(anew=force and not go_on) for mode, own in wanted.items() if mode not in done}
         if specs:
             with store.scratch_errors():
                 _train(specs, on_progress, on_line, start)

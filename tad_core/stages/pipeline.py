@@ -14,11 +14,12 @@ from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts.cache import check_cache
 from tad_core.checkpoint import check_model
 from tad_core.config import BASE, TADConfig
+from tad_core.config.marks import with_cost
 from tad_core.data import unknown as unknown_in
 from tad_core.data.apart import also_trained_on
 from tad_core.data.problem import Problem
 from tad_core.data.unknown import Unknown, check_unknown
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, DataError
 from tad_core.progress import OnProgress, silent
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
@@ -105,6 +106,8 @@ def prepare(
         evaluate_stage.check_decoders(config)
     plan = plan_of(config)
     check_unknown(config.data, unknown_of(config, plan))
+    if wants(until, "filter"):
+        check_enough(config, plan)
     tasks: dict[str, list[Problem]] = {}
     if wants(until, "evaluate"):
         tasks = evaluate_stage.load_tasks(config)
@@ -128,11 +131,17 @@ def wants(until: Stage, stage: Stage) -> bool:
     return STAGES.index(stage) <= STAGES.index(until)
 
 
-def check_stages(names: Collection[str], option: str) -> None:
-    """Raise ``ConfigError`` for a stage that is not one."""
+def check_stages(names: Collection[str], option: str, until: Stage = "report") -> None:
+    """Raise ``ConfigError`` for a stage that is not one, or that a run which ends with ``until`` does not come to."""
     for name in names:
         if name not in STAGES:
             raise ConfigError(f"{option}: {name!r} is not a stage; use one of {', '.join(STAGES)}")
+        if STAGES.index(name) > STAGES.index(until):
+            there = STAGES[: STAGES.index(until) + 1]
+            raise ConfigError(
+                f"{option}: {name} comes after {until}, with which this run ends; name one of {', '.join(there)}, or "
+                f"run to {name}"
+            )
 
 
 def run_pipeline(
@@ -154,7 +163,7 @@ def run_pipeline(
     Raises:
         TADError: the first one a stage raises; what was finished before stays.
     """
-    check_stages(force, "force")
+    check_stages(force, "force", until)
     prepare(config, store, until)
     run = rounds_stage.first(config)
     outcome = _distilled(run, store, on_progress, until, force)
@@ -228,11 +237,23 @@ def device_checks(config: TADConfig, until: Stage = "report") -> list[Callable[[
     return checks
 
 
+def check_enough(config: TADConfig, plan: CollectionPlan) -> None:
+    """Raise ``DataError`` where not even all rollouts together are as many as have to be right."""
+    most, wanted = len(plan.ordered) * config.rollout.samples, config.rollout.min_kept
+    if most < wanted:
+        raise DataError(
+            f"rollout.min_kept: {wanted} trajectories have to be right, and there are {most} in all "
+            f"({len(plan.ordered)} problems x rollout.samples {config.rollout.samples}); give more problems or "
+            f"samples, or lower {with_cost('rollout.min_kept')}"
+        )
+
+
 def check_training(config: TADConfig) -> None:
     """Raise ``ConfigError`` for settings of training that cannot be together."""
     check_settings(config.distill)
     for mode in trained_models(config):
         variants_stage.variant_of(config, mode)
+    variants_stage.check_rules(config, trained_models(config))
 
 
 def check_tasks(config: TADConfig, tasks: Mapping[str, Sequence[Problem]]) -> list[Unknown]:

@@ -96,6 +96,23 @@ def passes(config: TADConfig, modes: Sequence[str]) -> list[list[str]]:
     return [together[key] for key in sorted(together, key=lambda key: key[0])]
 
 
+def check_rules(config: TADConfig, modes: Sequence[str]) -> None:
+    """That the rule of Speed can give a longer window than that of Quality, where models learn by both.
+
+    Raises:
+        ConfigError: its threshold is the higher one.
+    """
+    rules, settings = variants(config), config.calibrate
+    used = {rule.like for mode in modes if (rule := rules[mode].window) is not None}
+    measured = settings.quality_window is None and settings.speed_window is None
+    if {"quality", "speed"} <= used and measured and settings.speed_threshold > settings.quality_threshold:
+        raise ConfigError(
+            f"calibrate.speed_threshold: {settings.speed_threshold:g} is more than calibrate.quality_threshold "
+            f"{settings.quality_threshold:g}: the window of Speed, which is to reach further, would end before that of "
+            f"Quality, and be set to it; use at most {settings.quality_threshold:g}, or raise quality_threshold"
+        )
+
+
 def check_windows(config: TADConfig, modes: Sequence[str], windows_ref: ArtifactRef | None) -> None:
     """That every one of these models has its window, before the first of them is trained.
 

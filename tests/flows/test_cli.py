@@ -112,6 +112,13 @@ def test_a_wrong_option_is_told(call: Any, words: list[str], told: str) -> None:
     assert code == 2 and told in output
 
 
+def test_a_stage_that_a_command_does_not_come_to_is_not_forced(call: Any) -> None:
+    code, output = call("--force", "distill", command="filter")
+    told = " ".join(output.split())
+    assert code == 2 and "--force: distill comes after filter, with which this run ends" in told
+    assert "name one of collect, filter, or run to distill" in told
+
+
 def test_a_missing_config_is_told() -> None:
     result = CliRunner().invoke(app, ["run", "nothing.yaml"])
     assert result.exit_code == 2 and "nothing.yaml does not exist" in result.output

@@ -34,7 +34,7 @@ def test_the_newest_of_all_stores_under_runs_goes_on_as_it_was_started(
     first, second = tmp_path / "runs" / "one", tmp_path / "runs" / "two"
     started(first)
     newest = started(second, name="other")
-    config, until, told, _ = newest_unfinished(None)
+    config, until, told, *_ = newest_unfinished(None)
     assert (config.name, config.store, until) == ("other", str(second), "filter")
     assert "going on with other to filter" in told and "it was killed" in told
     end(str(second), newest, "done")
@@ -81,3 +81,16 @@ def test_a_run_that_is_alive_is_left_alone(tmp_path: Path) -> None:
     begin(str(tmp_path), tree, "collect")
     with pytest.raises(ConfigError, match="is still running; wait for it or stop it"):
         newest_unfinished(parse_config(tree))
+
+
+def test_what_a_run_was_to_compute_again_is_computed_again(tmp_path: Path) -> None:
+    """Else what it was to replace would be taken for what it has made."""
+    tree = parse_config(tree_of(str(tmp_path), 1)).model_dump(mode="json")
+    record = begin(str(tmp_path), tree, "filter", force=["filter", "collect"])
+    save(str(tmp_path), record.model_copy(update={"process_started": 1.0}))
+    found = newest_unfinished(None, store=str(tmp_path))
+    assert found.force == ["collect", "filter"]
+    assert found.told.endswith(", with --force collect --force filter, which begins anew")
+    end(str(tmp_path), record, "done")
+    with pytest.raises(ConfigError, match="no unfinished run"):
+        newest_unfinished(None, store=str(tmp_path))

@@ -113,6 +113,20 @@ def test_what_fails_once_ctrl_c_was_pressed_is_a_stop(
     assert "stopped; everything finished so far is kept" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--force", "collect"], ["--force=collect"], []])
+def test_what_is_forced_is_not_said_to_go_on(
+    handlers: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tad", "run", "x.yaml", *option])
+
+    def work() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(typer.Exit):
+        guard(work, debug=False)
+    assert ("the same command, which begins anew what it forces:" in capsys.readouterr().err) == bool(option)
+
+
 def test_nothing_is_said_to_be_kept_where_nothing_is(handlers: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(_: object) -> None:
         raise KeyboardInterrupt

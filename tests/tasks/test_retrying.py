@@ -15,6 +15,7 @@ from tad_core.errors import (
     SubprocessError,
     VerifierError,
 )
+from tasks import distill as distilling
 from tasks import progress
 from tasks.progress import Board
 from tasks.retrying import RETRIED, may_pass
@@ -95,6 +96,32 @@ def test_nothing_of_a_stopped_run_is_tried_again_and_a_retry_is_told(
         assert not tried_again(stopped, died)
         assert tried_again(uuid4(), died), "another run of this process"
     assert said == ["collect privileged-00000-00064 failed and is tried again: worker died"] * 3
+
+
+def test_a_forced_training_that_died_goes_on_where_it_was(
+    prefect_here: None, tiny_config: TADConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import flow
+
+    asked: list[tuple[bool, bool]] = []
+
+    def train(*_: Any, force: bool, go_on: bool, **__: Any) -> dict[str, Any]:
+        asked.append((force, go_on))
+        if len(asked) < 3:
+            raise SubprocessError("died")
+        return {}
+
+    monkeypatch.setattr(distilling.stage, "distill_together", train)
+    again = {"retry_delay_seconds": 0, "retry_jitter_factor": None, "cache_key_fn": None}
+
+    @flow
+    def run(work: Work) -> None:
+        with work.row("distill quality"):
+            distilling._distill.with_options(**again)(work, "key", "quality", ["quality"], None, None, None)
+
+    with Work(tiny_config, Board([]), ["distill"]) as work:
+        run(work)
+    assert asked == [(True, False), (True, True), (True, True)]
 
 
 def test_nothing_is_tried_again_once_ctrl_c_was_pressed(

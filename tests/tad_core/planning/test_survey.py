@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from typer.testing import CliRunner
 from flows.cli import app
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
-from tad_core.errors import DataError, ModelError
+from tad_core.errors import ConfigError, DataError, ModelError
 from tad_core.planning import count
 from tad_core.planning.survey import survey
+from tad_core.stages.pipeline import prepare
 from tad_core.training import command
 
 Tree = dict[str, Any]
@@ -68,6 +70,35 @@ def test_what_the_model_cannot_read_is_refused_and_below_the_limit_told(tree: Tr
     assert entry.source == "own" and entry.words[0] == "quick"
     told = count(parse_config(tree), Store(tree["store"]), found).notes
     assert any("of the tokens of own are unknown to the model" in note for note in told)
+
+
+def test_more_right_rollouts_than_there_are_at_all_are_refused_before_any_is_made(tree: Tree) -> None:
+    tree["rollout"] |= {"samples": 2, "min_kept": 2 * sum(source["count"] for source in tree["data"])}
+    config, store = parse_config(tree), Store(tree["store"])
+    assert survey(config, store).refused == []
+    tree["rollout"]["min_kept"] += 1
+    config = parse_config(tree)
+    told = rf"rollout.min_kept: {config.rollout.min_kept} .* there are {config.rollout.min_kept - 1} in all .* lower"
+    with pytest.raises(DataError, match=told):
+        prepare(config, store, "filter")
+    prepare(config, store, "collect")
+    assert re.match(told, str(survey(config, store).error()))
+
+
+def test_rules_that_give_speed_the_shorter_window_are_refused(tree: Tree) -> None:
+    tree["calibrate"] = {"states": 4, "quality_threshold": 0.1}
+    tree["evaluate"]["models"] = ["base", "quality", "speed"]
+    config, store = parse_config(tree), Store(tree["store"])
+    (error,) = survey(config, store).refused
+    assert isinstance(error, ConfigError)
+    assert str(error).startswith(
+        "calibrate.speed_threshold: 0.2 is more than calibrate.quality_threshold 0.1: "
+    )
+    for change in ({"speed_threshold": 0.1}, {"speed_window": 4}):
+        found = parse_config({**tree, "calibrate": {**tree["calibrate"], **change}})
+        assert survey(found, store).refused == []
+    tree["evaluate"]["models"] = ["base", "quality"]
+    assert survey(parse_config(tree), store).refused == [], "nothing learns by the other rule"
 
 
 @pytest.mark.parametrize("word", ["check", "plan", "run"])

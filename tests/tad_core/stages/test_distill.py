@@ -175,3 +175,25 @@ def test_what_was_rolled_out_without_the_reference_is_trained_on(config, made):
     found = parse_config({**tree, "models": models})
     refs = {name: distill(found, name, collection, filtered, None, store) for name in models}
     assert {name: ref.manifest.info["rows"] for name, ref in refs.items()} == {"own": 1, "any": 2}
+
+
+def test_another_try_of_a_forced_training_goes_on_with_what_the_first_has_saved(
+    config, made, windows, monkeypatch
+):
+    store, collection, filtered = made
+    seen = []
+
+    def fails(spec, on_line, start):
+        seen.append(sorted(path.name for path in Path(spec.output).glob("checkpoint-*")))
+        (Path(spec.output) / f"checkpoint-{len(seen)}").mkdir()
+        raise SubprocessError("it ended")
+
+    monkeypatch.setattr(distill_stage, "launch", fails)
+    (
+        store.scratch("distill", distill_stage.key(config, "speed", collection, filtered, windows)) / "old"
+    ).touch()
+    refs = (collection, filtered, windows)
+    for go_on in (False, True, True, False):
+        with pytest.raises(SubprocessError):
+            distill_together(config, ["speed"], *refs, store, force=True, go_on=go_on)
+    assert seen == [[], ["checkpoint-1"], ["checkpoint-1", "checkpoint-2"], []]
