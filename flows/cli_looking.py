@@ -10,6 +10,7 @@ import typer
 from flows import running
 from flows.options import Config, Debug, Overrides, StoreUrl, epilog
 from flows.running import FAILED
+from tad_core.errors import ConfigError
 
 looking = typer.Typer()
 
@@ -90,6 +91,14 @@ def plan(
     """
 
     def work() -> None:
+        if gpu is None and gpus is not None:
+            raise ConfigError(
+                f"--gpus: {gpus} given, and it is read with --gpu alone; name the GPU, e.g. --gpu h100"
+            )
+        if gpu is not None and measure:
+            raise ConfigError(
+                f"--measure: times this machine, and --gpu {gpu} plans for another; leave one out"
+            )
         loaded = running.load(config, set_ or [], store)
         from flows.plan import plan_run, print_plan
         from tad_core.config import naming_lines

@@ -16,7 +16,7 @@ import typer
 
 from flows.environment import spare_loopback
 from flows.signals import stop_politely
-from tad_core.errors import TADError
+from tad_core.errors import ConfigError, TADError
 from tad_core.hub_client import HUB
 from tad_core.signals import asked_to_stop
 
@@ -146,6 +146,8 @@ def study(path: Path, overrides: list[str], store: str | None, only_results: boo
 
 def collect_worker(config: TADConfig, host: int, hosts: int, judge: bool, debug: bool) -> None:
     """Take part in a collection until no shard is left."""
+    if host >= hosts:
+        raise ConfigError(f"--host: {host} is none of --hosts {hosts}; use 0 to {hosts - 1}")
     _say_checking(config)
     from flows.environment import settle
 

@@ -33,6 +33,7 @@ def _evaluate(work: Work, key: str, model: str, adapter: ArtifactRef | None) -> 
         on_progress=work.rows[f"{stage.STAGE} {model}"].listener(),
         force=work.forced(stage.STAGE),
         pool=work.pool,
+        go_on=not work.first_try(f"{stage.STAGE} {model}"),
     )
     record_markdown(f"points-{model}", _table(ref), f"Accuracy and tokens per forward of {model}")
     return ref

@@ -17,8 +17,9 @@ BYTES_A_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
 #: Copies of a row of logits in the loss: both models' and both gradients'.
 _LOSS_COPIES = 4
 Decodes = Literal["collect", "evaluate"]
-#: A choice is told where it leaves less than this share of the memory.
+#: A choice is told where it leaves less than this share of the memory, and there is more to save than so many GiB.
 _WORTH = 0.9
+_WORTH_GIB = 0.5
 
 
 def weights_gib(config: TADConfig, shape: Shape) -> float:
@@ -199,7 +200,7 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
         )
         for on in (False, True)
     )
-    if less < _WORTH * need:
+    if _is_worth(less, need):
         found.append(
             f"distill.gradient_checkpointing true would train in {less:.1f} GiB instead of {need:.1f}, with "
             f"{again / plain:.2f} times the operations"
@@ -207,12 +208,16 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
     if distill.quantize == "none" and distill.deepspeed is None:
         packed = config.model_copy(update={"distill": distill.model_copy(update={"quantize": "nf4"})})
         gib = peak_gib(packed, shape, counts)
-        if gib < _WORTH * need:
+        if _is_worth(gib, need):
             found.append(
                 f"distill.quantize nf4 would train in {gib:.1f} GiB instead of {need:.1f}: another adapter, on a base "
                 "in 4 bits"
             )
     return found
+
+
+def _is_worth(less_gib: float, gib: float) -> bool:
+    return less_gib < _WORTH * gib and gib - less_gib > _WORTH_GIB
 
 
 def most_in_one_pass(config: TADConfig) -> int:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts.stamps import side_by_side
 from tad_core.config import TADConfig
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import PERMANENT_ERRORS, SubprocessError, in_a_line
@@ -64,7 +66,8 @@ class Decoding:
             store: where the slices live.
             pool: has the processes.
             on_progress: told the answers there are.
-            force: decode even what is there.
+            force: decode even what is there, which is taken away first: what is there then is of this run, also for
+                another try of it.
             decoders: how many of the pool's processes; default: by ``evaluate.workers``.
         """
         self._config, self._plan, self._store, self._pool, self._force = config, plan, store, pool, force
@@ -107,7 +110,9 @@ class Decoding:
 
     def _run(self) -> None:
         try:
-            with Shares(self._plan, self._store, self._config.rollout.lease_s, self._force) as shares:
+            if self._force:
+                self._discard()
+            with Shares(self._plan, self._store, self._config.rollout.lease_s) as shares:
                 # One more than decodes: its slice is there when a process is free, and the last is written meanwhile.
                 at_once = self._decoders.slots + 1
                 # A fault here ends no process of the pool: other models use them.
@@ -122,6 +127,11 @@ class Decoding:
         finally:
             with self._changed:
                 self._changed.notify_all()
+
+    def _discard(self) -> None:
+        there = self._store.manifests(STAGE, self._plan.fingerprint)
+        names = [name for name in (f"{piece}.json" for piece in self._plan.distinct) if name in there]
+        side_by_side(partial(self._store.discard, STAGE, self._plan.fingerprint), names)
 
     def _todo(self, shares: Shares[SliceSpec]) -> Iterator[SliceSpec | None]:
         """What to make here, as long as anybody waits for it and it can be made; what is found is told."""
@@ -144,7 +154,7 @@ class Decoding:
         places, prompts = self._plan.prompts[piece.task].of(piece)
         job = self._decoders.job(prompts, piece.spec, self._config.evaluate.batch_size, self._adapter)
         rows = self._decode(job, self._told.listener(piece))
-        return write(self._config, self._plan, piece, self._store, places, rows, self._force)
+        return write(self._config, self._plan, piece, self._store, places, rows)
 
     def _decode(self, job: DecodeJob, on_progress: OnProgress) -> list[Decoded]:
         tries = 0
@@ -171,7 +181,6 @@ def write(
     store: Store,
     places: Sequence[int],
     rows: Sequence[Decoded],
-    force: bool,
 ) -> ArtifactRef:
     """Publish one slice, unless another host was quicker."""
     with store.writer(
@@ -184,7 +193,7 @@ def write(
     ) as writer:
         write_slice(writer.path(f"{piece.name}.parquet", rows=len(rows), by_content=True), places, rows)
         info = {"task": piece.task, "spec": spec_fields(piece.spec), "mode": piece.spec.mode}
-        return writer.commit(info, unless=None if force else lambda: plan.find(piece, store))
+        return writer.commit(info, unless=lambda: plan.find(piece, store))
 
 
 def read_way(plan: SlicePlan, refs: Mapping[str, ArtifactRef], spec: DecodeSpec) -> Decodings:

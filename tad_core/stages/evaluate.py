@@ -61,6 +61,7 @@ def evaluate(
     on_progress: OnProgress = silent,
     force: bool = False,
     pool: Pool | None = None,
+    go_on: bool = False,
 ) -> ArtifactRef:
     """The finished evaluation from the store, or made now.
 
@@ -72,6 +73,7 @@ def evaluate(
         on_progress: told the answers given so far.
         force: evaluate even if it is there.
         pool: has the processes that decode; one of its own otherwise.
+        go_on: with ``force``, with the slices that are there: an earlier try of the same run decoded them.
 
     Raises:
         ConfigError, DataError, ModelError: wrong input, before any decoding.
@@ -87,7 +89,8 @@ def evaluate(
 
     from tad_core.stages.measuring import measure
 
-    measured = measure(config, model_name, adapter_ref, tasks, store, on_progress, force, pool)
+    anew = force and not go_on
+    measured = measure(config, model_name, adapter_ref, tasks, store, on_progress, anew, pool)
 
     def find() -> ArtifactRef | None:
         return store.find(STAGE, mark, inputs)

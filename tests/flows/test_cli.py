@@ -119,6 +119,21 @@ def test_a_stage_that_a_command_does_not_come_to_is_not_forced(call: Any) -> Non
     assert "name one of collect, filter, or run to distill" in told
 
 
+@pytest.mark.parametrize(
+    ("command", "words", "told"),
+    [
+        ("plan", ["--gpus", "4"], "--gpus: 4 given, and it is read with --gpu alone"),
+        ("plan", ["--gpu", "h100", "--measure"], "--measure: times this machine, and --gpu h100 plans for another"),
+        ("collect-worker", ["--host", "2", "--hosts", "2"], "--host: 2 is none of --hosts 2; use 0 to 1"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together_are_told(
+    call: Any, command: str, words: list[str], told: str
+) -> None:
+    code, output = call(*words, command=command)
+    assert code == 2 and told in " ".join(output.split())
+
+
 def test_a_missing_config_is_told() -> None:
     result = CliRunner().invoke(app, ["run", "nothing.yaml"])
     assert result.exit_code == 2 and "nothing.yaml does not exist" in result.output

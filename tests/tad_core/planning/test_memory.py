@@ -82,3 +82,8 @@ def test_on_a_cpu_the_embedding_waits_nowhere_else(tmp_path: Path) -> None:
     (trained,) = (s.memory_gib for s in planned(config, Store(tmp_path)).stages if s.stage == "distill")
     embedding = 4 * shape.vocabulary * shape.width / GIB
     assert trained == pytest.approx(peak_gib(config, shape, counts) + embedding)
+
+
+def test_memory_that_nobody_would_miss_is_not_offered_to_be_saved(tmp_path: Path) -> None:
+    told = planned(demo(), Store(tmp_path)).notes
+    assert not any("would train in" in note for note in told), "tenths of a GiB"

@@ -184,6 +184,25 @@ def test_force_decodes_everything_again(tree: dict[str, Any], run: Run) -> None:
     assert len(fresh(store, before)) == 6
 
 
+def test_another_try_of_a_forced_evaluation_takes_what_the_first_has_decoded(
+    tree: dict[str, Any], run: Run
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done >= 5:
+            raise KeyboardInterrupt
+
+    run(tree)
+    store = Store(tree["store"])
+    before = slices(store)
+    with pytest.raises(KeyboardInterrupt):
+        run(tree, on_progress=stop, pool=None, force=True)
+    first = fresh(store, before)
+    assert 1 <= len(first) < 6 and len(slices(store)) == len(first), "none of before counts"
+    again = slices(store)
+    run(tree, force=True, go_on=True)
+    assert len(fresh(store, again)) == 6 - len(first)
+
+
 def test_a_model_has_slices_of_its_own_by_what_it_is_not_by_its_name(
     tree: dict[str, Any], run: Run, pool: Pool
 ) -> None:

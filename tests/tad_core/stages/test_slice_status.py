@@ -37,7 +37,7 @@ def write_some(config: TADConfig, store: Store, count: int) -> None:
     for piece in plan.pieces[:count]:
         places = list(range(piece.start, piece.stop))
         rows = [Decoded([3] * 16, 4, list(range(1, 17)), False, 0.1) for _ in places]
-        write(config, plan, piece, store, places, rows, force=False)
+        write(config, plan, piece, store, places, rows)
 
 
 def evaluations(config: TADConfig, store: Store) -> dict[str, StageStatus]:
