@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tad_core.artifacts import ArtifactRef, Store
-from tad_core.config import TADConfig, variants
+from tad_core.checkpoint import check_model
+from tad_core.config import ModelConfig, TADConfig, variants
+from tad_core.errors import ModelError
 from tad_core.shapes import Shape, shape_of
 from tad_core.stages import distill as distill_stage
 from tad_core.stages.collection_plan import STAGE as COLLECT
@@ -52,16 +54,25 @@ def check_room(config: TADConfig, store: Store, plan: CollectionPlan, until: Sta
         ArtifactError: naming the store or ``TAD_CACHE``, what is wrong and the remedy.
     """
     store.check_writable(_LEAST)
-    shape, sizes = shape_of(config.model)[0], (len(plan.ordered), len(plan.compared))
+    shape, sizes = _shape_of(config.model), (len(plan.ordered), len(plan.compared))
     need = needed_bytes(config, shape, *sizes, until)
     if store.free_bytes() < need:
         need = needed_bytes(config, shape, *sizes, until, what_is_there(config, store, until))
     store.check_writable(need)
 
 
+def _shape_of(model: ModelConfig) -> Shape | None:
+    """None for a family whose configuration says in other words how large it is."""
+    try:
+        return shape_of(model)[0]
+    except ModelError:
+        check_model(model)  # what is wrong with it ends the run
+        return None
+
+
 def needed_bytes(
     config: TADConfig,
-    shape: Shape,
+    shape: Shape | None,
     problems: int,
     compared: int,
     until: Stage = "report",
@@ -73,7 +84,7 @@ def needed_bytes(
 
     Args:
         config: the run.
-        shape: of the model.
+        shape: of the model; without it adapters and weights are not counted.
         problems: of the collection.
         compared: those also rolled out without the reference.
         until: the last stage that is wanted.
@@ -87,6 +98,8 @@ def needed_bytes(
     for each in own:
         plain = problems if learns_from_plain(config, each) else compared
         samples += (problems + plain) * config.rollout.samples
+    if shape is None:
+        return _LEAST + per_sample * max(0, samples - there.samples)
     weights = (4 if config.model.dtype == "float32" else 2) * shape.parameters
     more = per_sample * max(0, samples - there.samples) + weights * max(0, len(own) - there.merged)
 

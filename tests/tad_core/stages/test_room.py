@@ -9,7 +9,7 @@ import pytest
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig, parse_config
-from tad_core.errors import ArtifactError
+from tad_core.errors import ArtifactError, ModelError
 from tad_core.shapes import shape_of
 from tad_core.stages import distill, room, status
 from tad_core.stages.pipeline import Stage, plan_of
@@ -38,6 +38,13 @@ def adapter_of(config: TADConfig, rank: int = 0) -> int:
     return 4 * shape_of(config.model)[0].lora(lora)
 
 
+def raising(error: Exception) -> Any:
+    def refuse(*_: object) -> None:
+        raise error
+
+    return refuse
+
+
 def with_models(tree: dict[str, Any], **models: Any) -> TADConfig:
     return parse_config({**tree, "models": {"one": {"window": 4}, **models}})
 
@@ -52,6 +59,15 @@ def test_each_round_needs_the_weights_it_begins_from(tiny_tree: dict[str, Any], 
     assert again.model.dtype == "float32" and more == weights + samples
     assert needed(two, asked) - needed(alone, asked) == adapter_of(two) + together
     assert needed(again, asked, "calibrate") == needed(alone, asked, "calibrate") < 65 * MIB
+
+
+def test_a_family_that_says_its_size_in_other_words_needs_room_for_its_rollouts_at_least(
+    tiny_tree: dict[str, Any], asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_models(tiny_tree)
+    until_filter = needed(config, asked, "filter")
+    monkeypatch.setattr("tad_core.shapes.read_shape", raising(ModelError("config.json does not say d_model")))
+    assert needed(config, asked) == until_filter
 
 
 def test_what_is_there_needs_no_room_again(
