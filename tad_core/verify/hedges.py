@@ -51,11 +51,14 @@ _ANOTHER = (
     r"(?:(?<!no )(?<!not )(?:more|less|fewer|greater|smaller|larger|bigger|higher|lower|other|rather) than|instead of"
     r"|different from|far from|short of|anything but|none of|out of|half(?: of)?|twice|double|triple"
     r"|(?:square(?: root)?|cube|third|quarter|percent|multiple|divisor|power|\d[\d.,]*%?) of(?: the)?"
+    r"|(?<!\\)(?:plus|minus|times)|(?:divided|multiplied) by|\d to the|except|excluding"
+    r"|e\.g\.,?|for (?:example|instance),?|such as|no (?:real |integer )?solutions?\b[^.\n]{0,30}"
     r"|nearly|almost|hardly|barely|scarcely|never"
     r"|(?:just|slightly|well|far|is|was|a (?:bit|little)) (?:under|over|below|above))"
 )
 _OPEN_BEFORE = re.compile(
-    rf"(?:\b(?:is|was|equals?) {_BOUND}|\b{_BOUND} (?:exactly|precisely)|\b{_ANOTHER}(?: exactly| precisely)?"
+    rf"(?:\b(?:is|was|equals?) {_BOUND}|\b{_BOUND} (?:exactly|precisely)"
+    rf"|\b{_ANOTHER}(?: exactly| precisely)?(?:[\s$]*[a-z]\s?=)?"
     r"|\bbetween\b[^.\n]{1,40}\band|\S{1,20} (?:and/)?or(?: (?:maybe|perhaps|possibly|even|else))?|\bor|\bmaybe"
     r"|\bperhaps|\bpossibly|\bprobably|(?:\bnot|n't|\bcannot)(?: be| equal(?: to)?| exactly| precisely)*|\bneither"
     r"|\bnor|\bguess(?:ing)?(?: (?:it|that) is)?"
@@ -64,7 +67,8 @@ _OPEN_BEFORE = re.compile(
 )
 _OPEN_BEHIND = re.compile(
     r"[\s$*)\\]*,?\s?\(?(?:or|and/or|maybe|perhaps|probably|presumably|possibly|I (?:guess|think|suppose)|give or take"
-    r"|and (?:above|up|upwards|counting)|squared|cubed|factorial)\b[^.\n]{0,40}|[\s$*)\\]*\?|-?ish\b"
+    r"|plus|minus|(?:divided|multiplied) by|and (?:above|up|upwards|counting)|squared|cubed|factorial)\b[^.\n]{0,40}"
+    r"|(?:(?<=\.\d)|(?<=\.\d\d)|(?<=\.\d\d\d))(?:\.{3}|…)|[\s$*)\\]*\?|-?ish\b"
     r"|[\s°]*(?:degrees?\s)?(?:[CF]\w*\s)?below\s(?:zero|0)\b",
     re.IGNORECASE,
 )

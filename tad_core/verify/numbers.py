@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tad_core.verify.formulas import is_another_name
 from tad_core.verify.hedges import is_open, open_number
 from tad_core.verify.math_units import TWO_QUANTITIES
 from tad_core.verify.written import written_value
@@ -16,6 +17,12 @@ _NUMBER = re.compile(
     r"(?P<denominator>\s?/\s?\d+)?"
     r"(?P<percent>\s?\\?%)?"
 )
+#: words behind a number that make another one of it: ``5 million``, ``$5k``, ``5 dozen``, ``5 tenths``
+_SCALE = re.compile(
+    r"\s?(?:hundred|thousand|[mbtr]{1,2}illion|dozen|mil|lakh|crore|(?:ten|hundred|thousand|million)ths?"
+    r"|(?:third|fourth|fifth|sixth|seventh|eighth|ninth)s|and (?:a|one|three) (?:half|third|quarters?))(?![a-z])"
+)
+_SCALE_OF_MONEY = re.compile(r"\s?(?:[kKmMB]|bn)(?![A-Za-z])")
 #: the whole before a fraction: ``2 1/2``, ``2 and 1/2``
 _WHOLE = re.compile(r"(?<![\w.,/])(\d{1,6})\s(?:and\s)?$")
 #: what a text ends in that was cut, or left, before it is reckoned out: ``48 + 24``, ``$15 x 8 =``
@@ -68,8 +75,10 @@ def last_value(text: str) -> str:
     if quantities := _two_quantities(text, number):
         return quantities
     if written := written_value(text, number):
-        begin, end = written.span("value")
-        return written["value"] + ("?" if is_open(text, begin, end) else "")
+        begin, end = written
+        return text[begin:end] + (
+            "?" if is_open(text, begin, end) and not is_another_name(text, begin, end) else ""
+        )
     left = _NOT_RECKONED.search(text[max(0, number.start() - _WIDTH_OF_REST) :].rstrip(" \n\t.$"))
     return left.group().replace("$", "") if left else last_number(text)
 
@@ -141,6 +150,9 @@ def last_number(text: str) -> str:
     negative = _NEGATIVE.search(text[max(0, last.start() - 12) : last.start()])
     sign = "-" if negative or _is_sign(text, last) else ""
     number = last["digits"].replace(",", "") + (last["decimals"] or "")
+    money = re.search(r"[$€£]", last.group())
+    if scale := _SCALE.match(text, last.end()) or (money and _SCALE_OF_MONEY.match(text, last.end())):
+        return f"{sign}{money.group() if money else ''}{number}{scale.group()}"
     if last["denominator"] and (whole := _WHOLE.search(text[max(0, last.start() - 12) : last.start()])):
         number = f"{whole[1]} {number}"
     return sign + number + (last["denominator"] or "").replace(" ", "") + ("%" if last["percent"] else "")

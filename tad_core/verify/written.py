@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from tad_core.verify.formulas import formula_around
+
 _NUMBER = r"\d+(?:\.\d+)?(?:\s?/\s?\d+)?"
 _ROOT = r"(?:√\(?\d+\)?|\\sqrt\{[^{}]{1,20}\}|\bsqrt\(\d+\))"
 _IRRATIONAL = rf"(?:{_ROOT}|(?<![A-Za-z])(?:π|\\pi|pi)(?![A-Za-z]))(?:\s?/\s?\d+)?"
@@ -18,12 +20,17 @@ _IMAGINARY = r"(?:\d+(?:\.\d+)?|(?<=[-+])|(?<=[-+]\s))i(?![\w^(])"
 _TERM = rf"(?:(?:{_NUMBER}(?:\s?\*\s?|\s)?)?{_IRRATIONAL}|\d*{_QUOTIENT}|{_IMAGINARY}|{_NUMBER})"
 _VALUE = rf"(?:-\s?)?{_TERM}(?:\s?[-+]\s?{_TERM})*"
 _END = r"(?:-?\d+(?:\.\d+)?(?:/\d+)?|-?\+?(?:∞|\\?infty|infinity))"
-_LIST = rf"\\?[(\[{{]\s?{_END}(?:\s?,\s?{_END})+\s?\\?[)\]}}]"
-_NEXT = r"(?:\s?,\s?(?:(?:and|or)\s)?|\s(?:and|or)\s)"
+_LIST = rf"(?:\\?[(\[{{]\s?{_END}(?:\s?,\s?{_END})+\s?\\?[)\]}}]|<\s?{_END}(?:\s?,\s?{_END})+\s?>)"
+_NEXT = r"(?:\s?,\s?(?:(?:and|or)\s)?|\s(?:and|or)\s|\s?(?:∪|\\cup|U)\s?)"
 _AT_END = r"(?=\s?[.;!]?\s*(?:\Z|\n))"
 _THOUSANDS = re.compile(r"\(\d{1,3}(?:,\d{3})+\)")
 
 _WRITTEN = (
+    # a matrix
+    re.compile(
+        r"(?P<value>-?(?:\d+|\\[dt]?frac\{[^{}]*\}\{[^{}]*\})?\s?\\begin\{(?P<kind>[pb]matrix|array)\}(?:(?!\\end).){1,200}\\end\{(?P=kind)\})",
+        re.DOTALL,
+    ),
     # (3, 4), [2, 3), {1, 2}; (1, 2) and (3, 4)
     re.compile(rf"(?<![\w)])(?P<value>{_LIST}(?:{_NEXT}{_LIST})*)"),
     # x = 3 or x = -5; x = 2, 3
@@ -34,26 +41,21 @@ _WRITTEN = (
     re.compile(
         rf"\b(?:are|were)(?:\sequal\sto)?:?\s(?P<value>{_VALUE}(?:,\s{_VALUE})*,?\s(?:and|or)\s{_VALUE}){_AT_END}"
     ),
-    # y = 2x + 3, f(x) = x^2 - 4
+    # the ratio of a to b is 3 to 4
     re.compile(
-        r"(?<![\w\\=])(?P<value>[a-zA-Z](?:\([a-z]\))?\s?=\s?-?(?:\d+(?:\.\d+)?(?:/\d+)?)?[a-z](?:\^\d)?(?![a-zA-Z])"
-        rf"(?:\s?[-+]\s?(?=[\da-z])(?:\d+(?:\.\d+)?(?:/\d+)?)?(?:[a-z](?![a-zA-Z]))?(?:\^\d)?)+){_AT_END}"
-    ),
-    # 9π, 1 + √2, 3\sqrt{2}, 3 + 4i
-    re.compile(
-        rf"(?<![\w.\\}}^])(?P<value>(?=[^.,;\n]*?(?:{_IRRATIONAL}|{_IMAGINARY}|\\[dt]?frac)){_VALUE})(?![\w^(])"
+        r"\bratio\b[^.;\n]{0,80}?\b(?:is|are|of|be|=)\s(?P<value>\d+(?:\.\d+)?(?:\sto\s\d+(?:\.\d+)?)+)(?![\w%])"
     ),
 )
 #: Characters beside the last number that are looked at.
 _BEFORE, _BEHIND = 160, 40
 
 
-def written_value(text: str, last: re.Match[str]) -> re.Match[str] | None:
-    """The group ``value`` is the mathematics that the number ``last`` is part of; None where it stands alone."""
+def written_value(text: str, last: re.Match[str]) -> tuple[int, int] | None:
+    """Where the mathematics begins and ends that the number ``last`` is part of; None where it stands alone."""
     start = max(0, last.start() - _BEFORE)
     for pattern in _WRITTEN:
         for found in pattern.finditer(text, start, last.end() + _BEHIND):
             begin, end = found.span("value")
             if begin <= last.start() and last.end() <= end and found["value"].strip() != last.group().strip():
-                return None if _THOUSANDS.fullmatch(found["value"]) else found
-    return None
+                return None if _THOUSANDS.fullmatch(found["value"]) else (begin, end)
+    return formula_around(text, last.start("digits"), last.end())

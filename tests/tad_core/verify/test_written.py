@@ -31,7 +31,7 @@ from tad_core.verify.numbers import last_value
         ("maybe (3, 4)", "(3, 4)?"),
         ("He pays (1,234) dollars", "1234"),
         ("There are C(5, 2) = 10", "10"),
-        ("f(2, 3)", "3"),
+        ("f(2, 3)", "f(2, 3)"),
         ("so y = 2x + 3 = 9", "9"),
         ("She has 3 pies and 2 pens.", "2"),
         ("There were 2 and 3 left", "3"),

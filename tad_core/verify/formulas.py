@@ -1,0 +1,274 @@
+r"""The formula in prose that a number is part of: 2x + 3, x > 5, 2^5, (x - 1)(x + 3), 3:4, \frac{d}{dx}x^2 = 2x.
+
+A line is read once, from left to right, as numbers, letters, signs, brackets and all else. What stands side by side
+without a word between it is one formula, and its last number alone is not what it says.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tad_core.verify.arithmetic import plainly_differ
+
+_FUNCTIONS = "sqrt|sin|cos|tan|sec|csc|cot|log|ln|mod|pi"
+_COMMANDS = rf"[dt]?frac|[dt]?binom|int|sum|prod|lim|theta|alpha|beta|infty|overline|[pb]mod|{_FUNCTIONS}"
+_TIMES = r"(?<=[\d)%])[xX](?=\\?[$€£]?[\d(.])|(?<=[\d)%]\s)[xX](?=\s\\?[$€£]?[\d(.])"
+_RATIO = r"(?<=\d):(?=[\d√]|\\sqrt)|(?<=\d\s):(?=\s(?:[\d√]|\\sqrt))"
+_TOKEN = re.compile(
+    # what parts formulas: sums of a calculator, tags, arrows, bold type, words of LaTeX
+    r"(?P<other><<[^<>\n]{0,200}>>|</?[A-Za-z][^<>\n]{0,40}>|[-=]+>|<-+(?=\s)|\*\*(?![\w(])|(?<![\w)}\]])\*\*|\\\\"
+    r"|\\(?:Rightarrow|implies)(?![A-Za-z])|\\(?:text|mathrm)[a-z]*\s?\{[^{}\n]{0,60}\})"
+    r"|(?P<number>(?:\\?[$€£]\s?)?(?:\d+(?:(?:,|\{,\}|,?\\!)\d{3}(?!\d))*(?:\.\d*\\overline\{\d+\}|\.\d+)?|(?<!\d)\.\d+)(?:\s?\\?%)?)"
+    r"|(?P<relation>[<>=]=|(?<![\w)])!=|[<>=≤≥≠≈≡∤∈]|\\(?:leq?|geq?|neq?|lt|gt|approx|equiv|in|leqslant|geqslant)(?![A-Za-z]))"
+    r"|(?P<behind>°|\^\{?\\circ\}?|[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁻₀₁₂₃₄₅₆₇₈₉]+|!(?=\s?[-+*/=)]))"
+    rf"|(?P<sign>\*\*|[-+*/^_×·⋅÷±−–∪]|\\(?:cdot|times|div|pm|to|cup)(?![A-Za-z])|{_TIMES}|{_RATIO})"
+    rf"|(?P<function>\\(?:{_COMMANDS})(?![A-Za-z])|√|(?<![A-Za-z\\])(?:{_FUNCTIONS})(?![A-Za-z])|(?<=\d\s)choose(?=\s\d))"
+    r"|(?P<letter>(?<![A-Za-z\\])(?:d[xyt]|[xyz]{2,3}|[abc]{2,3}(?=\s?[-+*/^=])|[A-Z]{2,3}|[A-Za-z])(?![A-Za-z])(?:'{1,2}(?=[\s(]))?|[πθαβ∞])"
+    r"|(?P<open>[(\[{]|(?<![\w)])\|(?=[\w-]))|(?P<close>[)\]}]|\|)|(?P<comma>,(?=\s?[\w(√π∞\\-]))|(?P<rest>\S)"
+)
+#: letters behind a number that are units where nothing else is: 5m, 5 L
+_UNITS = frozenset("mgLlshWJVCFA")
+_INEQUALITIES = re.compile(r"[<>≤≥≠≡∤∈!]|\\(?:l|g|ne|equiv|in)")
+_ENDS = frozenset({"number", "letter", "close", "behind"})
+_STARTS = frozenset({"number", "letter", "open"})
+#: between two conditions that are one
+_JOINT = re.compile(r"\s?,?\s?(?:and|or)\s|,\s")
+_NUMBER = re.compile(
+    r"[-−–]?\s?(?:\\?[$€£]\s?)?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?(?:\s?\\?%|\^\{?\\circ\}?|\s?°(?:\s?[CF])?)?"
+)
+_NAME = re.compile(r"[A-Za-zθ]{1,3}'*(?:_\{?\w+\}?)?|[A-Za-z]\([a-z]\)|\\[a-z]+")
+#: what a sum goes on from that is not part of what was read: 20% *of* 15 = 3, \angle A = 3
+_GOES_ON = re.compile(
+    r"(?:\b(?:of|from|to|by|and|per|times|plus|minus|over|half|twice|percent|than|each|at|for|with|divided|x|[A-Z]+)"
+    r"|\\[A-Za-z]+|[\d%*/+^)\]}|]|\d,)\s?$"
+)
+_SMALLER_UNIT = re.compile(r"\s?(?:cents?\b|¢|percent\b)")
+#: ``Week 3:210 pages``
+_LABEL = re.compile(r"[A-Z][a-z]+ $")
+_IS = re.compile(
+    r"(?<!\bit )(?<!\bthat )(?<!\bthis )(?<!\bwhich )\b(?:is|are|be|was)(?: (?:then|therefore|thus|just))? $",
+    re.I,
+)
+_EQUATION = re.compile(
+    r"\b(?:equation|condition|constraint|inequality|relation|identity|formula|line|function)", re.I
+)
+_WORD_BEHIND = re.compile(r"\s[a-z]{2}")
+_JUST_OR = re.compile(r",\sor\s$")
+#: Characters before and behind a number that are read.
+_BEFORE, _BEHIND = 200, 60
+
+
+@dataclass(frozen=True)
+class _Token:
+    kind: str
+    start: int
+    end: int
+
+
+def formula_around(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Where the formula begins and ends that the number ``text[start:end]`` in prose is part of.
+
+    None where the number says all: it stands alone, has a name (``x = 5``), or is what a sum comes to (``2 + 3 = 5``;
+    but not ``2 + 3 = 6``).
+    """
+    runs = _runs(text, start, end)
+    at = next((i for i, run in enumerate(runs) if run[0].start <= start < run[-1].end), None)
+    if at is None:
+        return None
+    run = _balanced(text, runs[at], start)
+    begin, stop = run[0].start, run[-1].end
+    relations = [token for token in _at_top(run) if token.kind == "relation"]
+    if any(_INEQUALITIES.match(text, token.start) for token in relations):
+        return _with_conditions_before(text, runs[:at], begin), stop
+    if relations and start >= relations[-1].end:
+        begin = _equation(text, run, relations, whole=begin == runs[at][0].start)
+    value = text[begin:stop]
+    alone = _NUMBER.fullmatch(value) or (value[-1] in _UNITS and _NUMBER.fullmatch(value[:-1]))
+    label = ":" in value and _LABEL.search(text[max(0, begin - 20) : begin])
+    return None if alone or label else (begin, stop)
+
+
+def is_another_name(text: str, begin: int, end: int) -> bool:
+    """Whether an ``or`` before a formula that holds an equality says the same again (``this volume, or V = 5``)."""
+    return "=" in text[begin:end] and _JUST_OR.search(text[max(0, begin - 6) : begin]) is not None
+
+
+def _equation(text: str, run: list[_Token], relations: list[_Token], whole: bool) -> int:
+    """Where the part of an equation begins that says its value: its last side, or before one that has to be right.
+
+    That is a sum that comes to another number, mathematics without unknowns, and what is not called by a name.
+    """
+    begin, last, stop = run[0].start, relations[-1], run[-1].end
+    value = next(token.start for token in run if token.start >= last.end)
+    if len(relations) > 1:
+        begin, whole = next(token.start for token in run if token.start >= relations[-2].end), True
+    side = text[begin : last.start].strip()
+    tokens = [token for token in run if begin <= token.start < last.start]
+    whole = whole and bool(tokens) and not _is_open_left(text, run, begin)
+    if not whole or text[last.start] in "≈\\" or "%" in text[begin:stop] or _SMALLER_UNIT.match(text, stop):
+        return value
+    unknown = any(
+        token.kind == "letter" and text[token.start] not in "iπ" for token in run if token.start >= value
+    )
+    if len(tokens) == 1 and tokens[0].kind == "number" and unknown:
+        return begin
+    if any(token.kind == "letter" for token in tokens):
+        named = _NAME.fullmatch(side) is not None and not unknown
+        said = len(relations) > 1 or named or _is_of_something(text, tokens)
+        return value if said or _is_measured(text, tokens, run[-1]) else begin
+    if len(tokens) > 1 and any(token.kind == "function" for token in run):
+        return value if unknown else begin
+    return begin if len(tokens) > 1 and plainly_differ(side, text[value:stop]) else value
+
+
+def _is_of_something(text: str, tokens: list[_Token]) -> bool:
+    """Whether a formula is said to be what has a value (``the diameter is 2r = 20``), and so is no equation."""
+    begin = tokens[0].start
+    before = text[max(0, begin - 80) : begin].rpartition(". ")[2]
+    letters = {text[token.start : token.end] for token in tokens if token.kind == "letter"}
+    return len(letters) == 1 and _IS.search(before) is not None and _EQUATION.search(before) is None
+
+
+def _is_measured(text: str, tokens: list[_Token], last: _Token) -> bool:
+    """Whether all letters of a sum are one unit: 3m + 4m = 7m, 400g / 200g = 2."""
+    letters = {
+        text[token.start : token.end] if text[token.start - 1].isdigit() else ""
+        for token in tokens
+        if token.kind == "letter"
+    }
+    divided = any(text[token.start] in "/÷" for token in tokens)
+    behind = _WORD_BEHIND.match(text, last.end) or text[last.start : last.end] in letters
+    return len(letters) == 1 and letters <= _UNITS and (divided or bool(behind))
+
+
+def _is_open_left(text: str, run: list[_Token], begin: int) -> bool:
+    """Whether what a run begins with goes on from something before it that was not read."""
+    first = run[0]
+    if first.start != begin:
+        return False
+    sign = first.kind == "sign" and (text[begin] not in "-−" or text[first.end : first.end + 1] == " ")
+    return sign or first.kind == "relation" or _GOES_ON.search(text[max(0, begin - 20) : begin]) is not None
+
+
+def _runs(text: str, start: int, end: int) -> list[list[_Token]]:
+    """What could be formulas in the line around a number, as their tokens."""
+    line = text.rfind("\n", 0, start) + 1
+    begin = max(line, start - _BEFORE)
+    while line < begin < start and text[begin - 1].isalnum():
+        begin += 1
+    newline = text.find("\n", end)
+    stop = min(end + _BEHIND, len(text) if newline < 0 else newline)
+    runs: list[list[_Token]] = [[]]
+    for found in _TOKEN.finditer(text, begin, stop):
+        token = _Token(str(found.lastgroup), found.start(), found.end())
+        if token.kind in ("other", "rest") or _is_mark(text, token, line):
+            runs.append([])
+        elif runs[-1] and not _joined(text, runs[-1], token):
+            runs.append([token])
+        else:
+            runs[-1].append(token)
+    return [trimmed for run in runs if (trimmed := _trimmed(text, run))]
+
+
+def _is_mark(text: str, token: _Token, line: int) -> bool:
+    """Whether a sign is the mark of a list or of a quotation, at the beginning of its line."""
+    first = not text[line : token.start].strip()
+    return first and token.kind in ("sign", "relation") and text[token.end : token.end + 1] == " "
+
+
+def _joined(text: str, run: list[_Token], token: _Token) -> bool:
+    """Whether a token goes on with what stands before it: side by side, or with a space where that is usual."""
+    last = run[-1]
+    gap = text[last.end : token.start]
+    if token.kind == "comma" or last.kind == "comma":
+        return len(gap) < 2 and _depth(run) > 0
+    if not gap:
+        return not (last.kind in ("letter", "number") and token.kind == "number" and last.kind == "number")
+    if gap != " ":
+        return False
+    if last.kind == "letter" and token.kind == "function":
+        return text[last.start : last.end] not in ("a", "A", "I")
+    if last.kind in _ENDS and token.kind in _STARTS:
+        letters = text[token.start : token.end]
+        product = last.kind == "close" and token.kind == "open"
+        return product or _ends_an_index(text, run) or letters in ("dx", "dy", "dt", "π", "∞")
+    if token.kind == "sign" and last.kind in _ENDS and text[token.start] in "-−–":
+        return len(run) > 1 or text[token.end : token.end + 1] == " "  # 7 - 3, but not: from 7 -3
+    return True
+
+
+def _ends_an_index(text: str, run: list[_Token]) -> bool:
+    r"""Whether a run ends in an index of what has an argument behind it: ``\\log_2``, ``\\sum_{k=1}^{5}``."""
+    at = len(run) - 1
+    if run[at].kind == "close":
+        depth = 0
+        while at >= 0:
+            depth += {"open": 1, "close": -1}.get(run[at].kind, 0)
+            if depth == 0:
+                break
+            at -= 1
+    indexed = at > 1 and text[run[at - 1].start] in "_^"
+    return indexed and any(token.kind == "function" for token in run[: at - 1])
+
+
+def _depth(run: list[_Token]) -> int:
+    return sum({"open": 1, "close": -1}.get(token.kind, 0) for token in run)
+
+
+def _trimmed(text: str, run: list[_Token]) -> list[_Token]:
+    """A run without what joins nothing at its ends: an equality, a comma, a dash before a word, a rate's stroke."""
+    while run and (
+        run[0].kind == "comma"
+        or text[run[0].start : run[0].end] in ("=", "≈", "==", r"\approx", r"\equiv", "≡")
+    ):
+        run = run[1:]
+    while run and (
+        run[-1].kind in ("comma", "sign") or text[run[-1].start : run[-1].end] in ("=", "≈", r"\approx")
+    ):
+        if run[-1].kind == "sign" and text[run[-1].start] not in "-/−–:_":
+            break
+        run = run[:-1]
+    return run
+
+
+def _balanced(text: str, run: list[_Token], number: int) -> list[_Token]:
+    """The part of a run around a number in which every bracket has its partner, without brackets around all of it."""
+    first, last, opened = 0, len(run), []
+    partner: dict[int, int] = {}
+    for at, token in enumerate(run):
+        if token.kind == "open":
+            opened.append(at)
+        elif token.kind == "close" and opened:
+            partner[opened.pop()] = at
+        elif token.kind == "close":
+            first, last = (at + 1, last) if token.start < number else (first, min(last, at))
+    for at in opened:
+        first, last = (max(first, at + 1), last) if run[at].start < number else (first, min(last, at))
+    while partner.get(first) == last - 1 and not _is_one_value(text, run[first:last]):
+        first, last = first + 1, last - 1
+    return run[first:last]
+
+
+def _is_one_value(text: str, run: list[_Token]) -> bool:
+    """Whether brackets hold a pair, or are bars."""
+    return text[run[0].start] == "|" or any(token.kind == "comma" for token in _at_top(run[1:-1]))
+
+
+def _at_top(run: list[_Token]) -> list[_Token]:
+    found, depth = [], 0
+    for token in run:
+        depth += {"open": 1, "close": -1}.get(token.kind, 0)
+        if depth == 0:
+            found.append(token)
+    return found
+
+
+def _with_conditions_before(text: str, runs: list[list[_Token]], begin: int) -> int:
+    """Where the first of several conditions begins that are joined by ``and`` or ``or``."""
+    for run in reversed(runs):
+        condition = any(token.kind == "relation" for token in run)
+        if not condition or _JOINT.fullmatch(text, run[-1].end, begin) is None:
+            break
+        begin = run[0].start
+    return begin
