@@ -50,6 +50,19 @@ _BARE_PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _LG = re.compile(r"\\lg(?![A-Za-z])")
 _PROGRAM_POWER = re.compile(r"(?<=[\w)}])(?:\*\*| \*\* )(?=[\w({-])")
 _ROOT = re.compile(r"\\sqrt\s?\(")
+_TEN_TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\^)")
+_ANGLED = re.compile(r"^<([^<>=]+,[^<>=]+)>$")
+_COMPARED = re.compile(r"(?:[<>]|(?<=[\w)}\]]\s)!)=")
+_COMPARISONS = {"<=": r"\le ", ">=": r"\ge ", "!=": r"\ne "}
+_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES_OF_MONEY = {"k": 10**3, "m": 10**6, "b": 10**9, "bn": 10**9}
+#: ``5 million people``, ``$1.5\text{ million}``, ``$5k``
+_SCALED = re.compile(
+    r"(?P<sign>-?)(?P<money>\\?[$€£])?\s?(?P<number>\d[\d,]*(?:\.\d+)?)\s?"
+    r"(?:(?P<text>\\text\s?\{\s*)?(?P<scale>hundred|thousand|[mbtr]{1,2}illion)|(?P<letter>k|m|bn?)(?=[\s/]|$))"
+    r"(?P<rest>\}?\s*(?:\\text\s?\{)?[^\d{}\\]*\}?)",
+    re.IGNORECASE,
+)
 
 #: ``{}_{10}C_3``, ``^{10}P_3`` and, from top to bottom, ``C_{10}^3``
 _CHOSEN_FROM = re.compile(
@@ -127,16 +140,32 @@ def spelled(text: str) -> str:
         text = ", ".join(row.replace("&", "").strip() for row in rows[2].split(r"\\") if row.strip(" &"))
     if quoted := _QUOTES.match(text):
         text = f"{quoted[1] or ''}{quoted[2]}{quoted[3] or ''}"
-    text = _without_announcement(_TRAILING.sub("", text))
+    text = _written_out(_without_announcement(_TRAILING.sub("", text)))
     if words := _ALL_TEXT.match(text):
         text = words[1].strip()
     text = _EXACTLY_BEHIND.sub(r"\1", _EXACTLY.sub("", _without_another(_without_words(text))))
     if _REALS.match(text):
         return r"\mathbb{R}"
-    text = _ANY_REAL.sub("", text) or text
+    text = _ANGLED.sub(r"\\langle \1\\rangle ", _ANY_REAL.sub("", text) or text)
     text = _CHOSEN_DOWN.sub(_chosen, _CHOSEN_FROM.sub(_chosen, _NOT_EQUAL.sub(r"\\ne ", text)))
     text = _DIVISOR_OR_MULTIPLE.sub(_divisor_or_multiple, text)
     return _without_programming(_LG.sub(r"\\log", text))
+
+
+def _written_out(text: str) -> str:
+    """``5 million people`` as 5000000 people, and ``$5k`` as $5000: money has no unknowns."""
+    found = _SCALED.fullmatch(text)
+    if found is None or (found["letter"] and not found["money"]):
+        return text
+    scale = _SCALES.get((found["scale"] or "").lower()) or _SCALES_OF_MONEY.get(
+        (found["letter"] or "").lower()
+    )
+    number = simple_number(found["number"])
+    if scale is None or number is None or (number * scale).denominator != 1:
+        return text
+    opened = found["text"] if found["text"] and not found["rest"].startswith("}") else ""
+    rest = found["rest"].removeprefix("}") if not opened else found["rest"]
+    return f"{found['sign']}{found['money'] or ''}{int(number * scale)}{opened}{rest if rest.strip() else ''}".strip()
 
 
 def _with_braces_of_sets(text: str) -> str:
@@ -236,7 +265,8 @@ def _without_announcement(text: str) -> str:
 
 def _without_programming(text: str) -> str:
     """``sqrt(2)``, ``sin(x)``, ``2pi`` and ``x**2`` as LaTeX has them."""
-    text = _PROGRAM_POWER.sub("^", text)
+    text = _TEN_TIMES.sub(r"\\times ", text)
+    text = _PROGRAM_POWER.sub("^", _COMPARED.sub(lambda match: _COMPARISONS[match.group()], text))
     text = _BARE_PI.sub(r"\\pi ", text)
     text = _BARE_FUNCTION.sub(lambda match: f"\\{match[1] or match[2]} ", text)
     while opened := _ROOT.search(text):

@@ -169,6 +169,7 @@ def reckons(words: str) -> bool:
     singular = {word[: -len(end)] for word in found for end in ("s", "es") if word.endswith(end)}
     last = {found[-1]} if found else set()
     doubts = re.search(r"[?!*=<>]", words) is not None
+    doubts = doubts or "mil" in found  # a million, and no mile
     return doubts or not _NOT_UNITS.isdisjoint(singular.union(found)) or not _NOT_LAST.isdisjoint(last)
 
 
