@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from tad_core.verify.math_text import clean, plain_number
+from tad_core.verify.math_number import plain_number
+from tad_core.verify.math_text import clean
 from tad_core.verify.math_value import values_of
 from tad_core.verify.math_words import ASKING
 

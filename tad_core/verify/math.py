@@ -12,10 +12,11 @@ from enum import Enum
 from typing import Literal
 
 from tad_core.verify.math_ends import either_of, end_of, is_sentence, number_said, without_choice
+from tad_core.verify.math_number import simple_number
 from tad_core.verify.math_sets import alike
 from tad_core.verify.math_shape import Form, Shape, shape_of
 from tad_core.verify.math_spelling import spelled
-from tad_core.verify.math_text import clean, readable, simple_number
+from tad_core.verify.math_text import clean, readable
 from tad_core.verify.math_units import in_one_unit
 from tad_core.verify.math_value import clearly_differ
 from tad_core.verify.verdict import MathVerdict

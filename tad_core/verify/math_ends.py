@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 
 from tad_core.verify.hedges import RELATED
-from tad_core.verify.math_shape import Form, Shape, shape_of, split_top
+from tad_core.verify.math_brackets import split_top
+from tad_core.verify.math_shape import Form, Shape, shape_of
 from tad_core.verify.math_text import clean
 from tad_core.verify.math_units import reckons
 from tad_core.verify.math_words import ASKING

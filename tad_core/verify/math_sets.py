@@ -12,8 +12,9 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 
-from tad_core.verify.math_shape import Form, Shape, excludes_points, scalar_shape, split_top
-from tad_core.verify.math_text import plain_number
+from tad_core.verify.math_brackets import split_top
+from tad_core.verify.math_number import plain_number
+from tad_core.verify.math_shape import Form, Shape, excludes_points, scalar_shape
 
 _LETTER = re.compile(r"[a-zA-Z](?:\([a-z]\))?|\\(?:theta|alpha|beta|lambda|phi)")
 _VALUE = re.compile(r"(?:\\(?:frac|sqrt|pi|infty|ln|log)(?![a-z])|[\d.+\-/{}()^ e\[\]])+")

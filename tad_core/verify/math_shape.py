@@ -12,7 +12,9 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 
-from tad_core.verify.math_text import JOINED_BY, clean, plain_number, unwrap, without_name
+from tad_core.verify.math_brackets import at_top, encloses, split_top
+from tad_core.verify.math_number import plain_number
+from tad_core.verify.math_text import JOINED_BY, clean, unwrap, without_name
 from tad_core.verify.math_units import TRIGONOMETRIC, split_unit
 from tad_core.verify.math_value import values_of
 from tad_core.verify.math_words import NO_NUMBERS, meant_by, without_article
@@ -219,7 +221,7 @@ def _composed(text: str) -> Shape | None:
     if vector := re.fullmatch(r"\\langle ?(.+)\\rangle", text):
         entries = tuple(_shape(part) for part in split_top(vector[1], ","))
         return Shape(Form.BRACKETED, text, entries, label="<>")
-    if text[:1] in ("(", "[") and text[-1:] in (")", "]") and _encloses(text):
+    if text[:1] in ("(", "[") and text[-1:] in (")", "]") and encloses(text):
         parts = split_top(text[1:-1], ",")
         if len(parts) > 1:
             return Shape(
@@ -255,7 +257,7 @@ def _with_both_signs(text: str) -> tuple[str, ...]:
 
 def _relation(text: str) -> Shape | None:
     """``a < b = c`` as the pairs ``a<b`` and ``b=c``, with every sign turned so that none is a ``>``."""
-    found = _at_top(text, _RELATION)
+    found = at_top(text, _RELATION)
     signs = [match.group() for match in found]
     starts, ends = [0, *(match.end() for match in found)], [*(match.start() for match in found), len(text)]
     sides = [text[start:end].strip() for start, end in zip(starts, ends, strict=True)]
@@ -301,47 +303,3 @@ def _matrix(text: str) -> Shape | None:
     items = tuple(cell for row in cells for cell in row)
     flat = factors + clean(text).replace("\\\\", "\\")
     return Shape(Form.MATRIX, flat, items, label=f"{len(cells)}x{len(cells[0])}")
-
-
-def split_top(text: str, separator: str) -> list[str]:
-    """Split at separators that stand in no bracket. ``[a, b)`` closes as well as ``[a, b]`` does."""
-    found = _at_top(text, re.compile(re.escape(separator)))
-    starts, ends = [0, *(match.end() for match in found)], [*(match.start() for match in found), len(text)]
-    return [text[start:end].strip() for start, end in zip(starts, ends, strict=True)]
-
-
-def _at_top(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
-    """Where the pattern stands in no bracket."""
-    found, depth, i = [], 0, 0
-    while i < len(text):
-        match = pattern.match(text, i) if depth == 0 else None
-        if match:
-            found.append(match)
-            i = match.end()
-            continue
-        step, change = _bracket(text, i)
-        depth = max(0, depth + change)
-        i += step
-    return found
-
-
-def _bracket(text: str, i: int) -> tuple[int, int]:
-    """Length of the token at ``i`` and how it changes the depth."""
-    if text[i] == "\\":
-        command = re.compile(r"\\(?:[A-Za-z]+ ?|.)").match(text, i)
-        name = command.group().strip() if command else "\\"
-        change = {r"\lbrace": 1, r"\rbrace": -1, r"\langle": 1, r"\rangle": -1}.get(name, 0)
-        return (len(command.group()) if command else 1), change
-    return 1, {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(text[i], 0)
-
-
-def _encloses(text: str) -> bool:
-    """Whether the first bracket is closed by the last: ``(a)(b)`` is a product, not a pair."""
-    depth, i = 0, 0
-    while i < len(text):
-        step, change = _bracket(text, i)
-        depth += change
-        i += step
-        if depth == 0:
-            return i >= len(text)
-    return False

@@ -10,8 +10,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from tad_core.verify.math_shape import split_top
-from tad_core.verify.math_text import closing_brace, simple_number
+from tad_core.verify.math_brackets import split_top
+from tad_core.verify.math_number import simple_number
+from tad_core.verify.math_text import closing_brace
 from tad_core.verify.math_words import spoken
 
 _SIGNS = {

@@ -1,4 +1,4 @@
-r"""Bring the many spellings of one answer to a single text, and read plain numbers exactly.
+r"""Bring the many spellings of one answer to a single text.
 
 Nothing here knows algebra: these are rewrites of the surface (``\dfrac12`` to ``\frac{1}{2}``,
 ``1,234`` to ``1234``) that hold for any answer, all linear in its length.
@@ -7,23 +7,15 @@ Nothing here knows algebra: these are rewrites of the surface (``\dfrac12`` to `
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 #: An answer longer than this is not an answer.
 MAX_ANSWER = 1_000
 #: Brackets nested deeper than this are no answer either.
 _MAX_NESTING = 40
-#: Digits and decimal exponents beyond these are left to algebra, which runs under limits.
-_MAX_DIGITS = 400
-_MAX_EXPONENT = 1_000
-
 _WRAPPERS = ("boxed", "fbox", "displaystyle", "mathbf", "bm", "boldsymbol", "ensuremath")
 _SPACES = re.compile(r"\\[,;:! ]|\\q?quad(?![A-Za-z])|~|\\(?:left|right|[bB]igg?[lr]?)(?![A-Za-z])\.?|\s+")
 _COMMAND_THEN_LETTER = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname|hbox|rm)\s*\{([^{}]*)\}")
-_PLAIN = re.compile(
-    r"\s*\\?\$?\s*([+-]?)\s*\\?\$?\s*([1-9]\d{0,2}(?:,\d{3})+|\d{1,300})(\.\d{1,99})?\s*\.?\s*\$?\s*"
-)
 _THOUSANDS = re.compile(
     r"(?<![\d.,])[1-9]\d{0,2}(?:(?:\{,\}|\\,|(?:\\!\s*)*,(?:\s*\\!)+\s*|(?:\\!\s*)*,)\d{3})+(?![\d,]|\{,\})"
 )
@@ -70,14 +62,6 @@ _RELATION_NAMES = {
 }  # fmt: skip
 _RELATIONS = re.compile(r"(\\(?:leqslant|leq|le|geqslant|geq|ge|neq|ne|lt|gt)(?![A-Za-z])|[≤≥≠]) ?")
 
-#: ``0.(3)``, ``0.\\dot{1}4\\dot{2}``: the digits that come again
-_BRACKETED_PERIOD = re.compile(r"^([+-]?\d*\.\d*)\((\d+)\)$")
-_DOTTED_PERIOD = re.compile(r"^([+-]?\d*\.\d*)\\dot(?:\{(\d)\}| ?(\d))(?:(\d*)\\dot(?:\{(\d)\}| ?(\d)))?$")
-_REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\(?:overline|bar)\{(\d+)\}")
-_INTEGER = re.compile(r"[+-]?\d+")
-_DECIMAL = re.compile(r"([+-]?)(\d*)\.(\d+)|([+-]?)(\d+)\.")
-_LATEX_FRACTION = re.compile(r"([+-]?)(\d*)\\frac\{([+-]?[\d.]+)\}\{([+-]?[\d.]+)\}")
-_SLASH_FRACTION = re.compile(r"([+-]?\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)")
 _GAP = r"(?:\\[,;: ]|\\q?quad(?![A-Za-z])|~|\s)+"
 _MIXED_WITH_SPACE = re.compile(rf"(?<![\w.\\/^_}}])(\d+){_GAP}(?!\d{{3}}(?!\d))(\d+)\s*/\s*(\d+)(?![\d.])")
 #: digits with space between them, and a point with space beside it
@@ -89,8 +73,6 @@ _ONE_DIGIT_RAISED = re.compile(rf"([_^])\s*(\d)(?={_GAP}\d)")
 _TWO_ARGUMENTS = re.compile(r"(?:\\(?:[cdt]?frac|[dt]?binom)|[_^])\s*$")
 #: stands between digits that are not one number
 _NOT_ONE = "~"
-_SCIENTIFIC = re.compile(r"([+-]?\d+(?:\.\d+)?)(?:\\times|\\cdot|\*)10\^(?:\{([+-]?\d+)\}|(\d))")
-_E_NOTATION = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")
 
 
 def unwrap(text: str) -> str:
@@ -240,63 +222,3 @@ def _mentions(value: str, name: str) -> bool:
     names = name[1:-1].split(",") if name.startswith("(") else [name]
     heads = "|".join(re.escape(re.split(r"\(|_|'|\^", one.strip())[0]) for one in names)
     return bool(re.search(rf"[=<>]|(?<![a-zA-Z])(?:{heads})(?![a-zA-Z])", value))
-
-
-def simple_number(text: str) -> Fraction | None:
-    """The value of a text as written that is an integer or decimal and little else; the quick way."""
-    match = _PLAIN.fullmatch(text)
-    return Fraction(match[1] + match[2].replace(",", "") + (match[3] or "")) if match else None
-
-
-def plain_number(text: str) -> Fraction | None:
-    """The exact value of a cleaned text that is one written number, else None.
-
-    Integers, decimals, fractions of those, mixed numbers (``3\\frac{1}{2}`` is seven halves) and
-    powers of ten. A decimal is the number it spells: 0.33 is 33/100 and not a third.
-    """
-    if len(text) > _MAX_DIGITS or not any(char.isdigit() for char in text):
-        return None
-    text = _with_overline(text)
-    text = text.replace("(", "").replace(")", "") if re.fullmatch(r"\([+-]?[\d.]+\)", text) else text
-    if _INTEGER.fullmatch(text) or _DECIMAL.fullmatch(text):
-        return Fraction(text if not text.endswith(".") else text[:-1])
-    if match := _LATEX_FRACTION.fullmatch(text):
-        return _fraction(match[1], match[2], match[3], match[4])
-    if match := _SLASH_FRACTION.fullmatch(text):
-        return _ratio(match[1], match[2])
-    if match := _REPEATING.fullmatch(text):
-        sign, whole, once, again = match.groups()
-        nines = (10 ** len(again) - 1) * 10 ** len(once)
-        value = Fraction(int(whole + once + again) - int(whole + once or "0"), nines)
-        return -value if sign == "-" else value
-    match = _SCIENTIFIC.fullmatch(text) or _E_NOTATION.fullmatch(text)
-    if match:
-        exponent = int(next(group for group in match.groups()[1:] if group is not None))
-        if abs(exponent) <= _MAX_EXPONENT:
-            return Fraction(match[1]) * Fraction(10) ** exponent
-    return None
-
-
-def _with_overline(text: str) -> str:
-    """``0.(3)`` and ``0.\\dot{3}`` as ``0.\\overline{3}``."""
-    if bracketed := _BRACKETED_PERIOD.match(text):
-        return rf"{bracketed[1]}\overline{{{bracketed[2]}}}"
-    if dotted := _DOTTED_PERIOD.match(text):
-        period = "".join(group or "" for group in dotted.groups()[1:])
-        return rf"{dotted[1]}\overline{{{period}}}"
-    return text
-
-
-def _fraction(sign: str, whole: str, above: str, below: str) -> Fraction | None:
-    ratio = _ratio(above, below)
-    if ratio is None or (whole and ratio < 0):
-        return None
-    value = Fraction(whole or 0) + ratio
-    return -value if sign == "-" else value
-
-
-def _ratio(above: str, below: str) -> Fraction | None:
-    try:
-        return Fraction(above) / Fraction(below)
-    except (ValueError, ZeroDivisionError):
-        return None

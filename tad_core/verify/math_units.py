@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from tad_core.verify.math_text import TEXT, simple_number, unwrap
+from tad_core.verify.math_number import simple_number
+from tad_core.verify.math_text import TEXT, unwrap
 
 _DEGREES = re.compile(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])|°|\\textdegree")
 TRIGONOMETRIC = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])|(?<![A-Za-z])cis(?![a-z])")

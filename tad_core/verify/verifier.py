@@ -13,8 +13,9 @@ from tad_core.verify.code import CodeJob, Limits, assemble, copies_in, helpers_o
 from tad_core.verify.config import VerifyConfig
 from tad_core.verify.extract import extract_answer
 from tad_core.verify.math import MathKind, quick_equal
+from tad_core.verify.math_number import plain_number
 from tad_core.verify.math_process import AlgebraError
-from tad_core.verify.math_text import clean, plain_number
+from tad_core.verify.math_text import clean
 from tad_core.verify.pool import Pool, RetryError, Slot
 from tad_core.verify.sandbox.launch import KeeperError
 from tad_core.verify.sandbox.tiers import TierReport, require_tier

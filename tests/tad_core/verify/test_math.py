@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from tad_core.verify import MathVerdict, math_equal
 from tad_core.verify.math import MathKind, Unsure, quick_equal
-from tad_core.verify.math_text import plain_number
 from tad_core.verify.math_value import clearly_differ, values_of
 
 EQUAL, DIFFERENT, UNPARSABLE = MathVerdict.EQUAL, MathVerdict.DIFFERENT, MathVerdict.UNPARSABLE
@@ -204,15 +203,6 @@ def test_any_text_gets_a_verdict_and_equality_is_symmetric(a: str, b: str) -> No
     assert (forth is EQUAL) == (back is EQUAL)
     if a.strip():
         assert quick_equal(a, a) in (EQUAL, UNPARSABLE, Unsure.NEEDS_ALGEBRA)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("3", 3), ("-0.25", Fraction(-1, 4)), (r"\frac{3}{4}", Fraction(3, 4)), (r"-2\frac{1}{4}", Fraction(-9, 4)), ("7/0", None),
-     ("x", None), ("(5)", 5), ("1" * 500, None), (r"2\times10^3", 2000), ("1e99999", None)],
-)  # fmt: skip
-def test_plain_numbers_are_exact(text: str, value: Fraction | None) -> None:
-    assert plain_number(text) == value
 
 
 def test_approximate_values_only_ever_tell_apart() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tad_core.verify.math_shape import Form, shape_of, split_top
+from tad_core.verify.math_shape import Form, shape_of
 from tad_core.verify.math_text import clean, without_name
 
 
@@ -64,11 +64,6 @@ def test_forms(answer: str, form: Form) -> None:
 )  # fmt: skip
 def test_names(text: str, parts: tuple[str, str]) -> None:
     assert without_name(text) == parts
-
-
-def test_brackets_hide_separators() -> None:
-    assert split_top("(1,2),[3,4),5", ",") == ["(1,2)", "[3,4)", "5"]
-    assert split_top(r"\lbrace 1,2\rbrace,3", ",") == [r"\lbrace 1,2\rbrace", "3"]
 
 
 @pytest.mark.parametrize(
