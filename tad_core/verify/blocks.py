@@ -8,6 +8,17 @@ import re
 import textwrap
 
 from tad_core.trees import tree_of
+from tad_core.verify.definitions import (
+    DEFINING,
+    bound,
+    defines,
+    defines_something,
+    ends_in_prose_at,
+    imported,
+    is_stub,
+    parses,
+    tree_or_none,
+)
 
 # possessive: a line of tildes that no line break ends would otherwise be tried at every length
 _FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[ \t]*+([^\n]*+)\n", re.MULTILINE)
@@ -26,12 +37,17 @@ _LONGEST_END = 24
 _BEGINNING = re.compile(r"^(?:def |class |async def |import \w|from [\w.]+ import |@\w)", re.MULTILINE)
 #: the same of a program that is indented as a whole
 _BEGINNING_WITHIN = re.compile(rf"^([ \t]+)(?={_BEGINNING.pattern.lstrip('^')})", re.MULTILINE)
+#: space that Python does not read, at the beginning of a line
+_INVISIBLE = re.compile(r"^[ \t]*[\u00a0\u200b\u2060][ \t\u00a0\u200b\u2060]*", re.MULTILINE)
+_INVISIBLE_SIGN = re.compile(r"[\u200b\u2060]")
+_HTML = re.compile(r"</?(?:pre|code|python|answer|solution)\b[^<>\n]{0,60}>[ \t]*")
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 #: A line that prose may begin with: at the margin, behind one that is not indented deeper by Python's rules.
 _MARGIN = re.compile(r"^(?=\S)", re.MULTILINE)
-_DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 #: Fences within the strings of one program, and ends of one between prose, that are tried.
 _MAX_TRIES = 64
+#: Lines that could begin a program, from the first one on, that are tried.
+_MAX_BEGINNINGS = 8
 #: Characters of prose with a program in it that are looked at.
 _MAX_PROSE = 50_000
 #: Longer texts than any answer: what lies further from the start than this is not looked at.
@@ -51,13 +67,14 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
     text = _LANGUAGE_ALONE.sub("", without_end_tokens(_TAG.sub("", text)))
     if defines_something(text):
-        return text.strip("\n")
+        return without_prose_behind(text).strip("\n")
+    text = _INVISIBLE.sub(lambda space: _INVISIBLE_SIGN.sub("", space.group()).replace("\u00a0", " "), text)
     if (whole := _at_margin(text, entry_point)) != text:
         return whole.strip("\n")
     blocks = _fenced_blocks(text) or _fenced_blocks(_QUOTED.sub("", text))
     blocks = [(language, _at_margin(body, entry_point)) for language, body in blocks]
     if not blocks:
-        return _between_prose(text, entry_point)
+        return _between_prose(_HTML.sub("\n", text), entry_point) or _between_prose(text, entry_point)
     if all(language in _WRAPPERS for language, _ in blocks):
         return extract_code("\n".join(body for _, body in blocks), entry_point)
     python = [body for language, body in blocks if language in _PYTHON_NAMES] or [body for _, body in blocks]
@@ -70,7 +87,7 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
             return _with_helpers(_with_helpers(parsed[at], parsed[:at]), others)
     if parsed and not entry_point:
         return next((body for body in parsed if defines_something(body)), parsed[0])
-    for body in python:
+    for body in (*python, text):
         if found := _between_prose(body, entry_point):
             return found
     return (parsed or python)[0]
@@ -84,10 +101,10 @@ def _at_margin(source: str, entry_point: str | None) -> str:
     if not source[:1].isspace() or parses(source):
         return source
     for moved in (textwrap.dedent(source), source.lstrip()):
-        tree = _tree(moved)
+        tree = tree_or_none(moved)
         if entry_point and defines(moved, entry_point):
             return moved
-        if tree and not entry_point and any(isinstance(node, _DEFINING[:3]) for node in tree.body):
+        if tree and not entry_point and any(isinstance(node, DEFINING[:3]) for node in tree.body):
             return moved
     return source
 
@@ -160,34 +177,50 @@ def _end_of_block(text: str, opening: re.Match[str]) -> tuple[int, int]:
 def _with_helpers(body: str, earlier: list[str]) -> str:
     """A block behind those that define a name that it, or one of them, uses and does not define."""
     for helper in reversed(earlier):
-        tree, own = _tree(body), _tree(helper)
+        tree, own = tree_or_none(body), tree_or_none(helper)
         assert tree is not None and own is not None, "only what parses is asked"
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        given = {name for node in own.body for name in bound(node) | _imported(node)}
-        if all(isinstance(node, _DEFINING) for node in own.body) and (used & given) - {
-            name for node in tree.body for name in bound(node) | _imported(node)
+        given = {name for node in own.body for name in bound(node) | imported(node)}
+        if all(isinstance(node, DEFINING) for node in own.body) and (used & given) - {
+            name for node in tree.body for name in bound(node) | imported(node)
         }:
             body = f"{helper}\n\n\n{body}"
     return body
 
 
 def _between_prose(text: str, entry_point: str | None) -> str:
-    """The longest run of lines, from the first that begins a program, that is Python and defines what is asked for."""
+    """The longest run of lines, from a line that begins a program, that is Python and defines what is asked for.
+
+    The first such line that leads to one: prose may begin as a program does (``import the list``).
+    """
     # A fence at the end of a line, or with words behind it.
     text = re.sub(r"`{3,}[^`\n]*$", "", text, flags=re.MULTILINE)
-    beginning = _BEGINNING.search(text[:_MAX_PROSE])
-    if beginning is None and (within := _BEGINNING_WITHIN.search(text[:_MAX_PROSE])):
+    text = re.sub(r"^`{3,}", "", text, flags=re.MULTILINE)
+    beginnings = [match.start() for match in _BEGINNING.finditer(text[:_MAX_PROSE])]
+    if not beginnings and (within := _BEGINNING_WITHIN.search(text[:_MAX_PROSE])):
         text = re.sub(rf"^{within[1]}", "", text[within.start() :], flags=re.MULTILINE)
-        beginning = _BEGINNING.match(text)
-    if beginning is None:
-        return ""
-    text = text[beginning.start() : _MAX_PROSE]
+        beginnings = [0]
+    for beginning in beginnings[:_MAX_BEGINNINGS]:
+        if found := _from_beginning(text[beginning:_MAX_PROSE], entry_point):
+            return found
+    return ""
+
+
+def _from_beginning(text: str, entry_point: str | None) -> str:
+    """The longest program that a text begins with."""
     ends = [len(text), *(match.start() for match in _MARGIN.finditer(text, 1))][-_MAX_TRIES:]
     for end in sorted(ends, reverse=True):
         found = text[:end].rstrip()
         if defines(found, entry_point) if entry_point else defines_something(found):
-            return found
+            return without_prose_behind(found).rstrip()
     return ""
+
+
+def without_prose_behind(source: str) -> str:
+    """A program without what its text goes on with, where that reads as Python and means nothing: ``Time: O(n)``."""
+    while line := ends_in_prose_at(source):
+        source = "\n".join(source.split("\n")[: line - 1])
+    return source
 
 
 def _ends_in_text(source: str) -> bool:
@@ -199,65 +232,3 @@ def _ends_in_text(source: str) -> bool:
     except (ValueError, RecursionError, MemoryError):
         return False
     return False
-
-
-def parses(source: str) -> bool:
-    """Whether ``source`` is Python."""
-    return _tree(source) is not None
-
-
-def defines(source: str, name: str) -> bool:
-    """Whether ``source`` binds ``name`` at its top level."""
-    tree = _tree(source)
-    return tree is not None and any(name in bound(node) for node in tree.body)
-
-
-def is_stub(source: str, name: str) -> bool:
-    """Whether all that ``source`` says of a function is its head: nothing, ``pass``, ``...``, not implemented."""
-    tree = _tree(source)
-    found = [node for node in tree.body if getattr(node, "name", None) == name] if tree else []
-    last = found[-1] if found else None
-    return isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) and all(map(_says_nothing, last.body))
-
-
-def _says_nothing(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Raise):
-        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
-    constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return constant or isinstance(node, ast.Pass | ast.Import | ast.ImportFrom)
-
-
-def defines_something(source: str) -> bool:
-    """Whether ``source`` is Python that defines a function, a class or a name (prose rarely does)."""
-    tree = _tree(source)
-    return tree is not None and any(bound(node) for node in tree.body)
-
-
-def bound(node: ast.stmt) -> set[str]:
-    """The names that a statement binds by a definition or an assignment, also under a condition."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
-    if isinstance(node, ast.Assign):
-        return {target.id for target in node.targets if isinstance(target, ast.Name)}
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return {node.target.id}
-    if isinstance(node, ast.If | ast.Try | ast.With):
-        return {
-            name for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt) for name in bound(part)
-        }
-    return set()
-
-
-def _imported(node: ast.stmt) -> set[str]:
-    """The names that an import binds."""
-    if not isinstance(node, ast.Import | ast.ImportFrom):
-        return set()
-    return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
-
-
-def _tree(source: str) -> ast.Module | None:
-    try:
-        return tree_of(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # MemoryError and RecursionError: the parser's own limits on nesting

@@ -10,22 +10,16 @@ import ast
 import atexit
 import functools
 import os
+import re
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 from tad_core.errors import VerifierError
 from tad_core.trees import tree_of
-from tad_core.verify.blocks import (
-    as_bodies,
-    bound,
-    defines,
-    extract_code,
-    is_stub,
-    parses,
-    without_end_tokens,
-)
+from tad_core.verify.blocks import as_bodies, extract_code, without_end_tokens, without_prose_behind
 from tad_core.verify.config import SandboxChoice
+from tad_core.verify.definitions import bound, defines, is_stub, parses
 from tad_core.verify.sandbox.launch import Keeper, KeeperError
 from tad_core.verify.sandbox.tiers import require_tier
 from tad_core.verify.verdict import CodeResult, Verdict
@@ -110,7 +104,7 @@ def _writable(text: str) -> str:
 def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
     """The program in a model's text; with a ``prompt`` that ends in an open function, also its rest.
 
-    A rest may have any indentation, see ``as_bodies``.
+    A rest may have any indentation, see ``as_bodies``, and prose behind it where it is indented.
     """
     code = extract_code(text, entry_point)
     if not (prompt and entry_point) or (code and defines(code, entry_point)):
@@ -120,14 +114,21 @@ def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
         text,
         without_end_tokens(text),
         code,
+        _indented_part(text),
     ):  # the text first: a fence in it may be one of its docstring
         for body in as_bodies(rest.lstrip("\n")) if rest.strip() else ():
             joined = prompt.rstrip("\n") + "\n" + body
             if parses(joined) and defines(joined, entry_point):
                 if not is_stub(joined, entry_point):
-                    return joined
+                    return without_prose_behind(joined)
                 stub = stub or joined
     return stub or code
+
+
+def _indented_part(text: str) -> str:
+    """The lines that a text begins with up to the first one at the margin: a body before prose about it."""
+    margin = re.search(r"^(?=\S)", text, re.MULTILINE)
+    return text[: margin.start()] if margin else ""
 
 
 def behind(prelude: str, solution: str) -> str:

@@ -19,7 +19,7 @@ from tad_core.data.sources._files import (
     text_of,
 )
 from tad_core.trees import tree_of
-from tad_core.verify.blocks import defines
+from tad_core.verify.definitions import defines
 
 HUB = HubDefault("KodCode/KodCode-V1")
 COLUMNS = (

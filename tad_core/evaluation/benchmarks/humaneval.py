@@ -8,8 +8,8 @@ from tad_core.data.problem import Problem
 from tad_core.evaluation.benchmarks.base import Row, RowError
 from tad_core.evaluation.benchmarks.code import CodeBenchmark
 from tad_core.evaluation.benchmarks.programs import block_of, defines_any, program_in, under_head
-from tad_core.verify.blocks import is_stub
 from tad_core.verify.code import helpers_of
+from tad_core.verify.definitions import is_stub
 
 
 class HumanEval(CodeBenchmark):

@@ -15,7 +15,8 @@ import sys
 from collections.abc import Collection, Iterator
 
 from tad_core.trees import tree_of
-from tad_core.verify.blocks import as_bodies, extract_code, is_stub, without_end_tokens
+from tad_core.verify.blocks import as_bodies, extract_code, without_end_tokens
+from tad_core.verify.definitions import is_stub
 
 #: Lines looked at; no answer of these benchmarks is longer.
 _MAX_LINES = 400

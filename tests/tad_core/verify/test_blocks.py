@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tad_core.verify import extract_code
-from tad_core.verify.blocks import defines
+from tad_core.verify.definitions import defines
 
 FENCE = "```"
 BODY = "def f(x):\n    return x + 1"
@@ -54,6 +54,42 @@ INDENTED = textwrap.indent(BODY, "   ")
 )
 def test_the_program_is_found_and_nothing_else(text: str) -> None:
     assert extract_code(text, "f").strip() == BODY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{BODY}\n{FENCE}\n\nExplanation: it adds one.",
+        f"import the number and do this:\n{BODY}\n",
+        f"class of problems: easy\n\n{BODY}\nThat is it, isn't it?",
+        f"from this we see it.\n{BODY}",
+        f'<pre><code class="python">{BODY}</code></pre>',
+        f"Here: <code>{BODY}</code> as asked.",
+        f"<answer>{BODY}</answer>",
+        f"{FENCE}python\n{BODY.replace('    ', chr(160) * 4)}\n{FENCE}",
+        f"{FENCE}python\n\u200b{BODY}\n{FENCE}",
+        f"{BODY}\n\nDone",
+        f"{BODY}\n\nComplexity: O(n)\n",
+        f"{BODY}\nNote: x = 5",
+        f"Here it is:\n{BODY}\n\nTime: O(n)\nSpace: O(1)",
+    ],
+)
+def test_what_is_prose_around_a_program_is_left_out(text: str) -> None:
+    assert extract_code(text, "f").strip() == BODY
+    assert extract_code(text).strip() == BODY
+
+
+@pytest.mark.parametrize(
+    "end", ["g = f", "x: int = 5", "f", "LIMIT: list[int] = []", "print", "f.name = 1", "n: f"]
+)
+def test_the_end_of_a_program_that_means_something_stays(end: str) -> None:
+    assert extract_code(f"{BODY}\n\n\n{end}\n", "f").strip() == f"{BODY}\n\n\n{end}"
+
+
+def test_text_of_a_program_that_looks_like_tags_stays() -> None:
+    program = "def f(x):\n    return '<code>' + x + '</code>'"
+    assert extract_code(f"{FENCE}python\n{program}\n{FENCE}", "f") == program
+    assert extract_code(f"{program}\n", "f") == program
 
 
 def test_a_body_keeps_its_indentation() -> None:

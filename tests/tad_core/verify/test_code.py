@@ -323,6 +323,8 @@ def test_a_program_is_put_together_with_its_prompt_where_it_only_continues_it() 
     assert assemble("```python\n    return x * x\n```", "f", prompt).endswith("return x * x")
     assert assemble(f"```python\n{SQUARE}```", "f", prompt) == SQUARE.strip("\n")
     assert assemble("I do not know.", "f", prompt) == ""
+    for end in ("This function squares.", "```\nIt squares.", "Explanation: x * x"):
+        assert assemble(f"    return x * x\n\n{end}", "f", prompt).strip() == f"{prompt}    return x * x"
     for body in (
         "return x * x",
         "  return x * x",

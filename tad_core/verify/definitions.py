@@ -1,0 +1,101 @@
+"""What a Python source defines, read as a tree: nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+
+from tad_core.trees import tree_of
+
+#: statements that a block of definitions holds
+DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+
+
+def parses(source: str) -> bool:
+    """Whether ``source`` is Python."""
+    return tree_or_none(source) is not None
+
+
+def defines(source: str, name: str) -> bool:
+    """Whether ``source`` binds ``name`` at its top level."""
+    tree = tree_or_none(source)
+    return tree is not None and any(name in bound(node) for node in tree.body)
+
+
+def is_stub(source: str, name: str) -> bool:
+    """Whether all that ``source`` says of a function is its head: nothing, ``pass``, ``...``, not implemented."""
+    tree = tree_or_none(source)
+    found = [node for node in tree.body if getattr(node, "name", None) == name] if tree else []
+    last = found[-1] if found else None
+    return isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) and all(map(_says_nothing, last.body))
+
+
+def _says_nothing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Raise):
+        raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
+    constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return constant or isinstance(node, ast.Pass | ast.Import | ast.ImportFrom)
+
+
+def defines_something(source: str) -> bool:
+    """Whether ``source`` is Python that defines a function, a class or a name (prose rarely does)."""
+    tree = tree_or_none(source)
+    return tree is not None and any(bound(node) for node in tree.body)
+
+
+def ends_in_prose_at(source: str) -> int:
+    """The line at which the last statement begins, if it is a word or a note of names that nothing gives; else 0."""
+    tree = tree_or_none(source)
+    if tree is None or len(tree.body) < 2:
+        return 0
+    last = tree.body[-1]
+    word = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name)
+    note = isinstance(last, ast.AnnAssign) and isinstance(last.target, ast.Name)
+    if not (word or note):
+        return 0
+    if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
+        return 0
+    asked = last.annotation if isinstance(last, ast.AnnAssign) else last
+    used = {node.id for node in ast.walk(asked) if isinstance(node, ast.Name)}
+    given = {name for node in tree.body[:-1] for name in _given(node)}
+    return last.lineno if used - given - set(dir(builtins)) else 0
+
+
+def _given(node: ast.stmt) -> set[str]:
+    """The names that a statement may give the ones behind it."""
+    names = (
+        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    )
+    statements = [part for part in ast.walk(node) if isinstance(part, ast.stmt)]
+    return {*names, *bound(node), *(name for part in statements for name in imported(part))}
+
+
+def bound(node: ast.stmt) -> set[str]:
+    """The names that a statement binds by a definition or an assignment, also under a condition."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Assign):
+        return {target.id for target in node.targets if isinstance(target, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
+    if isinstance(node, ast.If | ast.Try | ast.With):
+        return {
+            name for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt) for name in bound(part)
+        }
+    return set()
+
+
+def imported(node: ast.stmt) -> set[str]:
+    """The names that an import binds."""
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return set()
+    return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+
+
+def tree_or_none(source: str) -> ast.Module | None:
+    """The tree of a source; None where it is not Python, or nested beyond the parser's limits."""
+    try:
+        return tree_of(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None  # MemoryError and RecursionError: the parser's own limits on nesting

@@ -1,0 +1,32 @@
+"""What a source defines."""
+# ruff: noqa: E501 (tables)
+
+from __future__ import annotations
+
+import pytest
+
+from tad_core.verify.definitions import defines, defines_something, ends_in_prose_at, is_stub, parses
+
+HEAD = "import math\nN = 1\ndef f(x):\n    return x\n"
+
+
+def test_names_are_bound_by_definitions_and_assignments() -> None:
+    assert defines(HEAD, "f") and defines(HEAD, "N") and not defines(HEAD, "math") and not defines("f(", "f")
+    assert defines_something("if True:\n    x = 1") and not defines_something("print(1)")
+    assert parses("x") and not parses("x y")
+
+
+def test_a_head_alone_is_a_stub() -> None:
+    assert is_stub("def f(x):\n    '''It is f.'''\n    pass", "f") and not is_stub(HEAD, "f")
+
+
+@pytest.mark.parametrize(
+    ("end", "prose"),
+    [
+        ("Done", True), ("Complexity: O(n)", True), ("Note: x = 5", True), ("f", False), ("N", False), ("math", False), ("print", False),
+        ("n: int = 5", False), ("n: f", False), ("n = O", False), ("O(n)", False), ("n: 'O(n)'", False), ("Output: True", False),
+    ],
+)  # fmt: skip
+def test_words_that_read_as_python_are_prose_where_nothing_gives_them(end: str, prose: bool) -> None:
+    assert ends_in_prose_at(HEAD + end) == (5 if prose else 0)
+    assert ends_in_prose_at(f"from math import *\n{HEAD}{end}") == 0
