@@ -48,12 +48,14 @@ VERSIONS: dict[Component, int] = {
     # by zero for another one, works derivatives and common divisors out, and reads more ways to say one value; 12 takes
     # 2:3 for 2/3, adds sums up term by term, reads values and sets in prose whole, takes no bound and no wrong sum for
     # a value, and finds programs that are indented as a whole; 13 goes on to another value only where it is whole, and
-    # reads the minus sign and complex numbers in prose
-    "verifier": 13,
+    # reads the minus sign and complex numbers in prose; 14 reads the formula in prose that a number is part of, takes a
+    # wrong sum there for no value, and 5 million for 5000000
+    "verifier": 14,
     # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed; 3 takes bodies of
     # any indentation and leaves out imports that nothing needs; 4 takes a body with other code behind it;
-    # 5 leaves out a head that is repeated at the end of a text; 6 takes programs that are indented as a whole
-    "programs": 6,
+    # 5 leaves out a head that is repeated at the end of a text; 6 takes programs that are indented as a whole; 7 takes
+    # those between prose that begins or ends as Python does, or in tags
+    "programs": 7,
     # the columns and figures of an evaluation: 2 counts full forwards and computed tokens; 3 keeps reasons
     "records": 3,
     # AUP, intervals, comparisons: 2 takes the leaderboard's points of equal speed as they are given

@@ -16,7 +16,7 @@ from tad_core.verify.hedges import (
     is_doubted_claim,
     says_the_same,
 )
-from tad_core.verify.numbers import last_number, last_value
+from tad_core.verify.numbers import last_value
 
 __all__ = ["after_hashes", "extract_answer", "last_boxed"]
 
@@ -157,7 +157,7 @@ def _claimed(rest: str) -> str:
     if asked or (sentence_end and is_denied(line, 0, sentence_end.start())):
         return clause + "?"
     if _PROSE.match(clause) and not RECKONED.search(clause):  # "the answer is the sum of both, 12"
-        return last_number(clause) or clause
+        return last_value(clause) or clause
     return clause
 
 

@@ -72,6 +72,9 @@ WHOLE = [
     r"so \boxed{6} and \boxed{7}",
     r"\boxed{6",
     "2 + 4 = 6\n6",
+    "so x > 6",
+    "It is 2 * 2 = 6",
+    "There are 6 million",
 ]
 PROGRAMS = [
     "def f(x):\n    return x + 1",
@@ -81,6 +84,7 @@ PROGRAMS = [
     "def g(x):\n    return x",
     "no program at all",
     "    def f(x):\n        return x + 1",
+    "import it like this:\ndef f(x):\n    return x + 1\n\nTime: O(1)",
 ]
 #: answers to a benchmark that asks for ``f``, with more than that in them
 LONGER = [
