@@ -8,6 +8,7 @@ from fractions import Fraction
 _TOKEN = re.compile(
     r"\s*(?:(\d[\d,]*(?:\.\d+)?|\.\d+)|(\*\*|[-+*/^()×·⋅÷x−–]|\\(?:cdot|times|div)(?![A-Za-z])))"
 )
+_CURRENCY = re.compile(r"\\?[$€£]")
 _SIGNS = {
     "×": "*",
     "·": "*",
@@ -29,11 +30,17 @@ class _NoValueError(Exception):
     """The text is no sum of written numbers."""
 
 
+def value_of(text: str) -> Fraction | None:
+    """What a sum of written numbers comes to; None if it is none, or has no value."""
+    try:
+        return _Reader(_CURRENCY.sub("", text)).value()
+    except (_NoValueError, ZeroDivisionError):
+        return None
+
+
 def plainly_differ(left: str, right: str) -> bool:
     """Whether a sum has another value than the number behind it, also where that is rounded or cut to its digits."""
-    sides = [
-        side.replace("\\$", "").replace("$", "").replace("€", "").replace("£", "") for side in (left, right)
-    ]
+    sides = [_CURRENCY.sub("", side) for side in (left, right)]
     try:
         ours, theirs = (_Reader(side).value() for side in sides)
     except _NoValueError:

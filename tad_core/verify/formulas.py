@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tad_core.verify.arithmetic import plainly_differ
+from tad_core.verify.arithmetic import plainly_differ, value_of
 
 _FUNCTIONS = "sqrt|sin|cos|tan|sec|csc|cot|log|ln|mod|pi"
 _COMMANDS = rf"[dt]?frac|[dt]?binom|int|sum|prod|lim|theta|alpha|beta|infty|overline|[pb]mod|{_FUNCTIONS}"
@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     r"|(?P<relation>[<>=]=|(?<![\w)])!=|[<>=≤≥≠≈≡∤∈]|\\(?:leq?|geq?|neq?|lt|gt|approx|equiv|in|leqslant|geqslant)(?![A-Za-z]))"
     r"|(?P<behind>°|\^\{?\\circ\}?|[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁻₀₁₂₃₄₅₆₇₈₉]+|!(?=\s?[-+*/=)]))"
     rf"|(?P<sign>\*\*|[-+*/^_×·⋅÷±−–∪]|\\(?:cdot|times|div|pm|to|cup)(?![A-Za-z])|{_TIMES}|{_RATIO})"
-    rf"|(?P<function>\\(?:{_COMMANDS})(?![A-Za-z])|√|(?<![A-Za-z\\])(?:{_FUNCTIONS})(?![A-Za-z])|(?<=\d\s)choose(?=\s\d))"
+    rf"|(?P<function>\\(?:{_COMMANDS})(?![A-Za-z])|[√∛∜]|(?<![A-Za-z\\])(?:{_FUNCTIONS})(?![A-Za-z])|(?<=\d\s)choose(?=\s\d))"
     r"|(?P<letter>(?<![A-Za-z\\])(?:d[xyt]|[xyz]{2,3}|[abc]{2,3}(?=\s?[-+*/^=])|[A-Z]{2,3}|[A-Za-z])(?![A-Za-z])(?:'{1,2}(?=[\s(]))?|[πθαβ∞])"
     r"|(?P<open>[(\[{]|(?<![\w)])\|(?=[\w-]))|(?P<close>[)\]}]|\|)|(?P<comma>,(?=\s?[\w(√π∞\\-]))|(?P<rest>\S)"
 )
@@ -53,6 +53,7 @@ _IS = re.compile(
 _EQUATION = re.compile(
     r"\b(?:equation|condition|constraint|inequality|relation|identity|formula|line|function)", re.I
 )
+_WORD_BEFORE = re.compile(r"(?:\$[^$\n]{1,40}\$|[^\s$]{1,40}) ?$")
 _WORD_BEHIND = re.compile(r"\s[a-z]{2}")
 _JUST_OR = re.compile(r",\sor\s$")
 #: Characters before and behind a number that are read.
@@ -80,13 +81,23 @@ def formula_around(text: str, start: int, end: int) -> tuple[int, int] | None:
     begin, stop = run[0].start, run[-1].end
     relations = [token for token in _at_top(run) if token.kind == "relation"]
     if any(_INEQUALITIES.match(text, token.start) for token in relations):
-        return _with_conditions_before(text, runs[:at], begin), stop
+        return _with_word_before(text, run[0], _with_conditions_before(text, runs[:at], begin)), stop
     if relations and start >= relations[-1].end:
+        if _is_sum_of(text, run, relations):
+            return begin, relations[-1].start
         begin = _equation(text, run, relations, whole=begin == runs[at][0].start)
     value = text[begin:stop]
     alone = _NUMBER.fullmatch(value) or (value[-1] in _UNITS and _NUMBER.fullmatch(value[:-1]))
     label = ":" in value and _LABEL.search(text[max(0, begin - 20) : begin])
-    return None if alone or label else (begin, stop)
+    return None if alone or label else (_with_word_before(text, run[0], begin), stop)
+
+
+def _with_word_before(text: str, first: _Token, begin: int) -> int:
+    """Where the word, or the mathematics between marks, begins that a formula's first sign goes on from."""
+    if begin != first.start or first.kind not in ("sign", "relation") or text[begin] in "-−–√":
+        return begin
+    before = _WORD_BEFORE.search(text[max(0, begin - 60) : begin])
+    return begin - len(before.group()) if before else begin
 
 
 def is_another_name(text: str, begin: int, end: int) -> bool:
@@ -119,7 +130,18 @@ def _equation(text: str, run: list[_Token], relations: list[_Token], whole: bool
         return value if said or _is_measured(text, tokens, run[-1]) else begin
     if len(tokens) > 1 and any(token.kind == "function" for token in run):
         return value if unknown else begin
-    return begin if len(tokens) > 1 and plainly_differ(side, text[value:stop]) else value
+    several = sum(token.kind == "number" for token in tokens) > 1
+    return begin if several and plainly_differ(side, text[value:stop]) else value
+
+
+def _is_sum_of(text: str, run: list[_Token], relations: list[_Token]) -> bool:
+    """Whether an equation says of a number what sum comes to it: ``21 = 3 * 7``."""
+    if len(relations) != 1 or run[0].kind != "number" or run[1] is not relations[0] or len(run) == 3:
+        return False
+    number, total = (
+        value_of(text[a:b]) for a, b in ((run[0].start, run[0].end), (run[2].start, run[-1].end))
+    )
+    return number is not None and number == total
 
 
 def _is_of_something(text: str, tokens: list[_Token]) -> bool:
@@ -148,7 +170,13 @@ def _is_open_left(text: str, run: list[_Token], begin: int) -> bool:
     if first.start != begin:
         return False
     sign = first.kind == "sign" and (text[begin] not in "-−" or text[first.end : first.end + 1] == " ")
-    return sign or first.kind == "relation" or _GOES_ON.search(text[max(0, begin - 20) : begin]) is not None
+    called = first.kind == "open" and text[begin - 1 : begin].isalnum()
+    return (
+        sign
+        or called
+        or first.kind == "relation"
+        or _GOES_ON.search(text[max(0, begin - 20) : begin]) is not None
+    )
 
 
 def _runs(text: str, start: int, end: int) -> list[list[_Token]]:
@@ -194,7 +222,8 @@ def _joined(text: str, run: list[_Token], token: _Token) -> bool:
         product = last.kind == "close" and token.kind == "open"
         return product or _ends_an_index(text, run) or letters in ("dx", "dy", "dt", "π", "∞")
     if token.kind == "sign" and last.kind in _ENDS and text[token.start] in "-−–":
-        return len(run) > 1 or text[token.end : token.end + 1] == " "  # 7 - 3, but not: from 7 -3
+        unknown = last.kind == "letter" and text[last.start : last.end] not in ("a", "A", "I")
+        return unknown or len(run) > 1 or text[token.end : token.end + 1] == " "  # 7 - 3, but not: from 7 -3
     return True
 
 
@@ -218,6 +247,8 @@ def _depth(run: list[_Token]) -> int:
 
 def _trimmed(text: str, run: list[_Token]) -> list[_Token]:
     """A run without what joins nothing at its ends: an equality, a comma, a dash before a word, a rate's stroke."""
+    while len(run) > 2 and text[run[0].start : run[0].end] == text[run[-1].start : run[-1].end] == "*":
+        run = run[1:-1]  # *5*
     while run and (
         run[0].kind == "comma"
         or text[run[0].start : run[0].end] in ("=", "≈", "==", r"\approx", r"\equiv", "≡")

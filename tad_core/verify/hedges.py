@@ -60,7 +60,8 @@ _ANOTHER = (
 _OPEN_BEFORE = re.compile(
     rf"(?:\b(?:is|was|equals?) {_BOUND}|\b{_BOUND} (?:exactly|precisely)"
     rf"|\b{_ANOTHER}(?: exactly| precisely)?(?:[\s$]*[a-z]\s?=)?"
-    r"|\bbetween\b[^.\n]{1,40}\band|\S{1,20} (?:and/)?or(?: (?:maybe|perhaps|possibly|even|else))?|\bor|\bmaybe"
+    r"|\b(?:between|(?:sum|product|difference|quotient|average|mean) of)\b[^.\n]{1,40}\band"
+    r"|\S{1,20} (?:and/)?or(?: (?:maybe|perhaps|possibly|even|else))?|\bor|\bmaybe"
     r"|\bperhaps|\bpossibly|\bprobably|(?:\bnot|n't|\bcannot)(?: be| equal(?: to)?| exactly| precisely)*|\bneither"
     r"|\bnor|\bguess(?:ing)?(?: (?:it|that) is)?"
     rf"|\b(?:might|could|may) be|{ASKING}(?=[ $*(\\]*$))[\s$*(\\]*$",

@@ -27,7 +27,7 @@ _FUNCTION = re.compile(r"[a-zA-Z]'?\([a-z]\)")
 #: what stands for one number: a function's value, an angle, a length, an area, a ratio, a word
 _ASKED = re.compile(
     r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\|[^|]+\||\\l(?:floor|ceil).+|\d*[A-Za-z]{3,}.*"
-    r"|\\(?:sin|cos|tan|cot|sec|csc) ?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
+    r"|\\(?:sin|cos|tan|cot|sec|csc) ?\(?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
     r"|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|\[[A-Z]{3,}\]|\\triangle ?[A-Z]{3}"
     r"|\\gcd.*|\d+\\bmod ?\d+"
     r"|.+\\(?:[cl]?dots)(?![a-z]).*|\d+_\{?\d+\}?|[A-Za-z](?:[:/][A-Za-z])+|\\frac\{[A-Za-z]+\}\{[A-Za-z]+\}"

@@ -20,6 +20,7 @@ _SIGNS = {
     "≈": r"\approx ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ",
     "√": r"\sqrt", "∠": r"\angle ", "′": "'", "ℝ": r"\mathbb{R}", "∅": r"\emptyset ", "°": r"^\circ ", "º": r"^\circ ",
     "≡": r"\equiv ", "⟨": r"\langle ", "⟩": r"\rangle ", "∨": r"\lor ", "…": r"\ldots ",
+    "∛": r"\sqrt[3]", "∜": r"\sqrt[4]",
 }  # fmt: skip
 _LETTERS = "alpha beta gamma delta epsilon theta lambda mu pi rho sigma phi omega"
 _GREEK = dict(zip("αβγδεθλμπρσφω", (f"\\{name} " for name in _LETTERS.split()), strict=True))
@@ -45,12 +46,13 @@ _TRAILING = re.compile(r"(?:\s*\\[\\,;:!]| )+$")
 #: functions and constants without their backslash
 _BARE_FUNCTION = re.compile(
     r"(?<![A-Za-z\\])(?:(sqrt|sin|cos|tan|sec|csc|cot|ln|log|arcsin|arccos|arctan)(?=\s?[({^_])"
-    r"|(sin|cos|tan|ln|log)(?=\s[a-z]\b|\s?\d))"
+    r"|(sin|cos|tan|ln|log)(?=\s[a-z]\b|\s?\d|\s?\\(?:theta|alpha|beta|pi)(?![a-z])))"
 )
 _BARE_PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _LG = re.compile(r"\\lg(?![A-Za-z])")
 _PROGRAM_POWER = re.compile(r"(?<=[\w)}])(?:\*\*| \*\* )(?=[\w({-])")
 _ROOT = re.compile(r"\\sqrt\s?\(")
+_MINUS_RAISED = re.compile(r"\^(-\d+)(?![\d.])")
 _TEN_TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\^)")
 _ANGLED = re.compile(r"^<([^<>=]+,[^<>=]+)>$")
 _COMPARED = re.compile(r"(?:[<>]|(?<=[\w)}\]]\s)!)=")
@@ -266,6 +268,7 @@ def _without_announcement(text: str) -> str:
 
 def _without_programming(text: str) -> str:
     """``sqrt(2)``, ``sin(x)``, ``2pi`` and ``x**2`` as LaTeX has them."""
+    text = _MINUS_RAISED.sub(r"^{\1}", text)
     text = _TEN_TIMES.sub(r"\\times ", text)
     text = _PROGRAM_POWER.sub("^", _COMPARED.sub(lambda match: _COMPARISONS[match.group()], text))
     text = _BARE_PI.sub(r"\\pi ", text)

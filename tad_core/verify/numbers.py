@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tad_core.verify.arithmetic import value_of
 from tad_core.verify.formulas import is_another_name
 from tad_core.verify.hedges import is_open, open_number
 from tad_core.verify.math_units import TWO_QUANTITIES
@@ -28,7 +29,12 @@ _WHOLE = re.compile(r"(?<![\w.,/])(\d{1,6})\s(?:and\s)?$")
 #: what a text ends in that was cut, or left, before it is reckoned out: ``48 + 24``, ``$15 x 8 =``
 _NOT_RECKONED = re.compile(
     r"(?<![\w.)/^}\d])\$?\d[\d,.]*+%?(?:\s?[-+*×x÷]\s?\$?\d[\d,.]*+%?)+(?:\s?=)?$"
-    r"|(?<![\w.)^}])\$?\d[\d,./]*+\s?[-+*/×÷=]$"
+    r"|(?<![\w.)^}*])\$?\d[\d,./]*+\s?[-+*/×÷=]$"
+)
+#: a number, and a sum behind it at the end of the text
+_SUM_BEHIND = re.compile(
+    r"(?<![\w.,/^])(?P<number>\d[\d,]*(?:\.\d+)?)(?:\s[A-Za-z]+){0,4}"
+    r"\s\((?P<sum>[$\d.,]+(?:\s?[-+*/×x·]\s?[$\d.,]+)+)\)\W{0,8}\Z"
 )
 #: mathematics between its marks; dollars with words between them are sums of money
 _DISPLAYED = re.compile(
@@ -72,13 +78,14 @@ def last_value(text: str) -> str:
             whole = _with_those_before(text, displayed, before)
             return open_number(text, number) or whole or open_number(text, displayed) or found
         before.append(displayed)
+    if explained := _explained(text, number):
+        return explained
     if quantities := _two_quantities(text, number):
         return quantities
     if written := written_value(text, number):
         begin, end = written
-        return text[begin:end] + (
-            "?" if is_open(text, begin, end) and not is_another_name(text, begin, end) else ""
-        )
+        value = re.sub(r"^\$([^$]+)\$", r"\1", text[begin:end])  # $x$ > 5
+        return value + ("?" if is_open(text, begin, end) and not is_another_name(text, begin, end) else "")
     left = _NOT_RECKONED.search(text[max(0, number.start() - _WIDTH_OF_REST) :].rstrip(" \n\t.$"))
     return left.group().replace("$", "") if left else last_number(text)
 
@@ -91,6 +98,16 @@ def _two_quantities(text: str, last: re.Match[str]) -> str:
         if found.start() < last.start() < found.end() and not _PART_OF_MORE.search(before):
             return "" if is_open(text, found.start(), found.end()) else found.group()
     return ""
+
+
+def _explained(text: str, last: re.Match[str]) -> str:
+    """The 21 of ``21 pieces (7 + 7 + 7)``, if the sum in the brackets comes to it and ends the text."""
+    start = max(0, last.start() - _WIDTH_OF_REST)
+    found = _SUM_BEHIND.search(text, start, last.end() + _WIDTH_OF_REST)
+    if found is None or is_open(text, *found.span("number")):
+        return ""
+    number = found["number"].replace(",", "")
+    return number if value_of(number) == value_of(found["sum"]) else ""
 
 
 def _with_those_before(text: str, last: re.Match[str], before: list[re.Match[str]]) -> str:

@@ -35,7 +35,7 @@ _WRITTEN = (
     re.compile(rf"(?<![\w)])(?P<value>{_LIST}(?:{_NEXT}{_LIST})*)"),
     # x = 3 or x = -5; x = 2, 3
     re.compile(
-        rf"(?<![\w\\])(?P<value>[a-zA-Z]\s?=\s?{_VALUE}(?:{_NEXT}(?:[a-zA-Z]\s?=\s?)?{_VALUE})+){_AT_END}"
+        rf"(?<![\w\\])(?P<value>[a-zA-Z]\s?(?:=|≠|!=|\\neq?)\s?{_VALUE}(?:{_NEXT}(?:[a-zA-Z]\s?=\s?)?{_VALUE})+){_AT_END}"
     ),
     # the roots are 2, 3 and 5
     re.compile(

@@ -4,6 +4,7 @@ r"""Texts as models end them, cut, repeated, with headings and marks: the answer
 from __future__ import annotations
 
 RIGHT_NUMBERS = [
+    ("Ann (10) + Bob (5) = 15", "15"), ("*21*", "21"), ("21 = 3 * 7", "21"), ("The total is 21 (3 × 7).", "21"), ("They ate 21 pieces (7 + 7 + 7)", "21"), ("So $21 in all ($3 * 7).", "21"), ("The sum of 3 and 7 is 10", "10"),
     ("The population is 5 million.", "5000000"), ("It costs $5k.", "5000"), ("He made 1.5 million dollars", "1500000"), ("She earned 5 hundred dollars", "500"), (r"\boxed{5\text{ million}}", "5000000"), (r"\boxed{\$1.2 \text{ million}}", "1200000"),
     ("2^5 = 32", "32"), ("2**5 = 32", "32"), ("so √625 = 25", "25"), (r"so \frac{50}{2} = 25", "25"), ("Let 2x + 5 = 25, so x = 10.", "10"), ("10 = x", "10"), ("A = πr² = 25", "25"), ("T(5) = 25 minutes", "25"), ("There are 2x = 2 * 10 = 20 games", "20"), ("The diameter is 2r = 20 cm", "20"),
     ("He can therefore bake 400g / 200g = 2 loaves.", "2"), ("It is 140m - 100m = 40 meters.", "40"), ("3*4m = 12m", "12"), ("20% of 15 + 2 = 5", "5"), ("8 cm x 12 = 96 cm", "96"), ("28 pieces - 18 = 10 slices", "10"), ("42 x $7 = $294", "294"), ("30*.5=$15", "15"), ("110 – 30 = 80", "80"),
@@ -67,6 +68,7 @@ RIGHT_NUMBERS = [
 ]  # fmt: skip
 
 WRONG_NUMBERS = [
+    ("the sum of 3 and 7", "7"), ("It is the product of 3 and 7.", "7"), ("22 = 3 * 7", "22"), ("The total is 22 (3 × 7).", "22"), ("They ate 21 (7 + x)", "21"),
     ("The population is 5 million.", "5"), ("5 million people", "5"), ("It costs $5k.", "5"), ("It costs $5M", "5"), ("It costs 5k", "5"), ("5 mil", "5"), ("5 dozen", "5"), ("5 tenths", "5"), ("3 and a half hours", "3"), ("So x > 5", "5"), ("She needs x ≥ 5 apples", "5"), ("x >= 5", "5"), ("so it is 2^5", "5"), ("2**5", "5"), ("1.5 x 10^5", "5"),
     ("so 2 * 3 = 7", "7"), ("5 + 3 = 9", "9"), ("5/0 = 25", "25"), ("√16 = 5", "5"), ("2x + 5 = 25", "25"), ("so 2x = 20", "20"), ("x = y + 5", "5"), ("n + 5", "5"), ("5n", "5"), ("5x dollars", "5"), ("x/5", "5"), ("5 - x", "5"), ("5 + tax", "5"), ("5 plus tax", "5"), ("two plus 5", "5"), ("minus 5", "5"), ("5 divided by x", "5"),
     ("15 + 25", "25"), ("15 x 25 boxes", "25"), ("20-25", "25"), ("at 3:25 pm", "25"), ("sqrt 25", "25"), ("f(5)", "5"), ("f(2, 5)", "5"), ("x mod 5", "5"), ("5 choose 2", "2"), ("2 to the 5", "5"), ("0.5...", "0.5"), ("all digits except 5", "5"), ("many, for example 5", "5"),
@@ -90,6 +92,7 @@ WRONG_NUMBERS = [
 ]  # fmt: skip
 
 RIGHT = [
+    ("Thus $x$ > 5.", "x>5"), ("We get $x^2$ + 5.", "x^2+5"), ("cos(A) = 3/5", r"\frac35"), ("det(A) = 5", "5"), ("nCr(6,2) = 15", "15"), ("x ≠ -2, 3", r"(-\infty,-2)\cup(-2,3)\cup(3,\infty)"), ("r = 2 sin θ", r"2\sin\theta"), ("∛16 = 2∛2", r"2\sqrt[3]{2}"), ("3.2*10^-3", "0.0032"), ("it is x -5", "x-5"),
     ("The answer is that x > 5.", "x>5"), ("The answer is the expression 2x + 3.", "2x+3"), ("The answer is about 5 million people.", "5000000"), ("The answer is the sum of both, 12.", "12"), ("The answer is only (3, 4)", "(3,4)"),
     ("So it simplifies to 2x + 3.", "2x+3"), ("the remainder is -3x + 2.", "-3x+2"), ("it is x^2 - 4x + 3", "x^2-4x+3"), ("3x² − 2x + 1.", "3x^2-2x+1"), ("we get (x - 1)(x + 3).", "(x-1)(x+3)"), ("it is (x+1)^2.", "(x+1)^2"), ("so we get 3x", "3x"), ("it is 12xy", "12xy"), ("it is a^2 + 2ab + b^2", "(a+b)^2"), ("it is 3 - 2x", "3-2x"), ("it is |x - 2|", "|x-2|"),
     ("it is 2/x", r"\frac2x"), ("it is (x+1)/(x-2)", r"\frac{x+1}{x-2}"), ("so the sum is n(n + 1)/2.", r"\frac{n(n+1)}{2}"), ("it is 2^(n+1) - 1", "2^{n+1}-1"), ("we get 2^5.", "32"), ("it is 2^(1/3)", r"\sqrt[3]{2}"), ("it is e^2 - 1", "e^2-1"), ("it is 3 ln 2", r"3\ln2"), ("it is log_2 5", r"\log_25"), ("f(x) = sin(2x) + 1", r"\sin2x+1"), ("f'(x) = 6x", "6x"),
@@ -150,6 +153,7 @@ RIGHT = [
 ]  # fmt: skip
 
 WRONG = [
+    ("$x$ + 5", "5"), ("We get $x^2$ + 5.", "5"), ("Thus $x$ > 5.", "5"), ("tax + 5", "5"), ("x ≠ -2, 3", "3"), ("it is x -5", "-5"), (r"\cos(x) = \frac35", r"\frac35"), ("2∛2", "2"),
     ("The answer is that x > 5.", "5"), ("The answer is the expression 2x + 5.", "5"), ("The answer is the value of 2^5", "5"), ("The answer is there are 2^5 ways", "5"), ("The answer is about 5 million people.", "5"), ("The answer is only (3, 4)", "4"),
     ("So x > 5", "5"), ("x ≤ 5 or x ≥ 7", "7"), ("2 < x < 5", "5"), ("|x - 2| < 5", "5"), ("x > 5 and x < 7", r"(-\infty,7)"), ("so x != 5", "5"), (r"so x \ge 5", "5"), (r"x \neq 5", "5"), ("x > 3√2", r"3\sqrt2"), ("x ≡ 3 mod 5", "5"), (r"5 \pmod{7}", "7"), (r"x \in [2, 5]", "5"), ("all real numbers except 2", "2"), ("There is no solution with x = 2", "2"),
     ("it is 2^5", "5"), ("that gives 2^{5}", "5"), ("The result is x^5.", "5"), ("x² + 5", "5"), ("x³ = 27", "27"), (r"So \frac{d}{dx}x^2=3", "3"), ("so d/dx x^2 = 3", "3"), (r"\int_0^1 2x dx = 3", "3"), (r"so \sqrt{16} = 5", "5"), (r"\sum_{k=1}^{5} k = 16", "16"), (r"\log_{2} 5", "5"), ("log_2 5", "5"), ("3 ln 2", "2"), ("sin 30", "30"), ("2e", "2"), ("e^5", "5"),

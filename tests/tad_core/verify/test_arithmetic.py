@@ -5,7 +5,16 @@ from __future__ import annotations
 
 import pytest
 
-from tad_core.verify.arithmetic import plainly_differ
+from tad_core.verify.arithmetic import plainly_differ, value_of
+
+
+def test_the_value_of_a_sum() -> None:
+    assert (
+        value_of("7 + 7 * 2") == 21
+        and value_of("$3 × 7") == 21
+        and value_of("2x") is None
+        and value_of("1/0") is None
+    )
 
 
 @pytest.mark.parametrize(
