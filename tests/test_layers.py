@@ -43,7 +43,7 @@ EXCEPTIONS = {
     # What counts as a box or as a #### answer is decided in one place, which reads text and nothing else.
     ("tad_core.data.sources.gsm8k", "tad_core.verify.extract"),
     ("tad_core.data.sources.math", "tad_core.verify.extract"),
-    ("tad_core.data.sources.kodcode", "tad_core.verify.blocks"),
+    ("tad_core.data.sources.kodcode", "tad_core.verify.definitions"),
     ("tad_core.data.sources.table", "tad_core.verify.extract"),
     ("tad_core.workers.process", "tad_core.stages.collect"),
     ("tad_core.workers.process", "tad_core.stages.calibrate"),
