@@ -76,7 +76,7 @@ _OPEN_BEHIND = re.compile(
 )
 #: what takes back the value before it: ``is wrong``, ``which cannot be``
 _DENIED_BEHIND = re.compile(
-    rf"{_EDGE}(?:(?:[a-z]+\s?){{0,3}},\s(?=which\s)|,?\s?)(?:(?:which|that|this)\s)?"
+    rf"{_EDGE}(?:(?:[a-z]++\s?){{0,3}},\s(?=which\s)|,?\s?)(?:(?:which|that|this)\s)?"
     r"(?:(?:is|was|are|were|seems|looks|would be)\s(?:[a-z]+ly\s)?"
     r"(?:(?:incorrect|wrong|false|impossible|invalid|absurd|extraneous)\b(?!\s(?:to|that|for)\b)"
     r"|not\s(?:correct|right|valid|possible|true|(?:the|an?)\s(?:[a-z]+\s)?(?:answer|solution)\b))"

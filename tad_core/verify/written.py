@@ -53,7 +53,7 @@ _BEFORE, _BEHIND = 160, 40
 def written_value(text: str, last: re.Match[str]) -> tuple[int, int] | None:
     """Where the mathematics begins and ends that the number ``last`` is part of; None where it stands alone."""
     start = max(0, last.start() - _BEFORE)
-    for pattern in _WRITTEN:
+    for pattern in _WRITTEN if last.end() - last.start() <= _BEFORE else ():
         for found in pattern.finditer(text, start, last.end() + _BEHIND):
             begin, end = found.span("value")
             if begin <= last.start() and last.end() <= end and found["value"].strip() != last.group().strip():

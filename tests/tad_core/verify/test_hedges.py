@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tad_core.verify import MathVerdict, extract_answer, math_equal
-from tad_core.verify.hedges import says_the_same
+from tad_core.verify.hedges import is_denied, says_the_same
 from tad_core.verify.math import MathKind
 
 #: texts with two values, and those values: neither is an answer
@@ -97,3 +99,10 @@ def test_several_parts_and_the_same_again_are_one_answer(text: str, answer: str)
 def test_what_says_the_same() -> None:
     assert says_the_same("0.5", r"\frac12") and says_the_same("50%", "0.5") and says_the_same("a+b", "b+a")
     assert not says_the_same("5", "6") and not says_the_same("x", "y") and not says_the_same("5", "six")
+
+
+@pytest.mark.parametrize("behind", ["x" * 100_000, "xy " * 40_000, "was " + "x" * 100_000])
+def test_what_goes_on_long_behind_a_value_takes_no_longer_than_its_length(behind: str) -> None:
+    used = time.process_time()
+    assert not is_denied(f"5 {behind}", 0, 1)
+    assert time.process_time() - used < 5
