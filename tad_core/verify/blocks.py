@@ -211,6 +211,8 @@ def _from_beginning(text: str, entry_point: str | None) -> str:
     ends = [len(text), *(match.start() for match in _MARGIN.finditer(text, 1))][-_MAX_TRIES:]
     for end in sorted(ends, reverse=True):
         found = text[:end].rstrip()
+        if entry_point and not re.search(rf"\b{re.escape(entry_point)}\b", found):
+            break
         if defines(found, entry_point) if entry_point else defines_something(found):
             return without_prose_behind(found).rstrip()
     return ""
@@ -218,9 +220,8 @@ def _from_beginning(text: str, entry_point: str | None) -> str:
 
 def without_prose_behind(source: str) -> str:
     """A program without what its text goes on with, where that reads as Python and means nothing: ``Time: O(n)``."""
-    while line := ends_in_prose_at(source):
-        source = "\n".join(source.split("\n")[: line - 1])
-    return source
+    line = ends_in_prose_at(source)
+    return "\n".join(source.split("\n")[: line - 1]) if line else source
 
 
 def _ends_in_text(source: str) -> bool:

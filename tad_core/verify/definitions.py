@@ -9,6 +9,7 @@ from tad_core.trees import tree_of
 
 #: statements that a block of definitions holds
 DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+_BUILTINS = frozenset(dir(builtins))
 
 
 def parses(source: str) -> bool:
@@ -45,21 +46,34 @@ def defines_something(source: str) -> bool:
 
 
 def ends_in_prose_at(source: str) -> int:
-    """The line at which the last statement begins, if it is a word or a note of names that nothing gives; else 0."""
+    """The line from which on a source says no more than words, and notes of names that nothing gives; else 0."""
     tree = tree_or_none(source)
-    if tree is None or len(tree.body) < 2:
+    if tree is None or any(
+        isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body
+    ):
         return 0
-    last = tree.body[-1]
-    word = isinstance(last, ast.Expr) and isinstance(last.value, ast.Name)
-    note = isinstance(last, ast.AnnAssign) and isinstance(last.target, ast.Name)
+    given_at: dict[str, int] = {}
+    for at, node in enumerate(tree.body):
+        for name in _given(node):
+            given_at.setdefault(name, at)
+    line = 0
+    for at in range(len(tree.body) - 1, 0, -1):
+        before, node = tree.body[at - 1], tree.body[at]
+        if all(name in _BUILTINS or given_at.get(name, at) < at for name in _named_alone(node)):
+            break
+        if node.lineno > (before.end_lineno or 0):  # behind a statement of the same line it does not begin
+            line = node.lineno
+    return line
+
+
+def _named_alone(node: ast.stmt) -> set[str]:
+    """The names in a statement that is a word (``Done``) or a note (``Time: O(n)``); none in any other."""
+    word = isinstance(node, ast.Expr) and isinstance(node.value, ast.Name)
+    note = isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     if not (word or note):
-        return 0
-    if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in tree.body):
-        return 0
-    asked = last.annotation if isinstance(last, ast.AnnAssign) else last
-    used = {node.id for node in ast.walk(asked) if isinstance(node, ast.Name)}
-    given = {name for node in tree.body[:-1] for name in _given(node)}
-    return last.lineno if used - given - set(dir(builtins)) else 0
+        return set()
+    asked = node.annotation if isinstance(node, ast.AnnAssign) else node
+    return {part.id for part in ast.walk(asked) if isinstance(part, ast.Name)}
 
 
 def _given(node: ast.stmt) -> set[str]:

@@ -136,6 +136,8 @@ def test_prose_is_no_program(text: str) -> None:
         "def f(x):\n" * 40_000,
         "> ```\n" * 40_000,
         "x`````\n" * 30_000,
+        "def f(x):\n    return x\n" + "Done\n" * 4_000,
+        "In prose:\n" + "def g(x):\n    return x\n\n\n" * 600,
     ],
 )
 def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str) -> None:

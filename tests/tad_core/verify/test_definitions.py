@@ -30,3 +30,11 @@ def test_a_head_alone_is_a_stub() -> None:
 def test_words_that_read_as_python_are_prose_where_nothing_gives_them(end: str, prose: bool) -> None:
     assert ends_in_prose_at(HEAD + end) == (5 if prose else 0)
     assert ends_in_prose_at(f"from math import *\n{HEAD}{end}") == 0
+
+
+def test_several_words_and_notes_are_prose_together_and_no_statement_of_their_line_is() -> None:
+    assert ends_in_prose_at(f"{HEAD}Complexity: O(n)\n\nDone\nDone") == 5
+    assert ends_in_prose_at(f"{HEAD}n = 1; Done") == 0
+    assert ends_in_prose_at(f"{HEAD}n = 1; Done\nDone") == 6
+    assert ends_in_prose_at(f"{HEAD}Done\nn = 1") == 0
+    assert ends_in_prose_at(f"{HEAD}Time: O(n)\nTime") == 0, "a note gives its name"
