@@ -37,7 +37,7 @@ _JOINT = re.compile(r"\s?,?\s?(?:and|or)\s|,\s")
 _NUMBER = re.compile(
     r"[-−–]?\s?(?:\\?[$€£]\s?)?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?(?:\s?\\?%|\^\{?\\circ\}?|\s?°(?:\s?[CF])?)?"
 )
-_NAME = re.compile(r"[A-Za-zθ]{1,3}'*(?:_\{?\w+\}?)?|[A-Za-z]\([a-z]\)|\\[a-z]+")
+_NAME = re.compile(r"[A-Za-zθ]{1,3}'*(?:_\{?\w+\}?)?|[A-Za-z]\([a-z]\)|\\[a-z]+|\d+C\d+")
 #: what a sum goes on from that is not part of what was read: 20% *of* 15 = 3, \angle A = 3
 _GOES_ON = re.compile(
     r"(?:\b(?:of|from|to|by|and|per|times|plus|minus|over|half|twice|percent|than|each|at|for|with|divided|x|[A-Z]+)"
@@ -55,7 +55,7 @@ _EQUATION = re.compile(
 )
 _WORD_BEFORE = re.compile(r"(?:\$[^$\n]{1,40}\$|[^\s$]{1,40}) ?$")
 _WORD_BEHIND = re.compile(r"\s[a-z]{2}")
-_JUST_OR = re.compile(r",\sor\s$")
+_JUST_OR = re.compile(r",\sor\s\$?$")
 #: Characters before and behind a number that are read.
 _BEFORE, _BEHIND = 200, 60
 
@@ -126,7 +126,8 @@ def _equation(text: str, run: list[_Token], relations: list[_Token], whole: bool
         return begin
     if any(token.kind == "letter" for token in tokens):
         named = _NAME.fullmatch(side) is not None and not unknown
-        said = len(relations) > 1 or named or _is_of_something(text, tokens)
+        chained = len(relations) > 1 or text[max(0, begin - 3) : begin].rstrip(" &").endswith("=")
+        said = chained or named or _is_of_something(text, tokens)
         return value if said or _is_measured(text, tokens, run[-1]) else begin
     if len(tokens) > 1 and any(token.kind == "function" for token in run):
         return value if unknown else begin

@@ -53,15 +53,27 @@ def test_a_number_that_says_all_is_no_formula(text: str) -> None:
     assert around_last(text) is None
 
 
+@pytest.mark.parametrize(
+    "text", ["a = 3b\n= 5 - (1 + r) = 5", "a &= 3b \\\\\n&= 5 - (1 + r) = 5", "so 10C3 = 5"]
+)
+def test_what_a_row_goes_on_with_and_a_number_of_choices_have_a_value(text: str) -> None:
+    assert last_value(text) == "5"
+
+
+def test_a_wrong_sum_is_none_where_a_row_goes_on_with_it() -> None:
+    assert last_value("a = 3b\n= 2 * 3 = 5") == "2 * 3 = 5"
+
+
 def test_an_or_before_an_equation_says_the_same_again() -> None:
     text = "that volume, or V = 9π"
     assert is_another_name(text, text.index("V"), len(text))
     assert not is_another_name("5, or 9π", 6, 8)
+    assert last_value("so $AB + CD = 6$, or $AO + AQ = 5$.") == "AO + AQ = 5"
     assert not is_another_name("x = 5 or y = 3x", 9, 15)
 
 
 @pytest.mark.parametrize(
-    "piece", ["(", "x + ", "2^", "[1, ", "\\frac{", "|x", "x < 5 and ", "√", "3:", "<<", "= 5 "]
+    "piece", ["(", "x + ", "2^", "[1, ", "\\frac{", "|x", "x < 5 and ", "√", "3:", "<<", "= 5 ", "7"]
 )
 def test_long_lines_take_no_longer_than_their_length(piece: str) -> None:
     used = time.process_time()
