@@ -203,17 +203,21 @@ def _is_at(path: Path, file: IO[bytes]) -> bool:
 
 
 def _clear(root: Path, own: Path) -> None:
-    """Remove what killed processes left, and what nobody has used for long, each with its lock; not ``own``."""
+    """Remove what killed processes left, and what nobody has used for long, each with its lock; not ``own``.
+
+    What another holds stays, and so does what cannot be looked at or removed, as that of another user.
+    """
     sweep(root)
     lists, locks = root.glob(f"*/{_LIST}"), root.glob(f"*{_LOCK}")
     names = {path.parent.name for path in lists} | {path.name.removesuffix(_LOCK) for path in locks}
     for folder in (root / name for name in sorted(names - {own.name})):
-        if not _is_old(folder):
-            continue
-        with contextlib.suppress(BlockingIOError), _lock_of(folder, wait=False) as lock:
-            if _is_old(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-                Path(lock.name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if not _is_old(folder):
+                continue
+            with _lock_of(folder, wait=False) as lock:
+                if _is_old(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+                    Path(lock.name).unlink(missing_ok=True)
 
 
 def _is_old(folder: Path) -> bool:

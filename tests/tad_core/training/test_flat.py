@@ -240,6 +240,16 @@ def test_a_lock_that_another_has_stays_and_its_table_with_it(own_cache: Path) ->
     assert old.exists() and len(list(own_cache.glob("*.lock"))) == 2
 
 
+def test_what_cannot_be_looked_at_stays_and_ends_no_making(own_cache: Path) -> None:
+    cached("kind", {"x": 1}, Making())
+    loop = own_cache / "loop"
+    loop.symlink_to(loop)  # as a folder of another user, which root could look into
+    (own_cache / "loop.lock").touch()
+    making = Making()
+    cached("kind", {"x": 2}, making)
+    assert making.times == 1 and (own_cache / "loop.lock").exists() and loop.is_symlink()
+
+
 def test_who_waited_for_a_lock_that_was_removed_takes_the_one_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
