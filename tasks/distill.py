@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from prefect import task
 
@@ -46,6 +47,7 @@ def _distill(
     def on_progress(progress: Progress) -> None:
         listeners[progress.stage](progress)
 
+    what = f"{stage.STAGE} {' '.join(modes)}"
     return stage.distill_together(
         work.config,
         modes,
@@ -56,5 +58,6 @@ def _distill(
         on_progress=on_progress,
         on_line=forward_lines(),
         force=work.forced(stage.STAGE),
-        go_on=not work.first_try(f"{stage.STAGE} {' '.join(modes)}"),
+        go_on=work.has_begun(what),
+        on_begun=partial(work.begin, what),
     )

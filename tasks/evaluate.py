@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prefect import task
 from prefect.futures import PrefectFuture
 
@@ -25,15 +27,17 @@ def submit(work: Work, model: str, adapter: ArtifactRef | None) -> PrefectFuture
 def _evaluate(work: Work, key: str, model: str, adapter: ArtifactRef | None) -> ArtifactRef:
     """Decode and judge, or take the points from the store."""
     del key
+    what = f"{stage.STAGE} {model}"
     ref = stage.evaluate(
         work.config,
         model,
         adapter,
         work.store,
-        on_progress=work.rows[f"{stage.STAGE} {model}"].listener(),
+        on_progress=work.rows[what].listener(),
         force=work.forced(stage.STAGE),
         pool=work.pool,
-        go_on=not work.first_try(f"{stage.STAGE} {model}"),
+        go_on=work.has_begun(what),
+        on_begun=partial(work.begin, what),
     )
     record_markdown(f"points-{model}", _table(ref), f"Accuracy and tokens per forward of {model}")
     return ref

@@ -58,7 +58,7 @@ class Work:
         self.verifier = Verifier(config.filter)
         self.rows: dict[str, Row] = {}
         self._decode, self._first = decode, 0
-        self._tried: set[str] = set()
+        self._begun: set[str] = set()
         self._shares: Shares[ShardSpec] | None = None
         self._verdicts: Pieces[ShardToJudge] | None = None
 
@@ -126,11 +126,13 @@ class Work:
             self.rows[name] = row
             yield row
 
-    def first_try(self, what: str) -> bool:
-        """Whether this run begins with it: what is forced is begun anew once, and another try goes on with it."""
-        new = what not in self._tried
-        self._tried.add(what)
-        return new
+    def has_begun(self, what: str) -> bool:
+        """Whether a try of this run has begun it anew: what is forced is so once, and another try goes on with it."""
+        return what in self._begun
+
+    def begin(self, what: str) -> None:
+        """Note that nothing is left of what was there before this run."""
+        self._begun.add(what)
 
     def forced(self, stage: str) -> bool:
         """Whether the user asked to compute this stage again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -56,6 +56,7 @@ class Decoding:
         on_progress: OnProgress = silent,
         force: bool = False,
         decoders: Decoders | None = None,
+        on_begun: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing runs before it is entered.
 
@@ -69,6 +70,7 @@ class Decoding:
             force: decode even what is there, which is taken away first: what is there then is of this run, also for
                 another try of it.
             decoders: how many of the pool's processes; default: by ``evaluate.workers``.
+            on_begun: told, by another thread, when with ``force`` nothing is left of what was there.
         """
         self._config, self._plan, self._store, self._pool, self._force = config, plan, store, pool, force
         self._decoders = decoders or Decoders.of(config.model, config.evaluate.workers)
@@ -77,7 +79,7 @@ class Decoding:
         self._changed = threading.Condition()
         self._refs: dict[str, ArtifactRef] = {}
         self._error: BaseException | None = None
-        self._over = False
+        self._over, self._on_begun = False, on_begun
         self._thread = threading.Thread(target=self._run, name=f"decode {model_name}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -112,6 +114,7 @@ class Decoding:
         try:
             if self._force:
                 self._discard()
+                self._on_begun()
             with Shares(self._plan, self._store, self._config.rollout.lease_s) as shares:
                 # One more than decodes: its slice is there when a process is free, and the last is written meanwhile.
                 at_once = self._decoders.slots + 1

@@ -154,6 +154,7 @@ def distill_together(
     force: bool = False,
     start: Start | None = None,
     go_on: bool = False,
+    on_begun: Callable[[], None] = lambda: None,
 ) -> dict[str, ArtifactRef]:
     """The adapter (``adapter/``), its ``losses.jsonl`` and its ``summary.json``, of every model, trained in one pass.
 
@@ -173,6 +174,7 @@ def distill_together(
         force: train even where an adapter is there.
         start: starts the training process otherwise than as a fresh one.
         go_on: with ``force``, from the checkpoints that are there: an earlier try of the same run wrote them.
+        on_begun: told when with ``force`` nothing is left that could be gone on from.
 
     Raises:
         ConfigError: the settings do not fit, or the loss diverged.
@@ -193,6 +195,7 @@ def distill_together(
             if (found := claims.enter_context(claim)) is not None:
                 done[own.mode] = found
         specs = {mode: own.spec(anew=force and not go_on) for mode, own in wanted.items() if mode not in done}
+        on_begun()
         if specs:
             with store.scratch_errors():
                 _train(specs, on_progress, on_line, start)

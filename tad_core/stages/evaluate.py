@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
@@ -62,6 +62,7 @@ def evaluate(
     force: bool = False,
     pool: Pool | None = None,
     go_on: bool = False,
+    on_begun: Callable[[], None] = lambda: None,
 ) -> ArtifactRef:
     """The finished evaluation from the store, or made now.
 
@@ -74,6 +75,7 @@ def evaluate(
         force: evaluate even if it is there.
         pool: has the processes that decode; one of its own otherwise.
         go_on: with ``force``, with the slices that are there: an earlier try of the same run decoded them.
+        on_begun: told when with ``force`` no earlier slices are left.
 
     Raises:
         ConfigError, DataError, ModelError: wrong input, before any decoding.
@@ -90,7 +92,7 @@ def evaluate(
     from tad_core.stages.measuring import measure
 
     anew = force and not go_on
-    measured = measure(config, model_name, adapter_ref, tasks, store, on_progress, anew, pool)
+    measured = measure(config, model_name, adapter_ref, tasks, store, on_progress, anew, pool, on_begun)
 
     def find() -> ArtifactRef | None:
         return store.find(STAGE, mark, inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tad_core.artifacts import ArtifactRef, Store
@@ -47,6 +48,7 @@ def measure(
     on_progress: OnProgress,
     force: bool,
     pool: Pool | None,
+    on_begun: Callable[[], None],
 ) -> Measured:
     """Token by token and at every threshold, way by way while the next are decoded.
 
@@ -59,6 +61,7 @@ def measure(
         on_progress: told the answers given so far.
         force: decode even what is there.
         pool: has the processes that decode; one of its own otherwise.
+        on_begun: told when nothing is left of what was there, with ``force``.
 
     Raises:
         SubprocessError: when a process that decodes died.
@@ -70,7 +73,9 @@ def measure(
         contextlib.nullcontext(pool) if pool else Pool(config.model) as processes,
         Verifier(config.filter) as verifier,
         make_engine(config.evaluate.harness, tasks, texts, Scorer(verifier)) as engine,
-        Decoding(config, model_name, plan, store, processes, on_progress, force) as decoding,
+        Decoding(
+            config, model_name, plan, store, processes, on_progress, force, on_begun=on_begun
+        ) as decoding,
     ):
         records, example = sweep(config, model_name, engine, texts, decoding.way)
         programs = any(problem.kind == "code" for problems in tasks.values() for problem in problems)

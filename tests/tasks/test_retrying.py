@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -105,9 +106,12 @@ def test_a_forced_training_that_died_goes_on_where_it_was(
 
     asked: list[tuple[bool, bool]] = []
 
-    def train(*_: Any, force: bool, go_on: bool, **__: Any) -> dict[str, Any]:
+    def train(*_: Any, force: bool, go_on: bool, on_begun: Callable[[], None], **__: Any) -> dict[str, Any]:
         asked.append((force, go_on))
-        if len(asked) < 3:
+        if len(asked) == 1:
+            raise OSError(5, "disk")  # before anything of an earlier run went
+        on_begun()
+        if len(asked) < 4:
             raise SubprocessError("died")
         return {}
 
@@ -121,7 +125,7 @@ def test_a_forced_training_that_died_goes_on_where_it_was(
 
     with Work(tiny_config, Board([]), ["distill"]) as work:
         run(work)
-    assert asked == [(True, False), (True, True), (True, True)]
+    assert asked == [(True, False), (True, False), (True, True), (True, True)]
 
 
 def test_nothing_is_tried_again_once_ctrl_c_was_pressed(

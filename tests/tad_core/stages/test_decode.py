@@ -194,8 +194,10 @@ def test_another_try_of_a_forced_evaluation_takes_what_the_first_has_decoded(
     run(tree)
     store = Store(tree["store"])
     before = slices(store)
+    begun: list[set[str]] = []
     with pytest.raises(KeyboardInterrupt):
-        run(tree, on_progress=stop, pool=None, force=True)
+        run(tree, on_progress=stop, pool=None, force=True, on_begun=lambda: begun.append(set(slices(store))))
+    assert begun == [set()], "it is begun once nothing of before is left"
     first = fresh(store, before)
     assert 1 <= len(first) < 6 and len(slices(store)) == len(first), "none of before counts"
     again = slices(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,7 @@ def test_another_try_of_a_forced_training_goes_on_with_what_the_first_has_saved(
 
     def fails(spec, on_line, start):
         seen.append(sorted(path.name for path in Path(spec.output).glob("checkpoint-*")))
-        (Path(spec.output) / f"checkpoint-{len(seen)}").mkdir()
+        (Path(spec.output) / f"checkpoint-{len(seen) // 2}").mkdir()
         raise SubprocessError("it ended")
 
     monkeypatch.setattr(distill_stage, "launch", fails)
@@ -195,5 +196,7 @@ def test_another_try_of_a_forced_training_goes_on_with_what_the_first_has_saved(
     refs = (collection, filtered, windows)
     for go_on in (False, True, True, False):
         with pytest.raises(SubprocessError):
-            distill_together(config, ["speed"], *refs, store, force=True, go_on=go_on)
-    assert seen == [[], ["checkpoint-1"], ["checkpoint-1", "checkpoint-2"], []]
+            begun = partial(seen.append, "begun")
+            distill_together(config, ["speed"], *refs, store, force=True, go_on=go_on, on_begun=begun)
+    assert seen[::2] == ["begun"] * 4
+    assert seen[1::2] == [[], ["checkpoint-1"], ["checkpoint-1", "checkpoint-2"], []]
