@@ -17,6 +17,8 @@ from tad_core.weights import missing_files
 
 #: What is fetched of a hub repository: weights, settings, tokenizer, card. Never code: ours loads the weights.
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "merges.txt", "decoder.yaml", "README.md", "LICENSE*")
+#: The patterns go over slashes: second copies of the weights, or checkpoints, in folders below would be fetched too.
+_BELOW = "*/*"
 #: name/model, as the hub has them
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 _MAY_FETCH: ContextVar[bool] = ContextVar("_MAY_FETCH", default=True)
@@ -98,6 +100,7 @@ def _snapshot(hub_id: str, revision: str) -> Path:
                 hub_id,
                 revision=revision,
                 allow_patterns=list(HUB_FILES),
+                ignore_patterns=[_BELOW],
                 local_files_only=local_files_only,
             )
         )

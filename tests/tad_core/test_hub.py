@@ -116,7 +116,16 @@ def test_a_hub_that_refuses_is_one_error(cached: Path, monkeypatch: pytest.Monke
     assert "long tail" not in str(error.value)
     assert [o["local_files_only"] for o in asked] == [True, False]
     assert all(o["revision"] == COMMIT for o in asked)
-    assert not any(str(pattern).endswith(".py") or pattern == "*" for pattern in asked[1]["allow_patterns"])
+    there = [
+        "config.json",
+        "model-1.safetensors",
+        "modeling.py",
+        "original/model.safetensors",
+        "step-9/trainer.json",
+    ]
+    patterns = {name: asked[1][name] for name in ("allow_patterns", "ignore_patterns")}
+    fetched = huggingface_hub.utils.filter_repo_objects(there, **patterns)
+    assert list(fetched) == there[:2], "no code, and nothing of folders below"
 
 
 @pytest.mark.parametrize(
