@@ -24,6 +24,8 @@ _SIGNS = {
 }
 _MAX_LENGTH = 200
 _MAX_EXPONENT = 64
+#: Of a power, above and below its stroke: powers of powers grow without bound, however small each exponent is.
+_MAX_BITS = 4200
 
 
 class _NoValueError(Exception):
@@ -98,7 +100,8 @@ class _Reader:
             return base
         self._take()
         exponent = self._power()
-        if exponent.denominator != 1 or abs(exponent) > _MAX_EXPONENT:
+        bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+        if exponent.denominator != 1 or abs(exponent) > _MAX_EXPONENT or bits * abs(exponent) > _MAX_BITS:
             raise _NoValueError
         return Fraction(base ** int(exponent))
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from tad_core.verify.arithmetic import plainly_differ, value_of
@@ -42,3 +44,12 @@ def test_the_value_and_its_rounding_do_not(left: str, right: str) -> None:
 )  # fmt: skip
 def test_what_cannot_be_read_is_left_open(left: str, right: str) -> None:
     assert not plainly_differ(left, right)
+
+
+def test_towers_of_powers_are_left_open_at_once() -> None:
+    """Each exponent is small; what they come to together has a digit for every atom of a hand."""
+    assert value_of("9^64") == 9**64
+    assert value_of("(2^64)^-64") == Fraction(1, 2**4096)
+    for deep in (2, 3, 12, 30):
+        assert value_of("(" * deep + "9" + "^64)" * deep) is None
+        assert value_of("(" * deep + ".3" + "^-64)" * deep) is None
