@@ -25,7 +25,7 @@ _SIGNS = {
 _MAX_LENGTH = 200
 _MAX_EXPONENT = 64
 #: Of a power, above and below its stroke: powers of powers grow without bound, however small each exponent is.
-_MAX_BITS = 4200
+_MAX_BITS = 100_000
 
 
 class _NoValueError(Exception):
