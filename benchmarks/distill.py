@@ -11,20 +11,22 @@ thread of a CPU the time that it computes counts, so that what else runs there d
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from plain_trainer import plain
+from torch import nn
 from training_states import WINDOWS, Ran, Setting, ShuffledPlan, made_up_table, now, taken_gib, wait
 from transformers import TrainerCallback
 
 from tad_core.config import DistillConfig, LoraConfig, ModelConfig
-from tad_core.models import LLaDAConfig, LLaDAModelLM, packed
+from tad_core.models import LLaDAConfig, LLaDAModelLM, float8, packed
 from tad_core.models.base import DiffusionLM
 from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model
@@ -113,6 +115,40 @@ def with_dropout(setting: Setting) -> Setting:
     return replace(setting, config=setting.config.model_copy(update={"lora": lora}))
 
 
+def on_float8(setting: Setting, names: tuple[str, ...] = ("quality",)) -> Ran:
+    """The same on a base in 8-bit floats."""
+    with in_float8(setting.model):
+        return ours(setting, names)
+
+
+@contextlib.contextmanager
+def in_float8(model: DiffusionLM) -> Iterator[None]:
+    """The model so; its own weights wait on the host meanwhile."""
+    device = model.device
+    linears = {name: part for name, part in model.named_modules() if type(part) is nn.Linear}
+    float8.quantize(model)
+    taken = [name for name, part in linears.items() if model.get_submodule(name) is not part]
+    for name in taken:
+        linears[name].to("cpu")
+    empty_cache(device)
+    try:
+        yield
+    finally:
+        for name in taken:
+            model.set_submodule(name, linears[name].to("cpu"))
+        empty_cache(device)
+        model.to(device)
+        join_layers(model)  # type: ignore[arg-type]
+
+
+def empty_cache(device: torch.device) -> None:
+    """Memory that torch holds for itself."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
 class Clock(TrainerCallback):  # type: ignore[misc]
     """The time at the end of every step."""
 
@@ -146,6 +182,8 @@ def ways_of(setting: Setting, mixed: Setting) -> dict[str, tuple[str, Callable[[
         "plain": (alike, lambda: plain(setting)),
         "ours": (alike, lambda: ours(setting)),
         "ours, two models in one pass": (alike, lambda: ours(setting, both)),
+        "ours, fp8": (alike, lambda: on_float8(setting)),
+        "ours, fp8, two models in one pass": (alike, lambda: on_float8(setting, both)),
         "ours, dropout 0.05": (alike, lambda: ours(with_dropout(setting))),
         "ours, checkpointed": (alike, lambda: ours(setting, checkpointed=True)),
     }
@@ -221,10 +259,7 @@ def main() -> None:
     for name in [*names[:3] * options.turns, *names[3:] * options.turns]:
         if time.perf_counter() - started > options.budget_s:
             break
-        gc.collect()
-        if on_gpu:
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+        empty_cache(setting.device)
         rate, loss, peak_gib = ways[name][1]()
         seen = found.setdefault(name, Measured())
         seen.states_per_s.append(rate)

@@ -17,8 +17,9 @@ from tad_core.errors import ModelError
 INDEX = "model.safetensors.index.json"
 WHOLE = "model.safetensors"
 
-#: Weights in 4 bits that share a scale; bitsandbytes 0.50 unpacks rows that are not whole blocks wrongly on a CPU.
-BLOCK_OF_4_BITS = 64
+#: What rows of projections are to be multiples of: weights in 4 bits that share a scale, since bitsandbytes 0.50
+#: unpacks rows that are not whole blocks wrongly on a CPU; 8-bit floats that tensor cores take at once.
+BLOCKS = {"nf4": 64, "fp8": 16}
 #: No model of these families has nearly as many.
 _MOST_LAYERS = 1024
 #: Types of numbers in a file that are converted to ``model.dtype`` as they are read.
@@ -164,18 +165,21 @@ def shapes_of(config: Mapping[str, Any]) -> Shapes:
     return _dream(config) if config["model_type"] == "Dream" else _llada(config)
 
 
-def check_packable(config: Mapping[str, Any]) -> None:
-    """That the projections of a model can be held in 4 bits.
+def check_packable(config: Mapping[str, Any], kind: str) -> None:
+    """That the projections of a model can be held as ``distill.quantize`` says.
 
     Raises:
-        ModelError: rows of one are not whole blocks.
+        ModelError: rows of one are not whole blocks; of 8-bit floats columns neither.
     """
+    block = BLOCKS[kind]
     for name, shape in shapes_of(config).items():
         is_projection = len(shape) == 2 and (".blocks." in name or ".layers." in name)
-        if is_projection and shape[1] % BLOCK_OF_4_BITS:
+        sides = shape if kind == "fp8" else shape[1:]
+        if is_projection and any(size % block for size in sides):
+            size = next(size for size in reversed(sides) if size % block)
             raise ModelError(
-                f"distill.quantize: {name.removesuffix('.weight')} has rows of {shape[1]} weights, and 4 bits need a "
-                f"multiple of {BLOCK_OF_4_BITS}; set none"
+                f"distill.quantize: {name.removesuffix('.weight')} has rows of {size} weights, and {kind} needs a "
+                f"multiple of {block}; set none"
             )
 
 

@@ -35,6 +35,10 @@ class Joined(NamedTuple):
         """What all give, side by side: ``[T, O]``."""
         return F.linear(x_TD, self.weight_OD, self.bias_O)
 
+    def pull(self, dy_TO: Tensor) -> Tensor:
+        """Gradient ``[T, D]`` of the input."""
+        return dy_TO @ self.weight_OD
+
     def split(self, x_TD: Tensor) -> tuple[Tensor, ...]:
         """What each gives."""
         return torch.split(self(x_TD), list(self.outputs), dim=-1)

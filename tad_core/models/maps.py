@@ -8,14 +8,15 @@ Shapes: T tokens, D inputs, O outputs of all maps one after the other, R ranks o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from tad_core.models.joined import joined
+from tad_core.models.float8 import Linear8, Maps8, maps8_of
+from tad_core.models.joined import Joined, joined
 
 
 class Adapter(NamedTuple):
@@ -54,6 +55,9 @@ class Laid(NamedTuple):
 
 Group = tuple[Map, ...]
 
+#: Maps of these kinds are computed here.
+_PLAIN = (nn.Linear, Linear8)
+
 
 def group_of(maps: Sequence[nn.Module]) -> Group | None:
     """Maps of one input; None if one of them is something else than a plain map with at most one LoRA on it."""
@@ -68,9 +72,9 @@ def group_of(maps: Sequence[nn.Module]) -> Group | None:
 
 
 def _map_of(part: nn.Module) -> Map | None:
-    if type(part) is nn.Linear:
-        return Map(part, None)
-    if not isinstance(part, LoraLayer) or part.merged or type(part.base_layer) is not nn.Linear:
+    if type(part) in _PLAIN:
+        return Map(cast(nn.Linear, part), None)
+    if not isinstance(part, LoraLayer) or part.merged or type(part.base_layer) not in _PLAIN:
         return None
     names = [] if part.disable_adapters else [name for name in part.active_adapters if name in part.lora_A]
     if not names:
@@ -106,11 +110,11 @@ def lay(groups: Sequence[Group], dtype: torch.dtype) -> list[Laid | None]:
             if adapter is not None:
                 among = slice(rank, rank + len(adapter.a))
                 b_OR = torch.empty_like(adapter.b, dtype=dtype)
-                laid.b.append((b_OR, slice(output, output + len(base.weight)), among, adapter.scale))
+                laid.b.append((b_OR, slice(output, output + base.out_features), among, adapter.scale))
                 here += [a_RD[among], b_OR]
                 there += [adapter.a.detach(), adapter.b.detach()]
                 rank = among.stop
-            output += len(base.weight)
+            output += base.out_features
         found.append(laid)
     if here:
         torch._foreach_copy_(here, there)
@@ -120,8 +124,7 @@ def lay(groups: Sequence[Group], dtype: torch.dtype) -> list[Laid | None]:
 def project(group: Group, laid: Laid | None, x_TD: Tensor, read_TD: Tensor) -> tuple[Tensor, Tensor | None]:
     """What the maps give with their adapters, side by side ``[T, O]``; and ``A x`` of each, ``[T, R]``, where adapters
     read ``read_TD`` for x."""
-    maps = [one.base for one in group]
-    together = joined(maps)
+    together, maps = _together(group), [one.base for one in group]
     y_TO = (
         together(x_TD)
         if together is not None
@@ -137,14 +140,17 @@ def project(group: Group, laid: Laid | None, x_TD: Tensor, read_TD: Tensor) -> t
 
 def pull(group: Group, dy_TO: Tensor) -> Tensor:
     """Gradient ``[T, D]`` of the input by way of the maps alone."""
-    maps = [one.base for one in group]
-    if len(maps) == 1:
-        return dy_TO @ maps[0].weight
-    together = joined(maps)
+    together, maps = _together(group), [one.base for one in group]
     if together is not None:
-        return dy_TO @ together.weight_OD
+        return together.pull(dy_TO)
     pieces = torch.split(dy_TO, [len(of.weight) for of in maps], dim=1)
     return torch.stack([piece @ of.weight for piece, of in zip(pieces, maps, strict=True)]).sum(0)
+
+
+def _together(group: Group) -> Joined | Maps8 | None:
+    """The maps as one; None where they are apart, which those of 8 bits are not."""
+    maps = [one.base for one in group]
+    return maps8_of(maps) or joined(maps)
 
 
 def pull_low(laid: Laid, dy_TO: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def quantize(model: DiffusionLM) -> None:
         raise ModelError(
             f"distill.quantize: bitsandbytes cannot be used ({error}); {how_to_install('quantize')}, or set none"
         ) from None
-    check_packable(model.config.to_dict())
+    check_packable(model.config.to_dict(), "nf4")
     pattern = re.compile("|".join(f"(?:{role})" for role in model.role_patterns.values()))
     chosen = [
         (name, part)

@@ -284,5 +284,13 @@ def place_checks(
     if wants(until, "calibrate"):  # tables of training are made there, after all the decoding
         checks.append(check_cache)
     if wants(until, "distill") and config.distill.quantize != "none":
-        checks.append(lambda: check_packable(check_model(config.model)))
+        checks.append(lambda: _check_quantized(config))
     return checks
+
+
+def _check_quantized(config: TADConfig) -> None:
+    check_packable(check_model(config.model), config.distill.quantize)
+    if config.distill.quantize == "fp8":
+        from tad_core.models.float8 import check_gpu  # which loads torch
+
+        check_gpu(config.model.device)

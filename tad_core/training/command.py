@@ -89,7 +89,7 @@ def check_settings(config: DistillConfig) -> None:
         )
     if config.deepspeed is not None:
         _check_deepspeed(config)
-    if config.quantize != "none" and not _installed("bitsandbytes"):
+    if config.quantize == "nf4" and not _installed("bitsandbytes"):
         raise ConfigError(
             f"distill.quantize: {config.quantize} needs bitsandbytes, which is not installed; "
             f"{how_to_install('quantize')}, or set it to none"

@@ -21,10 +21,10 @@ from tad_core.config import DistillConfig
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.data.responses import end_ids
 from tad_core.errors import ConfigError
+from tad_core.models import float8, quantized
 from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model, load_tokenizer, threads_kept
 from tad_core.models.lora import ALONE, add_lora, inside, save_adapter, weights_of
-from tad_core.models.quantized import quantize
 from tad_core.models.rows import join_layers
 from tad_core.models.transformer import TransformerLM
 from tad_core.objectives import make_objective
@@ -48,6 +48,8 @@ from tad_core.training.trainer import DistillTrainer, layout_of, training_argume
 SUMMARY = "summary.json"
 _TENSORBOARD = "TENSORBOARD_LOGGING_DIR"
 ADAPTER = "adapter"
+#: how a base is packed, by ``distill.quantize``
+QUANTIZED = {"nf4": quantized.quantize, "fp8": float8.quantize}
 
 
 def train(spec: TrainingSpec, stop: StopRequest) -> bool:
@@ -171,7 +173,7 @@ def _prepare(
     names = [ALONE] if alone else [inside(run.name) for run in runs]
     base = load_model(spec.model, str(device))
     if config.quantize != "none":
-        quantize(base)
+        QUANTIZED[config.quantize](base)
     if compiled and device.type == "cuda" and not config.deepspeed and isinstance(base, TransformerLM):
         join_layers(base)  # for layers that are recorded
     model = add_lora(base, config.lora, config.seed, names)

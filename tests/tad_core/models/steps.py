@@ -9,7 +9,7 @@ import torch
 from peft import PeftModel
 
 from tad_core.config import LoraConfig, ModelConfig
-from tad_core.models import packed
+from tad_core.models import float8, packed
 from tad_core.models.layout import Packing, Segments
 from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of
@@ -18,10 +18,12 @@ from tad_core.models.rows import join_layers
 from tad_core.training.adapters import Switch
 
 
-def trained(folder: Path, device: str, dropout: float = 0.0) -> PeftModel:
+def trained(folder: Path, device: str, dropout: float = 0.0, in_float8: bool = False) -> PeftModel:
     """With two adapters; in bfloat16 on a GPU."""
     dtype = "float32" if device == "cpu" else "bfloat16"
     base = load_model(ModelConfig(path=str(folder), dtype=dtype, device=device))
+    if in_float8:
+        float8.quantize(base)
     join_layers(base)
     model = add_lora(base, LoraConfig(rank=4, alpha=6, dropout=dropout), 0, ("one", "two"))
     draw = torch.Generator(device).manual_seed(1)

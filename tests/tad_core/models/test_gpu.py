@@ -11,6 +11,7 @@ from tad_core.config import ModelConfig
 from tad_core.models import between, packed, right_pad
 from tad_core.models.attention import _one_by_one
 from tad_core.models.attention import attend as packed_attend
+from tad_core.models.float8 import Maps8, Scaled, scaled
 from tad_core.models.joined import joined
 from tad_core.models.layout import Keys, Segments
 from tad_core.models.loading import load_model
@@ -19,7 +20,7 @@ from tad_core.models.packed import record_training
 from tad_core.models.rows import join_layers
 from tad_core.models.transformer import attend
 from tad_core.training.adapters import Switch
-from tests.tad_core.models.steps import micro_batch, trained, two_steps
+from tests.tad_core.models.steps import micro_batch, push, trained, two_steps
 
 pytestmark = pytest.mark.gpu
 
@@ -153,9 +154,11 @@ def test_gradients_of_prefixes_are_those_of_each_alone() -> None:
 # --- layers in training as graphs -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_recorded_layers_give_what_they_give_kernel_by_kernel(deep_checkpoint: Path, dropout: float) -> None:
-    model = trained(deep_checkpoint, "cuda:0", dropout)
+@pytest.mark.parametrize(("dropout", "in_float8"), [(0.0, False), (0.3, False), (0.0, True), (0.3, True)])
+def test_recorded_layers_give_what_they_give_kernel_by_kernel(
+    deep_checkpoint: Path, dropout: float, in_float8: bool
+) -> None:
+    model = trained(deep_checkpoint, "cuda:0", dropout, in_float8)
     expected = two_steps(model, graphs=False)
     model.zero_grad()
     recorded = two_steps(model, graphs=True)
@@ -213,3 +216,62 @@ def test_the_rotating_kernel_says_what_torch_says(size: int) -> None:
     ours = between.Pieces(True).rotate_back(q, k, v, cos_TE, sin_TE)
     torch.testing.assert_close(ours, between.rotate_back(q, k, v, cos_TE, sin_TE), atol=2e-2, rtol=1e-2)
     torch.testing.assert_close(ours[:, 6 * size :], v.flatten(1), atol=0, rtol=0)
+
+
+# --- 8-bit floats ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [48, 4096, 24576])
+def test_the_scaling_kernel_says_what_torch_says(size: int) -> None:
+    draw = torch.Generator("cuda").manual_seed(0)
+    whole_NK = torch.randn(37, size + 16, device="cuda", dtype=torch.bfloat16, generator=draw)
+    whole_NK *= torch.logspace(-20, 10, 37, device="cuda")[:, None].to(torch.bfloat16)
+    whole_NK[3] = 0
+    for x_NK in (whole_NK[:, :size], whole_NK[:, 16:], whole_NK.t().contiguous().t()):
+        ours, theirs = scaled(x_NK), scaled(x_NK.cpu())
+        torch.testing.assert_close(ours.scale_N1.cpu(), theirs.scale_N1, rtol=1e-6, atol=0)
+        found, expected = (of.values_NK.cpu().float() for of in (ours, theirs))
+        # A number halfway between two goes to one or the other.
+        assert ((found - expected).abs() <= expected.abs() / 8 + 2**-9).all()
+        assert (found != expected).float().mean() < 1e-3
+    whole_NK[5, 7] = torch.nan
+    whole_NK[6, 7] = torch.inf
+    ours = scaled(whole_NK)
+    rows_NK = ours.values_NK.float() * ours.scale_N1
+    assert rows_NK.isfinite().all(1).logical_not().nonzero().flatten().tolist() == [5, 6]
+
+
+@pytest.mark.parametrize("count", [1, 2, 37, 1648])
+def test_products_of_8_bit_floats_are_those_of_the_rounded_rows(count: int) -> None:
+    draw = torch.Generator("cuda").manual_seed(0)
+    q, k, v = (
+        torch.nn.Linear(256, outputs, device="cuda", dtype=torch.bfloat16) for outputs in (256, 128, 128)
+    )
+    maps = Maps8.of((q, k, v))
+    x_TD = torch.randn(count, 256, device="cuda", dtype=torch.bfloat16, generator=draw)
+    dy_TO = torch.randn(count, 512, device="cuda", dtype=torch.bfloat16, generator=draw)
+
+    def rows(of: Scaled) -> torch.Tensor:
+        return of.values_NK.float() * of.scale_N1
+
+    near(maps(x_TD) - maps.bias_O, rows(scaled(x_TD)) @ rows(maps.forth).t())
+    near(maps.pull(dy_TO), rows(scaled(dy_TO)) @ rows(maps.back).t())
+    for place, among in enumerate((slice(0, 256), slice(256, 384), slice(384, 512))):
+        one = maps.one(place)
+        near(one(x_TD), maps(x_TD)[:, among])
+        near(one.pull(dy_TO[:, among]), rows(scaled(dy_TO[:, among])) @ rows(maps.back)[:, among].t())
+
+
+def test_compiled_layers_of_autograd_take_a_base_in_8_bit_floats(deep_checkpoint: Path) -> None:
+    found = []
+    for fused in (False, True):
+        model = trained(deep_checkpoint, "cuda:0", in_float8=True)
+        record_training(base_of(model), recorded=False)
+        Switch(model).to("one")
+        ids_T, packing = micro_batch(model, (24, 17, 9))
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            rows_ND = model(ids_T, packing=packing, fused=fused)
+        push(rows_ND)
+        found.append([rows_ND.detach(), *(w.grad for w in weights_of(model, "one"))])
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours.float() - theirs.float()).norm() < 0.1 * theirs.float().norm()

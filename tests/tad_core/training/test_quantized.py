@@ -1,4 +1,4 @@
-"""Training on a base in 4 bits: the same ways as on any, another adapter, and what it does not go with."""
+"""Training on a base in 4 bits or 8-bit floats: the same ways as on any, another adapter, what neither goes with."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ DRY = LoraConfig(rank=4, alpha=4, dropout=0.0)
 FIGURES = ("loss", "near", "distant", "grad_norm")
 
 
+@pytest.fixture(params=["nf4", "fp8"])
+def kind(request):
+    if request.param == "nf4":
+        pytest.importorskip("bitsandbytes")
+    return request.param
+
+
 @pytest.fixture
-def run(world, tmp_path):
-    pytest.importorskip("bitsandbytes")
+def run(world, tmp_path, kind):
     checkpoint = world.make_checkpoint(tmp_path / "base", width=64)
 
     def build(name, stop_at=None, also=False, **changes):
-        settings = {"quantize": "nf4", "lora": DRY, "max_steps": 4, "save_steps": 2, **changes}
+        settings = {"quantize": kind, "lora": DRY, "max_steps": 4, "save_steps": 2, **changes}
         spec = world.make_spec(tmp_path / name, checkpoint, **settings)
         if also:
             other = AlsoTrained(name="speed", window=5, run_id="s", output=str(tmp_path / name / "speed"))
@@ -53,9 +59,9 @@ def test_how_a_step_is_computed_changes_nothing(run, changes):
         assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_two_processes_give_the_steps_of_one(run, world, tmp_path):
+def test_two_processes_give_the_steps_of_one(run, world, tmp_path, kind):
     expected = run("one")
-    settings = {"quantize": "nf4", "lora": DRY, "max_steps": 4, "save_steps": 2, "micro_batch_size": 2}
+    settings = {"quantize": kind, "lora": DRY, "max_steps": 4, "save_steps": 2, "micro_batch_size": 2}
     world.two_ranks(world.make_spec(tmp_path / "two", tmp_path / "base", **settings))
     rows = read_losses(tmp_path / "two" / "out" / "losses.jsonl")
     for row, figures in zip(rows, expected, strict=True):
@@ -69,20 +75,23 @@ def test_compiled_it_is_the_same(run):
         assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_it_is_told_by_the_identity_alone_where_it_is_on():
+@pytest.mark.parametrize("named", ["nf4", "fp8"])
+def test_it_is_told_by_the_identity_alone_where_it_is_on(named):
     assert "quantize" not in DistillConfig().identity()
-    assert DistillConfig(quantize="nf4").identity()["quantize"] == "nf4"
+    assert DistillConfig(quantize=named).identity()["quantize"] == named
 
 
-def test_with_deepspeed_it_is_refused():
+@pytest.mark.parametrize("named", ["nf4", "fp8"])
+def test_with_deepspeed_it_is_refused(named):
     with pytest.raises(
-        ValidationError, match=r"quantize: nf4 does not go with deepspeed z.json.*deepspeed to null"
+        ValidationError, match=rf"quantize: {named} does not go with deepspeed z.json.*deepspeed to null"
     ):
-        DistillConfig(quantize="nf4", deepspeed="z.json", launcher="torchrun")
+        DistillConfig(quantize=named, deepspeed="z.json", launcher="torchrun")
 
 
 def test_without_the_library_a_run_does_not_start(monkeypatch):
     monkeypatch.setattr(command, "_installed", lambda name: name != "bitsandbytes")
     check_settings(DistillConfig())
+    check_settings(DistillConfig(quantize="fp8"))
     with pytest.raises(ConfigError, match=r"distill.quantize: nf4 needs bitsandbytes.*\[quantize\]"):
         check_settings(DistillConfig(quantize="nf4"))
