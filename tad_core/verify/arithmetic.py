@@ -24,6 +24,8 @@ _SIGNS = {
 }
 _MAX_LENGTH = 200
 _MAX_EXPONENT = 64
+#: where only remainders are kept
+_MAX_WHOLE_EXPONENT = 10**18
 #: Of a power, above and below its stroke: powers of powers grow without bound, however small each exponent is.
 _MAX_BITS = 100_000
 
@@ -37,6 +39,14 @@ def value_of(text: str) -> Fraction | None:
     try:
         return _Reader(_CURRENCY.sub("", text)).value()
     except (_NoValueError, ZeroDivisionError):
+        return None
+
+
+def remainder_of(text: str, modulus: int) -> int | None:
+    """The remainder that a sum of whole numbers leaves; None if it is none. Powers may be of any size."""
+    try:
+        return int(_Remainders(text, modulus).value())
+    except _NoValueError:
         return None
 
 
@@ -99,7 +109,12 @@ class _Reader:
         if self._next() != "^":
             return base
         self._take()
-        exponent = self._power()
+        return self._raised(base, self._exponent())
+
+    def _exponent(self) -> Fraction:
+        return self._power()
+
+    def _raised(self, base: Fraction, exponent: Fraction) -> Fraction:
         bits = max(base.numerator.bit_length(), base.denominator.bit_length())
         if exponent.denominator != 1 or abs(exponent) > _MAX_EXPONENT or bits * abs(exponent) > _MAX_BITS:
             raise _NoValueError
@@ -115,6 +130,40 @@ class _Reader:
         if not (token[:1] == "." or token[:1].isdigit()) or (token[0] == "0" and token[1:].isdigit()):
             raise _NoValueError
         return Fraction(token)
+
+
+class _Remainders(_Reader):
+    """The same of whole numbers, of which only what they leave by a modulus is kept; exponents are kept whole."""
+
+    def __init__(self, text: str, modulus: int) -> None:
+        super().__init__(text)
+        self._modulus = modulus
+
+    def value(self) -> Fraction:
+        if any("/" in token or "." in token for token in self._tokens):
+            raise _NoValueError
+        return super().value() % self._modulus
+
+    def _product(self) -> Fraction:
+        total = self._power()
+        while self._next() in ("*", "("):
+            self._at += self._next() == "*"
+            total = total * self._power() % self._modulus
+        return total
+
+    def _exponent(self) -> Fraction:
+        """One number, also in brackets: what is left of a sum by the modulus would be another exponent."""
+        bracketed = self._next() == "("
+        self._at += bracketed
+        number = self._take()
+        if not number.isdigit() or (bracketed and self._take() != ")") or self._next() == "^":
+            raise _NoValueError
+        return Fraction(number)
+
+    def _raised(self, base: Fraction, exponent: Fraction) -> Fraction:
+        if not 0 <= exponent <= _MAX_WHOLE_EXPONENT:
+            raise _NoValueError
+        return Fraction(pow(int(base), int(exponent), self._modulus))
 
 
 def _tokens(text: str) -> list[str]:

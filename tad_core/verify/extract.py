@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from tad_core.verify.blocks import END_TOKEN
 from tad_core.verify.boxes import another_behind, boxed_answer, last_boxed
 from tad_core.verify.config import DEFAULT_ORDER, ExtractRule
+from tad_core.verify.exclaimed import is_factorial
 from tad_core.verify.hedges import (
     RECKONED,
     SEVERAL_IN_DOLLARS,
@@ -110,8 +111,8 @@ def after_the_answer_is(text: str) -> str:
     for claim, doubt in zip(reversed(claims), reversed(doubted), strict=True):
         again = claim is not claims[0] and (_SPOKEN_OF.match(text, claim.end()) or _is_cut(text, claim.end()))
         if not doubt and not again:
-            return _claimed(text[claim.end() :])
-    return f"{_claimed(text[claims[-1].end() :])}?" if claims else ""
+            return _claimed(text, claim.end())
+    return f"{_claimed(text, claims[-1].end())}?" if claims else ""
 
 
 def _is_cut(text: str, start: int) -> bool:
@@ -123,8 +124,9 @@ def _is_cut(text: str, start: int) -> bool:
     return len(rest) < _LONGEST_CUT and (unfinished or _CUT.fullmatch(rest) is not None)
 
 
-def _claimed(rest: str) -> str:
-    """The answer at the beginning of a text."""
+def _claimed(text: str, start: int) -> str:
+    """The answer that begins at ``start``."""
+    rest = text[start:]
     line = rest.split("\n", 1)[0].strip()
     if displayed := _DISPLAY.match(rest):
         return " ".join(displayed[1].split()).rstrip(". ,")
@@ -139,7 +141,9 @@ def _claimed(rest: str) -> str:
         if (other := corrected(line, math.end())) and not says_the_same(answer, other):
             return other
         return answer + another_behind(line, math.end(), answer)
-    sentence_end = _CLAUSE_END.search(line)
+    begin = text.index(line, start)
+    ends = _CLAUSE_END.finditer(line)
+    sentence_end = next((end for end in ends if not _is_mathematics(text, begin + end.start())), None)
     clause = (line[: sentence_end.start()] if sentence_end else line).replace("**", "").strip(" *\t")
     if clause.endswith("$") and clause.count("$") % 2:
         clause = clause[:-1].rstrip("\\")
@@ -159,6 +163,11 @@ def _claimed(rest: str) -> str:
     if _PROSE.match(clause) and not RECKONED.search(clause):  # "the answer is the sum of both, 12"
         return last_value(clause) or clause
     return clause
+
+
+def _is_mathematics(text: str, end: int) -> bool:
+    """Whether the mark at the end of a clause is a factorial's."""
+    return text[end] == "!" and text[end - 1 : end].isdigit() and is_factorial(text, end)
 
 
 _RULES: dict[ExtractRule, Callable[[str], str]] = {

@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 
 from tad_core.verify.arithmetic import plainly_differ, value_of
+from tad_core.verify.exclaimed import is_factorial
+from tad_core.verify.math_spelling import spelled
+from tad_core.verify.rounding import is_rounded
 
 _FUNCTIONS = "sqrt|sin|cos|tan|sec|csc|cot|log|ln|mod|pi"
 _COMMANDS = rf"[dt]?frac|[dt]?binom|int|sum|prod|lim|theta|alpha|beta|infty|overline|[pb]mod|{_FUNCTIONS}"
@@ -21,7 +24,7 @@ _TOKEN = re.compile(
     r"|\\(?:Rightarrow|implies)(?![A-Za-z])|\\(?:text|mathrm)[a-z]*\s?\{[^{}\n]{0,60}\})"
     r"|(?P<number>(?:\\?[$€£]\s?)?(?:\d+(?:(?:,|\{,\}|,?\\!)\d{3}(?!\d))*(?:\.\d*\\overline\{\d+\}|\.\d+)?|(?<!\d)\.\d+)(?:\s?\\?%)?)"
     r"|(?P<relation>[<>=]=|(?<![\w)])!=|[<>=≤≥≠≈≡∤∈]|\\(?:leq?|geq?|neq?|lt|gt|approx|equiv|in|leqslant|geqslant)(?![A-Za-z]))"
-    r"|(?P<behind>°|\^\{?\\circ\}?|[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁻₀₁₂₃₄₅₆₇₈₉]+|!(?=\s?[-+*/=)]))"
+    r"|(?P<behind>\(\s?\\?b?mod\s\d+\s?\)|\\pmod\s?(?:\{\s?\d+\s?\}|\d+)|°|\^\{?\\circ\}?|[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁻₀₁₂₃₄₅₆₇₈₉]+|(?<=[\d)])!(?!=))"
     rf"|(?P<sign>\*\*|[-+*/^_×·⋅÷±−–∪]|\\(?:cdot|times|div|pm|to|cup)(?![A-Za-z])|{_TIMES}|{_RATIO})"
     rf"|(?P<function>\\(?:{_COMMANDS})(?![A-Za-z])|[√∛∜]|(?<![A-Za-z\\])(?:{_FUNCTIONS})(?![A-Za-z])|(?<=\d\s)choose(?=\s\d))"
     r"|(?P<letter>(?<![A-Za-z\\])(?:d[xyt]|[xyz]{2,3}|[abc]{2,3}(?=\s?[-+*/^=])|[A-Z]{2,3}|[A-Za-z])(?![A-Za-z])(?:'{1,2}(?=[\s(]))?|[πθαβ∞])"
@@ -37,7 +40,7 @@ _JOINT = re.compile(r"\s?,?\s?(?:and|or)\s|,\s")
 _NUMBER = re.compile(
     r"[-−–]?\s?(?:\\?[$€£]\s?)?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?(?:\s?\\?%|\^\{?\\circ\}?|\s?°(?:\s?[CF])?)?"
 )
-_NAME = re.compile(r"[A-Za-zθ]{1,3}'*(?:_\{?\w+\}?)?|[A-Za-z]\([a-z]\)|\\[a-z]+|\d+C\d+")
+_NAME = re.compile(r"[A-Za-zθ]{1,3}'*(?:_\{?\w+\}?)?|[A-Za-z]\([a-z]\)|\\[a-z]+")
 #: what a sum goes on from that is not part of what was read: 20% *of* 15 = 3, \angle A = 3
 _GOES_ON = re.compile(
     r"(?:\b(?:of|from|to|by|and|per|times|plus|minus|over|half|twice|percent|than|each|at|for|with|divided|x|[A-Z]+)"
@@ -46,6 +49,7 @@ _GOES_ON = re.compile(
 _SMALLER_UNIT = re.compile(r"\s?(?:cents?\b|¢|percent\b)")
 #: ``Week 3:210 pages``
 _LABEL = re.compile(r"[A-Z][a-z]+ $")
+_DECIMAL = re.compile(r"-?\d*\.\d+(?:\s?\\?%)?")
 _IS = re.compile(
     r"(?<!\bit )(?<!\bthat )(?<!\bthis )(?<!\bwhich )\b(?:is|are|be|was)(?: (?:then|therefore|thus|just))? $",
     re.I,
@@ -116,6 +120,8 @@ def _equation(text: str, run: list[_Token], relations: list[_Token], whole: bool
         begin, whole = next(token.start for token in run if token.start >= relations[-2].end), True
     side = text[begin : last.start].strip()
     tokens = [token for token in run if begin <= token.start < last.start]
+    if tokens and tokens[0].kind in _STARTS | {"function"} and _is_rounded(text, begin, last, value, stop):
+        return begin
     whole = whole and bool(tokens) and not _is_open_left(text, run, begin)
     if not whole or text[last.start] in "≈\\" or "%" in text[begin:stop] or _SMALLER_UNIT.match(text, stop):
         return value
@@ -133,6 +139,17 @@ def _equation(text: str, run: list[_Token], relations: list[_Token], whole: bool
         return value if unknown else begin
     several = sum(token.kind == "number" for token in tokens) > 1
     return begin if several and plainly_differ(side, text[value:stop]) else value
+
+
+def _is_rounded(text: str, begin: int, sign: _Token, value: int, stop: int) -> bool:
+    """Whether an equation ends in the decimal of a closed form (``3√41 = 19.2``): a quotient, a root or π."""
+    side = text[begin : sign.start].strip()
+    closed = "/" in side or "√" in side or "π" in side or "\\" in side or "sqrt" in side or "pi" in side
+    return (
+        closed
+        and _DECIMAL.fullmatch(text, value, stop) is not None
+        and is_rounded(spelled(side), text[value:stop])
+    )
 
 
 def _is_sum_of(text: str, run: list[_Token], relations: list[_Token]) -> bool:
@@ -156,7 +173,7 @@ def _is_of_something(text: str, tokens: list[_Token]) -> bool:
 def _is_measured(text: str, tokens: list[_Token], last: _Token) -> bool:
     """Whether all letters of a sum are one unit: 3m + 4m = 7m, 400g / 200g = 2."""
     letters = {
-        text[token.start : token.end] if text[token.start - 1].isdigit() else ""
+        text[token.start : token.end] if text[max(0, token.start - 1)].isdigit() else ""
         for token in tokens
         if token.kind == "letter"
     }
@@ -191,7 +208,8 @@ def _runs(text: str, start: int, end: int) -> list[list[_Token]]:
     runs: list[list[_Token]] = [[]]
     for found in _TOKEN.finditer(text, begin, stop):
         token = _Token(str(found.lastgroup), found.start(), found.end())
-        if token.kind in ("other", "rest") or _is_mark(text, token, line):
+        exclaimed = text[token.start] == "!" and not is_factorial(text, token.start)
+        if token.kind in ("other", "rest") or exclaimed or _is_mark(text, token, line):
             runs.append([])
         elif runs[-1] and not _joined(text, runs[-1], token):
             runs.append([token])
@@ -221,7 +239,8 @@ def _joined(text: str, run: list[_Token], token: _Token) -> bool:
     if last.kind in _ENDS and token.kind in _STARTS:
         letters = text[token.start : token.end]
         product = last.kind == "close" and token.kind == "open"
-        return product or _ends_an_index(text, run) or letters in ("dx", "dy", "dt", "π", "∞")
+        constant = text[last.start : last.end] == "π" and token.kind == "letter"
+        return product or constant or _ends_an_index(text, run) or letters in ("dx", "dy", "dt", "π", "∞")
     if token.kind == "sign" and last.kind in _ENDS and text[token.start] in "-−–":
         unknown = last.kind == "letter" and text[last.start : last.end] not in ("a", "A", "I")
         return unknown or len(run) > 1 or text[token.end : token.end + 1] == " "  # 7 - 3, but not: from 7 -3

@@ -57,9 +57,15 @@ _ANOTHER = (
     r"|nearly|almost|hardly|barely|scarcely|never"
     r"|(?:just|slightly|well|far|is|was|a (?:bit|little)) (?:under|over|below|above))"
 )
+#: ``3 to 5`` where something is, takes or has so many; what goes from 3 to 5 has come to 5
+_FROM_ONE = (
+    r"(?:(?:^|\n|[:=>*]\s?|\b(?:(?:is|was|are|were|be|takes?|took|needs?|costs?|lasts?|lasted|ranges?"
+    r"|ranged|ranging|varies|anywhere|somewhere)(?: from)?|about|approximately|around|roughly|has|have|had|in|within|every|answer|only|just) )"
+    r"[$*(\\]{0,4}\d[\d.,]*%?[$*)\\]{0,4}(?: [a-z]+)? to)"
+)
 _OPEN_BEFORE = re.compile(
     rf"(?:\b(?:is|was|equals?) {_BOUND}|\b{_BOUND} (?:exactly|precisely)"
-    rf"|\b{_ANOTHER}(?: exactly| precisely)?(?:[\s$]*[a-z]\s?=)?"
+    rf"|{_FROM_ONE}|\b{_ANOTHER}(?: exactly| precisely)?(?:[\s$]*[a-z]\s?=)?"
     r"|\b(?:between|(?:sum|product|difference|quotient|average|mean) of)\b[^.\n]{1,40}\band"
     r"|\S{1,20} (?:and/)?or(?: (?:maybe|perhaps|possibly|even|else))?|\bor|\bmaybe"
     r"|\bperhaps|\bpossibly|\bprobably|(?:\bnot|n't|\bcannot)(?: be| equal(?: to)?| exactly| precisely)*|\bneither"

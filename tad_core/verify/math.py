@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Literal
 
+from tad_core.verify.congruences import remainder_said
 from tad_core.verify.math_ends import either_of, end_of, is_sentence, number_said, without_choice
 from tad_core.verify.math_number import simple_number
 from tad_core.verify.math_sets import alike
@@ -19,6 +20,7 @@ from tad_core.verify.math_spelling import spelled
 from tad_core.verify.math_text import clean, readable
 from tad_core.verify.math_units import in_one_unit
 from tad_core.verify.math_value import clearly_differ
+from tad_core.verify.rounding import in_two_notations
 from tad_core.verify.verdict import MathVerdict
 
 #: ``number``: the answer is one number (GSM8K). ``expression``: anything (MATH).
@@ -65,13 +67,16 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
     if not readable(prediction) or not readable(reference):
         return MathVerdict.UNPARSABLE
     # One space each: a pattern with two runs of space side by side would try every way to part a long one.
-    prediction, reference = spelled(prediction), spelled(reference)
+    prediction, reference = remainder_said(spelled(prediction)), spelled(reference)
     numbers = simple_number(prediction), simple_number(reference)
     if numbers[0] is not None and numbers[1] is not None:
         return MathVerdict.EQUAL if numbers[0] == numbers[1] else MathVerdict.DIFFERENT
     for one in either_of(reference):
         if compare(prediction, one, kind, scalar_equal) is MathVerdict.EQUAL:
             return MathVerdict.EQUAL
+    if notations := in_two_notations(prediction):
+        outcomes = [compare(one, reference, kind, scalar_equal) for one in notations]
+        return MathVerdict.EQUAL if MathVerdict.EQUAL in outcomes else outcomes[0]
     prediction = in_one_unit(prediction, reference)
     prediction, reference = without_choice(prediction, reference), without_choice(reference, prediction)
     got, want = shape_of(prediction), shape_of(reference)

@@ -5,12 +5,12 @@ What is written here means one thing however it is written; nothing is read as m
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from functools import lru_cache
 
 from tad_core.verify.math_brackets import split_top
+from tad_core.verify.math_counting import counted_out
 from tad_core.verify.math_number import simple_number
 from tad_core.verify.math_text import closing_brace
 from tad_core.verify.math_words import spoken
@@ -57,31 +57,31 @@ _TEN_TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\^)")
 _ANGLED = re.compile(r"^<([^<>=]+,[^<>=]+)>$")
 _COMPARED = re.compile(r"(?:[<>]|(?<=[\w)}\]]\s)!)=")
 _COMPARISONS = {"<=": r"\le ", ">=": r"\ge ", "!=": r"\ne "}
-_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {
+    "dozen": 12,
+    "dozens": 12,
+    "hundred": 10**2,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+}
 _SCALES_OF_MONEY = {"k": 10**3, "m": 10**6, "b": 10**9, "bn": 10**9}
 #: ``5 million people``, ``$1.5\text{ million}``, ``$5k``
 _SCALED = re.compile(
     r"(?P<sign>-?)(?P<money>\\?[$€£])?\s?(?P<number>\d[\d,]*(?:\.\d+)?)\s?"
-    r"(?:(?P<text>\\text\s?\{\s*)?(?P<scale>hundred|thousand|[mbtr]{1,2}illion)|(?P<letter>k|m|bn?)(?=[\s/]|$))"
+    r"(?:(?P<text>\\text\s?\{\s*)?(?P<scale>dozens?(?: of)?|hundred|thousand|[mbtr]{1,2}illion)(?![A-Za-z])"
+    r"|(?P<letter>k|m|bn?)(?=[\s/]|$))"
     r"(?P<rest>\}?\s*(?:\\text\s?\{)?[^\d{}\\]*\}?)",
     re.IGNORECASE,
 )
 
-#: ``{}_{10}C_3``, ``^{10}P_3`` and, from top to bottom, ``C_{10}^3``
-_CHOSEN_FROM = re.compile(
-    r"(?:\{\s*\}|(?<![\w)}\]]))\s?[_^]\s?\{?(\d{1,3})\}?\s?(?:\\(?:text|mathrm|rm)\s?\{?)?([CP])\}?_\s?\{?(\d{1,3})\}?"
-)
-_CHOSEN_DOWN = re.compile(r"(?<![A-Za-z\d])C_\s?\{?(\d{1,3})\}?\^\s?\{?(\d{1,3})\}?")
 #: what is said of every unknown: ``x > 3, x \\in \\mathbb{R}``
 _ANY_REAL = re.compile(
     r",?\s?(?:\\text\s?\{[ ,]*(?:where|for|and|with)?\s*\}\s?)?[a-z]\s?\\in\s?\\mathbb\s?\{?R\}?$"
 )
 _NOT_EQUAL = re.compile(r"\\not\s?=")
 
-_DIVISOR_OR_MULTIPLE = re.compile(
-    r"(?:\\(?:operatorname|text|mathrm)\s?\{\s?(gcd|lcm|GCD|LCM)\s?\}|\\?(?<![A-Za-z])(gcd|lcm|GCD|LCM))"
-    r"\s?(?:\\left)?\(\s?(\d{1,15}(?:\s?,\s?\d{1,15}){1,7})\s?(?:\\right)?\)"
-)
 _EXACTLY = re.compile(
     r"^(?:\\text\s?\{\s*)?(?:exactly|precisely|only|just)\s*\}?\s*(?=-?\$?\\?\$?\d|-?\\[dt]?(?:frac|sqrt)(?![A-Za-z]))",
     re.IGNORECASE,
@@ -150,8 +150,7 @@ def spelled(text: str) -> str:
     if _REALS.match(text):
         return r"\mathbb{R}"
     text = _ANGLED.sub(r"\\langle \1\\rangle ", _ANY_REAL.sub("", text) or text)
-    text = _CHOSEN_DOWN.sub(_chosen, _CHOSEN_FROM.sub(_chosen, _NOT_EQUAL.sub(r"\\ne ", text)))
-    text = _DIVISOR_OR_MULTIPLE.sub(_divisor_or_multiple, text)
+    text = counted_out(_NOT_EQUAL.sub(r"\\ne ", text))
     return _without_programming(_LG.sub(r"\\log", text))
 
 
@@ -160,7 +159,7 @@ def _written_out(text: str) -> str:
     found = _SCALED.fullmatch(text)
     if found is None or (found["letter"] and not found["money"]):
         return text
-    scale = _SCALES.get((found["scale"] or "").lower()) or _SCALES_OF_MONEY.get(
+    scale = _SCALES.get((found["scale"] or "").lower().removesuffix(" of")) or _SCALES_OF_MONEY.get(
         (found["letter"] or "").lower()
     )
     number = simple_number(found["number"])
@@ -222,22 +221,6 @@ def _without_another(text: str) -> str:
     said = re.sub(r" [a-z]+$", "", found[1])
     numbers = simple_number(said), simple_number(found[2])
     return found[1] if None not in numbers and numbers[0] != numbers[1] else text
-
-
-def _divisor_or_multiple(match: re.Match[str]) -> str:
-    """The greatest common divisor, or the least common multiple, of integers: in brackets, as it may be a factor."""
-    function = math.gcd if (match[1] or match[2]).lower() == "gcd" else math.lcm
-    value = function(*map(int, match[3].split(",")))
-    return str(value) if match.group() == match.string else f"({value})"
-
-
-def _chosen(match: re.Match[str]) -> str:
-    """Combinations as a binomial, ordered ones as a quotient of factorials; as written where they would be none."""
-    number, taken = int(match[1]), int(match[match.re.groups])
-    if taken > number:
-        return match.group()
-    ordered = match.re is _CHOSEN_FROM and match[2] == "P"
-    return rf"\frac{{{number}!}}{{{number - taken}!}}" if ordered else rf"\binom{{{number}}}{{{taken}}}"
 
 
 def _without_unicode(text: str) -> str:

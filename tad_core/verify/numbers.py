@@ -8,6 +8,7 @@ from tad_core.verify.arithmetic import value_of
 from tad_core.verify.formulas import is_another_name
 from tad_core.verify.hedges import is_open, open_number
 from tad_core.verify.math_units import TWO_QUANTITIES
+from tad_core.verify.rounding import exact_before
 from tad_core.verify.written import written_value
 
 #: a number with an optional sign, currency, thousands commas, decimals or a fraction bar, but for that of ``cm^2``
@@ -20,7 +21,7 @@ _NUMBER = re.compile(
 )
 #: words behind a number that make another one of it: ``5 million``, ``$5k``, ``5 dozen``, ``5 tenths``
 _SCALE = re.compile(
-    r"\s?(?:hundred|thousand|[mbtr]{1,2}illion|dozen|mil|lakh|crore|(?:ten|hundred|thousand|million)ths?"
+    r"\s?(?:hundred|thousand|[mbtr]{1,2}illion|dozens?|mil|lakh|crore|(?:ten|hundred|thousand|million)ths?"
     r"|(?:third|fourth|fifth|sixth|seventh|eighth|ninth)s|and (?:a|one|three) (?:half|third|quarters?))(?![a-z])"
 )
 _SCALE_OF_MONEY = re.compile(r"\s?(?:[kKmMB]|bn)(?![A-Za-z])")
@@ -68,6 +69,10 @@ def last_value(text: str) -> str:
     number = _last(text)
     if number is None:
         return ""
+    if number["decimals"] and (
+        exact := exact_before(text, number.start(), number["digits"] + number["decimals"])
+    ):
+        return rf"{exact} \approx {number['digits']}{number['decimals']}"
     start = max(0, number.start() - _WIDTH)
     before: list[re.Match[str]] = []
     for displayed in _DISPLAYED.finditer(text, start, number.end() + _WIDTH):

@@ -43,7 +43,7 @@ _WRITTEN = (
     ),
     # the ratio of a to b is 3 to 4
     re.compile(
-        r"\bratio\b[^.;\n]{0,80}?\b(?:is|are|of|be|=)\s(?P<value>\d+(?:\.\d+)?(?:\sto\s\d+(?:\.\d+)?)+)(?![\w%])"
+        r"\b(?:ratio|odds)\b[^.;\n]{0,80}?\b(?:is|are|of|be|=)\s(?P<value>\d+(?:\.\d+)?(?:\sto\s\d+(?:\.\d+)?)+)(?![\w%])"
     ),
 )
 #: Characters beside the last number that are looked at.

@@ -4,6 +4,7 @@ r"""Texts as models end them, cut, repeated, with headings and marks: the answer
 from __future__ import annotations
 
 RIGHT_NUMBERS = [
+    ("It went from 3 to 5.", "5"), ("The price is reduced from 20 to 5.", "5"), ("She adds 3 to 5 to get 8", "8"), ("There are 5 dozen eggs.", "60"), ("She baked 5 dozens of cookies.", "60"), ("It is 2.5 dozen", "30"), (r"\boxed{5 \text{ dozen}}", "60"), ("The population is 26 billion.", "26000000000"),
     ("Ann (10) + Bob (5) = 15", "15"), ("*21*", "21"), ("21 = 3 * 7", "21"), ("The total is 21 (3 × 7).", "21"), ("They ate 21 pieces (7 + 7 + 7)", "21"), ("So $21 in all ($3 * 7).", "21"), ("The sum of 3 and 7 is 10", "10"),
     ("The population is 5 million.", "5000000"), ("It costs $5k.", "5000"), ("He made 1.5 million dollars", "1500000"), ("She earned 5 hundred dollars", "500"), (r"\boxed{5\text{ million}}", "5000000"), (r"\boxed{\$1.2 \text{ million}}", "1200000"),
     ("2^5 = 32", "32"), ("2**5 = 32", "32"), ("so √625 = 25", "25"), (r"so \frac{50}{2} = 25", "25"), ("Let 2x + 5 = 25, so x = 10.", "10"), ("10 = x", "10"), ("A = πr² = 25", "25"), ("T(5) = 25 minutes", "25"), ("There are 2x = 2 * 10 = 20 games", "20"), ("The diameter is 2r = 20 cm", "20"),
@@ -30,7 +31,7 @@ RIGHT_NUMBERS = [
     ("The answer is 7<|im_end|>", "7"), ("The answer is 7</s>", "7"), ("the total is 7 apples<|endoftext|>", "7"), (r"\boxed{7}\boxed{7}\boxed{7}", "7"), ("\\boxed{7}\n\\boxed{7}\n\\boxed{7", "7"),
     (r"The answer is \boxed{7", "7"), (r"The answer is $\boxed{7$", "7"), (r"The answer is \boxed{7}}", "7"), (r"The answer is \boxed7", "7"), (r"The answer is \boxed{\$7}", "7"),
     (r"The answer is \boxed{7 \text{ dollars}}.", "7"), (r"The answer is $\boxed{\$1,234.50}$.", "1234.50"), (r"Therefore, Janet makes $\boxed{18}$ dollars every day at the farmers' market.", "18"),
-    ("Janet makes 9 * $2 = $<<9*2=18>>18 every day.", "18"), ("Janet makes 9 * $2 = $18 per day.", "18"), ("Janet makes $18/day.", "18"), ("They need 1.5 dozen, so 18 eggs.", "18"),
+    ("Janet makes 9 * $2 = $<<9*2=18>>18 every day.", "18"), ("Janet makes 9 * $2 = $18 per day.", "18"), ("Janet makes $18/day.", "18"), ("They need 1.5 dozen, so 18 eggs.", "18"), ("#### 1.5 dozen", "18"),
     ("He ran 540 meters in total", "540"), ("Final Answer: 540 meters", "540"), ("**Final Answer:** 540", "540"), (r"**Final Answer**: \boxed{540}", "540"), ("**Answer:** 540 meters per week", "540"),
     ("**Answer: 540**", "540"), ("Answer = 540", "540"), ("The final answer is **540**.", "540"), ("The final answer is: **540 meters**", "540"), ("The answer is: $540$ meters.", "540"),
     (r"The answer is: \(540\) meters.", "540"), (r"The answer is \[540\]", "540"), ("The answer is:\n\\[\n540\n\\]", "540"), ("The answer is:\n\n540", "540"), ("The answer is:\n$$540$$", "540"),
@@ -68,6 +69,7 @@ RIGHT_NUMBERS = [
 ]  # fmt: skip
 
 WRONG_NUMBERS = [
+    ("It takes 3 to 5 hours.", "5"), ("It is 3 to 5.", "5"), ("She needs from 3 to 5 apples", "5"), ("Answer:\n3 to 5", "5"), ("about $3 to $5", "5"), ("It ranges from 3 to 5", "5"), ("She baked 5 dozens of cookies.", "5"),
     ("the sum of 3 and 7", "7"), ("It is the product of 3 and 7.", "7"), ("22 = 3 * 7", "22"), ("The total is 22 (3 × 7).", "22"), ("They ate 21 (7 + x)", "21"),
     ("The population is 5 million.", "5"), ("5 million people", "5"), ("It costs $5k.", "5"), ("It costs $5M", "5"), ("It costs 5k", "5"), ("5 mil", "5"), ("5 dozen", "5"), ("5 tenths", "5"), ("3 and a half hours", "3"), ("So x > 5", "5"), ("She needs x ≥ 5 apples", "5"), ("x >= 5", "5"), ("so it is 2^5", "5"), ("2**5", "5"), ("1.5 x 10^5", "5"),
     ("so 2 * 3 = 7", "7"), ("5 + 3 = 9", "9"), ("5/0 = 25", "25"), ("√16 = 5", "5"), ("2x + 5 = 25", "25"), ("so 2x = 20", "20"), ("x = y + 5", "5"), ("n + 5", "5"), ("5n", "5"), ("5x dollars", "5"), ("x/5", "5"), ("5 - x", "5"), ("5 + tax", "5"), ("5 plus tax", "5"), ("two plus 5", "5"), ("minus 5", "5"), ("5 divided by x", "5"),
@@ -82,7 +84,7 @@ WRONG_NUMBERS = [
     ("He sold 48/2 = 24 clips. Altogether: 48+24 = ", "24"), ("He sold 48/2 = 24 clips. Altogether: 48+24", "24"), ("He earns $15 x 8", "8"), ("Total = $100 + $20.", "20"), ("The total is 15 =", "15"), ("1 + 2 + 2", "2"),
     ("The temperature is 3 degrees below zero.", "3"), ("Items:\n- 12", "-12"),
     ("He needs 2 1/2 cups.", "0.5"), ("He needs 2 and 1/2 cups.", "0.5"), ("The final answer is 5 (guess).", "5"), ("The final answer is 5 (dozen).", "5"),
-    ("#### 3 + 4 = 8", "7"), ("#### 1.5 dozen", "18"), ("#### 1.5 dozen", "1.5"), ("So the answer is 7.7.7.", "7"), ("The answer is \\boxed{7}.\n\nThe answer is \\boxed{8}.", "7"),
+    ("#### 3 + 4 = 8", "7"), ("#### 1.5 dozen", "1.5"), ("So the answer is 7.7.7.", "7"), ("The answer is \\boxed{7}.\n\nThe answer is \\boxed{8}.", "7"),
     ("The answer is 5 + 3 = 9.", "8"), ("The answer is 1.234,50", "1234.5"), ("Total = $ 12 . 50", "12.5"), ("It costs 12.50 dollars.\n\nStep 1: ", "12.5"),
     ("The answer is 20. The answer is 20. The answer is 2", "20"), ("The number of eggs is twenty.", "20"), ("", "20"), ("!!!!!!", "20"), (r"The answer is \boxed{4+5=20}.", "20"),
     (r"\boxed{20:00}", "20"), (r"\boxed{\text{twenty}}", "20"), (r"\boxed{20 - 5}", "20"), (r"\boxed{20, 30}", "20"), (r"\boxed{4 hours 30 minutes}", "4"), (r"\boxed{3\text{ remainder }2}", "3"),
