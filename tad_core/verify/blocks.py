@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import bisect
 import itertools
 import re
 import textwrap
+from collections.abc import Iterator
 
 from tad_core.trees import tree_of
 from tad_core.verify.definitions import (
@@ -16,9 +18,12 @@ from tad_core.verify.definitions import (
     ends_in_prose_at,
     imported,
     is_stub,
+    method_as_function,
     parses,
     tree_or_none,
+    wrong_line,
 )
+from tad_core.verify.listings import as_written
 
 # possessive: a line of tildes that no line break ends would otherwise be tried at every length
 _FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[ \t]*+([^\n]*+)\n", re.MULTILINE)
@@ -44,8 +49,12 @@ _HTML = re.compile(r"</?(?:pre|code|python|answer|solution)\b[^<>\n]{0,60}>[ \t]
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 #: A line that prose may begin with: at the margin, behind one that is not indented deeper by Python's rules.
 _MARGIN = re.compile(r"^(?=\S)", re.MULTILINE)
+#: decorators with nothing behind them
+_DECORATORS_AT_END = re.compile(r"(?:(?:\A|\n)@[^\n]*+)++\Z")
 #: Fences within the strings of one program, and ends of one between prose, that are tried.
 _MAX_TRIES = 64
+#: and characters that are read for them
+_MAX_PARSED = 400_000
 #: Lines that could begin a program, from the first one on, that are tried.
 _MAX_BEGINNINGS = 8
 #: Characters of prose with a program in it that are looked at.
@@ -66,13 +75,17 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     """
     text = text[:_MAX_TEXT].replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
     text = _LANGUAGE_ALONE.sub("", without_end_tokens(_TAG.sub("", text)))
+    text = as_written(text)
     if defines_something(text):
-        return without_prose_behind(text).strip("\n")
+        return _as_asked(without_prose_behind(text), entry_point)
     text = _INVISIBLE.sub(lambda space: _INVISIBLE_SIGN.sub("", space.group()).replace("\u00a0", " "), text)
     if (whole := _at_margin(text, entry_point)) != text:
-        return whole.strip("\n")
+        return _as_asked(whole, entry_point)
     blocks = _fenced_blocks(text) or _fenced_blocks(_QUOTED.sub("", text))
-    blocks = [(language, _at_margin(body, entry_point)) for language, body in blocks]
+    blocks = [
+        (language, _as_asked(_at_margin(as_written(body), entry_point), entry_point, strip=False))
+        for language, body in blocks
+    ]
     if not blocks:
         return _between_prose(_HTML.sub("\n", text), entry_point) or _between_prose(text, entry_point)
     if all(language in _WRAPPERS for language, _ in blocks):
@@ -91,6 +104,12 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
         if found := _between_prose(body, entry_point):
             return found
     return (parsed or python)[0]
+
+
+def _as_asked(source: str, entry_point: str | None, strip: bool = True) -> str:
+    """A program in which what is asked for is a function, where it is a method; without line breaks around it."""
+    source = source.strip("\n") if strip else source
+    return method_as_function(source, entry_point).rstrip("\n") if entry_point else source
 
 
 def _at_margin(source: str, entry_point: str | None) -> str:
@@ -200,22 +219,42 @@ def _between_prose(text: str, entry_point: str | None) -> str:
     if not beginnings and (within := _BEGINNING_WITHIN.search(text[:_MAX_PROSE])):
         text = re.sub(rf"^{within[1]}", "", text[within.start() :], flags=re.MULTILINE)
         beginnings = [0]
+    tries = iter(range(max(_MAX_BEGINNINGS, min(_MAX_TRIES, _MAX_PARSED // (len(text[:_MAX_PROSE]) + 1)))))
     for beginning in beginnings[:_MAX_BEGINNINGS]:
-        if found := _from_beginning(text[beginning:_MAX_PROSE], entry_point):
+        if found := _from_beginning(text[beginning:_MAX_PROSE], entry_point, tries):
             return found
     return ""
 
 
-def _from_beginning(text: str, entry_point: str | None) -> str:
-    """The longest program that a text begins with."""
-    ends = [len(text), *(match.start() for match in _MARGIN.finditer(text, 1))][-_MAX_TRIES:]
-    for end in sorted(ends, reverse=True):
-        found = text[:end].rstrip()
+def _from_beginning(text: str, entry_point: str | None, tries: Iterator[int]) -> str:
+    """The longest program that a text begins with, as far as the tries go.
+
+    What holds the first wrong line is none, and what is Python and does not define what is asked for has no part that
+    does.
+    """
+    margins = [match.start() for match in _MARGIN.finditer(text)] + [len(text)]
+    while len(margins) > 1 and next(tries, None) is not None:
+        found = _DECORATORS_AT_END.sub("", text[: margins[-1]].rstrip())
         if entry_point and not re.search(rf"\b{re.escape(entry_point)}\b", found):
             break
-        if defines(found, entry_point) if entry_point else defines_something(found):
-            return without_prose_behind(found).rstrip()
+        wrong = wrong_line(found)
+        if wrong is None:
+            found = _as_asked(without_prose_behind(found), entry_point)
+            defined = defines(found, entry_point) if entry_point else defines_something(found)
+            return found.rstrip() if defined else ""
+        begins = _start_of_line(found, wrong)
+        del margins[bisect.bisect_right(margins, begins, hi=len(margins) - 1) :]
     return ""
+
+
+def _start_of_line(text: str, number: int) -> int:
+    """Where the line of a number, counted from 1, begins; of none of the text's, where it ends."""
+    at = 0
+    for _ in range(number - 1):
+        at = text.find("\n", at) + 1
+        if at == 0:
+            return len(text)
+    return at
 
 
 def without_prose_behind(source: str) -> str:

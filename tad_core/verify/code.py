@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import builtins
 import functools
 import os
 import re
@@ -19,12 +20,14 @@ from tad_core.errors import VerifierError
 from tad_core.trees import tree_of
 from tad_core.verify.blocks import as_bodies, extract_code, without_end_tokens, without_prose_behind
 from tad_core.verify.config import SandboxChoice
-from tad_core.verify.definitions import bound, defines, is_stub, parses
+from tad_core.verify.definitions import bound, defines, imported, is_stub, method_as_function, parses
 from tad_core.verify.sandbox.launch import Keeper, KeeperError
 from tad_core.verify.sandbox.tiers import require_tier
 from tad_core.verify.verdict import CodeResult, Verdict
 
 _ATTEMPTS = 3
+#: Names that tests ask for which are looked for in a text.
+_MAX_ASKED = 8
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,40 @@ def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
                     return without_prose_behind(joined)
                 stub = stub or joined
     return stub or code
+
+
+def assemble_for(text: str, tests: str) -> str:
+    """The program in a model's text that defines most of what tests ask for, where no name says which it is.
+
+    A method that tests call as a function is one, see ``method_as_function``.
+    """
+    asked = _asked_by(tests)
+    found = extract_code(text)
+    for name in asked if found else ():
+        found = method_as_function(found, name)
+    count = sum(defines(found, name) for name in asked)
+    for name in asked if count < len(asked) else ():
+        other = extract_code(text, name)
+        if (others := sum(defines(other, name) for name in asked)) > count:
+            found, count = other, others
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _asked_by(tests: str) -> tuple[str, ...]:
+    """Names that tests take from a program: what they import from it, and what they call and do not define."""
+    try:
+        tree = tree_of(tests)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    nodes = list(ast.walk(tree))
+    given = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "solution"]
+    names = {alias.name for node in given for alias in node.names if alias.name != "*"}
+    own = {name for node in tree.body for name in bound(node) | imported(node)} | set(dir(builtins))
+    called = {
+        node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    return tuple(sorted(names | (called - own)))[:_MAX_ASKED]
 
 
 def _indented_part(text: str) -> str:

@@ -113,3 +113,43 @@ def tree_or_none(source: str) -> ast.Module | None:
         return tree_of(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None  # MemoryError and RecursionError: the parser's own limits on nesting
+
+
+def method_as_function(source: str, name: str) -> str:
+    """A program with a function that calls the method ``name`` of its class, where only that has the name.
+
+    So is a ``class Solution`` used that holds the function which was asked for. Any other source stays as it is.
+    """
+    tree = tree_or_none(source)
+    if (
+        tree is None
+        or hasattr(builtins, name)
+        or any(name in bound(node) | imported(node) for node in tree.body)
+    ):
+        return source
+    for node in tree.body:
+        methods = {part.name: part for part in getattr(node, "body", ()) if isinstance(part, ast.FunctionDef)}
+        if isinstance(node, ast.ClassDef) and name in methods and _made_of_nothing(methods.get("__init__")):
+            call = f"{node.name}().{name}(*args, **kwargs)"
+            return f"{source.rstrip()}\n\n\ndef {name}(*args, **kwargs):\n    return {call}\n"
+    return source
+
+
+def _made_of_nothing(init: ast.FunctionDef | None) -> bool:
+    """Whether an object needs no argument."""
+    if init is None:
+        return True
+    positional = [*init.args.posonlyargs, *init.args.args]
+    keywords = [default for default in init.args.kw_defaults if default is None]
+    return len(positional) - 1 <= len(init.args.defaults) and not keywords
+
+
+def wrong_line(source: str) -> int | None:
+    """The line at which a source is seen to be no Python, counted from 1; None where it is."""
+    try:
+        tree_of(source)
+    except SyntaxError as error:
+        return error.lineno or 1
+    except (ValueError, RecursionError, MemoryError):
+        return 1
+    return None

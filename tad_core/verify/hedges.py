@@ -59,9 +59,9 @@ _ANOTHER = (
 )
 #: ``3 to 5`` where something is, takes or has so many; what goes from 3 to 5 has come to 5
 _FROM_ONE = (
-    r"(?:(?:^|\n|[:=>*]\s?|\b(?:(?:is|was|are|were|be|takes?|took|needs?|costs?|lasts?|lasted|ranges?"
-    r"|ranged|ranging|varies|anywhere|somewhere)(?: from)?|about|approximately|around|roughly|has|have|had|in|within|every|answer|only|just) )"
-    r"[$*(\\]{0,4}\d[\d.,]*%?[$*)\\]{0,4}(?: [a-z]+)? to)"
+    r"(?:(?:^|\n|[:=>*]\s?|\b(?:(?:is|was|are|were|be|takes?|took|needs?|costs?|lasts?|lasted|ranges?|ranged|ranging"
+    r"|varies|anywhere|somewhere)(?: from)?|about|approximately|around|roughly|has|have|had|in|within|every|answer|only"
+    r"|just) )[$*(\\]{0,4}\d[\d.,]*%?[$*)\\]{0,4}(?: [a-z]+)? to)"
 )
 _OPEN_BEFORE = re.compile(
     rf"(?:\b(?:is|was|equals?) {_BOUND}|\b{_BOUND} (?:exactly|precisely)"

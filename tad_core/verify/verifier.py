@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from tad_core.data.problem import Problem
-from tad_core.verify.code import CodeJob, Limits, assemble, copies_in, helpers_of
+from tad_core.verify.code import CodeJob, Limits, assemble, assemble_for, copies_in, helpers_of
 from tad_core.verify.config import VerifyConfig
 from tad_core.verify.extract import extract_answer
 from tad_core.verify.math import MathKind, quick_equal
@@ -144,7 +144,7 @@ class Verifier:
         """The judgement where there is no program, else the work that runs it."""
         entry_point = _text_of(problem, "entry_point") or None
         prompt = _text_of(problem, "prompt")
-        program = assemble(text, entry_point, prompt)
+        program = assemble(text, entry_point, prompt) if entry_point else assemble_for(text, problem.tests)
         if not program:
             return Judgement(Verdict.NO_CODE, "no program was found in the text", "")
         config = self.config

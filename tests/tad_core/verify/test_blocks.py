@@ -138,9 +138,28 @@ def test_prose_is_no_program(text: str) -> None:
         "x`````\n" * 30_000,
         "def f(x):\n    return x\n" + "Done\n" * 4_000,
         "In prose:\n" + "def g(x):\n    return x\n\n\n" * 600,
+        "@a\n" * 15_000,
+        "@(a\n)\n" * 8_000,
+        f"{FENCE}python\n@a\n" * 4_000,
+        "class A:\n  x = (\n" * 4_000,
+        "1 x = (\n" * 20_000,
+        ">>> x = (\n" * 20_000,
     ],
 )
-def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str) -> None:
+@pytest.mark.parametrize("name", ["f", None])
+def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str, name: str | None) -> None:
     used = time.process_time()
-    extract_code(text, "f")
+    extract_code(text, name)
     assert time.process_time() - used < 5
+
+
+def test_a_program_before_many_lines_of_prose_is_found() -> None:
+    assert extract_code(f"To do it:\n\n{BODY}\n\n" + "- It isn't hard.\n" * 200, "f") == BODY
+
+
+@pytest.mark.parametrize("name", ["f", None])
+def test_a_method_that_is_asked_for_is_a_function(name: str | None) -> None:
+    method = "class Solution:\n    def f(self, x):\n        return x + 1"
+    found = extract_code(f"{FENCE}python\nimport math\n{FENCE}\nSo:\n{FENCE}python\n{method}\n{FENCE}", name)
+    assert defines(found, "f") is (name is not None)
+    assert defines(extract_code(f"In a class:\n{method}\nThat is it.", "f"), "f")

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 import pytest
 
-from tad_core.verify.definitions import defines, defines_something, ends_in_prose_at, is_stub, parses
+from tad_core.verify.definitions import (
+    defines,
+    defines_something,
+    ends_in_prose_at,
+    is_stub,
+    method_as_function,
+    parses,
+    wrong_line,
+)
 
 HEAD = "import math\nN = 1\ndef f(x):\n    return x\n"
 
@@ -18,6 +26,34 @@ def test_names_are_bound_by_definitions_and_assignments() -> None:
 
 def test_a_head_alone_is_a_stub() -> None:
     assert is_stub("def f(x):\n    '''It is f.'''\n    pass", "f") and not is_stub(HEAD, "f")
+
+
+METHOD = "class A:\n    def f(self, x):\n        return x\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "called"),
+    [
+        (METHOD, "f", "A().f("),
+        (METHOD.replace("self, x", "x").replace("    def", "    @staticmethod\n    def"), "f", "A().f("),
+        (f"class B:\n    pass\n{METHOD}", "f", "A().f("),
+        (METHOD + "    def __init__(self, n=1): pass\n", "f", "A().f("),
+        (METHOD + "    def __init__(self, n): pass\n", "f", ""),
+        (METHOD + "    def __init__(self, *, n): pass\n", "f", ""),
+        (METHOD + "f = 1\n", "f", ""),
+        (METHOD, "g", ""),
+        (METHOD.replace("f(", "len("), "len", ""),
+        ("class A(", "f", ""),
+    ],
+)
+def test_a_method_is_a_function_where_its_class_needs_nothing(source: str, name: str, called: str) -> None:
+    found = method_as_function(source, name)
+    assert (found != source) is bool(called)
+    assert called in found
+
+
+def test_the_line_that_is_no_python() -> None:
+    assert [wrong_line(text) for text in ("x = 1", "x = 1\ny z\n", "x\n(\n")] == [None, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Run the top level of a program: what it defines is judged, also where it then tries itself and fails.
+
+A wrong assertion behind a right function, a call of ``input()``, a use of a file that is not there: as where a module's
+tests are left out, what follows such a statement is run, and what is missing then fails in the tests.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import types
+from typing import Any
+
+#: Statements that may fail without an end of the program: none that others are written for, as imports are.
+_MAY_FAIL = (
+    ast.Assert, ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.While, ast.If, ast.With, ast.Delete,
+)  # fmt: skip
+#: Failed statements that are passed over.
+_MOST = 64
+
+
+def run_top_level(source: str, module: types.ModuleType) -> BaseException | None:
+    """Run a program in a module; the error that ended it, if it did before all of it was run."""
+    try:
+        code: Any = compile(source, "solution.py", "exec", dont_inherit=True)
+        body: list[ast.stmt] | None = None
+        for _ in range(_MOST):
+            try:
+                exec(code, module.__dict__)
+                return None
+            except Exception as problem:
+                body = ast.parse(source).body if body is None else body
+                failed = _failed(body, problem, code)
+                if failed is None:
+                    return problem
+                body = body[failed + 1 :]
+                flags = code.co_flags & __future__.annotations.compiler_flag
+                rest = ast.Module(body=body, type_ignores=[])
+                code = compile(rest, "solution.py", "exec", flags=flags, dont_inherit=True)
+        return None
+    except SystemExit as end:  # a program that ends itself has defined what it defines
+        defined = any(callable(value) for name, value in module.__dict__.items() if not name.startswith("__"))
+        return None if defined else end
+    except BaseException as problem:
+        return problem
+
+
+def _failed(body: list[ast.stmt], problem: BaseException, code: types.CodeType) -> int | None:
+    """Which statement failed, if the program may go on behind it."""
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_frame.f_code is not code:
+        trace = trace.tb_next
+    if trace is None or isinstance(problem, ImportError | MemoryError):
+        return None
+    line = trace.tb_lineno
+    at = next((at for at, node in enumerate(body) if node.lineno <= line <= (node.end_lineno or 0)), None)
+    return at if at is not None and isinstance(body[at], _MAY_FAIL) else None
