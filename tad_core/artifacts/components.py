@@ -49,13 +49,16 @@ VERSIONS: dict[Component, int] = {
     # 2:3 for 2/3, adds sums up term by term, reads values and sets in prose whole, takes no bound and no wrong sum for
     # a value, and finds programs that are indented as a whole; 13 goes on to another value only where it is whole, and
     # reads the minus sign and complex numbers in prose; 14 reads the formula in prose that a number is part of, takes a
-    # wrong sum there for no value, and 5 million for 5000000
-    "verifier": 14,
+    # wrong sum there for no value, and 5 million for 5000000; 15 reads answers without digits in the last sentence,
+    # remainders, and closed forms with their decimal, takes no end of a range for a value, 5 dozen for 60 and a method
+    # for the function that is asked for, and goes on behind a statement of a program that fails
+    "verifier": 15,
     # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed; 3 takes bodies of
     # any indentation and leaves out imports that nothing needs; 4 takes a body with other code behind it;
     # 5 leaves out a head that is repeated at the end of a text; 6 takes programs that are indented as a whole; 7 takes
-    # those between prose that begins or ends as Python does, or in tags
-    "programs": 7,
+    # those between prose that begins or ends as Python does, or in tags; 8 takes methods for functions,
+    # and leaves out prompts and line numbers
+    "programs": 8,
     # the columns and figures of an evaluation: 2 counts full forwards and computed tokens; 3 keeps reasons
     "records": 3,
     # AUP, intervals, comparisons: 2 takes the leaderboard's points of equal speed as they are given

@@ -18,6 +18,7 @@ from tad_core.verify.hedges import (
     says_the_same,
 )
 from tad_core.verify.numbers import last_value
+from tad_core.verify.statements import is_of_words, last_statement
 
 __all__ = ["after_hashes", "extract_answer", "last_boxed"]
 
@@ -75,11 +76,16 @@ _MAX_HASHES = 64
 _MAX_TEXT = 1_000_000
 
 
-def extract_answer(text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER) -> str:
-    """The final answer in ``text`` by the first rule of ``order`` that finds one; empty if none does."""
+def extract_answer(text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER, reference: str = "") -> str:
+    """The final answer in ``text`` by the first rule of ``order`` that finds one; empty if none does.
+
+    Of a reference no more is taken than whether it has digits: if not, it is the last statement that counts, before
+    the last number.
+    """
     text = _END_TOKENS.sub(" ", text[-_MAX_TEXT:]).replace("−", "-")
     for rule in order:
-        found = _RULES[rule](text)
+        found = last_statement(text, reference) if rule == "last_number" and is_of_words(reference) else ""
+        found = found or _RULES[rule](text)
         if found:
             return found
     return ""

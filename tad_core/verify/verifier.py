@@ -115,7 +115,7 @@ class Verifier:
 
     def _math(self, problem: Problem, text: str) -> Judgement | Callable[[Slot], Judgement]:
         """The judgement where it is quick, else the work that leads to it."""
-        answer = extract_answer(text, self.config.order_for(problem.source))
+        answer = extract_answer(text, self.config.order_for(problem.source), problem.answer)
         if not answer:
             return Judgement(Verdict.NO_ANSWER, "no answer was found in the text", "")
         kind = kind_of(problem)

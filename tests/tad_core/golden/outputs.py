@@ -60,6 +60,8 @@ ANSWERS = {
     r"\sqrt{2}": [r"\frac{2}{\sqrt2}", "1.41421356", "2^{1/2}"],
     r"\{1,2,3\}": ["3,2,1", "1,2", r"\{3, 1, 2\}"],
     r"\text{Tuesday}": ["tuesday", r"\text{Monday}"],
+    "60": ["5 dozen", r"2^{100} \equiv 60 \pmod{7}", "55 to 60"],
+    r"3\sqrt{41}": [r"3\sqrt{41} = 19.2", r"3\sqrt{41} = 19.3"],
     "2:3": [r"\frac23", "4:6", "3:2"],
     "15": [r"\text{at most exactly 15}", r"\frac{d}{dx}x^2=15", r"\sum_{k=1}^5 k"],
 }
@@ -75,6 +77,8 @@ WHOLE = [
     "so x > 6",
     "It is 2 * 2 = 6",
     "There are 6 million",
+    "It takes 5 to 6 hours.",
+    "The number of permutations is 3!",
 ]
 PROGRAMS = [
     "def f(x):\n    return x + 1",
@@ -84,6 +88,9 @@ PROGRAMS = [
     "def g(x):\n    return x",
     "no program at all",
     "    def f(x):\n        return x + 1",
+    "class Solution:\n    def f(self, x):\n        return x + 1",
+    ">>> def f(x):\n...     return x + 1",
+    "def f(x):\n    return x + 1\nassert f(1) == 1",
     "import it like this:\ndef f(x):\n    return x + 1\n\nTime: O(1)",
 ]
 #: answers to a benchmark that asks for ``f``, with more than that in them
