@@ -34,6 +34,7 @@ from tad_core.models.lora import add_lora, weights_of
 from tad_core.models.rows import join_layers
 from tad_core.objectives import make_objective
 from tad_core.training import trainer as trainer_module
+from tad_core.training.__main__ import set_allocator
 from tad_core.training.adapters import Trained
 from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import StatePlan
@@ -246,6 +247,7 @@ def main() -> None:
     if options.steps < 2:
         parser.error("--steps: the first is not timed; give at least 2")
     started = time.perf_counter()
+    set_allocator()  # as trainings do
     torch.set_num_threads(options.threads)
     setting, mixed = settings_of(options)
     on_gpu = setting.device.type == "cuda"

@@ -31,8 +31,11 @@ def base_gib(config: TADConfig, shape: Shape) -> float:
     """The model under the adapters in training: ``distill.quantize`` packs its projections."""
     if config.distill.quantize == "none":
         return weights_gib(config, shape)
-    packed = shape.layers * shape.layer_weights
-    return (packed * BYTES_A_WEIGHT + (shape.parameters - packed) * _item(config)) / GIB
+    if config.distill.quantize == "fp8":  # all layers but the last, twice; see ``models.float8``
+        packed, bytes_each = (shape.layers - 1) * shape.layer_weights, 2.0
+    else:
+        packed, bytes_each = shape.layers * shape.layer_weights, BYTES_A_WEIGHT
+    return (packed * bytes_each + (shape.parameters - packed) * _item(config)) / GIB
 
 
 def decoding_gib(
@@ -128,17 +131,18 @@ def training_gib(
     # On a GPU the embedding waits on the host, whose memory is not planned there; see ``training.aside``.
     aside = compiled and not distill.deepspeed and config.model.device != "cpu"
     # Where layers are recorded as graphs; see ``models.recorded``.
-    recorded = aside and item == 2 and distill.quantize == "none" and not kind.block_causal
+    recorded = aside and item == 2 and distill.quantize != "nf4" and not kind.block_causal
     activations = shape.kept_bytes(tokens, item, distill.lora, recompute, compiled, recorded)
     if kind.block_causal:  # what each piece sees, copied; see ``training.packing``
         seen = (1 - -length // distill.mask_block) * (counts.student + length / 2)
         activations += shape.cached_bytes(micro * seen, item) / (shape.layers if recompute else 1)
     teacher = shape.passing_bytes(micro * (counts.teacher + length), item)
     logits = _LOSS_COPIES * 4 * micro * length / 2 * shape.vocabulary
-    unpacked = 0.0 if distill.quantize == "none" else _item(config) * shape.width * shape.mlp
+    # A weight in the model's dtype; the gradient of gate and up in 8 bits.
+    unpacked = {"none": 0.0, "nf4": _item(config) * shape.width * shape.mlp, "fp8": 2 * tokens * shape.mlp}
     if aside:
         activations -= _item(config) * shape.vocabulary * shape.width
-    more = (in_one_pass * adapter + activations + teacher + logits + unpacked) / GIB
+    more = (in_one_pass * adapter + activations + teacher + logits + unpacked[distill.quantize]) / GIB
     return max(weights_gib(config, shape), base_gib(config, shape) + more)
 
 

@@ -116,10 +116,10 @@ def _from_sheet(
     peak = gpu.bf16_tflops * 1e12 * (1 if item == 2 else 0.5)
     floor = max(shape.layers * MEASURED_LAUNCH_S, shape.parameters * item / (gpu.bandwidth_tb_s * 1e12))
     compiled = config.distill.compile != "off"
-    zero = config.distill.deepspeed is not None
-    train = training_share(compiled, zero)
+    zero, float8 = config.distill.deepspeed is not None, config.distill.quantize == "fp8"
+    train = training_share(compiled, zero, float8)
     guess = "" if gpu.title.startswith("NVIDIA H200") else ", taken over to this GPU"
-    how = ("compiled" if compiled else "not compiled") + (", ZeRO-2" if zero else "")
+    how = ("compiled" if compiled else "not compiled") + ", ZeRO-2" * zero + ", 8-bit floats" * float8
     training = Pace(
         train * peak, f"{train:.0%} of peak, as measured on an H200 (4 states, {how}){guess}", floor
     )
@@ -153,6 +153,8 @@ def _from_store(
         ("calibrate", "calibrate"),
     ):
         for manifest, settings in _runs(config, machine, store, stage):
+            if stage == "distill" and settings.distill.quantize != config.distill.quantize:
+                continue  # products of another kind
             pace = _pace(stage, manifest, settings, shape, counts)
             if pace and manifest.created_at > found.get(kind, ("", None))[0]:
                 found[kind] = (manifest.created_at, pace)

@@ -32,6 +32,13 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _PLACES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
 
+def set_allocator() -> None:
+    """Have a GPU's memory grow piece by piece, where nobody said otherwise: micro-batches of other lengths, and graphs,
+    find room between what is there. Read when CUDA is first used."""
+    if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys():
+        os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Train; returns 0, 2 (bad input), 3 (out of memory), 75 (stopped on request, checkpoint saved) or 1."""
     parser = argparse.ArgumentParser(prog="python -m tad_core.training", description="Train one adapter.")
@@ -46,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 1
         when_gone(tag, lambda: os.kill(os.getpid(), signal.SIGTERM))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    set_allocator()
     from tad_core.training.recorder import StopRequest  # torch: after the parent is watched
 
     stop = StopRequest()

@@ -273,5 +273,8 @@ def test_compiled_layers_of_autograd_take_a_base_in_8_bit_floats(deep_checkpoint
             rows_ND = model(ids_T, packing=packing, fused=fused)
         push(rows_ND)
         found.append([rows_ND.detach(), *(w.grad for w in weights_of(model, "one"))])
-    for ours, theirs in zip(*found, strict=True):
-        assert (ours.float() - theirs.float()).norm() < 0.1 * theirs.float().norm()
+    # Rows that differ by bfloat16's rounding are rounded otherwise to three bits: 0.05 and 0.06 on an H200.
+    (rows, *gradients), (same_rows, *same_gradients) = found
+    one, other = (torch.cat([g.flatten() for g in of]) for of in (gradients, same_gradients))
+    assert (rows.float() - same_rows.float()).norm() < 0.1 * rows.float().norm()
+    assert (one - other).norm() < 0.1 * one.norm()

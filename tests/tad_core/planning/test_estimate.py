@@ -103,6 +103,27 @@ def test_a_warm_up_that_is_all_of_a_training_is_noted(tmp_path: Path) -> None:
         assert any(line.startswith(f"distill.warmup_steps {warmup} of") for line in notes) == noted
 
 
+def test_8_bit_floats_are_offered_where_there_are_products_of_them() -> None:
+    nothing = Speeds(None, None, None, 0.0, "")
+    told = {}
+    for name in ("h200", "a100"):
+        for quantize in ("none", "fp8"):
+            config = llada_8b(deepspeed=None, quantize=quantize)
+            shape, source = shape_of(config.model)
+            plan = estimate(config, shape, source, counts_of(), Machine(name, GPUS[name], 8, 139.0), nothing)
+            notes = [line for line in plan.notes if line.startswith("distill.quantize fp8")]
+            told[name, quantize] = notes + [line for line in plan.problems if "fp8" in line]
+    assert told["h200", "none"] == [
+        "distill.quantize fp8 would train in 0.75 times the time: another adapter, on a base in 8-bit floats"
+    ]
+    assert told["h200", "fp8"] == told["a100", "none"] == []
+    (refused,) = told["a100", "fp8"]
+    assert "A100 SXM 80 GB has no products of 8-bit floats; set it to none or nf4" in refused
+    zero = llada_8b(deepspeed="configs/deepspeed/zero2.json")
+    plan = estimate(zero, shape, source, counts_of(), Machine("h200", GPUS["h200"], 8, 139.0), nothing)
+    assert not any("fp8" in line for line in plan.notes)
+
+
 def test_the_command_fails_where_it_will_not_fit() -> None:
     command = [sys.executable, "-m", "flows.cli", "plan", "configs/llada-8b.yaml", "--gpu", "rtx4090"]
     done = subprocess.run([*command, "--gpus", "8"], capture_output=True, text=True)

@@ -169,3 +169,12 @@ def test_a_trial_on_a_busy_machine_counts_what_it_computes(
     known = speeds.Speeds(pace, pace, pace, 0.001, "")
     found = estimate(config, shape, "", counts_of(), Machine("a laptop", None, 0, 16.0, 100.0), known)
     assert any("busy with something else" in note for note in found.notes) is said
+
+
+def test_a_training_with_products_of_another_kind_says_nothing(tmp_path: Path) -> None:
+    config, store = demo(), Store(tmp_path)
+    leave(config, store, "distill", "b" * 32, mode="quality", states_per_s=4.0, in_one_pass=2)
+    basis = {s.stage: s.basis for s in planned(config, store).stages}
+    assert basis["distill"] == "measured here: distill/bbbbbbbb"
+    basis = {s.stage: s.basis for s in planned(demo("distill.quantize=fp8"), store).stages}
+    assert "measured here" not in basis["distill"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import re
 import resource
 import signal
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tad_core.training import run as running
-from tad_core.training.__main__ import main
+from tad_core.training.__main__ import main, set_allocator
 from tad_core.training.exits import CHILD_VARIABLE, ERROR_PREFIX, EXIT_OUT_OF_MEMORY, parent_tag
 from tad_core.training.recorder import Recorder, StopRequest
 from tad_core.training.run import train
@@ -207,3 +208,17 @@ def test_a_fault_of_ours_keeps_its_traceback(world, checkpoint, tmp_path, run_ma
 
     status, text = run_main(tmp_path / "spec.json", before)
     assert status == 1 and ERROR_PREFIX not in text
+
+
+def test_memory_of_a_gpu_grows_piece_by_piece_unless_somebody_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    set_allocator()
+    assert os.environ["PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
+    monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF")
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "backend:cudaMallocAsync")
+    set_allocator()
+    assert "PYTORCH_CUDA_ALLOC_CONF" not in os.environ
