@@ -148,6 +148,6 @@ def test_the_fast_preset_takes_a_quarter_of_the_states_of_cached_rollouts() -> N
     for section in ("store", "model", "data", "filter", "calibrate"):
         assert getattr(own, section) == getattr(recipe, section)
     assert own.rollout == recipe.rollout.model_copy(update={"cache": CacheConfig(mode="dual")})
-    changed = {"near": "soft", "filled_states": "skip", "states_per_trajectory": 64}
+    changed = {"near": "soft", "quantize": "fp8", "filled_states": "skip", "states_per_trajectory": 64}
     assert own.distill == recipe.distill.model_copy(update=changed)
     assert 4 * own.distill.states_per_trajectory == recipe.distill.states_per_trajectory
