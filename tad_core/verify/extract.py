@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
+from tad_core.verify.asides import without_asides
 from tad_core.verify.blocks import END_TOKEN
 from tad_core.verify.boxes import another_behind, boxed_answer, last_boxed
 from tad_core.verify.config import DEFAULT_ORDER, ExtractRule
@@ -17,7 +19,9 @@ from tad_core.verify.hedges import (
     is_doubted_claim,
     says_the_same,
 )
-from tad_core.verify.numbers import last_value
+from tad_core.verify.math_number import simple_number
+from tad_core.verify.math_units import is_measure, split_unit, unit_name
+from tad_core.verify.numbers import last_conclusion, last_value
 from tad_core.verify.statements import is_of_words, last_statement
 
 __all__ = ["after_hashes", "extract_answer", "last_boxed"]
@@ -51,6 +55,11 @@ _MATH = re.compile(
 #: between two formulas that are one answer
 _AND = re.compile(r",?\s?(?:and|,)\s(?=\$|\\\()")
 _END_TOKENS = re.compile(END_TOKEN)
+_RAISED = re.compile("[²³¹⁰⁴-⁹₀-₉√]")
+_UNIT_BEHIND = re.compile(r"\s?((?:square |cubic )?[A-Za-z]{1,12})\b(?!\s?(?:per|of|by|/|\^|[²³]))")
+_PICTURES = re.compile("[\u2600-\u27bf\u2b50\ufe0f\U0001f300-\U0001faff]+")
+#: alone, or behind a whole number: 3½
+_VULGAR = re.compile(r"(?<![\w}])(\d+)?\s?([¼-¾⅐-⅞])(?![\w√])")
 #: a heading that is no answer, and one behind which an answer stands
 _HEADING = re.compile(
     r"\W*(?:\d+[.)]\s*)?(?:step|part|case|solution|explanation|conclusion|calculations?|verif\w+|check\w*|summary|result|analysis"
@@ -66,6 +75,8 @@ _DISPLAY = re.compile(r"\s*(?:\$\$|\\\[)([^$]{1,400}?)(?:\$\$|\\\])", re.DOTALL)
 _SPOKEN_OF = re.compile(
     r"(?:indeed |also |therefore )?(?:correct|right|verified|confirmed|valid|reasonable|consistent)\b"
 )
+#: and so is an answer of one formula without digits that are typed.
+_SHORT = 40
 #: A claim that was cut is shorter than this.
 _LONGEST_CUT = 80
 #: Claims of an answer that are looked at, from the last one on.
@@ -82,13 +93,42 @@ def extract_answer(text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER, refe
     Of a reference no more is taken than whether it has digits: if not, it is the last statement that counts, before
     the last number.
     """
-    text = _END_TOKENS.sub(" ", text[-_MAX_TEXT:]).replace("−", "-")
+    text = _in_plain_signs(_END_TOKENS.sub(" ", text[-_MAX_TEXT:]))
     for rule in order:
-        found = last_statement(text, reference) if rule == "last_number" and is_of_words(reference) else ""
-        found = found or _RULES[rule](text)
+        found = _last(text, reference) if rule == "last_number" else _RULES[rule](text)
         if found:
             return found
-    return ""
+    alone = text.strip()
+    return alone if len(alone) < _SHORT and _RAISED.search(alone) and "\n" not in alone else ""
+
+
+def _last(text: str, reference: str) -> str:
+    """The last value of a text, or what its last sentence says where the reference has no digits."""
+    if is_of_words(reference) and (said := last_statement(text, reference)):
+        return said
+    of_several = reference.removeprefix("\\left").startswith("(")
+    return _with_unit(text, last_value(without_asides(text), of_several), reference)
+
+
+def _with_unit(text: str, number: str, reference: str) -> str:
+    """A number with the unit that stands behind it, where the reference has a unit of a measure."""
+    if not is_measure(split_unit(reference)[1]) or simple_number(number) is None:
+        return number
+    behind = _UNIT_BEHIND.match(text, text.rfind(number) + len(number))
+    return rf"{number}\text{{ {behind[1]}}}" if behind and is_measure(unit_name(behind[1])) else number
+
+
+def _in_plain_signs(text: str) -> str:
+    """A text without pictures, and with fractions and minus signs as they are typed."""
+    if text.isascii():
+        return text
+    text = _PICTURES.sub(" ", text.replace("−", "-"))
+    return _VULGAR.sub(_fraction, text)
+
+
+def _fraction(sign: re.Match[str]) -> str:
+    above, _, below = unicodedata.normalize("NFKC", sign[2]).partition("⁄")
+    return f"{sign[1] or ''}{' ' if sign[1] else ''}{above}/{below}"
 
 
 def after_hashes(text: str) -> str:
@@ -138,7 +178,7 @@ def _claimed(text: str, start: int) -> str:
         return " ".join(displayed[1].split()).rstrip(". ,")
     math = _MATH.match(line)
     if math:
-        answer = next(group for group in math.groups() if group is not None).strip()
+        answer = last_conclusion(next(group for group in math.groups() if group is not None))
         while (joint := _AND.match(line, math.end())) and (more := _MATH.match(line, joint.end())):
             answer += ", " + next(group for group in more.groups() if group is not None).strip()
             math = more
@@ -180,5 +220,4 @@ _RULES: dict[ExtractRule, Callable[[str], str]] = {
     "boxed": boxed_answer,
     "hashes": after_hashes,
     "the_answer_is": after_the_answer_is,
-    "last_number": last_value,
 }

@@ -55,7 +55,9 @@ _IS = re.compile(
     re.I,
 )
 _EQUATION = re.compile(
-    r"\b(?:equation|condition|constraint|inequality|relation|identity|formula|line|function)", re.I
+    r"\b(?:equation|condition|constraint|inequality|relation|identity|formula|line|function"
+    r"|set|plane|circle|locus|graph|asymptotes?|directrix|solutions?)",
+    re.I,
 )
 _WORD_BEFORE = re.compile(r"(?:\$[^$\n]{1,40}\$|[^\s$]{1,40}) ?$")
 _WORD_BEHIND = re.compile(r"\s[a-z]{2}")
@@ -165,9 +167,14 @@ def _is_sum_of(text: str, run: list[_Token], relations: list[_Token]) -> bool:
 def _is_of_something(text: str, tokens: list[_Token]) -> bool:
     """Whether a formula is said to be what has a value (``the diameter is 2r = 20``), and so is no equation."""
     begin = tokens[0].start
-    before = text[max(0, begin - 80) : begin].rpartition(". ")[2]
     letters = {text[token.start : token.end] for token in tokens if token.kind == "letter"}
-    return len(letters) == 1 and _IS.search(before) is not None and _EQUATION.search(before) is None
+    return len(letters) == 1 and is_said(text, begin)
+
+
+def is_said(text: str, begin: int) -> bool:
+    """Whether a sentence says that something is what begins here, and that is no equation."""
+    before = text[max(0, begin - 80) : begin].rpartition(". ")[2]
+    return _IS.search(before) is not None and _EQUATION.search(before) is None
 
 
 def _is_measured(text: str, tokens: list[_Token], last: _Token) -> bool:

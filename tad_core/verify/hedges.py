@@ -29,7 +29,9 @@ SEVERAL_IN_DOLLARS = re.compile(r"\$[^$]+\$,? (?:or|and) \$[^$]+\$$")
 #: what closes and opens the mathematics around a value
 _EDGE = r"[\s$*()\[\]\\]{0,12}"
 _JOINT = re.compile(
-    rf"{_EDGE}(?:[,;/]?{_EDGE}(?:or|and|and/or)?){_EDGE}(?:[A-Za-z]\s?=\s?)?{_EDGE}", re.IGNORECASE
+    rf"(?:{_EDGE}\.?\s*(?:(?:case|option|possibility)\s[\dA-C]\s?:)\s?)?"
+    rf"{_EDGE}(?:[,;/]?{_EDGE}(?:or|and|and/or)?){_EDGE}(?:[A-Za-z]\s?=\s?)?{_EDGE}",
+    re.IGNORECASE,
 )
 _UNSURE = r"(?:maybe|perhaps|possibly|even|else|rather|alternatively|could be|might be|it is|is|it's)"
 _NUMBER_WORD = (
@@ -80,6 +82,11 @@ _OPEN_BEHIND = re.compile(
     r"|[\s°]*(?:degrees?\s)?(?:[CF]\w*\s)?below\s(?:zero|0)\b",
     re.IGNORECASE,
 )
+#: ``the diameter is twice the radius, or 2``: words without any number before it
+_SAID_IN_NUMBERS = re.compile(r"(?:\b[a-z-]{2,}\s){3}\$?[a-z]+\$?,\sor\s[\s$*(\\]*$")
+_HEDGED = re.compile(
+    rf"\b(?:maybe|perhaps|possibly|either|not|neither|nor|about|around|might|could|may|between|{_NUMBER_WORD})\b|n't"
+)
 #: what takes back the value before it: ``is wrong``, ``which cannot be``
 _DENIED_BEHIND = re.compile(
     rf"{_EDGE}(?:(?:[a-z]++\s?){{0,3}},\s(?=which\s)|,?\s?)(?:(?:which|that|this)\s)?"
@@ -88,7 +95,8 @@ _DENIED_BEHIND = re.compile(
     r"|not\s(?:correct|right|valid|possible|true|(?:the|an?)\s(?:[a-z]+\s)?(?:answer|solution)\b))"
     r"|(?:is|was)n't\s(?:correct|right|valid|possible|true)\b"
     r"|(?:cannot|can't|can\snot)\sbe(?:\s(?:right|correct|true|the\sanswer)\b|[\s$]*(?:[.,;!]|$)))|[\s$)\\\]]*\?"
-    rf"|{_EDGE}[.!,]?\s(?:(?:[Ww]ait|[Nn]o|[Bb]ut|[Hh]owever),?\s)?(?:[Tt]his|[Tt]hat|[Ii]t)\s"
+    rf"|{_EDGE}[.!,]?\s(?:(?:[Ww]ait|[Nn]o|[Bb]ut|[Hh]owever|[Hh]mm+|[Oo]h|[Ss]orry|[Aa]ctually)[,.…]{{0,3}}\s){{0,2}}"
+    r"(?:[Tt]his|[Tt]hat|[Ii]t)\s"
     r"(?:(?:is|was)\s(?:incorrect|wrong|not\s(?:correct|right))|(?:is|was)n't\s(?:correct|right))\b"
 )
 #: what denies the value behind it: ``is not``, ``cannot be``, ``\\ne``
@@ -97,6 +105,12 @@ _DENIED_BEFORE = re.compile(
     r"[\s$*({\[\\]*(?:[A-Za-z]\s?=\s?)?|\\(?:neq?|not\s?=)\s?)[\s$]*$"
 )
 #: ``15. No, 16``, ``15. Actually, it should be 16``; neither ``15. No 16 exists`` nor ``15. Actually, it is 7.5 + 7.5``
+#: ``7. But wait, 3 + 5 = 8, so it should be 8``: what is said of the answer in the end of a paragraph
+_RECONSIDERED = re.compile(
+    r"[\s$*)\]}\\.,!;?]{0,12}\b(?:[Bb]ut\s)?(?:[Ww]ait|[Hh]mm+|[Aa]ctually|[Oo]ops)\b[^\n]{0,200}?\b(?:it|that|the\s(?:right\s|correct\s)?answer)"
+    r"\s(?:should|must)\s(?:actually\s|really\s)?be\s(?P<said>)[$*\\]{0,3}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"
+    r"(?=(?:\s[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n))"
+)
 _CORRECTED = re.compile(
     r"[\s$*)\]}\\.,!;?]{0,12}\b(?![Nn]o\s\d)(?:(?:[Nn]o|[Ww]ait|[Aa]ctually|[Ss]orry|[Oo]ops|[Cc]orrection)\b[,.:!]{0,3}\s?){1,3}"
     r"(?:(?:it|that|this|the\s(?:(?:right|correct|final|real)\s)?answer)(?:\s(?:is|was|should\sbe|must\sbe)|'s)\s"
@@ -106,7 +120,7 @@ _CORRECTED = re.compile(
 )
 #: who speaks of an answer without giving it: ``if``, ``I doubt that``, ``I do not think that``
 _DOUBTED_CLAIM = re.compile(
-    r"(?:\b(?:if|whether|suppose|assum(?:e|ing)|imagine|pretend|doubt\w*|unlikely|guess\w*|wonder\w*|unclear|unsure|maybe"
+    r"(?:\b(?:(?:initially|first|originally)\s(?:thought|believed|said|assumed)|(?:might|could|may)\s(?:say|think|guess)|if|whether|suppose|assum(?:e|ing)|imagine|pretend|doubt\w*|unlikely|guess\w*|wonder\w*|unclear|unsure|maybe"
     r"|perhaps|possibly|claims?)|(?:\bnot|n't|\bcannot|\bnever|\bnobody)(?:\s(?:be|the|really|yet|quite))*"
     r"\s(?:be|think|believe|knows?|sure|certain|mean|say|clear|true|case|possible|convinced|expect|follow|imply))"
     r"\s(?:that\s|if\s|whether\s)?(?:(?:the|my|our|your|this|final|correct|right|real)\s){0,3}$",
@@ -122,7 +136,7 @@ def is_denied(text: str, start: int, end: int) -> bool:
 
 def is_open(text: str, start: int, end: int) -> bool:
     """Whether the words beside ``text[start:end]`` leave it open, or deny it."""
-    opened = _OPEN_BEFORE.search(text[max(0, start - _WIDTH) : start]) or _OPEN_BEHIND.match(text, end)
+    opened = _is_open_before(text, start) or _OPEN_BEHIND.match(text, end)
     return opened is not None or is_denied(text, start, end)
 
 
@@ -133,7 +147,7 @@ def is_doubted_claim(text: str, start: int) -> bool:
 
 def corrected(text: str, end: int) -> str:
     """The other number that who gave an answer, which ends at ``end``, goes on to; empty where there is none."""
-    other = _CORRECTED.match(text, end)
+    other = _CORRECTED.match(text, end) or _RECONSIDERED.match(text, end)
     return other["value"].rstrip(",") if other else ""
 
 
@@ -163,9 +177,17 @@ def _readings(text: str) -> set[Fraction]:
     return {number, number / 100} if text.endswith("%") else {number}
 
 
+def _is_open_before(text: str, start: int) -> re.Match[str] | None:
+    """What stands before a value and leaves it open; an ``or`` that says in numbers what words said does not."""
+    before = text[max(0, start - _WIDTH) : start]
+    opened = _OPEN_BEFORE.search(before)
+    said = _SAID_IN_NUMBERS.search(before) if opened else None
+    return None if said and not _HEDGED.search(before) else opened
+
+
 def open_number(text: str, number: re.Match[str]) -> str:
     """A number with the words beside it that leave it open (``5 or 6``, ``maybe 5``, ``5?``); empty if none do."""
-    before = _OPEN_BEFORE.search(text[max(0, number.start() - _WIDTH) : number.start()])
+    before = _is_open_before(text, number.start())
     after = _OPEN_BEHIND.match(text, number.end(), number.end() + _WIDTH)
     if before is None and after is None:
         return f"{number.group()}?" if _DENIED_BEHIND.match(text, number.end()) else ""

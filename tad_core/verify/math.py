@@ -27,6 +27,8 @@ from tad_core.verify.verdict import MathVerdict
 MathKind = Literal["number", "expression"]
 
 _CURRENCIES = ("$", "€", "£")
+#: ``540 m`` where it cannot be a product
+_WITH_SYMBOL = re.compile(r"^(-?\d[\d,]*(?:\.\d+)?)\s?[mgLlsh]$")
 _FUNCTION = re.compile(r"[a-zA-Z]\([a-z]\)")
 
 
@@ -77,6 +79,8 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
     if notations := in_two_notations(prediction):
         outcomes = [compare(one, reference, kind, scalar_equal) for one in notations]
         return MathVerdict.EQUAL if MathVerdict.EQUAL in outcomes else outcomes[0]
+    if kind == "number":
+        prediction = _WITH_SYMBOL.sub(r"\1", prediction)
     prediction = in_one_unit(prediction, reference)
     prediction, reference = without_choice(prediction, reference), without_choice(reference, prediction)
     got, want = shape_of(prediction), shape_of(reference)

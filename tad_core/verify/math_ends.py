@@ -23,7 +23,7 @@ _KNOWN = frozenset("\\" + name for name in _KNOWN_NAMES.split())
 #: in what is 0 of itself: the equation of a line, a plane, a circle
 _NUMBER_TERM = re.compile(r"(?:^|[-+])\d+(?=$|[-+])")
 _NAME = re.compile(r"[a-zA-Z](?:_\{?\w+\}?)?'?")
-_FUNCTION = re.compile(r"[a-zA-Z]'?\([a-z]\)")
+_FUNCTION = re.compile(r"[a-zA-Z]'?\([a-z](?:,[a-z])*\)")
 #: what stands for one number: a function's value, an angle, a length, an area, a ratio, a word
 _ASKED = re.compile(
     r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\|[^|]+\||\\l(?:floor|ceil).+|\d*[A-Za-z]{3,}.*"
@@ -169,6 +169,8 @@ def end_of(
     if other.name and other.name not in names:
         return None
     value = shape_of(last)
+    if value.form is not Form.NUMBER and not names and not others and shape_of(sides[0]).form is Form.NUMBER:
+        value = shape_of(sides[0])  # 15 = 3 * 5
     return replace(value, unit=value.unit or shape.unit, name=other.name or "".join(names[:1])), pairs
 
 

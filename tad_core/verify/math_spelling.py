@@ -41,14 +41,17 @@ _SYMBOL_IN_TEXT = re.compile(r"\\(?:text|mathrm|textrm)\s*\{\s*(\\\$|\$|€|£|\
 _DEGREE_LETTER = re.compile(r"(?<=[\d.)])\s*\^(?:\{?\\(?:text|mathrm|textrm)\{o\}\}?|\{?o\}?(?![a-z]))")
 _ROWS = re.compile(r"^\\begin\{(cases|aligned|align\*?|gathered|split)\}(.*)\\end\{\1\}$", re.DOTALL)
 _QUOTES = re.compile(r"^(\\text\s*\{)?\s*(?:\"|``|“|'(?=[A-Za-z ]+'\}?$))(.*?)(?:\"|''|”|')\s*(\})?$")
+_MINUS_IN_WORDS = re.compile(r"^(?:negative|minus)\s(?=\\?\$?\d)", re.IGNORECASE)
 _TRAILING = re.compile(r"(?:\s*\\[\\,;:!]| )+$")
 
 #: functions and constants without their backslash
 _BARE_FUNCTION = re.compile(
-    r"(?<![A-Za-z\\])(?:(sqrt|sin|cos|tan|sec|csc|cot|ln|log|arcsin|arccos|arctan)(?=\s?[({^_])"
+    r"(?<![A-Za-z\\])(?:(sqrt|sin|cos|tan|sec|csc|cot|ln|log|arcsin|arccos|arctan)(?=\s?[({^_]|(?<=sqrt)\s\d)"
     r"|(sin|cos|tan|ln|log)(?=\s[a-z]\b|\s?\d|\s?\\(?:theta|alpha|beta|pi)(?![a-z])))"
 )
 _BARE_PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
+_BARE_INFINITY = re.compile(r"(?<![A-Za-z\\])inf(?![A-Za-z])")
+_UNITED = re.compile(r"(?<=[)\]])\s?U\s?(?=[(\[])")
 _LG = re.compile(r"\\lg(?![A-Za-z])")
 _PROGRAM_POWER = re.compile(r"(?<=[\w)}])(?:\*\*| \*\* )(?=[\w({-])")
 _ROOT = re.compile(r"\\sqrt\s?\(")
@@ -143,7 +146,7 @@ def spelled(text: str) -> str:
         text = ", ".join(row.replace("&", "").strip() for row in rows[2].split(r"\\") if row.strip(" &"))
     if quoted := _QUOTES.match(text):
         text = f"{quoted[1] or ''}{quoted[2]}{quoted[3] or ''}"
-    text = _written_out(_without_announcement(_TRAILING.sub("", text)))
+    text = _written_out(_without_announcement(_TRAILING.sub("", _MINUS_IN_WORDS.sub("-", text))))
     if words := _ALL_TEXT.match(text):
         text = words[1].strip()
     text = _EXACTLY_BEHIND.sub(r"\1", _EXACTLY.sub("", _without_another(_without_words(text))))
@@ -254,6 +257,7 @@ def _without_programming(text: str) -> str:
     text = _MINUS_RAISED.sub(r"^{\1}", text)
     text = _TEN_TIMES.sub(r"\\times ", text)
     text = _PROGRAM_POWER.sub("^", _COMPARED.sub(lambda match: _COMPARISONS[match.group()], text))
+    text = _UNITED.sub(r"\\cup ", _BARE_INFINITY.sub(r"\\infty ", text))
     text = _BARE_PI.sub(r"\\pi ", text)
     text = _BARE_FUNCTION.sub(lambda match: f"\\{match[1] or match[2]} ", text)
     while opened := _ROOT.search(text):

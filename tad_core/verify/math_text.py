@@ -45,7 +45,7 @@ _WORD_SEPARATOR = re.compile(
 JOINED_BY = re.compile(r"\\text\s*\{[\s,]*(and|or)\s*\}|\\(lor|vee)(?![A-Za-z])|(?<![\w\\])(and|or)(?!\w)")
 _NAME = (
     r"(?:[a-zA-Z]|[A-Z]{2,3}|\\[dt]?frac\{d[a-zA-Z]?\}\{d[a-z]\}|\\[a-z]+)"
-    r"(?:_(?:\{\w+\}|\w+))?'*(?:\^\{-1\}(?=\())?(?:\([a-z]\))?"
+    r"(?:_(?:\{\w+\}|\w+))?'*(?:\^\{-1\}(?=\())?(?:\([a-z](?:,\s?[a-z])*\))?"
 )
 #: ``(x,y) =`` before a tuple, and ``(x, y) \in``
 _UNKNOWN = r"(?:[a-zA-Z]|\\(?:theta|phi|varphi|rho|alpha|beta|lambda|mu))(?:_(?:\{\w+\}|\w+))?"

@@ -193,6 +193,13 @@ _SIZES = {
     "volume": {"milliliter": 1, "liter": 1000},
 }
 _MEASURES = {unit: (measure, size) for measure, sizes in _SIZES.items() for unit, size in sizes.items()}
+
+
+def is_measure(unit: str) -> bool:
+    """Whether a unit is one of time, length, area, volume or mass, by its one name."""
+    return unit.removeprefix("square ").removeprefix("cubic ") in _MEASURES
+
+
 _QUANTITY = r"(-?\d[\d,]{0,15}(?:\.\d{1,9})?)\s?([A-Za-z]{1,12})"
 TWO_QUANTITIES = re.compile(rf"{_QUANTITY}(?:,?\sor\s{_QUANTITY}|\s\({_QUANTITY}\))")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from tad_core.verify.arithmetic import value_of
-from tad_core.verify.formulas import is_another_name
+from tad_core.verify.formulas import is_another_name, is_said
 from tad_core.verify.hedges import is_open, open_number
+from tad_core.verify.math_brackets import split_top
 from tad_core.verify.math_units import TWO_QUANTITIES
 from tad_core.verify.rounding import exact_before
 from tad_core.verify.written import written_value
@@ -15,7 +17,8 @@ from tad_core.verify.written import written_value
 _NUMBER = re.compile(
     r"(?<![\w.])(?<![a-z]{2}\^)(?<!\sm\^)"
     r"(?P<sign>-\s?)?(?:\\?[$€£]\s?)?(?P<sign2>-)?"
-    r"(?P<digits>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|\d+)(?P<decimals>\.\d+)?"
+    r"(?P<digits>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|[1-9]\d{0,2}(?:[ \u00a0\u202f]\d{3})+(?![\d-]|\s\d)|\d+|(?=\.\d))"
+    r"(?P<decimals>\.\d+)?"
     r"(?P<denominator>\s?/\s?\d+)?"
     r"(?P<percent>\s?\\?%)?"
 )
@@ -24,6 +27,7 @@ _SCALE = re.compile(
     r"\s?(?:hundred|thousand|[mbtr]{1,2}illion|dozens?|mil|lakh|crore|(?:ten|hundred|thousand|million)ths?"
     r"|(?:third|fourth|fifth|sixth|seventh|eighth|ninth)s|and (?:a|one|three) (?:half|third|quarters?))(?![a-z])"
 )
+_IN_DOZENS = re.compile(r"(?<![\w.,/])(\d[\d,]*\s?[/÷]\s?12)\s?=\s?$")
 _SCALE_OF_MONEY = re.compile(r"\s?(?:[kKmMB]|bn)(?![A-Za-z])")
 #: the whole before a fraction: ``2 1/2``, ``2 and 1/2``
 _WHOLE = re.compile(r"(?<![\w.,/])(\d{1,6})\s(?:and\s)?$")
@@ -44,10 +48,15 @@ _DISPLAYED = re.compile(
     r"|(?<![\\$\d])\$(?P<single>(?:\\.|[^$\\\n])+)\$(?!\d)",
     re.DOTALL,
 )
+_OF_UNKNOWN = re.compile(r"[a-z]\s*=\s*-?(?:\d+(?:\.\d+)?|\d+/\d+|\\frac\{\d+\}\{\d+\})")
+_UNKNOWN = re.compile(r"[A-Za-z]")
+_TEXT_OR_COMMAND = re.compile(r"\\(?:text|mathrm|mbox)\s?\{[^{}]*\}|\\[A-Za-z]+")
 _WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}(?![A-Za-z]*\})")
 #: between one row, or one equation, and what follows from it
 _SO = re.compile(r"\\(?:Rightarrow|implies|therefore|iff|Longrightarrow)(?![A-Za-z])")
-_JOINED_TO_ROW_ABOVE = re.compile(r"^(?:(?:=|\\q?quad)\s*)+")
+_JOINED_TO_ROW_ABOVE = re.compile(r"^(?:(?:=|\\equiv(?![a-z])|\\q?quad)\s*)+")
+_FRAME = re.compile(r"\\(?:begin|end)\{(?:aligned|split|gathered|align\*?)\}")
+_AT_END = re.compile(r"(?:\\[,;:! ]|[., ])+$")
 _BETWEEN = re.compile(r"\s?,?\s?(?:and|or|,)\s")
 _MATRIX = re.compile(r"\\begin\{(?P<name>[a-zA-Z]*matrix|array|cases)\}.+?\\end\{(?P=name)\}", re.DOTALL)
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
@@ -55,7 +64,9 @@ _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
 _NOT_ANOTHER = re.compile(
     r"\d(?P<words>(?:\s(?!instead|rather)[a-z]{2,12}){0,2})(?:,\s(?:and\s)?not|,?\s(?:instead\sof|rather\sthan))\s\$?$"
 )
-_NEGATIVE = re.compile(r"\bnegative\s\$?$", re.IGNORECASE)
+_NEGATIVE = re.compile(
+    r"(?:\bnegative|(?:(?:^|\n)\s*|\b(?:is|equals|be)\s|[:=]\s?)minus)\s\\?\$?$", re.IGNORECASE
+)
 _PART_OF_MORE = re.compile(r"[\w.,)$]$|[-+*/×÷^]\s?$|\d\s$")
 _END_OF_SENTENCE = re.compile(r"(?:\s[a-z]{2,12})?[.!]?\s*\Z")
 #: Characters before the end in which the mathematics of the last number is looked for.
@@ -64,8 +75,11 @@ _WIDTH = 2_000
 _WIDTH_OF_REST = 60
 
 
-def last_value(text: str) -> str:
-    """The last number of a text where it stands alone, else the mathematics it is part of (``x = \\frac{3}{4}``)."""
+def last_value(text: str, of_several: bool = False) -> str:
+    """The last number of a text where it stands alone, else the mathematics it is part of (``x = \\frac{3}{4}``).
+
+    With ``of_several``, the values of all unknowns that are given side by side (``$x = 2$ and $y = 5$``).
+    """
     number = _last(text)
     if number is None:
         return ""
@@ -80,8 +94,9 @@ def last_value(text: str) -> str:
             found = _in_mathematics(displayed)
             if not found:
                 break
-            whole = _with_those_before(text, displayed, before)
-            return open_number(text, number) or whole or open_number(text, displayed) or found
+            whole = _with_those_before(text, displayed, before, of_several)
+            said = _said_to_be(found) if is_said(text, displayed.start()) else found
+            return open_number(text, number) or whole or open_number(text, displayed) or said
         before.append(displayed)
     if explained := _explained(text, number):
         return explained
@@ -93,6 +108,19 @@ def last_value(text: str) -> str:
         return value + ("?" if is_open(text, begin, end) and not is_another_name(text, begin, end) else "")
     left = _NOT_RECKONED.search(text[max(0, number.start() - _WIDTH_OF_REST) :].rstrip(" \n\t.$"))
     return left.group().replace("$", "") if left else last_number(text)
+
+
+def _said_to_be(formula: str) -> str:
+    """The value of what a sentence calls by a formula (``the area is $\\pi r^2 = 9\\pi$``), where that is no name."""
+    first, *others = split_top(formula, "=")
+    values = list(
+        itertools.takewhile(
+            lambda side: not _UNKNOWN.search(_TEXT_OR_COMMAND.sub(" ", side)), reversed(others)
+        )
+    )
+    if not values or len(first) < 2 or not _UNKNOWN.search(_TEXT_OR_COMMAND.sub(" ", first)):
+        return formula
+    return "=".join(reversed(values))
 
 
 def _two_quantities(text: str, last: re.Match[str]) -> str:
@@ -115,16 +143,22 @@ def _explained(text: str, last: re.Match[str]) -> str:
     return number if value_of(number) == value_of(found["sum"]) else ""
 
 
-def _with_those_before(text: str, last: re.Match[str], before: list[re.Match[str]]) -> str:
+def _with_those_before(text: str, last: re.Match[str], before: list[re.Match[str]], of_several: bool) -> str:
     """``$x=2$ and $x=3$`` as one answer; empty where there is but one formula that says of this what it is."""
     parts, start = [_in_mathematics(last)], last.start()
     for displayed in reversed(before):
         part = _row_of(displayed)
-        if not _BETWEEN.fullmatch(text, displayed.end(), start) or _told(part) != _told(parts[0]):
+        if not _BETWEEN.fullmatch(text, displayed.end(), start) or not _alike(part, parts[0], of_several):
             break
         parts.append(part)
         start = displayed.start()
     return ", ".join(reversed(parts)) if len(parts) > 1 else ""
+
+
+def _alike(first: str, second: str, of_several: bool) -> bool:
+    """Whether two formulas say the same of their value, or the values of two unknowns: ``x = 2`` and ``y = 5``."""
+    told = _told(first), _told(second)
+    return told[0] == told[1] or (of_several and all(map(_OF_UNKNOWN.fullmatch, (first, second))))
 
 
 def _told(formula: str) -> str:
@@ -144,9 +178,14 @@ def _row_of(displayed: re.Match[str]) -> str:
     content = next(group for name, group in displayed.groupdict().items() if group and name != "kind")
     content = _MATRIX.sub(_in_one_row, content)
     rows = [row for row in _ROW.split(content) if row.strip(" &\n")] or [content]
-    row = " ".join(rows[-1].replace("&", "").split()).rstrip(". ,")
-    row = _JOINED_TO_ROW_ABOVE.sub("", _SO.split(row)[-1].strip())
+    row = _AT_END.sub("", " ".join(_FRAME.sub("", rows[-1]).replace("&", "").split()))
+    row = _JOINED_TO_ROW_ABOVE.sub("", last_conclusion(row))
     return row.replace("\0", "\\\\").replace("\1", "&")
+
+
+def last_conclusion(formula: str) -> str:
+    """What follows last in a formula: the ``m = 5`` of ``2m = 10 \\Rightarrow m = 5``."""
+    return _SO.split(formula)[-1].strip()
 
 
 def _in_one_row(matrix: re.Match[str]) -> str:
@@ -167,12 +206,17 @@ def last_number(text: str) -> str:
         before = _last(rest)
         if before is not None and before["digits"] != last["digits"]:
             text, last = rest, before
-    if hedge := open_number(text, last):
+    negative = _NEGATIVE.search(text[max(0, last.start() - 20) : last.start()])
+    if (hedge := open_number(text, last)) and not (
+        negative and hedge.startswith("minus") and "or" not in hedge
+    ):
         return hedge
-    negative = _NEGATIVE.search(text[max(0, last.start() - 12) : last.start()])
     sign = "-" if negative or _is_sign(text, last) else ""
-    number = last["digits"].replace(",", "") + (last["decimals"] or "")
+    number = re.sub(r"[,\s]", "", last["digits"]) + (last["decimals"] or "")
     money = re.search(r"[$€£]", last.group())
+    dozens = _IN_DOZENS.search(text[max(0, last.start() - _WIDTH_OF_REST) : last.start()])
+    if dozens and "dozen" in text[last.end() : last.end() + 7] and value_of(dozens[1]) == value_of(number):
+        return sign + number  # 96/12 = 8 dozen
     if scale := _SCALE.match(text, last.end()) or (money and _SCALE_OF_MONEY.match(text, last.end())):
         return f"{sign}{money.group() if money else ''}{number}{scale.group()}"
     if last["denominator"] and (whole := _WHOLE.search(text[max(0, last.start() - 12) : last.start()])):

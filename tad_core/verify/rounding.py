@@ -48,8 +48,9 @@ def is_rounded(exact: str, number: str, about: bool = False) -> bool:
     """
     side = _last_side(exact)
     percent, number = number.endswith("%"), number.rstrip("%\\ ")
-    values, value = values_of(side), Fraction(number) / (100 if percent else 1)
-    if values is None or values[0] != values[1] or values[0].imag or plain_number(side) == value:
+    value, plain = Fraction(number) / (100 if percent else 1), plain_number(side)
+    values = values_of(side) if plain is None else (complex(float(plain)),) * 2
+    if values is None or values[0] != values[1] or values[0].imag or plain == value:
         return False
     decimals = len(number.partition(".")[2]) + 2 * percent
     if not (decimals or about):

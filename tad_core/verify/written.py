@@ -19,10 +19,11 @@ _QUOTIENT = r"\\[dt]?frac\{[^{}]{1,20}\}\{[^{}]{1,20}\}(?:\s?\\pi(?![A-Za-z]))?"
 _IMAGINARY = r"(?:\d+(?:\.\d+)?|(?<=[-+])|(?<=[-+]\s))i(?![\w^(])"
 _TERM = rf"(?:(?:{_NUMBER}(?:\s?\*\s?|\s)?)?{_IRRATIONAL}|\d*{_QUOTIENT}|{_IMAGINARY}|{_NUMBER})"
 _VALUE = rf"(?:-\s?)?{_TERM}(?:\s?[-+]\s?{_TERM})*"
-_END = r"(?:-?\d+(?:\.\d+)?(?:/\d+)?|-?\+?(?:∞|\\?infty|infinity))"
+_END = r"(?:-?\d+(?:\.\d+)?(?:/\d+)?|-?\+?(?:∞|\\?infty|infinity|\binf\b))"
 _LIST = rf"(?:\\?[(\[{{]\s?{_END}(?:\s?,\s?{_END})+\s?\\?[)\]}}]|<\s?{_END}(?:\s?,\s?{_END})+\s?>)"
 _NEXT = r"(?:\s?,\s?(?:(?:and|or)\s)?|\s(?:and|or)\s|\s?(?:∪|\\cup|U)\s?)"
 _AT_END = r"(?=\s?[.;!]?\s*(?:\Z|\n))"
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _THOUSANDS = re.compile(r"\(\d{1,3}(?:,\d{3})+\)")
 
 _WRITTEN = (
@@ -39,8 +40,14 @@ _WRITTEN = (
     ),
     # the roots are 2, 3 and 5
     re.compile(
-        rf"\b(?:are|were)(?:\sequal\sto)?:?\s(?P<value>{_VALUE}(?:,\s{_VALUE})*,?\s(?:and|or)\s{_VALUE}){_AT_END}"
+        rf"\b(?:are|were)(?:\sequal\sto)?:?\s(?P<value>{_VALUE}(?:,\s{_VALUE})*(?:,?\s(?:and|or)\s|,\s){_VALUE}){_AT_END}"
     ),
+    # 7, 8, 9
+    re.compile(rf"(?<![\w.,$)])(?<!\d\s)(?P<value>{_VALUE}(?:[,;]\s{_VALUE}){{2,}}){_AT_END}"),
+    # 1011 base 2; June 20th; 4:30 a.m.
+    re.compile(r"(?<![\w.,])(?P<value>[0-9A-F]+ (?:in )?base (?:\d{1,2}|[a-z]{3,8}))(?!\w)"),
+    re.compile(rf"\b(?P<value>(?:{_MONTHS}) \d{{1,2}})(?:st|nd|rd|th)?(?!,? \d|\w)"),
+    re.compile(r"(?<![\w:.])(?P<value>\d{1,2}(?::\d\d)?\s?[apAP]\.?[mM]\b\.?)"),
     # the ratio of a to b is 3 to 4
     re.compile(
         r"\b(?:ratio|odds)\b[^.;\n]{0,80}?\b(?:is|are|of|be|=)\s(?P<value>\d+(?:\.\d+)?(?:\sto\s\d+(?:\.\d+)?)+)(?![\w%])"

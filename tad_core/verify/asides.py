@@ -1,0 +1,92 @@
+r"""What stands behind the answer of a text and is not it: notes and checks, and what a last sentence says it is for.
+
+``There are 8 integers between 3 and 10``, ``The minimum is -4, which occurs at x = 2``: the last number is not meant.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: a paragraph that does not go on with the solution
+_ASIDE = re.compile(
+    r"\n[ \t]*\n?[\s>*_#(-]{0,8}(?:(?:side )?note|remark|check|verification|disclaimer|for reference|p\.s)"
+    r"(?::|\*|\s?\n|,|\sthat\b)(?P<said>[^#]*)\Z",
+    re.IGNORECASE,
+)
+#: in one that does
+_GOES_ON = re.compile(
+    r"\b(?:so|therefore|thus|hence|wrong|mistake|actually|incorrect|answer|wait|but|however|instead|should"
+    r"|error)\b|≠|\\ne"
+    r"|\\boxed|!=",
+    re.IGNORECASE,
+)
+_OCCURS = re.compile(
+    r"(?P<place>,?\s\(?(?:which\s(?:occurs|happens|is\s(?:achieved|attained|reached))|(?<=,\s)(?:achieved"
+    r"|attained|reached))"
+    r"\s(?:when|at|for|if|by)\s[^.\n]{1,80}[.$)\s]*)\Z"
+)
+_EXTREME = re.compile(
+    r"\b(?:maximum|minimum|largest|smallest|greatest|least|highest|lowest|shortest"
+    r"|longest)\b[^.\n]{0,80}?\s(?:is|of)\s"
+    r"[^.\n]{1,40}?(?P<place>,?\s\(?(?:when|at|for)\s(?:(?!\s(?:is|are)\s)[^.\n]){1,60}[.$)\s]*)\Z",
+    re.IGNORECASE,
+)
+_VALUE = (
+    r"(?:\$[^$\n]{1,80}\$|\\\((?:(?!\\\)).){1,80}\\\)|\*\*[^*\n]{1,30}\*\*"
+    r"|-?\\?\$?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?%?)"
+)
+_NO_NOUN = r"\w*(?:more|less|fewer|percent|or|and|not|but|which|rounds|rounded|older|younger|taller|longer|shorter)\b"
+_NOUNS = rf"(?:\s(?!{_NO_NOUN}|of\b|times\b)[a-z][a-z'-]*(?:\s(?!{_NO_NOUN})[a-z][a-z'-]*){{0,4}})"
+_NOUNS_OF_A_SUM = rf"(?:\s(?!(?!more\s(?!than\b)){_NO_NOUN})[a-z][a-z'-]*){{0,5}}"
+_COUNTED = (
+    r"(?:\s[a-z-]+){0,4}\s(?:integers|numbers|values|primes|multiples|divisors|factors|digits|solutions|pairs"
+    r"|squares|cubes"
+    r"|elements|terms|subsets)"
+)
+_FOR = r"(?:between|from|after|before|for|in|within|among|during|on|at)"
+_SAID = r"(?:\bthere (?:are|is|were|will be)|\btakes?|\btook|\b(?:answer|total|number|sum|result)\b[^.\n]{0,60}?\sis)"
+_JUST = r"(?:\s(?:only|exactly|a total of|about))?"
+_WORDS = r"(?:(?!\s(?:is|are|was)\s)[^.;!?\n=≠:])"
+_REST = rf" {_WORDS}*\d{_WORDS}{{0,60}}[.!]?\s*\Z"
+_COUNT = re.compile(
+    rf"{_SAID}{_JUST}\s{_VALUE}(?:{_NOUNS}(?P<for> {_FOR}{_REST})|{_COUNTED}(?P<counted>\s(?:less than|greater than"
+    rf"|smaller than|larger than|that are|that is|which are|divisible by|whose){_REST}))",
+    re.IGNORECASE,
+)
+#: ``2 + 4 = 6 kilometers for 2 hours``: behind a sum that is worked out
+_WORKED_OUT = re.compile(
+    rf"(?<=[\d)%A-Za-z}}])\s?=\s?-?\\?\$?\d[\d,]*(?:\.\d+)?%?\$?{_NOUNS_OF_A_SUM}"
+    rf"(?P<for> (?:{_FOR}|of|over|to|when|since|because|if){_REST})",
+    re.IGNORECASE,
+)
+_REMAINDER = re.compile(
+    rf"\bremainder\s(?:of|is)\s{_VALUE}(?P<for>\s(?:when|after|upon|if)\b{_REST})", re.IGNORECASE
+)
+_SUBJECT = re.compile(
+    rf"(?:\b(?:thus|so|therefore|hence),?\s(?:we see that )?{_VALUE})(?P<for>\sis\sthe\s(?:only|first|last"
+    rf"|[a-z]+est|least"
+    rf"|most){_REST})",
+    re.IGNORECASE,
+)
+#: Characters of the end of a text that are looked at for one sentence, and for paragraphs.
+_SENTENCE, _PARAGRAPHS = 300, 1_200
+
+
+def without_asides(text: str) -> str:
+    """A text up to where it says its last value, as far as its last words tell; never without any digit."""
+    for pattern, width in ((_ASIDE, _PARAGRAPHS), (_OCCURS, _SENTENCE), (_EXTREME, _SENTENCE)):
+        text = _cut(text, pattern, width)
+    for pattern in (_COUNT, _WORKED_OUT, _REMAINDER, _SUBJECT):
+        text = _cut(text, pattern, _SENTENCE)
+    return text
+
+
+def _cut(text: str, pattern: re.Pattern[str], width: int) -> str:
+    start = max(0, len(text) - width)
+    found = pattern.search(text, start)
+    if found is None or (pattern is _ASIDE and _GOES_ON.search(found["said"])):
+        return text
+    begin = found.start()
+    if pattern is not _ASIDE:
+        begin = max(found.start(name) for name in found.groupdict())
+    return text[:begin] if re.search(r"\d", text[max(0, begin - width) : begin]) else text

@@ -1,0 +1,87 @@
+"""What stands behind an answer and is not it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tad_core.verify import MathVerdict, extract_answer, math_equal
+from tad_core.verify.asides import without_asides
+from tad_core.verify.config import DEFAULT_ORDER
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("It is 5.\n\nNote: of 2020.", "It is 5."),
+        ("It is 5.\n\n**Check:** 2 + 3 = 5", "It is 5."),
+        ("It is 5.\n\nRemark that 2 is 3.", "It is 5."),
+        ("The minimum is 4, which occurs at x = 2.", "The minimum is 4"),
+        ("The largest value is 5 when x = 2.", "The largest value is 5"),
+        ("There are 8 integers between 3 and 10.", "There are 8 integers"),
+        ("There are 8 primes less than 20", "There are 8 primes"),
+        ("A total of 2 + 4 = 6 kilometers for 2 hours.", "A total of 2 + 4 = 6 kilometers"),
+        ("It leaves a remainder of 3 when divided by 6.", "It leaves a remainder of 3"),
+        ("Thus, 8 is the largest divisor of 24", "Thus, 8"),
+    ],
+)
+def test_what_is_left_out(text: str, left: str) -> None:
+    assert without_asides(text) == left
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is 5.\n\nCheck: that is wrong, it is 6",
+        "It is 5.\n\nNote that therefore it is 6",
+        "No number.\n\nNote: 5",
+        "It is 4 and this first occurs when n = 12.",
+        "The largest is 6 and the smallest value for x is 5.",
+        "There are 3 groups of 4",
+        "There are 8 more than 5",
+        "He sold 3 boxes for 12",
+        "It is 5 + 3 = 8 more than 2",
+        "2 * 3 = 6, which rounds down to 5",
+    ],
+)
+def test_what_could_be_meant_stays(text: str) -> None:
+    assert without_asides(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "right"),
+    [
+        ("The solution is $x = 2$ and $y = 5$.", "(2,5)", True),
+        ("The solution is $x = 2$ and $y = 5$.", "(5,2)", False),
+        ("The solution is $x = 2$ and $y = 5$.", "5", True),
+        ("It is 5 m", r"5 \\text{ cm}", False),
+        ("It is 5 meters long", r"5 \\text{ cm}", False),
+        ("It is 5 centimeters long", r"5 \\text{ cm}", True),
+        ("It is 5 long", r"5 \\text{ cm}", True),
+        ("It is 50 cm^2", r"50 \\text{ cm}^2", True),
+    ],
+)
+def test_the_form_of_the_reference_says_what_belongs_to_a_value(
+    text: str, reference: str, right: bool
+) -> None:
+    reference = reference.replace("\\\\", "\\")
+    answer = extract_answer(text, DEFAULT_ORDER, reference)
+    assert (math_equal(answer, reference) is MathVerdict.EQUAL) is right
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n\nNote: 5" * 9_000,
+        "there are 5 a " * 9_000,
+        "= 5 a a a" * 9_000,
+        "$5" * 30_000,
+        "is 5 when " * 9_000,
+    ],
+)
+def test_long_texts_take_no_time(text: str) -> None:
+    begun = time.process_time()
+    without_asides(text)
+    extract_answer(text)
+    assert time.process_time() - begun < 1
