@@ -299,7 +299,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--micro-batch", type=int, default=4)
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument(
-        "--quantize", choices=["none", "nf4"], default="none", help="the base in distillation"
+        "--quantize", choices=["none", "nf4", "fp8"], default="none", help="the base in distillation"
     )
     parser.add_argument("--only", nargs="+", choices=list(STEPS), help="these steps, done or not")
     parser.add_argument("--step", choices=list(STEPS), help=argparse.SUPPRESS)  # one step, in this process
