@@ -165,21 +165,22 @@ def shapes_of(config: Mapping[str, Any]) -> Shapes:
     return _dream(config) if config["model_type"] == "Dream" else _llada(config)
 
 
-def check_packable(config: Mapping[str, Any], kind: str) -> None:
-    """That the projections of a model can be held as ``distill.quantize`` says.
+def check_packable(config: Mapping[str, Any], kind: str, field: str = "distill.quantize") -> None:
+    """That the projections of a model can be held as ``field`` says.
 
     Raises:
         ModelError: rows of one are not whole blocks; of 8-bit floats columns neither.
     """
     block = BLOCKS[kind]
     for name, shape in shapes_of(config).items():
-        is_projection = len(shape) == 2 and (".blocks." in name or ".layers." in name)
-        sides = shape if kind == "fp8" else shape[1:]
-        if is_projection and any(size % block for size in sides):
-            size = next(size for size in reversed(sides) if size % block)
+        if len(shape) != 2 or not (".blocks." in name or ".layers." in name):
+            continue
+        rows, size = shape
+        what = f"rows of {size}" if size % block else f"columns of {rows}"
+        if size % block or (kind == "fp8" and rows % block):
             raise ModelError(
-                f"distill.quantize: {name.removesuffix('.weight')} has rows of {size} weights, and {kind} needs a "
-                f"multiple of {block}; set none"
+                f"{field}: {name.removesuffix('.weight')} has {what} weights, and {kind} needs a multiple of {block}; "
+                "set none"
             )
 
 

@@ -24,7 +24,7 @@ from tad_core.weights import check_packable
 
 if TYPE_CHECKING:
     from tad_core.models.base import DiffusionLM
-    from tad_core.models.transformer import Layer, TransformerLM
+    from tad_core.models.transformer import Layer, Parts, TransformerLM
 
 KIND = torch.float8_e4m3fn
 _MOST = torch.finfo(KIND).max
@@ -164,27 +164,34 @@ def maps8_of(maps: Sequence[nn.Module]) -> Maps8 | None:
     return of if whole else None
 
 
-def check_gpu(device: str | torch.device) -> None:
+def has_products(capability: tuple[int, int]) -> bool:
+    """Whether a GPU of this compute capability multiplies such numbers."""
+    return capability >= _CAPABILITY
+
+
+def check_gpu(device: str | torch.device, field: str = "distill.quantize") -> None:
     """That products of such numbers can be taken on a device; a CPU has them, slowly, in float32.
 
     Args:
-        device: as in ``model.device``.
+        device: as in ``model.device``; of one that is not there nothing is said.
+        field: what asks for it.
 
     Raises:
         ModelError: the GPU is older, or torch is.
     """
-    kind = torch.device("cuda" if device == "auto" else device).type
-    if kind != "cuda" or not torch.cuda.is_available():
+    place = torch.device("cuda" if device == "auto" else device)
+    index = place.index or 0
+    if place.type != "cuda" or not torch.cuda.is_available() or index >= torch.cuda.device_count():
         return
-    if (found := torch.cuda.get_device_capability()) < _CAPABILITY:
+    if not has_products(found := torch.cuda.get_device_capability(index)):
         raise ModelError(
-            f"distill.quantize: fp8 needs a GPU of compute capability 8.9 or more (Ada, Hopper, Blackwell), and "
-            f"{torch.cuda.get_device_name()} has {'.'.join(map(str, found))}; set none or nf4"
+            f"{field}: fp8 needs a GPU of compute capability 8.9 or more (Ada, Hopper, Blackwell), and "
+            f"{torch.cuda.get_device_name(index)} has {'.'.join(map(str, found))}; set none or nf4"
         )
     if not hasattr(F, "scaled_mm"):
         raise ModelError(
-            f"distill.quantize: fp8 on a GPU needs torch 2.10 or newer, and this is {torch.__version__}; update it, or "
-            "set none or nf4"
+            f"{field}: fp8 on a GPU needs torch 2.10 or newer, and this is {torch.__version__}; update it, or set none "
+            "or nf4"
         )
 
 
@@ -207,11 +214,15 @@ def quantize(model: DiffusionLM) -> None:
     names = {id(part): name for name, part in model.named_modules()}
     *layers, _ = cast("TransformerLM", model).layers()
     for layer in layers:
-        parts = cast("Layer", layer).parts()
-        for group in ((parts.q, parts.k, parts.v), (parts.o,), (parts.gate, parts.up), (parts.down,)):
-            linears = cast("tuple[nn.Linear, ...]", group)
-            maps = Maps8.of(linears)
-            for place, linear in enumerate(linears):
-                model.set_submodule(names[id(linear)], Linear8(maps, place, linear))
+        _replace(model, names, cast("Layer", layer).parts())
     if model.device.type == "cuda":
         torch.cuda.empty_cache()  # the pieces that weights were in are of other sizes than what is asked for next
+
+
+def _replace(model: DiffusionLM, names: dict[int, str], parts: Parts) -> None:
+    """The projections of one layer, whose own weights nobody holds when it is done."""
+    for group in ((parts.q, parts.k, parts.v), (parts.o,), (parts.gate, parts.up), (parts.down,)):
+        linears = cast("tuple[nn.Linear, ...]", group)
+        maps = Maps8.of(linears)
+        for place, linear in enumerate(linears):
+            model.set_submodule(names[id(linear)], Linear8(maps, place, linear))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
@@ -19,7 +20,7 @@ from tad_core.data import unknown as unknown_in
 from tad_core.data.apart import also_trained_on
 from tad_core.data.problem import Problem
 from tad_core.data.unknown import Unknown, check_unknown
-from tad_core.errors import ConfigError, DataError
+from tad_core.errors import ConfigError, DataError, ModelError
 from tad_core.progress import OnProgress, silent
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
@@ -32,7 +33,7 @@ from tad_core.stages import variants as variants_stage
 from tad_core.stages.collect import CollectionPlan, unknown_of
 from tad_core.stages.made import RunMade
 from tad_core.stages.rounds import Round, RoundMade
-from tad_core.training.command import check_settings
+from tad_core.training.command import check_installed, check_settings
 from tad_core.verify.sandbox.tiers import require_tier
 from tad_core.weights import check_packable
 from tad_core.workers.devices import check_processes, workers_of
@@ -251,6 +252,8 @@ def check_enough(config: TADConfig, plan: CollectionPlan) -> None:
 def check_training(config: TADConfig) -> None:
     """Raise ``ConfigError`` for settings of training that cannot be together."""
     check_settings(config.distill)
+    for kind, field_name in variants_stage.packings(config, trained_models(config)).values():
+        check_installed(kind, field_name)
     for mode in trained_models(config):
         variants_stage.variant_of(config, mode)
     variants_stage.check_rules(config, trained_models(config))
@@ -283,14 +286,22 @@ def place_checks(
         checks.append(lambda: require_tier(config.filter.sandbox))
     if wants(until, "calibrate"):  # tables of training are made there, after all the decoding
         checks.append(check_cache)
-    if wants(until, "distill") and config.distill.quantize != "none":
-        checks.append(lambda: _check_quantized(config))
+    if wants(until, "distill"):
+        for mode, packing in variants_stage.packings(config, trained_models(config)).items():
+            checks.append(partial(_check_packing, config, store, mode, *packing))
     return checks
 
 
-def _check_quantized(config: TADConfig) -> None:
-    check_packable(check_model(config.model), config.distill.quantize)
-    if config.distill.quantize == "fp8":
-        from tad_core.models.float8 import check_gpu  # which loads torch
+def _check_packing(config: TADConfig, store: Store, mode: str, kind: str, field_name: str) -> None:
+    """That the base of a model can be packed, here, unless the model is trained elsewhere or already."""
+    check_packable(check_model(config.model), kind, field_name)
+    if kind != "fp8" or config.distill.hostfile is not None:
+        return
+    from tad_core.models.float8 import check_gpu  # which loads torch
+    from tad_core.stages.room import what_is_there
 
-        check_gpu(config.model.device)
+    try:
+        check_gpu(config.model.device, field_name)
+    except ModelError:
+        if mode not in what_is_there(config, store).adapters:
+            raise

@@ -46,6 +46,19 @@ def _no_window(mode: str, variant: Variant) -> str:
     )
 
 
+def packings(config: TADConfig, modes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """How the base of each of these models is packed in training, where it is: ``quantize``, and the field that says
+    so."""
+    table = variants(config)
+    found: dict[str, tuple[str, str]] = {}
+    for mode in modes:
+        kind, given = table[mode].distill.quantize, config.models.get(mode)
+        own = given is not None and "quantize" in given.settings
+        if kind != "none":
+            found[mode] = kind, f"models.{mode}.settings.quantize" if own else "distill.quantize"
+    return found
+
+
 def on_references(variant: Variant) -> bool:
     """Whether it trains on the references of the problems, and so on nothing that was judged."""
     return variant.kind.trains_on == "references"

@@ -89,16 +89,21 @@ def check_settings(config: DistillConfig) -> None:
         )
     if config.deepspeed is not None:
         _check_deepspeed(config)
-    if config.quantize == "nf4" and not _installed("bitsandbytes"):
-        raise ConfigError(
-            f"distill.quantize: {config.quantize} needs bitsandbytes, which is not installed; "
-            f"{how_to_install('quantize')}, or set it to none"
-        )
+    check_installed(config.quantize, "distill.quantize")
     for name in config.report_to:
         if not _installed(name) and not (name == "tensorboard" and _installed("tensorboardX")):
             raise ConfigError(
                 f"distill.report_to: {name} is not installed; pip install {name}, or take it out of the list"
             )
+
+
+def check_installed(quantize: str, field: str) -> None:
+    """Raise ``ConfigError`` where what packs the base is missing."""
+    if quantize == "nf4" and not _installed("bitsandbytes"):
+        raise ConfigError(
+            f"{field}: {quantize} needs bitsandbytes, which is not installed; {how_to_install('quantize')}, or set it "
+            "to none"
+        )
 
 
 def command_for(spec: TrainingSpec, spec_file: Path, seat: Seat | None = None) -> list[str]:

@@ -223,7 +223,7 @@ IDS = {"mask_token_id": 1, "eos_token_id": 0, "pad_token_id": 0}
     ("changes", "told"),
     [
         ({"d_model": 72, "mlp_hidden_size": 64}, "q_proj has rows of 72 weights"),
-        ({"d_model": 64, "mlp_hidden_size": 72}, "ff_proj has rows of 72 weights"),
+        ({"d_model": 64, "mlp_hidden_size": 72}, "ff_proj has columns of 72 weights"),
     ],
 )
 def test_sides_that_are_no_multiples_of_16_are_refused(changes: dict[str, int], told: str) -> None:
@@ -236,14 +236,16 @@ def test_sides_that_are_no_multiples_of_16_are_refused(changes: dict[str, int], 
 
 def test_a_gpu_without_such_products_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA A100")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
-    float8.check_gpu("cpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: ["NVIDIA A100", "NVIDIA H100"][index])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: [(8, 0), (9, 0)][index])
+    for device in ("cpu", "cuda:1", "cuda:2"):  # of one that is not there others say so
+        float8.check_gpu(device)
     with pytest.raises(
         ModelError, match=r"distill.quantize: fp8 needs .* 8.9 .*, and NVIDIA A100 has 8.0; set none"
     ):
         float8.check_gpu("auto")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 9))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (8, 9))
     float8.check_gpu("cuda:0")
     monkeypatch.delattr(F, "scaled_mm")
     with pytest.raises(ModelError, match=r"distill.quantize: fp8 on a GPU needs torch 2.10"):

@@ -15,8 +15,10 @@ from flows.cli import app
 from tad_core.artifacts import Store
 from tad_core.config import parse_config
 from tad_core.errors import ConfigError, DataError, ModelError
+from tad_core.models import float8
 from tad_core.planning import count
 from tad_core.planning.survey import survey
+from tad_core.stages import room
 from tad_core.stages.pipeline import prepare
 from tad_core.training import command
 
@@ -161,3 +163,47 @@ def test_a_model_that_4_bits_do_not_fit_is_refused_before_any_work(
         assert len(refused) == told, refused
     assert "distill.quantize: model.transformer.blocks.0.q_proj has rows of 32 weights" in str(refused[0])
     assert refused[0].exit_code == ModelError.exit_code
+
+
+def with_a_table(tree: Tree, tmp_path: Path, quantize: str) -> Tree:
+    """A model with a base of its own kind beside one on the base as it is."""
+    well = own(tmp_path, "good", [f"Ann has {n} apples." for n in range(7)])
+    tree["data"], tree["evaluate"]["tasks"] = [well], [{**well, "name": "task"}]
+    tree["models"] = {
+        "quality": {},
+        "small": {"objective": "tad", "window": 4, "settings": {"quantize": quantize}},
+    }
+    return tree
+
+
+def test_what_a_model_of_the_table_asks_for_its_base_is_looked_at_too(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_installed", lambda name: False)
+    config = parse_config(with_a_table(tree, tmp_path, "nf4"))
+    missing, unfit = survey(config, Store(tree["store"])).refused
+    assert str(missing).startswith("models.small.settings.quantize: nf4 needs bitsandbytes")
+    assert str(unfit).startswith(
+        "models.small.settings.quantize: model.transformer.blocks.0.q_proj has rows of 32"
+    )
+    tree["evaluate"]["models"] = ["base", "quality"]
+    assert survey(parse_config(tree), Store(tree["store"])).refused == [], "nobody trains it"
+
+
+def test_a_gpu_without_8_bit_floats_is_refused_unless_their_model_is_trained(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def refuse(device: str, field: str) -> None:
+        asked.append((device, field))
+        raise ModelError(f"{field}: an old GPU")
+
+    monkeypatch.setattr(float8, "check_gpu", refuse)
+    config = parse_config(with_a_table(tree, tmp_path, "fp8"))
+    (error,) = survey(config, Store(tree["store"])).refused
+    assert str(error) == "models.small.settings.quantize: an old GPU"
+    assert asked == [("cpu", "models.small.settings.quantize")]
+    trained = room.There(adapters=frozenset({"small"}))
+    monkeypatch.setattr(room, "what_is_there", lambda config, store: trained)
+    assert survey(config, Store(tree["store"])).refused == []
