@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tad_core.config import TADConfig
+from tad_core.config.objectives import OBJECTIVES
 from tad_core.planning.counts import Counts
-from tad_core.planning.machines import FLOAT8_TIMES, Machine
+from tad_core.planning.machines import FLOAT8_TIMES, GPUS, Machine
 from tad_core.planning.memory import passes_of, too_much, training_choices
 from tad_core.planning.speeds import BUSY, Speeds
 from tad_core.planning.stages import (
@@ -21,7 +22,9 @@ from tad_core.planning.stages import (
     further_rounds,
 )
 from tad_core.shapes import GIB, Shape
+from tad_core.stages.pipeline import trained_models
 from tad_core.stages.room import needed_bytes
+from tad_core.stages.variants import packings
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,15 @@ def disk_gib(config: TADConfig, shape: Shape, counts: Counts) -> float:
 
 def _faster(config: TADConfig, counts: Counts, machine: Machine) -> list[str]:
     """What 8-bit floats would gain, where the GPU has them and layers are as they were measured."""
-    distill = config.distill
-    measured = distill.quantize == "none" and distill.deepspeed is None and distill.compile != "off"
-    if not (measured and counts.models and machine.gpu and machine.gpu.float8):
+    if not (counts.models and machine.gpu and machine.gpu.float8 and config.model.dtype == "bfloat16"):
         return []
+    for own, _ in passes_of(config):
+        distill, kind = own.distill, OBJECTIVES[own.distill.objective]
+        recorded = (
+            distill.bf16 and distill.compile != "off" and not distill.deepspeed and not kind.block_causal
+        )
+        if not recorded or distill.quantize != "none":
+            return []
     return [
         f"distill.quantize fp8 would train in {1 / FLOAT8_TIMES:.2f} times the time: another adapter, on a base in "
         "8-bit floats"
@@ -160,11 +168,8 @@ def _problems(
     found: list[str] = []
     if machine.gpu:
         found += too_much(config, shape, counts, machine.memory_gib)
-        if config.distill.quantize == "fp8" and not machine.gpu.float8 and counts.models:
-            found.append(
-                f"distill.quantize fp8: {machine.gpu.title} has no products of 8-bit floats; set it to none or nf4, or "
-                "use an H100, H200, L40S or RTX 4090"
-            )
+        if not machine.gpu.float8 and counts.models:
+            found += _without_float8(config, machine.gpu.title)
     else:
         trained = "distill.processes or " * (config.distill.processes > 1) + "distill.micro_batch_size"
         for stage, field_name in (("collect", "rollout.workers"), ("distill", trained)):
@@ -189,3 +194,16 @@ def _problems(
             "are free; set store to another disk"
         )
     return found
+
+
+def _without_float8(config: TADConfig, title: str) -> list[str]:
+    """What asks for products that a GPU does not have."""
+    asked = {
+        field_name for kind, field_name in packings(config, trained_models(config)).values() if kind == "fp8"
+    }
+    others = ", ".join(name for name, gpu in GPUS.items() if gpu.float8)
+    return [
+        f"{field_name} fp8: {title} has no products of 8-bit floats; set it to none or nf4, or use another GPU, as "
+        f"{others}"
+        for field_name in sorted(asked)
+    ]

@@ -113,10 +113,18 @@ def this_machine(store: str) -> Machine:
             title, memory = torch.cuda.get_device_name(0), torch.cuda.mem_get_info(0)[1] / GIB
             known = [gpu for gpu in GPUS.values() if _same(gpu, title, memory)]
             count = torch.cuda.device_count()
-            gpu = known[0] if known else Gpu(title, 0.0, memory, 0.0, float8=False)
+            gpu = known[0] if known else Gpu(title, 0.0, memory, 0.0, _has_float8())
             return Machine(f"{count} x {title}", gpu, count, memory, free)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     return Machine(f"this machine, {cores()} CPU cores", None, 0, memory, free)
+
+
+def _has_float8() -> bool:
+    import torch
+
+    from tad_core.models.float8 import has_products
+
+    return has_products(torch.cuda.get_device_capability(0))
 
 
 def _same(gpu: Gpu, title: str, memory_gib: float) -> bool:

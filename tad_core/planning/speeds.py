@@ -153,7 +153,10 @@ def _from_store(
         ("calibrate", "calibrate"),
     ):
         for manifest, settings in _runs(config, machine, store, stage):
-            if stage == "distill" and settings.distill.quantize != config.distill.quantize:
+            if (
+                stage == "distill"
+                and _packing(settings, manifest.info.get("mode")) != config.distill.quantize
+            ):
                 continue  # products of another kind
             pace = _pace(stage, manifest, settings, shape, counts)
             if pace and manifest.created_at > found.get(kind, ("", None))[0]:
@@ -190,6 +193,12 @@ def _runs(
         same = (settings.model.path, settings.model.dtype) == (config.model.path, config.model.dtype)
         if same and here:
             yield manifest, settings
+
+
+def _packing(settings: TADConfig, mode: object) -> str:
+    """How the base was packed on which the model of this name was trained."""
+    variant = variants(settings).get(str(mode))
+    return (settings.distill if variant is None else variant.distill).quantize
 
 
 def _with_a_teacher(settings: TADConfig, mode: object) -> bool:

@@ -14,6 +14,7 @@ from tad_core.artifacts import Store
 from tad_core.config import load_config
 from tad_core.errors import ConfigError
 from tad_core.planning import Machine, estimate
+from tad_core.planning.estimate import _without_float8
 from tad_core.planning.machines import GPUS, named_machine
 from tad_core.planning.speeds import Speeds
 from tad_core.shapes import shape_of
@@ -119,9 +120,44 @@ def test_8_bit_floats_are_offered_where_there_are_products_of_them() -> None:
     assert told["h200", "fp8"] == told["a100", "none"] == []
     (refused,) = told["a100", "fp8"]
     assert "A100 SXM 80 GB has no products of 8-bit floats; set it to none or nf4" in refused
-    zero = llada_8b(deepspeed="configs/deepspeed/zero2.json")
-    plan = estimate(zero, shape, source, counts_of(), Machine("h200", GPUS["h200"], 8, 139.0), nothing)
+
+
+_SMALL = "{objective: tad, window: 4, settings: {quantize: fp8}}"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["distill.deepspeed=configs/deepspeed/zero2.json"],
+        ["distill.compile=off"],
+        ["distill.bf16=false"],
+        ["model.dtype=float32"],
+        ["models={blocks: {objective: d2f}}", "evaluate.models=[base, blocks]"],
+        [f"models={{quality: {{}}, small: {_SMALL}}}", "evaluate.models=[base, quality, small]"],
+    ],
+)
+def test_8_bit_floats_are_not_offered_where_nobody_measured_them(changes: list[str]) -> None:
+    config = load_config("configs/llada-8b.yaml", changes)
+    shape, source = shape_of(config.model)
+    machine, nothing = Machine("h200", GPUS["h200"], 8, 139.0), Speeds(None, None, None, 0.0, "")
+    plan = estimate(config, shape, source, counts_of(), machine, nothing)
     assert not any("fp8" in line for line in plan.notes)
+
+
+def test_a_model_that_asks_for_8_bit_floats_by_itself_is_told_of_a_gpu_without_them() -> None:
+    table = f"models={{quality: {{}}, small: {_SMALL}}}"
+    nothing = Speeds(None, None, None, 0.0, "")
+    for compared, told in (("[base, small]", 1), ("[base, quality]", 0)):
+        config = load_config("configs/llada-8b.yaml", [table, f"evaluate.models={compared}"])
+        shape, source = shape_of(config.model)
+        plan = estimate(config, shape, source, counts_of(), Machine("a100", GPUS["a100"], 8, 79.0), nothing)
+        lines = [line for line in plan.problems if "8-bit floats" in line]
+        assert len(lines) == told
+    (line,) = _without_float8(
+        load_config("configs/llada-8b.yaml", [table, "evaluate.models=[base, small]"]), "An A100"
+    )
+    assert line.startswith("models.small.settings.quantize fp8: An A100 has no products")
+    assert "b200" in line and "a100" not in line
 
 
 def test_the_command_fails_where_it_will_not_fit() -> None:

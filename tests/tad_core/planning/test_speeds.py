@@ -8,12 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tad_core.artifacts import Store
 from tad_core.artifacts import writer as writer_module
 from tad_core.config import TADConfig
 from tad_core.planning import estimate, speeds
-from tad_core.planning.machines import GPUS, Machine, named_machine
+from tad_core.planning.machines import GPUS, Machine, named_machine, this_machine
 from tad_core.planning.speeds import sample_flops, speeds_of, state_flops
 from tad_core.shapes import shape_of
 from tests.tad_core.planning.common import CPU, ZERO2, counts_of, demo, leave, llada_8b, planned
@@ -178,3 +179,29 @@ def test_a_training_with_products_of_another_kind_says_nothing(tmp_path: Path) -
     assert basis["distill"] == "measured here: distill/bbbbbbbb"
     basis = {s.stage: s.basis for s in planned(demo("distill.quantize=fp8"), store).stages}
     assert "measured here" not in basis["distill"]
+
+
+def test_a_training_of_a_model_with_a_base_of_its_own_kind_says_nothing(tmp_path: Path) -> None:
+    own = "models={quality: {settings: {quantize: fp8}}}"
+    config, store = demo(own, "evaluate.models=[base, quality]"), Store(tmp_path)
+    leave(config, store, "distill", "b" * 32, mode="quality", states_per_s=4.0, in_one_pass=1)
+    basis = {s.stage: s.basis for s in planned(demo(), store).stages}
+    assert "measured here" not in basis["distill"]
+
+
+@pytest.mark.parametrize(("capability", "has"), [((8, 6), False), ((8, 9), True), ((12, 0), True)])
+def test_a_gpu_that_no_table_has_is_asked_for_8_bit_floats(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capability: tuple[int, int], has: bool
+) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidiactl" or exists(path))
+    for name, told in (
+        ("is_available", True),
+        ("get_device_name", "NVIDIA RTX 6000"),
+        ("mem_get_info", (0, 47 << 30)),
+        ("device_count", 1),
+        ("get_device_capability", capability),
+    ):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, told=told: told)
+    gpu = this_machine(str(tmp_path)).gpu
+    assert gpu is not None and gpu.title == "NVIDIA RTX 6000" and gpu.float8 is has
