@@ -23,7 +23,7 @@ _GOES_ON = re.compile(
 _OCCURS = re.compile(
     r"(?P<place>,?\s\(?(?:which\s(?:occurs|happens|is\s(?:achieved|attained|reached))|(?<=,\s)(?:achieved"
     r"|attained|reached))"
-    r"\s(?:when|at|for|if|by)\s[^.\n]{1,80}[.$)\s]*)\Z"
+    r"\s(?:when|at|for|if|by)\s(?:(?!\sis\s)[^.\n]){1,80}[.$)\s]*)\Z"
 )
 _EXTREME = re.compile(
     r"\b(?:maximum|minimum|largest|smallest|greatest|least|highest|lowest|shortest"
@@ -35,7 +35,10 @@ _VALUE = (
     r"(?:\$[^$\n]{1,80}\$|\\\((?:(?!\\\)).){1,80}\\\)|\*\*[^*\n]{1,30}\*\*"
     r"|-?\\?\$?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?%?)"
 )
-_NO_NOUN = r"\w*(?:more|less|fewer|percent|or|and|not|but|which|rounds|rounded|older|younger|taller|longer|shorter)\b"
+_NO_NOUN = (
+    r"\w*(?:more|less|fewer|percent|or|and|not|but|which|has|have|had|is|are|was|gives|leaves|equals|so|then|rounds"
+    r"|rounded|older|younger|taller|longer|shorter)\b"
+)
 _NOUNS = rf"(?:\s(?!{_NO_NOUN}|of\b|times\b)[a-z][a-z'-]*(?:\s(?!{_NO_NOUN})[a-z][a-z'-]*){{0,4}})"
 _NOUNS_OF_A_SUM = rf"(?:\s(?!(?!more\s(?!than\b)){_NO_NOUN})[a-z][a-z'-]*){{0,5}}"
 _COUNTED = (
@@ -49,7 +52,8 @@ _JUST = r"(?:\s(?:only|exactly|a total of|about))?"
 _WORDS = r"(?:(?!\s(?:is|are|was)\s)[^.;!?\n=≠:])"
 _REST = rf" {_WORDS}*\d{_WORDS}{{0,60}}[.!]?\s*\Z"
 _COUNT = re.compile(
-    rf"{_SAID}{_JUST}\s{_VALUE}(?:{_NOUNS}(?P<for> {_FOR}{_REST})|{_COUNTED}(?P<counted>\s(?:less than|greater than"
+    rf"{_SAID}{_JUST}\s{_VALUE}(?:{_NOUNS}?(?P<for> (?!in base){_FOR}{_REST})"
+    rf"|{_COUNTED}(?P<counted>\s(?:less than|greater than"
     rf"|smaller than|larger than|that are|that is|which are|divisible by|whose){_REST}))",
     re.IGNORECASE,
 )
@@ -58,6 +62,12 @@ _WORKED_OUT = re.compile(
     rf"(?<=[\d)%A-Za-z}}])\s?=\s?-?\\?\$?\d[\d,]*(?:\.\d+)?%?\$?{_NOUNS_OF_A_SUM}"
     rf"(?P<for> (?:{_FOR}|of|over|to|when|since|because|if){_REST})",
     re.IGNORECASE,
+)
+#: ``$18 (9 eggs at $2 each)``
+_EXPLAINED = re.compile(
+    r"\d\$?(?:\s[a-z]{1,12}){0,4}(?P<for>\s\((?!or\b|not\b|if\b)(?=[^()\n]*\b(?:each|at|per|for|of|from|after"
+    r"|since|because|including)\b)"
+    r"[^()\n]{3,80}\)[.!]?\s*)\Z"
 )
 _REMAINDER = re.compile(
     rf"\bremainder\s(?:of|is)\s{_VALUE}(?P<for>\s(?:when|after|upon|if)\b{_REST})", re.IGNORECASE
@@ -74,9 +84,13 @@ _SENTENCE, _PARAGRAPHS = 300, 1_200
 
 def without_asides(text: str) -> str:
     """A text up to where it says its last value, as far as its last words tell; never without any digit."""
-    for pattern, width in ((_ASIDE, _PARAGRAPHS), (_OCCURS, _SENTENCE), (_EXTREME, _SENTENCE)):
+    for pattern, width in (
+        (_ASIDE, _PARAGRAPHS),
+        (_OCCURS, _SENTENCE),
+        (_EXTREME, _SENTENCE),
+    ):
         text = _cut(text, pattern, width)
-    for pattern in (_COUNT, _WORKED_OUT, _REMAINDER, _SUBJECT):
+    for pattern in (_EXPLAINED, _COUNT, _WORKED_OUT, _REMAINDER, _SUBJECT):
         text = _cut(text, pattern, _SENTENCE)
     return text
 

@@ -69,6 +69,8 @@ _HEADING = re.compile(
 _ANSWER_HEADING = re.compile(
     r"[\s*_]*(?:the\s)?(?:final\s|correct\s)?answer(?:\sis|:|[\s*_])*(?=\S|$)", re.IGNORECASE
 )
+_DIGITS = re.compile(r"\d+")
+_FOR_WHAT = re.compile(r"^(?:after|in|for|on|at|by|before|during)\s[^,.:]{1,40},\s", re.IGNORECASE)
 _QUOTED = re.compile(r"([`\"'])([^`\"']+)\1")
 _DISPLAY = re.compile(r"\s*(?:\$\$|\\\[)([^$]{1,400}?)(?:\$\$|\\\])", re.DOTALL)
 #: what is said of an answer that was given: ``the answer is correct``
@@ -195,6 +197,7 @@ def _claimed(text: str, start: int) -> str:
         clause = clause[:-1].rstrip("\\")
     if sentence_end and (other := corrected(line, sentence_end.start())) and not says_the_same(clause, other):
         return other
+    clause = _without_what_for(clause)
     if quoted := _QUOTED.fullmatch(clause):
         clause = quoted[2]
     if (
@@ -209,6 +212,14 @@ def _claimed(text: str, start: int) -> str:
     if _PROSE.match(clause) and not RECKONED.search(clause):  # "the answer is the sum of both, 12"
         return last_value(clause) or clause
     return clause
+
+
+def _without_what_for(clause: str) -> str:
+    """A claim of several numbers without what it is for: ``after 2 days, 3 apples``, ``3 apples for 2 people``."""
+    if len(_DIGITS.findall(clause)) < 2:
+        return clause
+    announced = f"the answer is {_FOR_WHAT.sub('', clause)}"
+    return without_asides(announced).removeprefix("the answer is ").strip()
 
 
 def _is_mathematics(text: str, end: int) -> bool:

@@ -101,7 +101,7 @@ _DENIED_BEHIND = re.compile(
 )
 #: what denies the value behind it: ``is not``, ``cannot be``, ``\\ne``
 _DENIED_BEFORE = re.compile(
-    r"(?:(?:\bnot|n't|\bcannot|\bnever|\bneither)(?:\sbe|\sequal(?:\sto)?|\sexactly)?"
+    r"(?:(?:\b[Nn]ot|n't|\bcannot|\bnever|\bneither)(?:\sbe|\sequal(?:\sto)?|\sexactly)?"
     r"[\s$*({\[\\]*(?:[A-Za-z]\s?=\s?)?|\\(?:neq?|not\s?=)\s?)[\s$]*$"
 )
 #: ``15. No, 16``, ``15. Actually, it should be 16``; neither ``15. No 16 exists`` nor ``15. Actually, it is 7.5 + 7.5``

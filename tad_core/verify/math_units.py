@@ -200,7 +200,7 @@ def is_measure(unit: str) -> bool:
     return unit.removeprefix("square ").removeprefix("cubic ") in _MEASURES
 
 
-_QUANTITY = r"(-?\d[\d,]{0,15}(?:\.\d{1,9})?)\s?([A-Za-z]{1,12})"
+_QUANTITY = r"(-?\d[\d,]{0,15}(?:\.\d{1,9})?)\s?([A-Za-z]{1,12})(?:(?<=dozen)\s[a-z]{2,12})?"
 TWO_QUANTITIES = re.compile(rf"{_QUANTITY}(?:,?\sor\s{_QUANTITY}|\s\({_QUANTITY}\))")
 
 
@@ -216,7 +216,10 @@ def in_one_unit(answer: str, reference: str) -> str:
     first, second = said[1], said[3] or said[5]
     units = unit_name(said[2]), unit_name(said[4] or said[6])
     values = simple_number(first), simple_number(second)
-    measures = _MEASURES.get(units[0]), _MEASURES.get(units[1])
+    counted = "dozen" in units  # of whatever it is
+    measures = tuple(
+        ("count", 12 if unit == "dozen" else 1) if counted else _MEASURES.get(unit) for unit in units
+    )
     if None in values or None in measures or not _same_quantity(values, measures):
         return answer
     wanted, unit = split_unit(reference)

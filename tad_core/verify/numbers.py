@@ -28,6 +28,8 @@ _SCALE = re.compile(
     r"|(?:third|fourth|fifth|sixth|seventh|eighth|ninth)s|and (?:a|one|three) (?:half|third|quarters?))(?![a-z])"
 )
 _IN_DOZENS = re.compile(r"(?<![\w.,/])(\d[\d,]*\s?[/÷]\s?12)\s?=\s?$")
+#: a heading with nothing below it: its number is none
+_CUT_HEADING = re.compile(r"\b(?:step|part|case)\s\d{1,2}\s?:[\s*]*\Z", re.IGNORECASE)
 _SCALE_OF_MONEY = re.compile(r"\s?(?:[kKmMB]|bn)(?![A-Za-z])")
 #: the whole before a fraction: ``2 1/2``, ``2 and 1/2``
 _WHOLE = re.compile(r"(?<![\w.,/])(\d{1,6})\s(?:and\s)?$")
@@ -62,7 +64,7 @@ _MATRIX = re.compile(r"\\begin\{(?P<name>[a-zA-Z]*matrix|array|cases)\}.+?\\end\
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
 #: ``18, not 19``: what comes before the last number is the answer, and nothing comes behind it
 _NOT_ANOTHER = re.compile(
-    r"\d(?P<words>(?:\s(?!instead|rather)[a-z]{2,12}){0,2})(?:,\s(?:and\s)?not|,?\s(?:instead\sof|rather\sthan))\s\$?$"
+    r"\d(?P<words>(?:\s(?!instead|rather)[a-z]{1,12}){0,2})(?:,\s(?:and\s)?not|,?\s(?:instead\sof|rather\sthan))\s\$?$"
 )
 _NEGATIVE = re.compile(
     r"(?:\bnegative|(?:(?:^|\n)\s*|\b(?:is|equals|be)\s|[:=]\s?)minus)\s\\?\$?$", re.IGNORECASE
@@ -83,6 +85,8 @@ def last_value(text: str, of_several: bool = False) -> str:
     number = _last(text)
     if number is None:
         return ""
+    if heading := _CUT_HEADING.search(text, max(0, len(text) - _WIDTH_OF_REST)):
+        return heading.group().strip()
     if number["decimals"] and (
         exact := exact_before(text, number.start(), number["digits"] + number["decimals"])
     ):

@@ -24,6 +24,10 @@ _LIST = rf"(?:\\?[(\[{{]\s?{_END}(?:\s?,\s?{_END})+\s?\\?[)\]}}]|<\s?{_END}(?:\s
 _NEXT = r"(?:\s?,\s?(?:(?:and|or)\s)?|\s(?:and|or)\s|\s?(?:∪|\\cup|U)\s?)"
 _AT_END = r"(?=\s?[.;!]?\s*(?:\Z|\n))"
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_LARGER = (
+    "dollar|hour|minute|day|week|month|year|foot|feet|yard|mile|pound|meter|kilometer|kilogram|degree|euro"
+)
+_SMALLER = "cent|minute|second|hour|day|week|month|inch|foot|feet|ounce|centimeter|meter|gram"
 _THOUSANDS = re.compile(r"\(\d{1,3}(?:,\d{3})+\)")
 
 _WRITTEN = (
@@ -48,6 +52,10 @@ _WRITTEN = (
     re.compile(r"(?<![\w.,])(?P<value>[0-9A-F]+ (?:in )?base (?:\d{1,2}|[a-z]{3,8}))(?!\w)"),
     re.compile(rf"\b(?P<value>(?:{_MONTHS}) \d{{1,2}})(?:st|nd|rd|th)?(?!,? \d|\w)"),
     re.compile(r"(?<![\w:.])(?P<value>\d{1,2}(?::\d\d)?\s?[apAP]\.?[mM]\b\.?)"),
+    # 1 hour and 30 minutes; 18 dollars and 50 cents
+    re.compile(
+        rf"(?<![\w.,])(?P<value>\d[\d,]*\s(?:{_LARGER})s?,?\s(?:and\s)?\d+(?:\.\d+)?\s(?:{_SMALLER})(?:es|s)?)\b"
+    ),
     # the ratio of a to b is 3 to 4
     re.compile(
         r"\b(?:ratio|odds)\b[^.;\n]{0,80}?\b(?:is|are|of|be|=)\s(?P<value>\d+(?:\.\d+)?(?:\sto\s\d+(?:\.\d+)?)+)(?![\w%])"
