@@ -32,6 +32,12 @@ _WRAPPERS = frozenset({"markdown", "md"})
 _QUOTED = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 #: Lines around a program in some prompts; Python takes the first kind for a list.
 _TAG = re.compile(r"^[ \t]*\[/?(?:BEGIN|DONE|PYTHON|CODE)\][ \t]*$", re.MULTILINE)
+#: words between a program and the one that takes its place
+_MENDED = re.compile(
+    r"\b(?:corrected|fixed|bugs?|mistakes?|incorrect|wrong|let me (?:fix|correct|revise)|revised|(?:won't|doesn't"
+    r"|does not) work|fails)\b",
+    re.IGNORECASE,
+)
 #: what is left of a fence that was not written, or was broken into two lines
 _LANGUAGE_ALONE = re.compile(r"\A\s*(?:python3?|py)[ \t]*\n", re.IGNORECASE)
 #: how the families' models end a turn or a text, where a text spells it
@@ -95,7 +101,7 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     if entry_point:
         defining = [at for at, body in enumerate(parsed) if defines(body, entry_point)]
         written = [at for at in defining if not is_stub(parsed[at], entry_point)]
-        for at in (written or defining)[:1]:
+        for at in _final(text, [parsed[at] for at in written or defining], written or defining):
             others = [body for body in parsed[at + 1 :] if not defines(body, entry_point)]
             return _with_helpers(_with_helpers(parsed[at], parsed[:at]), others)
     if parsed and not entry_point:
@@ -104,6 +110,18 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
         if found := _between_prose(body, entry_point):
             return found
     return (parsed or python)[0]
+
+
+def _final(text: str, bodies: list[str], places: list[int]) -> list[int]:
+    """Where the program is that a text ends with: the first that defines what is asked for, or the last that mends one.
+
+    Later ones that mend nothing are examples, or say the same in another way.
+    """
+    if len(bodies) < 2:
+        return places
+    begin = text.find(bodies[0].split("\n", 1)[0]) + len(bodies[0])
+    between = text[begin : text.rfind(bodies[-1].split("\n", 1)[0])]
+    return places[-1:] if _MENDED.search(between) else places[:1]
 
 
 def _as_asked(source: str, entry_point: str | None, strip: bool = True) -> str:

@@ -153,6 +153,21 @@ def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str, nam
     assert time.process_time() - used < 5
 
 
+@pytest.mark.parametrize(
+    ("between", "last"),
+    [
+        ("Wait, there is a bug. Here is the corrected version:", True),
+        ("This is incorrect. Let me fix it:", True),
+        ("Another way to do it:", False),
+        ("", False),
+    ],
+)
+def test_a_program_that_is_mended_is_the_one(between: str, last: bool) -> None:
+    first = BODY.replace("+ 1", "+ 2")
+    text = f"{FENCE}python\n{first}\n{FENCE}\n{between}\n{FENCE}python\n{BODY}\n{FENCE}\nIt has no bugs."
+    assert extract_code(text, "f") == (BODY if last else first)
+
+
 def test_a_program_before_many_lines_of_prose_is_found() -> None:
     assert extract_code(f"To do it:\n\n{BODY}\n\n" + "- It isn't hard.\n" * 200, "f") == BODY
 

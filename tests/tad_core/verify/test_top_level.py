@@ -25,6 +25,9 @@ TESTS = "assert f(3) == 9"
         "from __future__ import annotations\nassert f\ndef f(x: NoSuch) -> None:\n    return x * x\n",
         f"assert f(2) == 4; assert 0\n{RIGHT}",
         f"{RIGHT}import unittest\nunittest.main()",
+        f"{RIGHT}raise ValueError('done')",
+        f"{RIGHT}return f(3)",
+        f"from __future__ import annotations\n{RIGHT}yield f(3)\nawait f(3)",
     ],
 )
 def test_a_right_function_passes(program: str) -> None:
@@ -38,7 +41,6 @@ def test_a_right_function_passes(program: str) -> None:
         "import sys\nsys.exit()\n" + RIGHT,
         "import no_such_package\n" + RIGHT,
         "T = [1] + 1\ndef f(x):\n    return T[0] + 8",
-        f"raise ValueError\n{RIGHT}",
         f"class A(B):\n    pass\n{RIGHT}",
         "assert False\n" * 100 + RIGHT,
     ],

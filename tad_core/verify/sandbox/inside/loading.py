@@ -9,11 +9,11 @@ import __future__
 
 import ast
 import types
-from typing import Any
 
 #: Statements that may fail without an end of the program: none that others are written for, as imports are.
 _MAY_FAIL = (
     ast.Assert, ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.While, ast.If, ast.With, ast.Delete,
+    ast.Raise,
 )  # fmt: skip
 #: Failed statements that are passed over.
 _MOST = 64
@@ -21,9 +21,13 @@ _MOST = 64
 
 def run_top_level(source: str, module: types.ModuleType) -> BaseException | None:
     """Run a program in a module; the error that ended it, if it did before all of it was run."""
+    body: list[ast.stmt] | None = None
     try:
-        code: Any = compile(source, "solution.py", "exec", dont_inherit=True)
-        body: list[ast.stmt] | None = None
+        try:
+            code = _compiled(source)
+        except SyntaxError:  # a return that stands behind a function, perhaps
+            body = [node for node in ast.parse(source).body if _stands_alone(node)]
+            code = _compiled(ast.Module(body=body, type_ignores=[]))
         for _ in range(_MOST):
             try:
                 exec(code, module.__dict__)
@@ -35,14 +39,24 @@ def run_top_level(source: str, module: types.ModuleType) -> BaseException | None
                     return problem
                 body = body[failed + 1 :]
                 flags = code.co_flags & __future__.annotations.compiler_flag
-                rest = ast.Module(body=body, type_ignores=[])
-                code = compile(rest, "solution.py", "exec", flags=flags, dont_inherit=True)
+                code = _compiled(ast.Module(body=body, type_ignores=[]), flags)
         return None
     except SystemExit as end:  # a program that ends itself has defined what it defines
         defined = any(callable(value) for name, value in module.__dict__.items() if not name.startswith("__"))
         return None if defined else end
     except BaseException as problem:
         return problem
+
+
+def _compiled(source: str | ast.Module, flags: int = 0) -> types.CodeType:
+    code: types.CodeType = compile(source, "solution.py", "exec", flags=flags, dont_inherit=True)
+    return code
+
+
+def _stands_alone(node: ast.stmt) -> bool:
+    """Whether a statement may stand outside a function."""
+    waits = isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield | ast.YieldFrom | ast.Await)
+    return not (waits or isinstance(node, ast.Return))
 
 
 def _failed(body: list[ast.stmt], problem: BaseException, code: types.CodeType) -> int | None:
