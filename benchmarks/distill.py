@@ -136,7 +136,7 @@ def in_float8(model: DiffusionLM) -> Iterator[None]:
         yield
     finally:
         for name in taken:
-            model.set_submodule(name, linears[name].to("cpu"))
+            model.set_submodule(name, linears[name])
         empty_cache(device)
         model.to(device)
         join_layers(model)  # type: ignore[arg-type]
