@@ -116,7 +116,8 @@ def _from_sheet(
     peak = gpu.bf16_tflops * 1e12 * (1 if item == 2 else 0.5)
     floor = max(shape.layers * MEASURED_LAUNCH_S, shape.parameters * item / (gpu.bandwidth_tb_s * 1e12))
     compiled = config.distill.compile != "off"
-    zero, float8 = config.distill.deepspeed is not None, config.distill.quantize == "fp8"
+    zero = config.distill.deepspeed is not None
+    float8 = config.distill.quantize == "fp8" and gpu.float8
     train = training_share(compiled, zero, float8)
     guess = "" if gpu.title.startswith("NVIDIA H200") else ", taken over to this GPU"
     how = ("compiled" if compiled else "not compiled") + ", ZeRO-2" * zero + ", 8-bit floats" * float8

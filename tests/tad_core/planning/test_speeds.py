@@ -205,3 +205,14 @@ def test_a_gpu_that_no_table_has_is_asked_for_8_bit_floats(
         monkeypatch.setattr(torch.cuda, name, lambda *_, told=told: told)
     gpu = this_machine(str(tmp_path)).gpu
     assert gpu is not None and gpu.title == "NVIDIA RTX 6000" and gpu.float8 is has
+
+
+def test_a_gpu_without_8_bit_floats_is_not_faster_by_them(tmp_path: Path) -> None:
+    pace = {}
+    for name in ("h200", "a100"):
+        for quantize in ("none", "fp8"):
+            config, machine = llada_8b(quantize=quantize), named_machine(name, 1)
+            found = speeds_of(config, shape_of(config.model)[0], counts_of(), machine, Store(tmp_path)).train
+            assert found is not None and ("8-bit" in found.source) is (name == "h200" and quantize == "fp8")
+            pace[name, quantize] = found.flops_per_s
+    assert pace["h200", "fp8"] > pace["h200", "none"] and pace["a100", "fp8"] == pace["a100", "none"]
