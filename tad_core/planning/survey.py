@@ -84,7 +84,7 @@ def survey(config: TADConfig, store: Store, this_machine: bool = True) -> Survey
     """
     found = Survey()
     if this_machine:
-        for check in pipeline.device_checks(config):
+        for check in pipeline.device_checks(config, store):
             with found.watching():
                 check()
         with found.watching():

@@ -22,6 +22,7 @@ from tad_core.data.problem import Problem
 from tad_core.data.unknown import Unknown, check_unknown
 from tad_core.errors import ConfigError, DataError, ModelError
 from tad_core.progress import OnProgress, silent
+from tad_core.shapes import is_here
 from tad_core.stages import calibrate as calibrate_stage
 from tad_core.stages import collect as collect_stage
 from tad_core.stages import distill as distill_stage
@@ -101,7 +102,7 @@ def prepare(
     Raises:
         TADError: one clear message; nothing was written but probe files in store and cache, removed again.
     """
-    for check in device_checks(config, until):
+    for check in device_checks(config, store, until):
         check()
     if wants(until, "evaluate"):
         evaluate_stage.check_decoders(config)
@@ -226,8 +227,8 @@ def _distilled(
 # --- checks -----------------------------------------------------------------------------------------
 
 
-def device_checks(config: TADConfig, until: Stage = "report") -> list[Callable[[], object]]:
-    """That this machine has the devices which the stages are to use; each raises ``ConfigError``."""
+def device_checks(config: TADConfig, store: Store, until: Stage = "report") -> list[Callable[[], object]]:
+    """That this machine has the devices which the stages are to use; each raises ``TADError``."""
     checks: list[Callable[[], object]] = []
     if config.rollout.decode_here:
         checks.append(lambda: workers_of(config))
@@ -235,7 +236,22 @@ def device_checks(config: TADConfig, until: Stage = "report") -> list[Callable[[
         checks.append(lambda: evaluate_stage.check_workers(config))
     if wants(until, "distill"):
         checks.append(lambda: check_processes(config))
+        for mode, (kind, field_name) in variants_stage.packings(config, trained_models(config)).items():
+            if kind == "fp8" and config.distill.hostfile is None:  # or the hosts are others
+                checks.append(partial(_check_float8, config, store, mode, field_name))
     return checks
+
+
+def _check_float8(config: TADConfig, store: Store, mode: str, field_name: str) -> None:
+    """That a GPU has products of 8-bit floats, unless the model that is to be trained with them is trained already."""
+    from tad_core.models.float8 import check_gpu  # which loads torch
+    from tad_core.stages.room import what_is_there
+
+    try:
+        check_gpu(config.model.device, field_name)
+    except ModelError:
+        if not is_here(config.model) or mode not in what_is_there(config, store).adapters:
+            raise
 
 
 def check_enough(config: TADConfig, plan: CollectionPlan) -> None:
@@ -287,21 +303,10 @@ def place_checks(
     if wants(until, "calibrate"):  # tables of training are made there, after all the decoding
         checks.append(check_cache)
     if wants(until, "distill"):
-        for mode, packing in variants_stage.packings(config, trained_models(config)).items():
-            checks.append(partial(_check_packing, config, store, mode, *packing))
+        for kind, field_name in variants_stage.packings(config, trained_models(config)).values():
+            checks.append(partial(_check_packed, config, kind, field_name))
     return checks
 
 
-def _check_packing(config: TADConfig, store: Store, mode: str, kind: str, field_name: str) -> None:
-    """That the base of a model can be packed, here, unless the model is trained elsewhere or already."""
+def _check_packed(config: TADConfig, kind: str, field_name: str) -> None:
     check_packable(check_model(config.model), kind, field_name)
-    if kind != "fp8" or config.distill.hostfile is not None:
-        return
-    from tad_core.models.float8 import check_gpu  # which loads torch
-    from tad_core.stages.room import what_is_there
-
-    try:
-        check_gpu(config.model.device, field_name)
-    except ModelError:
-        if mode not in what_is_there(config, store).adapters:
-            raise

@@ -207,3 +207,9 @@ def test_a_gpu_without_8_bit_floats_is_refused_unless_their_model_is_trained(
     trained = room.There(adapters=frozenset({"small"}))
     monkeypatch.setattr(room, "what_is_there", lambda config, store: trained)
     assert survey(config, Store(tree["store"])).refused == []
+    tree["model"] |= {
+        "path": "GSAI-ML/LLaDA-8B-Instruct",
+        "revision": "0" * 40,
+    }  # which is fetched for nothing
+    (error,) = survey(parse_config(tree), Store(tree["store"])).refused
+    assert str(error) == "models.small.settings.quantize: an old GPU"
