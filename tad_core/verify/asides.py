@@ -50,9 +50,9 @@ _FOR = r"(?:between|from|after|before|for|in|within|among|during|on|at)"
 _SAID = r"(?:\bthere (?:are|is|were|will be)|\btakes?|\btook|\b(?:answer|total|number|sum|result)\b[^.\n]{0,60}?\sis)"
 _JUST = r"(?:\s(?:only|exactly|a total of|about))?"
 _WORDS = r"(?:(?!\s(?:is|are|was)\s)[^.;!?\n=≠:])"
-_REST = rf" {_WORDS}*\d{_WORDS}{{0,60}}[.!]?\s*\Z"
+_REST = rf" {_WORDS}*\d{_WORDS}{{0,60}}[.!$]*\s*\Z"
 _COUNT = re.compile(
-    rf"{_SAID}{_JUST}\s{_VALUE}(?:{_NOUNS}?(?P<for> (?!in base){_FOR}{_REST})"
+    rf"{_SAID}{_JUST}\s{_VALUE}(?:{_NOUNS}?(?P<for>(?:\s\$?\d+\$?)? (?!in base){_FOR}{_REST})"
     rf"|{_COUNTED}(?P<counted>\s(?:less than|greater than"
     rf"|smaller than|larger than|that are|that is|which are|divisible by|whose){_REST}))",
     re.IGNORECASE,
@@ -73,9 +73,8 @@ _REMAINDER = re.compile(
     rf"\bremainder\s(?:of|is)\s{_VALUE}(?P<for>\s(?:when|after|upon|if)\b{_REST})", re.IGNORECASE
 )
 _SUBJECT = re.compile(
-    rf"(?:\b(?:thus|so|therefore|hence),?\s(?:we see that )?{_VALUE})(?P<for>\sis\sthe\s(?:only|first|last"
-    rf"|[a-z]+est|least"
-    rf"|most){_REST})",
+    rf"(?:\b(?:thus|so|therefore|hence),?\s(?:we see that )?{_VALUE})"
+    r"(?P<for>\sis\s(?:[a-z]+ly\s)?the\s(?:only|first|last|[a-z]+est|least|most)\s[^.;!?\n=≠:]{0,120}[.!$]*\s*)\Z",
     re.IGNORECASE,
 )
 #: Characters of the end of a text that are looked at for one sentence, and for paragraphs.

@@ -177,7 +177,7 @@ def _claimed(text: str, start: int) -> str:
     rest = text[start:]
     line = rest.split("\n", 1)[0].strip()
     if displayed := _DISPLAY.match(rest):
-        return " ".join(displayed[1].split()).rstrip(". ,")
+        return last_conclusion(" ".join(displayed[1].split()).rstrip(". ,"))
     math = _MATH.match(line)
     if math:
         answer = last_conclusion(next(group for group in math.groups() if group is not None))

@@ -7,29 +7,13 @@ without a word between it is one formula, and its last number alone is not what 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from tad_core.verify.arithmetic import plainly_differ, value_of
 from tad_core.verify.exclaimed import is_factorial
+from tad_core.verify.formula_tokens import TOKEN, Token
 from tad_core.verify.math_spelling import spelled
 from tad_core.verify.rounding import is_rounded
 
-_FUNCTIONS = "sqrt|sin|cos|tan|sec|csc|cot|log|ln|mod|pi"
-_COMMANDS = rf"[dt]?frac|[dt]?binom|int|sum|prod|lim|theta|alpha|beta|infty|overline|[pb]mod|{_FUNCTIONS}"
-_TIMES = r"(?<=[\d)%])[xX](?=\\?[$€£]?[\d(.])|(?<=[\d)%]\s)[xX](?=\s\\?[$€£]?[\d(.])"
-_RATIO = r"(?<=\d):(?=[\d√]|\\sqrt)|(?<=\d\s):(?=\s(?:[\d√]|\\sqrt))"
-_TOKEN = re.compile(
-    # what parts formulas: sums of a calculator, tags, arrows, bold type, words of LaTeX
-    r"(?P<other><<[^<>\n]{0,200}>>|</?[A-Za-z][^<>\n]{0,40}>|[-=]+>|<-+(?=\s)|\*\*(?![\w(])|(?<![\w)}\]])\*\*|\\\\"
-    r"|\\(?:Rightarrow|implies)(?![A-Za-z])|\\(?:text|mathrm)[a-z]*\s?\{[^{}\n]{0,60}\})"
-    r"|(?P<number>(?:\\?[$€£]\s?)?(?:\d+(?:(?:,|\{,\}|,?\\!)\d{3}(?!\d))*(?:\.\d*\\overline\{\d+\}|\.\d+)?|(?<!\d)\.\d+)(?:\s?\\?%)?)"
-    r"|(?P<relation>[<>=]=|(?<![\w)])!=|[<>=≤≥≠≈≡∤∈]|\\(?:leq?|geq?|neq?|lt|gt|approx|equiv|in|leqslant|geqslant)(?![A-Za-z]))"
-    r"|(?P<behind>\(\s?\\?b?mod\s\d+\s?\)|\\pmod\s?(?:\{\s?\d+\s?\}|\d+)|°|\^\{?\\circ\}?|[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ⁻₀₁₂₃₄₅₆₇₈₉]+|(?<=[\d)])!(?!=))"
-    rf"|(?P<sign>\*\*|[-+*/^_×·⋅÷±−–∪]|\\(?:cdot|times|div|pm|to|cup)(?![A-Za-z])|{_TIMES}|{_RATIO})"
-    rf"|(?P<function>\\(?:{_COMMANDS})(?![A-Za-z])|[√∛∜]|(?<![A-Za-z\\])(?:{_FUNCTIONS})(?![A-Za-z])|(?<=\d\s)choose(?=\s\d))"
-    r"|(?P<letter>(?<![A-Za-z\\])(?:d[xyt]|[xyz]{2,3}|[abc]{2,3}(?=\s?[-+*/^=])|[A-Z]{2,3}|[A-Za-z])(?![A-Za-z])(?:'{1,2}(?=[\s(]))?|[πθαβ∞])"
-    r"|(?P<open>[(\[{]|(?<![\w)])\|(?=[\w-]))|(?P<close>[)\]}]|\|)|(?P<comma>,(?=\s?[\w(√π∞\\-]))|(?P<rest>\S)"
-)
 #: letters behind a number that are units where nothing else is: 5m, 5 L
 _UNITS = frozenset("mgLlshWJVCFA")
 _INEQUALITIES = re.compile(r"[<>≤≥≠≡∤∈!]|\\(?:l|g|ne|equiv|in)")
@@ -66,13 +50,6 @@ _JUST_OR = re.compile(r",\sor\s\$?$")
 _BEFORE, _BEHIND = 200, 60
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    start: int
-    end: int
-
-
 def formula_around(text: str, start: int, end: int) -> tuple[int, int] | None:
     """Where the formula begins and ends that the number ``text[start:end]`` in prose is part of.
 
@@ -98,7 +75,7 @@ def formula_around(text: str, start: int, end: int) -> tuple[int, int] | None:
     return None if alone or label else (_with_word_before(text, run[0], begin), stop)
 
 
-def _with_word_before(text: str, first: _Token, begin: int) -> int:
+def _with_word_before(text: str, first: Token, begin: int) -> int:
     """Where the word, or the mathematics between marks, begins that a formula's first sign goes on from."""
     if begin != first.start or first.kind not in ("sign", "relation") or text[begin] in "-−–√":
         return begin
@@ -111,7 +88,7 @@ def is_another_name(text: str, begin: int, end: int) -> bool:
     return "=" in text[begin:end] and _JUST_OR.search(text[max(0, begin - 6) : begin]) is not None
 
 
-def _equation(text: str, run: list[_Token], relations: list[_Token], whole: bool) -> int:
+def _equation(text: str, run: list[Token], relations: list[Token], whole: bool) -> int:
     """Where the part of an equation begins that says its value: its last side, or before one that has to be right.
 
     That is a sum that comes to another number, mathematics without unknowns, and what is not called by a name.
@@ -143,7 +120,7 @@ def _equation(text: str, run: list[_Token], relations: list[_Token], whole: bool
     return begin if several and plainly_differ(side, text[value:stop]) else value
 
 
-def _is_rounded(text: str, begin: int, sign: _Token, value: int, stop: int) -> bool:
+def _is_rounded(text: str, begin: int, sign: Token, value: int, stop: int) -> bool:
     """Whether an equation ends in the decimal of a closed form (``3√41 = 19.2``): a quotient, a root or π."""
     side = text[begin : sign.start].strip()
     closed = "/" in side or "√" in side or "π" in side or "\\" in side or "sqrt" in side or "pi" in side
@@ -154,7 +131,7 @@ def _is_rounded(text: str, begin: int, sign: _Token, value: int, stop: int) -> b
     )
 
 
-def _is_sum_of(text: str, run: list[_Token], relations: list[_Token]) -> bool:
+def _is_sum_of(text: str, run: list[Token], relations: list[Token]) -> bool:
     """Whether an equation says of a number what sum comes to it: ``21 = 3 * 7``."""
     if len(relations) != 1 or run[0].kind != "number" or run[1] is not relations[0] or len(run) == 3:
         return False
@@ -164,7 +141,7 @@ def _is_sum_of(text: str, run: list[_Token], relations: list[_Token]) -> bool:
     return number is not None and number == total
 
 
-def _is_of_something(text: str, tokens: list[_Token]) -> bool:
+def _is_of_something(text: str, tokens: list[Token]) -> bool:
     """Whether a formula is said to be what has a value (``the diameter is 2r = 20``), and so is no equation."""
     begin = tokens[0].start
     letters = {text[token.start : token.end] for token in tokens if token.kind == "letter"}
@@ -177,7 +154,7 @@ def is_said(text: str, begin: int) -> bool:
     return _IS.search(before) is not None and _EQUATION.search(before) is None
 
 
-def _is_measured(text: str, tokens: list[_Token], last: _Token) -> bool:
+def _is_measured(text: str, tokens: list[Token], last: Token) -> bool:
     """Whether all letters of a sum are one unit: 3m + 4m = 7m, 400g / 200g = 2."""
     letters = {
         text[token.start : token.end] if text[max(0, token.start - 1)].isdigit() else ""
@@ -189,7 +166,7 @@ def _is_measured(text: str, tokens: list[_Token], last: _Token) -> bool:
     return len(letters) == 1 and letters <= _UNITS and (divided or bool(behind))
 
 
-def _is_open_left(text: str, run: list[_Token], begin: int) -> bool:
+def _is_open_left(text: str, run: list[Token], begin: int) -> bool:
     """Whether what a run begins with goes on from something before it that was not read."""
     first = run[0]
     if first.start != begin:
@@ -204,7 +181,7 @@ def _is_open_left(text: str, run: list[_Token], begin: int) -> bool:
     )
 
 
-def _runs(text: str, start: int, end: int) -> list[list[_Token]]:
+def _runs(text: str, start: int, end: int) -> list[list[Token]]:
     """What could be formulas in the line around a number, as their tokens."""
     line = text.rfind("\n", 0, start) + 1
     begin = max(line, start - _BEFORE)
@@ -212,9 +189,9 @@ def _runs(text: str, start: int, end: int) -> list[list[_Token]]:
         begin += 1
     newline = text.find("\n", end)
     stop = min(end + _BEHIND, len(text) if newline < 0 else newline)
-    runs: list[list[_Token]] = [[]]
-    for found in _TOKEN.finditer(text, begin, stop):
-        token = _Token(str(found.lastgroup), found.start(), found.end())
+    runs: list[list[Token]] = [[]]
+    for found in TOKEN.finditer(text, begin, stop):
+        token = Token(str(found.lastgroup), found.start(), found.end())
         exclaimed = text[token.start] == "!" and not is_factorial(text, token.start)
         if token.kind in ("other", "rest") or exclaimed or _is_mark(text, token, line):
             runs.append([])
@@ -225,13 +202,13 @@ def _runs(text: str, start: int, end: int) -> list[list[_Token]]:
     return [trimmed for run in runs if (trimmed := _trimmed(text, run))]
 
 
-def _is_mark(text: str, token: _Token, line: int) -> bool:
+def _is_mark(text: str, token: Token, line: int) -> bool:
     """Whether a sign is the mark of a list or of a quotation, at the beginning of its line."""
     first = not text[line : token.start].strip()
     return first and token.kind in ("sign", "relation") and text[token.end : token.end + 1] == " "
 
 
-def _joined(text: str, run: list[_Token], token: _Token) -> bool:
+def _joined(text: str, run: list[Token], token: Token) -> bool:
     """Whether a token goes on with what stands before it: side by side, or with a space where that is usual."""
     last = run[-1]
     gap = text[last.end : token.start]
@@ -254,7 +231,7 @@ def _joined(text: str, run: list[_Token], token: _Token) -> bool:
     return True
 
 
-def _ends_an_index(text: str, run: list[_Token]) -> bool:
+def _ends_an_index(text: str, run: list[Token]) -> bool:
     r"""Whether a run ends in an index of what has an argument behind it: ``\\log_2``, ``\\sum_{k=1}^{5}``."""
     at = len(run) - 1
     if run[at].kind == "close":
@@ -268,11 +245,11 @@ def _ends_an_index(text: str, run: list[_Token]) -> bool:
     return indexed and any(token.kind == "function" for token in run[: at - 1])
 
 
-def _depth(run: list[_Token]) -> int:
+def _depth(run: list[Token]) -> int:
     return sum({"open": 1, "close": -1}.get(token.kind, 0) for token in run)
 
 
-def _trimmed(text: str, run: list[_Token]) -> list[_Token]:
+def _trimmed(text: str, run: list[Token]) -> list[Token]:
     """A run without what joins nothing at its ends: an equality, a comma, a dash before a word, a rate's stroke."""
     while len(run) > 2 and text[run[0].start : run[0].end] == text[run[-1].start : run[-1].end] == "*":
         run = run[1:-1]  # *5*
@@ -290,7 +267,7 @@ def _trimmed(text: str, run: list[_Token]) -> list[_Token]:
     return run
 
 
-def _balanced(text: str, run: list[_Token], number: int) -> list[_Token]:
+def _balanced(text: str, run: list[Token], number: int) -> list[Token]:
     """The part of a run around a number in which every bracket has its partner, without brackets around all of it."""
     first, last, opened = 0, len(run), []
     partner: dict[int, int] = {}
@@ -308,12 +285,12 @@ def _balanced(text: str, run: list[_Token], number: int) -> list[_Token]:
     return run[first:last]
 
 
-def _is_one_value(text: str, run: list[_Token]) -> bool:
+def _is_one_value(text: str, run: list[Token]) -> bool:
     """Whether brackets hold a pair, or are bars."""
     return text[run[0].start] == "|" or any(token.kind == "comma" for token in _at_top(run[1:-1]))
 
 
-def _at_top(run: list[_Token]) -> list[_Token]:
+def _at_top(run: list[Token]) -> list[Token]:
     found, depth = [], 0
     for token in run:
         depth += {"open": 1, "close": -1}.get(token.kind, 0)
@@ -322,7 +299,7 @@ def _at_top(run: list[_Token]) -> list[_Token]:
     return found
 
 
-def _with_conditions_before(text: str, runs: list[list[_Token]], begin: int) -> int:
+def _with_conditions_before(text: str, runs: list[list[Token]], begin: int) -> int:
     """Where the first of several conditions begins that are joined by ``and`` or ``or``."""
     for run in reversed(runs):
         condition = any(token.kind == "relation" for token in run)

@@ -63,7 +63,9 @@ class Shape:
 _MATRIX = re.compile(r"^\\begin\{([pb]?matrix|smallmatrix|array)\}(?:\{[^}]*\})?(.*)\\end\{\1\}$", re.DOTALL)
 #: ``\\mathbf{v} =`` and ``\\frac{1}{2}`` before a matrix
 _MATRIX_NAME = re.compile(
-    r"^(?:\\(?:mathbf|vec|overrightarrow|boldsymbol|bm|text)\s*\{?)?\s*[a-zA-Z]{1,2}(?:\^(?:\{-1\}|\{?T\}?|2|\{?\\top\}?)|\})*\s*=\s*(?=.*\\begin\{)"
+    r"^(?:\\begin\{[pb]matrix\}[\sa-z\\&]{1,60}\\end\{[pb]matrix\}"
+    r"|(?:\\(?:mathbf|vec|overrightarrow|boldsymbol|bm|text)\s*\{?)?\s*[a-zA-Z]{1,2}(?:\^(?:\{-1\}|\{?T\}?|2|\{?\\top\}?)|\})*)"
+    r"\s*=\s*(?=.*\\begin\{)"
 )
 _MATRIX_FACTOR = re.compile(
     r"^(-?(?:\d+|\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|\\[dt]?frac\d\d|\d+/\d+)|-)\s*(?:\\cdot|\\times)?\s*(?=\\begin|\\left)"

@@ -44,7 +44,7 @@ _WORD_SEPARATOR = re.compile(
 #: what joins the parts of a list, where it is written
 JOINED_BY = re.compile(r"\\text\s*\{[\s,]*(and|or)\s*\}|\\(lor|vee)(?![A-Za-z])|(?<![\w\\])(and|or)(?!\w)")
 _NAME = (
-    r"(?:[a-zA-Z]|[A-Z]{2,3}|\\[dt]?frac\{d[a-zA-Z]?\}\{d[a-z]\}|\\[a-z]+)"
+    r"(?:[a-zA-Z]|[A-Z]{2,3}|\\[dt]?frac\{d[a-zA-Z]?\}\{d[a-z]\}|\\(?!(?:sin|cos|tan|cot|sec|csc|log|ln)(?![a-z]))[a-z]+)"
     r"(?:_(?:\{\w+\}|\w+))?'*(?:\^\{-1\}(?=\())?(?:\([a-z](?:,\s?[a-z])*\))?"
 )
 #: ``(x,y) =`` before a tuple, and ``(x, y) \in``

@@ -15,7 +15,7 @@ from tad_core.verify.written import written_value
 
 #: a number with an optional sign, currency, thousands commas, decimals or a fraction bar, but for that of ``cm^2``
 _NUMBER = re.compile(
-    r"(?<![\w.])(?<![a-z]{2}\^)(?<!\sm\^)"
+    r"(?:(?<![\w.])(?<![a-z]{2}\^)(?<!\sm\^)|(?<=\\frac)|(?<=\\[dt]frac)|(?<=\\sqrt)|(?<=\\cdot)|(?<=\\times))"
     r"(?P<sign>-\s?)?(?:\\?[$€£]\s?)?(?P<sign2>-)?"
     r"(?P<digits>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|[1-9]\d{0,2}(?:[ \u00a0\u202f]\d{3})+(?![\d-]|\s\d)|\d+|(?=\.\d))"
     r"(?P<decimals>\.\d+)?"
@@ -55,7 +55,9 @@ _UNKNOWN = re.compile(r"[A-Za-z]")
 _TEXT_OR_COMMAND = re.compile(r"\\(?:text|mathrm|mbox)\s?\{[^{}]*\}|\\[A-Za-z]+")
 _WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{2,}(?![A-Za-z]*\})")
 #: between one row, or one equation, and what follows from it
-_SO = re.compile(r"\\(?:Rightarrow|implies|therefore|iff|Longrightarrow)(?![A-Za-z])")
+_SO = re.compile(
+    r"\\(?:Rightarrow|implies|therefore|iff|Longrightarrow|(?:long)?rightarrow(?=[^{}]*=[^{}]*\Z))(?![A-Za-z])"
+)
 _JOINED_TO_ROW_ABOVE = re.compile(r"^(?:(?:=|\\equiv(?![a-z])|\\q?quad)\s*)+")
 _FRAME = re.compile(r"\\(?:begin|end)\{(?:aligned|split|gathered|align\*?)\}")
 _AT_END = re.compile(r"(?:\\[,;:! ]|[., ])+$")
@@ -98,6 +100,12 @@ def last_value(text: str, of_several: bool = False) -> str:
             found = _in_mathematics(displayed)
             if not found:
                 break
+            if (
+                before
+                and is_another_name(text, *displayed.span())
+                and _told(_row_of(before[-1])) != _told(found)
+            ):
+                return found  # 2x = 10, or x = 5
             whole = _with_those_before(text, displayed, before, of_several)
             said = _said_to_be(found) if is_said(text, displayed.start()) else found
             return open_number(text, number) or whole or open_number(text, displayed) or said
@@ -174,7 +182,7 @@ def _told(formula: str) -> str:
 def _in_mathematics(displayed: re.Match[str]) -> str:
     """What a formula says in its last row; empty where it is no more than a number, or has words in it."""
     row = _row_of(displayed)
-    return "" if _NUMBER.fullmatch(row) or _WORD.search(re.sub(r"\\[A-Za-z]+", " ", row)) else row
+    return "" if _NUMBER.fullmatch(row) or _WORD.search(_TEXT_OR_COMMAND.sub(" ", row)) else row
 
 
 def _row_of(displayed: re.Match[str]) -> str:

@@ -102,6 +102,8 @@ WRONG_NUMBERS = [
 ]  # fmt: skip
 
 RIGHT = [
+    (r"the only value of $x$ that satisfies it is $-\frac13$.", r"-\frac13"), (r"so it is \frac92", r"\frac92"), (r"so \sqrt2", r"\sqrt2"), (r"The area is $\pi R^2 = 164 \pi \mbox{ square feet}$.", r"164\pi"), (r"the values are $c = -12 \text{ or } -30.$", "-12,-30"), (r"Thus, $29\cdot12=348$ is the largest multiple of $12$ which is less than $350.$", "348"), (r"There are $51$ multiples of $3$ between $62$ and $215$.", "51"),
+    (r"It follows that $ 9 = 9^{x-1} \rightarrow 1 = x-1 \rightarrow x = 2$.", "2"), (r"so $2x = 10$, or $x = 5$.", "5"), (r"so $\begin{pmatrix} x \\ y \end{pmatrix} = \begin{pmatrix} 6 \\ -17 \end{pmatrix}.$", r"\begin{pmatrix} 6 \\ -17 \end{pmatrix}"), (r"our answer is \[ab = 3 \implies m + n = 937.\]", "937"),
     (r"The area is $\pi R^2 = 9\pi$.", r"9\pi"), (r"the distance between the foci is $2c = 8 \sqrt{2}.$", r"8\sqrt2"), (r"The answer is $2m = 10 \Rightarrow m = 5$.", "5"), (r"so \[x \in [3, 4)\,.\]", "[3,4)"), (r"\[\begin{aligned} x &= 50 + 4 \\ &= 54. \end{aligned}\]", "54"), ("\\begin{align*}\n7 \\cdot 8 &= 56 \\\\\n&\\equiv 4\\pmod{13}.\n\\end{align*}", "4"),
     ("There are $10-3+1=8$ integers between 3 and 10 inclusive.", "8"), ("Thus $99$ is the least positive multiple of 9.", "99"), ("It leaves a remainder of $3$ when divided by 6.", "3"), (r"The minimum value is $-\frac{4}{5},$ which occurs when $r = -\frac{2}{5}.$", r"-\frac45"), ("The maximum value is 5 at x = 2.", "5"), (r"So the range is all non-positive numbers, or $(-\infty,0].$", r"(-\infty,0]"),
     ("(-∞, 2) U (3, ∞)", r"(-\infty,2)\cup(3,\infty)"), ("(-inf, 2) U (3, inf)", r"(-\infty,2)\cup(3,\infty)"), ("1011 base 2", "1011_2"), ("2 sqrt 3", r"2\sqrt3"), ("She gets it on June 20th.", r"\text{June 20}"), ("They meet at 4:30 p.m.", r"4:30 \text{ p.m.}"), ("log₂3", r"\log_2 3"), ("e²", "e^2"), ("1; 2; 3", "1,2,3"), ("The values are 1, 2, 3.", "1,2,3"), (r"\boxed{p(a,b) = a + b}", "a+b"), (r"It is $\frac{20}{3} \approx 6.67$.", "6.67"),
@@ -166,6 +168,7 @@ RIGHT = [
 ]  # fmt: skip
 
 WRONG = [
+    (r"so $x = 3$, or $x = 5$.", "5"), (r"\boxed{\cos(x) = \frac35}", r"\frac35"), (r"$\lim_{x \rightarrow 0} f(x) > 2$", "2"),
     ("They meet at 4:30 a.m.", r"4:30 \text{ p.m.}"), ("1011 base 2", "2"), ("The equation is $2x = 10$.", "10"), (r"The minimum value is $-\frac{4}{5},$ which occurs when $r = -\frac{2}{5}.$", r"-\frac25"), ("There are $8$ integers between 3 and 10.", "10"), ("the sum is $3 + 4 = 8$", "8"),
     ("$x$ + 5", "5"), ("We get $x^2$ + 5.", "5"), ("Thus $x$ > 5.", "5"), ("tax + 5", "5"), ("x ≠ -2, 3", "3"), ("it is x -5", "-5"), (r"\cos(x) = \frac35", r"\frac35"), ("2∛2", "2"),
     ("The answer is that x > 5.", "5"), ("The answer is the expression 2x + 5.", "5"), ("The answer is the value of 2^5", "5"), ("The answer is there are 2^5 ways", "5"), ("The answer is about 5 million people.", "5"), ("The answer is only (3, 4)", "4"),
