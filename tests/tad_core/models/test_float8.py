@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
-from tad_core.models import LLaDAConfig, LLaDAModelLM, between, float8, packed
+from tad_core.models import DreamConfig, DreamModel, LLaDAConfig, LLaDAModelLM, between, float8, packed
 from tad_core.models.base import DiffusionLM
 from tad_core.models.float8 import Linear8, Maps8, Scaled, maps8_of, product, quantize, scaled
 from tad_core.models.loading import load_model
@@ -200,6 +200,25 @@ def test_layers_written_out_are_those_of_autograd(bases: tuple[DiffusionLM, Diff
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=2e-5)
     for name, gradient in gradients.items():
         assert apart(ours[name], gradient) < 0.1, name
+
+
+def test_grouped_heads_and_biases_of_dream_are_those_of_autograd() -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 96}
+    whole = DreamModel(DreamConfig(num_hidden_layers=3, vocab_size=600, **sizes, **IDS)).eval()
+    biases = [weight for name, weight in whole.named_parameters() if name.endswith("bias")]
+    with torch.no_grad():
+        for bias in biases:
+            bias.normal_(std=0.1)
+    rounded = copy.deepcopy(whole)
+    quantize(rounded)
+    model = add_lora(rounded, DRY, 0).train()
+    (_, gradients), (expected, _) = run(add_lora(whole, DRY, 0).train(), True), run(model, False)
+    found, ours = run(model, True)
+    assert len(biases) == 3 * 3
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=2e-5)
+    both = (torch.cat([g.flatten() for g in of.values()]) for of in (gradients, ours))
+    assert float(F.cosine_similarity(*both, dim=0)) > 0.97
 
 
 def test_adapters_on_it_are_float32_and_saved_as_any_other(
