@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 KIND = torch.float8_e4m3fn
 _MOST = torch.finfo(KIND).max
-#: Rows whose largest number is below count as zero: a scale must not be one.
+#: Rows whose largest number is below are scaled as if it were this: no scale may be zero.
 _LEAST = 1e-30
 #: The first GPUs with products of such numbers: Ada and Hopper.
 _CAPABILITY = (8, 9)

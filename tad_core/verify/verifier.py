@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from tad_core.data.problem import Problem
+from tad_core.verify.asked import counted_in, in_units
 from tad_core.verify.code import CodeJob, Limits, assemble, assemble_for, copies_in, helpers_of
 from tad_core.verify.config import VerifyConfig
 from tad_core.verify.extract import extract_answer
@@ -120,6 +121,12 @@ class Verifier:
             return Judgement(Verdict.NO_ANSWER, "no answer was found in the text", "")
         kind = kind_of(problem)
         outcome = quick_equal(answer, problem.answer, kind)
+        if outcome is not MathVerdict.EQUAL and (word := counted_in(problem.question)):
+            other = extract_answer(
+                in_units(text, word), self.config.order_for(problem.source), problem.answer
+            )
+            if quick_equal(other, problem.answer, kind) is MathVerdict.EQUAL:
+                return _math_judgement(MathVerdict.EQUAL, other, problem.answer)
         if isinstance(outcome, MathVerdict):
             return _math_judgement(outcome, answer, problem.answer)
 

@@ -1,0 +1,67 @@
+"""Answers in the words for numbers that a question counts in."""
+
+from __future__ import annotations
+
+import pytest
+
+from tad_core.data.problem import Problem
+from tad_core.verify import Verdict, Verifier
+from tad_core.verify.asked import counted_in, in_units
+
+DOZEN = "Ann bakes 60 muffins. How many dozen muffins does she bake?"
+MILLIONS = "A town has 26,000,000 people. What is its population in millions?"
+
+
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        (DOZEN, "dozen"), (MILLIONS, "million"), ("How many dozens of eggs are left?", "dozen"),
+        ("How many more dozen does she need?", "dozen"), ("Give your answer in thousands of dollars.", "thousand"),
+        ("Find the number of hundreds in 4,512.", "hundred"), ("How many eggs are in 5 dozen?", None),
+        ("Eggs are sold in dozens. How many eggs are in two boxes?", None),
+        ("She has 3 million. How much is left?", None),
+        ("How many dozenal digits are there?", None), ("How many thousand people, and how many million?", "million"),
+    ],
+)  # fmt: skip
+def test_what_a_question_counts_in(question: str, word: str | None) -> None:
+    assert counted_in(question) == word
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("She bakes 5 dozen muffins.", "She bakes 5 units muffins."), ("It is 5 dozens of eggs", "It is 5 units eggs"),
+        (r"\boxed{5 \text{ dozen}}", r"\boxed{5 \text{ units}}"), ("$5$ dozen", "$5$ units"),
+        ("a dozen", "a dozen"), ("5 dozenal", "5 dozenal"),
+        ("**5** Dozen", "**5** Dozen"),
+    ],
+)  # fmt: skip
+def test_the_word_as_a_unit(text: str, expected: str) -> None:
+    assert in_units(text, "dozen") == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "reference", "right"),
+    [
+        (DOZEN, "She bakes 60 / 12 = 5 dozen muffins.", "5", True),
+        (DOZEN, "She bakes 5 dozen.", "5", True),
+        (DOZEN, r"So the answer is \boxed{5 \text{ dozen}}.", "5", True),
+        (DOZEN, "#### 5 dozen", "5", True),
+        (DOZEN, "#### 5", "5", True),
+        (DOZEN, "She bakes 6 dozen.", "5", False),
+        (DOZEN, "She bakes 60 muffins.", "5", False),
+        (DOZEN, "She bakes 5 dozen.", "60", True),  # a reference that is no answer to its question, and the same value
+        ("How many muffins does she bake?", "She bakes 5 dozen.", "5", False),
+        ("How many muffins does she bake?", "She bakes 5 dozen.", "60", True),
+        (MILLIONS, "The population is 26 million.", "26", True),
+        (MILLIONS, "The population is 26 million.", "26000000", True),
+        (MILLIONS, "The population is 26 billion.", "26", False),
+        (MILLIONS, "The population is 26,000,000.", "26", False),
+    ],
+)  # fmt: skip
+def test_an_answer_in_it_is_the_number(question: str, text: str, reference: str, right: bool) -> None:
+    for source in ("gsm8k", "math"):
+        problem = Problem("p/1", source, "math", question, "r", answer=reference)
+        with Verifier() as verifier:
+            (judgement,) = verifier.judge([problem], [text])
+        assert (judgement.verdict is Verdict.PASSED) == right, (source, judgement)
