@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tad_core.config import TADConfig
-from tad_core.config.objectives import OBJECTIVES
+from tad_core.planning.choices import time_choices
 from tad_core.planning.counts import Counts
-from tad_core.planning.machines import FLOAT8_TIMES, GPUS, Machine
+from tad_core.planning.machines import GPUS, Machine
 from tad_core.planning.memory import passes_of, too_much, training_choices
 from tad_core.planning.speeds import BUSY, Speeds
 from tad_core.planning.stages import (
@@ -92,7 +92,7 @@ def estimate(
         notes.append("this machine is busy with something else; the times are those it takes when it is not")
     notes += _all_warmup(config, counts)
     notes += training_choices(config, shape, counts)
-    notes += _faster(config, counts, machine)
+    notes += time_choices(config, shape, counts, machine, stages)
     if any(stage.wall_s is None for stage in stages):
         notes.append(
             "how fast this machine is at it is not known: --measure tries it, --gpu NAME plans for another"
@@ -125,23 +125,6 @@ def _as_it_runs(config: TADConfig, machine: Machine) -> TADConfig:
 def disk_gib(config: TADConfig, shape: Shape, counts: Counts) -> float:
     """What a run asks for where nothing of it is there."""
     return needed_bytes(config, shape, counts.problems, counts.compared) / GIB
-
-
-def _faster(config: TADConfig, counts: Counts, machine: Machine) -> list[str]:
-    """What 8-bit floats would gain, where the GPU has them and layers are as they were measured."""
-    if not (counts.models and machine.gpu and machine.gpu.float8 and config.model.dtype == "bfloat16"):
-        return []
-    for own, _ in passes_of(config):
-        distill, kind = own.distill, OBJECTIVES[own.distill.objective]
-        recorded = (
-            distill.bf16 and distill.compile != "off" and not distill.deepspeed and not kind.block_causal
-        )
-        if not recorded or distill.quantize != "none":
-            return []
-    return [
-        f"distill.quantize fp8 would train in {1 / FLOAT8_TIMES:.2f} times the time: another adapter, on a base in "
-        "8-bit floats"
-    ]
 
 
 def _all_warmup(config: TADConfig, counts: Counts) -> list[str]:

@@ -84,7 +84,7 @@ def speeds_of(
     """The best that is known: a trial just made, earlier runs with the same model here, the GPU's data sheet."""
     cores = max(1, min(config.filter.workers, 64))
     text_s = (counts.programs * _CODE_S + (1 - counts.programs) * _MATH_S) / cores
-    sheet = _from_sheet(config, shape, machine)
+    sheet = from_sheet(config, shape, machine)
     if machine.named:
         return Speeds(*sheet, text_s=text_s, judged="docs/results/verify.md")
     seen = _from_store(config, shape, counts, machine, store)
@@ -106,9 +106,10 @@ def speeds_of(
 _KINDS = ("rollout", "train", "decode")
 
 
-def _from_sheet(
+def from_sheet(
     config: TADConfig, shape: Shape, machine: Machine
 ) -> tuple[Pace | None, Pace | None, Pace | None]:
+    """Of rollout, training and evaluation on a GPU that is known; None elsewhere."""
     gpu = machine.gpu
     if gpu is None or not gpu.bf16_tflops:
         return None, None, None
