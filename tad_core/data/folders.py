@@ -72,7 +72,7 @@ def read_data_set(
         is_hub: whether ``path`` is the id of one on the hub.
 
     Raises:
-        OSError, EOFError, ValueError, KeyError, csv.Error, DatasetsError: it is not there or cannot be read.
+        OSError, ValueError, KeyError, DatasetsError: it is not there or cannot be read.
     """
     if is_hub:
         ask_once()

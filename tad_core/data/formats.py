@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import lzma
+import zlib
 from collections.abc import Iterator, Sequence, Set
 from pathlib import PurePosixPath
 from typing import IO, Any
+
+from tad_core.errors import in_a_line
 
 FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 PACKED = (".gz", ".bz2", ".xz")
@@ -40,19 +45,33 @@ def read_values(
         delimiter: between the cells of a CSV file; default: by the suffix.
 
     Raises:
-        OSError, EOFError, ValueError, csv.Error: the file cannot be read.
+        OSError, ValueError: the file cannot be read.
     """
     if suffix == ".parquet":
-        with fs.open(path, "rb") as handle:
+        with _as_value_errors(), fs.open(path, "rb") as handle:
             yield from _parquet(handle, wanted)
         return
-    with fs.open(path, "rb", compression="infer" if packed else None) as handle:
+    with _as_value_errors(), fs.open(path, "rb", compression="infer" if packed else None) as handle:
         if suffix in (".csv", ".tsv"):
             yield from _csv(handle, delimiter or ("\t" if suffix == ".tsv" else ","))
         elif suffix == ".json" and _first_sign(handle) == b"[":
             yield from json.load(handle)
         else:
             yield from _json_lines(handle)
+
+
+@contextlib.contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """Let whatever a reader says of a file it cannot read be a ``ValueError``: each has errors of its own kind.
+
+    Of Parquet that may be a type which Python has no value for, or a date beyond its calendar.
+    """
+    try:
+        yield
+    except (EOFError, csv.Error, zlib.error, lzma.LZMAError, NotImplementedError, OverflowError) as error:
+        raise ValueError(in_a_line(error)) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def chosen(names: Sequence[str], wanted: Set[str]) -> list[str]:

@@ -7,21 +7,24 @@ that are laid out like one, are read the same way (``folders.py``). Local files 
 
 from __future__ import annotations
 
-import csv
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
 
+from tad_core.artifacts.files import remote_errors
 from tad_core.data.folders import read_data_set
 from tad_core.data.formats import FORMATS, NoRow, format_of, read_values
 from tad_core.data.selection import LeftOut
 from tad_core.errors import DataError, in_a_line
 from tad_core.hub_client import HUB
+
+#: Why a row is left out of which a text was cut in the middle of a sign beyond U+FFFF, such as an emoji.
+HALF_A_SIGN = "text with half a character (a lone surrogate)"
 
 _TABLES = (".csv", ".tsv", ".parquet")
 
@@ -86,7 +89,7 @@ def read_rows(place: Place) -> Iterator[Row | LeftOut]:
             continue
         try:
             yield from _file(place, fs, path, name, prefix)
-        except (OSError, EOFError, ValueError, csv.Error) as error:
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"data source {place.label}: {path} cannot be read ({in_a_line(error)}); give one of "
                 f"{', '.join(FORMATS)}, whole"
@@ -109,10 +112,7 @@ def stamps(place: Place) -> list[tuple[str, int, str]]:
 def _files(place: Place) -> list[tuple[Any, str]]:
     found: list[tuple[Any, str]] = []
     for given in place.paths:
-        fs, path = fsspec.core.url_to_fs(os.path.expanduser(given))  # noqa: PTH111 (a URL is no Path)
-        # What is there by that very name is no pattern: read as one, "run[1].jsonl" is the file beside it, run1.jsonl.
-        there = bool(given) and fs.exists(path)
-        matches = sorted(fs.glob(path)) if not there and glob.has_magic(path) else []
+        fs, path, there, matches = _found(place.label, given)
         if not matches and not there:
             raise DataError(
                 f"data source {place.label}: option path: {given!r} is not a file{_here(given)}; give a file "
@@ -120,6 +120,21 @@ def _files(place: Place) -> list[tuple[Any, str]]:
             )
         found += [(fs, match) for match in matches or [path]]
     return found
+
+
+def _found(label: str, given: str) -> tuple[Any, str, bool, list[str]]:
+    """The file system of a path, the path in it, whether something is there, else what matches it as a pattern."""
+    try:
+        with remote_errors():
+            fs, path = fsspec.core.url_to_fs(os.path.expanduser(given))  # noqa: PTH111 (a URL is no Path)
+            # What is there by that very name is no pattern: as one, "run[1].jsonl" is the file beside it, run1.jsonl.
+            there = bool(given) and fs.exists(path)
+            return fs, path, there, sorted(fs.glob(path)) if not there and glob.has_magic(path) else []
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"data source {label}: option path: {given!r} cannot be opened ({in_a_line(error)}); give a file, or a URL "
+            "that is known and reached here"
+        ) from None
 
 
 def _here(given: str) -> str:
@@ -147,19 +162,35 @@ def _file(place: Place, fs: Any, path: str, name: str, prefix: str) -> Iterator[
         )
     # A record of a table is no line of its file, which has a header and may break lines inside a cell.
     counted = f"{name} row " if suffix in _TABLES else f"{name}:"
-    yield from _rows(read_values(fs, path, suffix, packed, place.columns), counted, prefix)
+    yield from _rows(read_values(fs, path, suffix, packed, place.columns), counted, prefix, place.columns)
 
 
-def _rows(values: Iterator[Any], shown: str, prefix: str) -> Iterator[Row | LeftOut]:
+def _rows(values: Iterator[Any], shown: str, prefix: str, wanted: Set[str]) -> Iterator[Row | LeftOut]:
     for number, value in enumerate(values, 1):
         where = f"{shown}{number}"
         if isinstance(value, NoRow):
             if value:
                 yield LeftOut(value, where)
-        elif isinstance(value, dict):
-            yield Row(value, where, f"{prefix}{number}")
-        else:
+        elif not isinstance(value, dict):
             yield LeftOut(f"not an object but a {type(value).__name__}", where)
+        elif not all(_is_unicode(cell) for name, cell in value.items() if not wanted or name in wanted):
+            yield LeftOut(HALF_A_SIGN, where)
+        else:
+            yield Row(value, where, f"{prefix}{number}")
+
+
+def _is_unicode(value: Any) -> bool:
+    """Whether every text in it can be written and tokenized: JSON may escape one half of a surrogate pair alone."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    elif isinstance(value, list):
+        return all(map(_is_unicode, value))
+    elif isinstance(value, dict):
+        return all(_is_unicode(part) for pair in value.items() for part in pair)
+    return True
 
 
 def _data_set(place: Place, path: str, config: str, prefix: str) -> Iterator[Row | LeftOut]:
@@ -170,8 +201,8 @@ def _data_set(place: Place, path: str, config: str, prefix: str) -> Iterator[Row
     is_hub = bool(place.hub)
     values = read_data_set(path, config, place.split, place.revision, place.columns, is_hub)
     try:
-        yield from _rows(values, f"{shown} {place.split}:", prefix)
-    except (OSError, EOFError, ValueError, KeyError, csv.Error, datasets.exceptions.DatasetsError) as error:
+        yield from _rows(values, f"{shown} {place.split}:", prefix, place.columns)
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         remedy = (
             "check id, config, split, revision and network (HF_DATASETS_OFFLINE keeps to the local cache), or give "
             "option path"

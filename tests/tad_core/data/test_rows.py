@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tad_core.data.rows import Place, Row, read_rows, stamps
+from tad_core.data.rows import HALF_A_SIGN, Place, Row, read_rows, stamps
 from tad_core.data.selection import LeftOut
 from tad_core.errors import DataError
 
 ROWS = [{"question": "a\nb", "answer": "1,5"}, {"question": 'say "x"', "answer": "007"}]
+
+
+def _flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
 
 
 def read(*paths: Path | str, **fields: Any) -> list[Row | LeftOut]:
@@ -187,6 +193,18 @@ def test_a_hub_data_set_that_cannot_be_had_says_what_to_check() -> None:
         ("r.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 100, mtime=0)[:-12], "cannot be read"),
         ("r.jsonl.gz", b"no gzip", "cannot be read"),
         ("r.csv", b"q,a\n\xff,1\n", "cannot be read"),
+        # Each reader has errors of its own kind for what is damaged.
+        ("r.jsonl.gz", _flipped(gzip.compress(b'{"a": 1}\n', mtime=0), 10), "cannot be read"),
+        ("r.jsonl.xz", b"no xz", "cannot be read"),
+        ("r.jsonl.xz", _flipped(lzma.compress(b'{"a": 1}\n'), 24), "cannot be read"),
+        ("r.jsonl.bz2", _flipped(bz2.compress(b'{"a": 1}\n'), 8), "cannot be read"),
+        ("r.json", b"[" * 200_000, r"cannot be read \(it is nested too deeply\)"),
+        (
+            "nowhere://r.jsonl",
+            None,
+            r"cannot be opened \(Protocol not known: nowhere\); give a file, or a URL",
+        ),
+        ("zip://r.jsonl::none.zip", None, r"cannot be opened \(.*No such file"),
     ],
 )
 def test_a_file_that_cannot_be_read_at_all(
@@ -195,7 +213,27 @@ def test_a_file_that_cannot_be_read_at_all(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"data source own: .*{message}"):
-        read(tmp_path / name)
+        read(name if "://" in name else tmp_path / name)
+
+
+def test_a_date_that_python_has_no_value_for_is_an_error_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    pq.write_table(pa.table({"a": ["x"], "when": pa.array([2**55], pa.timestamp("ms"))}), path)
+    assert values(read(path, columns=frozenset({"a"}))) == [{"a": "x"}]
+    with pytest.raises(DataError, match=r"data source own: .*cannot be read"):
+        read(path)
+
+
+def test_a_text_with_half_a_character_costs_its_row_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    texts = ['"\\ud83d\\ude00"', '"cut \\ud83d"', '["x", "\\ude00"]', '{"\\ud800": 1}', '"y"']
+    path.write_text("".join(f'{{"a": {text}, "other": "\\ud800"}}\n' for text in texts))
+    found = read(path, columns=frozenset({"a"}))
+    assert [row["a"] for row in values(found)] == ["😀", "y"], "in columns that nobody wants it does no harm"
+    assert [item for item in found if isinstance(item, LeftOut)] == [
+        LeftOut(HALF_A_SIGN, f"r.jsonl:{number}") for number in (2, 3, 4)
+    ]
+    assert not values(read(path)), "all columns are wanted where none is named"
 
 
 def test_a_relative_path_says_where_it_was_looked_for(
