@@ -155,9 +155,10 @@ def parse_document(text: str, name: str) -> Document:
     Raises:
         ConfigError: it is no YAML, or a mapping in it has a key twice; with the line.
     """
-    loader = _Loader(text)
-    loader.name = name  # marks have it
+    loader = None
     try:
+        loader = _Loader(text)
+        loader.name = name  # marks have it
         root = loader.get_single_node()
         if root is None:
             return Document(name, None, None)
@@ -168,12 +169,16 @@ def parse_document(text: str, name: str) -> Document:
         if twice:
             raise ConfigError("\n".join(twice))
         return Document(name, loader.construct_document(root), root)
+    except yaml.reader.ReaderError as error:  # a file full of zeros, as a crash of a host may leave
+        error.name = name
+        raise ConfigError(f"config: {name} is not YAML: {error}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"config: {name} is not YAML: {error}") from None
     except RecursionError:
         raise ConfigError(f"config: {name} is nested too deeply to be read; use fewer levels") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):
@@ -181,10 +186,24 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
         except (ValueError, OverflowError) as error:
             shown = f"{getattr(node, 'value', '')!r} cannot be read ({error}); quote it if it is a text"
             raise yaml.constructor.ConstructorError(None, None, shown, node.start_mark) from None
+        return self._whole(value, node) if isinstance(value, str) else value
+
+    def _whole(self, text: str, node: yaml.Node) -> str:
+        """The text with both halves of a character joined, as JSON escapes them: YAML reads each as a sign."""
+        try:
+            whole = text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            whole = "\0"
+        if "\0" in whole:
+            shown = (
+                f"{text!r} has half a character or a NUL in it, which no text and no path has; take it out"
+            )
+            raise yaml.constructor.ConstructorError(None, None, shown, node.start_mark)
+        return whole
 
 
 def _twice(loader: _Loader, root: yaml.Node) -> Iterator[tuple[str, int, int]]:

@@ -9,6 +9,8 @@ from pydantic import BaseModel
 
 #: How alike two names are (1: the same) of which one may be the other misspelled, and of which one may be meant.
 _MISSPELLED, _ALIKE = 0.75, 0.5
+#: As much of a value as a message shows.
+_SHOWN = 200
 
 
 def explained(model: type[BaseModel], error: Any) -> list[str]:
@@ -16,7 +18,9 @@ def explained(model: type[BaseModel], error: Any) -> list[str]:
     loc, message = error["loc"], str(error["msg"]).removeprefix("Value error, ")
     if loc and loc[-1] == "[key]":
         remedy = "write it in quotes" if error["type"] == "string_type" else message
-        return [f"{'.'.join(map(str, loc[:-2]))}: {error['input']!r} is not accepted as a name; {remedy}"]
+        return [
+            f"{'.'.join(map(str, loc[:-2]))}: {_shown(error['input'])} is not accepted as a name; {remedy}"
+        ]
     where = ".".join(map(str, loc))
     if error["type"] == "value_error":
         return [f"{where}.{line}" if where else line for line in message.split("\n")]
@@ -28,7 +32,14 @@ def explained(model: type[BaseModel], error: Any) -> list[str]:
         message = f"use a mapping of some of {', '.join(_fields_at(model, loc))}"
     elif error["type"] == "dict_type":
         message = "use a mapping of names to values"
-    return [f"{where}: {error['input']!r} is not accepted: {message}"]
+    elif error["type"] in ("list_type", "tuple_type"):
+        message = "use a list"
+    return [f"{where}: {_shown(error['input'])} is not accepted: {message}"]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _meant(model: type[BaseModel], loc: tuple[Any, ...]) -> str:

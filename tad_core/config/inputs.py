@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, field_validator
+from pydantic_core import PydanticCustomError
 
 from tad_core.settings import RUNTIME, Strict, runtime_but
+
+
+def _of_a_type(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValidationError:  # which has a line for each of the types
+        raise PydanticCustomError(
+            "option", "use a finite number, a text, true or false, or a list of whole numbers or texts"
+        ) from None
+
+
+#: What an option of a source may be; which of these it is, the source says.
+Option = Annotated[int | float | str | bool | list[int] | list[str], WrapValidator(_of_a_type)]
 
 
 class ModelConfig(Strict):
@@ -29,6 +44,13 @@ class ModelConfig(Strict):
         "model of under 20 million parameters computes a response at a time.",
         json_schema_extra=RUNTIME,
     )
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
+            raise PydanticCustomError("device", "use auto, cpu, cuda or cuda:N")
+        return device
 
 
 class SourceConfig(Strict):
@@ -66,6 +88,6 @@ class SourceConfig(Strict):
         "the model's tokenizer.",
         json_schema_extra=RUNTIME,
     )
-    options: dict[str, int | float | str | bool | list[int] | list[str]] = Field(
+    options: dict[str, Option] = Field(
         {}, description="Options of the source itself, e.g. min_steps, max_steps, path."
     )

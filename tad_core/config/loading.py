@@ -44,7 +44,11 @@ def validated(model: type[Model], tree: Any, document: Document | None = None) -
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        found = [line for fault in error.errors() for line in explained(model, fault)]
+        faults = error.errors()
+        # A list of which an item is refused is counted without it: that it then has too few is no fault of its own.
+        refused = {fault["loc"][:-1] for fault in faults}
+        told = [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in refused]
+        found = [line for fault in told for line in explained(model, fault)]
         if document is not None:
             found = [line + document.where(line.partition(":")[0].split(".")) for line in found]
         raise ConfigError("\n".join(found)) from None

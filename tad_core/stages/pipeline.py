@@ -37,7 +37,7 @@ from tad_core.stages.rounds import Round, RoundMade
 from tad_core.training.command import check_installed, check_settings
 from tad_core.verify.sandbox.tiers import require_tier
 from tad_core.weights import check_packable
-from tad_core.workers.devices import check_processes, workers_of
+from tad_core.workers.devices import check_here, check_processes, workers_of
 
 Stage = Literal["collect", "filter", "calibrate", "distill", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = ("collect", "filter", "calibrate", "distill", "evaluate", "report")
@@ -296,7 +296,10 @@ def place_checks(
     """That store, sandbox and model can be used for it; each raises ``TADError``."""
     from tad_core.stages.room import check_room  # which looks at what there is of all stages
 
-    checks: list[Callable[[], object]] = [lambda: check_room(config, store, plan, until)]
+    checks: list[Callable[[], object]] = [
+        lambda: _check_device(config, store, until),
+        lambda: check_room(config, store, plan, until),
+    ]
     problems = [*plan.ordered, *(p for problems in tasks.values() for p in problems)]
     if wants(until, "filter") and any(problem.kind == "code" for problem in problems):
         checks.append(lambda: require_tier(config.filter.sandbox))
@@ -310,3 +313,17 @@ def place_checks(
 
 def _check_packed(config: TADConfig, kind: str, field_name: str) -> None:
     check_packable(check_model(config.model), kind, field_name)
+
+
+def _check_device(config: TADConfig, store: Store, until: Stage) -> None:
+    """Raise ``ConfigError`` for a device that is not here, unless nothing that computes on it is left to do."""
+    from tad_core.stages.status import pipeline_status  # which imports this module
+
+    try:
+        check_here(config.model.device)
+    except ConfigError:
+        computed = [stage for stage in STAGES if stage not in ("filter", "report") and wants(until, stage)]
+        if not config.rollout.decode_here:
+            computed.remove("collect")
+        if any(seen.state != "done" for seen in pipeline_status(config, store) if seen.stage in computed):
+            raise

@@ -100,6 +100,23 @@ def _gpus_for(field: str, device: str, wanted: int, otherwise: str = "") -> int:
     return gpus
 
 
+def check_here(device: str) -> None:
+    """That this machine has the GPU which ``model.device`` names.
+
+    torch is asked only where nvidia-smi does not list it: it knows GPUs of other makers, and takes seconds to load.
+
+    Raises:
+        ConfigError: it has none, or too few.
+    """
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or int(number or 0) < len(visible_gpus()):
+        return
+    import torch
+
+    if int(number or 0) >= (here := torch.cuda.device_count()):
+        raise ConfigError(f"model.device: {device} is not here ({here} GPUs are visible); use auto or cpu")
+
+
 def visible_gpus() -> list[str]:
     """What ``CUDA_VISIBLE_DEVICES`` may be set to for one GPU each; found without loading torch.
 

@@ -82,7 +82,10 @@ def write(tmp_path: Path, tree: Any) -> Path:
         ({"distill": {"rendezvous": "node-0:0"}}, "distill.rendezvous: 'node-0:0' is not accepted: Input"),
         ({"distill": {"rendezvous": "node-0:65536"}}, "distill.rendezvous: 'node-0:65536' is not accepted"),
         ({"evaluate": {"tasks": [{"name": "a", "source": "arithmetic", "count": 1, "options": {"x": float("nan")}}]}},
-         "evaluate.tasks.0.options.x.float: nan is not accepted: Input should be a finite"),
+         "evaluate.tasks.0.options.x: nan is not accepted: use a finite number, a text, true or false, or a list"),
+        ({"model": {"path": "x", "device": "gpu"}},
+         "model.device: 'gpu' is not accepted: use auto, cpu, cuda or cuda:N"),
+        ({"data": "x" * 1000}, "x… is not accepted: use a list"),
         ({"distill": {"objective": "rl"}}, "distill.objective: 'rl' is not accepted: Input should be 'tad' or"),
         ({"distill": {"global_batch_size": 10, "micro_batch_size": 4}}, "is not a multiple of micro_batch_size"),
         ({"distill": {"states_per_trajectory": 17}}, "more than rollout.response_length 16"),
@@ -130,6 +133,20 @@ def test_errors_name_field_value_and_remedy(
     with pytest.raises(ConfigError) as caught:
         parse_config(tiny_tree)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("data", [{"name": "a", "source": "arithmetic", "count": 1, "options": {"min_steps": None}}]),
+        ("data", [{"name": "a", "source": "arithmetic", "count": 1, "options": {"min_steps": [None]}}]),
+        ("filter", {"extract": ["box"]}),
+    ],
+)
+def test_one_mistake_is_one_line(tiny_tree: dict[str, Any], section: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**tiny_tree, section: value})
+    assert "\n" not in str(caught.value)
 
 
 def test_the_largest_seed_of_a_training_is_the_largest_that_a_trainer_takes(

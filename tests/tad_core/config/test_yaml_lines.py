@@ -35,6 +35,28 @@ def test_a_key_given_twice_is_an_error_with_both_lines(text: str, message: str) 
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "\0" * 64,
+            'config: x.yaml is not YAML: unacceptable character #x0000.*in "x.yaml"',
+        ),  # a crash left it
+        ("a: \udcff", "unacceptable character #xdcff"),
+        ('a: ["\\ud83d"]', r"'\\ud83d' has half a character or a NUL in it"),
+        ('store: "a\\0b"', r"'a\\x00b' has half a character or a NUL in it"),
+    ],
+)
+def test_what_is_no_text_is_an_error_that_names_the_file(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s){message}"):
+        parse_document(text, "x.yaml")
+
+
+def test_a_character_that_json_escapes_in_two_halves_is_one() -> None:
+    tree = {"name 😀": ["x", "data/😀.jsonl"]}
+    assert parse_document(json.dumps(tree), "x.yaml").tree == tree
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -18,9 +19,10 @@ from tad_core.errors import ConfigError, DataError, ModelError
 from tad_core.models import float8
 from tad_core.planning import count
 from tad_core.planning.survey import survey
-from tad_core.stages import room
-from tad_core.stages.pipeline import prepare
+from tad_core.stages import room, status
+from tad_core.stages.pipeline import STAGES, prepare
 from tad_core.training import command
+from tad_core.workers import devices
 
 Tree = dict[str, Any]
 
@@ -149,6 +151,45 @@ def test_a_file_of_held_out_rows_is_here_too(tree: Tree, tmp_path: Path) -> None
     tree["evaluate"]["tasks"] = [{"name": "own", "source": "gsm8k", "split": "heldout", "options": options}]
     found = survey(parse_config(tree), Store(tree["store"]))
     assert "gone.jsonl' is not a file" in str(found.error()) and "task own" not in found.to_fetch
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_device_that_is_not_here_is_refused_before_any_work(
+    device: str, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["GPU-0"] if device == "cuda:1" else [])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1 if device == "cuda:1" else 0)
+    tree["model"]["device"] = device
+    config, store = parse_config(tree), Store(tree["store"])
+    (refused,) = survey(config, store).refused
+    assert re.match(
+        rf"model\.device: {device} is not here \([01] GPUs are visible\); use auto or cpu", str(refused)
+    )
+    with pytest.raises(ConfigError, match=r"model\.device"):
+        prepare(config, store, "collect")
+    orchestrates = config.model_copy(
+        update={"rollout": config.rollout.model_copy(update={"decode_here": False})}
+    )
+    prepare(orchestrates, store, "collect")
+
+
+def test_a_device_that_torch_alone_knows_is_taken(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "visible_gpus", list)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    tree["model"]["device"] = "cuda:1"
+    prepare(parse_config(tree), Store(tree["store"]))
+
+
+def test_a_run_that_is_done_needs_its_device_no_more(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "visible_gpus", list)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    tree["model"]["device"] = "cuda"
+    config, store = parse_config(tree), Store(tree["store"])
+    seen = [status.StageStatus(stage, "x", "done") for stage in STAGES[:-1]]
+    monkeypatch.setattr(
+        status, "pipeline_status", lambda *_: [*seen, status.StageStatus("report", "x", "missing")]
+    )
+    prepare(config, store)
 
 
 def test_a_model_that_4_bits_do_not_fit_is_refused_before_any_work(
