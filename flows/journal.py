@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from typing import Literal
 from uuid import UUID
 
 import httpx
@@ -15,6 +16,7 @@ from prefect.states import Crashed
 
 from tad_core.artifacts import Store
 from tad_core.artifacts.runs import RunRecord, begin, end, records, save
+from tad_core.artifacts.unwritable import disk_errors
 from tad_core.config import TADConfig
 from tad_core.errors import in_a_line
 from tad_core.signals import asked_to_stop
@@ -26,26 +28,50 @@ _UNREACHABLE = (httpx.HTTPError, PrefectException, OSError)
 
 @contextmanager
 def recorded(config: TADConfig, store: Store, until: Stage, force: Collection[str] = ()) -> Iterator[None]:
-    """Note that this run starts and how it ends; earlier ones whose process is gone are marked first."""
+    """Note that this run starts and how it ends; earlier ones whose process is gone are marked first.
+
+    A record is for ``tad resume`` alone: a run goes on without one, but not on a disk that takes nothing.
+
+    Raises:
+        ArtifactError: the disk of the store takes no record, and so nothing else.
+    """
     context = FlowRunContext.get()
     run_id = str(context.flow_run.id) if context and context.flow_run else None
-    mark_killed(store)
-    tree = {**config.model_dump(mode="json"), "store": store.root}
-    record = begin(store.root, tree, until, run_id, force)
+    record: RunRecord | None = None
+    with _told("begins"), disk_errors(store.root):
+        mark_killed(store)
+        tree = {**config.model_dump(mode="json"), "store": store.root}
+        record = begin(store.root, tree, until, run_id, force)
     try:
         yield
     except Exception as error:
-        with suppress(OSError):
-            if asked_to_stop():
-                end(store.root, record, "stopped")
-            else:
-                end(store.root, record, "failed", in_a_line(error))
+        if asked_to_stop():
+            _end(store, record, "stopped")
+        else:
+            _end(store, record, "failed", in_a_line(error))
         raise
     except BaseException:
-        with suppress(OSError):
-            end(store.root, record, "stopped")
+        _end(store, record, "stopped")
         raise
-    end(store.root, record, "done")
+    _end(store, record, "done")
+
+
+def _end(
+    store: Store, record: RunRecord | None, state: Literal["done", "failed", "stopped"], message: str = ""
+) -> None:
+    """Note how it ended, which is as it is whether or not the note can be written."""
+    if record is not None:
+        with _told("ended"):
+            end(store.root, record, state, message)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Inside, a store that does not answer is a warning."""
+    try:
+        yield
+    except OSError as error:
+        _log.warning("that this run %s could not be noted for tad resume: %s", what, error)
 
 
 def mark_killed(store: Store) -> None:

@@ -62,6 +62,8 @@ class Leases:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._started = psutil.Process().create_time()
+        #: Of claims by a clock that is ahead: the newest beat, and when it was first seen.
+        self._ahead: dict[tuple[str, int], tuple[float, float]] = {}
 
     def take(self, piece: str) -> bool:
         """Claim a piece; False while somebody else, who is alive, holds it.
@@ -73,7 +75,7 @@ class Leases:
             if piece in self._held:
                 return True
         newest = self._newest(list_names(self.url), piece)
-        if newest and (claim := self._read(piece, newest)) is not None and claim.alive(time.time()):
+        if newest and (claim := self._read(piece, newest)) is not None and self._alive(claim):
             return False
         try:
             if not create_bytes(self._object(piece, newest + 1), self._content()):
@@ -110,23 +112,22 @@ class Leases:
             newest[piece] = max(generation, newest.get(piece, 0))
         with self._lock:
             mine = set(self._held)
-        now, found = time.time(), {}
+        found = {}
         for piece, generation in newest.items():
             if piece and piece not in mine:
                 claim = self._read(piece, generation)
-                if claim is not None and claim.alive(now):
+                if claim is not None and self._alive(claim):
                     found[piece] = claim
         return found
 
     def clear(self) -> None:
         """Take away claims that nobody counts on any more: of processes that were killed with their work done."""
-        now = time.time()
         for name in list_names(self.url):
             piece, generation = _parse(name)
             if not piece or piece in self._held:
                 continue
             claim = self._read(piece, generation)
-            if claim is None or not claim.alive(now):
+            if claim is None or not self._alive(claim):
                 remove(f"{self.url}/{name}")
 
     def close(self) -> None:
@@ -145,6 +146,19 @@ class Leases:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _alive(self, claim: Claim) -> bool:
+        """Whether its owner counts on it, by this host's clock where the owner's is ahead of it by more than a claim
+        lasts: by its own, the claim of a host that died would stand until this clock has come so far.
+        """
+        now = time.time()
+        if claim.beat - now <= claim.lease_s:
+            return claim.alive(now)
+        beat, seen = self._ahead.get((claim.piece, claim.generation), (0.0, 0.0))
+        if beat != claim.beat:
+            seen = time.monotonic()
+            self._ahead[claim.piece, claim.generation] = claim.beat, seen
+        return claim.alive(now) and time.monotonic() - seen <= claim.lease_s
+
     def _renew(self) -> None:
         while not self._over.wait(self.lease_s / 3):
             with self._lock:
@@ -152,12 +166,12 @@ class Leases:
             for piece, generation in held.items():
                 try:
                     write_bytes(self._object(piece, generation), self._content())
-                except OSError as error:
+                    with self._lock:
+                        given_back = piece not in self._held
+                    if given_back:  # in between: it must not come back
+                        remove(self._object(piece, generation))
+                except OSError as error:  # the thread goes on: the other claims are renewed by it too
                     _log.warning("the claim on %s could not be renewed: %s", piece, error)
-                with self._lock:
-                    given_back = piece not in self._held
-                if given_back:  # in between: it must not come back
-                    remove(self._object(piece, generation))
 
     def _newest(self, names: set[str], piece: str) -> int:
         return max((g for p, g in map(_parse, names) if p == piece), default=0)

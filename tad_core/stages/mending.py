@@ -11,6 +11,7 @@ from tad_core.artifacts import ArtifactRef, read_manifest
 from tad_core.artifacts.files import write_bytes
 from tad_core.artifacts.manifest import Manifest, plain_name
 from tad_core.artifacts.stamps import side_by_side
+from tad_core.artifacts.unwritable import disk_errors
 from tad_core.stages.cutting import bounds_of
 
 
@@ -31,7 +32,8 @@ def mend_shards(collection: ArtifactRef) -> int:
 
         def write(name: str) -> None:
             manifest = _manifest(whole, shards[name], tables[f"{name}.parquet"], compared)
-            write_bytes(f"{url}/{name}.json", manifest.model_dump_json(indent=1).encode())
+            with disk_errors(url):
+                write_bytes(f"{url}/{name}.json", manifest.model_dump_json(indent=1).encode())
 
         side_by_side(write, lost)
     return len(lost)

@@ -82,6 +82,27 @@ def test_what_is_not_renewed_is_taken_over_once(url: str) -> None:
     assert files.list_names(url) == {"fresh.1.json"}
 
 
+def test_a_claim_by_a_clock_that_is_ahead_ends_when_it_is_renewed_no_more(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1e9]
+    monkeypatch.setattr(leases, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0]))
+    day = 86400
+
+    def renewed() -> None:
+        beat = {"machine": "other.x.1", "pid": 1, "started": 0.0, "beat": now[0] + day, "lease_s": 30.0}
+        files.write_bytes(f"{url}/a.1.json", json.dumps(beat).encode())
+
+    with Leases(url, 30) as one:
+        for _ in range(3):
+            renewed()
+            assert not one.take("a") and set(one.held_elsewhere()) == {"a"}
+            now[0] += 29
+        assert not one.take("a")
+        now[0] += 2  # 31 s after the last beat was first seen
+        assert one.held_elsewhere() == {} and one.take("a")
+
+
 def test_a_claim_that_nobody_can_read_counts_for_nothing(url: str) -> None:
     files.write_bytes(f"{url}/a.1.json", b"{")
     files.write_bytes(f"{url}/notes.txt", b"mine")
@@ -99,6 +120,29 @@ def test_claims_are_renewed_while_they_are_held(url: str, monkeypatch: pytest.Mo
             now[0] += 1.4
             until(lambda: [c.beat for c in two.held_elsewhere().values()] == [now[0]], "the claim is renewed")
             assert not two.take("s")
+
+
+def test_a_store_that_refuses_once_ends_no_renewing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given back while it was renewed, a claim is taken away again, and that may fail too."""
+    refused, asked = threading.Event(), leases.remove
+
+    def renewed(place: str, content: bytes) -> None:
+        files.write_bytes(place, content)
+        if place.endswith("/gone.1.json"):
+            one.release("gone")
+            monkeypatch.setattr(leases, "remove", refuse)
+
+    def refuse(place: str) -> None:
+        monkeypatch.setattr(leases, "remove", asked)
+        refused.set()
+        raise OSError("503 slow down")
+
+    monkeypatch.setattr(leases, "write_bytes", renewed)
+    with Leases(url, 1.5) as one:
+        assert one.take("gone") and one.take("kept")
+        assert refused.wait(30)
+        before = time.time()
+        until(lambda: one._read("kept", 1).beat > before, "the other claim is renewed")  # type: ignore[union-attr]
 
 
 def test_the_claim_of_a_killed_process_of_this_machine_is_free_at_once(tmp_path: Path) -> None:
