@@ -12,8 +12,9 @@ from tad_core.data.unknown import WORTH_SAYING
 from tad_core.hub import without_fetching
 from tad_core.planning import Estimate, count, estimate, this_machine
 from tad_core.planning.machines import named_machine
-from tad_core.planning.speeds import filled_in, is_light, speeds_of, tried_on_a_cpu, try_out
+from tad_core.planning.speeds import speeds_of
 from tad_core.planning.survey import survey
+from tad_core.planning.trial import filled_in, is_light, tried_on_a_cpu, try_out
 from tad_core.shapes import shape_of
 
 _TRYING = "loading torch and the model, to try how fast this machine is at it"

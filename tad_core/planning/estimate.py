@@ -10,7 +10,7 @@ from tad_core.planning.choices import time_choices
 from tad_core.planning.counts import Counts
 from tad_core.planning.machines import GPUS, Machine
 from tad_core.planning.memory import passes_of, too_much, training_choices
-from tad_core.planning.speeds import BUSY, Speeds
+from tad_core.planning.speeds import Speeds
 from tad_core.planning.stages import (
     ASSUMED_TPF,
     StageEstimate,
@@ -21,6 +21,7 @@ from tad_core.planning.stages import (
     filtering,
     further_rounds,
 )
+from tad_core.planning.trial import BUSY
 from tad_core.shapes import GIB, Shape
 from tad_core.stages.pipeline import trained_models
 from tad_core.stages.room import needed_bytes

@@ -12,7 +12,7 @@ from flows import plan
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig
 from tad_core.errors import ArtifactError
-from tad_core.planning import Estimate, Machine, speeds
+from tad_core.planning import Estimate, Machine, trial
 from tad_core.shapes import shape_of
 from tad_core.stages.pipeline import plan_of
 from tad_core.stages.room import check_room, needed_bytes
@@ -40,7 +40,7 @@ def test_a_heavy_model_is_tried_only_when_asked(
     tiny_config: TADConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "this_machine", lambda *_: _CPU)
-    monkeypatch.setattr(speeds, "_LIGHT", 10)
+    monkeypatch.setattr(trial, "_LIGHT", 10)
     found = plan.plan_run(tiny_config, None, None, measure=False, read_data=True)
     assert found.wall_s is None and any("--measure" in note for note in found.notes)
 
@@ -49,7 +49,7 @@ def test_a_model_that_is_not_here_is_not_tried(tiny_config: TADConfig, tmp_path:
     changed = tiny_config.model.model_copy(update={"path": str(tmp_path / "none")})
     config = tiny_config.model_copy(update={"model": changed})
     shape, _ = shape_of(tiny_config.model)
-    assert speeds.tried_on_a_cpu(config, shape, counts_of()) is None
+    assert trial.tried_on_a_cpu(config, shape, counts_of()) is None
 
 
 def test_the_disk_is_judged_as_the_run_judges_it(

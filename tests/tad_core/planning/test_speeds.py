@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tad_core.artifacts import Store
 from tad_core.artifacts import writer as writer_module
-from tad_core.config import TADConfig
-from tad_core.planning import estimate, speeds
+from tad_core.planning import estimate
 from tad_core.planning.machines import GPUS, Machine, named_machine, this_machine
 from tad_core.planning.speeds import sample_flops, speeds_of, state_flops
 from tad_core.shapes import shape_of
@@ -147,29 +144,6 @@ def test_work_grows_with_prompts_and_checkpointing() -> None:
     assert sample_flops(config, shape, long) > 1.8 * sample_flops(config, shape, short)
     again = llada_8b(gradient_checkpointing=True)
     assert state_flops(again, shape, short) > 1.2 * state_flops(config, shape, short)
-
-
-@pytest.mark.parametrize(("share", "said"), [(0.1, True), (1.0, False)])
-def test_a_trial_on_a_busy_machine_counts_what_it_computes(
-    tiny_config: TADConfig, monkeypatch: pytest.MonkeyPatch, share: float, said: bool
-) -> None:
-    clock = itertools.count()
-    ticks = SimpleNamespace(
-        perf_counter=lambda: float(next(clock)), thread_time=lambda: share * float(next(clock))
-    )
-    monkeypatch.setattr(speeds, "time", ticks)
-    changed = tiny_config.model.model_copy(update={"threads": 1, "device": "cpu"})
-    config = tiny_config.model_copy(update={"model": changed})
-    shape, _ = shape_of(config.model)
-    pace = speeds.try_out(config, shape, counts_of())
-    work = shape.forward(
-        round(counts_of().teacher) + config.rollout.response_length, config.rollout.block_length
-    )
-    assert pace.flops_per_s == pytest.approx(work / (2 * share)), "each lasts two ticks"
-    assert pace.source.endswith(speeds.BUSY) is said
-    known = speeds.Speeds(pace, pace, pace, 0.001, "")
-    found = estimate(config, shape, "", counts_of(), Machine("a laptop", None, 0, 16.0, 100.0), known)
-    assert any("busy with something else" in note for note in found.notes) is said
 
 
 def test_a_training_with_products_of_another_kind_says_nothing(tmp_path: Path) -> None:
