@@ -36,11 +36,12 @@ from tad_core.objectives import make_objective
 from tad_core.training import trainer as trainer_module
 from tad_core.training.__main__ import set_allocator
 from tad_core.training.adapters import Trained
+from tad_core.training.arguments import training_arguments
 from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import StatePlan
+from tad_core.training.device import compiles
 from tad_core.training.recorder import Books, Recorder, StopRequest, read_losses
-from tad_core.training.run import compiles
-from tad_core.training.trainer import DistillTrainer, training_arguments
+from tad_core.training.trainer import DistillTrainer
 
 #: the paper's recipe: every state of about 26,000 kept trajectories, once, for both models
 RECIPE_STATES = 2 * 26_000 * 256

@@ -60,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     stop.install()
     try:
         _quiet()
-        from tad_core.training.run import hide_other_gpus, train
+        from tad_core.training.device import hide_other_gpus
+        from tad_core.training.run import train
         from tad_core.training.spec import read_spec
 
         spec = read_spec(path)

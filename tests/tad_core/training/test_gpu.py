@@ -11,10 +11,11 @@ from tad_core.models.lora import add_lora, weights_of
 from tad_core.objectives import make_objective
 from tad_core.objectives.base import LOGITS_AT_ONCE
 from tad_core.training.adapters import Trained
+from tad_core.training.arguments import training_arguments
 from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import StatePlan, load_kept
 from tad_core.training.recorder import Books, Recorder, StopRequest
-from tad_core.training.trainer import DistillTrainer, training_arguments
+from tad_core.training.trainer import DistillTrainer
 
 pytestmark = [
     pytest.mark.gpu,

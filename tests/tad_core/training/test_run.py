@@ -18,7 +18,7 @@ from tad_core.training import run as run_module
 from tad_core.training.__main__ import main
 from tad_core.training.exits import EXIT_INTERRUPTED
 from tad_core.training.recorder import StopRequest, read_losses
-from tad_core.training.run import compiles, hide_other_gpus, train
+from tad_core.training.run import train
 from tad_core.training.spec import parse_spec, write_spec
 from tad_core.training.trainer import DistillTrainer
 from tests.waiting import until
@@ -228,54 +228,6 @@ def test_a_run_with_the_teacher_in_the_system_turn(world, checkpoint, tmp_path):
     # The student and the near tokens are the same; only what the teacher says of the distant ones differs.
     first, other = losses_of(rollout)[0], losses_of(system)[0]
     assert first["near"] == other["near"] and first["distant"] != other["distant"]
-
-
-@pytest.mark.parametrize(
-    ("device", "visible", "expected"),
-    [
-        ("auto", None, "0"),
-        ("cuda:1", None, "1"),
-        ("cuda:1", "4,6", "6"),
-        ("auto", "4,6", "4"),
-        ("cpu", "4,6", "4,6"),
-        ("auto", "", ""),
-    ],
-)
-def test_one_gpu_stays_visible(monkeypatch, device, visible, expected):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")  # set first, so that it is as before afterwards
-    if visible is None:
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    hide_other_gpus(device)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
-
-
-@pytest.mark.parametrize(("device", "visible"), [("cuda:2", "4,6"), ("cuda", "")])
-def test_a_gpu_that_is_hidden_is_refused(monkeypatch, device, visible):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    with pytest.raises(ConfigError, match="not visible"):
-        hide_other_gpus(device)
-
-
-@pytest.mark.parametrize(
-    ("compile", "device", "expected"),
-    [("auto", "cpu", False), ("auto", "cuda", True), ("on", "cpu", True), ("off", "cuda", False)],
-)
-def test_layers_are_compiled_on_a_gpu_unless_it_is_said_otherwise(
-    world, monkeypatch, compile, device, expected
-):
-    monkeypatch.setattr(run_module, "has_triton", lambda: True)
-    monkeypatch.setenv("CC", "cc")
-    assert compiles(world.make_config(compile=compile), torch.device(device)) is expected
-
-
-@pytest.mark.parametrize("missing", ["triton", "a C compiler"])
-def test_without_what_it_takes_auto_does_not_compile(world, monkeypatch, missing):
-    monkeypatch.setattr(run_module, "has_triton", lambda: missing != "triton")
-    monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr(run_module.shutil, "which", lambda name: None if missing == "a C compiler" else name)
-    assert not compiles(world.make_config(), torch.device("cuda"))
 
 
 @pytest.mark.parametrize(("written", "meant"), [(True, "on"), (False, "off"), ("auto", "auto")])

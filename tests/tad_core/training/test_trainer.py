@@ -16,12 +16,13 @@ from tad_core.models.loading import load_model
 from tad_core.models.lora import add_lora, base_of, weights_of
 from tad_core.objectives import make_objective
 from tad_core.training.adapters import Trained
+from tad_core.training.arguments import training_arguments
 from tad_core.training.collate import Collator, Reader
 from tad_core.training.dataset import StatePlan, load_kept
 from tad_core.training.packing import packing_of
 from tad_core.training.recorder import Books, Recorder, StopRequest, read_losses
 from tad_core.training.run import train
-from tad_core.training.trainer import DistillTrainer, training_arguments
+from tad_core.training.trainer import DistillTrainer
 
 CPU = torch.device("cpu")
 DRY = LoraConfig(rank=4, alpha=4, dropout=0.0)
