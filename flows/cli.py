@@ -211,7 +211,7 @@ def resume(
         from flows.resume import newest_unfinished
 
         loaded = running.load(config, set_ or [], store) if config else None
-        found = newest_unfinished(loaded, set_ or [], store)
+        found = newest_unfinished(loaded, set_ or [], None if store is None else running.checked_root(store))
         typer.echo(found.told, err=True)
         os.chdir(found.folder)
         running.run(found.config, found.until, found.force, debug)

@@ -26,6 +26,20 @@ from tad_core.serving.watch import Frame, frames
 _MASK = "·"
 
 
+def _read_prompt(given: str) -> str:
+    """The user's message: as typed, or from the input.
+
+    Raises:
+        ConfigError: it is no text, as what is typed or piped in another encoding.
+    """
+    try:
+        text = sys.stdin.read() if given == "-" else given
+        text.encode()
+    except UnicodeError as error:
+        raise ConfigError(f"PROMPT: it is no UTF-8 text ({error}); give it in UTF-8") from None
+    return text
+
+
 def run_generate(
     model: str, prompt: str, compare: str | None, asked: dict[str, Any], on: Hardware, read: Read
 ) -> None:
@@ -34,7 +48,7 @@ def run_generate(
     Raises:
         TADError: one clear message.
     """
-    text = sys.stdin.read() if prompt == "-" else prompt
+    text = _read_prompt(prompt)
     tree = {"messages": [{"role": "user", "content": text}], **asked}
     try:
         body = ChatAsked.model_validate(tree)

@@ -36,10 +36,15 @@ def load(path: Path, overrides: list[str], store: str | None) -> TADConfig:
     from tad_core.config import load_config
 
     config = load_config(path, overrides)
-    return config.model_copy(update={"store": _checked_root(store or config.store)})
+    return config.model_copy(update={"store": checked_root(store or config.store)})
 
 
-def _checked_root(store: str) -> str:
+def checked_root(store: str) -> str:
+    """A store's root that means the same in every folder, and can be looked into.
+
+    Raises:
+        ConfigError, ArtifactError: it cannot.
+    """
     from tad_core.artifacts import Store, absolute_root
 
     root = absolute_root(store)
@@ -104,7 +109,7 @@ def load_study(path: Path, overrides: list[str], store: str | None) -> Study:
     from tad_core.study.config import load_study as load_file
 
     loaded = load_file(path, overrides, store)
-    return loaded.stored(_checked_root(loaded.run.store))
+    return loaded.stored(checked_root(loaded.run.store))
 
 
 def plan_study(path: Path, overrides: list[str], store: str | None) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.resume import newest_unfinished
 from tad_core.artifacts.runs import RunRecord, begin, end, save
 from tad_core.config import parse_config
@@ -94,3 +96,11 @@ def test_what_a_run_was_to_compute_again_is_computed_again(tmp_path: Path) -> No
     end(str(tmp_path), record, "done")
     with pytest.raises(ConfigError, match="no unfinished run"):
         newest_unfinished(None, store=str(tmp_path))
+
+
+def test_a_store_that_nothing_here_opens_is_refused() -> None:
+    result = CliRunner().invoke(app, ["resume", "--store", "nowhere://x"])
+    assert (
+        result.exit_code == 2
+        and "store: nowhere://x begins with nowhere://, which is not known" in result.output
+    )

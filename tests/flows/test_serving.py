@@ -101,6 +101,14 @@ def test_what_cannot_be_served_is_said_before_anything_is_loaded(
     assert code == 2 and "is not an address" in output
 
 
+def test_a_prompt_that_is_no_text_is_refused_before_a_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Served, "load", lambda source: pytest.fail("weights were read"))
+    code, output = call("generate", "nowhere", "caf\udcff")  # as Python has a byte of another encoding
+    assert code == 2 and "PROMPT: it is no UTF-8 text" in output
+
+
 def test_the_text_alone_where_nobody_watches(exported: Path) -> None:
     served = Served.load(Source("m", ModelConfig(path=str(exported), device="cpu")))
     assert served.spec == SPEC
