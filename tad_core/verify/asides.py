@@ -5,6 +5,7 @@ r"""What stands behind the answer of a text and is not it: notes and checks, and
 
 from __future__ import annotations
 
+import itertools
 import re
 
 #: a paragraph that does not go on with the solution
@@ -16,8 +17,9 @@ _ASIDE = re.compile(
 #: in one that does
 _GOES_ON = re.compile(
     r"\b(?:so|therefore|thus|hence|wrong|mistake|actually|incorrect|answer|wait|but|however|instead|should"
-    r"|error)\b|≠|\\ne"
-    r"|\\boxed|!=",
+    r"|error|forg[oe]t|mismatch|too (?:few|many|much|little|small|large|big)|making it|for a total|total comes)\b"
+    r"|≠|\\ne"
+    r"|\\boxed|!=|,\snot\s\$?\d|\b(?:not|n't) (?:match|agree|equal|work|hold|right|correct|true|\$?\d)",
     re.IGNORECASE,
 )
 _OCCURS = re.compile(
@@ -77,6 +79,21 @@ _SUBJECT = re.compile(
     r"(?P<for>\sis\s(?:[a-z]+ly\s)?the\s(?:only|first|last|[a-z]+est|least|most)\s[^.;!?\n=≠:]{0,120}[.!$]*\s*)\Z",
     re.IGNORECASE,
 )
+#: In what an answer is said to be for: what goes on to another value, before its first number and behind its last.
+_GOES_ON_BEFORE = re.compile(
+    r"\b(?:then|so|but|plus|leaving|making|giving(?!\saway)|totall?ing|bringing|yielding)\b"
+    r"|\band (?:(?:a total of|only|just|about|another) )?\\?\$?$|\S\sto (?:get|have|leave|total)\s\$?$"
+)
+_GOES_ON_BEHIND = re.compile(
+    rf"^[^\d,]{{0,12}}\s{_FOR}\b(?! (?:all|total)\b)|\b(?:left|altogether|overall|total)\b", re.IGNORECASE
+)
+#: between two numbers of what it is for: ``3 and 10``, ``5 boxes of 8``, ``2, y = 3``
+_JOINED = re.compile(
+    r"[^,\d]{0,40}?[\s$(-](?:and|to|or|of|by|at|in|per|than|from|between|through)\s\\?\$?|\s?[-–+*/:]\s?|[^\s,\d]{1,12}"
+    r"|\$?,\s?(?:and\s|or\s)?\$?(?:\(?[a-z]\s?=\s?)?"
+    r"|[^,\d]{0,40},\s(?:since|because|where|each|per|i\.e\.,?|including)\b[^,\d]{0,60}"
+)
+_FIGURE = re.compile(r"\d(?:[\d,.]*\d)?")
 #: Characters of the end of a text that are looked at for one sentence, and for paragraphs.
 _SENTENCE, _PARAGRAPHS = 300, 1_200
 
@@ -102,4 +119,21 @@ def _cut(text: str, pattern: re.Pattern[str], width: int) -> str:
     begin = found.start()
     if pattern is not _ASIDE:
         begin = max(found.start(name) for name in found.groupdict())
+        if pattern is not _EXPLAINED and _names_another(text[begin:]):
+            return text
     return text[:begin] if re.search(r"\d", text[max(0, begin - width) : begin]) else text
+
+
+def _names_another(said: str) -> bool:
+    """Whether the words behind a value come to another one: ``in each of 3 boxes, giving 36``.
+
+    All numbers of what a value is for are one phrase, and ``for Ann and 5 for Bob`` is none.
+    """
+    figures = list(_FIGURE.finditer(said))
+    if not figures or _GOES_ON_BEFORE.search(said[: figures[0].start()]):
+        return bool(figures)
+    pairs = list(itertools.pairwise(figures))
+    if not all(_JOINED.fullmatch(said, one.end(), other.start()) for one, other in pairs):
+        return True
+    parallel = any("and" in said[one.end() : other.start()] for one, other in pairs)
+    return parallel and _GOES_ON_BEHIND.search(said[figures[-1].end() :]) is not None

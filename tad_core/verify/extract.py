@@ -17,6 +17,7 @@ from tad_core.verify.hedges import (
     corrected,
     is_denied,
     is_doubted_claim,
+    said_instead,
     says_the_same,
 )
 from tad_core.verify.math_number import simple_number
@@ -197,6 +198,8 @@ def _claimed(text: str, start: int) -> str:
         clause = clause[:-1].rstrip("\\")
     if sentence_end and (other := corrected(line, sentence_end.start())) and not says_the_same(clause, other):
         return other
+    if clause.startswith("not ") and (instead := said_instead(line)):
+        return _claimed(text, begin + instead)
     clause = _without_what_for(clause)
     if quoted := _QUOTED.fullmatch(clause):
         clause = quoted[2]

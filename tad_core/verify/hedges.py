@@ -70,7 +70,8 @@ _OPEN_BEFORE = re.compile(
     rf"|{_FROM_ONE}|\b{_ANOTHER}(?: exactly| precisely)?(?:[\s$]*[a-z]\s?=)?"
     r"|\b(?:between|(?:sum|product|difference|quotient|average|mean) of)\b[^.\n]{1,40}\band"
     r"|\S{1,20} (?:and/)?or(?: (?:maybe|perhaps|possibly|even|else))?|\bor|\bmaybe"
-    r"|\bperhaps|\bpossibly|\bprobably|(?:\bnot|n't|\bcannot)(?: be| equal(?: to)?| exactly| precisely)*|\bneither"
+    r"|\bperhaps|\bpossibly|\bprobably|(?:\bnot|n't|\bcannot)(?: possibly| really| simply)?"
+    r"(?: be| equal(?: to)?| exactly| precisely)*|\bneither"
     r"|\bnor|\bguess(?:ing)?(?: (?:it|that) is)?"
     rf"|\b(?:might|could|may) be|{ASKING}(?=[ $*(\\]*$))[\s$*(\\]*$",
     re.IGNORECASE,
@@ -91,7 +92,8 @@ _HEDGED = re.compile(
 _DENIED_BEHIND = re.compile(
     rf"{_EDGE}(?:(?:[a-z]++\s?){{0,3}},\s(?=which\s)|,?\s?)(?:(?:which|that|this)\s)?"
     r"(?:(?:is|was|are|were|seems|looks|would be)\s(?:[a-z]+ly\s)?"
-    r"(?:(?:incorrect|wrong|false|impossible|invalid|absurd|extraneous)\b(?!\s(?:to|that|for)\b)"
+    r"(?:(?:incorrect|wrong|false|impossible|invalid|absurd|extraneous"
+    r"|too\s(?:few|many|much|little|small|large|big|low|high))\b(?!\s(?:to|that|for)\b)"
     r"|not\s(?:correct|right|valid|possible|true|(?:the|an?)\s(?:[a-z]+\s)?(?:answer|solution)\b))"
     r"|(?:is|was)n't\s(?:correct|right|valid|possible|true)\b"
     r"|(?:cannot|can't|can\snot)\sbe(?:\s(?:right|correct|true|the\sanswer)\b|[\s$]*(?:[.,;!]|$)))|[\s$)\\\]]*\?"
@@ -101,15 +103,15 @@ _DENIED_BEHIND = re.compile(
 )
 #: what denies the value behind it: ``is not``, ``cannot be``, ``\\ne``
 _DENIED_BEFORE = re.compile(
-    r"(?:(?:\b[Nn]ot|n't|\bcannot|\bnever|\bneither)(?:\sbe|\sequal(?:\sto)?|\sexactly)?"
+    r"(?:(?:\b[Nn]ot|n't|\bcannot|\bnever|\bneither)(?:\s(?:possibly|really|simply))?(?:\sbe|\sequal(?:\sto)?|\sexactly)?"
     r"[\s$*({\[\\]*(?:[A-Za-z]\s?=\s?)?|\\(?:neq?|not\s?=)\s?)[\s$]*$"
 )
 #: ``15. No, 16``, ``15. Actually, it should be 16``; neither ``15. No 16 exists`` nor ``15. Actually, it is 7.5 + 7.5``
 #: ``7. But wait, 3 + 5 = 8, so it should be 8``: what is said of the answer in the end of a paragraph
 _RECONSIDERED = re.compile(
-    r"[\s$*)\]}\\.,!;?]{0,12}\b(?:[Bb]ut\s)?(?:[Ww]ait|[Hh]mm+|[Aa]ctually|[Oo]ops)\b[^\n]{0,200}?\b(?:it|that|the\s(?:right\s|correct\s)?answer)"
+    r"(?:[\s$*)\]}\\.,!;?]{0,12}\b(?:[Ii]t|[Tt]hat|[Tt]his)|[\s$*)\]}\\.,!;?]{0,12}\b(?:[Bb]ut\s)?(?:[Ww]ait|[Hh]mm+|[Aa]ctually|[Oo]ops)\b[^\n]{0,200}?\b(?:it|that|the\s(?:right\s|correct\s)?answer))"
     r"\s(?:should|must)\s(?:actually\s|really\s)?be\s(?P<said>)[$*\\]{0,3}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"
-    r"(?=(?:\s[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n))"
+    r"(?=(?:\s(?!each\b)[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n))"
 )
 _CORRECTED = re.compile(
     r"[\s$*)\]}\\.,!;?]{0,12}\b(?![Nn]o\s\d)(?:(?:[Nn]o|[Ww]ait|[Aa]ctually|[Ss]orry|[Oo]ops|[Cc]orrection)\b[,.:!]{0,3}\s?){1,3}"
@@ -117,6 +119,10 @@ _CORRECTED = re.compile(
     r"(?:actually\s|really\s)?(?P<said>))?[$*\\]{0,3}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"
     r"(?!\s?(?:[-+*/×÷=^%]|x\s?\d|(?:times|plus|minus|divided|multiplied|more|less|fewer|out|of|or|percent|dozen)\b))"
     r"(?(said)|(?=(?:\s[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n)))"
+)
+_INSTEAD = re.compile(
+    r"not\s[$\\(]{0,3}-?\d[\d.,]*?[\s$\\)]*(?:[a-z]{2,12}\s?){0,2}[.;,]\s(?:(?:[Bb]ut|[Rr]ather|[Ii]nstead),?\s)?(?:[Ii]t|[Tt]he\s(?:(?:right|correct|actual|real)\s)?(?:answer|one))\s"
+    r"(?:is|must\sbe|should\sbe)\s(?:actually\s|really\s|in\sfact\s)?(?=[-$*\\(]{0,4}\d)"
 )
 #: who speaks of an answer without giving it: ``if``, ``I doubt that``, ``I do not think that``
 _DOUBTED_CLAIM = re.compile(
@@ -149,6 +155,12 @@ def corrected(text: str, end: int) -> str:
     """The other number that who gave an answer, which ends at ``end``, goes on to; empty where there is none."""
     other = _CORRECTED.match(text, end) or _RECONSIDERED.match(text, end)
     return other["value"].rstrip(",") if other else ""
+
+
+def said_instead(line: str) -> int:
+    """Where the answer begins that what follows a denied one gives (``not 7. It is 8``); 0 where it gives none."""
+    found = _INSTEAD.match(line)
+    return found.end() if found else 0
 
 
 def parts_of_one(text: str, start: int, end: int) -> bool:

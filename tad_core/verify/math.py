@@ -29,6 +29,8 @@ MathKind = Literal["number", "expression"]
 _CURRENCIES = ("$", "€", "£")
 #: ``540 m`` where it cannot be a product
 _WITH_SYMBOL = re.compile(r"^(-?\d[\d,]*(?:\.\d+)?)\s?[mgLlsh]$")
+#: ``12,34,567``, as it is written in India: one number where one is asked for
+_INDIAN = re.compile(r"^(\\?\$?)([1-9]\d?)((?:,\d{2})+,\d{3})(?![\d,])")
 _FUNCTION = re.compile(r"[a-zA-Z]\([a-z]\)")
 
 
@@ -70,6 +72,8 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
         return MathVerdict.UNPARSABLE
     # One space each: a pattern with two runs of space side by side would try every way to part a long one.
     prediction, reference = remainder_said(spelled(prediction)), spelled(reference)
+    if kind == "number":
+        prediction = _INDIAN.sub(lambda found: found[1] + found[2] + found[3].replace(",", ""), prediction)
     numbers = simple_number(prediction), simple_number(reference)
     if numbers[0] is not None and numbers[1] is not None:
         return MathVerdict.EQUAL if numbers[0] == numbers[1] else MathVerdict.DIFFERENT

@@ -202,15 +202,20 @@ def is_measure(unit: str) -> bool:
 
 _QUANTITY = r"(-?\d[\d,]{0,15}(?:\.\d{1,9})?)\s?([A-Za-z]{1,12})(?:(?<=dozen)\s[a-z]{2,12})?"
 TWO_QUANTITIES = re.compile(rf"{_QUANTITY}(?:,?\sor\s{_QUANTITY}|\s\({_QUANTITY}\))")
+#: ``1 hour and 30 minutes``
+_ONE_OF_TWO_UNITS = re.compile(rf"{_QUANTITY},?\s(?:and\s)?{_QUANTITY}")
 
 
 def in_one_unit(answer: str, reference: str) -> str:
     """The ``5 hours`` or the ``300 minutes`` of ``300 minutes, or 5 hours``, whichever the reference has.
 
-    As written where the two are not the same quantity, and where the reference has neither.
+    Likewise the 90 minutes or the 1.5 hours of ``1 hour 30 minutes``. As written where the two are not the same
+    quantity, and where the reference has neither.
     """
-    text = TEXT.sub(r" \1 ", answer)
-    said = TWO_QUANTITIES.fullmatch(" ".join(text.split()))
+    text = " ".join(TEXT.sub(r" \1 ", answer).split())
+    if sum_of_units := _ONE_OF_TWO_UNITS.fullmatch(text):
+        return _sum_in_one_unit(sum_of_units, reference) or answer
+    said = TWO_QUANTITIES.fullmatch(text)
     if said is None:
         return answer
     first, second = said[1], said[3] or said[5]
@@ -228,6 +233,24 @@ def in_one_unit(answer: str, reference: str) -> str:
         if value == number and unit in ("", own):
             return f"{written} {own}"
     return answer
+
+
+def _sum_in_one_unit(said: re.Match[str], reference: str) -> str:
+    """A quantity that is written in two units in the one in which the reference has its number; empty if in neither."""
+    units = unit_name(said[2]), unit_name(said[4])
+    larger, smaller = (_MEASURES.get(unit) for unit in units)
+    values = simple_number(said[1]), simple_number(said[3])
+    if larger is None or smaller is None or larger[0] != smaller[0] or None in values:
+        return ""
+    first, second = (value or Fraction(0) for value in values)
+    if not (first >= 0 and first.denominator == 1 and 0 <= second * smaller[1] < larger[1]):
+        return ""
+    wanted, unit = split_unit(reference)
+    number, total = simple_number(wanted), first * larger[1] + second * smaller[1]
+    sizes = zip(units, (larger[1], smaller[1]), strict=True)
+    return next(
+        (f"{wanted} {own}" for own, size in sizes if number == total / size and unit in ("", own)), ""
+    )
 
 
 def _same_quantity(values: tuple[Fraction | None, ...], measures: tuple[tuple[str, int] | None, ...]) -> bool:

@@ -17,7 +17,8 @@ from tad_core.verify.written import written_value
 _NUMBER = re.compile(
     r"(?:(?<![\w.])(?<![a-z]{2}\^)(?<!\sm\^)|(?<=\\frac)|(?<=\\[dt]frac)|(?<=\\sqrt)|(?<=\\cdot)|(?<=\\times))"
     r"(?P<sign>-\s?)?(?:\\?[$€£]\s?)?(?P<sign2>-)?"
-    r"(?P<digits>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|[1-9]\d{0,2}(?:[ \u00a0\u202f]\d{3})+(?![\d-]|\s\d)|\d+|(?=\.\d))"
+    r"(?P<digits>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|[1-9]\d?(?:,\d{2}){1,5},\d{3}(?![\d,])"
+    r"|[1-9]\d{0,2}(?:[ \u00a0\u202f]\d{3})+(?![\d-]|\s\d)|\d+|(?=\.\d))"
     r"(?P<decimals>\.\d+)?"
     r"(?P<denominator>\s?/\s?\d+)?"
     r"(?P<percent>\s?\\?%)?"

@@ -6,6 +6,14 @@ import re
 
 from tad_core.verify.hedges import is_denied
 
+#: what makes a statement one of some cases alone
+_CONDITION = re.compile(
+    r"[,;]?\s(?:whenever"
+    r"|when(?!\s(?:divided|expanded|simplified|written|evaluated|factored|rounded|expressed|compared)\b)"
+    r"|where|if|unless|only\s(?:if|when)|provided|as long as|outside|inside"
+    r"|for (?:some|certain|most|even|odd|small|large)\b)(?:\s|$)",
+    re.IGNORECASE,
+)
 #: what models say behind an answer
 _CHATTER = re.compile(
     r"(?:i hope|let me know|hope this|feel free|please|if you (?:have|need|want)|is there anything"
@@ -28,9 +36,8 @@ _REASON_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _REASON_BEHIND = re.compile(
-    r",?\s(?:since|because|due to|so that|for (?:all|every|any)|(?<=, )which|whereas|while|where|whenever|when"
-    r"|if|unless|by the|from the|in (?:this|the) "
-    r"(?:case|equation|problem)|for (?:this|the) )(?:\s|$).*$",
+    r",?\s(?:since|because|due to|so that|for (?:all|every|any)|(?<=, )(?:which|where)|whereas|while|by the|from the"
+    r"|in (?:this|the) (?:case|equation|problem)|for (?:this|the) )(?:\s|$).*$",
     re.IGNORECASE,
 )
 _CONDITIONAL = re.compile(r"^(?:if|when|unless|suppose|assum\w+|let|consider|whether)\b", re.IGNORECASE)
@@ -39,6 +46,30 @@ _OPEN = re.compile(
     r"|whether|but|guess)\b|n't\b|\?\s*$",
     re.IGNORECASE,
 )
+#: words that say of what is named that it is not it, or of mathematics that more is to be done with it
+_EXCLUDED = re.compile(
+    r"\b(?:except|excluding|excludes?d?|eliminat\w+|rul(?:es?|ed|ing) out|reject\w*|discard\w*"
+    r"|other than|besides|apart from|rather than|instead of|far from|fails? to"
+    r"|hardly|barely|otherwise|wait|actually|sorry|wrong|incorrect|untrue)\b",
+    re.IGNORECASE,
+)
+_RECKONED = re.compile(
+    r"\b(?:half|third|quarter|twice|double|triple|thrice|roots?|square(?! (?:units?|[a-z]*meters?|feet|inch))"
+    r"|squared|cubed?|times|product|quotient|difference|sum|minus|plus|divided|multiplied|less|more|greater|larger"
+    r"|smaller|bigger|above|below|under|over|reciprocal|inverse|opposite|negative|close|near\w*|almost|factorial|multiples?|powers?"
+    r"|logarithm|absolute)\b",
+    re.IGNORECASE,
+)
+#: what may follow a conclusion that there is none, and says the same
+_NONE_AGAIN = re.compile(
+    r"\b(?:no|none|not|empty|inconsistent|impossible|contradict\w*|zero|undefined)\b|emptyset|varnothing|∅",
+    re.I,
+)
+_ANOTHER_CLAUSE = re.compile(r"[,;]?\s(?:so|and|but|while|yet)\s(.*)", re.DOTALL)
+_UNTRUE = re.compile(
+    r"\b(?:not true|false|if|unless|when|where|whether|maybe|perhaps|possibly|or|might|could|may)\b", re.I
+)
+_OTHER_WORD = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 _NO_SOLUTION = re.compile(
     r"\b(?:there (?:is|are|exists?)|has|have|having|with) no (?:(?:real|valid|integer|possible"
     r"|such) )*(?:solutions?|roots?|values?)\b"
@@ -111,21 +142,41 @@ def _stated(text: str, in_words: bool) -> str:
     sentence = _last_sentence(text)
     if not sentence:
         return ""
-    if _NO_SOLUTION.search(sentence):
-        return "" if "?" in sentence else r"\text{no solution}"
-    if _DOES_NOT_EXIST.search(sentence):
-        return r"\text{does not exist}"
+    for pattern, answer in (
+        (_NO_SOLUTION, r"\text{no solution}"),
+        (_DOES_NOT_EXIST, r"\text{does not exist}"),
+    ):
+        if none := pattern.search(sentence):
+            return answer if _is_conclusion(sentence, none) else ""
     if word := _YES_OR_NO.match(sentence):
-        return word[1] if " or " not in sentence else ""
+        taken_back = re.search(rf"\b{_OTHER_WORD[word[1].lower()]}\b\W*$", sentence, re.IGNORECASE)
+        return "" if taken_back or " or " in sentence or _EXCLUDED.search(sentence) else word[1]
     if _NEITHER.search(sentence):
         return "neither"
     sentence = _REASON_BEHIND.sub("", _REASON_BEFORE.sub("", sentence)).rstrip(" .!,;:")
     if not sentence or _CONDITIONAL.match(sentence):
         return ""
     said = _said(sentence, in_words)
+    link, at = _LINK.search(sentence), sentence.rfind(said) + 1
+    conditional = _CONDITION.search(sentence, min(link.end() - 1, at) if link else at)
+    if conditional or _EXCLUDED.search(sentence.replace(said, " ")):
+        return ""
     if _OPEN.search(sentence.replace(said, " ")) or _OPEN.search(said):
         return ""
     return said
+
+
+def _is_conclusion(sentence: str, none: re.Match[str]) -> bool:
+    """Whether a sentence ends in that there is none, and not in what follows from it or for one case alone."""
+    before, behind = sentence[: none.start()], sentence[none.end() :]
+    before = _REASON_BEFORE.sub("", before)
+    if "?" in sentence or _EXCLUDED.search(before + behind) or _UNTRUE.search(before):
+        return False
+    behind = _REASON_BEHIND.sub("", behind) if not _CONDITION.match(behind) else behind
+    another = _ANOTHER_CLAUSE.match(behind)
+    return _CONDITION.match(behind) is None and (
+        another is None or _NONE_AGAIN.search(another[1]) is not None
+    )
 
 
 def _last_sentence(text: str) -> str:
@@ -159,7 +210,8 @@ def _said(sentence: str, in_words: bool) -> str:
         complement = sentence[links[-1].end() :]
         held = _FORMULA.search(complement)
         if held and len(complement) - len(held.group()) < 25:
-            return _formula(held)
+            around = complement[: held.start()] + complement[held.end() :]
+            return "" if _RECKONED.search(around) else _formula(held)
         if (in_words or not formulas) and (found := _value(complement)):
             return found
     if formulas:

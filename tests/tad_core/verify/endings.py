@@ -71,9 +71,13 @@ RIGHT_NUMBERS = [
     (r"\boxed{\$18 \text{ per day}}", "18"), (r"\boxed{18 \frac{\text{dollars}}{\text{day}}}", "18"), (r"\boxed{\text{18 dollars}}.", "18"), (r"\boxed{\textbf{18}}", "18"),
     (r"\boxed{\text{Total} = 18}", "18"), (r"\boxed{18}.00", "18"), ("$\\boxed{\\$18}$\n\nQuestion: Bob has 5", "18"), (r"\boxed{18} dollars, or \$18", "18"), (r"\boxed{18} (or 18.00)", "18"),
     (r"\boxed{0.75} or 75%", "0.75"), (r"\boxed{\frac34} or 75\%", "0.75"), (r"\boxed{(18)}", "18"), (r"\boxed{~18}", "18"), (r"\boxed{\approx 18}", "18"),
+    ("There are 12 in each of 3 boxes, giving 36 in total", "36"), ("He earns 5 * 8 = 40 dollars in a day, so in 5 days he earns 200", "200"), ("The answer is not 7. It is 8.", "8"), ("The answer is not 7, it is 8.", "8"), (r"\boxed{15}. That should be enough", "15"), ("The answer is 15. That should be 3 each", "15"),
+    ("It takes 1 hour and 30 minutes.", "90"), ("1 hour 30 minutes", "1.5"), (r"\boxed{1 \text{ hour } 30 \text{ minutes}}", "90"), ("He is 5 feet 6 inches tall.", "66"), ("2 weeks and 3 days", "17"), ("It costs Rs 12,34,567.", "1234567"), ("#### 1,23,456", "123456"), (r"\boxed{12,34,567}", "1234567"),
 ]  # fmt: skip
 
 WRONG_NUMBERS = [
+    ("She had 20-5=15 apples after lunch and then ate 3, leaving 12.", "15"), ("The answer is 5 for Ann and 6 for Bob.", "5"), (r"\boxed{7}, which is too small.", "7"), ("7 is too many.", "7"), ("It can't possibly be 7.", "7"), (r"\boxed{7}. It should be 8.", "7"), ("The answer is not 7. It is 8.", "7"), ("The answer is not 7. It is 8 more.", "8"),
+    ("It takes 1 hour 30 minutes", "130"), ("1 hour 90 minutes", "150"), ("30 minutes 1 hour", "90"), ("1 hour 30 seconds", "90"), ("1 hour or 30 minutes", "90"), ("It costs 12,34,567", "34567"), (r"\boxed{12,34,56}", "123456"),
     ("The total is 18 dollars and 50 cents.", "50"), ("It takes 1 hour and 30 minutes.", "30"), ("He is 5 feet 6 inches tall.", "6"), ("2 weeks and 3 days", "3"), ("24 eggs (2 dozen)", "2"), ("24 eggs (3 dozen)", "24"), ("The answer is 3 apples for 2 people", "2"), ("Step 1: 9\nStep 2:", "2"), (r"Not \boxed{10}", "10"), ("The answer is 18 dollars and 50 cents.", "18"),
     ("So, she walked 2 + 4 = 6 kilometers for 2 hours.", "2"), ("It takes 12 minutes for 3 people.", "3"), ("The answer is 7. Hmm, that is not right.", "7"), ("The answer is 7. But wait, 3 + 5 = 8, so it should be 8.", "7"), ("Possible values are 7, 8, 9.", "9"), ("7, 8, 9", "9"), (r"Case 1: \boxed{8}. Case 2: \boxed{7}.", "7"), ("8 dozens", "8"), (r"\boxed{16 = 3 \times 5}", "16"),
     ("There are 5 big apples, or 6", "6"), ("It is perhaps a bit more than that, or 6", "6"), ("It is not what she had before, or 6", "6"),
