@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 from uuid import UUID
 
@@ -79,7 +79,8 @@ def mark_killed(store: Store) -> None:
     later: set[str | None] = set()  # newest first: a retry of the same run may be alive in another process
     for record in records(store.root):
         if record.state == "running" and record.alive is False:
-            save(store.root, record.model_copy(update={"state": "killed"}))
+            with suppress(PermissionError):  # another user's
+                save(store.root, record.model_copy(update={"state": "killed"}))
             if record.flow_run_id is not None and record.flow_run_id not in later:
                 _tell_crashed(record)
         later.add(record.flow_run_id)

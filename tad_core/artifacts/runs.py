@@ -15,7 +15,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import psutil  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from tad_core.artifacts.files import list_names, machine, read_bytes, write_bytes
 from tad_core.artifacts.fingerprint import fingerprint
@@ -100,14 +100,14 @@ def end(root: str, record: RunRecord, state: Literal["done", "failed", "stopped"
 
 
 def records(root: str) -> Iterator[RunRecord]:
-    """The newest ones first, at most a few hundred."""
+    """The newest ones first, at most a few hundred; those that cannot be read, as another user's, are left out."""
     names = [name for name in list_names(f"{root}/.runs") if name.endswith(".json")]
     for name in sorted(names, reverse=True)[:_KEPT]:
-        content = read_bytes(f"{root}/.runs/{name}")
         try:
-            yield RunRecord.model_validate(json.loads(content or b""))
-        except (ValueError, ValidationError):  # half of one, from a disk that was full
+            record = RunRecord.model_validate(json.loads(read_bytes(f"{root}/.runs/{name}") or b""))
+        except (OSError, ValueError):  # half of one, from a disk that was full
             continue
+        yield record
 
 
 def unfinished(root: str, name: str | None = None) -> list[RunRecord]:

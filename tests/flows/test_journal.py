@@ -58,3 +58,18 @@ def test_a_store_that_does_not_answer_costs_the_record_alone(
             pass
     assert "that this run begins could not be noted for tad resume: Could not connect" in caplog.text
     assert not files.list_names(f"{store.root}/.runs")
+
+
+def test_the_record_of_another_user_ends_no_run(config: TADConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = runs.begin(config.store, {"name": "a"}, "collect")
+    runs.save(config.store, theirs.model_copy(update={"process_started": 1.0}))
+
+    def guarded(url: str, content: bytes) -> None:
+        if theirs.id in url:
+            raise PermissionError(errno.EACCES, "Permission denied", url)
+        files.write_bytes(url, content)
+
+    monkeypatch.setattr(runs, "write_bytes", guarded)
+    with journal.recorded(config, Store(config.store), "report"):
+        pass
+    assert {record.state for record in runs.records(config.store)} == {"running", "done"}

@@ -33,3 +33,5 @@ def test_a_process_that_is_gone_or_elsewhere_is_told_apart(tmp_path: Path) -> No
     assert [r.alive for r in records(str(tmp_path))] == [None]
     files.write_bytes(f"{tmp_path}/.runs/99.json", b"{")
     assert len(list(records(str(tmp_path)))) == 1
+    Path(f"{tmp_path}/.runs/98.json").mkdir()  # as little to be read as another user's
+    assert len(list(records(str(tmp_path)))) == 1
