@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def no_room_errors(url: str) -> Iterator[None]:
         if not takes_nothing(error):
             raise
         raise unwritable(url, error) from error
+
+
+@contextlib.contextmanager
+def temporary_errors() -> Iterator[None]:
+    """Inside, where nothing but temporary files is written, a disk without room for them is a ``StoreError``."""
+    try:
+        yield
+    except OSError as error:
+        if not takes_nothing(error):
+            raise
+        raise StoreError(
+            f"TMPDIR: {tempfile.gettempdir()} takes no temporary file ({why(error)}); what was finished before is safe: "
+            "free space there, or set TMPDIR to another folder, then run the same command again"
+        ) from error
 
 
 def unwritable(url: str, error: OSError) -> ArtifactError:

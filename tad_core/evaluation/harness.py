@@ -15,6 +15,7 @@ from typing import Any, Self
 from lm_eval.api.instance import Instance
 from lm_eval.evaluator import evaluate
 
+from tad_core.artifacts.unwritable import temporary_errors
 from tad_core.data.problem import Problem
 from tad_core.decoding import Decoded, DecodeSpec, OnDecoded
 from tad_core.errors import ConfigError
@@ -36,9 +37,10 @@ class LmEvalEngine:
         self._asked = [(task, problem) for task, problems in tasks.items() for problem in problems]
         self._by_id = {name: {p.id: p for p in found} for name, found in tasks.items()}
         self._texts, self._scorer = texts, scorer
-        self._folder = tempfile.TemporaryDirectory(prefix="tad-lm-eval-")
         self.results: list[dict[str, Any]] = []
-        self._loaded = load_tasks(tasks, self._solved, Path(self._folder.name))
+        with temporary_errors():
+            self._folder = tempfile.TemporaryDirectory(prefix="tad-lm-eval-")
+            self._loaded = load_tasks(tasks, self._solved, Path(self._folder.name))
         self._problems: dict[RequestKey, Problem] = {
             (name, i, 0): problem
             for name, found in self._loaded.problems.items()

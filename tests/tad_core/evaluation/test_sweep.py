@@ -1,5 +1,6 @@
 """Records of a sweep, the scorer's memory, and lm-eval against the direct engine."""
 
+import errno
 import json
 import socket
 import time
@@ -13,7 +14,7 @@ from tad_core.data.problem import Problem
 from tad_core.data.prompts import student_prompt
 from tad_core.data.sources import load_source
 from tad_core.decoding import Decoded, DecodeSpec
-from tad_core.errors import VerifierError
+from tad_core.errors import StoreError, VerifierError
 from tad_core.evaluation import harness, lm_eval_tasks
 from tad_core.evaluation.decoders import ways
 from tad_core.evaluation.generate import Generator
@@ -78,6 +79,15 @@ def test_ways(config):
     ]
     assert {(s.response_length, s.block_length, s.early_stop) for s in specs} == {(16, 8, True)}
     assert (specs[1].block_add_threshold, specs[1].mask_in_entropy) == (0.1, True)
+
+
+def test_a_full_disk_of_temporary_files_is_told_by_its_name(tasks, generator, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(harness, "load_tasks", full)
+    with pytest.raises(StoreError, match=r"TMPDIR: /\S+ takes no temporary file \(the disk is full\)"):
+        LmEvalEngine(tasks, generator, Scorer(CoinJudge()))
 
 
 def test_a_sweep_by_both_engines(config, tasks, generator, monkeypatch):
