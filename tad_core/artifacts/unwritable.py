@@ -50,8 +50,8 @@ def temporary_errors() -> Iterator[None]:
         if not takes_nothing(error):
             raise
         raise StoreError(
-            f"TMPDIR: {tempfile.gettempdir()} takes no temporary file ({why(error)}); what was finished before is safe: "
-            "free space there, or set TMPDIR to another folder, then run the same command again"
+            f"TMPDIR: {tempfile.gettempdir()} takes no temporary file ({why(error)}); what was finished before is "
+            "safe: free space there, or set TMPDIR to another folder, then run the same command again"
         ) from error
 
 
