@@ -23,7 +23,8 @@ from tad_core.verify.definitions import (
     tree_or_none,
     wrong_line,
 )
-from tad_core.verify.listings import as_written
+from tad_core.verify.listings import as_written, within_a_line
+from tad_core.verify.mended import final_of
 
 # possessive: a line of tildes that no line break ends would otherwise be tried at every length
 _FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[ \t]*+([^\n]*+)\n", re.MULTILINE)
@@ -32,12 +33,6 @@ _WRAPPERS = frozenset({"markdown", "md"})
 _QUOTED = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 #: Lines around a program in some prompts; Python takes the first kind for a list.
 _TAG = re.compile(r"^[ \t]*\[/?(?:BEGIN|DONE|PYTHON|CODE)\][ \t]*$", re.MULTILINE)
-#: words between a program and the one that takes its place
-_MENDED = re.compile(
-    r"\b(?:corrected|fixed|bugs?|mistakes?|incorrect|wrong|let me (?:fix|correct|revise)|revised|(?:won't|doesn't"
-    r"|does not) work|fails)\b",
-    re.IGNORECASE,
-)
 #: what is left of a fence that was not written, or was broken into two lines
 _LANGUAGE_ALONE = re.compile(r"\A\s*(?:python3?|py)[ \t]*\n", re.IGNORECASE)
 #: how the families' models end a turn or a text, where a text spells it
@@ -93,7 +88,11 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
         for language, body in blocks
     ]
     if not blocks:
-        return _between_prose(_HTML.sub("\n", text), entry_point) or _between_prose(text, entry_point)
+        return (
+            _between_prose(_HTML.sub("\n", text), entry_point)
+            or _between_prose(text, entry_point)
+            or (within_a_line(text[:_MAX_PROSE], entry_point) if entry_point else "")
+        )
     if all(language in _WRAPPERS for language, _ in blocks):
         return extract_code("\n".join(body for _, body in blocks), entry_point)
     python = [body for language, body in blocks if language in _PYTHON_NAMES] or [body for _, body in blocks]
@@ -101,7 +100,7 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     if entry_point:
         defining = [at for at, body in enumerate(parsed) if defines(body, entry_point)]
         written = [at for at in defining if not is_stub(parsed[at], entry_point)]
-        for at in _final(text, [parsed[at] for at in written or defining], written or defining):
+        for at in final_of(text, [parsed[at] for at in written or defining], written or defining):
             others = [body for body in parsed[at + 1 :] if not defines(body, entry_point)]
             return _with_helpers(_with_helpers(parsed[at], parsed[:at]), others)
     if parsed and not entry_point:
@@ -110,18 +109,6 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
         if found := _between_prose(body, entry_point):
             return found
     return (parsed or python)[0]
-
-
-def _final(text: str, bodies: list[str], places: list[int]) -> list[int]:
-    """Where the program is that a text ends with: the first that defines what is asked for, or the last that mends one.
-
-    Later ones that mend nothing are examples, or say the same in another way.
-    """
-    if len(bodies) < 2:
-        return places
-    begin = text.find(bodies[0].split("\n", 1)[0]) + len(bodies[0])
-    between = text[begin : text.rfind(bodies[-1].split("\n", 1)[0])]
-    return places[-1:] if _MENDED.search(between) else places[:1]
 
 
 def _as_asked(source: str, entry_point: str | None, strip: bool = True) -> str:
@@ -221,7 +208,12 @@ def _with_helpers(body: str, earlier: list[str]) -> str:
         if all(isinstance(node, DEFINING) for node in own.body) and (used & given) - {
             name for node in tree.body for name in bound(node) | imported(node)
         }:
-            body = f"{helper}\n\n\n{body}"
+            future = [
+                node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+            ]
+            begin = max((node.end_lineno or 0 for node in future), default=0)  # it has to stand first
+            lines = body.split("\n")
+            body = "\n".join([*lines[:begin], f"{helper}\n\n", *lines[begin:]])
     return body
 
 

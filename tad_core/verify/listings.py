@@ -1,14 +1,16 @@
-"""Programs as they are shown and not written: behind the prompts of a session, or with the numbers of their lines."""
+"""Programs as they are shown and not written: behind the prompts of a session, with line numbers, within a sentence."""
 
 from __future__ import annotations
 
 import itertools
 import re
 
-from tad_core.verify.definitions import parses
+from tad_core.verify.definitions import defines, is_stub, parses
 
 _PROMPT = re.compile(r"[ \t]*(?:>>>|\.\.\.|In \[\d+\]:|\.{3,}:)(?: |$)")
 _BEGINNING = re.compile(r"\s*(?:>>> |In \[\d+\]: )\S")
+#: Functions within sentences that are tried.
+_MAX_WITHIN = 8
 _NUMBERED = re.compile(r"[ \t]*(\d{1,4})(?:[:.|)][ \t]?|[ \t]|$)")
 
 
@@ -20,6 +22,16 @@ def as_written(source: str) -> str:
         if plain and parses(plain):
             return plain
     return source
+
+
+def within_a_line(text: str, entry_point: str) -> str:
+    """A function of one line within a sentence: ``Use `def f(x): return x` here``; empty where there is none."""
+    function = re.compile(rf"(?<=[ \t`:])def {re.escape(entry_point)}\([^\n`]{{1,400}}")
+    for found in itertools.islice(function.finditer(text), _MAX_WITHIN):
+        source = found.group().rstrip(" .*")
+        if defines(source, entry_point) and not is_stub(source, entry_point):
+            return source
+    return ""
 
 
 def _without_prompts(source: str) -> str:

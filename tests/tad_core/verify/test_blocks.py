@@ -144,6 +144,7 @@ def test_prose_is_no_program(text: str) -> None:
         "class A:\n  x = (\n" * 4_000,
         "1 x = (\n" * 20_000,
         ">>> x = (\n" * 20_000,
+        " def f(x): (" * 5_000,
     ],
 )
 @pytest.mark.parametrize("name", ["f", None])
@@ -159,6 +160,9 @@ def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str, nam
         ("Wait, there is a bug. Here is the corrected version:", True),
         ("This is incorrect. Let me fix it:", True),
         ("Another way to do it:", False),
+        ("A common mistake is this:", False),
+        ("The incorrect version would be:", False),
+        ("This fixes the wrong approach:", True),
         ("", False),
     ],
 )
@@ -166,6 +170,28 @@ def test_a_program_that_is_mended_is_the_one(between: str, last: bool) -> None:
     first = BODY.replace("+ 1", "+ 2")
     text = f"{FENCE}python\n{first}\n{FENCE}\n{between}\n{FENCE}python\n{BODY}\n{FENCE}\nIt has no bugs."
     assert extract_code(text, "f") == (BODY if last else first)
+
+
+def test_a_block_of_helpers_stands_behind_what_has_to_come_first() -> None:
+    main = "from __future__ import annotations\n\n\ndef f(x):\n    return g(x)"
+    helper = "def g(x):\n    return x + 1"
+    found = extract_code(f"{FENCE}python\n{helper}\n{FENCE}\nand\n{FENCE}python\n{main}\n{FENCE}", "f")
+    compile(found, "f.py", "exec")
+    assert defines(found, "g") and defines(found, "f")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sure! def f(x): return x + 1",
+        "It is `def f(x): return x + 1`.",
+        "**Answer:** def f(x): return x + 1.",
+    ],
+)
+def test_a_function_of_one_line_within_a_sentence(text: str) -> None:
+    assert extract_code(text, "f") == "def f(x): return x + 1"
+    assert extract_code(text.replace("return x + 1", "pass"), "f") == ""
+    assert extract_code(text, "g") == ""
 
 
 def test_a_program_before_many_lines_of_prose_is_found() -> None:

@@ -43,6 +43,8 @@ def test_a_right_function_passes(program: str) -> None:
         "T = [1] + 1\ndef f(x):\n    return T[0] + 8",
         f"class A(B):\n    pass\n{RIGHT}",
         "assert False\n" * 100 + RIGHT,
+        f"{RIGHT}f = cached(f)",
+        f"{RIGHT}f = input()",
     ],
 )
 def test_a_program_without_one_fails(program: str) -> None:

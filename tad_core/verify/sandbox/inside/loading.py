@@ -35,7 +35,7 @@ def run_top_level(source: str, module: types.ModuleType) -> BaseException | None
             except Exception as problem:
                 body = ast.parse(source).body if body is None else body
                 failed = _failed(body, problem, code)
-                if failed is None:
+                if failed is None or _takes_back(body[failed], module):
                     return problem
                 body = body[failed + 1 :]
                 flags = code.co_flags & __future__.annotations.compiler_flag
@@ -57,6 +57,13 @@ def _stands_alone(node: ast.stmt) -> bool:
     """Whether a statement may stand outside a function."""
     waits = isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield | ast.YieldFrom | ast.Await)
     return not (waits or isinstance(node, ast.Return))
+
+
+def _takes_back(node: ast.stmt, module: types.ModuleType) -> bool:
+    """Whether a statement would have given another value to what is defined before it: ``f = cached(f)``."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    names = (target.id for target in targets if isinstance(target, ast.Name))
+    return any(callable(module.__dict__.get(name)) for name in names)
 
 
 def _failed(body: list[ast.stmt], problem: BaseException, code: types.CodeType) -> int | None:
