@@ -10,6 +10,11 @@ from pydantic_core import PydanticCustomError
 
 from tad_core.settings import RUNTIME, Strict, runtime_but
 
+#: Bytes of a file's name, on the file systems there are.
+MOST_NAME = 255
+#: More than these are a slip of the finger: a generator would run for days to say how many there are.
+MOST_PROBLEMS = 100_000_000
+
 
 def _of_a_type(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     try:
@@ -45,6 +50,17 @@ class ModelConfig(Strict):
         json_schema_extra=RUNTIME,
     )
 
+    @field_validator("path")
+    @classmethod
+    def _parts_that_can_be(cls, path: str) -> str:
+        if any(len(part.encode()) > MOST_NAME for part in path.split("/")):
+            raise PydanticCustomError(
+                "name",
+                "no folder has a name of more than {most} bytes; give a folder or a hub id",
+                {"most": MOST_NAME},
+            )
+        return path
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:
@@ -61,7 +77,10 @@ class SourceConfig(Strict):
         description="Registered source: gsm8k, math, kodcode, table, jsonl, arithmetic, pyfunc, benchmark."
     )
     count: int | None = Field(
-        None, ge=1, description="How many problems to take; null takes all that a file or data set has."
+        None,
+        ge=1,
+        le=MOST_PROBLEMS,
+        description="How many problems to take; null takes all that a file or data set has.",
     )
     split: Literal["train", "heldout"] = Field(
         "train", description="Disjoint by construction (generators), by files or by hash (data sets)."
