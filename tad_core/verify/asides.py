@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 import re
 
+from tad_core.verify.arithmetic import plainly_differ
+
 #: a paragraph that does not go on with the solution
 _ASIDE = re.compile(
     r"\n[ \t]*\n?[\s>*_#(-]{0,8}(?:(?:side )?note|remark|check|verification|disclaimer|for reference|p\.s)"
@@ -21,6 +23,9 @@ _GOES_ON = re.compile(
     r"|≠|\\ne"
     r"|\\boxed|!=|,\snot\s\$?\d|\b(?:not|n't) (?:match|agree|equal|work|hold|right|correct|true|\$?\d)",
     re.IGNORECASE,
+)
+_SUM = re.compile(
+    r"(?<![\w.,+*/×-])([\d(][\d\s.+*/()×-]{2,60}?)\s?=\s?(-?\d[\d,]*(?:\.\d+)?)(?!\s?[\w^*/+.-])"
 )
 _OCCURS = re.compile(
     r"(?P<place>,?\s\(?(?:which\s(?:occurs|happens|is\s(?:achieved|attained|reached))|(?<=,\s)(?:achieved"
@@ -85,7 +90,9 @@ _GOES_ON_BEFORE = re.compile(
     r"|\band (?:(?:a total of|only|just|about|another) )?\\?\$?$|\S\sto (?:get|have|leave|total)\s\$?$"
 )
 _GOES_ON_BEHIND = re.compile(
-    rf"^[^\d,]{{0,12}}\s{_FOR}\b(?! (?:all|total)\b)|\b(?:left|altogether|overall|total)\b", re.IGNORECASE
+    rf"^[^\d,]{{0,12}}\s(?:{_FOR}|when|if|less|greater|more)\b(?! (?:all|total)\b)"
+    r"|\b(?:left|altogether|overall|total)\b",
+    re.IGNORECASE,
 )
 #: between two numbers of what it is for: ``3 and 10``, ``5 boxes of 8``, ``2, y = 3``
 _JOINED = re.compile(
@@ -114,7 +121,7 @@ def without_asides(text: str) -> str:
 def _cut(text: str, pattern: re.Pattern[str], width: int) -> str:
     start = max(0, len(text) - width)
     found = pattern.search(text, start)
-    if found is None or (pattern is _ASIDE and _GOES_ON.search(found["said"])):
+    if found is None or (pattern is _ASIDE and _goes_on(found["said"])):
         return text
     begin = found.start()
     if pattern is not _ASIDE:
@@ -122,6 +129,12 @@ def _cut(text: str, pattern: re.Pattern[str], width: int) -> str:
         if pattern is not _EXPLAINED and _names_another(text[begin:]):
             return text
     return text[:begin] if re.search(r"\d", text[max(0, begin - width) : begin]) else text
+
+
+def _goes_on(said: str) -> bool:
+    """Whether a note or a check goes on with the solution, or a sum in it comes to another number."""
+    sums = _SUM.finditer(said)
+    return _GOES_ON.search(said) is not None or any(plainly_differ(found[1], found[2]) for found in sums)
 
 
 def _names_another(said: str) -> bool:
@@ -135,5 +148,5 @@ def _names_another(said: str) -> bool:
     pairs = list(itertools.pairwise(figures))
     if not all(_JOINED.fullmatch(said, one.end(), other.start()) for one, other in pairs):
         return True
-    parallel = any("and" in said[one.end() : other.start()] for one, other in pairs)
-    return parallel and _GOES_ON_BEHIND.search(said[figures[-1].end() :]) is not None
+    seconds = [other for one, other in pairs if "and" in said[one.end() : other.start()]]
+    return any(_GOES_ON_BEHIND.search(said[other.end() :]) for other in seconds)

@@ -57,7 +57,7 @@ def is_rounded(exact: str, number: str, about: bool = False) -> bool:
         return False
     exactly, said, last = abs(values[0].real), float(abs(value)), 10.0**-decimals
     same_sign = (values[0].real < 0) == (value < 0)
-    return same_sign and (abs(exactly - said) <= 0.5001 * last or 0 <= exactly - said < last)
+    return same_sign and (abs(exactly - said) <= 0.5001 * last or 0 <= exactly - said < 0.9999 * last)
 
 
 def exact_before(text: str, at: int, number: str) -> str:

@@ -11,7 +11,7 @@ _CONDITION = re.compile(
     r"[,;]?\s(?:whenever"
     r"|when(?!\s(?:divided|expanded|simplified|written|evaluated|factored|rounded|expressed|compared)\b)"
     r"|where|if|unless|only\s(?:if|when)|provided|as long as|outside|inside"
-    r"|for (?:some|certain|most|even|odd|small|large)\b)(?:\s|$)",
+    r"|for (?:some|certain|most|even|odd|small|large|the (?:first|second|third|other|former|latter))\b)(?:\s|$)",
     re.IGNORECASE,
 )
 #: what models say behind an answer
@@ -60,6 +60,10 @@ _RECKONED = re.compile(
     r"|logarithm|absolute)\b",
     re.IGNORECASE,
 )
+#: what makes another formula of the one beside it: ``2 $x$``, ``$x$ + 1``
+_SIGN_BEFORE = re.compile(r"[-+*/^√\d]\s?$")
+_SIGN_BEHIND = re.compile(r"[-+*/^×÷\d(](?! )|\s[-+*/×÷^]\s?[\d$(]")
+_AND_FORMULA = re.compile(r",? (?:and )?\$([^$]+)\$")
 #: what may follow a conclusion that there is none, and says the same
 _NONE_AGAIN = re.compile(
     r"\b(?:no|none|not|empty|inconsistent|impossible|contradict\w*|zero|undefined)\b|emptyset|varnothing|∅",
@@ -86,7 +90,9 @@ _CHOICE = re.compile(
 )
 _NEITHER = re.compile(r"\b(?:is|are) neither\s\w+\snor\s\w+[.!]?$", re.IGNORECASE)
 _SUBJECT = re.compile(
-    r"^(?:the )?([A-Z][a-z]+)(?:'s \w+)? (?:is|are|was|has|had|have|will be|runs|ran|wins|won|gets|got) (?:the )?"
+    r"^(?:the )?([A-Z][a-z]+)(?:'s (?:\w+ )?(?:speed|pace|rate|score|grade|total|average|time|number|count"
+    r"|amount|share|distance|height|weight|age|value|price|cost|result|answer|method|work))?"
+    r" (?:is|are|was|has|had|have|will be|runs|ran|wins|won|gets|got) (?:the )?"
     r"(?:one (?:who|with|that)\b|\w*(?:est|most|least|first|last|only|winner|correct|greater|more|larger|smaller"
     r"|faster|slower|taller)\b)"
 )
@@ -173,7 +179,7 @@ def _is_conclusion(sentence: str, none: re.Match[str]) -> bool:
     if "?" in sentence or _EXCLUDED.search(before + behind) or _UNTRUE.search(before):
         return False
     behind = _REASON_BEHIND.sub("", behind) if not _CONDITION.match(behind) else behind
-    another = _ANOTHER_CLAUSE.match(behind)
+    another = _ANOTHER_CLAUSE.search(behind)
     return _CONDITION.match(behind) is None and (
         another is None or _NONE_AGAIN.search(another[1]) is not None
     )
@@ -211,7 +217,12 @@ def _said(sentence: str, in_words: bool) -> str:
         held = _FORMULA.search(complement)
         if held and len(complement) - len(held.group()) < 25:
             around = complement[: held.start()] + complement[held.end() :]
-            return "" if _RECKONED.search(around) else _formula(held)
+            if _RECKONED.search(around) or _SIGN_BEFORE.search(sentence[: links[-1].end() + held.start()]):
+                return ""
+            if _SIGN_BEHIND.match(complement, held.end()):
+                return ""
+            also = _AND_FORMULA.match(complement, held.end())
+            return f"{_formula(held)}, {also[1]}" if also else _formula(held)
         if (in_words or not formulas) and (found := _value(complement)):
             return found
     if formulas:

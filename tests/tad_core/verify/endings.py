@@ -172,6 +172,7 @@ RIGHT = [
 ]  # fmt: skip
 
 WRONG = [
+    (r"\boxed{\frac12 = 0.4}", r"\frac12"), (r"\boxed{\frac12 = 0.4}", "0.4"), (r"\boxed{\frac{3}{4} = 0.74}", r"\frac34"), (r"\boxed{\frac12 \approx 0.4}", r"\frac12"),
     (r"so $x = 3$, or $x = 5$.", "5"), (r"\boxed{\cos(x) = \frac35}", r"\frac35"), (r"$\lim_{x \rightarrow 0} f(x) > 2$", "2"),
     ("They meet at 4:30 a.m.", r"4:30 \text{ p.m.}"), ("1011 base 2", "2"), ("The equation is $2x = 10$.", "10"), (r"The minimum value is $-\frac{4}{5},$ which occurs when $r = -\frac{2}{5}.$", r"-\frac25"), ("There are $8$ integers between 3 and 10.", "10"), ("the sum is $3 + 4 = 8$", "8"),
     ("$x$ + 5", "5"), ("We get $x^2$ + 5.", "5"), ("Thus $x$ > 5.", "5"), ("tax + 5", "5"), ("x ≠ -2, 3", "3"), ("it is x -5", "-5"), (r"\cos(x) = \frac35", r"\frac35"), ("2∛2", "2"),

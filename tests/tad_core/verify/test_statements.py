@@ -23,6 +23,7 @@ RIGHT = [
     ("Option B is correct.", "B"), ("**B**", "B"), ("(B)", "B"), ("(B) is the correct answer.", "B"), ("B) 12", "B"), ("So it is an ellipse, (B).", "B"), ("Therefore, the correct choice is option B.", "B"),
     ("The simplified form is $x$.", "x"), (r"So the area is $\pi$.", r"\pi"), ("So the area is π.", r"\pi"), ("The circumference is π units.", r"\pi"), ("So the result is a + b.", "a+b"), (r"The limit is $\infty$.", r"\infty"), ("Thus $f = x+y$.", "x+y"), ("= a^n", "a^n"), (r"The derivative of $\sin x$ is $\cos x$.", r"\cos x"), ("Therefore:\n\\[\nx+y\n\\]", "x+y"), ("there are $n$ terms", "n"),
     ("So:\n\\begin{align*}\na &= b + c \\\\\n&= x - y.\n\\end{align*}", "x-y"), ("The equation is y = x.", "y=x"), ("The point is (a, b).", "(a,b)"), ("Thus, $D, E$ are always true.", "D, E"),
+    ("The roots are $a$ and $b$.", "a, b"), ("Evelyn's average speed is the greatest.", NAME), ("So it is $x$ (see 2).", "x"),
     ("The only graphs where it has an inverse are $\\text{B,C}$.", r"\text{B,C}"), ("This is true only for choice $\\text{(A)}$.", r"\text{(A)}"), ("It has no solution, so it is the empty set.", r"\emptyset"), ("There are no solutions because x is not real.", r"\emptyset"), ("The area is $\\pi$ square units.", r"\pi"), ("Thus the sum of the roots is $a$.", "a"), ("It is $a$, where $a$ is a side.", "a"), ("It simplifies to $x+y$ when expanded.", "x+y"), ("No, f is not even.", r"\text{No}"),
 ]  # fmt: skip
 
@@ -35,6 +36,8 @@ WRONG = [
     (r"The area is half of $\pi$.", r"\pi"), (r"The area is twice $\pi$.", r"\pi"), (r"The value is greater than $\pi$.", r"\pi"), (r"It is close to $\pi$", r"\pi"), ("The length is $x$ times $y$.", "x"), ("The length is $x$ minus $y$.", "x"), ("It is the square root of $x$.", "x"), ("It is $x$ squared.", "x"),
     ("The function is even if n is odd.", r"\text{even}"), ("The function is odd when n is even.", ODD), ("f is odd unless n is even", ODD), ("The function fails to be odd.", ODD), ("It is $a$ if $b$ is positive, and $b$ otherwise", "b"), ("Evelyn has the least except Carla.", NAME),
     ("It is false that it has no solution.", r"\text{no solution}"), ("It is not true that there is no solution.", r"\text{no solution}"), ("The first has no solution, so x must be real.", r"\emptyset"), ("There are no solutions other than $x$.", r"\emptyset"), ("There is no solution unless x is real.", r"\emptyset"), ("The left limit does not exist, but the limit is $\\pi$.", r"\text{DNE}"), ("It is wrong that the limit does not exist.", r"\text{DNE}"),
+    (r"The area is 2 $\pi$.", r"\pi"), (r"The area is 4$\pi$", r"\pi"), (r"the area is $\pi$/2", r"\pi"), (r"It is -$\pi$", r"\pi"), ("The value is $x$^2", "x"), ("The value is $x$ + 1", "x"), ("The sum is 3 + $x$", "x"), ("The roots are $a$ and $b$", "a"), ("The roots are $a$ and $b$", "b"),
+    ("Evelyn's sister is the fastest.", NAME), ("The system has no solutions in integers but has real ones", r"\emptyset"),
     ("No, wait: yes.", r"\text{No}"), ("Yes, sorry, no.", YES),
 ]  # fmt: skip
 
