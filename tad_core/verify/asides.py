@@ -59,7 +59,8 @@ _JUST = r"(?:\s(?:only|exactly|a total of|about))?"
 _WORDS = r"(?:(?!\s(?:is|are|was)\s)[^.;!?\n=≠:])"
 _REST = rf" {_WORDS}*\d{_WORDS}{{0,60}}[.!$]*\s*\Z"
 _COUNT = re.compile(
-    rf"{_SAID}{_JUST}\s{_VALUE}(?:{_NOUNS}?(?P<for>(?:\s\$?\d+\$?)? (?!in base){_FOR}{_REST})"
+    rf"{_SAID}{_JUST}\s{_VALUE}(?:(?:\sof (?:them|these|those))?{_NOUNS}?"
+    rf"(?P<for>(?:\s\$?\d+\$?)? (?!in base){_FOR}{_REST})"
     rf"|{_COUNTED}(?P<counted>\s(?:less than|greater than"
     rf"|smaller than|larger than|that are|that is|which are|divisible by|whose){_REST}))",
     re.IGNORECASE,

@@ -7,7 +7,8 @@ import re
 _WORDS = r"(?P<word>dozen|hundred|thousand|million|billion|trillion)s?"
 _COUNTED = re.compile(
     rf"\bhow (?:many|much)(?: more| whole| full| fewer)? {_WORDS}\b"
-    rf"|\b(?:in|number of) (?:the |whole )?{_WORDS.replace('word', 'other')}\b[^.?!]*[.?!]?\s*$",
+    rf"|\b(?:in|number of) (?:the |whole )?{_WORDS.replace('word', 'other')}\b(?! (?:place|digit|column))"
+    r"[^.?!]*[.?!]?\s*$",
     re.IGNORECASE,
 )
 

@@ -21,6 +21,7 @@ from tad_core.verify.config import DEFAULT_ORDER
         ("The largest value is 5 when x = 2.", "The largest value is 5"),
         ("There are 8 integers between 3 and 10.", "There are 8 integers"),
         ("There are 8 primes less than 20", "There are 8 primes"),
+        ("There are $8$ of them between $1$ and $20$.", "There are $8$ of them"),
         ("A total of 2 + 4 = 6 kilometers for 2 hours.", "A total of 2 + 4 = 6 kilometers"),
         ("It leaves a remainder of 3 when divided by 6.", "It leaves a remainder of 3"),
         ("Thus, 8 is the largest divisor of 24", "Thus, 8"),

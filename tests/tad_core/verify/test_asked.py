@@ -20,6 +20,7 @@ MILLIONS = "A town has 26,000,000 people. What is its population in millions?"
         ("Find the number of hundreds in 4,512.", "hundred"), ("How many eggs are in 5 dozen?", None),
         ("Eggs are sold in dozens. How many eggs are in two boxes?", None),
         ("She has 3 million. How much is left?", None),
+        ("Which digit is in the hundreds place?", None), ("What is the number in the millions column?", None),
         ("How many dozenal digits are there?", None), ("How many thousand people, and how many million?", "million"),
     ],
 )  # fmt: skip
