@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import shlex
@@ -280,6 +281,9 @@ def guard(work: Callable[[], None], debug: bool, keeps: bool = True) -> None:
             _fail(error, f"stopped; {kept}, run the same command{how}:\n  {again}", INTERRUPTED, debug)
         if isinstance(error, TADError):
             _fail(error, str(error), error.exit_code, debug)
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # wherever a path was asked for
+            told = f"{error.filename}: no file or folder has so long a name (255 bytes at most); give another"
+            _fail(error, told, ConfigError.exit_code, debug)
         _unexpected(error, debug)
 
 

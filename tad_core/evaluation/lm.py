@@ -236,6 +236,10 @@ def _naming_the_argument() -> Iterator[None]:
     """What is wrong with a configuration's ``model`` is here wrong with an argument."""
     try:
         yield
+    except ConfigError as error:
+        named = re.sub(r"^path\b", "pretrained", str(error), flags=re.MULTILINE)
+        fields = "|".join(("pretrained", *_MODEL_FIELDS))
+        raise type(error)(re.sub(rf"^(?={fields})", "model_args: ", named, flags=re.MULTILINE)) from None
     except ModelError as error:
         named = re.sub(r"^model\.path: ", "model_args: pretrained: ", str(error))
         named = re.sub(rf"^model\.({'|'.join(_MODEL_FIELDS)})\b", r"model_args: \1", named)

@@ -346,6 +346,15 @@ def test_an_unexpected_error_is_one_line_unless_asked(call: Any) -> None:
     assert "Traceback" in call("--debug")[1]
 
 
+@pytest.mark.parametrize("command", [["generate"], ["check"], ["serve"]])
+def test_a_name_that_no_file_has_is_one_message(command: list[str]) -> None:
+    done = CliRunner().invoke(app, [*command, 300 * "a", *(["hi"] if command == ["generate"] else [])])
+    assert done.exit_code == 2
+    assert "no file or folder has so long a name (255 bytes at most); give another" in done.output.replace(
+        "\n", " "
+    )
+
+
 def test_a_server_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 

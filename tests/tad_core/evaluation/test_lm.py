@@ -116,9 +116,15 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
         TadLM.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "thresold": 1})
     with pytest.raises(ModelError, match=r"^model_args: pretrained: /none is not a folder"):
         TadLM.create_from_arg_obj({"pretrained": "/none"})
-    with pytest.raises(ModelError, match=r"^model_args: device: 'abacus' is not a device"):
+    with pytest.raises(
+        ConfigError, match=r"^model_args: device: 'abacus' is not accepted: use auto, cpu, cuda"
+    ):
         TadLM.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "device": "abacus"})
-    with pytest.raises(ConfigError, match=r"^dtype: 'int2' is not accepted"):
+    with pytest.raises(
+        ConfigError, match=r"^model_args: pretrained: 'a+… is not accepted: no folder has a name"
+    ):
+        TadLM.create_from_arg_obj({"pretrained": 300 * "a"})
+    with pytest.raises(ConfigError, match=r"^model_args: dtype: 'int2' is not accepted"):
         TadLM.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "dtype": "int2"})
     with pytest.raises(NotImplementedError, match="no exact likelihood"):
         made.loglikelihood([])
