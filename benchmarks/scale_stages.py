@@ -79,7 +79,7 @@ class Setup:
                 "response_length": length, "block_length": block, "shard_size": shard, "batch_size": shard,
                 "finish_early": False, "workers": self.processes, "cache": {"mode": asked.cache},
             },
-            "calibrate": {"quality_window": 8, "speed_window": 20},
+            "calibrate": {"quality_window": min(8, length), "speed_window": min(20, length)},
             "distill": {
                 "max_steps": asked.steps, "states_per_trajectory": length, "save_steps": 10_000, "log_steps": 1,
                 "global_batch_size": asked.global_batch, "micro_batch_size": 1 if self.tiny else 4,
