@@ -1,4 +1,4 @@
-"""The projections of the layers in 8-bit floats, for adapters that are trained on top of them at twice the speed.
+"""The projections of the layers in 8-bit floats, for adapters that are trained on top of them in less time.
 
 Weights and what they are multiplied with are e4m3, three bits of mantissa, and each row of both has a scale of its own
 (Micikevicius et al. 2022, "FP8 formats for deep learning"). Forward and backward pass add up along different axes of a
