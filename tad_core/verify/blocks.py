@@ -25,6 +25,7 @@ from tad_core.verify.definitions import (
 )
 from tad_core.verify.listings import as_written, within_a_line
 from tad_core.verify.mended import final_of
+from tad_core.verify.thoughts import without_thoughts
 
 # possessive: a line of tildes that no line break ends would otherwise be tried at every length
 _FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[ \t]*+([^\n]*+)\n", re.MULTILINE)
@@ -43,6 +44,10 @@ _LONGEST_END = 24
 _BEGINNING = re.compile(r"^(?:def |class |async def |import \w|from [\w.]+ import |@\w)", re.MULTILINE)
 #: the same of a program that is indented as a whole
 _BEGINNING_WITHIN = re.compile(rf"^([ \t]+)(?={_BEGINNING.pattern.lstrip('^')})", re.MULTILINE)
+#: words before a program in its first line: ``Answer: def f(x):``
+_BEGUN_BEHIND_WORDS = re.compile(
+    r"^[^\n]{0,80}?[:\]>*][ *`]*(?=(?:def |class )\w+[^\n]*:[ \t]*$)", re.MULTILINE
+)
 #: space that Python does not read, at the beginning of a line
 _INVISIBLE = re.compile(r"^[ \t]*[\u00a0\u200b\u2060][ \t\u00a0\u200b\u2060]*", re.MULTILINE)
 _INVISIBLE_SIGN = re.compile(r"[\u200b\u2060]")
@@ -79,6 +84,8 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     text = as_written(text)
     if defines_something(text):
         return _as_asked(without_prose_behind(text), entry_point)
+    if (answer := without_thoughts(text)) != text:
+        return extract_code(answer, entry_point)
     text = _INVISIBLE.sub(lambda space: _INVISIBLE_SIGN.sub("", space.group()).replace("\u00a0", " "), text)
     if (whole := _at_margin(text, entry_point)) != text:
         return _as_asked(whole, entry_point)
@@ -92,6 +99,7 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
             _between_prose(_HTML.sub("\n", text), entry_point)
             or _between_prose(text, entry_point)
             or (within_a_line(text[:_MAX_PROSE], entry_point) if entry_point else "")
+            or _between_prose(_BEGUN_BEHIND_WORDS.sub("\n", text[:_MAX_PROSE]), entry_point)
         )
     if all(language in _WRAPPERS for language, _ in blocks):
         return extract_code("\n".join(body for _, body in blocks), entry_point)
@@ -100,7 +108,9 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     if entry_point:
         defining = [at for at, body in enumerate(parsed) if defines(body, entry_point)]
         written = [at for at in defining if not is_stub(parsed[at], entry_point)]
-        for at in final_of(text, [parsed[at] for at in written or defining], written or defining):
+        for at in final_of(
+            text, entry_point, [parsed[at] for at in written or defining], written or defining
+        ):
             others = [body for body in parsed[at + 1 :] if not defines(body, entry_point)]
             return _with_helpers(_with_helpers(parsed[at], parsed[:at]), others)
     if parsed and not entry_point:

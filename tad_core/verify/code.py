@@ -113,12 +113,9 @@ def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
     if not (prompt and entry_point) or (code and defines(code, entry_point)):
         return code
     stub = ""
-    for rest in (
-        text,
-        without_end_tokens(text),
-        code,
-        _indented_part(text),
-    ):  # the text first: a fence in it may be one of its docstring
+    indented = _indented_part(text.lstrip("\n"))  # before what is fenced behind it
+    # The text first: a fence in it may be one of its docstring.
+    for rest in (text, without_end_tokens(text), indented, code):
         for body in as_bodies(rest.lstrip("\n")) if rest.strip() else ():
             joined = prompt.rstrip("\n") + "\n" + body
             if parses(joined) and defines(joined, entry_point):

@@ -24,11 +24,30 @@ def defines(source: str, name: str) -> bool:
 
 
 def is_stub(source: str, name: str) -> bool:
-    """Whether all that ``source`` says of a function is its head: nothing, ``pass``, ``...``, not implemented."""
+    """Whether all that ``source`` says of a function or a class is its head: nothing, ``pass``, ``...``.
+
+    So it is of a function that is not implemented, and not of a class that derives from another.
+    """
+    last = _last_named(source, name)
+    if isinstance(last, ast.ClassDef) and (last.bases or last.keywords or last.decorator_list):
+        return False
+    return isinstance(last, DEFINING[:3]) and all(map(_says_nothing, last.body))
+
+
+def methods_of(source: str, name: str) -> set[str]:
+    """The methods that a class of a source has by itself; none where ``name`` is no class."""
+    last = _last_named(source, name)
+    return (
+        {node.name for node in last.body if isinstance(node, DEFINING[:2])}
+        if isinstance(last, ast.ClassDef)
+        else set()
+    )
+
+
+def _last_named(source: str, name: str) -> ast.stmt | None:
     tree = tree_or_none(source)
     found = [node for node in tree.body if getattr(node, "name", None) == name] if tree else []
-    last = found[-1] if found else None
-    return isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef) and all(map(_says_nothing, last.body))
+    return found[-1] if found else None
 
 
 def _says_nothing(node: ast.stmt) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import textwrap
 
 from tad_core.verify.definitions import defines, is_stub, parses
 
@@ -50,6 +51,6 @@ def _without_numbers(source: str) -> str:
     bare = any(line.strip() for line, number in zip(lines, numbers, strict=True) if number is None)
     if bare or len(counted) < 2 or any(b <= a for a, b in itertools.pairwise(counted)):
         return ""
-    return "\n".join(
-        line[number.end() :] if number else "" for line, number in zip(lines, numbers, strict=True)
+    return textwrap.dedent(
+        "\n".join(line[number.end() :] if number else "" for line, number in zip(lines, numbers, strict=True))
     )

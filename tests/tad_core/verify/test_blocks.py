@@ -163,6 +163,12 @@ def test_long_texts_of_one_thing_take_no_longer_than_their_length(text: str, nam
         ("A common mistake is this:", False),
         ("The incorrect version would be:", False),
         ("This fixes the wrong approach:", True),
+        ("Oops, this is one too many. Here is the correct code:", True),
+        ("I apologize, it should be one:", True),
+        ("Here's the complete code:", True),
+        ("Here is the code in other words:", False),
+        ("The following would be wrong:", False),
+        ("The code below fails for 0:", False),
         ("", False),
     ],
 )
@@ -204,3 +210,35 @@ def test_a_method_that_is_asked_for_is_a_function(name: str | None) -> None:
     found = extract_code(f"{FENCE}python\nimport math\n{FENCE}\nSo:\n{FENCE}python\n{method}\n{FENCE}", name)
     assert defines(found, "f") is (name is not None)
     assert defines(extract_code(f"In a class:\n{method}\nThat is it.", "f"), "f")
+
+
+def test_what_a_model_thinks_is_no_program_of_its_answer() -> None:
+    other = BODY.replace("+ 1", "+ 2")
+    thought = f"<think>\nMaybe:\n{FENCE}python\n{other}\n{FENCE}\n"
+    assert extract_code(f"{thought}</think>\n{FENCE}python\n{BODY}\n{FENCE}", "f") == BODY
+    assert extract_code(f"{thought}</think>\n\n{BODY}\n\nIt adds one.", "f") == BODY
+    assert extract_code(f"{thought}</think>\n", "f") == other, "it says nothing else"
+    assert extract_code(thought, "f") == other
+    program = "def f(x):\n    return x.rpartition('</think>')[2]"
+    assert extract_code(program, "f") == program
+
+
+@pytest.mark.parametrize("words", ["Answer: ", "Sure, here is the code: ", "**Code:** ", "[BEGIN] "])
+def test_a_program_may_begin_behind_words(words: str) -> None:
+    assert extract_code(f"{words}{BODY}\n\nIt adds one.", "f") == BODY
+    assert extract_code(f"{words}{BODY}", "f") == BODY
+
+
+def test_a_class_that_grows_is_the_last_of_its_blocks() -> None:
+    head = "class A:\n    def f(self):\n        return 1\n"
+    more = f"{head}    def g(self):\n        return 2\n"
+    other = "class A:\n    def g(self):\n        return 3\n"
+
+    def text(*bodies: str) -> str:
+        return "\nand\n".join(f"{FENCE}python\n{body}{FENCE}" for body in bodies)
+
+    assert extract_code(text(head, more), "A") == more.rstrip()
+    assert extract_code(text("class A:\n    pass\n", head), "A") == head.rstrip()
+    assert extract_code(text(more, head), "A") == more.rstrip()
+    assert extract_code(text(head, other), "A") == head.rstrip()
+    assert extract_code(text(head, head), "A") == head.rstrip()

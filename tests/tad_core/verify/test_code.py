@@ -133,6 +133,11 @@ HONEST = {
     ),
     "a function of the program": ("def f(n):\n    return lambda x: x * n\n", "assert f(3)(4) == 12"),
     "a generator": ("def f(n):\n    for i in range(n):\n        yield i\n", "assert list(f(3)) == [0, 1, 2]\nassert next(f(2)) == 0"),
+    "views of a dictionary": (
+        "def f(d):\n    return d.keys(), d.items(), d.values()\n",
+        "keys, items, values = f({'a': 1})\nassert keys == {'a'} and items == {('a', 1)} and list(values) == [1]\n"
+        "assert keys != ['a'] and values != [1] and len(values) == 1",
+    ),
     "a coroutine": ("async def f(x):\n    return x + 1\n", "import asyncio\nassert asyncio.run(f(1)) == 2"),
     "its own exception": (
         "class Bad(ValueError):\n    pass\ndef f():\n    raise Bad('x')\n",
@@ -325,6 +330,10 @@ def test_a_program_is_put_together_with_its_prompt_where_it_only_continues_it() 
     assert assemble("I do not know.", "f", prompt) == ""
     for end in ("This function squares.", "```\nIt squares.", "Explanation: x * x"):
         assert assemble(f"    return x * x\n\n{end}", "f", prompt).strip() == f"{prompt}    return x * x"
+    assert (
+        verdict(assemble("\n    return x * x\n```\n\nExplanation", "f", prompt), "assert f(3) == 9")
+        is Verdict.PASSED
+    )
     for body in (
         "return x * x",
         "  return x * x",

@@ -11,6 +11,7 @@ from tad_core.verify.definitions import (
     ends_in_prose_at,
     is_stub,
     method_as_function,
+    methods_of,
     parses,
     wrong_line,
 )
@@ -26,6 +27,16 @@ def test_names_are_bound_by_definitions_and_assignments() -> None:
 
 def test_a_head_alone_is_a_stub() -> None:
     assert is_stub("def f(x):\n    '''It is f.'''\n    pass", "f") and not is_stub(HEAD, "f")
+    assert is_stub("class A:\n    pass", "A") and not is_stub("class A(ValueError):\n    pass", "A")
+    assert not is_stub("@data\nclass A:\n    pass", "A") and not is_stub("class A:\n    x = 1", "A")
+
+
+def test_the_methods_of_a_class() -> None:
+    assert methods_of("class A:\n    x = 1\n    def f(self): pass\n    async def g(self): pass", "A") == {
+        "f",
+        "g",
+    }
+    assert methods_of(HEAD, "f") == methods_of("class A(", "A") == set()
 
 
 METHOD = "class A:\n    def f(self, x):\n        return x\n"

@@ -19,7 +19,7 @@ def numbered(separator: str, first: int = 1) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        *(numbered(separator) for separator in (" ", ". ", ": ", "| ", "\t", ") ")),
+        *(numbered(separator) for separator in (" ", "   ", ". ", ": ", "| ", "\t", ") ")),
         numbered(" ", 8),
         numbered(" ").replace("\n 3 ", "\n"),
         SESSION,

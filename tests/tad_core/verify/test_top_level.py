@@ -28,6 +28,8 @@ TESTS = "assert f(3) == 9"
         f"{RIGHT}raise ValueError('done')",
         f"{RIGHT}return f(3)",
         f"from __future__ import annotations\n{RIGHT}yield f(3)\nawait f(3)",
+        f"{RIGHT}* squares",
+        f"import pytest\n{RIGHT}@pytest.mark.parametrize('x, y', [(1, 1)])\ndef test_f(x, y):\n    assert f(x) == y",
     ],
 )
 def test_a_right_function_passes(program: str) -> None:
@@ -45,6 +47,8 @@ def test_a_right_function_passes(program: str) -> None:
         "assert False\n" * 100 + RIGHT,
         f"{RIGHT}f = cached(f)",
         f"{RIGHT}f = input()",
+        "import pytest\ndef f(x):\n    return pytest.approx(x, abs=100)",
+        "import pytest\ndef f(x):\n    pytest.skip('no')",
     ],
 )
 def test_a_program_without_one_fails(program: str) -> None:

@@ -23,7 +23,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from . import borrowed, frames, loading, loans, looks, operators, raised, wire
+from . import borrowed, frames, loading, loans, looks, operators, pytest_shim, raised, wire
 
 #: Operators that a stand-in has where the class has them.
 _SPECIALS = (*operators.OPERATORS, "__bool__", "__contains__")
@@ -80,6 +80,8 @@ class Candidate(wire.Codec):
         self._module.__file__ = "solution.py"
         linecache.cache["solution.py"] = (len(source), None, source.splitlines(True), "solution.py")
         sys.stdout = sys.stderr = self._printed
+        # For tests that the program brings along, which nothing runs.
+        sys.modules["pytest"] = pytest_shim.make_module(lambda: None, lambda line: None)
         problem = loading.run_top_level(source, self._module)
         error = None if problem is None else self._error(problem)
         names = [name for name, value in self._module.__dict__.items() if _is_own(name, value)]

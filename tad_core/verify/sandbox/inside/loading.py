@@ -54,9 +54,11 @@ def _compiled(source: str | ast.Module, flags: int = 0) -> types.CodeType:
 
 
 def _stands_alone(node: ast.stmt) -> bool:
-    """Whether a statement may stand outside a function."""
-    waits = isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield | ast.YieldFrom | ast.Await)
-    return not (waits or isinstance(node, ast.Return))
+    """Whether a statement may stand outside a function; a star before an expression (an item of a list) never does."""
+    within = isinstance(node, ast.Expr) and isinstance(
+        node.value, ast.Yield | ast.YieldFrom | ast.Await | ast.Starred
+    )
+    return not (within or isinstance(node, ast.Return))
 
 
 def _takes_back(node: ast.stmt, module: types.ModuleType) -> bool:

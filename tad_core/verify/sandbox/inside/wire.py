@@ -117,7 +117,7 @@ class Codec:
         if value is Ellipsis or value is NotImplemented:
             return {"t": "singleton", "v": repr(value)}
         if kind in _VIEWS:
-            return [self.encode(item) for item in value]
+            return {"t": "view", "v": [_VIEWS[kind], [self.encode(item) for item in value]]}
         if (
             issubclass(kind, tuple)
             and not self.keeps(kind)
@@ -183,6 +183,8 @@ class Codec:
             return _builtin_type(body)
         if tag == "singleton":
             return Ellipsis if body == "Ellipsis" else NotImplemented
+        if tag == "view":
+            return _view(body[0], [self.decode(item) for item in body[1]])
         if tag == "namedtuple":
             name, fields, items = body
             values = tuple(self.decode(item) for item in items)
@@ -195,6 +197,13 @@ class Codec:
     def decode_opaque(self, tag: str, body: Any) -> Any:
         """What a tag of the peer's own means."""
         raise UnsendableError(f"a value tagged {tag!r} cannot be received")
+
+
+def _view(name: str, items: list[Any]) -> Any:
+    """A view of a dictionary, which is no list of what it shows: keys and items equal sets, values nothing."""
+    if name == "values":
+        return dict(enumerate(items)).values()
+    return dict.fromkeys(items).keys() if name == "keys" else dict(items).items()
 
 
 def _is_named(fields: Any, values: tuple[Any, ...]) -> TypeGuard[tuple[Any, ...]]:
@@ -234,7 +243,11 @@ _MAPPINGS: dict[str, Any] = {
 }
 _NOTHING: dict[Any, Any] = {}
 _TUPLE_METHODS = frozenset({"count", "index"})
-_VIEWS = (type(_NOTHING.keys()), type(_NOTHING.values()), type(_NOTHING.items()))
+_VIEWS: dict[Any, str] = {
+    type(_NOTHING.keys()): "keys",
+    type(_NOTHING.values()): "values",
+    type(_NOTHING.items()): "items",
+}
 
 #: Types whose values can be changed by who holds them.
 MUTABLE = (list, dict, set, bytearray, collections.deque, io.StringIO, io.BytesIO)

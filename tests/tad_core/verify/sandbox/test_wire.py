@@ -112,3 +112,12 @@ def test_what_is_no_message_is_said_to_be_none(data: bytes) -> None:
     with pytest.raises(frames.MalformedError):
         frames.receive(reader)
     os.close(reader)
+
+
+@pytest.mark.parametrize("shown", [{}, {"b": 1, "a": 2}, {(1,): [2]}])
+def test_a_view_of_a_dictionary_is_one_again(shown: dict[Any, Any]) -> None:
+    for view in (shown.keys(), shown.values(), shown.items()):
+        back = there_and_back(view)
+        assert type(back) is type(view) and list(back) == list(view)
+        assert back != list(view), "a view is no list"
+    assert there_and_back(shown.keys()) == shown.keys() and there_and_back(shown.items()) == shown.items()
