@@ -46,10 +46,10 @@ _NO_NOUN = (
     r"\w*(?:more|less|fewer|percent|or|and|not|but|which|has|have|had|is|are|was|gives|leaves|equals|so|then|rounds"
     r"|rounded|older|younger|taller|longer|shorter)\b"
 )
-_NOUNS = rf"(?:\s(?!{_NO_NOUN}|of\b|times\b)[a-z][a-z'-]*(?:\s(?!{_NO_NOUN})[a-z][a-z'-]*){{0,4}})"
-_NOUNS_OF_A_SUM = rf"(?:\s(?!(?!more\s(?!than\b)){_NO_NOUN})[a-z][a-z'-]*){{0,5}}"
+_NOUNS = rf"(?: (?!{_NO_NOUN}|of\b|times\b)[a-z][a-z'-]*(?: (?!{_NO_NOUN})[a-z][a-z'-]*){{0,4}})"
+_NOUNS_OF_A_SUM = rf"(?: (?!(?!more (?!than\b)){_NO_NOUN})[a-z][a-z'-]*){{0,5}}"
 _COUNTED = (
-    r"(?:\s[a-z-]+){0,4}\s(?:integers|numbers|values|primes|multiples|divisors|factors|digits|solutions|pairs"
+    r"(?: [a-z-]+){0,4} (?:integers|numbers|values|primes|multiples|divisors|factors|digits|solutions|pairs"
     r"|squares|cubes"
     r"|elements|terms|subsets)"
 )
@@ -79,6 +79,38 @@ _EXPLAINED = re.compile(
 )
 _REMAINDER = re.compile(
     rf"\bremainder\s(?:of|is)\s{_VALUE}(?P<for>\s(?:when|after|upon|if)\b{_REST})", re.IGNORECASE
+)
+_DIVIDED = re.compile(
+    rf"\bremainder\s(?:of|is)\s{_VALUE}(?P<for>\s(?:when|after|upon|if)\s(?:(?!\band\s)[^.;!?\n=≠:]){{0,60}}"
+    r"\bdivided by\s[^.;!?\n=≠: ]{1,40}[.!$]*\s*)\Z",
+    re.IGNORECASE,
+)
+#: ``there are 7 values of $n$ with $1 \\le n \\le 20$``
+_SUCH = re.compile(
+    rf"\bthere (?:are|is|were|will be){_JUST}\s{_VALUE}{_COUNTED}(?P<for>(?:\sof\s\$[^$\n]{{1,30}}\$)?"
+    r"\s(?:with|such that|for which|satisfying|where|that (?!is\b|are\b)[a-z]+)\s"
+    r"(?![^\n]*\b(?:so|then|each|giving|making|total)\b)(?:[^.;!?\n]|\.(?=\d)){1,160}[.!$]*\s*)\Z",
+    re.IGNORECASE,
+)
+#: ``33 bananas because there is 1 in each batch``: a reason behind what was said
+_REASON = re.compile(
+    r"(?<!\band)(?<!\bso)(?<!\bthen)(?<!\bbut)(?<![Hh]owever)(?<!\bThus)(?<!\bthat)(?<!\bNow)"
+    r",? (?:because|since) (?!.*(?:\b(?:so|then|thus|therefore|hence|which|but)\b|, [a-z]+ .*\d))"
+    r"(?:[^.;\n]|\.(?=\d)){1,160}[.!$]*\s*\Z"
+)
+_RECKONED_OUT = re.compile(r"[\d)%]\s?=")
+#: ``$x = 7$ (we reject $x = -3$)``
+_REJECTED = re.compile(
+    r"\d[^.\n(]{0,40}(?P<for>\s\((?:[a-z]+,? ){0,3}?(?:(?:reject|discard|exclud|ignor|disregard)(?:s|e|ed|es|ing)?\b"
+    r"[^()\n]{1,60}|[^()\n]{1,40}\b(?:extraneous|rejected|discarded|invalid|not valid|impossible)\b[^()\n]{0,30})"
+    r"\)[.!]?\s*)\Z",
+    re.IGNORECASE,
+)
+#: ``2 $10 bills``
+_WORTH = re.compile(r"\d(?P<for>\s\\?\$\d+(?:\.\d\d)?\s(?:bills?|notes?|coins?|tickets?|coupons?)[^\d\n]*)\Z")
+#: ``4 integers: -6, -5, -4 and -3``, ``72 clips: 48 in April and 24 in May``
+_LISTED = re.compile(
+    r"(?<![\w.,^/])(?P<counted>\$?(?P<value>\d{1,6})\$?)(?:\s[^\d.:\n]{1,80}|[^.:\n]{1,80})?(?P<for>:\s(?P<list>[^\n:=^\\+*/()]{1,200}))\Z"
 )
 _SUBJECT = re.compile(
     rf"(?:\b(?:thus|so|therefore|hence),?\s(?:we see that )?{_VALUE})"
@@ -114,9 +146,37 @@ def without_asides(text: str) -> str:
         (_EXTREME, _SENTENCE),
     ):
         text = _cut(text, pattern, width)
+    for pattern in (_REJECTED, _WORTH, _DIVIDED, _SUCH):
+        found = pattern.search(text, max(0, len(text) - _SENTENCE))
+        text = text[: found.start("for")] if found else text
+    text = _without_list(_without_reason(text))
     for pattern in (_EXPLAINED, _COUNT, _WORKED_OUT, _REMAINDER, _SUBJECT):
         text = _cut(text, pattern, _SENTENCE)
     return text
+
+
+def _without_reason(text: str) -> str:
+    """A text without the reason for what its last sentence says, but for one that reckons it out."""
+    found = _REASON.search(text, max(0, len(text) - _SENTENCE))
+    if found is None:
+        return text
+    said = re.split(r"\n|[.:] |\\\]|\$\$", text[: found.start()])[-1]
+    return text[: found.start()] if _FIGURE.search(said) and not _RECKONED_OUT.search(found.group()) else text
+
+
+def _without_list(text: str) -> str:
+    """A text without the list behind a colon that a number before it counts, or is the sum of."""
+    found = _LISTED.search(text, max(0, len(text) - _SENTENCE))
+    if found is None:
+        return text
+    parts = [figure.group().replace(",", "") for figure in _FIGURE.finditer(found["list"])]
+    whole = [int(part) for part in parts if part.isdigit()]
+    value = int(found["value"])
+    says_all = len(parts) > 1 and len(whole) == len(parts) and value in (len(parts), sum(whole))
+    others = _FIGURE.search(
+        text, found.end("value"), found.start("for")
+    )  # 3 multiples of 300: 600, 900 and 1200
+    return text[: found.end("counted") if others else found.start("for")] if says_all else text
 
 
 def _cut(text: str, pattern: re.Pattern[str], width: int) -> str:

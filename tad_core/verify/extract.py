@@ -11,6 +11,7 @@ from tad_core.verify.blocks import END_TOKEN
 from tad_core.verify.boxes import another_behind, boxed_answer, last_boxed
 from tad_core.verify.config import DEFAULT_ORDER, ExtractRule
 from tad_core.verify.exclaimed import is_factorial
+from tad_core.verify.givens import without_givens
 from tad_core.verify.hedges import (
     RECKONED,
     SEVERAL_IN_DOLLARS,
@@ -24,6 +25,7 @@ from tad_core.verify.math_number import simple_number
 from tad_core.verify.math_units import is_measure, split_unit, unit_name
 from tad_core.verify.numbers import last_conclusion, last_value
 from tad_core.verify.statements import is_of_words, last_statement
+from tad_core.verify.thoughts import without_thoughts
 
 __all__ = ["after_hashes", "extract_answer", "last_boxed"]
 
@@ -59,6 +61,7 @@ _END_TOKENS = re.compile(END_TOKEN)
 _RAISED = re.compile("[²³¹⁰⁴-⁹₀-₉√]")
 _UNIT_BEHIND = re.compile(r"\s?((?:square |cubic )?[A-Za-z]{1,12})\b(?!\s?(?:per|of|by|/|\^|[²³]))")
 _PICTURES = re.compile("[\u2600-\u27bf\u2b50\ufe0f\U0001f300-\U0001faff]+")
+_BOLD = re.compile(r"\*\*\*([^*\n]{1,80})\*\*\*|(?<![\w\\{])__(?=[^\s_])([^_\n]{1,80})__(?![\w}])")
 #: alone, or behind a whole number: 3½
 _VULGAR = re.compile(r"(?<![\w}])(\d+)?\s?([¼-¾⅐-⅞])(?![\w√])")
 #: a heading that is no answer, and one behind which an answer stands
@@ -90,27 +93,30 @@ _MAX_HASHES = 64
 _MAX_TEXT = 1_000_000
 
 
-def extract_answer(text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER, reference: str = "") -> str:
+def extract_answer(
+    text: str, order: Sequence[ExtractRule] = DEFAULT_ORDER, reference: str = "", question: str = ""
+) -> str:
     """The final answer in ``text`` by the first rule of ``order`` that finds one; empty if none does.
 
     Of a reference no more is taken than whether it has digits: if not, it is the last statement that counts, before
-    the last number.
+    the last number. Of a question it is which numbers it gives, and what it asks for.
     """
-    text = _in_plain_signs(_END_TOKENS.sub(" ", text[-_MAX_TEXT:]))
+    text = _in_plain_bold(without_thoughts(_in_plain_signs(_END_TOKENS.sub(" ", text[-_MAX_TEXT:]))))
     for rule in order:
-        found = _last(text, reference) if rule == "last_number" else _RULES[rule](text)
+        found = _last(text, reference, question) if rule == "last_number" else _RULES[rule](text)
         if found:
             return found
     alone = text.strip()
     return alone if len(alone) < _SHORT and _RAISED.search(alone) and "\n" not in alone else ""
 
 
-def _last(text: str, reference: str) -> str:
+def _last(text: str, reference: str, question: str) -> str:
     """The last value of a text, or what its last sentence says where the reference has no digits."""
     if is_of_words(reference) and (said := last_statement(text, reference)):
         return said
     of_several = reference.removeprefix("\\left").startswith("(")
-    return _with_unit(text, last_value(without_asides(text), of_several), reference)
+    said = without_givens(without_asides(text), question)
+    return _with_unit(text, last_value(said, of_several), reference)
 
 
 def _with_unit(text: str, number: str, reference: str) -> str:
@@ -127,6 +133,11 @@ def _in_plain_signs(text: str) -> str:
         return text
     text = _PICTURES.sub(" ", text.replace("−", "-"))
     return _VULGAR.sub(_fraction, text)
+
+
+def _in_plain_bold(text: str) -> str:
+    """A text whose bold words stand between two stars, however they are marked: ``***5***``, ``__5__``."""
+    return _BOLD.sub(r"**\1\2**", text) if "***" in text or "__" in text else text
 
 
 def _fraction(sign: re.Match[str]) -> str:

@@ -113,6 +113,14 @@ _RECONSIDERED = re.compile(
     r"\s(?:should|must)\s(?:actually\s|really\s)?be\s(?P<said>)[$*\\]{0,3}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"
     r"(?=(?:\s(?!each\b)[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n))"
 )
+#: ``7. Wait, I made a mistake. It is 8.``
+_MISTAKEN = re.compile(
+    r"[\s$*)\]}\\.,!;?]{0,12}\b(?:(?:[Bb]ut|[Ww]ait|[Hh]mm+|[Aa]ctually|[Oo]ops|[Ss]orry|[Nn]o),?[.…]{0,3}\s){0,3}"
+    r"(?:I|[Tt]here|[Tt]hat)\s(?:made|is|was|see|have made)\s(?:an?|my|the)\s(?:mistake|error)\b[^\n]{0,200}?"
+    r"\b(?:[Ii]t|[Tt]hat|[Tt]his"
+    r"|[Tt]he (?:right |correct |real )?(?:answer|total|result))\s(?:is|should be|must be)\s(?:actually\s|really\s)?"
+    r"[$*\\]{0,3}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)(?=(?:\s(?!each\b)[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n))"
+)
 _CORRECTED = re.compile(
     r"[\s$*)\]}\\.,!;?]{0,12}\b(?![Nn]o\s\d)(?:(?:[Nn]o|[Ww]ait|[Aa]ctually|[Ss]orry|[Oo]ops|[Cc]orrection)\b[,.:!]{0,3}\s?){1,3}"
     r"(?:(?:it|that|this|the\s(?:(?:right|correct|final|real)\s)?answer)(?:\s(?:is|was|should\sbe|must\sbe)|'s)\s"
@@ -140,9 +148,9 @@ def is_denied(text: str, start: int, end: int) -> bool:
     return _DENIED_BEHIND.match(text, end) is not None or _DENIED_BEFORE.search(before) is not None
 
 
-def is_open(text: str, start: int, end: int) -> bool:
-    """Whether the words beside ``text[start:end]`` leave it open, or deny it."""
-    opened = _is_open_before(text, start) or _OPEN_BEHIND.match(text, end)
+def is_open(text: str, start: int, end: int, behind: bool = True) -> bool:
+    """Whether the words beside ``text[start:end]`` leave it open, or deny it; with ``behind``, also those behind it."""
+    opened = _is_open_before(text, start) or (_OPEN_BEHIND.match(text, end) if behind else None)
     return opened is not None or is_denied(text, start, end)
 
 
@@ -153,7 +161,7 @@ def is_doubted_claim(text: str, start: int) -> bool:
 
 def corrected(text: str, end: int) -> str:
     """The other number that who gave an answer, which ends at ``end``, goes on to; empty where there is none."""
-    other = _CORRECTED.match(text, end) or _RECONSIDERED.match(text, end)
+    other = _CORRECTED.match(text, end) or _RECONSIDERED.match(text, end) or _MISTAKEN.match(text, end)
     return other["value"].rstrip(",") if other else ""
 
 

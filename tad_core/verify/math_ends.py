@@ -16,7 +16,8 @@ _ORDERED = re.compile(r"[<>]|\\(?:le|ge|ne) ")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 #: commands that stand for nothing unknown
 _KNOWN_NAMES = (
-    "frac sqrt pi cdot times div binom dbinom tbinom circ overline bar dot sin cos tan cot sec csc ln log"
+    "frac sqrt pi cdot times div binom dbinom tbinom circ overline bar dot sin cos tan cot sec csc arcsin arccos"
+    " arctan ln log"
     " lfloor rfloor lceil rceil"
 )
 _KNOWN = frozenset("\\" + name for name in _KNOWN_NAMES.split())
@@ -27,7 +28,8 @@ _FUNCTION = re.compile(r"[a-zA-Z]'?\([a-z](?:,[a-z])*\)")
 #: what stands for one number: a function's value, an angle, a length, an area, a ratio, a word
 _ASKED = re.compile(
     r"[A-Za-z]+'*(?:\^\{?-1\}?)?(?:_\{?\w+\}?)?\(.+\)|m?\\angle ?\w+|\|[^|]+\||\\l(?:floor|ceil).+|\d*[A-Za-z]{3,}.*"
-    r"|\\(?:sin|cos|tan|cot|sec|csc) ?\(?(?:[A-Z]|\\(?:angle|theta|alpha|beta|phi)).*"
+    r"|\\(?:sin|cos|tan|cot|sec|csc)(?:\^\{?2\}?)? ?\(?\d? ?"
+    r"(?:[A-Z]|\\(?:angle|theta|alpha|beta|gamma|delta|phi|varphi|psi)(?![a-z])).*|\\\|.+\\\|(?:\^2)?"
     r"|\\(?:overline|mathbb|det|widehat|sum|prod|lim|int|min|max).*|\[[A-Z]{3,}\]|\\triangle ?[A-Z]{3}"
     r"|\\gcd.*|\d+\\bmod ?\d+"
     r"|.+\\(?:[cl]?dots)(?![a-z]).*|\d+_\{?\d+\}?|[A-Za-z](?:[:/][A-Za-z])+|\\frac\{[A-Za-z]+\}\{[A-Za-z]+\}"
@@ -39,6 +41,9 @@ _WORKED_OUT = re.compile(
 )
 #: words that say of a number that it is none (``undefined at x = 2``), but for the event of ``P(not A)``
 _DENYING = re.compile(r"(?<!^P\()not|undefined|except|unless")
+#: what may be one number whatever its letters are
+_MAY_CANCEL = re.compile(r"\\(?:frac|sin|cos|tan|cot|log|ln)(?![a-z])")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\\?%")
 _NUMERAL = re.compile(r"\d+_\{?\d+\}?")
 _CHOSEN = re.compile(
     r"(?:\\text(?:bf|rm)?\s*\{\s*)?(?:(?i:option|choice|answer)\s)?(?:\(([A-F])\)|([A-F])[).:])(?=[\s}\\~])\s*(\})?"
@@ -56,6 +61,7 @@ _RECKONED_OUT = re.compile(r"[A-Za-z]{2}\s[^,;=A-Za-z]*\d\s?[-+*/x×]\s?\$?\d[^,
 _VERB = re.compile(r"[A-Za-z]{3} (?:is|are|was|were|equals|has|have) ")
 #: words of a sentence that neither reckon nor doubt, behind the number and before it
 _LINKING = re.compile(r"\b(?:is|was)\b")
+_AND_NAME = re.compile(r"\band (?=[A-Z][a-z])")
 _JOINING = re.compile(r"\b(?:is|was|be|and|total|correct|right)\b")
 _NO_SENTENCE = re.compile(
     r"[\\^_=<>+*(){}\[\]?:;|]|\d[A-Za-z]|[A-Za-z]\d|\d\s?-|-\s"
@@ -123,7 +129,11 @@ def number_said(answer: str) -> Shape | None:
     if len(numbers) != 1 or not re.search(r"[A-Za-z]{2}", text) or _NO_SENTENCE.search(text):
         return None
     before, _, behind = text.partition(numbers[0])
-    if _RELATED.search(before) or reckons(_JOINING.sub(" ", before)) or reckons(_LINKING.sub(" ", behind)):
+    if (
+        _RELATED.search(before)
+        or reckons(_JOINING.sub(" ", before))
+        or reckons(_LINKING.sub(" ", _AND_NAME.sub("", behind)))
+    ):
         return None
     return shape_of(numbers[0].replace(" ", ""))
 
@@ -165,13 +175,23 @@ def end_of(
     # What is reckoned out (f(a) = 9 * 25 = 225) is no equation to be solved, nor is what comes to a name.
     reckoned = not is_reference and len(sides) > 2 and bool(pairs or asked)
     if others and not reckoned and not (others == sides[:1] and asked):
-        return None
+        if is_reference or not all(map(_MAY_CANCEL.search, others)):
+            return None
+        pairs += [(side, last) for side in others]  # an identity: sin^2 x + cos^2 x = 1
     if other.name and other.name not in names:
         return None
     value = shape_of(last)
+    pairs = [_without_percent(pair, shape.unit == "%") for pair in pairs]
     if value.form is not Form.NUMBER and not names and not others and shape_of(sides[0]).form is Form.NUMBER:
         value = shape_of(sides[0])  # 15 = 3 * 5
     return replace(value, unit=value.unit or shape.unit, name=other.name or "".join(names[:1])), pairs
+
+
+def _without_percent(pair: tuple[str, str], is_percent: bool) -> tuple[str, str]:
+    r"""Two sides without per cent: of ``100\% - 30\% = 70\%`` the numbers, of ``20\% \times 50 = 10`` shares."""
+    if "%" not in pair[0]:
+        return pair
+    return (_PERCENT.sub(r"\1" if is_percent else r"\\frac{\1}{100}", pair[0]), pair[1])
 
 
 def _end_of_identity(sides: list[str], other: Shape) -> tuple[Shape, list[tuple[str, str]]] | None:

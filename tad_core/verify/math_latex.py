@@ -17,8 +17,8 @@ _GREEK = (
     r"|tau|upsilon|phi|varphi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega)(?![A-Za-z])"
 )
 #: a numeral with a base, numbers side by side, a value at a point, what is not shown, an angle named by its points,
-#: about equal, !!!
-_LOSSY = re.compile(r"\d_|~|\|_|\\phantom|\\angle ?[A-Z]{2}|\\approx|!!!")
+#: about equal, !!!, degrees before another number
+_LOSSY = re.compile(r"\d_|~|\|_|\\phantom|\\angle ?[A-Z]{2}|\\approx|!!!|\^(?:\\circ ?|\{\\circ\})(?=\d)")
 _PRIME = re.compile(r"\^(?:\\prime ?|\{((?:\\prime ?)+)\})")
 _TRANSPOSED = re.compile(r"\^(?:T|\{T\})")
 _DOUBLE_FACTORIAL = re.compile(r"(?<![\d.])(\d{1,3})!!")

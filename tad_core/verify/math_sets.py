@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from fractions import Fraction
 
@@ -16,7 +17,9 @@ from tad_core.verify.math_brackets import split_top
 from tad_core.verify.math_number import plain_number
 from tad_core.verify.math_shape import Form, Shape, excludes_points, scalar_shape
 
-_LETTER = re.compile(r"[a-zA-Z](?:\([a-z]\))?|\\(?:theta|alpha|beta|lambda|phi)")
+_LETTER = re.compile(r"[a-zA-Z](?:\([a-z]\))?|\\(?:theta|alpha|beta|lambda|phi|rho)")
+#: coordinates and lines, whose names are not in the order of the alphabet
+_USUAL = (("r", r"\theta", "z"), (r"\rho", r"\theta", r"\phi"), ("m", "b"))
 _VALUE = re.compile(r"(?:\\(?:frac|sqrt|pi|infty|ln|log)(?![a-z])|[\d.+\-/{}()^ e\[\]])+")
 _SIGN = re.compile(r"\\(?:le|ge|ne) |[<>=]")
 _PAIR = re.compile(r"(.+?)(\\le |\\ne |<)(.+)")
@@ -184,7 +187,7 @@ def _as_column(shape: Shape) -> Shape:
 
 
 def _as_tuple(shape: Shape, other: Shape) -> Shape | None:
-    """``x = 3, y = 4`` as the values in the order of the other's names, else of the alphabet."""
+    """``x = 3, y = 4`` as the values in the order of the other's names, else the usual one."""
     if shape.form is not Form.COLLECTION or other.label not in ("()", "<>") or shape.unit not in ("", "and"):
         return None
     if not 2 <= len(shape.items) == len(other.items) <= _MAX_UNKNOWNS:
@@ -195,10 +198,18 @@ def _as_tuple(shape: Shape, other: Shape) -> Shape | None:
         if item.form is not Form.RELATION or len(item.items) != 1 or not sign or not _LETTER.fullmatch(name):
             return None
         values[name] = scalar_shape(value)
-    names = other.name[1:-1].split(",") if other.name.startswith("(") else sorted(values)
+    names = other.name[1:-1].split(",") if other.name.startswith("(") else _in_order(values)
     if sorted(names) != sorted(values) or len(values) != len(shape.items):
         return None
     return Shape(Form.BRACKETED, shape.text, tuple(values[name] for name in names), label=other.label)
+
+
+def _in_order(names: Collection[str]) -> list[str]:
+    """Names as their values stand in a tuple: (r, θ), (m, b); others by the alphabet, Greek behind Latin."""
+    for usual in _USUAL:
+        if set(names) <= set(usual):
+            return sorted(names, key=usual.index)
+    return sorted(names, key=lambda name: (name.startswith("\\"), name))
 
 
 def _as_interval(shape: Shape) -> Shape | None:

@@ -47,8 +47,8 @@ _AND_A_HALF = re.compile(
     r"^(\d{1,9}) and (?:an? |one )?(half|third|quarter|three quarters)(?![a-z])", re.IGNORECASE
 )
 _SHARES = {"half": "1/2", "third": "1/3", "quarter": "1/4", "three quarters": "3/4"}
-_SUM_OF_MONEY = re.compile(r"^\\?\$?(\d[\d,]*) dollars?,? (?:and )?(\d\d) cents?$", re.IGNORECASE)
-_TRAILING = re.compile(r"(?:\s*\\[\\,;:!]| )+$")
+_SUM_OF_MONEY = re.compile(r"^\\?\$?(\d[\d,]*) dollars?,? (?:and )?(\d\d?) cents?$", re.IGNORECASE)
+_TRAILING = re.compile(r"(?:\s*\\[\\,;:!]?| )+$")
 
 #: functions and constants without their backslash
 _BARE_FUNCTION = re.compile(
@@ -152,7 +152,7 @@ def spelled(text: str) -> str:
         text = ", ".join(row.replace("&", "").strip() for row in rows[2].split(r"\\") if row.strip(" &"))
     if quoted := _QUOTES.match(text):
         text = f"{quoted[1] or ''}{quoted[2]}{quoted[3] or ''}"
-    text = _SUM_OF_MONEY.sub(r"$\1.\2", _AND_A_HALF.sub(_with_share, text))
+    text = _SUM_OF_MONEY.sub(_with_cents, _AND_A_HALF.sub(_with_share, text))
     text = _written_out(_without_announcement(_TRAILING.sub("", _MINUS_IN_WORDS.sub("-", text))))
     if words := _ALL_TEXT.match(text):
         text = words[1].strip()
@@ -162,6 +162,11 @@ def spelled(text: str) -> str:
     text = _ANGLED.sub(r"\\langle \1\\rangle ", _ANY_REAL.sub("", text) or text)
     text = counted_out(_NOT_EQUAL.sub(r"\\ne ", text))
     return _without_programming(_LG.sub(r"\\log", text))
+
+
+def _with_cents(money: re.Match[str]) -> str:
+    """``$12.50`` of ``12 dollars and 50 cents``."""
+    return f"${money[1]}.{money[2]:0>2}"
 
 
 def _with_share(number: re.Match[str]) -> str:

@@ -158,7 +158,7 @@ def clean(text: str) -> str:
     text = re.sub(r"([_^])\{(\w)\}(?!\d)", r"\1\2", text)  # 2^{3}5 is not 2^{35}
     text = re.sub(r"(?<![\w\\}\]^_|])\{(\w)\}", r"\1", text)
     text = _SHORT_ROOT.sub(r"\\sqrt\1{\2}", text)
-    text = _with_braced_fractions(text)
+    text = _with_braced_powers(_with_braced_fractions(text))
     text = text.replace(r"\infin", r"\inf").replace(r"\inf", r"\infty").replace(r"\inftyty", r"\infty")
     text = text.replace(r"+\infty", r"\infty")
     text = _RELATIONS.sub(lambda match: _RELATION_NAMES[match[1]], text)
@@ -205,6 +205,16 @@ def _with_braced_fractions(text: str) -> str:
         below, tail = _argument(tail)
         rest[i:] = [rf"\frac{above}{below}{tail}"]
     return first + "".join(rest)
+
+
+def _with_braced_powers(text: str) -> str:
+    r"""``2^{\frac{1}{3}}`` of ``2^\frac{1}{3}``."""
+    first, *rest = text.split(r"^\frac")
+    for i, tail in enumerate(rest):
+        above, tail = _argument(tail)
+        below, tail = _argument(tail)
+        rest[i] = rf"^{{\frac{above}{below}}}{tail}"
+    return "".join((first, *rest))
 
 
 def _argument(text: str) -> tuple[str, str]:

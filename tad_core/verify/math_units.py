@@ -18,6 +18,7 @@ _UNFINISHED = re.compile(
     r"(?:(?<![A-Za-z])(?:or|and|nor|not|to)|\\(?:lor|land|vee|wedge|cdot|times|pm|mp|to)|[,;:/|&+\-=<>*^_(\[])[\s~]*$"
 )
 _HALF_OF_DAY = re.compile(r"\b([ap])\.? ?m\b\.?", re.IGNORECASE)
+_HOUR = re.compile(r"1[0-2]|[1-9]|.*:.*")
 #: ``17th``, ``17^{\\text{th}}``
 _ORDINAL = re.compile(
     r"^(\d{1,9})\s*(?:\^?\{?\\(?:text|textrm|mathrm|mbox|rm)\s*\{\s*(st|nd|rd|th)\s*\}\}?|\^?\{?(st|nd|rd|th)\}?)$"
@@ -71,9 +72,11 @@ def split_unit(text: str) -> tuple[str, str]:
     )
     if trailing and _is_value(text[: trailing.start()]) and _names_a_unit(trailing[1]):
         return text[: trailing.start()], unit_name(trailing[1], trailing[2])
-    words = re.match(r"^([^A-Za-z]*\d[\d.,/]*)(\s*)([A-Za-z][A-Za-z. /]*?)(?:\s*\^\{?([23])\}?)?$", text)
+    words = re.match(r"^([^A-Za-z]*\d[\d.,/]*)([\s~]*)([A-Za-z][A-Za-z. /]*?)(?:\s*\^\{?([23])\}?)?$", text)
     apart = words and (
-        words[2] or words[3].lower() in _UNITS or (":" in words[1] and _HALF_OF_DAY.fullmatch(words[3]))
+        words[2]
+        or words[3].lower() in _UNITS
+        or (_HOUR.fullmatch(words[1]) and _HALF_OF_DAY.fullmatch(words[3]))
     )
     if words and apart and _is_unit(words[3]):
         return words[1], unit_name(words[3], words[4])
@@ -166,7 +169,7 @@ def _is_unit(words: str) -> bool:
 
 def reckons(words: str) -> bool:
     """Whether words change a number or doubt it (``5 million``, ``12 squared``, ``5 at least``): no unit of it."""
-    found = re.findall(r"[a-z]+", words.lower())
+    found = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z]\s)May\b", "", words).lower())
     singular = {word[: -len(end)] for word in found for end in ("s", "es") if word.endswith(end)}
     last = {found[-1]} if found else set()
     doubts = re.search(r"[?!*=<>]", words) is not None

@@ -7,15 +7,15 @@ import re
 
 from tad_core.verify.arithmetic import value_of
 from tad_core.verify.formulas import is_another_name, is_said
-from tad_core.verify.hedges import is_open, open_number
+from tad_core.verify.hedges import is_denied, is_open, open_number, says_the_same
 from tad_core.verify.math_brackets import split_top
-from tad_core.verify.math_units import TWO_QUANTITIES
+from tad_core.verify.math_units import TWO_QUANTITIES, in_one_unit
 from tad_core.verify.rounding import exact_before
 from tad_core.verify.written import written_value
 
 #: a number with an optional sign, currency, thousands commas, decimals or a fraction bar, but for that of ``cm^2``
 _NUMBER = re.compile(
-    r"(?:(?<![\w.])(?<![a-z]{2}\^)(?<!\sm\^)|(?<=\\frac)|(?<=\\[dt]frac)|(?<=\\sqrt)|(?<=\\cdot)|(?<=\\times))"
+    r"(?:(?<![\w.])(?<![a-z]{2}\^)(?<!\sm\^)|(?<=\\pi\^)|(?<=\\(?:sin|cos|tan)\^)|(?<=\\theta\^)|(?<=\\frac)|(?<=\\[dt]frac)|(?<=\\sqrt)|(?<=\\cdot)|(?<=\\times))"
     r"(?P<sign>-\s?)?(?:\\?[$€£]\s?)?(?P<sign2>-)?"
     r"(?P<digits>[1-9]\d{0,2}(?:,\d{3})+(?!\d)|[1-9]\d?(?:,\d{2}){1,5},\d{3}(?![\d,])"
     r"|[1-9]\d{0,2}(?:[ \u00a0\u202f]\d{3})+(?![\d-]|\s\d)|\d+|(?=\.\d))"
@@ -48,7 +48,7 @@ _SUM_BEHIND = re.compile(
 _DISPLAYED = re.compile(
     r"\$\$(?P<double>[^$]+)\$\$|\\\[(?P<display>.+?)\\\]|\\\((?P<inline>.+?)\\\)"
     r"|\\begin\{(?P<kind>align|equation|gather)\*?\}(?P<rows>.+?)\\end\{(?P=kind)\*?\}"
-    r"|(?<![\\$\d])\$(?P<single>(?:\\.|[^$\\\n])+)\$(?!\d)",
+    r"|(?<![\\$\d])(?<!\d[-+*/×x÷])(?<!\d\s[-+*/×x÷]\s)\$(?P<single>(?:\\.|[^$\\\n])+)\$(?!\d)",
     re.DOTALL,
 )
 _OF_UNKNOWN = re.compile(r"[a-z]\s*=\s*-?(?:\d+(?:\.\d+)?|\d+/\d+|\\frac\{\d+\}\{\d+\})")
@@ -62,9 +62,16 @@ _SO = re.compile(
 _JOINED_TO_ROW_ABOVE = re.compile(r"^(?:(?:=|\\equiv(?![a-z])|\\q?quad)\s*)+")
 _FRAME = re.compile(r"\\(?:begin|end)\{(?:aligned|split|gathered|align\*?)\}")
 _AT_END = re.compile(r"(?:\\[,;:! ]|[., ])+$")
+_OR = re.compile(r",?\s\(?(?:or|which is|that is|i\.e\.,?)\s")
+_ARE = re.compile(r"\b(?:are|were)(?:\s(?:exactly|therefore|thus|then|just))?:?\s$")
 _BETWEEN = re.compile(r"\s?,?\s?(?:and|or|,)\s")
 _MATRIX = re.compile(r"\\begin\{(?P<name>[a-zA-Z]*matrix|array|cases)\}.+?\\end\{(?P=name)\}", re.DOTALL)
 _ROW = re.compile(r"\\\\(?:\[[^\]]*\])?")
+#: ``160 minutes, or 2 hours and 40 minutes``
+_IN_TWO_UNITS = re.compile(
+    r"(?<![\w.,$])(?P<one>\d[\d,]*(?:\.\d+)? [a-z]{1,12}),?\s(?:or|which is|that is)\s"
+    r"(?P<two>\d+ [a-z]{1,12},? (?:and )?\d+(?:\.\d+)? [a-z]{1,12})"
+)
 #: ``18, not 19``: what comes before the last number is the answer, and nothing comes behind it
 _NOT_ANOTHER = re.compile(
     r"\d(?P<words>(?:\s(?!instead|rather)[a-z]{1,12}){0,2})(?:,\s(?:and\s)?not|,?\s(?:instead\sof|rather\sthan))\s\$?$"
@@ -99,7 +106,11 @@ def last_value(text: str, of_several: bool = False) -> str:
     for displayed in _DISPLAYED.finditer(text, start, number.end() + _WIDTH):
         if displayed.start() <= number.start() and number.end() <= displayed.end():
             found = _in_mathematics(displayed)
+            if again := _said_before(text, before, *displayed.span(), _row_of(displayed)):
+                return again
             if not found:
+                if several := _several_numbers(text, displayed, before):
+                    return several
                 break
             if (
                 before
@@ -111,6 +122,8 @@ def last_value(text: str, of_several: bool = False) -> str:
             said = _said_to_be(found) if is_said(text, displayed.start()) else found
             return open_number(text, number) or whole or open_number(text, displayed) or said
         before.append(displayed)
+    if again := _said_before(text, before, *number.span(), number.group()):
+        return again
     if explained := _explained(text, number):
         return explained
     if quantities := _two_quantities(text, number):
@@ -121,6 +134,28 @@ def last_value(text: str, of_several: bool = False) -> str:
         return value + ("?" if is_open(text, begin, end) and not is_another_name(text, begin, end) else "")
     left = _NOT_RECKONED.search(text[max(0, number.start() - _WIDTH_OF_REST) :].rstrip(" \n\t.$"))
     return left.group().replace("$", "") if left else last_number(text)
+
+
+def _said_before(text: str, before: list[re.Match[str]], begin: int, end: int, value: str) -> str:
+    r"""The mathematics that a value behind an ``or`` says again, ``$\frac34$ or 75%``; empty where it does not."""
+    if not before or not _OR.fullmatch(text, before[-1].end(), begin) or is_denied(text, begin, end):
+        return ""
+    exact, again = split_top(_row_of(before[-1]), "=")[-1], split_top(value, "=")[-1]
+    return (
+        exact if says_the_same(exact, again) and not is_open(text, *before[-1].span(), behind=False) else ""
+    )
+
+
+def _several_numbers(text: str, last: re.Match[str], before: list[re.Match[str]]) -> str:
+    """Numbers that something is said to be (``the roots are $1$, $2$ and $-3$``); empty where it is not, or is one."""
+    parts, start = [_row_of(last)], last.start()
+    for displayed in reversed(before):
+        if not _BETWEEN.fullmatch(text, displayed.end(), start) or not _NUMBER.fullmatch(_row_of(displayed)):
+            break
+        parts.append(_row_of(displayed))
+        start = displayed.start()
+    said = len(parts) > 1 and _ARE.search(text[max(0, start - _WIDTH_OF_REST) : start])
+    return ", ".join(reversed(parts)) if said and not is_denied(text, last.start(), last.end()) else ""
 
 
 def _said_to_be(formula: str) -> str:
@@ -139,6 +174,9 @@ def _said_to_be(formula: str) -> str:
 def _two_quantities(text: str, last: re.Match[str]) -> str:
     """``300 minutes, or 5 hours`` where the last number is part of it, and nothing leaves it open or denies it."""
     start = max(0, last.start() - _WIDTH_OF_REST)
+    for found in _IN_TWO_UNITS.finditer(text, start, last.end() + _WIDTH_OF_REST):
+        if found.start() < last.start() < found.end() and not is_open(text, *found.span()):
+            return found["one"] if in_one_unit(found["two"], found["one"]) != found["two"] else ""
     for found in TWO_QUANTITIES.finditer(text, start, last.end() + _WIDTH_OF_REST):
         before = text[start : found.start()]
         if found.start() < last.start() < found.end() and not _PART_OF_MORE.search(before):

@@ -116,15 +116,14 @@ class Verifier:
 
     def _math(self, problem: Problem, text: str) -> Judgement | Callable[[Slot], Judgement]:
         """The judgement where it is quick, else the work that leads to it."""
-        answer = extract_answer(text, self.config.order_for(problem.source), problem.answer)
+        order, question = self.config.order_for(problem.source), problem.question
+        answer = extract_answer(text, order, problem.answer, question)
         if not answer:
             return Judgement(Verdict.NO_ANSWER, "no answer was found in the text", "")
         kind = kind_of(problem)
         outcome = quick_equal(answer, problem.answer, kind)
         if outcome is not MathVerdict.EQUAL and (word := counted_in(problem.question)):
-            other = extract_answer(
-                in_units(text, word), self.config.order_for(problem.source), problem.answer
-            )
+            other = extract_answer(in_units(text, word), order, problem.answer, question)
             if quick_equal(other, problem.answer, kind) is MathVerdict.EQUAL:
                 return _math_judgement(MathVerdict.EQUAL, other, problem.answer)
         if isinstance(outcome, MathVerdict):

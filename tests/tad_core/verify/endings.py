@@ -71,11 +71,15 @@ RIGHT_NUMBERS = [
     (r"\boxed{\$18 \text{ per day}}", "18"), (r"\boxed{18 \frac{\text{dollars}}{\text{day}}}", "18"), (r"\boxed{\text{18 dollars}}.", "18"), (r"\boxed{\textbf{18}}", "18"),
     (r"\boxed{\text{Total} = 18}", "18"), (r"\boxed{18}.00", "18"), ("$\\boxed{\\$18}$\n\nQuestion: Bob has 5", "18"), (r"\boxed{18} dollars, or \$18", "18"), (r"\boxed{18} (or 18.00)", "18"),
     (r"\boxed{0.75} or 75%", "0.75"), (r"\boxed{\frac34} or 75\%", "0.75"), (r"\boxed{(18)}", "18"), (r"\boxed{~18}", "18"), (r"\boxed{\approx 18}", "18"),
+    ("The answer is 7. Wait, I made a mistake. It is 8.", "8"), ("The answer is 7. Oops, I made an error. The correct answer should be 8.", "8"), ("Answer: 7. I made no mistake. It is 7.", "7"), ("The answer is 48 clips sold altogether in April and May.", "48"), ("She sold 72 clips: 48 in April and 24 in May.", "72"), ("Therefore, there are 2 $10 bills.", "2"),
+    ("33 bananas, because there is 1 in each batch", "33"), ("400 is the most he can buy because 400 is greater than 300", "400"), ("They need 2 buses because 30 / 15 = 2.", "2"), ("12 / 4 = 3\nShe needs to read 5 pages for 2 days", "2"), ("He spent 10 x $2 = 20$", "20"), ("10 * $2 = $20$", "20"), ("It ends at 6 + 4 = 10pm.", "10"), ("20 dollars and 0 cents", "20"),
+    ("It takes 160 minutes, or 2 hours and 40 minutes.", "160"), ("\\[ \\frac{30}{50} \\times 100\\% = 60\\% \\]", "60"), ("So $100\\% - 40\\% = 60\\%$ of them.", "60"), ("***42***", "42"), ("__42__", "42"), ("The answer is __42__.", "42"),
     ("There are 12 in each of 3 boxes, giving 36 in total", "36"), ("He earns 5 * 8 = 40 dollars in a day, so in 5 days he earns 200", "200"), ("The answer is not 7. It is 8.", "8"), ("The answer is not 7, it is 8.", "8"), (r"\boxed{15}. That should be enough", "15"), ("The answer is 15. That should be 3 each", "15"),
     ("It takes 1 hour and 30 minutes.", "90"), ("1 hour 30 minutes", "1.5"), (r"\boxed{1 \text{ hour } 30 \text{ minutes}}", "90"), ("He is 5 feet 6 inches tall.", "66"), ("2 weeks and 3 days", "17"), ("It costs Rs 12,34,567.", "1234567"), ("#### 1,23,456", "123456"), (r"\boxed{12,34,567}", "1234567"),
 ]  # fmt: skip
 
 WRONG_NUMBERS = [
+    ("The answer is 7. Wait, I made a mistake. It is 8.", "7"), ("So $100\\% - 40\\% = 50\\%$.", "50"), ("Thus there are 2 $20 bills", "20"), ("She sold 72 clips: 48 in April and 24 in May.", "24"), ("33 bananas, because there is 1 in each batch", "1"), ("He spent 10 x $2 = 30$", "30"), ("160 minutes, or 2 hours and 50 minutes", "160"),
     ("She had 20-5=15 apples after lunch and then ate 3, leaving 12.", "15"), ("The answer is 5 for Ann and 6 for Bob.", "5"), (r"\boxed{7}, which is too small.", "7"), ("7 is too many.", "7"), ("It can't possibly be 7.", "7"), (r"\boxed{7}. It should be 8.", "7"), ("The answer is not 7. It is 8.", "7"), ("The answer is not 7. It is 8 more.", "8"),
     ("It takes 1 hour 30 minutes", "130"), ("1 hour 90 minutes", "150"), ("30 minutes 1 hour", "90"), ("1 hour 30 seconds", "90"), ("1 hour or 30 minutes", "90"), ("It costs 12,34,567", "34567"), (r"\boxed{12,34,56}", "123456"),
     ("The total is 18 dollars and 50 cents.", "50"), ("It takes 1 hour and 30 minutes.", "30"), ("He is 5 feet 6 inches tall.", "6"), ("2 weeks and 3 days", "3"), ("24 eggs (2 dozen)", "2"), ("24 eggs (3 dozen)", "24"), ("The answer is 3 apples for 2 people", "2"), ("Step 1: 9\nStep 2:", "2"), (r"Not \boxed{10}", "10"), ("The answer is 18 dollars and 50 cents.", "18"),
@@ -106,6 +110,9 @@ WRONG_NUMBERS = [
 ]  # fmt: skip
 
 RIGHT = [
+    (r"It is $\frac{2}{4} = \frac{1}{2},$ or $0.5.$", r"\frac12"), (r"It is $\frac34$ or 75%.", r"\frac34"), (r"It is $\frac{3}{4}$, which is $0.75$.", "0.75"), ("The solutions are $1$, $2$, and $-3$.", "1,2,-3"), ("The roots are $3$ and $-1$.", "-1,3"), (r"So we get \[ \pi^2 \]", r"\pi^2"), (r"So \[ \cos^2 \alpha \]", r"\cos^2\alpha"),
+    ("So $x = 7$ (we reject $x=-3$).", "7"), ("Thus $x = 3$ ($x=-2$ is extraneous).", "3"), ("Thus $x=3$, since $x=-2$ is not valid.", "3"), (r"Hence, there are 7 possible values of $n$ with $1 \le n \le 20$.", "7"), (r"There are $2$ values of $x$ such that $\sin x = -0.73$.", "2"), ("So the remainder is $1$ when $2^{10}$ is divided by 11.", "1"),
+    ("There are 4 solutions: -6, -5, -4, and -3.", "4"), ("There are $3$ multiples of 300: 1200, 1500 and 1800.", "3"), ("The solutions are: -6, -5, -4", "-6,-5,-4"), (r"so $s = 9^\frac12$", "3"),
     (r"the only value of $x$ that satisfies it is $-\frac13$.", r"-\frac13"), (r"so it is \frac92", r"\frac92"), (r"so \sqrt2", r"\sqrt2"), (r"The area is $\pi R^2 = 164 \pi \mbox{ square feet}$.", r"164\pi"), (r"the values are $c = -12 \text{ or } -30.$", "-12,-30"), (r"Thus, $29\cdot12=348$ is the largest multiple of $12$ which is less than $350.$", "348"), (r"There are $51$ multiples of $3$ between $62$ and $215$.", "51"),
     (r"It follows that $ 9 = 9^{x-1} \rightarrow 1 = x-1 \rightarrow x = 2$.", "2"), (r"so $2x = 10$, or $x = 5$.", "5"), (r"so $\begin{pmatrix} x \\ y \end{pmatrix} = \begin{pmatrix} 6 \\ -17 \end{pmatrix}.$", r"\begin{pmatrix} 6 \\ -17 \end{pmatrix}"), (r"our answer is \[ab = 3 \implies m + n = 937.\]", "937"),
     (r"The area is $\pi R^2 = 9\pi$.", r"9\pi"), (r"the distance between the foci is $2c = 8 \sqrt{2}.$", r"8\sqrt2"), (r"The answer is $2m = 10 \Rightarrow m = 5$.", "5"), (r"so \[x \in [3, 4)\,.\]", "[3,4)"), (r"\[\begin{aligned} x &= 50 + 4 \\ &= 54. \end{aligned}\]", "54"), ("\\begin{align*}\n7 \\cdot 8 &= 56 \\\\\n&\\equiv 4\\pmod{13}.\n\\end{align*}", "4"),
@@ -172,6 +179,8 @@ RIGHT = [
 ]  # fmt: skip
 
 WRONG = [
+    (r"The probability is $\frac{1}{2}$, or $0.6$.", r"\frac12"), (r"It is $\frac34$ or 85%.", r"\frac34"), ("It is $1$ or $2$.", "2"), ("The values are $1$ and $2$.", "2"), (r"So we get \[ \pi^2 \]", "2"), ("So $x = 7$ (we reject $x=-3$).", "-3"), ("There are 4 solutions: -6, -5, -4, and -3.", "-3"), ("There are 5 solutions: -6, -5, -4, and -3.", "5"),
+    (r"Hence, there are 7 possible values of $n$ with $1 \le n \le 20$.", "20"), ("So the remainder is $1$ when $2^{10}$ is divided by 11.", "11"),
     (r"\boxed{\frac12 = 0.4}", r"\frac12"), (r"\boxed{\frac12 = 0.4}", "0.4"), (r"\boxed{\frac{3}{4} = 0.74}", r"\frac34"), (r"\boxed{\frac12 \approx 0.4}", r"\frac12"),
     (r"so $x = 3$, or $x = 5$.", "5"), (r"\boxed{\cos(x) = \frac35}", r"\frac35"), (r"$\lim_{x \rightarrow 0} f(x) > 2$", "2"),
     ("They meet at 4:30 a.m.", r"4:30 \text{ p.m.}"), ("1011 base 2", "2"), ("The equation is $2x = 10$.", "10"), (r"The minimum value is $-\frac{4}{5},$ which occurs when $r = -\frac{2}{5}.$", r"-\frac25"), ("There are $8$ integers between 3 and 10.", "10"), ("the sum is $3 + 4 = 8$", "8"),

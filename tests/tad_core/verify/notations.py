@@ -231,6 +231,20 @@ SAME: dict[str, list[tuple[str, str]]] = {
     "where roots are real": [
         (r"\sqrt[5]{x^3}", "x^{3/5}"), (r"\sqrt{x^3}", r"x\sqrt{x}"), (r"\sqrt{x^3}", "x^{3/2}"), (r"\sqrt{12x^3}", r"2x\sqrt{3x}"), (r"\sqrt{-8}", r"2\sqrt{-2}"), (r"\frac{1}{\sqrt{x}}", "x^{-1/2}"),
     ],
+    "powers that are fractions": [
+        (r"9^\frac12", "3"), (r"2^\frac{1}{2}", r"\sqrt2"), (r"2^\frac62", "8"), (r"x^\frac12+1", r"1+\sqrt{x}"), (r"e^\frac{\pi i}{4}", r"e^{\pi i/4}"),
+    ],
+    "names in their usual order": [
+        (r"r=3, \theta=\frac{\pi}{2}", r"(3,\frac{\pi}{2})"), (r"\theta=\frac{\pi}{2}, r=3", r"(3,\pi/2)"), (r"\rho=1,\theta=2,\phi=3", "(1,2,3)"), (r"z=3,r=1,\theta=2", "(1,2,3)"), ("m=3, b=4", "(3,4)"), ("b=4, m=3", "(3,4)"), (r"a=2,\lambda=1", "(2,1)"),
+    ],
+    "what sides come to": [
+        (r"100\% - 30\% = 70\%", "70"), (r"\frac{30}{50} \times 100\% = 60\%", "60"), (r"0.6 \times 100\% = 60\%", r"60\%"), (r"20\% \times 50 = 10", "10"), (r"\left(\frac{216}{1200}\right)(100\%) = 18\%", r"18\%"),
+        (r"\arctan\frac25 + \arctan\frac52 = \frac{\pi}{2}", r"\frac{\pi}{2}"), (r"\cos\gamma = \frac{\sqrt{191}}{15}", r"\frac{\sqrt{191}}{15}"), (r"\sin 2\theta = \frac{24}{25}", r"\frac{24}{25}"),
+        (r"\|\mathbf{v}\| = 4", "4"), (r"\|\mathbf{v}\|^2 = 16", "16"),
+    ],
+    "units at a number": [
+        ("16~units", "16"), ("16~cm", "16 cm"), ("10pm", "10"), ("3pm", r"3\text{ p.m.}"), ("12 dollars and 5 cents", "12.05"), ("20 dollars and 0 cents", "20"), ("12\\", "12"),
+    ],
     "what money is for": [(r"\$1.25 \text{ per pound}", r"\$1.25"), ("$18 per day", "$18")],
 }  # fmt: skip
 
@@ -390,5 +404,14 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         (r"\sqrt[5]{x^3}", "x^{5/3}"), (r"\sqrt{x^3}", r"-x\sqrt{x}"), (r"\sqrt{x^2}", "x"), (r"\sqrt{x}", r"\sqrt{|x|}"), (r"\sqrt{x}", r"\sqrt{-x}"), (r"\sqrt{-x}", r"i\sqrt{x}+1"), (r"\sqrt{-2}", r"-\sqrt{-2}"), (r"\sqrt{x}\sqrt{y}", r"\sqrt{x}\sqrt{z}"),
         (r"\sqrt{-x^2-1}", r"\sqrt{-x^2-2}"), (r"\ln(-x)", r"\ln(-2x)"),
     ],
+    "degrees before a number": [(r"45^\circ30", "4530"), (r"1^\circ 2", "12"), (r"7.5^\circ0", "7.5")],
+    "powers that are fractions": [(r"2^\frac12", "1"), (r"9^\frac12", r"\frac92"), (r"2^\frac{1}{2}", r"\frac{2}{2}")],
+    "names in their usual order": [
+        (r"r=3, \theta=\frac{\pi}{2}", r"(\frac{\pi}{2},3)"), (r"\rho=1,\theta=2,\phi=3", "(3,2,1)"), ("m=3, b=4", "(4,3)"),
+    ],
+    "what sides come to": [
+        (r"100\% - 30\% = 60\%", "60"), (r"0.6 \times 100\% = 50\%", "50"), (r"20\% \times 50 = 11", "11"), (r"\sin 2x = \frac12", r"\frac12"), (r"\frac{2 \sin A}{\sin A} = 3", "3"), (r"\frac{x}{2} = 3", "3"), (r"\sin\theta = \frac12", "30"),
+    ],
+    "units at a number": [("3pm", r"3\text{ a.m.}"), ("13pm", "13"), ("12 dollars and 5 cents", "12.5"), ("16~cm", "16 m")],
     "what money is for": [(r"\$1.25 \text{ per pound}", r"\$1.25\text{ per gallon}"), ("$18 per day", "€18"), ("18 miles per hour", "18 miles")],
 }  # fmt: skip

@@ -28,6 +28,13 @@ from tad_core.verify.config import DEFAULT_ORDER
         ("It is 2 * 4 = 8 for 3 gallons and 5 boxes of cereal.", "It is 2 * 4 = 8"),
         ("She has 6 + 7 = 13 pieces of $50 and $100 bills in all.", "She has 6 + 7 = 13 pieces"),
         ("He needs 8 - 2 = 6 more to have 8.", "He needs 8 - 2 = 6 more"),
+        ("He needs 33 because there is 1 in each.", "He needs 33"),
+        ("There are 2 $10 bills.", "There are 2"),
+        ("She sold 72 clips: 48 here and 24 there.", "She sold 72 clips"),
+        ("There are 3 of them: 4, 7 and 9.", "There are 3 of them"),
+        ("So $x = 7$ (we reject $x = -3$).", "So $x = 7$"),
+        ("The remainder is 1 when 2 is divided by 11.", "The remainder is 1"),
+        ("There are 7 values of $n$ with $1 < n < 9$.", "There are 7 values"),
     ],
 )
 def test_what_is_left_out(text: str, left: str) -> None:
@@ -64,6 +71,19 @@ def test_what_is_left_out(text: str, left: str) -> None:
         "He sold 3 boxes for 12",
         "It is 5 + 3 = 8 more than 2",
         "2 * 3 = 6, which rounds down to 5",
+        "They need 2 because 30 / 15 = 2",
+        "It is not clear because 5 > 3",
+        "He has 5 because it is 3, and Ann has 6",
+        "There are 5 values with 3 each, so 15",
+        "The 3 ages are: 4, 7",
+        "It includes 2 x 5, and since 0 times anything is 0, the digit is 0",
+        "It holds if 3 < x < 7. However, since x is not 4, the solutions are 5 and 6",
+        "It is 9, since these are all. The largest is 12",
+        "There are 2 ways: 36 = 9 * 4",
+        "\\[2 + 3 = 5\\]Finally, since 5 is odd we take 4",
+        "Apples: 3, pears: 7",
+        "12 / 4 = 3\nShe needs to read 5 pages for 2 days",
+        "So $x = 7$ (and $x = -3$)",
     ],
 )
 def test_what_could_be_meant_stays(text: str) -> None:

@@ -60,7 +60,7 @@ def test_an_equation_of_several_unknowns_ends_in_an_answer_and_is_a_reference(
     ("answer", "value"),
     [
         ("(x-1)^2 = x^2-2x+1", "x^2-2x+1"), ("x^2-9 = (x+3)(x-3)", "(x-3)(x+3)"), ("f(x) = (x-3)(x+3) = x^2-9", "x^2-9"),
-        (r"\frac{\sin x}{\cos x} = \tan x", r"\tan x"), (r"\frac{a^2-b^2}{a-b} = a+b", "a+b"), ("A = 3 \\cdot x = 3x", "3x"),
+        (r"\frac{\sin x}{\cos x} = \tan x", r"\tan x"), (r"\frac{a^2-b^2}{a-b} = a+b", "a+b"), (r"\frac{2 \sin A \cos A}{\sin A \cos A} = 2", "2"), (r"\sin^2 x+\cos^2 x = 1", "1"), ("A = 3 \\cdot x = 3x", "3x"),
     ],
 )  # fmt: skip
 def test_an_identity_is_its_right_side(answer: str, value: str) -> None:
