@@ -135,9 +135,12 @@ def assemble_for(text: str, tests: str) -> str:
     for name in asked if found else ():
         found = method_as_function(found, name)
     count = sum(defines(found, name) for name in asked)
-    for name in asked if count < len(asked) else ():
-        other = extract_code(text, name)
-        if (others := sum(defines(other, name) for name in asked)) > count:
+    for at, name in enumerate(asked):
+        if at and count == len(asked):
+            break
+        other = extract_code(text, name)  # by its name, what only begins it or is mended is passed over
+        others = sum(defines(other, name) for name in asked)
+        if others > count or (not at and others == count > 0):
             found, count = other, others
     return found
 

@@ -60,6 +60,8 @@ def test_the_program_of_a_text_is_what_the_tests_ask_for() -> None:
     assert "def f" in assemble_for(blocks, TESTS) and "def g" in assemble_for(blocks, TESTS)
     assert "def f" in assemble_for(blocks, "from solution import f\nassert f(1)")
     assert assemble_for(blocks, "x = (") == "def g(x):\n    return x"
+    stub, more = "class A:\n    pass", "class A:\n    def f(self):\n        return 1"
+    assert assemble_for(f"```python\n{stub}\n```\nso\n```python\n{more}\n```", "assert A().f() == 1") == more
     method = "class Solution:\n    def f(self, x):\n        return x * x"
     problem = Problem("c/0", "toy", "code", "Square.", RIGHT, tests=TESTS)
     with Verifier(VerifyConfig(workers=1)) as verifier:
