@@ -7,6 +7,7 @@ becomes ``OSError``, so that callers know one kind of failure.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ from uuid import uuid4
 import fsspec
 
 from tad_core.artifacts.durable import sync
+from tad_core.artifacts.unwritable import takes_nothing
 from tad_core.extras import how_to_install
 
 _TMP_PREFIX = ".tmp-"
@@ -30,7 +32,7 @@ def open_url(url: str) -> tuple[Any, str]:
     if "://" not in url:
         fs, path = fsspec.core.url_to_fs(url)
         return fs, str(path)
-    with remote_errors():
+    with remote_errors(url):
         fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     return fs, str(path)
 
@@ -40,31 +42,62 @@ def absolute_root(root: str) -> str:
     return root if "://" in root else str(Path(root).expanduser().resolve())
 
 
+def is_remote(url: object) -> bool:
+    """Whether it is a URL, and not of a file here."""
+    return isinstance(url, str) and "://" in url and not url.startswith(("file://", "local://"))
+
+
 def is_local(fs: Any) -> bool:
     """Whether an fsspec file system is this machine's own."""
     return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 @contextlib.contextmanager
-def remote_errors() -> Iterator[None]:
-    """Turn what object stores raise (no credentials, no connection) into ``OSError``."""
+def remote_errors(url: str = "") -> Iterator[None]:
+    """Turn what object stores raise (no credentials, no connection, half an answer) into ``OSError``.
+
+    Where ``url`` is given and none of this machine's files is named, it becomes the error's ``filename``, so that
+    whoever tells of it can say which store it was.
+    """
     try:
         yield
-    except OSError:
-        raise
+    except OSError as error:
+        raise _of(url, error) from error.__cause__
     except ImportError as error:
         raise OSError(f"{error}; {how_to_install('s3')} for s3:// URLs") from error
     except Exception as error:
-        botocore = sys.modules.get("botocore.exceptions")
-        if botocore is not None and isinstance(error, (botocore.BotoCoreError, botocore.ClientError)):
-            raise OSError(str(error)) from error
-        raise
+        if not isinstance(error, _foreign()):
+            raise
+        raise _of(url, OSError(errno.EIO, str(error))) from error
+
+
+def _of(url: str, error: OSError) -> OSError:
+    """The same error; of a remote store with its URL for a file name."""
+    if is_remote(url) and error.filename is None and not takes_nothing(error):
+        text = str(error)
+        error.filename = url
+        if error.strerror is None:  # a plain text, which a name beside it would hide
+            error.errno, error.strerror = (
+                errno.EACCES if isinstance(error, PermissionError) else errno.EIO,
+                text,
+            )
+    return error
+
+
+def _foreign() -> tuple[type[Exception], ...]:
+    """What the libraries raise that are loaded, beside ``OSError``."""
+    found: list[type[Exception]] = []
+    if (botocore := sys.modules.get("botocore.exceptions")) is not None:
+        found += [botocore.BotoCoreError, botocore.ClientError]
+    if (aiohttp := sys.modules.get("aiohttp")) is not None:
+        found.append(aiohttp.ClientError)
+    return tuple(found)
 
 
 def read_bytes(url: str) -> bytes | None:
     """The content; None if there is nothing."""
     fs, path = open_url(url)
-    with remote_errors():
+    with remote_errors(url):
         try:
             content: bytes = fs.cat_file(path, **_at_once(fs))
         except (FileNotFoundError, NotADirectoryError):
@@ -75,7 +108,7 @@ def read_bytes(url: str) -> bytes | None:
 def write_bytes(url: str, content: bytes) -> None:
     """Write or replace; a reader sees the old content or the new."""
     fs, path = open_url(url)
-    with remote_errors():
+    with remote_errors(url):
         if not is_local(fs):
             fs.pipe_file(path, content)
             return
@@ -89,7 +122,7 @@ def create_bytes(url: str, content: bytes, durable: bool = False) -> bool:
     A disk: a hard link to a finished file. An object store: a conditional put (``If-None-Match: *``).
     """
     fs, path = open_url(url)
-    with remote_errors():
+    with remote_errors(url):
         if not is_local(fs):
             try:
                 fs.pipe_file(path, content, mode="create")
@@ -113,7 +146,7 @@ def create_bytes(url: str, content: bytes, durable: bool = False) -> bool:
 def list_names(url: str) -> set[str]:
     """Names in a folder; empty if there is no folder."""
     fs, path = open_url(url)
-    with remote_errors():
+    with remote_errors(url):
         try:
             if is_local(fs):
                 return set(os.listdir(path))  # noqa: PTH208 (a path object for each of thousands is slow)
@@ -125,7 +158,7 @@ def list_names(url: str) -> set[str]:
 def remove(url: str) -> None:
     """Delete a file if it is there."""
     fs, path = open_url(url)
-    with remote_errors(), contextlib.suppress(FileNotFoundError):
+    with remote_errors(url), contextlib.suppress(FileNotFoundError):
         fs.rm_file(path)
 
 

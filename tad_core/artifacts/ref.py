@@ -127,7 +127,7 @@ class ArtifactRef(BaseModel):
         cached = copies() / entry.sha256 / Path(name).name
         if not cached.exists() or sha256_of(cached) != entry.sha256:
             with _put_in_place(copies(), cached) as part:
-                with remote_errors():
+                with remote_errors(f"{self.url}/{name}"):
                     fs.get_file(f"{root}/{name}", str(part))
                 if file_sha256(part) != entry.sha256:
                     raise ArtifactError(f"{self.url}/{name} changed while it was read; run the stage again")
@@ -278,7 +278,7 @@ def _hashes(url: str, name: str, stamp: Stamp) -> tuple[str | None, str]:
     md5 = hashlib.md5(usedforsecurity=False) if _MD5.fullmatch(stamp.mark) else None
     try:
         while at < stamp.size:
-            with remote_errors():  # one byte more than is left, so that what has grown meanwhile shows
+            with remote_errors(url):  # one byte more than is left, so that what has grown meanwhile shows
                 part = fs.cat_file(f"{root}/{name}", start=at, end=min(at + _PART_BYTES, stamp.size + 1))
             if not part:
                 return None, ""

@@ -48,7 +48,9 @@ def stamps_of(url: str, names: Collection[str]) -> dict[str, Stamp]:
         there = listed_stamps(url)
         found = [(name, there.get(name)) for name in names]
     else:
-        found = list(zip(names, side_by_side(lambda name: _asked(fs, f"{root}/{name}"), names), strict=True))
+        found = list(
+            zip(names, side_by_side(lambda name: _asked(fs, f"{root}/{name}", url), names), strict=True)
+        )
     return {name: stamp for name, stamp in found if stamp is not None}
 
 
@@ -59,7 +61,7 @@ def listed_stamps(url: str) -> dict[str, Stamp]:
         OSError: the store does not answer.
     """
     fs, root = open_url(url)
-    with remote_errors():
+    with remote_errors(url):
         try:
             listed = fs.find(root, detail=True)
         except FileNotFoundError:
@@ -96,8 +98,8 @@ def _local(path: str) -> Stamp | None:
     return Stamp(found.st_size, mark, settled=time.time() - newest > _SETTLED_S)
 
 
-def _asked(fs: Any, path: str) -> Stamp | None:
-    with remote_errors():
+def _asked(fs: Any, path: str, url: str) -> Stamp | None:
+    with remote_errors(url):
         try:
             return _remote(fs.info(path))
         except FileNotFoundError:

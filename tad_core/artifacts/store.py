@@ -175,6 +175,18 @@ class Store:
                 raise ConfigError(f"store: {self.root} cannot be opened: {error}; or use a folder") from None
             raise ArtifactError(f"store: {self.root} cannot be read ({why(error)}); {remedy}") from None
 
+    def check_shared(self) -> None:
+        """Fail before any work if what one process writes there no other finds.
+
+        Raises:
+            ConfigError: it is in the memory of a process.
+        """
+        if self.root.startswith("memory://"):
+            raise ConfigError(
+                f"store: {self.root} is in the memory of one process, and a run has several; use a folder, or a URL "
+                "such as s3://bucket/folder"
+            )
+
     def free_bytes(self) -> int:
         """Room where it writes: on its own disk, or of a remote one on this host's. Of one that can be written."""
         fs, path = open_url(self.root)
@@ -190,7 +202,7 @@ class Store:
         try:
             fs, path = open_url(self.root)
             probe = f"{path}/.probe-{machine()}-{os.getpid()}"
-            with remote_errors():
+            with remote_errors(self.root):
                 if is_local(fs):
                     fs.makedirs(path, exist_ok=True)
                 with fs.open(probe, "wb") as handle:

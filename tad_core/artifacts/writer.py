@@ -182,7 +182,7 @@ class ArtifactWriter:
     def _publish(self, local: Path, name: str) -> None:
         target = f"{self._root}/{name}"
         if not is_local(self._fs):
-            with remote_errors():
+            with remote_errors(self.url):
                 self._fs.put_file(str(local), target)
             return
         publish(local, Path(target))

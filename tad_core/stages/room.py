@@ -52,7 +52,9 @@ def check_room(config: TADConfig, store: Store, plan: CollectionPlan, until: Sta
 
     Raises:
         ArtifactError: naming the store or ``TAD_CACHE``, what is wrong and the remedy.
+        ConfigError: it is in the memory of a process.
     """
+    store.check_shared()
     store.check_writable(_LEAST)
     shape, sizes = _shape_of(config.model), (len(plan.ordered), len(plan.compared))
     need = needed_bytes(config, shape, *sizes, until)

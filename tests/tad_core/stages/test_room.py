@@ -9,7 +9,7 @@ import pytest
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig, parse_config
-from tad_core.errors import ArtifactError, ModelError
+from tad_core.errors import ArtifactError, ConfigError, ModelError
 from tad_core.shapes import shape_of
 from tad_core.stages import distill, room, status
 from tad_core.stages.pipeline import Stage, plan_of
@@ -119,3 +119,12 @@ def test_a_disk_without_room_for_what_is_missing_is_told(
     store = Store(tiny_config.store)
     with pytest.raises(ArtifactError, match=r"MiB free and the run needs about"):
         check_room(tiny_config, store, plan_of(tiny_config, store), "report")
+
+
+def test_a_store_in_the_memory_of_a_process_is_refused_before_any_work(tiny_config: TADConfig) -> None:
+    config = tiny_config.model_copy(update={"store": "memory://room/store"})
+    store = Store(config.store)
+    with pytest.raises(
+        ConfigError, match=r"^store: memory://room/store is in the memory of one process, .* use a fold"
+    ):
+        check_room(config, store, plan_of(config, store), "collect")

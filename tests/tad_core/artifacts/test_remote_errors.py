@@ -1,0 +1,94 @@
+"""A store that is not a disk and refuses, or does not answer: errors of one kind, which say where."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import aiohttp
+import fsspec
+import pytest
+import typer
+from fsspec.implementations.memory import MemoryFileSystem
+
+from flows.running import guard
+from tad_core.artifacts import Store
+from tad_core.artifacts.files import create_bytes, list_names, read_bytes, remote_errors, write_bytes
+from tad_core.artifacts.ref import read_manifest
+from tad_core.artifacts.stamps import listed_stamps, stamps_of
+
+URL = "refusing://bucket/store"
+FAULTS = [
+    PermissionError("told so"),  # as s3fs has it, with a text alone
+    OSError(errno.EREMOTEIO, "told so"),
+    aiohttp.ClientPayloadError("told so"),
+    aiohttp.ServerDisconnectedError("told so"),
+]
+
+
+class Refusing(MemoryFileSystem):
+    """Answers whatever it is asked with the same error."""
+
+    protocol = "refusing"
+    fault: Exception = FAULTS[0]
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise type(self.fault)(*self.fault.args)
+
+    cat_file = pipe_file = ls = find = info = put_file = _open = _refuse
+
+
+@pytest.fixture(params=FAULTS, ids=lambda fault: type(fault).__name__)
+def refusing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    monkeypatch.setattr(Refusing, "fault", request.param)
+
+
+@pytest.mark.usefixtures("refusing")
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: read_bytes(f"{URL}/a"),
+        lambda: write_bytes(f"{URL}/a", b""),
+        lambda: create_bytes(f"{URL}/a", b""),
+        lambda: list_names(f"{URL}/a"),
+        lambda: stamps_of(f"{URL}/a", ["b"]),
+        lambda: listed_stamps(f"{URL}/a"),
+        lambda: read_manifest(f"{URL}/a"),
+    ],
+    ids=["read", "write", "create", "list", "stamps", "listed", "manifest"],
+)
+def test_the_error_says_where_and_why(ask: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="told so") as caught:
+        ask()
+    assert str(caught.value.filename).startswith(f"{URL}/a")
+    with pytest.raises(typer.Exit) as ended:
+        guard(ask, debug=False)
+    told = capsys.readouterr().err
+    assert ended.value.exit_code == 1 and told.count("\n") == 1 and "told so" in told
+    assert told.startswith(f"error: store: {URL}/a") and "then run the same command again" in told
+
+
+@pytest.mark.usefixtures("refusing")
+def test_a_store_that_cannot_be_looked_into_is_told_before_any_work() -> None:
+    from tad_core.errors import ArtifactError
+
+    with pytest.raises(ArtifactError, match=rf"^store: {URL} cannot be read \(told so\); check the bucket"):
+        Store(URL).check_reachable()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "full"), OSError(errno.EACCES, "no", "/home/me/cache"), FileNotFoundError("gone")],
+)
+def test_faults_of_this_host_and_kinds_of_errors_stay(error: OSError) -> None:
+    name = error.filename
+    with pytest.raises(type(error)) as caught, remote_errors(f"{URL}/a"):
+        raise error
+    assert caught.value is error
+    assert error.filename == (f"{URL}/a" if isinstance(error, FileNotFoundError) else name)
+
+
+def test_what_is_no_fault_of_a_store_stays_as_it_is() -> None:
+    with pytest.raises(KeyError), remote_errors(URL):
+        raise KeyError("a")
