@@ -44,6 +44,8 @@ SIZES: dict[str, dict[str, Any]] = {
 SHAPES = {"full": (300, 150, 256, 32, 32), "small": (48, 24, 32, 8, 4)}
 #: tokens a forward of the distilled model in the paper (Table 1, GSM8K)
 TPF = 8.47
+#: tokens of an answer's prompt as ``tad plan`` assumes them, in those of ``SHAPES``, and its tokens a forward
+PLANNED_PROMPTS, PLANNED_TPF = 4, 4.0
 
 
 def build(size: str, device: str, **changes: Any) -> LLaDAModelLM:
@@ -76,14 +78,16 @@ def prompts(count: int, length: int | tuple[int, int], vocab: int) -> list[list[
 
 
 class Budget(EntropyMultiBlock):
-    """Multi-block decoding that reveals ``TPF`` tokens a forward on average, from left to right.
+    """Multi-block decoding that reveals so many tokens a forward on average, from left to right.
 
     About one and a half blocks are then open; with the small distilled models it is a little more than one.
     """
 
+    tokens_per_forward = TPF
+
     def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
         super().__init__(spec, slots, device)
-        self._counts = itertools.accumulate(itertools.repeat(TPF))
+        self._counts = itertools.accumulate(itertools.repeat(self.tokens_per_forward))
         self._before = 0
 
     def choose(self, scores_BL: Tensor, open_BL: Tensor) -> Tensor:
@@ -91,6 +95,12 @@ class Budget(EntropyMultiBlock):
         until = int(next(self._counts))
         count, self._before = until - self._before, until
         return (open_BL.cumsum(1) <= count) & open_BL
+
+
+class PlannedBudget(Budget):
+    """As many as ``tad plan`` counts."""
+
+    tokens_per_forward = PLANNED_TPF
 
 
 class BlockBudget(Budget):
@@ -103,7 +113,7 @@ class BlockBudget(Budget):
         return positions_of(first_B, first_B + 1, masked_BL, size)
 
 
-POLICIES |= {"budget": Budget, "block budget": BlockBudget}
+POLICIES |= {"budget": Budget, "planned budget": PlannedBudget, "block budget": BlockBudget}
 
 
 def ours(
@@ -265,6 +275,28 @@ class Bench:
         figures["one block, cached, refresh block"] = self.batch * self.length / s
         return {k: round(v, 1) for k, v in figures.items()}
 
+    def answers(self) -> Iterator[tuple[str, Any]]:
+        """Answers an hour as the plan counts an evaluation, token by token and in several blocks, by what is kept."""
+        rows = prompts(self.batch, PLANNED_PROMPTS * self.prompt, self.vocab)
+        # A forward takes as long whatever it reveals, so the last half of a block tells of all.
+        part = self.block // 2
+        late = prompts(self.batch, len(rows[0]) + self.length - part, self.vocab)
+        exact = DecodeSpec(part, part, early_stop=False)
+        ours(self.model, late, replace(exact, response_length=2, block_length=2), self.batch)
+        s = seconds(lambda: ours(self.model, late, exact, self.batch)) / part
+        kept = DecodeSpec(self.length, self.block, block_add_threshold=0.1, early_stop=False, cache="prefix")
+        ours(self.model, rows, replace(kept, response_length=self.block), self.batch)
+        for name, method, a_forward in (
+            ("token by token", "token_by_token", 1.0),
+            (f"{PLANNED_TPF:g} a forward", "planned budget", PLANNED_TPF),
+        ):
+            whole = 3600 * self.batch / (s * self.length / a_forward)
+            yield f"exact, {name}", round(whole, 1)
+            took = seconds(lambda of=method: ours(self.model, rows, replace(kept, method=of), self.batch))
+            rate = 3600 * self.batch / took
+            yield f"prefix kept, refresh block, {name}", round(rate, 1)
+            yield f"prefix kept, refresh block, {name}: ratio", round(rate / whole, 2)
+
     def lengths(self) -> dict[str, Any]:
         """Prompts of unequal length: what is spent beside their tokens, and how full the slots are."""
         high = 500 if self.size == "full" else 60
@@ -344,7 +376,7 @@ class Bench:
 
 def main() -> None:
     """Run the measurements and print them."""
-    names = ["rollout", "decode1", "decode32", "noise", "lengths", "many", "exactness"]
+    names = ["rollout", "decode1", "decode32", "answers", "noise", "lengths", "many", "exactness"]
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", choices=sorted(SIZES), default="small")
     parser.add_argument("--only", nargs="*", choices=names, default=names)
@@ -356,7 +388,8 @@ def main() -> None:
     bench = Bench(build(options.size, device), options.size, options.plain_batch)
     for name in options.only:
         began = time.perf_counter()
-        for label, figure in getattr(bench, name)().items():
+        figures = getattr(bench, name)()
+        for label, figure in figures.items() if isinstance(figures, dict) else figures:
             print(f"{name:10} {label:58} {figure}", flush=True)
         print(f"{name:10} took {time.perf_counter() - began:.0f} s", flush=True)
 

@@ -164,7 +164,7 @@ def pull_low(laid: Laid, dy_TO: Tensor) -> Tensor:
 
 
 class Sums(NamedTuple):
-    """Where gradients of the adapters of some maps are added up, in the dtype of their weights.
+    """Where gradients of the adapters of some maps are added up.
 
     Attributes:
         a_RD: of the first weights, one after the other.
@@ -175,14 +175,16 @@ class Sums(NamedTuple):
     b: list[Tensor]
 
     @classmethod
-    def of(cls, group: Group) -> Sums | None:
-        """Zeros; None for maps without adapters."""
+    def of(cls, group: Group, exact: bool = False) -> Sums | None:
+        """Zeros in the dtype of the weights, or ``exact`` in no less than float32; None for maps without adapters."""
         on = [one.adapter for one in group if one.adapter is not None]
         if not on:
             return None
         a = on[0].a
+        dtype = torch.promote_types(a.dtype, torch.float32) if exact else a.dtype
         ranks = sum(len(adapter.a) for adapter in on)
-        return cls(a.new_zeros(ranks, a.shape[1]), [torch.zeros_like(adapter.b) for adapter in on])
+        b = [torch.zeros_like(adapter.b, dtype=dtype) for adapter in on]
+        return cls(a.new_zeros(ranks, a.shape[1], dtype=dtype), b)
 
     def each(self) -> list[Tensor]:
         """Of A and B of each adapter."""

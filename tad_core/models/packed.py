@@ -312,10 +312,14 @@ _training: weakref.WeakKeyDictionary[TransformerLM, _Training] = weakref.WeakKey
 _decoding: weakref.WeakKeyDictionary[TransformerLM, _Decoding] = weakref.WeakKeyDictionary()
 
 
-def record_training(model: TransformerLM, recorded: bool) -> None:
-    """Whether trainings of the model record their layers as CUDA graphs: not where hooks wait for single gradients."""
+def record_training(model: TransformerLM, recorded: bool, kept: bool = False) -> Stack | None:
+    """Whether trainings of the model record their layers as CUDA graphs; returns who then runs them.
+
+    ``kept``: that adds up their weights' gradients by itself; see ``Stack``.
+    """
     kernels = _training.get(model) or _training.setdefault(model, _Training())
-    kernels.stack = Stack() if recorded else None
+    kernels.stack = Stack(kept) if recorded else None
+    return kernels.stack
 
 
 def _kernels_of(model: TransformerLM) -> _Kernels:

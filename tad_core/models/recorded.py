@@ -26,6 +26,7 @@ from tad_core.models.maps import Sums
 from tad_core.models.rows import below_multiples
 from tad_core.models.stack import (
     Eager,
+    Run,
     Step,
     back,
     drawn,
@@ -105,13 +106,18 @@ class _Graph:
 
 
 class _Recorded:
-    """One micro-batch by a graph. The gradients of weights are added to what they have."""
+    """One micro-batch by a graph, which adds gradients to totals: what the weights have, unless those are ``kept``."""
 
     def __init__(
-        self, graph: _Graph, layers: Sequence[Adapted], weights: list[nn.Parameter], totals: list[Tensor]
+        self,
+        graph: _Graph,
+        layers: Sequence[Adapted],
+        weights: list[nn.Parameter],
+        totals: list[Tensor],
+        kept: bool = False,
     ) -> None:
         self._graph, self._layers, self._weights, self._totals = graph, layers, weights, totals
-        self._count, self.under_way = 0, False
+        self._count, self._kept, self.under_way = 0, kept, False
 
     def forward(self, x_TD: Tensor) -> Tensor:
         to, layer, self._count = self._graph.buffers, self._layers[0], len(x_TD)
@@ -127,7 +133,8 @@ class _Recorded:
     def backward(self, pulled_TD: Tensor) -> list[None]:
         graph = self._graph
         assert graph.back is not None and self.under_way, "what the forward kept is gone after one way back"
-        attach(self._weights, self._totals)
+        if not self._kept:
+            attach(self._weights, self._totals)
         graph.buffers.pulled_TD[: self._count].copy_(pulled_TD)
         graph.buffers.pulled_TD[self._count : graph.count].zero_()
         graph.back.replay()
@@ -156,12 +163,40 @@ class _Totals(NamedTuple):
     sums: list[list[Sums | None]]
     each: list[Tensor]
 
+    def taken(self) -> list[Tensor]:
+        """A copy of each in its weight's dtype; then they begin anew."""
+        found = [
+            total.to(weight.dtype, copy=True) for weight, total in zip(self.weights, self.each, strict=True)
+        ]
+        torch._foreach_zero_(self.each)
+        return found
+
+
+class _Kept:
+    """A run whose gradients stay with the stack: autograd gets them in the micro-batches in which it gives them."""
+
+    def __init__(self, run: Run, totals: _Totals, stack: Stack) -> None:
+        self._run, self._totals, self._stack = run, totals, stack
+
+    def forward(self, x_TD: Tensor) -> Tensor:
+        return self._run.forward(x_TD)
+
+    def backward(self, pulled_TD: Tensor) -> Sequence[Tensor | None]:
+        self._run.backward(pulled_TD)
+        return self._totals.taken() if self._stack.gives else [None] * len(self._totals.weights)
+
 
 class Stack:
-    """The layers of one model: as graphs on a GPU, kernel by kernel elsewhere."""
+    """The layers of one model: as graphs on a GPU, kernel by kernel elsewhere.
 
-    def __init__(self) -> None:
-        self.graphs = True
+    Attributes:
+        graphs: whether there may be any.
+        gives: with ``kept``, whether autograd gets gradients: all that were added up since it last got some.
+    """
+
+    def __init__(self, kept: bool = False) -> None:
+        """``kept``: gradients of weights are added up here in float32, whatever the weights' dtype, and not in them."""
+        self.graphs, self.gives, self._kept = True, False, kept
         self._graphs: OrderedDict[tuple[Any, ...], _Graph] = OrderedDict()
         self._totals: dict[tuple[int, ...], _Totals] = {}
         self._buffers: dict[bool, _Buffers] = {}
@@ -177,10 +212,15 @@ class Stack:
             if graph is None:
                 return through(seeded(layers), x_TD)[0]
             return _Recorded(graph, layers, [], []).forward(x_TD)
-        if graph is None:
-            return cast(Tensor, Step.apply(Eager(layers, checkpointed), x_TD, *weights))  # type: ignore[no-untyped-call]
-        run = _Recorded(graph, layers, weights, self._totals_of(layers, weights).each)
-        self._last = weakref.ref(run)
+        totals = self._totals_of(layers, weights) if self._kept or graph is not None else None
+        run: Run
+        if graph is None or totals is None:
+            run = Eager(layers, checkpointed, totals.sums if totals else None)
+        else:
+            run = _Recorded(graph, layers, weights, totals.each, self._kept)
+            self._last = weakref.ref(run)
+        if self._kept and totals is not None:
+            run = _Kept(run, totals, self)
         return cast(Tensor, Step.apply(run, x_TD, *weights))  # type: ignore[no-untyped-call]
 
     def _graph_for(
@@ -221,7 +261,7 @@ class Stack:
         over = _over(layers, buffers, start_B1, count)
         x_TD, out_TD, pulled_TD = (of[:count] for of in (buffers.x_TD, buffers.out_TD, buffers.pulled_TD))
         with torch.no_grad():
-            _warm_up(over[:2], x_TD, trained, checkpointed)
+            _warm_up(over[:2], x_TD, trained, checkpointed, self._kept)
             torch.cuda.empty_cache()  # or what that took could not be the graphs'
             forth, way_back = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph() if trained else None
             sums = self._totals_of(layers, weights).sums if trained else []
@@ -268,7 +308,7 @@ class Stack:
         """Where graphs add up the gradients of these weights."""
         key = _names(weights)
         if key not in self._totals:
-            sums = sums_of(layers)
+            sums = sums_of(layers, self._kept)
             self._totals[key] = _Totals(weights, sums, gradients_in(sums))
         return self._totals[key]
 
@@ -289,12 +329,12 @@ def _over(layers: Sequence[Adapted], buffers: _Buffers, start_B1: Tensor, count:
     ]
 
 
-def _warm_up(layers: Sequence[Adapted], x_TD: Tensor, trained: bool, checkpointed: bool) -> None:
+def _warm_up(layers: Sequence[Adapted], x_TD: Tensor, trained: bool, checkpointed: bool, exact: bool) -> None:
     """Kernels are compiled and chosen, and libraries take their workspaces; all layers have the same shapes."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         out_TD, kept = through(layers, x_TD, trained, checkpointed)
         if trained:
-            back(layers, kept, torch.zeros_like(out_TD), sums_of(layers))
+            back(layers, kept, torch.zeros_like(out_TD), sums_of(layers, exact))
     torch.cuda.current_stream().wait_stream(stream)

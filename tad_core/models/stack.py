@@ -63,9 +63,9 @@ def back(
             pulled_TD = found
 
 
-def sums_of(layers: Sequence[Adapted]) -> list[list[Sums | None]]:
-    """Zeros for the gradients of all adapters' weights."""
-    return [[Sums.of(group) for group in layer.groups] for layer in layers]
+def sums_of(layers: Sequence[Adapted], exact: bool = False) -> list[list[Sums | None]]:
+    """Zeros for the gradients of all adapters' weights, in their dtype; ``exact``: in no less than float32."""
+    return [[Sums.of(group, exact) for group in layer.groups] for layer in layers]
 
 
 def gradients_in(sums: Sequence[Sequence[Sums | None]]) -> list[Tensor]:
@@ -102,8 +102,14 @@ class Step(torch.autograd.Function):
 class Eager:
     """Kernel by kernel; gradients go to autograd."""
 
-    def __init__(self, layers: Sequence[Adapted], checkpointed: bool) -> None:
-        self._layers, self._checkpointed = seeded(layers), checkpointed
+    def __init__(
+        self,
+        layers: Sequence[Adapted],
+        checkpointed: bool,
+        sums: Sequence[Sequence[Sums | None]] | None = None,
+    ) -> None:
+        """``sums``: what gradients are added to, in place of zeros."""
+        self._layers, self._checkpointed, self._sums = seeded(layers), checkpointed, sums
         self._kept: list[Kept | tuple[Tensor, Tensor | None]] = []
 
     def forward(self, x_TD: Tensor) -> Tensor:
@@ -113,7 +119,7 @@ class Eager:
 
     def backward(self, pulled_TD: Tensor) -> list[Tensor]:
         """See ``Run``."""
-        sums = sums_of(self._layers)
+        sums = sums_of(self._layers) if self._sums is None else self._sums
         back(self._layers, self._kept, pulled_TD.contiguous(), sums)
         return gradients_in(sums)
 

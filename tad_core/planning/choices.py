@@ -29,37 +29,44 @@ def _caches(
 ) -> list[str]:
     """What keeping keys and values would gain in each loop that computes every token."""
     rollout, decode = config.rollout, config.evaluate.decode
-    dual = {"mode": "dual"}
     choices = []
     if rollout.cache.mode == "none":
-        cached = rollout.model_copy(update={"cache": rollout.cache.model_copy(update=dual)})
+        cached = rollout.model_copy(update={"cache": rollout.cache.model_copy(update={"mode": "dual"})})
         told = (
             "other trajectories, of which the small model learned more: "
             "docs/results/decode.md#a-teacher-with-a-cache"
         )
-        choices.append(("collect", "rollout", config.model_copy(update={"rollout": cached}), told))
-    if decode.cache.mode == "none":
-        cached_decode = decode.model_copy(update={"cache": decode.cache.model_copy(update=dual)})
-        cached_evaluate = config.evaluate.model_copy(update={"decode": cached_decode})
-        told = "other answers: docs/results/decode.md#what-a-cache-costs-the-small-model"
         choices.append(
-            ("evaluate", "evaluate.decode", config.model_copy(update={"evaluate": cached_evaluate}), told)
+            ("collect", "rollout.cache.mode dual", config.model_copy(update={"rollout": cached}), told)
+        )
+    if decode.cache.mode == "none":
+        prefix = decode.cache.model_copy(update={"mode": "prefix"})
+        cached_evaluate = config.evaluate.model_copy(
+            update={"decode": decode.model_copy(update={"cache": prefix})}
+        )
+        told = "other answers: docs/results/decode.md#what-a-cache-costs-distilled-models"
+        choices.append(
+            (
+                "evaluate",
+                "evaluate.decode.cache.mode prefix",
+                config.model_copy(update={"evaluate": cached_evaluate}),
+                told,
+            )
         )
     found = []
-    for stage, field, other, told in choices:
+    for stage, setting, other, told in choices:
         planned = sum(each.gpu_hours or 0.0 for each in stages if each.stage == stage)  # of all rounds
         before, after = (_gpu_hours(stage, of, shape, counts, machine) for of in (config, other))
         if planned and before and after and after < _WORTH * before:
             found.append(
-                f"{field}.cache.mode dual would {stage} in {planned * after / before:.1f} GPU hours instead of "
-                f"{planned:.1f}: {told}"
+                f"{setting} would {stage} in {planned * after / before:.1f} GPU hours instead of {planned:.1f}: {told}"
             )
     return found
 
 
 def _gpu_hours(stage: str, config: TADConfig, shape: Shape, counts: Counts, machine: Machine) -> float | None:
     """By the data sheet: of two settings that is what compares."""
-    rollout, train, decode = from_sheet(config, shape, machine)
+    rollout, train, decode, _ = from_sheet(config, shape, machine)
     if stage == "collect":
         return collecting(config, shape, counts, machine, rollout).gpu_hours
     speeds = Speeds(rollout, train, decode, text_s=0.0, judged="")

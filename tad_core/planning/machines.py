@@ -54,18 +54,16 @@ _PEAK = GPUS["h200"].bf16_tflops * 1e12
 _LENGTH, _PROMPT, _STUDENT = 256, 300, 150
 #: states a second at 4 a forward, the teacher sharing the student's weights: as it is, and with compiled layers
 MEASURED_STATES_PER_S = {False: 17.8, True: 25.3}
-#: what is left of them where DeepSpeed waits for each gradient, so that no layers are recorded: 14.5 of 30.1
-ZERO_SHARE = 0.48
 #: times the states on a base in 8-bit floats, both models in one pass: 38.95 to 29.03, and one by itself 31.74 to 22.82
 FLOAT8_TIMES = 1.34
 #: seconds that one bare forward of the 32 layers takes at least, since its kernels are started one by one
 MEASURED_LAUNCH_S = 27.5e-3 / _SHAPE.layers
 
 
-def training_share(compiled: bool, zero: bool = False, float8: bool = False) -> float:
-    """Share of the bf16 peak that training reached, by itself, under ZeRO-2 or on a base in 8-bit floats."""
+def training_share(compiled: bool, float8: bool = False) -> float:
+    """Share of the bf16 peak that training reached, by itself or on a base in 8-bit floats."""
     state = _SHAPE.trained_state(_STUDENT + _LENGTH, _PROMPT + _LENGTH, _LENGTH, 0)
-    times = (ZERO_SHARE if zero else 1.0) * (FLOAT8_TIMES if float8 and compiled else 1.0)
+    times = FLOAT8_TIMES if float8 and compiled else 1.0
     return MEASURED_STATES_PER_S[compiled] * times * state / _PEAK
 
 

@@ -16,6 +16,8 @@ from tad_core.stages.variants import passes
 BYTES_A_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
 #: Copies of a row of logits in the loss: both models' and both gradients'.
 _LOSS_COPIES = 4
+#: Two buckets of 2e8 gradients in two bytes, as configs/deepspeed/zero2.json has them.
+_ZERO_BUCKETS = 2 * 2 * 200_000_000
 Decodes = Literal["collect", "evaluate"]
 #: A choice is told where it leaves less than this share of the memory, and there is more to save than so many GiB.
 _WORTH = 0.9
@@ -121,17 +123,22 @@ def training_gib(
     kind = OBJECTIVES[distill.objective]
     micro *= kind.inputs
     lora = shape.lora(distill.lora)
-    devices = distill.processes * distill.nodes if distill.deepspeed else 1  # ZeRO-2 shares these out
-    adapter = 4 * lora + (4 + 8) * lora / devices  # float32: parameters; gradients and Adam's two moments
+    adapter = (4.0 + 4 + 8) * lora  # float32: weights, gradients and Adam's two moments
+    if (
+        distill.deepspeed
+    ):  # weights and gradients in two bytes beside the sums of a step; ZeRO-2 shares the rest out
+        adapter = (2 + 4 + 2) * lora + (4 + 4 + 8) * lora / (distill.processes * distill.nodes)
+        adapter += _ZERO_BUCKETS
     if kind.snapshot:
         adapter += 4 * lora  # as it was
     item = 2 if distill.bf16 and config.model.dtype == "bfloat16" else 4
     tokens = micro * (counts.student + length)
     compiled = distill.compile != "off"
     # On a GPU the embedding waits on the host, whose memory is not planned there; see ``training.aside``.
-    aside = compiled and not distill.deepspeed and config.model.device != "cpu"
+    on_gpu = config.model.device != "cpu"
+    aside = compiled and not distill.deepspeed and on_gpu
     # Where layers are recorded as graphs; see ``models.recorded``.
-    recorded = aside and item == 2 and distill.quantize != "nf4" and not kind.block_causal
+    recorded = compiled and on_gpu and item == 2 and distill.quantize != "nf4" and not kind.block_causal
     activations = shape.kept_bytes(tokens, item, distill.lora, recompute, compiled, recorded)
     if kind.block_causal:  # what each piece sees, copied; see ``training.packing``
         seen = (1 - -length // distill.mask_block) * (counts.student + length / 2)

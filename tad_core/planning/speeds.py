@@ -53,7 +53,7 @@ class Speeds:
 
     Attributes:
         rollout, train, decode: of one worker, device or process.
-        calibrate: of the one process that calibrates; None where it never ran, and ``decode`` has to do.
+        calibrate: of the one process that calibrates; None where nothing but ``decode`` is known of it.
         text_s: seconds to judge one text, all workers together.
         judged: where that comes from.
         ways: forwards that a prompt took in evaluation, token by token and at a threshold; None where none ran.
@@ -74,9 +74,12 @@ def speeds_of(
     """The best that is known: a trial just made, earlier runs with the same model here, the GPU's data sheet."""
     cores = max(1, min(config.filter.workers, 64))
     text_s = (counts.programs * _CODE_S + (1 - counts.programs) * _MATH_S) / cores
-    sheet = from_sheet(config, shape, machine)
+    *sheet, computed = from_sheet(config, shape, machine)
     if machine.named:
-        return Speeds(*sheet, text_s=text_s, judged="docs/results/verify.md")
+        rollout, train, decode = sheet
+        return Speeds(
+            rollout, train, decode, text_s=text_s, judged="docs/results/verify.md", calibrate=computed
+        )
     seen = _from_store(config, shape, counts, machine, store)
     judged, calibrated = seen.pop("judge", None), seen.pop("calibrate", None)
     rollout, train, decode = (
@@ -89,7 +92,7 @@ def speeds_of(
         text_s=judged.flops_per_s if judged else text_s,
         judged=judged.source if judged else "docs/results/verify.md",
         ways=_ways(config, machine, store),
-        calibrate=trial or calibrated,
+        calibrate=trial or calibrated or (None if "decode" in seen else computed),
     )
 
 
@@ -98,35 +101,35 @@ _KINDS = ("rollout", "train", "decode")
 
 def from_sheet(
     config: TADConfig, shape: Shape, machine: Machine
-) -> tuple[Pace | None, Pace | None, Pace | None]:
-    """Of rollout, training and evaluation on a GPU that is known; None elsewhere."""
+) -> tuple[Pace | None, Pace | None, Pace | None, Pace | None]:
+    """Of rollout, training, evaluation and calibration on a GPU that is known; None elsewhere."""
     gpu = machine.gpu
     if gpu is None or not gpu.bf16_tflops:
-        return None, None, None
+        return None, None, None, None
     item = 2 if config.model.dtype == "bfloat16" else 4
     peak = gpu.bf16_tflops * 1e12 * (1 if item == 2 else 0.5)
     floor = max(shape.layers * MEASURED_LAUNCH_S, shape.parameters * item / (gpu.bandwidth_tb_s * 1e12))
     compiled = config.distill.compile != "off"
-    zero = config.distill.deepspeed is not None
     float8 = config.distill.quantize == "fp8" and gpu.float8
-    train = training_share(compiled, zero, float8)
+    train = training_share(compiled, float8)
     guess = "" if gpu.title.startswith("NVIDIA H200") else ", taken over to this GPU"
-    how = ("compiled" if compiled else "not compiled") + ", ZeRO-2" * zero + ", 8-bit floats" * float8
+    how = ("compiled" if compiled else "not compiled") + ", 8-bit floats" * float8
     training = Pace(
         train * peak, f"{train:.0%} of peak, as measured on an H200 (4 states, {how}){guess}", floor
     )
-    rollout, decode = (
+    rollout, decode, computed = (
         _decoding_pace(mode, gpu, peak, floor)
-        for mode in (config.rollout.cache.mode, config.evaluate.decode.cache.mode)
+        for mode in (config.rollout.cache.mode, config.evaluate.decode.cache.mode, "none")
     )
-    return rollout, training, decode
+    return rollout, training, decode, computed
 
 
 def _decoding_pace(mode: str, gpu: Gpu, peak: float, floor: float) -> Pace:
     share = measured_share(mode)
-    guess = "" if gpu.title.startswith("NVIDIA H100") else ", taken over to this GPU"
-    how = "every token computed" if mode == "none" else "with a dual cache"
-    return Pace(share * peak, f"{share:.0%} of peak, as measured on an H100 (batch 32, {how}){guess}", floor)
+    on = "H200" if mode == "prefix" else "H100"
+    guess = "" if gpu.title.startswith(f"NVIDIA {on}") else ", taken over to this GPU"
+    how = {"none": "every token computed", "prefix": "with a prefix cache"}.get(mode, "with a dual cache")
+    return Pace(share * peak, f"{share:.0%} of peak, as measured on an {on} (batch 32, {how}){guess}", floor)
 
 
 # --- earlier runs -----------------------------------------------------------------------------------

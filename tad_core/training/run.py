@@ -174,7 +174,7 @@ def _prepare(
     base = load_model(spec.model, str(device))
     if config.quantize != "none":
         QUANTIZED[config.quantize](base)
-    if compiled and device.type == "cuda" and not config.deepspeed and isinstance(base, TransformerLM):
+    if compiled and device.type == "cuda" and isinstance(base, TransformerLM):
         join_layers(base)  # for layers that are recorded
     model = add_lora(base, config.lora, config.seed, names)
     base.gradient_checkpointing = config.gradient_checkpointing

@@ -42,6 +42,7 @@ from tad_core.training.arguments import layout_of
 from tad_core.training.aside import Aside
 from tad_core.training.collate import Batch, Collator, rows_of
 from tad_core.training.dataset import StatePlan
+from tad_core.training.held import Held
 from tad_core.training.packing import LaidOut, packing_of
 from tad_core.training.recorder import Recorder
 
@@ -78,10 +79,15 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         model.train()
         self._switch = Switch(model)
         base = base_of(model)
-        on_gpu = args.device.type == "cuda" and not self.is_deepspeed_enabled  # which waits for each gradient
+        on_gpu, zero = args.device.type == "cuda", self.is_deepspeed_enabled
+        stack = None
         if fused and isinstance(base, TransformerLM):
-            record_training(base, recorded=on_gpu)
-        self.aside = Aside(base) if fused and on_gpu and isinstance(base, TransformerLM) else None
+            stack = record_training(base, recorded=on_gpu, kept=zero)
+        self._stack = stack if zero else None
+        self._held = Held(adapters[0].weights) if zero else None
+        self.aside = (
+            Aside(base) if fused and on_gpu and not zero and isinstance(base, TransformerLM) else None
+        )
         if self.aside is not None:
             self.data_collator = self.aside.behind(collator)
         self._chunk = max(1, LOGITS_AT_ONCE // base.vocab_size)
@@ -102,6 +108,8 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         batch = cast(Batch, self._prepare_inputs(inputs))
         teacher_ND = self._teacher_rows(batch)
         draws = Draws(self.args.device) if len(self.adapters) > 1 else None
+        if self._held is not None and not self.accelerator.sync_gradients:
+            model = self.model  # and not DeepSpeed's engine around it
         total = torch.zeros((), device=self.args.device)
         for adapter, part in zip(self.adapters, batch["parts"], strict=True):
             if draws is not None:
@@ -121,14 +129,19 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         return torch.autocast(self.args.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def _backward(self, adapter: Trained, loss: Tensor) -> None:
-        if not self.is_deepspeed_enabled:
+        if self._held is None:
             self.accelerator.backward(loss)
             return
-        if self.accelerator.sync_gradients:
-            # DeepSpeed changes the weights inside of backward, before anybody sees the gradient.
-            adapter.books.check_sums(self.state.global_step + 1)
-        # It averages over devices; a share is to be added.
-        self.accelerator.backward(loss * self.args.world_size, scale_wrt_gas=False)
+        last = self.accelerator.sync_gradients
+        if self._stack is not None:
+            self._stack.gives = last
+        loss = loss * self.args.world_size  # DeepSpeed averages over devices; a share is to be added
+        if not last:
+            self._held.add(loss)
+            return
+        # DeepSpeed changes the weights inside of backward, before anybody sees the gradient.
+        adapter.books.check_sums(self.state.global_step + 1)
+        self.accelerator.backward(self._held.with_all(loss), scale_wrt_gas=False)
 
     def _teacher_rows(self, batch: Batch) -> Tensor | None:
         if "teacher" not in batch:

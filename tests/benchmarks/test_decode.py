@@ -18,6 +18,6 @@ def test_every_measurement_gives_figures() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     names = set(re.findall(r"^(\w+) +took", done.stdout, flags=re.M))
-    assert names == {"rollout", "decode1", "decode32", "noise", "lengths", "many", "exactness"}
+    assert names == {"rollout", "decode1", "decode32", "answers", "noise", "lengths", "many", "exactness"}
     same = re.findall(r"equal to the bit +(\d+)/(\d+)", done.stdout)
     assert len(same) == 12 and all(found == of for found, of in same)

@@ -12,10 +12,11 @@ from tad_core.config import LoraConfig, ModelConfig
 from tad_core.models import float8, packed
 from tad_core.models.layout import Packing, Segments
 from tad_core.models.loading import load_model
-from tad_core.models.lora import add_lora, base_of
+from tad_core.models.lora import add_lora, base_of, weights_of
 from tad_core.models.packed import record_training
 from tad_core.models.rows import join_layers
 from tad_core.training.adapters import Switch
+from tad_core.training.held import Held
 
 
 def trained(folder: Path, device: str, dropout: float = 0.0, in_float8: bool = False) -> PeftModel:
@@ -49,8 +50,13 @@ def micro_batch(model: PeftModel, lengths: tuple[int, ...]) -> tuple[torch.Tenso
 
 def push(rows_ND: torch.Tensor) -> None:
     """The way back of a sum that tells rows apart."""
+    summed(rows_ND).backward()
+
+
+def summed(rows_ND: torch.Tensor) -> torch.Tensor:
+    """That sum."""
     factors_N = torch.linspace(-1, 1, rows_ND.numel(), device=rows_ND.device)
-    (rows_ND.float() * factors_N.view_as(rows_ND)).sum().backward()
+    return (rows_ND.float() * factors_N.view_as(rows_ND)).sum()
 
 
 def two_steps(model: PeftModel, graphs: bool) -> list[torch.Tensor]:
@@ -73,3 +79,33 @@ def two_steps(model: PeftModel, graphs: bool) -> list[torch.Tensor]:
             found += [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
             model.zero_grad()
     return found + [weight.grad for weight in model.parameters() if weight.grad is not None]
+
+
+def held_steps(model: PeftModel, recorded: bool, graphs: bool = True) -> list[torch.Tensor]:
+    """Gradients of two steps of one adapter, of three micro-batches each, as autograd adds them up.
+
+    ``recorded``: its layers by a stack that keeps their gradients, and those of the rest held until the last one.
+    """
+    stack = record_training(base_of(model), recorded, kept=True)
+    if stack is not None:
+        stack.graphs = graphs
+    Switch(model).to("one")
+    weights, found = weights_of(model, "one"), []
+    held = Held(weights)
+    torch.manual_seed(5)
+    for _ in range(2):
+        for lengths in ((24, 17, 9), (40, 30, 9), (24, 17, 10)):
+            ids_T, packing = micro_batch(model, lengths)
+            loss, last = summed(model(ids_T, packing=packing, fused=recorded)), lengths == (24, 17, 10)
+            if stack is None:
+                loss.backward()
+                continue
+            stack.gives = last
+            if last:
+                assert all(weight.grad is None for weight in weights)
+                held.with_all(loss).backward()
+            else:
+                held.add(loss)
+        found += [weight.grad for weight in weights]
+        model.zero_grad()
+    return found

@@ -20,7 +20,7 @@ from tad_core.models.packed import record_training
 from tad_core.models.rows import join_layers
 from tad_core.models.transformer import attend
 from tad_core.training.adapters import Switch
-from tests.tad_core.models.steps import micro_batch, push, trained, two_steps
+from tests.tad_core.models.steps import held_steps, micro_batch, push, trained, two_steps
 
 pytestmark = pytest.mark.gpu
 
@@ -166,6 +166,18 @@ def test_recorded_layers_give_what_they_give_kernel_by_kernel(
     assert len(recorded) == len(expected) > 20
     for ours, theirs in zip(recorded, expected, strict=True):
         near(ours, theirs)
+
+
+def test_gradients_of_bfloat16_adapters_that_stay_with_the_stack_are_those_of_autograd(
+    deep_checkpoint: Path,
+) -> None:
+    model = trained(deep_checkpoint, "cuda:0").bfloat16()  # as DeepSpeed has it
+    expected = held_steps(model, recorded=False)
+    ours = held_steps(model, recorded=True)
+    assert len(packed._training[base_of(model)].stack._graphs) == 3
+    assert {gradient.dtype for gradient in ours} == {torch.bfloat16}
+    for one, other in zip(ours, expected, strict=True):
+        near(one, other)
 
 
 def near(ours: torch.Tensor, theirs: torch.Tensor) -> None:

@@ -25,7 +25,7 @@ from tad_core.models.recorded import Stack, _Buffers, _Graph, _Recorded, attach,
 from tad_core.models.stack import gradients_in, sums_of, weights_of
 from tad_core.training.adapters import Switch
 from tests.tad_core.models import graphs
-from tests.tad_core.models.steps import micro_batch, push, trained, two_steps
+from tests.tad_core.models.steps import held_steps, micro_batch, push, trained, two_steps
 
 
 def test_sizes_are_few_and_not_much_more_than_what_they_run() -> None:
@@ -250,3 +250,25 @@ def test_what_comes_before_a_way_back_leaves_the_memory_of_its_graph(
         )
     assert_near(found[1], found[0])
     assert sum(graph.replays for graph in as_graphs.all) == 2
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["kernel by kernel", "as graphs"])
+def test_gradients_that_stay_with_the_stack_are_given_all_at_once(
+    deep_checkpoint: Path, as_graphs: type[graphs.Graph], recorded: bool
+) -> None:
+    """Those of earlier micro-batches, of any layer, with the last; then they begin anew."""
+    model = trained(deep_checkpoint, "cpu")
+    expected = held_steps(model, recorded=False)
+    assert_near(held_steps(model, True, recorded), expected)
+    assert sum(graph.replays for graph in as_graphs.all) == 2 * 3 * 2 * recorded
+
+
+def test_weights_of_fewer_bits_have_their_gradients_added_up_in_float32(layers: list[Adapted]) -> None:
+    for weight in weights_of(layers):
+        weight.data = weight.data.bfloat16()
+    assert {total.dtype for total in gradients_in(sums_of(layers))} == {torch.bfloat16}
+    totals = Stack(kept=True)._totals_of(layers, weights_of(layers))
+    assert {total.dtype for total in totals.each} == {torch.float32}
+    totals.each[0].fill_(3.0)
+    taken = totals.taken()
+    assert taken[0].dtype == torch.bfloat16 and taken[0].eq(3.0).all() and not totals.each[0].any()

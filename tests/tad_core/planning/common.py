@@ -17,11 +17,14 @@ CPU = Machine("a laptop", None, 0, 16.0, 100.0)
 
 #: What the paper trains under.
 ZERO2 = "configs/deepspeed/zero2.json"
+#: Every token computed by every forward.
+EXACT = ("rollout.cache.mode=none", "evaluate.decode.cache.mode=none")
 
 
 def llada_8b(**distill: Any) -> TADConfig:
-    """The shipped configuration, with fields of distill changed."""
-    overrides = [f"distill.{name}={'null' if value is None else value}" for name, value in distill.items()]
+    """The shipped configuration without caches, with fields of distill changed."""
+    overrides = list(EXACT)
+    overrides += [f"distill.{name}={'null' if value is None else value}" for name, value in distill.items()]
     if distill.get("processes") == 1:
         overrides += ["rollout.workers=1", "distill.launcher=python"]
     return load_config("configs/llada-8b.yaml", overrides)

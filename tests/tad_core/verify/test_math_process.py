@@ -116,3 +116,12 @@ def test_packages_are_found_where_this_process_found_them(tmp_path: Path) -> Non
         timeout=CEILING_S,
     )
     assert found.stdout.strip() == "equal", found.stderr
+
+
+def test_a_process_that_does_not_start_says_why(
+    algebra: AlgebraProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sympy.py").write_text("raise ImportError('half of an installation')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(AlgebraError, match=r"did not start .*half of an installation"):
+        algebra.compare(*PAIR, "expression", 10)
