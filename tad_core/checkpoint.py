@@ -97,8 +97,8 @@ OTHERS = {
 }
 #: What a training run may leave beside the weights: nothing of it is read.
 _OF_TRAINING = ("adapter_config.json", "trainer_state.json", "*_results.json")
-#: name, size and time of each file of a folder
-Stamps = tuple[tuple[str, int, int], ...]
+#: name, size, times of writing and change of each file of a folder
+Stamps = tuple[tuple[str, int, int, int], ...]
 
 
 def check_model(model: ModelConfig) -> dict[str, Any]:
@@ -226,10 +226,32 @@ def model_fingerprint(model: ModelConfig | str | Path) -> str:
     return _fingerprint(str(folder), _stamps(folder))
 
 
-def _stamps(folder: Path) -> Stamps:
-    return tuple(
-        sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.iterdir() if f.is_file())
+def check_unchanged(model: ModelConfig, known: str | None) -> None:
+    """Make sure that a checkpoint is still the one that a run began with; what is loaded of another is not its model.
+
+    Args:
+        model: the checkpoint.
+        known: its fingerprint then; None if that was not noted.
+
+    Raises:
+        ModelError: it has become another, or cannot be read any more.
+    """
+    try:
+        if known is None or model_fingerprint(model) == known:
+            return
+    except OSError:  # half of it is there
+        pass
+    raise ModelError(
+        f"model.path: {model.path} is not the checkpoint any more that this run began with: weights, tokenizer, chat "
+        "template or settings in it were changed meanwhile. Nothing of the two was mixed: run again to begin with the "
+        "files that are there now, or put those back that were there, and run again to go on"
     )
+
+
+def _stamps(folder: Path) -> Stamps:
+    found = [(file.name, file.stat()) for file in folder.iterdir() if file.is_file()]
+    # The time of change cannot be set back, as that of writing is by what copies it along.
+    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in found))
 
 
 @lru_cache(maxsize=16)

@@ -43,7 +43,8 @@ def _collect_shard(work: Work, key: str, index: int, name: str) -> ArtifactRef:
     if (found := work.shares.own(work.plan.shards[index])) is not None:
         return found
     listener = work.rows[stage.STAGE].listener(name)
-    job = stage.shard_job(work.config, work.store, work.plan.shards[index], work.forced(stage.STAGE))
+    shard, force = work.plan.shards[index], work.forced(stage.STAGE)
+    job = stage.shard_job(work.config, work.store, shard, force, work.plan.base)
     return work.pool.run(job, listener)
 
 

@@ -69,8 +69,10 @@ def calibrate(
         loaded: gives (model, tokenizer) where this process may hold them; loaded here otherwise.
 
     Raises:
-        ModelError: the base cannot be loaded.
+        ModelError: the base cannot be loaded, or is not the one that rolled out.
     """
+    from tad_core.checkpoint import check_unchanged
+
     mark, inputs = key(config, collection_ref, filtered_ref), [collection_ref, filtered_ref]
 
     def find() -> ArtifactRef | None:
@@ -82,6 +84,7 @@ def calibrate(
         with store.writer(STAGE, STAGE_VERSION, mark, settings, inputs) as writer:
             writer.write_text(CONFIG_NAME, dump_config(config))
             content, measure_s = curve_of(config, shards, verdicts, on_progress, loaded)
+            check_unchanged(config.model, collection_ref.manifest.info.get("base"))
             writer.write_json(CURVE, content)
             info = {name: content[name] for name in (*MODES, "states", "left_out")}
             return writer.commit({**info, "measure_s": round(measure_s, 3)})

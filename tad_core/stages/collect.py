@@ -92,10 +92,12 @@ def collect_shard(
 
     Raises:
         OutOfMemoryError: not even one sample fits.
+        ModelError: the model was replaced meanwhile.
     """
     shard = plan.shards[index] if isinstance(index, int) else index
     if not force and (ref := find_shard(plan, shard, store)) is not None:
         return ref
+    from tad_core.checkpoint import check_unchanged
     from tad_core.models.loading import load_model, load_tokenizer, threads_kept
     from tad_core.trajectory.shards import write_trajectories
     from tad_core.workers.threads import set_threads_for
@@ -114,6 +116,7 @@ def collect_shard(
             manifest_name=f"{name}.json",
         ) as writer:
             rows = roll_out(config, plan, shard, model, tokenizer, on_progress, fitting)
+            check_unchanged(config.model, plan.base)
             write_trajectories(writer.path(f"{name}.parquet", rows=len(rows), by_content=True), rows)
             return writer.commit(
                 {
@@ -172,6 +175,7 @@ def _close(
                     for s, n in zip(plan.shards, rows, strict=True)
                 ],
                 "problems": len(plan.ordered),
+                "base": plan.base,
                 "trajectories": sum(rows),
                 "decode_s": round(decode_s, 3),
                 "left_out": plan.left_out,
@@ -235,7 +239,7 @@ def collect(
         with contextlib.nullcontext(pool) if pool else Pool(config.model) as processes:
 
             def make(shard: ShardSpec) -> ArtifactRef:
-                return processes.run(shard_job(config, store, shard, force), on_progress)
+                return processes.run(shard_job(config, store, shard, force, plan.base), on_progress)
 
             def todo() -> Iterator[ShardSpec | None]:
                 for shard in shares.todo():
@@ -265,12 +269,14 @@ def help_collect(config: TADConfig, store: Store, pool: Pool, first: float = 0.0
         for shard in shares.todo():
             if shard is None:  # others end what is left
                 return
-            shares.ended(shard, pool.run(shard_job(config, store, shard)))
+            shares.ended(shard, pool.run(shard_job(config, store, shard, base=plan.base)))
 
 
-def shard_job(config: TADConfig, store: Store, shard: ShardSpec, force: bool = False) -> ShardJob:
-    """What a worker process is asked to roll out a shard."""
-    return ShardJob(config, store, (shard.condition, shard.start, shard.stop), force)
+def shard_job(
+    config: TADConfig, store: Store, shard: ShardSpec, force: bool = False, base: str = ""
+) -> ShardJob:
+    """What a worker process is asked to roll out a shard; ``base`` is that of the plan."""
+    return ShardJob(config, store, (shard.condition, shard.start, shard.stop), force, base)
 
 
 def read_problems(collection: ArtifactRef) -> dict[str, Problem]:

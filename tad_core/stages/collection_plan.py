@@ -45,6 +45,7 @@ class CollectionPlan:
 
     Attributes:
         fingerprint: of the collection.
+        base: fingerprint of the checkpoint that rolls out.
         ordered: every problem.
         compared: those that are rolled out without the reference, too.
         shards: the slices, in order; the privileged ones first.
@@ -62,6 +63,7 @@ class CollectionPlan:
     shard_size: int = 1
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out_examples: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    base: str = ""
 
     @property
     def stage(self) -> str:
@@ -137,6 +139,7 @@ def _plan(text: str, model: str, _: str) -> CollectionPlan:
         ordered=problems,
         compared=[problems[i * len(problems) // max(1, compare)] for i in range(compare)],
         shards=[],
+        base=model,
         problems={p.id: p for p in problems},
         shard_size=config.rollout.shard_size,
         left_out=loaded.left_out,

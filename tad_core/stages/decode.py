@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts.stamps import side_by_side
+from tad_core.checkpoint import check_unchanged
 from tad_core.config import TADConfig
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.errors import PERMANENT_ERRORS, SubprocessError, in_a_line
@@ -185,7 +186,12 @@ def write(
     places: Sequence[int],
     rows: Sequence[Decoded],
 ) -> ArtifactRef:
-    """Publish one slice, unless another host was quicker."""
+    """Publish one slice, unless another host was quicker.
+
+    Raises:
+        ModelError: the model was replaced while it was decoded.
+    """
+    check_unchanged(config.model, plan.base)
     with store.writer(
         STAGE,
         STAGE_VERSION,

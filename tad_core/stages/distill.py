@@ -252,7 +252,7 @@ class _Adapter:
                 shutil.copyfile(output / name, writer.path(name))
             summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
             info = {name: summary[name] for name in _INFO}
-            kept = writer.commit({"mode": mode, "window": spec.window, **info})
+            kept = writer.commit({"mode": mode, "window": spec.window, "base": spec.base, **info})
         shutil.rmtree(output, ignore_errors=True)
         return kept
 
@@ -313,6 +313,7 @@ def spec_of(
     if settings.answers == "any":
         verdicts = []
     return TrainingSpec(
+        base=collection_ref.manifest.info.get("base"),
         run_id=fingerprint("training", STAGE_VERSION, {"run": mark}, [ref.digest for ref in inputs]),
         model=config.model,
         distill=settings,

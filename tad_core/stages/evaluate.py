@@ -89,10 +89,15 @@ def evaluate(
     if not force and (found := store.find(STAGE, mark, inputs)):
         return found
 
+    from tad_core.checkpoint import check_unchanged
     from tad_core.stages.measuring import measure
 
+    if adapter_ref is not None:
+        check_unchanged(config.model, adapter_ref.manifest.info.get("base"))
     anew = force and not go_on
     measured = measure(config, model_name, adapter_ref, tasks, store, on_progress, anew, pool, on_begun)
+
+    check_unchanged(config.model, fields["model"])
 
     def find() -> ArtifactRef | None:
         return store.find(STAGE, mark, inputs)

@@ -162,7 +162,7 @@ def merge(
 
     Raises:
         ArtifactError: the disk is too small.
-        ModelError: base and adapter do not belong together.
+        ModelError: base and adapter do not belong together, or the base was replaced meanwhile.
     """
     mark = key(config, adapter)
 
@@ -170,6 +170,7 @@ def merge(
         return find(config, adapter, store)
 
     def make() -> ArtifactRef:
+        from tad_core.checkpoint import check_unchanged
         from tad_core.models.export import export_merged
 
         with store.writer(STAGE, STAGE_VERSION, mark, _fields(config), [adapter]) as writer:
@@ -181,6 +182,7 @@ def merge(
                 config.model.dtype,
                 on_tensor=_tensors(own, on_progress),
             )
+            check_unchanged(config.model, adapter.manifest.info.get("base"))
             return writer.commit({"model": own.of}, unless=None if force else there)
 
     return made_once(store, STAGE, mark, config.rollout.lease_s, there, make, force)

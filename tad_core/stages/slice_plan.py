@@ -16,6 +16,7 @@ from typing import Any
 
 from tad_core.artifacts import ArtifactRef, Store, fingerprint
 from tad_core.artifacts.stamps import side_by_side
+from tad_core.checkpoint import model_fingerprint
 from tad_core.config import TADConfig
 from tad_core.data.problem import Problem
 from tad_core.decoding import DecodeSpec, plan_batches
@@ -79,6 +80,8 @@ class SlicePlan:
     pieces: list[SliceSpec]
     prompts: Mapping[str, TaskPrompts]
     inputs: tuple[ArtifactRef, ...]
+    base: str
+    """Fingerprint of the checkpoint without the adapter."""
 
     @property
     def stage(self) -> str:
@@ -122,8 +125,10 @@ def plan_slices(
         tokenizer: the model's.
         store: where slices may already be.
     """
-    inputs, mark = () if adapter_ref is None else (adapter_ref,), slice_folder.key(config, adapter_ref)
-    plan = SlicePlan(mark, [], {name: TaskPrompts(found, tokenizer) for name, found in tasks.items()}, inputs)
+    inputs, base = () if adapter_ref is None else (adapter_ref,), model_fingerprint(config.model)
+    mark = slice_folder.key(config, adapter_ref)
+    every = {name: TaskPrompts(found, tokenizer) for name, found in tasks.items()}
+    plan = SlicePlan(mark, [], every, inputs, base)
     there = store.manifests(STAGE, mark)
     for spec in specs:
         for task, prompts in plan.prompts.items():

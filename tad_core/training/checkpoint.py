@@ -7,16 +7,14 @@ killed at any point leaves either no marker or a complete checkpoint, also where
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tad_core.artifacts.durable import publish, sync
-from tad_core.artifacts.fingerprint import file_sha256
+from tad_core.artifacts.durable import sync
 from tad_core.errors import ConfigError
+from tad_core.training.marker import hashes_match, read_marker, sizes_match, write_marker
 
 MARKER = "complete.json"
 PREFIX = "checkpoint-"
@@ -31,13 +29,8 @@ def seal(folder: Path, mark: str, layout: str) -> None:
         mark: identity of the run.
         layout: how the optimizer's state is stored; see ``check_layout``.
     """
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        sync(path)
-        files[str(path.relative_to(folder))] = [path.stat().st_size, file_sha256(path)]
-    sync(folder)
-    marker = {"mark": mark, "step": step_of(folder), "layout": layout, "files": files}
-    write_atomic(folder / MARKER, json.dumps(marker, indent=1))
+    files = (p for p in folder.rglob("*") if p.is_file())
+    write_marker(folder / MARKER, files, mark=mark, step=step_of(folder), layout=layout)
     sync(folder.parent)
 
 
@@ -56,19 +49,16 @@ def newest_of_all(runs: Sequence[tuple[Path, str]]) -> int | None:
 
 
 def last_step(output: Path) -> int | None:
-    """The step of the newest sealed checkpoint; None if there is none."""
-    return next((step_of(f) for f in reversed(_folders(output)) if (f / MARKER).exists()), None)
+    """The step of the newest sealed checkpoint; None if there is none. Nothing is read but markers."""
+    return next((step_of(f) for f in reversed(_folders(output)) if _marker(f) is not None), None)
 
 
 def is_complete(folder: Path, mark: str) -> bool:
-    """Whether the marker is there, is of run ``mark``, and every file has the size it says."""
+    """Whether the marker is there, is of this step of run ``mark``, and every file has the size it says."""
+    marker = _marker(folder)
     try:
-        marker = _marker(folder)
-        return bool(
-            marker["mark"] == mark
-            and all((folder / name).stat().st_size == size for name, (size, _) in marker["files"].items())
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        return marker is not None and marker.get("mark") == mark and sizes_match(folder, marker)
+    except (OSError, ValueError, TypeError):
         return False
 
 
@@ -76,8 +66,10 @@ def is_intact(folder: Path, mark: str) -> bool:
     """Whether it is complete and every file has the hash it should have; reads everything."""
     if not is_complete(folder, mark):
         return False
-    files = _marker(folder)["files"]
-    return all(file_sha256(folder / name) == digest for name, (_, digest) in files.items())
+    try:
+        return hashes_match(folder, _marker(folder) or {})
+    except OSError:  # a disk that cannot read it has lost it
+        return False
 
 
 def check_layout(folder: Path, layout: str) -> None:
@@ -86,7 +78,7 @@ def check_layout(folder: Path, layout: str) -> None:
     Raises:
         ConfigError: it was written with other values of ``distill.deepspeed``, ``processes`` or ``nodes``.
     """
-    found = _marker(folder)["layout"]
+    found = read_marker(folder / MARKER)["layout"]
     if found != layout:
         raise ConfigError(
             f"distill.deepspeed: {folder} was written with {found}, and this run has {layout}; set deepspeed, "
@@ -113,18 +105,13 @@ def step_of(folder: Path) -> int:
     return int(folder.name.removeprefix(PREFIX))
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write, sync, move into place, sync the folder: the file is old or new, never half."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    publish(part, path)
-
-
-def _marker(folder: Path) -> dict[str, Any]:
-    found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError(f"{folder / MARKER} is no marker")
-    return found
+def _marker(folder: Path) -> dict[str, Any] | None:
+    """What the marker says; None without one, and for one that is damaged or of another step, as of a copy."""
+    try:
+        found = read_marker(folder / MARKER)
+        return found if found["step"] == step_of(folder) else None
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _folders(output: Path) -> list[Path]:

@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from tad_core import errors
 from tad_core.errors import ConfigError, SubprocessError, TADError
-from tad_core.training.checkpoint import write_atomic
+from tad_core.training.marker import write_atomic
 
 T = TypeVar("T")
 

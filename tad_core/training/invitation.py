@@ -19,8 +19,8 @@ from pathlib import Path
 
 from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError, SubprocessError
-from tad_core.training.checkpoint import write_atomic
 from tad_core.training.command import Seat, free_port
+from tad_core.training.marker import write_atomic
 from tad_core.training.spec import TrainingSpec
 
 INVITATION = "invitation.json"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import sys
 import time
@@ -28,8 +29,9 @@ from tad_core.objectives.base import LossParts, Term
 from tad_core.objectives.learner import Learner
 from tad_core.rng import key
 from tad_core.signals import take_over
-from tad_core.training.checkpoint import last_step, write_atomic
+from tad_core.training.checkpoint import last_step
 from tad_core.training.exits import EXIT_INTERRUPTED, say
+from tad_core.training.marker import write_atomic
 
 LOSSES = "losses.jsonl"
 
@@ -87,10 +89,21 @@ class Books:
         #: those of its objective, whose figures a line has beside the losses
         self.learners: Sequence[Learner] = ()
 
-    def resume(self, step: int) -> None:
-        """Cut the loss file back to ``step``: what came after it is computed again."""
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        kept = [line for line in lines if _step(line) <= step]
+    def save(self, folder: Path) -> None:
+        """Put the losses so far, all written, into a checkpoint: there they are as safe as the weights."""
+        shutil.copyfile(self.path, folder / LOSSES)
+
+    def resume(self, step: int, folder: Path) -> None:
+        """Go back to the losses of ``step``, from its checkpoint: what came after it is computed again.
+
+        Of a checkpoint that was written before they were in it, from the file as it is.
+        """
+        saved = folder / LOSSES
+        source = self.path if step and not saved.exists() else saved
+        text = source.read_text(encoding="utf-8", errors="replace") if step and source.exists() else ""
+        kept = [line for line in text.splitlines() if _step(line) <= step]
+        if len(kept) < step:
+            say(f"warning: {source} was damaged: {step - len(kept)} of the losses of {step} steps are gone")
         write_atomic(self.path, "".join(f"{line}\n" for line in kept))
         self.done_before = step
         self.wall_before = float(json.loads(kept[-1])["wall_s"]) if kept else 0.0
@@ -265,6 +278,8 @@ def read_losses(path: Path) -> list[dict[str, Any]]:
 
 def _step(line: str) -> int:
     try:
-        return int(json.loads(line)["step"])
+        found = json.loads(line)
+        float(found["wall_s"])
+        return int(found["step"])
     except (ValueError, KeyError, TypeError):
         return sys.maxsize  # a line cut off by a kill

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
-from tad_core.checkpoint import FAMILIES, check_model
+from tad_core.checkpoint import FAMILIES, check_model, check_unchanged
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.data.responses import end_ids
 from tad_core.errors import ConfigError
@@ -41,6 +41,7 @@ from tad_core.training.dataset import (
 from tad_core.training.device import compiles, pick_device
 from tad_core.training.exits import say
 from tad_core.training.group import Group
+from tad_core.training.marker import hashes_match, read_marker, sizes_match, write_atomic, write_marker
 from tad_core.training.recorder import LOSSES, Books, Recorder, StopRequest, read_losses
 from tad_core.training.spec import AdapterRun, TrainingSpec
 from tad_core.training.trainer import DistillTrainer
@@ -48,6 +49,7 @@ from tad_core.training.trainer import DistillTrainer
 SUMMARY = "summary.json"
 _TENSORBOARD = "TENSORBOARD_LOGGING_DIR"
 ADAPTER = "adapter"
+DONE = "done.json"
 #: how a base is packed, by ``distill.quantize``
 QUANTIZED = {"nf4": quantized.quantize, "fp8": float8.quantize}
 
@@ -55,7 +57,8 @@ QUANTIZED = {"nf4": quantized.quantize, "fp8": float8.quantize}
 def train(spec: TrainingSpec, stop: StopRequest) -> bool:
     """Train, or go on from the newest checkpoint; False if the run was asked to stop before its end.
 
-    The output folder of each adapter then holds ``adapter/``, ``losses.jsonl`` and, written last, ``summary.json``.
+    The output folder of each adapter then holds ``adapter/``, ``losses.jsonl``, ``summary.json`` and, written last, a
+    marker with their hashes.
 
     Raises:
         TADError: wrong settings, missing or damaged input.
@@ -172,6 +175,8 @@ def _prepare(
     alone = len(runs) == 1
     names = [ALONE] if alone else [inside(run.name) for run in runs]
     base = load_model(spec.model, str(device))
+    if Group.here().first:
+        check_unchanged(spec.model, spec.base)
     if config.quantize != "none":
         QUANTIZED[config.quantize](base)
     if compiled and device.type == "cuda" and isinstance(base, TransformerLM):
@@ -220,7 +225,7 @@ def _resume(trainer: DistillTrainer, rows: _Rows) -> int:
             checkpoint.check_layout(adapter.folder(step), layout_of(args))
     for adapter in trainer.adapters:
         checkpoint.clean(adapter.output, adapter.mark, until=step)
-        adapter.books.resume(step)
+        adapter.books.resume(step, adapter.folder(step))
     names = [adapter.books.name for adapter in trainer.adapters]
     say(
         f"{f'resuming from step {step}' if step else 'starting'}: {rows.rows} rows, {rows.states_per_epoch} states "
@@ -238,11 +243,17 @@ def finished(output: Path, mark: str) -> bool:
     Raises:
         ConfigError: the folder holds another run.
     """
-    path = output / SUMMARY
-    if not path.exists():
+    if not (output / DONE).exists():
         return False
-    found = json.loads(path.read_text(encoding="utf-8"))["mark"]
-    if found != mark:
+    try:
+        marker = read_marker(output / DONE)
+        whole = sizes_match(output, marker) and hashes_match(output, marker)
+    except (OSError, ValueError):
+        whole = False
+    if not whole:
+        say(f"warning: what was finished in {output} was damaged; going on from its newest checkpoint")
+        return False
+    if marker["mark"] != mark:
         raise ConfigError(f"output: {output} holds another finished run; choose another folder, or remove it")
     return True
 
@@ -274,8 +285,9 @@ def _table(spec: TrainingSpec, family: str) -> tuple[TrainingTable, int]:
 def _finish(
     trainer: DistillTrainer, adapter: Trained, spec: TrainingSpec, run: AdapterRun, rows: _Rows, device: str
 ) -> None:
-    """Write the adapter, then the summary that says its run is complete."""
+    """Write the adapter and the summary, then the marker that says its run is complete."""
     output = adapter.output
+    (output / DONE).unlink(missing_ok=True)
     part = output / f".{ADAPTER}.{os.getpid()}"
     save_adapter(trainer.model, part, adapter.name)
     shutil.rmtree(output / ADAPTER, ignore_errors=True)
@@ -303,4 +315,6 @@ def _finish(
         "final": {name: sum(row[name] for row in tail) / len(tail) for name in names},
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    checkpoint.write_atomic(output / SUMMARY, json.dumps(summary, indent=1) + "\n")
+    write_atomic(output / SUMMARY, json.dumps(summary, indent=1) + "\n")
+    files = [*(output / ADAPTER).iterdir(), output / LOSSES, output / SUMMARY]
+    write_marker(output / DONE, files, mark=run.mark)

@@ -65,6 +65,9 @@ class TrainingSpec(Strict):
         description="Of an epoch's states: shuffled in memory, or keyed, of which nothing is.",
         json_schema_extra=ADDED,
     )
+    base: str | None = Field(
+        None, description="Fingerprint that the model has to have.", json_schema_extra=ADDED
+    )
     run_id: str | None = Field(None, description="Identity of the run; default: that of this file.")
     output: str = Field(description="Folder of checkpoints, losses.jsonl, adapter/ and summary.json.")
     name: str = Field("default", pattern=r"^[\w-]+$", description="Of the adapter, where there are several.")

@@ -282,6 +282,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
             for adapter in self.adapters:
                 # A run that goes on from here after a power cut finds the lines of all steps before.
                 sync(adapter.books.path)
+                adapter.books.save(adapter.folder(self.state.global_step))
                 checkpoint.seal(adapter.folder(self.state.global_step), adapter.mark, layout_of(self.args))
             for adapter in self.adapters:
                 checkpoint.clean(adapter.output, adapter.mark)

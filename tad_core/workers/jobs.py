@@ -69,12 +69,15 @@ class ShardJob(Job[ArtifactRef]):
         piece: condition, start and stop: the slice itself, since how this process cuts the collection is nothing that
             the worker could know.
         force: decode even if it is there.
+        base: fingerprint of the model that the collection was planned for, which the worker has to have; "": whichever
+            is there.
     """
 
     config: TADConfig
     store: Store
     piece: tuple[str, int, int]
     force: bool = False
+    base: str = ""
     stage = "rollout"
 
     @property
@@ -101,6 +104,7 @@ class ShardJob(Job[ArtifactRef]):
             "store": self.store.root,
             "piece": list(self.piece),
             "force": self.force,
+            "base": self.base,
             "threads": self.config.model.threads or threads_per_worker(self.slots),
         }
 

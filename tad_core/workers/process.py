@@ -134,11 +134,13 @@ class _Reporter:
 
 def _shard(job: dict[str, Any], held: Held, reporter: _Reporter) -> dict[str, Any]:
     from tad_core.artifacts import Store
+    from tad_core.checkpoint import check_unchanged
     from tad_core.config import parse_config
     from tad_core.rollout.engine import new_fitting
     from tad_core.stages.collect import ShardSpec, collect_shard, plan_collection
 
     config = parse_config(job["config"])
+    check_unchanged(config.model, job["base"] or None)
     plan = plan_collection(config)
     fitting = held.kept.setdefault("rollout", new_fitting())
     ref = collect_shard(

@@ -16,6 +16,7 @@ from tad_core.models.lora import load_adapter
 from tad_core.stages import distill as distill_stage
 from tad_core.stages.distill import distill, distill_together, parse_step, spec_of
 from tad_core.stages.variants import passes
+from tad_core.training.checkpoint import seal
 from tests.tad_core.stages.changing import changed, read_windows
 
 
@@ -132,7 +133,7 @@ def test_a_failed_child_leaves_no_artifact_and_keeps_its_work(config, made, wind
 
     def fails(spec, on_line, start):
         (Path(spec.output) / "checkpoint-1").mkdir()
-        (Path(spec.output) / "checkpoint-1" / "complete.json").write_text("{}")
+        seal(Path(spec.output) / "checkpoint-1", spec.mark, "no ZeRO")
         raise SubprocessError("it ended")
 
     monkeypatch.setattr(distill_stage, "launch", fails)

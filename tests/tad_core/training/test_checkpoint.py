@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tad_core.errors import ConfigError
-from tad_core.training import checkpoint
+from tad_core.training import marker
 from tad_core.training.checkpoint import (
     MARKER,
     check_layout,
@@ -14,8 +14,8 @@ from tad_core.training.checkpoint import (
     is_intact,
     newest,
     seal,
-    write_atomic,
 )
+from tad_core.training.marker import write_atomic
 
 
 def make(output, step, mark="m", sealed=True):
@@ -71,10 +71,10 @@ def test_a_flipped_bit_is_found_before_it_is_read(tmp_path):
     assert not newer.exists() and older.exists()
 
 
-@pytest.mark.parametrize("marker", ["[]", '{"mark": "m"}', '{"mark": "m", "files": {"weights.bin": 100}}'])
-def test_a_marker_of_another_form_is_none(tmp_path, marker):
+@pytest.mark.parametrize("text", ["[]", '{"mark": "m"}', '{"mark": "m", "files": {"weights.bin": 100}}'])
+def test_a_marker_of_another_form_is_none(tmp_path, text):
     folder = make(tmp_path, 10)
-    (folder / MARKER).write_text(marker)
+    (folder / MARKER).write_text(text)
     assert not is_complete(folder, "m") and newest(tmp_path, "m") is None
 
 
@@ -107,7 +107,7 @@ def test_a_kill_before_the_marker_leaves_none(tmp_path, monkeypatch):
     def killed(path, text):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "write_atomic", killed)
+    monkeypatch.setattr(marker, "write_atomic", killed)
     with pytest.raises(KeyboardInterrupt):
         seal(folder, "m", "no ZeRO")
     assert newest(tmp_path, "m") is None
