@@ -103,9 +103,9 @@ class AlgebraProcess:
             frames.receive(self._process.stdout.fileno(), allowance.deadline())
         except (frames.ClosedError, frames.MalformedError, frames.DeadlineError) as error:
             self._process.kill()  # so that its end of the pipe is closed before we read
-            said = self._process.stderr.read().decode(errors="replace").strip()[-500:]
+            *_, said = ["", *self._process.stderr.read().decode(errors="replace").strip().splitlines()]
             raise AlgebraError(
-                f"the algebra process did not start ({self.kill()}, {error}): {said}"
+                f"the algebra process did not start ({self.kill()}, {error}): {said[:500]}"
             ) from error
         return self._process
 
