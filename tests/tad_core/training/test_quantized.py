@@ -6,8 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from tad_core.config import DistillConfig, LoraConfig
-from tad_core.errors import ConfigError
+from tad_core.errors import ConfigError, ModelError
+from tad_core.models import float8
 from tad_core.training import command
+from tad_core.training import run as run_module
 from tad_core.training.command import check_settings
 from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import train
@@ -79,6 +81,19 @@ def test_compiled_it_is_the_same(run, kind):
     # There gradients of maps of one input have one scale together in 8 bits, and a learning rate of 0.01 shows it.
     for found, expected in rest:
         assert found == pytest.approx(expected, rel=0.1 if kind == "fp8" else APART[kind])
+
+
+def test_a_gpu_that_has_no_8_bit_floats_is_told_before_the_weights_are_read(world, tmp_path, monkeypatch):
+    """As on a host that joined, whose own GPU nobody has asked."""
+    spec = world.make_spec(tmp_path, world.make_checkpoint(tmp_path / "base", width=64), quantize="fp8")
+
+    def refuse(device):
+        raise ModelError(f"{device} has none")
+
+    monkeypatch.setattr(float8, "check_gpu", refuse)
+    monkeypatch.setattr(run_module, "load_model", lambda *_: pytest.fail("read"))
+    with pytest.raises(ModelError, match="cpu has none"):
+        train(spec, StopRequest())
 
 
 @pytest.mark.parametrize("named", ["nf4", "fp8"])
