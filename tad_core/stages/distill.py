@@ -30,6 +30,7 @@ from tad_core.training import checkpoint
 from tad_core.training.command import deepspeed_identity
 from tad_core.training.folder import start_anew
 from tad_core.training.launch import Start, launch
+from tad_core.training.marker import finished_run
 from tad_core.training.spec import AlsoTrained, TrainingSpec
 
 STAGE = "distill"
@@ -231,11 +232,15 @@ class _Adapter:
         return self.store.find(STAGE, there, self.inputs)
 
     def spec(self, anew: bool) -> TrainingSpec:
-        """What the training process is told; ``anew`` drops what an earlier one saved."""
+        """What the training process is told; ``anew`` drops what an earlier one saved.
+
+        So does another content of the inputs: what was finished from the old one, and not kept, is good for nothing.
+        """
         work = self.store.scratch(STAGE, self.mark)
-        if anew:
+        spec = spec_of(self.config, self.mode, self.collection, self.filtered, self.windows, work, self.mark)
+        if anew or finished_run(work) not in (None, spec.mark):
             start_anew(work)
-        return spec_of(self.config, self.mode, self.collection, self.filtered, self.windows, work, self.mark)
+        return spec
 
     def keep(self, spec: TrainingSpec) -> ArtifactRef:
         """The artifact of a finished training, whose working folder goes."""

@@ -11,6 +11,8 @@ from typing import Any
 from tad_core.artifacts.durable import publish, sync
 from tad_core.artifacts.fingerprint import file_sha256, fingerprint
 
+#: marker of a finished training
+DONE = "done.json"
 #: fields of markers that were written before they had a seal
 _UNSEALED = {"mark", "step", "layout", "files"}
 
@@ -72,3 +74,11 @@ def write_atomic(path: Path, text: str) -> None:
 
 def _seal(fields: dict[str, Any]) -> str:
     return fingerprint("marker", 1, fields, [])
+
+
+def finished_run(folder: Path) -> str | None:
+    """The mark of the training that ended in a folder; None without one, or where what says so was damaged."""
+    try:
+        return str(read_marker(folder / DONE)["mark"])
+    except (OSError, ValueError, KeyError):
+        return None

@@ -41,7 +41,14 @@ from tad_core.training.dataset import (
 from tad_core.training.device import compiles, pick_device
 from tad_core.training.exits import say
 from tad_core.training.group import Group
-from tad_core.training.marker import hashes_match, read_marker, sizes_match, write_atomic, write_marker
+from tad_core.training.marker import (
+    DONE,
+    hashes_match,
+    read_marker,
+    sizes_match,
+    write_atomic,
+    write_marker,
+)
 from tad_core.training.recorder import LOSSES, Books, Recorder, StopRequest, read_losses
 from tad_core.training.spec import AdapterRun, TrainingSpec
 from tad_core.training.trainer import DistillTrainer
@@ -49,7 +56,6 @@ from tad_core.training.trainer import DistillTrainer
 SUMMARY = "summary.json"
 _TENSORBOARD = "TENSORBOARD_LOGGING_DIR"
 ADAPTER = "adapter"
-DONE = "done.json"
 #: how a base is packed, by ``distill.quantize``
 QUANTIZED = {"nf4": quantized.quantize, "fp8": float8.quantize}
 
@@ -174,6 +180,8 @@ def _prepare(
     plan = StatePlan(table, objectives[0], config, spec.order)
     alone = len(runs) == 1
     names = [ALONE] if alone else [inside(run.name) for run in runs]
+    if config.quantize == "fp8":
+        float8.check_gpu(device)  # a host that joined has not been asked
     base = load_model(spec.model, str(device))
     if Group.here().first:
         check_unchanged(spec.model, spec.base)

@@ -17,6 +17,7 @@ from tad_core.stages import distill as distill_stage
 from tad_core.stages.distill import distill, distill_together, parse_step, spec_of
 from tad_core.stages.variants import passes
 from tad_core.training.checkpoint import seal
+from tad_core.training.marker import DONE, write_marker
 from tests.tad_core.stages.changing import changed, read_windows
 
 
@@ -201,3 +202,22 @@ def test_another_try_of_a_forced_training_goes_on_with_what_the_first_has_saved(
             distill_together(config, ["speed"], *refs, store, force=True, go_on=go_on, on_begun=begun)
     assert seen[::2] == ["begun"] * 4
     assert seen[1::2] == [[], ["checkpoint-1"], ["checkpoint-1", "checkpoint-2"], []]
+
+
+@pytest.mark.parametrize("whose", ["this run's", "of other inputs"])
+def test_a_training_that_ended_on_other_inputs_is_not_in_the_way(config, made, windows, monkeypatch, whose):
+    """As after a kill before its adapter was kept, and a collection made anew."""
+    store, *refs = *made, windows
+    mark = distill_stage.key(config, "speed", *refs)
+    work, seen = store.scratch("distill", mark), []
+    own = distill_stage.spec_of(config, "speed", *refs, work, mark).mark
+    write_marker(work / DONE, [], mark=own if whose == "this run's" else "0" * 32)
+
+    def sees(spec, on_line, start):
+        seen.append((work / DONE).exists())
+        raise SubprocessError("it ended")
+
+    monkeypatch.setattr(distill_stage, "launch", sees)
+    with pytest.raises(SubprocessError):
+        distill(config, "speed", *refs, store)
+    assert seen == [whose == "this run's"]
