@@ -8,11 +8,10 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tad_core.config.objectives import OBJECTIVES, ObjectiveName
+from tad_core.config.terms import MOST_WEIGHT, D2FConfig, FollowConfig, T3DConfig
 from tad_core.settings import ADDED, LONGEST_S, RUNTIME, Seed, Strict, runtime_but, runtime_though
 
 MOST_PORT = 65_535
-#: Weights and factors of terms of a loss beyond which it would overflow, or hide every other term.
-MOST_WEIGHT = 1e4
 _BY_DEVICE = "with `lora.dropout` above 0, which is drawn by device, for their number"
 
 
@@ -32,48 +31,6 @@ class LoraConfig(Strict):
         if twice := [role for i, role in enumerate(given) if role in given[:i]]:
             raise PydanticCustomError("twice", "{role} is named twice; leave one out", {"role": twice[0]})
         return given
-
-
-class T3DConfig(Strict):
-    """What T3D's loss is made of; its blocks are ``mask_block``."""
-
-    alpha: float = Field(
-        0.5, ge=0, le=MOST_WEIGHT, description="Weight of pushing down the snapshot's own tokens."
-    )
-    beta: float = Field(
-        0.1, gt=0, le=MOST_WEIGHT, description="Factor of both differences of log-probabilities."
-    )
-    weight_path: float = Field(0.2, ge=0, le=MOST_WEIGHT, description="Weight of the path loss.")
-    path_steps: int = Field(4, ge=1, description="Tokens by which the levels of the path grow.")
-    snapshot_steps: int = Field(
-        10, ge=1, description="Optimizer steps after which the snapshot of the adapter is taken anew."
-    )
-
-
-class FollowConfig(Strict):
-    """A window that is read again as the student trains, from its confidence in the states it is trained on."""
-
-    steps: int | None = Field(
-        None, ge=1, description="Optimizer steps between readings; default: the window stays as it is."
-    )
-    threshold: float = Field(0.5, gt=0, lt=1, description="Confidence where the window ends.")
-    smoothing: int = Field(3, ge=1, description="Offsets averaged before reading, as in calibrate.")
-    most: int | None = Field(None, ge=1, description="Longest window; default: the whole response.")
-
-
-class D2FConfig(Strict):
-    """How much of a response d2f masks; its blocks are ``mask_block``."""
-
-    rate_low: float = Field(0.2, gt=0, le=1, description="Least share of the first block that is masked.")
-    rate_high: float = Field(0.7, gt=0, le=1, description="Most of any block; later ones are masked more.")
-
-    @model_validator(mode="after")
-    def _low_is_lower(self) -> Self:
-        if self.rate_low > self.rate_high:
-            raise ValueError(
-                f"rate_low: {self.rate_low} is more than rate_high {self.rate_high}; use at most that"
-            )
-        return self
 
 
 class DistillConfig(Strict):

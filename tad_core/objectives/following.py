@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tad_core.config.training import FollowConfig
+from tad_core.config.terms import FollowConfig
 from tad_core.objectives.base import IntArray
 from tad_core.objectives.learner import Learner
 from tad_core.objectives.tally import AddUp, Tally

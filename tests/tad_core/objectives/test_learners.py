@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tad_core.config import DistillConfig
-from tad_core.config.training import FollowConfig
+from tad_core.config.terms import FollowConfig
 from tad_core.objectives import make_objective
 from tad_core.objectives.base import Rows
 from tad_core.objectives.emphasis import DECAY, STAGES, Emphasis, stage_of

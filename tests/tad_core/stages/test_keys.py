@@ -17,7 +17,7 @@ from tad_core.artifacts.components import VERSIONS, Component
 from tad_core.config import TADConfig, parse_config
 from tad_core.config.marks import FIRST_STAGE, leaves
 from tad_core.config.objectives import OBJECTIVES
-from tad_core.config.training import D2FConfig, T3DConfig
+from tad_core.config.terms import D2FConfig, T3DConfig
 from tad_core.stages import calibrate, collect, collection_plan, distill, evaluate, report
 from tad_core.stages import filter as filter_stage
 from tad_core.stages.made import RunMade
