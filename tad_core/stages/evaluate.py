@@ -33,6 +33,8 @@ from tad_core.settings import CONFIG_NAME, marked
 from tad_core.stages.alone import made_once
 
 if TYPE_CHECKING:
+    from tad_core.artifacts.writer import ArtifactWriter
+    from tad_core.stages.measuring import Measured
     from tad_core.workers.pool import Pool
 
 STAGE = "evaluate"
@@ -103,25 +105,26 @@ def evaluate(
         return store.find(STAGE, mark, inputs)
 
     def make() -> ArtifactRef:
-        from tad_core.evaluation.records import points, write_records
-
         with store.writer(STAGE, STAGE_VERSION, mark, fields, inputs) as writer:
-            writer.write_text(CONFIG_NAME, dump_config(config))
-            write_records(writer.path(RESULTS, rows=len(measured.records)), measured.records)
-            found = points(measured.records)
-            writer.write_json(POINTS, found)
-            writer.write_json(EXAMPLE, measured.example)
-            info = {
-                "model": model_name,
-                "points": found,
-                "left_out": left_out,
-                "tier": measured.tier,
-                "mode": measured.mode,
-            }
-            return writer.commit(info, unless=None if force else find)
+            info = _write(writer, config, measured)
+            return writer.commit(
+                {"model": model_name, "left_out": left_out, **info}, unless=None if force else find
+            )
 
     # Of several hosts that share the slices one is first to put them together.
     return made_once(store, STAGE, mark, config.rollout.lease_s, find, make, force)
+
+
+def _write(writer: ArtifactWriter, config: TADConfig, measured: Measured) -> dict[str, Any]:
+    """The files of an evaluation; returns what its manifest says of them."""
+    from tad_core.evaluation.records import points, write_records
+
+    found = points(measured.records)
+    writer.write_text(CONFIG_NAME, dump_config(config))
+    write_records(writer.path(RESULTS, rows=len(measured.records)), measured.records)
+    writer.write_json(POINTS, found)
+    writer.write_json(EXAMPLE, measured.example)
+    return {"points": found, "tier": measured.tier, "mode": measured.mode}
 
 
 def evaluate_all(
