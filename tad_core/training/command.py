@@ -155,8 +155,9 @@ def _installed(name: str) -> bool:
 def deepspeed_identity(config: DistillConfig) -> dict[str, Any]:
     """What the DeepSpeed file adds to an adapter's identity: all in it that is not known to change the speed alone.
 
-    ``adapter_dtype``, in which the adapters themselves are held, and ``gradient_dtypes``, in which gradients are added
-    up over micro-batches and devices, where that is not float32; ``deepspeed``, whatever else the file says. Nothing
+    ``adapter_dtype``, in which the adapters themselves are held, and ``gradient_dtypes``, in which DeepSpeed holds
+    their gradients and adds them up over devices, where that is not float32 (over micro-batches it always is);
+    ``deepspeed``, whatever else the file says. Nothing
     without a file. One that cannot be read counts as none; ``check_settings`` refuses it before any work.
     """
     if config.deepspeed is None:
@@ -187,6 +188,19 @@ def _half_precision(tree: Any, bf16: bool) -> str:
     return "float16" if enabled["fp16"] is True else "float32"
 
 
+def _check_stage(where: str, stage: Any) -> None:
+    if stage not in (0, 1, 2):
+        raise ConfigError(
+            f"{where}: zero_optimization.stage {stage} splits the weights, which the head outside the wrapped model "
+            "needs whole; use 1 or 2"
+        )
+    if stage == 0:
+        raise ConfigError(
+            f"{where}: zero_optimization.stage 0 shares nothing out, and in float32 tells no norm of the gradient; use "
+            "1 or 2, or set distill.deepspeed to null, which takes any number of GPUs"
+        )
+
+
 def _check_deepspeed(config: DistillConfig) -> None:
     path = Path(str(config.deepspeed))
     where = f"distill.deepspeed: {path}"
@@ -207,14 +221,16 @@ def _check_deepspeed(config: DistillConfig) -> None:
         raise ConfigError(
             f"{where} cannot be read as JSON ({error}); mend it, or start from configs/deepspeed/zero2.json"
         ) from None
-    zero = tree.get("zero_optimization", {}) if isinstance(tree, dict) else None
-    if not isinstance(zero, dict):
+    sections = ("zero_optimization", "bf16", "fp16")
+    if not isinstance(tree, dict) or not all(isinstance(tree.get(name, {}), dict) for name in sections):
         raise ConfigError(f"{where} is no DeepSpeed configuration; start from configs/deepspeed/zero2.json")
-    if zero.get("stage", 0) not in (0, 1, 2):
-        raise ConfigError(
-            f"{where}: zero_optimization.stage {zero['stage']} splits the weights, which the head outside the "
-            "wrapped model needs whole; use 1 or 2"
-        )
+    _check_stage(where, tree.get("zero_optimization", {}).get("stage", 0))
+    for name, ours in (("bf16", config.bf16), ("fp16", False)):
+        if (given := tree.get(name, {}).get("enabled", "auto")) not in ("auto", ours):
+            raise ConfigError(
+                f"{where}: {name}.enabled {json.dumps(given)} is not what distill.bf16 {json.dumps(config.bf16)} "
+                'says; write "auto"'
+            )
     if found := next((name for name in _OURS if name in tree), None):
         raise ConfigError(f"{where}: {found} is set by the fields of distill; take it out of the file")
     if found := next((name for name in _AUTO if tree.get(name, "auto") != "auto"), None):

@@ -117,6 +117,11 @@ def test_what_is_not_installed_is_named(monkeypatch, config, message):
     ("change", "message"),
     [
         ({"zero_optimization": {"stage": 3}}, "stage 3 splits the weights"),
+        ({"zero_optimization": {"stage": 0}}, "stage 0 shares nothing out.*set distill.deepspeed to null"),
+        ({"zero_optimization": {}}, "stage 0 shares nothing out"),
+        ({"bf16": {"enabled": False}}, 'bf16.enabled false is not what distill.bf16 true says; write "auto"'),
+        ({"fp16": {"enabled": True}}, 'fp16.enabled true is not what distill.bf16 true says; write "auto"'),
+        ({"bf16": True}, "is no DeepSpeed configuration"),
         ({"optimizer": {"type": "Adam"}}, "optimizer is set by the fields of distill"),
         ({"train_micro_batch_size_per_gpu": 4}, 'train_micro_batch_size_per_gpu is set .*; write "auto"'),
         ({"zero_optimization": 2}, "is no DeepSpeed configuration"),
