@@ -6,7 +6,8 @@ the open blocks and what was just revealed, or with a prefix cache the current b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 
 from tad_core.config import DecodeConfig, TADConfig
 from tad_core.config.rollout import CacheConfig
@@ -95,16 +96,11 @@ def work_in_blocks(
 
 
 def rollout_work(config: TADConfig, shape: Shape, counts: Counts) -> Work:
-    """One rollout with every step computed; fewer where the end of the text comes early."""
+    """One rollout with every step computed; fewer where the end of the text comes early. As ``at_one_pace``."""
     rollout = config.rollout
-    return work(
-        shape,
-        rollout.cache,
-        rollout.response_length,
-        rollout.block_length,
-        counts.teacher,
-        rollout.response_length,
-    )
+    length = rollout.response_length
+    sample = work(shape, rollout.cache, length, rollout.block_length, counts.teacher, length)
+    return at_one_pace(sample, rollout.cache.mode)
 
 
 def evaluation_work(
@@ -116,14 +112,24 @@ def evaluation_work(
     decode: DecodeConfig | None = None,
 ) -> Work:
     """One answer that takes so many forwards; ``block``: of a model that reads block by block; ``decode``: its decoder,
-    if not the run's."""
+    if not the run's. As ``at_one_pace``."""
     decode, length = decode or config.evaluate.decode, config.rollout.response_length
     several = OPEN_BLOCKS if forwards < length and decode.block_add_threshold < 1 else 1.0
     if block is not None:
         return work_in_blocks(shape, length, block, counts.task, forwards, several)
-    return work(shape, decode.cache, length, decode.block_length, counts.task, forwards, several)
+    answer = work(shape, decode.cache, length, decode.block_length, counts.task, forwards, several)
+    return at_one_pace(answer, decode.cache.mode)
 
 
+def at_one_pace(of: Work, mode: str) -> Work:
+    """With as many operations as forwards that compute every token do in its time, whatever is kept.
+
+    So one pace holds for decoders of all kinds: each of a table's models, and what a store has of others.
+    """
+    return replace(of, flops=of.flops * measured_share("none") / measured_share(mode))
+
+
+@functools.cache
 def measured_share(mode: str) -> float:
     """Share of the bf16 peak that batches of 32 reached without a cache, with a dual one and with a prefix cache."""
     if mode == "prefix":

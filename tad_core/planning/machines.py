@@ -1,8 +1,8 @@
 """What machines can do: the one this runs on, and some GPUs by name.
 
-A GPU's speed for us is not its peak. What share of the peak is reached was measured on one H200 with LLaDA-8B
-(random weights, bfloat16, prompts of 300 tokens in the rollout and of 150 for the student, response 256, blocks of
-32), and is taken for other GPUs too: it is a guess there, and says so.
+A GPU's speed for us is not its peak. What share of the peak is reached was measured with LLaDA-8B (random weights,
+bfloat16, response 256): of training here, on one H200 with prompts of 300 tokens for the teacher and 150 for the
+student, of decoding in ``decoding.py``. It is taken for other GPUs too: it is a guess there, and says so.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
+from pydantic import ValidationError
+
 from tad_core.config import TADConfig, decoder_of, variants
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.planning.counts import Counts
@@ -16,8 +18,8 @@ from tad_core.stages.variants import passes
 BYTES_A_WEIGHT = 0.5 + 1 / 64 + 4 / (64 * 256)
 #: Copies of a row of logits in the loss: both models' and both gradients'.
 _LOSS_COPIES = 4
-#: Two buckets of 2e8 gradients in two bytes, as configs/deepspeed/zero2.json has them.
-_ZERO_BUCKETS = 2 * 2 * 200_000_000
+#: The file that a run is told to take where DeepSpeed would make it fit, and gradients in its two buckets.
+_ZERO2, _ZERO_BUCKETS = "configs/deepspeed/zero2.json", 2 * 200_000_000
 Decodes = Literal["collect", "evaluate"]
 #: A choice is told where it leaves less than this share of the memory, and there is more to save than so many GiB.
 _WORTH = 0.9
@@ -126,9 +128,10 @@ def training_gib(
     adapter = (4.0 + 4 + 8) * lora  # float32: weights, gradients and Adam's two moments
     if (
         distill.deepspeed
-    ):  # weights and gradients in two bytes beside the sums of a step; ZeRO-2 shares the rest out
-        adapter = (2 + 4 + 2) * lora + (4 + 4 + 8) * lora / (distill.processes * distill.nodes)
-        adapter += _ZERO_BUCKETS
+    ):  # weights and gradients in its dtype beside the sums of a step; the rest is shared out
+        each = 2 if distill.bf16 else 4
+        adapter = (each + 4 + each) * lora + (4 + 4 + 8) * lora / (distill.processes * distill.nodes)
+        adapter += each * _ZERO_BUCKETS
     if kind.snapshot:
         adapter += 4 * lora  # as it was
     item = 2 if distill.bf16 and config.model.dtype == "bfloat16" else 4
@@ -268,15 +271,38 @@ def too_much(config: TADConfig, shape: Shape, counts: Counts, limit_gib: float) 
 
 
 def _remedy(config: TADConfig, shape: Shape, counts: Counts, limit: float, sizes: list[int]) -> str:
+    if found := _that_fits(config, shape, counts, limit, sizes):
+        return f"set it to {found}"
+    shared = _shared_out(config)
+    if shared is not None and (found := _that_fits(shared, shape, counts, limit, sizes)):
+        return f"set distill.deepspeed to {_ZERO2}, which shares the optimizer out, and this to {found}"
+    return "even 1 with gradient checkpointing is too much: use a GPU with more memory"
+
+
+def _that_fits(config: TADConfig, shape: Shape, counts: Counts, limit: float, sizes: list[int]) -> str:
+    """The largest of some micro-batches that fits, if need be with checkpointing, in words; empty if none does."""
     for recompute in {False: (False, True), True: (True,)}[config.distill.gradient_checkpointing]:
         for micro in sizes:
             need = peak_gib(config, shape, counts, micro, recompute)
             if need <= limit:
                 also = " and distill.gradient_checkpointing to true" if recompute else ""
-                return f"set it to {micro}{also} ({need:.0f} GiB)"
-    if not config.distill.deepspeed and config.distill.processes > 1:
-        return "set distill.deepspeed to configs/deepspeed/zero2.json, which shares the optimizer out"
-    return "even 1 with gradient checkpointing is too much: use a GPU with more memory"
+                return f"{micro}{also} ({need:.0f} GiB)"
+    return ""
+
+
+def _shared_out(config: TADConfig) -> TADConfig | None:
+    """The run under ZeRO-2; None where that shares nothing out, is so already, or some model does not go with it."""
+    distill = config.distill
+    if distill.deepspeed or distill.processes * distill.nodes == 1:
+        return None
+    under = {
+        **config.model_dump(mode="json"),
+        "distill": {**distill.model_dump(mode="json"), "deepspeed": _ZERO2},
+    }
+    try:
+        return TADConfig.model_validate(under)
+    except ValidationError:
+        return None
 
 
 def _item(config: TADConfig) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -19,9 +19,6 @@ from tad_core.planning.machines import MEASURED_LAUNCH_S, Gpu, Machine, training
 from tad_core.settings import CONFIG_NAME
 from tad_core.shapes import Shape
 
-if TYPE_CHECKING:
-    pass
-
 #: Seconds of one core for a text: docs/results/verify.md (7,000 pairs and about 60 programs a second on two).
 _MATH_S, _CODE_S = 1 / 3500, 1 / 30
 
@@ -31,7 +28,7 @@ class Pace:
     """How fast one device, or one process on a CPU, does one kind of work.
 
     Attributes:
-        flops_per_s: operations a second, sustained.
+        flops_per_s: operations a second, sustained; of decoding as ``at_one_pace`` counts them.
         forward_s: what one forward takes at least, in seconds.
         start_s: seconds before the first forward, of loading the model.
         source: where the figure comes from.
@@ -125,11 +122,16 @@ def from_sheet(
 
 
 def _decoding_pace(mode: str, gpu: Gpu, peak: float, floor: float) -> Pace:
+    """Of work as ``at_one_pace``, so that only what is told of it depends on the cache."""
     share = measured_share(mode)
     on = "H200" if mode == "prefix" else "H100"
     guess = "" if gpu.title.startswith(f"NVIDIA {on}") else ", taken over to this GPU"
     how = {"none": "every token computed", "prefix": "with a prefix cache"}.get(mode, "with a dual cache")
-    return Pace(share * peak, f"{share:.0%} of peak, as measured on an {on} (batch 32, {how}){guess}", floor)
+    return Pace(
+        measured_share("none") * peak,
+        f"{share:.0%} of peak, as measured on an {on} (batch 32, {how}){guess}",
+        floor,
+    )
 
 
 # --- earlier runs -----------------------------------------------------------------------------------
@@ -236,7 +238,7 @@ def _point_flops(
 
 
 def sample_flops(config: TADConfig, shape: Shape, counts: Counts) -> float:
-    """Operations of one rollout; see ``rollout_work``."""
+    """Operations of one rollout, as ``rollout_work`` counts them."""
     return rollout_work(config, shape, counts).flops
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,30 @@ def test_what_does_not_fit_is_named_with_a_value_that_does(gpu: str) -> None:
     micro, recompute = int(words.split()[0]), "gradient_checkpointing to true" in words
     assert training_gib(config, shape, counts, micro, recompute) <= 0.94 * limit
     assert training_gib(config, shape, counts, 64, False) > 0.94 * limit
+
+
+@pytest.mark.parametrize(
+    ("overrides", "helps"),
+    [
+        ({"processes": 8}, True),
+        ({"processes": 2}, True),
+        ({"processes": 8, "lora.rank": 512}, False),
+        ({"processes": 8, "quantize": "nf4", "lora.rank": 512}, False),  # does not go with DeepSpeed
+    ],
+)
+def test_zero_is_named_where_a_training_fits_with_it(overrides: dict[str, Any], helps: bool) -> None:
+    config, limit, counts = llada_8b(**overrides), GPUS["rtx4090"].memory_gib, counts_of()
+    shape, _ = shape_of(config.model)
+    (found,) = (line for line in too_much(config, shape, counts, limit) if line.startswith("distill.micro"))
+    assert helps == ("set distill.deepspeed to configs/deepspeed/zero2.json" in found)
+    if not helps:
+        assert "use a GPU with more memory" in found
+        return
+    words = found.partition("and this to ")[2]
+    recompute = "true" if "gradient_checkpointing to true" in words else "false"
+    changes = {"micro_batch_size": words.split()[0], "gradient_checkpointing": recompute, "deepspeed": ZERO2}
+    mended = llada_8b(**{**overrides, **changes})
+    assert not [line for line in too_much(mended, shape, counts, limit) if line.startswith("distill")]
 
 
 def test_on_a_cpu_the_embedding_waits_nowhere_else(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from tad_core.artifacts import Store
 from tad_core.artifacts import writer as writer_module
+from tad_core.config import load_config
 from tad_core.planning import estimate
 from tad_core.planning.machines import GPUS, Machine, named_machine, this_machine
 from tad_core.planning.speeds import sample_flops, speeds_of, state_flops
@@ -126,6 +127,49 @@ def test_a_named_gpu_gives_hours_and_is_not_mixed_with_what_ran_here(tmp_path: P
     assert 2 * 256_000 / 3600 / hours.stages[3].gpu_hours == pytest.approx(25.3, rel=0.05)
     assert plan.gpu_hours == pytest.approx(sum(s.gpu_hours or 0 for s in plan.stages))
     assert plan.problems == []
+
+
+@pytest.mark.parametrize("mode", ["none", "dual", "prefix"])
+def test_a_decoder_of_a_models_own_takes_as_long_as_the_runs_of_its_kind(tmp_path: Path, mode: str) -> None:
+    """Forwards that compute few tokens reach less of a card's peak, whoever names the decoder."""
+    took = []
+    for own in (True, False):
+        hours = []
+        for at in ("[0.5]", "[0.5, 0.6]"):  # what one way more takes
+            kept = f"cache: {{mode: {mode}}}"
+            decode = f", decode: {{thresholds: {at}, operating: 0.5, {kept}}}" if own else ""
+            given = [
+                f"models.x={{objective: sft{decode}}}",
+                "evaluate.models=[x]",
+                f"evaluate.thresholds={at}",
+            ]
+            given += [f"evaluate.decode.cache.mode={'prefix' if own else mode}", f"store={tmp_path}"]
+            config = load_config("configs/llada-8b.yaml", [*given, "evaluate.operating_threshold=0.5"])
+            hours.append(
+                planned(config, Store(tmp_path), named_machine("h200", 8)).stages[-1].gpu_hours or 0.0
+            )
+        took.append(hours[1] - hours[0])
+    assert took[0] == pytest.approx(took[1]) and took[0] > 0
+
+
+@pytest.mark.parametrize("mode", ["dual", "prefix"])
+def test_what_ran_with_another_cache_is_converted(tmp_path: Path, mode: str) -> None:
+    """As the data sheet has it: 1,113 rollouts an hour without a cache, 10,946 with a dual one."""
+    exact, cached = (
+        load_config("configs/llada-8b.yaml", [f"rollout.cache.mode={of}"]) for of in ("none", mode)
+    )
+    leave(exact, Store(tmp_path), "collect", "a" * 32, samples_per_s=1112.5 / 3600)
+    (shape, _), machine = shape_of(exact.model), Machine("1 x NVIDIA H100", GPUS["h100"], 1, 79.0)
+    found = [
+        speeds_of(cached, shape, counts_of(), machine, Store(folder)).rollout
+        for folder in (tmp_path, tmp_path / "nothing")
+    ]
+    assert found[0] and found[0].source.startswith("measured here") and found[1]
+    assert found[0].flops_per_s == pytest.approx(found[1].flops_per_s, rel=0.01)
+    if mode == "dual":
+        assert found[0].flops_per_s / sample_flops(cached, shape, counts_of()) * 3600 == pytest.approx(
+            10946, rel=0.01
+        )
 
 
 def test_what_ran_on_a_host_with_gpus_is_known_whose_store_is_a_bucket() -> None:
