@@ -25,7 +25,7 @@ from tad_core.verify.definitions import (
 )
 from tad_core.verify.listings import as_written, within_a_line
 from tad_core.verify.mended import final_of
-from tad_core.verify.thoughts import without_thoughts
+from tad_core.verify.thoughts import END, without_thoughts
 
 # possessive: a line of tildes that no line break ends would otherwise be tried at every length
 _FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[ \t]*+([^\n]*+)\n", re.MULTILINE)
@@ -84,8 +84,22 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     text = as_written(text)
     if defines_something(text):
         return _as_asked(without_prose_behind(text), entry_point)
-    if (answer := without_thoughts(text)) != text:
-        return extract_code(answer, entry_point)
+    if (answer := without_thoughts(text)) == text:
+        return _within_words(text, entry_point)
+    found = extract_code(answer, entry_point)
+    if _is_program(found, entry_point):
+        return found
+    # What ends within a program is no thought.
+    others = (_within_words(rest, entry_point) for rest in (text.partition(END)[2], text))
+    return next((one for one in others if END in one and _is_program(one, entry_point)), found)
+
+
+def _is_program(source: str, entry_point: str | None) -> bool:
+    return defines(source, entry_point) if entry_point else defines_something(source)
+
+
+def _within_words(text: str, entry_point: str | None) -> str:
+    """The program of a text that is none by itself."""
     text = _INVISIBLE.sub(lambda space: _INVISIBLE_SIGN.sub("", space.group()).replace("\u00a0", " "), text)
     if (whole := _at_margin(text, entry_point)) != text:
         return _as_asked(whole, entry_point)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-_END = "</think>"
+END = "</think>"
 
 
 def without_thoughts(text: str) -> str:
     """What follows the thoughts of a text; all of it where nothing does, or where it has none that end."""
-    _, ended, answer = text.rpartition(_END)
+    _, ended, answer = text.rpartition(END)
     return answer if ended and answer.strip() else text

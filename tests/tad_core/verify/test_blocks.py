@@ -219,8 +219,22 @@ def test_what_a_model_thinks_is_no_program_of_its_answer() -> None:
     assert extract_code(f"{thought}</think>\n\n{BODY}\n\nIt adds one.", "f") == BODY
     assert extract_code(f"{thought}</think>\n", "f") == other, "it says nothing else"
     assert extract_code(thought, "f") == other
-    program = "def f(x):\n    return x.rpartition('</think>')[2]"
-    assert extract_code(program, "f") == program
+
+
+@pytest.mark.parametrize("name", ["f", None])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "def f(x):\n    return x.rpartition('</think>')[2]",
+        "import re\n\ndef f(x):\n    # without <think> ... </think>\n    return re.sub('<think>.*?</think>', '', x)",
+        'def f(x):\n    """What follows </think> in x."""\n    return x.partition("</" + "think>")[2]',
+    ],
+)
+def test_a_program_that_handles_thoughts_is_none_itself(name: str | None, program: str) -> None:
+    fenced = f"{FENCE}python\n{program}\n{FENCE}"
+    for text in (program, f"Here it is:\n\n{fenced}\n", f"{fenced}\nIt leaves out <think> and </think>."):
+        assert extract_code(text, name) == program
+        assert extract_code(f"<think>\n{FENCE}python\n{BODY}\n{FENCE}\n</think>\n{text}", name) == program
 
 
 @pytest.mark.parametrize("words", ["Answer: ", "Sure, here is the code: ", "**Code:** ", "[BEGIN] "])
