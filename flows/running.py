@@ -265,6 +265,8 @@ def guard(work: Callable[[], None], debug: bool, keeps: bool = True) -> None:
     except (typer.Exit, typer.Abort, SystemExit):
         raise
     except BrokenPipeError as error:
+        if _is_remote(error):
+            _fail(error, _no_answer(error), FAILED, debug)
         if not _output_is_closed():
             _unexpected(error, debug)
         raise typer.Exit(NOBODY_READS) from None

@@ -68,13 +68,13 @@ def remote_errors(url: str = "") -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, _foreign()):
             raise
-        raise _of(url, OSError(errno.EIO, str(error))) from error
+        raise _of(url, OSError(errno.EIO, _said(error))) from error
 
 
 def _of(url: str, error: OSError) -> OSError:
     """The same error; of a remote store with its URL for a file name."""
     if is_remote(url) and error.filename is None and not takes_nothing(error):
-        text = str(error)
+        text = _said(error)
         error.filename = url
         if error.strerror is None:  # a plain text, which a name beside it would hide
             error.errno, error.strerror = (
@@ -82,6 +82,12 @@ def _of(url: str, error: OSError) -> OSError:
                 text,
             )
     return error
+
+
+def _said(error: Exception) -> str:
+    """What an error says, or what it is: those of a time that is up say nothing."""
+    silent = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    return str(error) or silent
 
 
 def _foreign() -> tuple[type[Exception], ...]:

@@ -9,6 +9,7 @@ import aiohttp
 import fsspec
 import pytest
 import typer
+from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.memory import MemoryFileSystem
 
 from flows.running import guard
@@ -67,6 +68,31 @@ def test_the_error_says_where_and_why(ask: Any, capsys: pytest.CaptureFixture[st
     told = capsys.readouterr().err
     assert ended.value.exit_code == 1 and told.count("\n") == 1 and "told so" in told
     assert told.startswith(f"error: store: {URL}/a") and "then run the same command again" in told
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "no answer in time"),
+        (FSTimeoutError(), "no answer in time"),
+        (aiohttp.ServerTimeoutError(), "no answer in time"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        (aiohttp.ClientError(), "ClientError"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "Broken pipe"),
+    ],
+)
+def test_one_that_says_nothing_is_told_by_what_it_is(
+    error: Exception, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask() -> None:
+        with remote_errors(f"{URL}/a"):
+            raise error
+
+    with pytest.raises(typer.Exit) as ended:
+        guard(ask, debug=False)
+    told = capsys.readouterr().err
+    assert ended.value.exit_code == 1
+    assert told.startswith(f"error: store: {URL}/a cannot be reached or refuses ({reason}); ")
 
 
 @pytest.mark.usefixtures("refusing")
