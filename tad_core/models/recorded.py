@@ -305,7 +305,7 @@ class Stack:
             self._pool = None  # torch has let go of it
 
     def _totals_of(self, layers: Sequence[Adapted], weights: list[nn.Parameter]) -> _Totals:
-        """Where graphs add up the gradients of these weights."""
+        """Where the gradients of these weights are added up."""
         key = _names(weights)
         if key not in self._totals:
             sums = sums_of(layers, self._kept)
