@@ -265,8 +265,8 @@ def guard(work: Callable[[], None], debug: bool, keeps: bool = True) -> None:
     except (typer.Exit, typer.Abort, SystemExit):
         raise
     except BrokenPipeError as error:
-        if _is_remote(error):
-            _fail(error, _no_answer(error), FAILED, debug)
+        if told := _no_answer(error):
+            _fail(error, told, FAILED, debug)
         if not _output_is_closed():
             _unexpected(error, debug)
         raise typer.Exit(NOBODY_READS) from None
@@ -286,24 +286,15 @@ def guard(work: Callable[[], None], debug: bool, keeps: bool = True) -> None:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # wherever a path was asked for
             told = f"{error.filename}: no file or folder has so long a name (255 bytes at most); give another"
             _fail(error, told, ConfigError.exit_code, debug)
-        if isinstance(error, OSError) and _is_remote(error):
-            _fail(error, _no_answer(error), FAILED, debug)
+        if isinstance(error, OSError) and (told := _no_answer(error)):
+            _fail(error, told, FAILED, debug)
         _unexpected(error, debug)
 
 
-def _is_remote(error: OSError) -> bool:
-    from tad_core.artifacts.files import is_remote
-
-    return is_remote(error.filename)
-
-
 def _no_answer(error: OSError) -> str:
-    """What a remote store that refuses, or does not answer, means for a command."""
-    return (
-        f"store: {error.filename} cannot be reached or refuses ({error.strerror or error}); what is finished is kept: "
-        "check the connection, the bucket, AWS_ENDPOINT_URL and the credentials in the environment, then run the same "
-        "command again"
-    )
+    from tad_core.artifacts.files import no_answer
+
+    return no_answer(error)
 
 
 def _output_is_closed() -> bool:

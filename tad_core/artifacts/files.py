@@ -71,6 +71,17 @@ def remote_errors(url: str = "") -> Iterator[None]:
         raise _of(url, OSError(errno.EIO, _said(error))) from error
 
 
+def no_answer(error: OSError) -> str:
+    """What a remote store that refuses, or does not answer, means for a run; empty where it is no error of one."""
+    if not is_remote(error.filename):
+        return ""
+    return (
+        f"store: {error.filename} cannot be reached or refuses ({error.strerror or error}); what is finished is kept: "
+        "check the connection, the bucket, AWS_ENDPOINT_URL and the credentials in the environment, then run the same "
+        "command again"
+    )
+
+
 def _of(url: str, error: OSError) -> OSError:
     """The same error; of a remote store with its URL for a file name."""
     if is_remote(url) and error.filename is None and not takes_nothing(error):

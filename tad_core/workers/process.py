@@ -101,7 +101,8 @@ def work(parent: int, held: Held | None = None) -> NoReturn:
 
     import torch
 
-    from tad_core.errors import TADError
+    from tad_core.artifacts.files import no_answer
+    from tad_core.errors import SubprocessError, TADError
 
     held = held or Held(setup)
     while True:
@@ -111,6 +112,10 @@ def work(parent: int, held: Held | None = None) -> NoReturn:
             _say(out, {"answer": _DO[job["do"]](job, held, _Reporter(out, torch))})
         except TADError as error:
             _say(out, {"error": type(error).__name__, "message": str(error)})
+        except OSError as error:
+            if not (told := no_answer(error)):
+                raise
+            _say(out, {"error": SubprocessError.__name__, "message": told})  # it may pass
 
 
 class _Reporter:
