@@ -8,6 +8,7 @@ made twice. Settings come from the environment:
   TAD_IMAGE         image of runs on CPUs (default tad:cpu)    TAD_GPU_IMAGE   image of runs on GPUs (default tad:cuda)
   TAD_STORE         folder or URL below which stores go: set for every run of the pools
   TAD_SECRETS       names of variables, e.g. HF_TOKEN,WANDB_API_KEY: kept on the server as secret blocks, handed to runs
+  TAD_PRESETS       a folder of your own configurations, which the form then offers too; set it for the workers as well
   TAD_CPU_RUNS, TAD_GPU_RUNS   at most so many runs at once in a pool (default: no limit)
 """
 

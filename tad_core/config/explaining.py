@@ -7,6 +7,8 @@ from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel
 
+from tad_core.config.elsewhere import FIELDS, said
+
 #: How alike two names are (1: the same) of which one may be the other misspelled, and of which one may be meant.
 _MISSPELLED, _ALIKE = 0.75, 0.5
 #: As much of a value as a message shows.
@@ -45,6 +47,9 @@ def _shown(value: Any) -> str:
 def _meant(model: type[BaseModel], loc: tuple[Any, ...]) -> str:
     """What may have been meant by a key that the section lacks: one spelled alike, or the same of another section."""
     name, names = str(loc[-1]), _fields_at(model, loc[:-1])
+    for known in (".".join(map(str, loc[-2:])), name):
+        if ours := said(FIELDS, known):
+            return ours
     if near := difflib.get_close_matches(name, names, n=1, cutoff=_MISSPELLED):
         return f"did you mean {near[0]}?"
     sections = {

@@ -114,9 +114,11 @@ def _files(place: Place) -> list[tuple[Any, str]]:
     for given in place.paths:
         fs, path, there, matches = _found(place.label, given)
         if not matches and not there:
+            here = _here(given)
+            begins = ", by its whole path or from the folder in which the command runs" if here else ""
             raise DataError(
-                f"data source {place.label}: option path: {given!r} is not a file{_here(given)}; give a file "
-                f"({', '.join(FORMATS)}), a pattern, or the folder of a data set"
+                f"data source {place.label}: option path: {given!r} is not a file{here}; give a file "
+                f"({', '.join(FORMATS)}), a pattern, or the folder of a data set{begins}"
             )
         found += [(fs, match) for match in matches or [path]]
     return found

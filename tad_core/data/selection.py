@@ -252,9 +252,13 @@ def _require(source: SourceConfig, found: Selection, enough: float) -> None:
     need = source.min_count or max(1, math.ceil(enough * wanted))
     if len(found.problems) >= need:
         return
+    mapped = source.source in ("table", "jsonl") and any(
+        reason.startswith("no column") for reason in found.left_out
+    )
+    columns = "say by the source's options which column is what (docs/data.md), " if mapped else ""
     raise DataError(
         f"data source {source.name}: {len(found.problems)} of {found.rows} rows can be used and at least {need} are "
-        f"needed; left out: {_reasons(found)}; mend the data, or set min_count to what is enough"
+        f"needed; left out: {_reasons(found)}; {columns}mend the data, or set min_count to what is enough"
     )
 
 

@@ -23,6 +23,7 @@ from tad_core.decoding.decoder_file import as_trained, check_as_trained
 from tad_core.decoding.spec import wrong_type
 from tad_core.errors import ConfigError, ModelError
 from tad_core.evaluation.answers import cut_before
+from tad_core.evaluation.asked import check_asked, refuse_unknown
 from tad_core.evaluation.generate import Generator, Texts
 from tad_core.evaluation.prompting import chat_text
 from tad_core.fitting import tell
@@ -84,6 +85,17 @@ class TadLM(LM):  # type: ignore[misc]
             ModelError: ``pretrained`` is no checkpoint.
         """
         options = _given(arg_dict, additional_config or {})
+        refuse_unknown(
+            options,
+            [
+                "pretrained",
+                "adapter",
+                "batch_size",
+                "workers",
+                *_MODEL_FIELDS,
+                *sorted(DecodeSpec.__dataclass_fields__),
+            ],
+        )
         if "pretrained" not in options:
             raise ConfigError("model_args: pretrained is missing; give the folder of a checkpoint")
         model = {"path": str(options.pop("pretrained"))}
@@ -152,6 +164,7 @@ class TadLM(LM):  # type: ignore[misc]
                 request = requests[place]
                 self.cache_hook.add_partial("generate_until", request.args, self._answer(request, one))
 
+        check_asked((request.args[1] for request in requests), self.spec)
         _say_if_drawn(requests)
         decoded = self._decode(requests, keep)
         texts = [self._answer(request, one) for request, one in zip(requests, decoded, strict=True)]
@@ -219,12 +232,6 @@ def _count(name: str, value: Any, least: int, otherwise: str = "") -> int:
 
 def _decoding(options: dict[str, Any]) -> dict[str, Any]:
     """Fields of ``DecodeSpec``, each of its type: a text where a yes or no belongs would be taken for yes."""
-    known = set(DecodeSpec.__dataclass_fields__)
-    if unknown := sorted(set(options) - known):
-        raise ConfigError(
-            f"model_args: {unknown[0]} is not known; use pretrained, adapter, batch_size, workers, "
-            f"{', '.join(_MODEL_FIELDS)}, {', '.join(sorted(known))}"
-        )
     for name, value in options.items():
         if (kind := wrong_type(name, value)) is not None:
             raise ConfigError(f"model_args: {name}: {value!r} is not accepted; use {_WORDS[kind]}")

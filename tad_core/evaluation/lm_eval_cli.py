@@ -21,15 +21,15 @@ if TYPE_CHECKING:  # they load torch
 
 _BENCHMARKS = Path(__file__).parent / "benchmarks"
 _COMMANDS = ("run", "ls", "validate")
-#: How lm-eval says that a name is none of a task, beside every other ValueError.
-_NO_TASKS = "Tasks not found: "
+#: How lm-eval says that a name is none of a task, or of a model, beside every other ValueError.
+_NO_TASKS, _NO_MODEL = "Tasks not found: ", "Attempted to load model "
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run lm-eval's command line.
 
     Raises:
-        ConfigError: wrong arguments of the model, or no such task.
+        ConfigError: wrong arguments of the model, no such model, or no such task.
         DataError: the rows of a task cannot be read.
         SystemExit: as lm-eval ends, for help and for wrong options.
     """
@@ -44,6 +44,12 @@ def main(arguments: Sequence[str]) -> None:
     try:
         cli_evaluate()
     except ValueError as error:
+        if str(error).startswith(_NO_MODEL):
+            name = str(error).removeprefix(_NO_MODEL).partition(", but")[0]
+            raise ConfigError(
+                f"--model: {name} is no model of lm-eval; leave the option out: LLaDA, Dream and what was distilled of "
+                "them are decoded by tad"
+            ) from None
         missing = str(error).removeprefix(_NO_TASKS)
         if missing == str(error):
             raise

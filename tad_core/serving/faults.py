@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
+from tad_core.config import elsewhere
 from tad_core.errors import LogitsError, TADError
 from tad_core.serving.tickets import BusyError, ClosingError, CrowdError
 
@@ -59,9 +60,8 @@ def of_validation(error: ValidationError, given: Any) -> RequestError:
     here = [e for p, e in found if p == place]
     param, first = ".".join(map(str, place)) or None, here[0]
     if first["type"] == "extra_forbidden":
-        return RequestError(
-            400, f"{param}: is not known; see docs/serving.md for what is", param, "unknown_parameter"
-        )
+        meant = elsewhere.said(elsewhere.REQUEST, str(param)) or "see docs/serving.md for what is"
+        return RequestError(400, f"{param}: is not known; {meant}", param, "unknown_parameter")
     told = dict.fromkeys(str(e["msg"]).removeprefix("Value error, ") for e in here)
     message = " or ".join(text.removeprefix("Input should be ") if i else text for i, text in enumerate(told))
     value = first.get("input")

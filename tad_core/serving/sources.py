@@ -60,11 +60,16 @@ def sources_of(words: Sequence[str], hardware: Hardware, read: Callable[[Path], 
         ArtifactError: a run has not come to a model.
         ModelError: a checkpoint or an adapter cannot be used.
     """
-    sources = [source for word in words for source in _sources(word, hardware, read)]
+    found = [(word, source) for word in words for source in _sources(word, hardware, read)]
+    sources = [source for _, source in found]
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"MODEL: two are called {name!r}; give one another name, as in other={name}")
+            word = next(word for word, source in reversed(found) if source.name == name)
+            one = word if [w for w, _ in found].count(word) == 1 or not _RUN.match(word) else f"{word}:{name}"
+            raise ConfigError(
+                f"MODEL: two are called {name!r}; give one another name, as in other={_what(one)}"
+            )
         if not _NAME.match(name):
             raise ConfigError(f"MODEL: {name!r} is not a name; use letters, digits, and . - _ / :")
     for source in sources:
@@ -88,9 +93,8 @@ def _naming_the_argument(source: Source) -> Iterator[None]:
 
 
 def _sources(word: str, hardware: Hardware, read: Callable[[Path], TADConfig]) -> list[Source]:
-    name, equals, what = word.partition("=")
-    if not equals or Path(word).exists():
-        name, what = "", word
+    what = _what(word)
+    name = word.removesuffix(what).removesuffix("=")
     if (run := _RUN.match(what)) and not Path(what).is_dir():
         found = _of_run(read(Path(run["file"])), run["mode"], hardware)
         if name and len(found) > 1:
@@ -102,6 +106,12 @@ def _sources(word: str, hardware: Hardware, read: Callable[[Path], TADConfig]) -
     if Path(what).exists() or not plus:
         return [_of_folder(name, what, hardware)]
     return [Source(name or Path(adapter).name, _model(base, hardware), Path(adapter).expanduser())]
+
+
+def _what(word: str) -> str:
+    """The word without the name that it gives."""
+    _, equals, what = word.partition("=")
+    return word if not equals or Path(word).exists() else what
 
 
 def _of_run(config: TADConfig, mode: str | None, hardware: Hardware) -> list[Source]:

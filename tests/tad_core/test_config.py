@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tad_core.config import TADConfig, dump_config, load_config, parse_config
+from tad_core.config import TADConfig, dump_config, elsewhere, load_config, parse_config
 from tad_core.errors import ConfigError
 from tad_core.pretraining.config import load_pretrain_config
 from tad_core.settings import MOST_SEED
@@ -123,6 +124,12 @@ def write(tmp_path: Path, tree: Any) -> Path:
         ({"rollout": {"device": "cpu"}}, "rollout.device: unknown key; did you mean model.device?"),
         ({"seed": 1}, "seed: unknown key; did you mean rollout.seed or calibrate.seed or distill.seed?"),
         ({"rollout": {"block_lenght": 8}}, "rollout.block_lenght: unknown key; did you mean block_length?"),
+        # As public code calls them.
+        ({"rollout": {"gen_length": 8}}, "rollout.gen_length: unknown key; here it is rollout.response_length"),
+        ({"rollout": {"steps": 8}}, "rollout.steps: unknown key; leave it out, a rollout reveals one token a step"),
+        ({"distill": {"lr": 1e-4}}, "distill.lr: unknown key; here it is distill.learning_rate"),
+        ({"distill": {"lora_alpha": 8}}, "distill.lora_alpha: unknown key; here it is distill.lora.alpha"),
+        ({"distill": {"lora": {"r": 8}}}, "distill.lora.r: unknown key; here it is distill.lora.rank"),
     ],
 )  # fmt: skip
 def test_errors_name_field_value_and_remedy(
@@ -293,3 +300,12 @@ def test_a_setting_that_is_gone_is_read_over_and_enters_nothing(tiny_tree: dict[
     tree["evaluate"]["decode"] = {"decoded_treshold": 0.5}
     with pytest.raises(ConfigError, match="decoded_treshold"):
         parse_config(tree)
+
+
+def test_every_key_of_public_code_leads_to_a_field_that_there_is() -> None:
+    for name, ours in elsewhere.FIELDS.items():
+        for path in re.findall(r"[a-z]+(?:\.[a-z_0-9]+)+", ours):
+            section: Any = TADConfig
+            for part in path.split("."):
+                section = section.model_fields[part].annotation
+            assert path.split(".")[-1] != name

@@ -207,6 +207,15 @@ def test_a_table_of_programs(tmp_path: Path) -> None:
     }
 
 
+def test_columns_of_other_names_lead_to_the_options_that_name_them(tmp_path: Path) -> None:
+    rows = [{"instruction": f"q{i}", "output": "1"} for i in range(3)]
+    for source in ("table", "jsonl"):
+        with pytest.raises(
+            DataError, match=r"no column 'answer' .*; say by the source's options which column is"
+        ):
+            load(source, rows, tmp_path, min_count=1)
+
+
 def test_ids_from_a_column_are_unique_and_needed(tmp_path: Path) -> None:
     rows = [{"question": f"q{i}", "answer": "1", "nr": nr} for i, nr in enumerate(["a", "b", "a", None, 1.5])]
     found = load("table", rows, tmp_path, options={"id": "nr"})

@@ -240,8 +240,15 @@ def test_a_relative_path_says_where_it_was_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=rf"'none.jsonl' is not a file in {tmp_path}; give a file"):
+    with pytest.raises(
+        DataError,
+        match=rf"'none.jsonl' is not a file in {tmp_path}; give a file .*, by its whole path or from the folder",
+    ):
         list(read_rows(Place("own", paths=("none.jsonl",))))
+    with pytest.raises(
+        DataError, match=r"'/none.jsonl' is not a file; give a file .* or the folder of a data set$"
+    ):
+        list(read_rows(Place("own", paths=("/none.jsonl",))))
 
 
 def test_stamps_change_with_the_file(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
 from sqlitedict import SqliteDict
 
-from tad_core.config import ModelConfig
+from tad_core.config import ModelConfig, elsewhere
 from tad_core.decoding import Decoded, DecodeSpec
 from tad_core.decoding.loop import Loop
 from tad_core.errors import ConfigError, DataError, ModelError
@@ -25,6 +25,7 @@ from tad_core.evaluation.benchmarks import BENCHMARKS
 from tad_core.evaluation.generate import Generator
 from tad_core.evaluation.lm import TadLM
 from tad_core.evaluation.lm_eval_cli import completed, main, speeds
+from tad_core.serving.requests import ChatAsked
 
 
 @pytest.fixture
@@ -151,6 +152,63 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
 def test_an_argument_of_another_type_is_one_clear_error(argument, says):
     with pytest.raises(ConfigError, match="^model_args: " + re.escape(says)):
         TadLM.create_from_arg_string(f"pretrained=x,{argument}")
+
+
+def test_names_of_public_code_are_each_answered_with_ours():
+    """LLaDA's, Fast-dLLM's and Dream's evaluations name the same things otherwise: all of them in one error."""
+    said = (
+        ("model_path=x,gen_length=64,mc_num=1", ["model_path is not known; here it is pretrained",
+                                                 "gen_length is not known; here it is response_length",
+                                                 "mc_num is not known; leave it out, a masked diffusion model has no"]),
+        ("pretrained=x,use_cache=True,dual_cache=True", ["use_cache is not known; here it is cache=prefix",
+                                                         "dual_cache is not known; here it is cache=dual_block"]),
+        ("pretrained=x,diffusion_steps=4,treshold=1,foo=2", ["diffusion_steps is not known; here it is method=low_conf",
+                                                             "treshold is not known; did you mean threshold?",
+                                                             "foo is not known; leave it out"]),
+    )  # fmt: skip
+    for arguments, lines in said:
+        with pytest.raises(ConfigError) as refused:
+            TadLM.create_from_arg_string(arguments)
+        *each, all_of_them = str(refused.value).split("\n")
+        assert [line.startswith(f"model_args: {said}") for line, said in zip(each, lines, strict=True)], each
+        assert all_of_them.startswith("model_args: use pretrained, adapter, ")
+
+
+def test_every_name_of_public_code_leads_to_one_that_there_is():
+    known = {"pretrained", "adapter", "dtype", *DecodeSpec.__dataclass_fields__}
+    for name, ours in elsewhere.DECODING.items():
+        assert name not in known
+        assert ours.startswith("-") or re.match(r"\w+", ours)[0] in known, name
+    for name, ours in elsewhere.REQUEST.items():
+        assert name not in ChatAsked.model_fields and re.match(r"\w+", ours)[0] in ChatAsked.model_fields
+
+
+def test_settings_of_the_decoder_in_a_request_are_refused_where_they_would_do_nothing():
+    """``--gen_kwargs`` of public code: the answers would be decoded by other settings, without a word."""
+    lm = TadLM(None, DecodeSpec(8, 4), lambda requests, keep: pytest.fail("decoded"))
+    with pytest.raises(ConfigError) as refused:
+        lm.generate_until([request("a", 0, gen_length=16, steps=4, threshold=0.5, temperature=0)])
+    assert str(refused.value).split("\n") == [
+        "gen_kwargs: gen_length is not read; here it is response_length, in --model_args",
+        "gen_kwargs: steps is not read; here it is method=low_confidence with tokens_per_forward, the response over "
+        "the steps, in --model_args",
+        "gen_kwargs: threshold is not read there; give it in --model_args",
+    ]
+
+
+def test_a_task_that_wants_longer_or_shorter_answers_is_told_how_long_they_are(monkeypatch):
+    told = []
+    monkeypatch.setattr("tad_core.evaluation.asked.tell", told.append)
+    lm = TadLM(
+        SimpleNamespace(text=lambda one: "a"), DecodeSpec(8, 4), lambda r, keep: [Decoded([1], 1, [1], False)]
+    )
+    lm.generate_until([request("a", 0, max_gen_toks=8)])
+    assert told == []
+    lm.generate_until([request("a", 0, max_gen_toks=1024)])
+    assert told == [
+        "warning: answers of 1024 tokens are asked for (by the task or --gen_kwargs); they have 8 here, which "
+        "response_length in --model_args changes"
+    ]
 
 
 def test_a_cache_of_answers_is_one_models_and_one_decoders(tiny_checkpoint, tmp_path):
@@ -296,6 +354,19 @@ def test_a_task_that_there_is_not_is_one_clear_error():
         ConfigError, match=r"^--tasks: tad_gsm9k is not a task; `tad lm-eval ls tasks` has all of them"
     ):
         main(["--tasks", "tad_gsm9k"])
+
+
+def test_a_model_of_public_code_is_one_clear_error(monkeypatch):
+    def there_is_none():
+        raise ValueError(
+            "Attempted to load model 'llada_dist', but no model for this name found! Supported ..."
+        )
+
+    monkeypatch.setattr("lm_eval.__main__.cli_evaluate", there_is_none)
+    with pytest.raises(
+        ConfigError, match=r"^--model: 'llada_dist' is no model of lm-eval; leave the option out"
+    ):
+        main(["--model", "llada_dist", "--tasks", "tad_gsm8k"])
 
 
 @pytest.mark.slow

@@ -18,7 +18,9 @@ def said(content, **more):
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:"}}
 WRONG = [
-    ({**HELLO, "temperatur": 1}, "temperatur: is not known", "temperatur"),
+    ({**HELLO, "temperatur": 1}, "temperatur: is not known; see docs/serving.md", "temperatur"),
+    ({**HELLO, "gen_length": 64}, "gen_length: is not known; here it is max_tokens", "gen_length"),
+    ({**HELLO, "dual_cache": True}, "dual_cache: is not known; here it is cache, as dual_block", "dual_cache"),
     ({**HELLO, "temperature": 3}, "less than or equal to 2", "temperature"),
     ({**HELLO, "temperature": "hot"}, "valid number", "temperature"),
     ({**HELLO, "max_tokens": 0}, "greater than or equal to 1", "max_tokens"),

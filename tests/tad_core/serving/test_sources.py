@@ -91,6 +91,8 @@ def test_a_run_gives_its_base_and_what_it_has_distilled(tiny_tree, adapter, monk
     elsewhere = config.model_copy(update={"model": ModelConfig(path="nowhere/at/all")})
     with pytest.raises(ModelError, match=r"^model\.path: nowhere/at/all is not a folder"):
         sources_of(["run.yaml:base"], CPU, lambda path: elsewhere)
+    with pytest.raises(ConfigError, match=r"two are called 'quality'; .* as in other=run\.yaml:quality$"):
+        sources_of([f"quality={config.model.path}", "run.yaml"], CPU, lambda path: config)
     with pytest.raises(ConfigError, match=r"names 2 models; say which, as in mine=run\.yaml:quality"):
         sources_of(["mine=run.yaml"], CPU, lambda path: config)
 
@@ -99,8 +101,12 @@ def test_what_means_nothing_is_refused_before_weights_are_read(
     tiny_checkpoint, tiny_dream_checkpoint, adapter, monkeypatch
 ):
     monkeypatch.setattr(Served, "load", lambda source: pytest.fail("weights were read"))
-    with pytest.raises(ConfigError, match="two are called 'llada'; give one another name"):
-        sources_of([str(tiny_checkpoint)] * 2, CPU, no_run)
+    for twice in ([str(tiny_checkpoint)] * 2, ["llada=x/y", f"llada={tiny_checkpoint}"]):
+        with pytest.raises(
+            ConfigError,
+            match=f"two are called 'llada'; give one another name, as in other={tiny_checkpoint}$",
+        ):
+            sources_of(twice, CPU, no_run)
     with pytest.raises(ModelError, match=r"^MODEL: nowhere/at/all is not a folder"):
         sources_of(["nowhere/at/all"], CPU, no_run)
     with pytest.raises(ModelError, match="use the base it was trained on"):
