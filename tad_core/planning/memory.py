@@ -126,9 +126,8 @@ def training_gib(
     micro *= kind.inputs
     lora = shape.lora(distill.lora)
     adapter = (4.0 + 4 + 8) * lora  # float32: weights, gradients and Adam's two moments
-    if (
-        distill.deepspeed
-    ):  # weights and gradients in its dtype beside the sums of a step; the rest is shared out
+    if distill.deepspeed:
+        # Weights and gradients in its dtype beside the sums of a step; the rest is shared out.
         each = 2 if distill.bf16 else 4
         adapter = (each + 4 + each) * lora + (4 + 4 + 8) * lora / (distill.processes * distill.nodes)
         adapter += each * _ZERO_BUCKETS
