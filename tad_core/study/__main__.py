@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tad_core.artifacts import Store
+from tad_core.artifacts.files import no_answer
 from tad_core.errors import TADError
 from tad_core.progress import Progress
 from tad_core.report.markdown import REPORT_NAME
@@ -56,6 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
     except TADError as error:
         print(f"error: {error}\nwhat is finished: --only-results", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if not (told := no_answer(error)):
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return 1
     except ModuleNotFoundError as error:
         # A machine that only trains may lack what draws.
         remedy = "where it is installed, run the same on this store with --only-results"

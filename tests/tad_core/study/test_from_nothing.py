@@ -17,6 +17,7 @@ from tad_core.stages.pipeline import run_pipeline
 from tad_core.study.__main__ import main
 from tad_core.study.config import load_study
 from tad_core.study.stage import conclude, look, read_results
+from tad_core.training.command import free_port
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -149,6 +150,15 @@ def pieces(store: Path) -> dict[Path, int]:
 _STAGES = ("collect", "filter", "calibrate", "merge", "distill", "decode", "measure")
 #: files of an artifact that are no manifests
 _CONTENT = {"summary.json", "curve.json", "points.json"}
+
+
+def test_a_remote_store_that_does_not_answer_is_one_line(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/store"  # nobody listens
+    assert main([str(file), "--store", url, "--only-results"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: store: {url}") and told.count("\n") == 1
 
 
 @pytest.mark.slow
