@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tad_core.artifacts import Store
 from tad_core.config import SourceConfig, TADConfig
-from tad_core.data.apart import also_trained_on
+from tad_core.data.apart import also_trained_on, on_rows_for_training
 from tad_core.data.problem import Problem
 from tad_core.data.selection import ENOUGH, Check, Selection
 from tad_core.data.unknown import Unknown, check_unknown
@@ -104,6 +104,7 @@ def survey(config: TADConfig, store: Store, this_machine: bool = True) -> Survey
         found.sizes = {name: len(problems) for name, problems in _by_source(found.plan.ordered).items()}
     if found.plan is None:
         _sources(config.data, _length_check(config, found), found)
+    found.notes += on_rows_for_training(config.evaluate.tasks)
     with found.watching():
         found.tasks = evaluate_stage.load_tasks(config)
         found.task_sizes = {name: len(problems) for name, problems in found.tasks.items()}

@@ -17,7 +17,7 @@ from tad_core.checkpoint import check_model
 from tad_core.config import BASE, TADConfig
 from tad_core.config.marks import with_cost
 from tad_core.data import unknown as unknown_in
-from tad_core.data.apart import also_trained_on
+from tad_core.data.apart import also_trained_on, on_rows_for_training
 from tad_core.data.problem import Problem
 from tad_core.data.unknown import Unknown, check_unknown
 from tad_core.errors import ConfigError, DataError, ModelError
@@ -114,7 +114,7 @@ def prepare(
     if wants(until, "evaluate"):
         tasks = evaluate_stage.load_tasks(config)
         check_tasks(config, tasks)
-        for note in also_trained_on(plan.ordered, tasks):
+        for note in (*on_rows_for_training(config.evaluate.tasks), *also_trained_on(plan.ordered, tasks)):
             tell(note)
     if wants(until, "distill"):
         check_training(config)

@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     # As Ctrl-C: trainings save a checkpoint.
     take_over(signal.SIGTERM, signal.default_int_handler)
+    begun = False
     try:
         study = load_study(given.config, given.overrides, given.store)
         store = Store(study.run.store)
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if not given.only_results:
             say(f"{study.config.name}: {hands_of(study)} processes side by side, store {store.root}")
+            begun = True
             run_study(study, store, _Shared(), say)
         made = look(study, store)
         ref = conclude(study, made, store)
@@ -55,7 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
         page = report(study, ref, made.trajectories.filtered, store)
         say(f"report: {page.url}/{REPORT_NAME}")
     except TADError as error:
-        print(f"error: {error}\nwhat is finished: --only-results", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
+        if begun:
+            print("what is finished: the same command with --only-results", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         if not (told := no_answer(error)):

@@ -64,7 +64,8 @@ def _definition(source: SourceConfig, options: Mapping[str, Any]) -> tuple[Bench
     """The benchmark that is named, and the number of examples in its prompt."""
     if options["task"] not in BENCHMARKS:
         near = difflib.get_close_matches(str(options["task"]), BENCHMARKS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(BENCHMARKS)}"
+        none = "" if options["task"] else "name one by options: {task: NAME}; "
+        hint = f"did you mean {near[0]}?" if near else f"{none}known: {', '.join(BENCHMARKS)}"
         raise ConfigError(f"task {source.name}: option task {options['task']!r} is not a benchmark; {hint}")
     if options["rows"] not in _ROWS:
         raise ConfigError(

@@ -9,7 +9,7 @@ from typing import Any
 
 from tad_core.artifacts import Store
 from tad_core.config import SourceConfig, parse_config
-from tad_core.data.apart import also_trained_on
+from tad_core.data.apart import also_trained_on, on_rows_for_training
 from tad_core.data.sources import load_source
 from tad_core.planning.survey import survey
 from tad_core.stages.pipeline import prepare
@@ -40,3 +40,23 @@ def test_check_plan_and_run_say_it_before_any_work(tiny_tree: dict[str, Any], tm
     prepare(config, Store(config.store), tell=told.append)
     assert told and told[0].startswith("3 of 3 problems of the task own")
     assert told[0] in survey(config, Store(config.store)).notes
+
+
+def test_a_task_on_the_training_rows_of_a_public_data_set_is_told(tiny_tree: dict[str, Any]) -> None:
+    """Where nothing is said the split is train, in evaluation as well; of files and generators it is what they hold."""
+
+    def told(**fields: Any) -> list[str]:
+        return on_rows_for_training([SourceConfig.model_validate({"name": "t", **fields})])
+
+    (line,) = told(source="gsm8k")
+    assert line.startswith("the task t is measured on split train") and "give split: heldout" in line
+    assert told(source="gsm8k") == told(source="table", options={"hub": "a/b"})
+    assert told(source="gsm8k", split="heldout") == told(source="arithmetic", count=4) == []
+    assert (
+        told(source="gsm8k", options={"path": "test.jsonl"})
+        == told(source="math", options={"hub_split": "x"})
+        == []
+    )
+    tiny_tree["evaluate"]["tasks"] = [{"name": "t", "source": "gsm8k"}]
+    config = parse_config(tiny_tree)
+    assert line in survey(config, Store(config.store)).notes

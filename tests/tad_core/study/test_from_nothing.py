@@ -177,3 +177,12 @@ def test_it_needs_no_prefect_and_no_lm_eval(file: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "results: " in done.stdout
+
+
+def test_wrong_input_is_told_without_pointing_at_results_that_there_are_not(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(file), "--set", "sedes=[0]"]) == 2
+    assert main([str(file), "--only-results"]) != 0
+    told = capsys.readouterr().err
+    assert "sedes: unknown key" in told and "run the study first" in told and "--only-results" not in told

@@ -132,6 +132,12 @@ def test_reasons(task, row, reason, tmp_path):
 @pytest.mark.parametrize(
     ("task", "more", "error", "message"),
     [
+        (
+            "",
+            {},
+            ConfigError,
+            "option task '' is not a benchmark; name one by options: {task: NAME}; known: gsm8k",
+        ),
         ("gsm9k", {}, ConfigError, "'gsm9k' is not a benchmark; did you mean gsm8k"),
         ("", {}, ConfigError, "is not a benchmark"),
         (
