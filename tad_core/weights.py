@@ -43,7 +43,8 @@ def weight_files(folder: Path) -> list[Path]:
     found = (
         f"{beside[0]} is not taken for it: rename it, or write an index"
         if beside
-        else "convert the weights first"
+        else "give the weights as safetensors, as save_pretrained of transformers writes them (a .bin is not read: it "
+        "may run code)"
     )
     raise ModelError(f"model.path: {folder} has no {WHOLE} and no {INDEX}; {found}")
 

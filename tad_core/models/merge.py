@@ -19,6 +19,8 @@ from tad_core.models.transformer import TransformerLM
 from tad_core.weights import Shapes
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+#: What older versions of PEFT wrote.
+ADAPTER_PICKLE = "adapter_model.bin"
 
 #: The two matrices of an adapted weight, as PEFT's keys end.
 _FACTORS = ("A.weight", "B.weight")
@@ -38,7 +40,10 @@ def read_adapter(folder: Path) -> dict[str, Any]:
     """
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if not (folder / name).is_file():
-            raise ModelError(f"adapter: {folder} has no {name}; it is not an adapter")
+            told = "it is not an adapter"
+            if (folder / ADAPTER_PICKLE).is_file():
+                told = f"{ADAPTER_PICKLE} is not read, since it may run code: have PEFT load it and save_pretrained it"
+            raise ModelError(f"adapter: {folder} has no {name}; {told}")
     try:
         settings = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -369,3 +369,11 @@ def test_a_file_changed_in_place_is_looked_at_again(whole: Path) -> None:
     edit_file(whole, WHOLE, lambda t: t.pop(HEAD))
     with pytest.raises(ModelError, match="lacks"):
         check_model(model_of(whole))
+
+
+def test_weights_that_are_no_safetensors_are_told_how_to_become_some(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").touch()
+    with pytest.raises(
+        ModelError, match=rf"has no {WHOLE} and no {INDEX}; give the weights as safetensors, as save_pre"
+    ):
+        weight_files(tmp_path)

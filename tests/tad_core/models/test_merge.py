@@ -136,12 +136,14 @@ def settings(**changes: Any) -> Callable[[Path], None]:
         (cut("lora_A", 0), r"has \[\d+, 4\] x \[3, \d+\] for"),
         (without("lora_B"), "is damaged: .* does not have lora_A and lora_B alone"),
         (lambda a: (a / ADAPTER_WEIGHTS).write_bytes(b"no weights"), "cannot be read as safetensors"),
+        (lambda a: (a / ADAPTER_WEIGHTS).rename(a / "adapter_model.bin"),
+         r"no adapter_model\.safetensors; adapter_model\.bin is not read, .*: have PEFT load it and save_"),
         (lambda a: (a / ADAPTER_CONFIG).write_text("{"), r"adapter_config\.json cannot be read"),
         (lambda a: (a / ADAPTER_CONFIG).write_text("[]"), "holds no mapping"),
         (settings(r=0), "has r 0; it is a number above 0"),
         (settings(lora_alpha=None), "has lora_alpha None"),
     ],
-)
+)  # fmt: skip
 def test_an_adapter_that_is_damaged_or_of_another_base_is_refused_before_any_weight_is_read(
     base: ModelConfig, adapter: Path, fault: Callable[[Path], Any], message: str, monkeypatch, tmp_path: Path
 ) -> None:
