@@ -187,7 +187,8 @@ def test_the_table_of_models_is_rows_of_an_objective_a_window_settings_and_looks
         "refs": {"objective": "sft", "colour": {"light": "#0a6b3c", "dark": "#66ffd9"}},
         "sure": {
             "window": {"like": "speed"},
-            "decode": {"method": "confidence", "thresholds": [0.9]},
+            # its cache is the run's
+            "decode": {"method": "confidence", "thresholds": [0.9], "cache": {"mode": "prefix"}},
         },
         "again": {"window": {"steps": 4}, "round": {"of": "near"}},
     }
