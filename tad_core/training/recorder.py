@@ -34,6 +34,8 @@ from tad_core.training.exits import EXIT_INTERRUPTED, say
 from tad_core.training.marker import write_atomic
 
 LOSSES = "losses.jsonl"
+#: Seconds after which a line is told though ``log_steps`` are not done: where a step is slow nobody is left waiting.
+_QUIET_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
     def __init__(self, books: Sequence[Books], config: DistillConfig, steps: int, stop: StopRequest) -> None:
         self.books, self.config, self.steps, self.stop = books, config, steps, stop
         self.granted = False
-        self._started = time.monotonic()
+        self._started = self._told = time.monotonic()
         self._lr = 0.0
 
     # --- called by the trainer ----------------------------------------------------------------------
@@ -232,7 +234,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the clock and say where the run begins; from now on a signal waits for the end of the step."""
-        self._started = time.monotonic()
+        self._started = self._told = time.monotonic()
         self.stop.running = True
         if args.process_index == 0:
             for books in self.books:
@@ -253,22 +255,25 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         for books in self.books:
             books.file(state.global_step, self._lr, run_s)
         last = state.global_step >= self.steps
-        wanted = self._agreed(args)
+        wanted, quiet = self._agreed(args)
         if wanted and not last:
             self.granted = control.should_training_stop = control.should_save = True
         if state.global_step % self.config.save_steps == 0 and not last:
             control.should_save = True
-        if state.global_step % self.config.log_steps == 0 or last or control.should_save:
+        if state.global_step % self.config.log_steps == 0 or last or control.should_save or quiet:
+            self._told = time.monotonic()
             for books in self.books:
                 books.flush(args.process_index == 0)
 
-    def _agreed(self, args: TrainingArguments) -> bool:
-        """Whether any device was asked to stop: all of them must stop after the same step."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return self.stop.wanted
-        flag = torch.tensor(float(self.stop.wanted), device=args.device)
-        dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-        return bool(flag.item())
+    def _agreed(self, args: TrainingArguments) -> tuple[bool, bool]:
+        """Whether any device was asked to stop, and whether any has told nothing for long: all of them must stop, and
+        add up what they tell, after the same step."""
+        flags = [self.stop.wanted, time.monotonic() - self._told >= _QUIET_S]
+        if dist.is_available() and dist.is_initialized():
+            flags_2 = torch.tensor(flags, dtype=torch.float32, device=args.device)
+            dist.all_reduce(flags_2, op=dist.ReduceOp.MAX)
+            flags = [bool(flag) for flag in flags_2.tolist()]
+        return flags[0], flags[1]
 
 
 def read_losses(path: Path) -> list[dict[str, Any]]:

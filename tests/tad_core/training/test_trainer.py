@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 
 import pytest
@@ -49,6 +50,15 @@ def make_trainer(world, checkpoint, tmp_path):
         return DistillTrainer(model, args, plan, collator, [adapter], recorder, autocast), collator
 
     return build
+
+
+@pytest.mark.parametrize(("quiet_s", "lines"), [(0.0, 4), (1e9, 1)])
+def test_slow_steps_are_told_before_log_steps_are_done(make_trainer, monkeypatch, capsys, quiet_s, lines):
+    monkeypatch.setattr("tad_core.training.recorder._QUIET_S", quiet_s)
+    trainer, _ = make_trainer(max_steps=4, log_steps=100)
+    trainer.train()
+    told = re.findall(r"step (\d+)/4", capsys.readouterr().out)
+    assert told[-1] == "4" and len(set(told) - {"0"}) == lines
 
 
 def disturb(trainer):
