@@ -270,9 +270,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         add up what they tell, after the same step."""
         flags = [self.stop.wanted, time.monotonic() - self._told >= _QUIET_S]
         if dist.is_available() and dist.is_initialized():
-            flags_2 = torch.tensor(flags, dtype=torch.float32, device=args.device)
-            dist.all_reduce(flags_2, op=dist.ReduceOp.MAX)
-            flags = [bool(flag) for flag in flags_2.tolist()]
+            of_any = torch.tensor(flags, dtype=torch.float32, device=args.device)
+            dist.all_reduce(of_any, op=dist.ReduceOp.MAX)
+            flags = [bool(flag) for flag in of_any.tolist()]
         return flags[0], flags[1]
 
 
