@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -106,9 +107,10 @@ def ours(
         adapted.unload()
         model.gradient_checkpointing = False
         packed.record_training(model, recorded=False)  # which lets the graphs' memory go
-    spent_s = clock.steps_s[-1] - clock.steps_s[0]
-    rate = (len(losses) - 1) * config.global_batch_size * len(names) / spent_s
-    return Ran(rate, losses[0]["loss"], peak_gib)
+    states, ends_s = config.global_batch_size * len(names), clock.steps_s
+    by_step = tuple(states / (end_s - begin_s) for begin_s, end_s in pairwise(ends_s))
+    rate = (len(losses) - 1) * states / (ends_s[-1] - ends_s[0])
+    return Ran(rate, losses[0]["loss"], peak_gib, by_step)
 
 
 def with_dropout(setting: Setting) -> Setting:
@@ -216,6 +218,8 @@ def settings_of(options: argparse.Namespace) -> tuple[Setting, Setting]:
     lengths = [(range(150, 151), range(150, 151)), (range(60, 241), range(60, 241))]
     if not full:
         lengths = [(range(40, 41), range(40, 41)), (range(20, 61), range(20, 61))]
+    if options.lengths is not None:
+        lengths[1] = (options.lengths, options.lengths)
     rank = 128 if full else 32
     config = DistillConfig(
         states_per_trajectory=min(length, 64), max_steps=options.steps, global_batch_size=options.batch,
@@ -232,6 +236,12 @@ def settings_of(options: argparse.Namespace) -> tuple[Setting, Setting]:
     return one, many
 
 
+def span(text: str) -> range:
+    """Two lengths with a dash between them, both counted."""
+    shortest, longest = map(int, text.split("-"))
+    return range(shortest, longest + 1)
+
+
 def main() -> None:
     """Measure all ways in turns and print the table."""
     parser = argparse.ArgumentParser()
@@ -243,6 +253,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="states a step")
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--only", nargs="+", metavar="WAY", help="these ways; default: all")
+    parser.add_argument(
+        "--lengths", type=span, help="tokens of mixed prompts, as 60-240; the teacher's are longer by as many"
+    )
     parser.add_argument("--budget-s", type=float, default=1e9, help="begin nothing new after so long")
     options = parser.parse_args()
     if options.steps < 2:
@@ -263,12 +276,14 @@ def main() -> None:
         if time.perf_counter() - started > options.budget_s:
             break
         empty_cache(setting.device)
-        rate, loss, peak_gib = ways[name][1]()
+        rate, loss, peak_gib, by_step = ways[name][1]()
         seen = found.setdefault(name, Measured())
         seen.states_per_s.append(rate)
         seen.loss, seen.peak_gib = loss, max(seen.peak_gib, peak_gib)
-        peak = f", {peak_gib:.1f} GiB" if on_gpu else ""
-        print(f"{name}: {rate:.2f} states/s{peak} ({time.perf_counter() - started:.0f} s)", flush=True)
+        told = [f"{rate:.2f} states/s"]
+        told += [f"by step {', '.join(f'{one:.1f}' for one in by_step)}"] * (len(by_step) > 1)
+        told += [f"{peak_gib:.1f} GiB"] * on_gpu
+        print(f"{name}: {'; '.join(told)} ({time.perf_counter() - started:.0f} s)", flush=True)
     table(found, ways, options.size == "full")
 
 

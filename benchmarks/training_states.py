@@ -28,11 +28,13 @@ class Setting:
 
 
 class Ran(NamedTuple):
-    """States a second of all models together, the first loss, and the most memory that was taken from the card."""
+    """States a second of all models together, the first loss, and the most memory that was taken from the card; of
+    ours also the rate of every step, since kernels are compiled and recorded as new lengths come."""
 
     states_per_s: float
     loss: float
     peak_gib: float
+    by_step: tuple[float, ...] = ()
 
 
 def made_up_table(rows: int, length: int, vocabulary: int, student: range, extra: range) -> TrainingTable:

@@ -171,19 +171,29 @@ def test_recorded_layers_give_what_they_give_kernel_by_kernel(
 def test_gradients_of_bfloat16_adapters_that_stay_with_the_stack_are_those_of_autograd(
     deep_checkpoint: Path,
 ) -> None:
+    """No further from float32's than autograd's own in bfloat16, and as graphs what they are kernel by kernel."""
     model = trained(deep_checkpoint, "cuda:0").bfloat16()  # as DeepSpeed has it
-    expected = held_steps(model, recorded=False)
+    theirs = held_steps(model, recorded=False)
     ours = held_steps(model, recorded=True)
-    assert len(packed._training[base_of(model)].stack._graphs) == 3
+    assert len(packed._training[base_of(model)].stack._graphs) == 2  # 50 and 51 tokens are rounded alike
     assert {gradient.dtype for gradient in ours} == {torch.bfloat16}
-    for one, other in zip(ours, expected, strict=True):
+    for one, other in zip(ours, held_steps(model, recorded=True, graphs=False), strict=True):
         near(one, other)
+    exact = held_steps(model.float(), recorded=False)
+    worst = max(off(one, true) for one, true in zip(theirs, exact, strict=True))
+    assert worst < 0.05
+    for one, true in zip(ours, exact, strict=True):
+        assert off(one, true) <= worst
 
 
 def near(ours: torch.Tensor, theirs: torch.Tensor) -> None:
     """Rows among more rows may round otherwise."""
-    error = (ours.float() - theirs.float()).norm() / theirs.float().norm()
-    assert error < 0.02, error
+    assert off(ours, theirs) < 0.02
+
+
+def off(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """By how much of the norm."""
+    return float((ours.float() - theirs.float()).norm() / theirs.float().norm())
 
 
 def test_weights_that_are_elsewhere_for_a_moment_are_not_taken_for_the_recorded_ones(
