@@ -2,7 +2,8 @@
 
 A GPU's speed for us is not its peak. What share of the peak is reached was measured with LLaDA-8B (random weights,
 bfloat16, response 256): of training here, on one H200 with prompts of 300 tokens for the teacher and 150 for the
-student, of decoding in ``decoding.py``. It is taken for other GPUs too: it is a guess there, and says so.
+student (on a base in 4 bits, on one H100), of decoding in ``decoding.py``. It is taken for other GPUs too: it is a
+guess there, and says so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tad_core.config import DistillConfig
 from tad_core.errors import ConfigError
 from tad_core.shapes import GIB, PUBLISHED, read_shape
 from tad_core.workers.devices import cores
@@ -56,15 +58,29 @@ _LENGTH, _PROMPT, _STUDENT = 256, 300, 150
 MEASURED_STATES_PER_S = {False: 17.8, True: 25.3}
 #: times the states on a base in 8-bit floats, both models in one pass: 38.95 to 29.03, and one by itself 31.74 to 22.82
 FLOAT8_TIMES = 1.34
+#: states a second on a base in 4 bits with compiled layers, one model: docs/results/distill.md
+_IN_4_BITS_PER_S = 13.4
+#: seconds that unpacking takes of a state, whatever else it takes
+_UNPACKING_S = 1 / _IN_4_BITS_PER_S - 1 / MEASURED_STATES_PER_S[True]
 #: seconds that one bare forward of the 32 layers takes at least, since its kernels are started one by one
 MEASURED_LAUNCH_S = 27.5e-3 / _SHAPE.layers
 
 
-def training_share(compiled: bool, float8: bool = False) -> float:
-    """Share of the bf16 peak that training reached, by itself or on a base in 8-bit floats."""
+def training_share(compiled: bool, quantize: str = "none") -> float:
+    """Share of the bf16 peak that training reached, on a base as it is or packed as ``distill.quantize`` says."""
     state = _SHAPE.trained_state(_STUDENT + _LENGTH, _PROMPT + _LENGTH, _LENGTH, 0)
-    times = FLOAT8_TIMES if float8 and compiled else 1.0
-    return MEASURED_STATES_PER_S[compiled] * times * state / _PEAK
+    state_s = 1 / MEASURED_STATES_PER_S[compiled]
+    if quantize == "fp8" and compiled:
+        state_s /= FLOAT8_TIMES
+    if quantize == "nf4":
+        state_s += _UNPACKING_S
+    return state / state_s / _PEAK
+
+
+def share_of(distill: DistillConfig, gpu: Gpu) -> float:
+    """``training_share`` with these settings; 8-bit floats are no gain on a GPU that has no products of them."""
+    quantize = "none" if distill.quantize == "fp8" and not gpu.float8 else distill.quantize
+    return training_share(distill.compile != "off", quantize)
 
 
 @dataclass(frozen=True)

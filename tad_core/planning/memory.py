@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from tad_core.config import TADConfig, decoder_of, variants
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.planning.counts import Counts
+from tad_core.planning.machines import training_share
 from tad_core.shapes import GIB, USABLE, Shape, slots_in
 from tad_core.stages.pipeline import trained_models
 from tad_core.stages.variants import passes
@@ -221,10 +222,12 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
     if distill.quantize == "none" and distill.deepspeed is None:
         packed = config.model_copy(update={"distill": distill.model_copy(update={"quantize": "nf4"})})
         gib = peak_gib(packed, shape, counts)
+        compiled = distill.compile != "off"
+        times = training_share(compiled) / training_share(compiled, "nf4")
         if _is_worth(gib, need):
             found.append(
-                f"distill.quantize nf4 would train in {gib:.1f} GiB instead of {need:.1f}: another adapter, on a base "
-                "in 4 bits"
+                f"distill.quantize nf4 would train in {gib:.1f} GiB instead of {need:.1f}, in {times:.1f} times the "
+                "time: another adapter, on a base in 4 bits"
             )
     return found
 

@@ -15,7 +15,7 @@ from tad_core.config import TADConfig, decoder_of, parse_config, variants
 from tad_core.errors import ConfigError
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work, measured_share, rollout_work
-from tad_core.planning.machines import MEASURED_LAUNCH_S, Gpu, Machine, training_share
+from tad_core.planning.machines import MEASURED_LAUNCH_S, Gpu, Machine, share_of
 from tad_core.settings import CONFIG_NAME
 from tad_core.shapes import Shape
 
@@ -106,19 +106,25 @@ def from_sheet(
     item = 2 if config.model.dtype == "bfloat16" else 4
     peak = gpu.bf16_tflops * 1e12 * (1 if item == 2 else 0.5)
     floor = max(shape.layers * MEASURED_LAUNCH_S, shape.parameters * item / (gpu.bandwidth_tb_s * 1e12))
-    compiled = config.distill.compile != "off"
-    float8 = config.distill.quantize == "fp8" and gpu.float8
-    train = training_share(compiled, float8)
-    guess = "" if gpu.title.startswith("NVIDIA H200") else ", taken over to this GPU"
-    how = ("compiled" if compiled else "not compiled") + ", 8-bit floats" * float8
-    training = Pace(
-        train * peak, f"{train:.0%} of peak, as measured on an H200 (4 states, {how}){guess}", floor
-    )
+    train = share_of(config.distill, gpu)
+    training = Pace(train * peak, f"{train:.0%} of peak, as measured on {_training_told(config, gpu)}", floor)
     rollout, decode, computed = (
         _decoding_pace(mode, gpu, peak, floor)
         for mode in (config.rollout.cache.mode, config.evaluate.decode.cache.mode, "none")
     )
     return rollout, training, decode, computed
+
+
+def _training_told(config: TADConfig, gpu: Gpu) -> str:
+    """On what training was measured with these settings, and how."""
+    on, packed = {
+        "none": ("H200", ""),
+        "fp8": ("H200", ", 8-bit floats" * gpu.float8),
+        "nf4": ("H100", ", a base in 4 bits"),
+    }[config.distill.quantize]
+    guess = "" if gpu.title.startswith(f"NVIDIA {on}") else ", taken over to this GPU"
+    how = "not compiled" if config.distill.compile == "off" else "compiled"
+    return f"an {on} (4 states, {how}{packed}){guess}"
 
 
 def _decoding_pace(mode: str, gpu: Gpu, peak: float, floor: float) -> Pace:

@@ -9,7 +9,7 @@ from tad_core.config import DecoderConfig, TADConfig, decoder_of, own_decoder, v
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.planning.counts import Counts
 from tad_core.planning.decoding import evaluation_work
-from tad_core.planning.machines import Machine
+from tad_core.planning.machines import Machine, share_of
 from tad_core.planning.memory import batch_of, decoding_gib, passes_of, peak_gib, stage_gib, weights_gib
 from tad_core.planning.speeds import Pace, Speeds, calibration_flops, sample_flops, state_flops
 from tad_core.shapes import Shape
@@ -119,9 +119,12 @@ def distilling(
     for own, group in groups:
         kind = OBJECTIVES[own.distill.objective]
         states = sum(counts.by_model.get(name, counts.states) for name in group)
-        work += kind.inputs * states * state_flops(own, shape, counts, len(group))
+        each = state_flops(own, shape, counts, len(group))
         if kind.snapshot:
-            work += kind.inputs * states * shape.forward(counts.student + length, length / 2)
+            each += shape.forward(counts.student + length, length / 2)
+        if machine.gpu is not None:  # the pace is of the run's own settings
+            each *= share_of(distill, machine.gpu) / share_of(own.distill, machine.gpu)
+        work += kind.inputs * states * each
         # a backward pass takes about as long as two forwards
         forwards += 4 * states / own.distill.micro_batch_size
     most = max((len(group) for _, group in groups), default=1)

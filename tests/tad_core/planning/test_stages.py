@@ -16,7 +16,7 @@ from tad_core.planning.estimate import disk_gib
 from tad_core.planning.machines import named_machine
 from tad_core.planning.memory import peak_gib
 from tad_core.planning.speeds import Pace, Speeds, speeds_of
-from tad_core.planning.stages import StageEstimate, response_forwards
+from tad_core.planning.stages import StageEstimate, distilling, response_forwards
 from tad_core.shapes import shape_of
 from tad_core.workers.jobs import Decoders
 from tests.tad_core.planning.common import CPU, counted, counts_of, demo, leave, planned
@@ -30,6 +30,33 @@ def test_models_with_settings_of_their_own_are_counted_by_them(tmp_path: Path) -
     found = planned(config, Store(tmp_path))
     work, before = (next(s for s in e.stages if s.stage == "distill") for e in (found, usual))
     assert "another number of states: long" in work.work and "another number" not in before.work
+
+
+@pytest.mark.parametrize(
+    ("settings", "measured"),
+    [("quantize: fp8", 1 / 1.34), ("quantize: nf4", 25.3 / 13.4)],
+)
+def test_a_model_on_a_base_of_its_own_takes_the_time_that_was_measured(
+    tmp_path: Path, settings: str, measured: float
+) -> None:
+    """docs/results/distill.md: also where the run's other models are on another base."""
+
+    def training_s(models: list[str], *overrides: str) -> float:
+        given = ["evaluate.models=[base]", "distill.processes=1", "distill.launcher=python", *overrides]
+        given += [f"models.{name}=" for name in ("quality", "speed")] + models
+        config, machine = load_config("configs/llada-8b.yaml", given), named_machine("h200", 1)
+        (shape, _), counts = shape_of(config.model), counts_of(by_model=dict.fromkeys(("one", "two"), 64))
+        pace = speeds_of(config, shape, counts, machine, Store(tmp_path)).train
+        found = distilling(config, shape, counts, machine, pace)
+        assert found.wall_s is not None
+        return found.wall_s
+
+    usual = training_s(["models.one={window: 8}"])
+    assert training_s(["models.one={window: 8}"], f"distill.{settings.replace(': ', '=')}") == pytest.approx(
+        measured * usual
+    )
+    both = ["models.one={window: 8}", f"models.two={{window: 8, settings: {{{settings}}}}}"]
+    assert training_s(both) == pytest.approx((1 + measured) * usual)
 
 
 def test_forwards_of_a_method_that_is_told_them_are_those_it_takes(tiny_checkpoint: Path) -> None:
