@@ -8,6 +8,8 @@ at any point leaves either no manifest or a complete artifact.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 import os
 import shutil
@@ -111,10 +113,19 @@ class Store:
         """A local folder that survives a kill (training checkpoints); removed by its stage when done."""
         fs, path = open_url(self.url(stage, fingerprint))
         if not is_local(fs):
-            return cache_folder("work", fingerprint)
+            folder, before = self._work_here(fingerprint)
+            if before.is_dir() and not folder.exists():
+                with contextlib.suppress(OSError):  # another store's run was quicker
+                    before.rename(folder)
+            return cache_folder("work", folder.name)
         folder = Path(path) / "work"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def _work_here(self, fingerprint: str) -> tuple[Path, Path]:
+        """A training's folder on this host, of this remote store alone, and the one that it had in earlier releases."""
+        own = hashlib.sha256(self.root.encode()).hexdigest()[:8]
+        return cache_place("work", f"{fingerprint}-{own}"), cache_place("work", fingerprint)
 
     def scratch_errors(self) -> AbstractContextManager[None]:
         """Inside, a disk under such folders that is full is an error of the store, or of ``TAD_CACHE``."""
@@ -123,8 +134,8 @@ class Store:
     def scratch_there(self, stage: str, fingerprint: str) -> Path | None:
         """The folder of ``scratch``, if there is one."""
         fs, path = open_url(self.url(stage, fingerprint))
-        folder = Path(path) / "work" if is_local(fs) else cache_place("work", fingerprint)
-        return folder if folder.is_dir() else None
+        places = (Path(path) / "work",) if is_local(fs) else self._work_here(fingerprint)
+        return next((folder for folder in places if folder.is_dir()), None)
 
     def manifests(self, stage: str, fingerprint: str) -> set[str]:
         """Names of the manifests of an artifact and its pieces, by one look into the folder; none is verified."""

@@ -28,7 +28,7 @@ from tad_core.stages.kept import kept_files
 from tad_core.stages.variants import inputs_of, on_references, order_of, variant_of, window_of
 from tad_core.training import checkpoint
 from tad_core.training.command import deepspeed_identity
-from tad_core.training.folder import start_anew
+from tad_core.training.folder import owned, start_anew
 from tad_core.training.launch import Start, launch
 from tad_core.training.marker import finished_run
 from tad_core.training.spec import AlsoTrained, TrainingSpec
@@ -195,6 +195,13 @@ def distill_together(
             claim = claimed(store, STAGE, own.mark, config.rollout.lease_s, partial(find, own))
             if (found := claims.enter_context(claim)) is not None:
                 done[own.mode] = found
+        left = [own for own in missing if own.mode not in done]
+        with store.scratch_errors():
+            claims.enter_context(owned([own.work for own in left]))
+        for own in left:
+            if (found := find(own)) is not None:  # by whom the folder belonged to until now
+                done[own.mode] = found
+                shutil.rmtree(own.work, ignore_errors=True)
         specs = {mode: own.spec(anew=force and not go_on) for mode, own in wanted.items() if mode not in done}
         on_begun()
         if specs:
@@ -226,6 +233,11 @@ class _Adapter:
         """Of its manifest."""
         return inputs_of(self.config, self.mode, self.collection, self.filtered)
 
+    @property
+    def work(self) -> Path:
+        """The folder in which it is trained."""
+        return self.store.scratch(STAGE, self.mark)
+
     def find(self) -> ArtifactRef | None:
         """The finished adapter, under whichever key it is there."""
         there = key_in(self.store, self.config, self.mode, self.collection, self.filtered, self.windows)
@@ -236,7 +248,7 @@ class _Adapter:
 
         So does another content of the inputs: what was finished from the old one, and not kept, is good for nothing.
         """
-        work = self.store.scratch(STAGE, self.mark)
+        work = self.work
         spec = spec_of(self.config, self.mode, self.collection, self.filtered, self.windows, work, self.mark)
         if anew or finished_run(work) not in (None, spec.mark):
             start_anew(work)

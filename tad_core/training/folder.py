@@ -14,7 +14,10 @@ from tad_core.errors import SubprocessError
 
 #: how long a run waits for an earlier one in the same folder, which may be saving its last checkpoint
 LOCK_WAIT_S = 60.0
-_LOCK = ".lock"
+#: held while a process works in it, its child too; and by who starts that process, from before until all is taken out
+_LOCK, _OWNER = ".lock", ".owner"
+#: between two looks at whether a lock is free
+_LOOK_S = 0.2
 
 
 @contextlib.contextmanager
@@ -24,31 +27,74 @@ def alone(outputs: Sequence[Path]) -> Iterator[list[int]]:
     Raises:
         SubprocessError: another run goes on in one of them.
     """
+    with _locked(outputs, _LOCK) as handles:
+        yield handles
+
+
+@contextlib.contextmanager
+def owned(outputs: Sequence[Path]) -> Iterator[None]:
+    """Be the only one who starts trainings in these folders and takes out what they leave, until the block ends.
+
+    Claims of the store say the same, unless it is another store, or one of the two could not renew its claim.
+
+    Raises:
+        SubprocessError: another run has one of them.
+    """
+    with _locked(outputs, _OWNER):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(outputs: Sequence[Path], name: str) -> Iterator[list[int]]:
     with contextlib.ExitStack() as stack:
         handles = []
         for output in sorted(outputs):  # in one order everywhere, so that no two wait for each other
-            output.mkdir(parents=True, exist_ok=True)
-            handle = os.open(output / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = _lock(output, name)
             stack.callback(os.close, handle)
-            _lock(handle, output)
             handles.append(handle)
         yield handles
 
 
-def _lock(handle: int, output: Path) -> None:
+def _lock(output: Path, name: str) -> int:
+    """The descriptor of a file in a folder that is there when it is locked: who had the lock may have removed both."""
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
+        output.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise SubprocessError(
-                    f"another training process works in {output}; wait for it, or stop it, then run again"
-                ) from None
-            time.sleep(0.2)
-        except OSError:  # a file system without locks: then nobody can tell
-            return
+            handle = os.open(output / name, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # the folder is being removed
+            continue
+        try:
+            while not _has(handle, output, deadline):
+                time.sleep(_LOOK_S)
+            if _is_at(handle, output / name):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _has(handle: int, output: Path, deadline: float) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if time.monotonic() > deadline:
+            raise SubprocessError(
+                f"another training process works in {output}; wait for it, or stop it, then run again"
+            ) from None
+        return False
+    except OSError:  # a file system without locks: then nobody can tell
+        pass
+    return True
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether a file that is open is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def start_anew(output: Path) -> None:
@@ -62,5 +108,5 @@ def start_anew(output: Path) -> None:
         for path in output.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != _LOCK:
+            elif path.name not in (_LOCK, _OWNER):
                 path.unlink()

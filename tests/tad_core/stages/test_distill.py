@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tad_core.artifacts import Store
+from tad_core.artifacts import Leases, Store
 from tad_core.config import parse_config
 from tad_core.errors import SubprocessError
 from tad_core.models.loading import load_model
@@ -19,6 +21,7 @@ from tad_core.stages.variants import passes
 from tad_core.training.checkpoint import seal
 from tad_core.training.marker import DONE, write_marker
 from tests.tad_core.stages.changing import changed, read_windows
+from tests.waiting import CEILING_S
 
 
 def test_the_spec_has_privileged_shards_only_and_binds_the_content(config, made, windows, tmp_path):
@@ -221,3 +224,76 @@ def test_a_training_that_ended_on_other_inputs_is_not_in_the_way(config, made, w
     with pytest.raises(SubprocessError):
         distill(config, "speed", *refs, store)
     assert seen == [whose == "this run's"]
+
+
+def trains_in(work, told=lambda: None):
+    """A training that is over at once, as it leaves its folder."""
+
+    def train(specs, *_):
+        for spec in specs.values():
+            adapter = Path(spec.output) / "adapter"
+            adapter.mkdir()
+            (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+            (Path(spec.output) / "losses.jsonl").write_text("")
+            figures = dict.fromkeys(distill_stage._INFO, 0)
+            (Path(spec.output) / "summary.json").write_text(json.dumps(figures))
+            work.append(spec.output)
+            told()
+
+    return train
+
+
+def test_the_same_training_for_two_remote_stores_has_two_folders(
+    config, made, windows, monkeypatch, tmp_path
+):
+    """Their claims know nothing of each other: in one folder the first to end took all away from the other."""
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path / "cache"))
+    _, *refs = *made, windows
+    one, two = Store("memory://one/store"), Store("memory://two/store")
+    both, work = threading.Barrier(2), []
+    monkeypatch.setattr(distill_stage, "_train", trains_in(work, partial(both.wait, CEILING_S)))
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda store: distill(config, "quality", *refs, store), (one, two)))
+    assert [ref.url.partition("/store/")[0] for ref in found] == ["memory://one", "memory://two"]
+    assert len(set(work)) == 2 and not any(Path(folder).exists() for folder in work)
+
+
+def test_checkpoints_of_an_earlier_release_are_gone_on_from(monkeypatch, tmp_path):
+    """Then all remote stores had one folder for a training; the first that comes takes it."""
+    monkeypatch.setenv("TAD_CACHE", str(tmp_path))
+    one, two = Store("memory://one/store"), Store("memory://two/store")
+    mark = "f" * 32
+    (tmp_path / "work" / mark / "checkpoint-1").mkdir(parents=True)
+    there = one.scratch_there("distill", mark)
+    assert there is not None and (there / "checkpoint-1").exists()
+    assert (one.scratch("distill", mark) / "checkpoint-1").exists()
+    assert one.scratch_there("distill", mark) == one.scratch("distill", mark)
+    assert two.scratch_there("distill", mark) is None and not any(two.scratch("distill", mark).iterdir())
+
+
+def test_a_claim_that_ran_out_does_not_take_away_what_is_being_kept(
+    config, made, windows, monkeypatch, tmp_path
+):
+    """A second run is let in while the first, which slept, takes out what was trained: it waits, and takes that."""
+    _, *refs = *made, windows
+    store, work = Store(tmp_path), []
+    monkeypatch.setattr(Leases, "take", lambda *_: True)
+    keeping, go_on = threading.Event(), threading.Event()
+    keep = distill_stage._Adapter.keep
+
+    def slowly(self, spec):
+        keeping.set()
+        assert go_on.wait(CEILING_S)
+        return keep(self, spec)
+
+    monkeypatch.setattr(distill_stage._Adapter, "keep", slowly)
+    monkeypatch.setattr(distill_stage, "_train", trains_in(work))
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(distill, config, "quality", *refs, store)
+        assert keeping.wait(CEILING_S)
+        second = threads.submit(distill, config, "quality", *refs, store)
+        with pytest.raises(TimeoutError):
+            second.result(1)
+        go_on.set()
+        assert second.result(CEILING_S) == first.result(CEILING_S)
+    assert len(work) == 1 and not Path(work[0]).exists()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -336,3 +339,21 @@ def test_half_of_a_micro_batch_divides_the_share_of_every_process(world, checkpo
     hosts = world.make_spec(tmp_path, checkpoint, launcher="torchrun", nodes=2)
     with pytest.raises(OutOfMemoryError, match="start every host again"):
         module._with_smaller_batches(hosts, "full")
+
+
+def test_who_waits_for_a_folder_that_is_removed_gets_the_new_one(tmp_path):
+    """As another store's run does once it has taken out what it trained."""
+    out = tmp_path / "out"
+    entered = threading.Event()
+
+    def waits():
+        with folder.owned([out]):
+            entered.set()
+            assert (out / ".owner").exists()
+
+    with ThreadPoolExecutor(1) as threads:
+        with folder.owned([out]):
+            second = threads.submit(waits)
+            assert not entered.wait(0.5)
+            shutil.rmtree(out)
+        second.result(CEILING_S)
