@@ -79,6 +79,10 @@ class TrainingError(TADError):
     exit_code = 2
 
 
+class NoAnswerError(SubprocessError):
+    """A remote store did not answer a child process, which lives on: in a while it may."""
+
+
 class WorkersLostError(SubprocessError):
     """Every worker of this machine kept dying: what is left is not tried again here."""
 
@@ -96,6 +100,18 @@ PERMANENT_ERRORS: tuple[type[TADError], ...] = (
     TrainingError,
     WorkersLostError,
 )
+
+#: Errors that a second try may mend: a child died, memory was short, a file system or network hiccup.
+PASSING_ERRORS: tuple[type[Exception], ...] = (SubprocessError, VerifierError, OSError)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether it is worth trying the same again. A store that refuses goes on refusing: permissions do not come back.
+
+    What is neither passing nor permanent is a programming error, which another try would only hide for a while.
+    """
+    return isinstance(error, PASSING_ERRORS) and not isinstance(error, (*PERMANENT_ERRORS, PermissionError))
+
 
 #: Errors after which no further shard or slice can be made here either.
 LAST_ERRORS: tuple[type[TADError], ...] = (StoreError, WorkersLostError)

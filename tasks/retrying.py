@@ -11,12 +11,10 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.tasks import Task, exponential_backoff
 
-from tad_core.errors import PERMANENT_ERRORS, SubprocessError, VerifierError, in_a_line
+from tad_core import errors
+from tad_core.errors import in_a_line
 from tad_core.signals import asked_to_stop
 from tasks.progress import say
-
-#: Failures that can pass: a child died, memory was short, a file system or network hiccup.
-PASSING_ERRORS: tuple[type[Exception], ...] = (SubprocessError, VerifierError, OSError)
 
 #: Flow runs that are being stopped or were: nothing of theirs is tried again. By run, since a process may run
 #: several flows, one after another or side by side.
@@ -24,15 +22,12 @@ STOPPED: set[UUID] = set()
 
 
 def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """``retry_condition_fn``: a plain function, since Prefect silently drops retries for any other callable.
-
-    What is in neither list is a programming error, which another try would only hide for a while.
-    """
+    """``retry_condition_fn``: a plain function, since Prefect silently drops retries for any other callable."""
     del task
     if task_run.flow_run_id in STOPPED or asked_to_stop():
         return False
     error = state.result(raise_on_failure=False)
-    if not isinstance(error, PASSING_ERRORS) or isinstance(error, PERMANENT_ERRORS):
+    if not errors.may_pass(error):
         return False
     say(f"{task_run.name} failed and is tried again: {in_a_line(error)}")
     return True

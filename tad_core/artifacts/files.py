@@ -21,10 +21,12 @@ from uuid import uuid4
 import fsspec
 
 from tad_core.artifacts.durable import sync
-from tad_core.artifacts.unwritable import takes_nothing
+from tad_core.artifacts.unwritable import ALLOWED, takes_nothing
 from tad_core.extras import how_to_install
 
 _TMP_PREFIX = ".tmp-"
+#: of HTTP: not allowed, with the credentials that were given or without any
+_REFUSED = (401, 403)
 
 
 def open_url(url: str) -> tuple[Any, str]:
@@ -68,13 +70,19 @@ def remote_errors(url: str = "") -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, _foreign()):
             raise
-        raise _of(url, OSError(errno.EIO, _said(error))) from error
+        refused = getattr(error, "status", None) in _REFUSED
+        raise _of(url, OSError(errno.EACCES if refused else errno.EIO, _said(error))) from error
 
 
 def no_answer(error: OSError) -> str:
     """What a remote store that refuses, or does not answer, means for a run; empty where it is no error of one."""
     if not is_remote(error.filename):
         return ""
+    if isinstance(error, PermissionError):
+        return (
+            f"store: {error.filename} is refused ({error.strerror or error}); what is finished is kept: {ALLOWED}, "
+            "then run the same command again"
+        )
     return (
         f"store: {error.filename} cannot be reached or refuses ({error.strerror or error}); what is finished is kept: "
         "check the connection, the bucket, AWS_ENDPOINT_URL and the credentials in the environment, then run the same "

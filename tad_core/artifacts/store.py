@@ -35,12 +35,12 @@ from tad_core.artifacts.leases import Claim, Leases
 from tad_core.artifacts.manifest import MANIFEST_NAME
 from tad_core.artifacts.ref import NO_STAMPS, ArtifactRef, damaged_files, read_manifest, some_of
 from tad_core.artifacts.stamps import Stamp, glance, stamps_of
-from tad_core.artifacts.unwritable import no_room_errors, takes_nothing, why
+from tad_core.artifacts.unwritable import ALLOWED, no_room_errors, room, takes_nothing, why
 from tad_core.artifacts.writer import ArtifactWriter
 from tad_core.errors import ArtifactError, ConfigError
 
-_ANOTHER = "choose another folder with --set store=…"
 _CREDENTIALS = "check the bucket, AWS_ENDPOINT_URL and the credentials in the environment"
+_ANOTHER = "choose another folder with --set store=…"
 
 
 class Store:
@@ -184,6 +184,8 @@ class Store:
         except OSError as error:
             if isinstance(error.__cause__, ImportError):
                 raise ConfigError(f"store: {self.root} cannot be opened: {error}; or use a folder") from None
+            if is_url and isinstance(error, PermissionError):
+                remedy = ALLOWED
             raise ArtifactError(f"store: {self.root} cannot be read ({why(error)}); {remedy}") from None
 
     def check_shared(self) -> None:
@@ -222,7 +224,9 @@ class Store:
                     self._check_links(Path(probe))
                 fs.rm_file(probe)
         except OSError as error:
-            remedy = _CREDENTIALS if "://" in self.root else f"free space there, or {_ANOTHER}"
+            remedy = f"{room(error)}, or {_ANOTHER}"
+            if "://" in self.root:
+                remedy = ALLOWED if isinstance(error, PermissionError) else _CREDENTIALS
             raise ArtifactError(f"store: {self.root} cannot be written ({why(error)}); {remedy}") from None
         if not is_local(fs):
             check_cache(need_bytes)

@@ -12,6 +12,13 @@ from pathlib import Path
 from tad_core.errors import ArtifactError, StoreError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+#: nothing that more space would mend
+_NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
+#: what to do where a remote store refuses
+ALLOWED = (
+    "check the bucket, AWS_ENDPOINT_URL and that the credentials in the environment may list the bucket and get, put "
+    "and delete its objects (without s3:ListBucket an object that is not there is refused, too)"
+)
 
 
 def takes_nothing(error: OSError) -> bool:
@@ -56,20 +63,28 @@ def temporary_errors() -> Iterator[None]:
 
 
 def unwritable(url: str, error: OSError) -> ArtifactError:
-    """The error of a folder of the store that cannot be written; a ``StoreError`` where that is so for all of it.
+    """The error of a folder of the store that cannot be written; a ``StoreError`` where that is so for all of it, as of
+    a remote one that refuses.
 
     A file elsewhere is named as it is: whoever made what was to be stored wrote it.
     """
-    kind = StoreError if takes_nothing(error) else ArtifactError
+    refused = "://" in url and isinstance(error, PermissionError)
+    kind = StoreError if takes_nothing(error) or refused else ArtifactError
     if isinstance(error.filename, str) and "://" not in url and not is_in(url, error.filename):
         return kind(
-            f"{error.filename} cannot be written ({why(error)}); what was finished before is safe: free space there, "
+            f"{error.filename} cannot be written ({why(error)}); what was finished before is safe: {room(error)}, "
             "then run the same command again"
         )
+    remedy = ALLOWED if refused else f"{room(error)}, or choose another folder with --set store=…"
     return kind(
-        f"store: {url} cannot be written ({why(error)}); what was finished before is safe: free space "
-        "or choose another folder with --set store=…, then run the same command again"
+        f"store: {url} cannot be written ({why(error)}); what was finished before is safe: {remedy}, then run the same "
+        "command again"
     )
+
+
+def room(error: BaseException) -> str:
+    """What a disk needs that refuses."""
+    return "make it writable" if getattr(error, "errno", None) in _NOT_ALLOWED else "free space there"
 
 
 def is_in(folder: str | Path, path: str) -> bool:
@@ -84,4 +99,6 @@ def why(error: OSError) -> str:
     """The reason in words."""
     if error.errno == errno.ENOSPC:
         return "the disk is full"
+    if error.errno in _NO_ROOM:  # some libraries say more than the reason
+        return os.strerror(error.errno)
     return error.strerror or str(error)

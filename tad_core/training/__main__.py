@@ -91,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _told_of_writing(output: str, error: Exception) -> str:
     from tad_core.artifacts.cache import cache_place
+    from tad_core.artifacts.unwritable import room
 
     # With a remote store checkpoints are in this host's own folder.
     here = Path(output).absolute().is_relative_to(cache_place("work").absolute())
@@ -98,7 +99,7 @@ def _told_of_writing(output: str, error: Exception) -> str:
         ("TAD_CACHE", "set TAD_CACHE to another folder") if here else ("output", "choose another store")
     )
     return (
-        f"{name}: {output} cannot be written ({error}); free space there, or {another}; the checkpoints before it are "
+        f"{name}: {output} cannot be written ({error}); {room(error)}, or {another}; the checkpoints before it are "
         "kept"
     )
 

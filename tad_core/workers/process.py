@@ -102,7 +102,7 @@ def work(parent: int, held: Held | None = None) -> NoReturn:
     import torch
 
     from tad_core.artifacts.files import no_answer
-    from tad_core.errors import SubprocessError, TADError
+    from tad_core.errors import NoAnswerError, StoreError, TADError, may_pass
 
     held = held or Held(setup)
     while True:
@@ -115,7 +115,8 @@ def work(parent: int, held: Held | None = None) -> NoReturn:
         except OSError as error:
             if not (told := no_answer(error)):
                 raise
-            _say(out, {"error": SubprocessError.__name__, "message": told})  # it may pass
+            kind = NoAnswerError if may_pass(error) else StoreError
+            _say(out, {"error": kind.__name__, "message": told})
 
 
 class _Reporter:

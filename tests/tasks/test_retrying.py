@@ -23,7 +23,12 @@ from tasks.retrying import RETRIED, may_pass
 from tasks.work import Work
 
 PASS = [SubprocessError("died"), KilledError("killed"), VerifierError("broke"), OSError(5, "disk")]
-STAY = [*(kind("wrong") for kind in PERMANENT_ERRORS), ArtifactError("full"), TypeError("a bug")]
+STAY = [
+    *(kind("wrong") for kind in PERMANENT_ERRORS),
+    ArtifactError("full"),
+    PermissionError(13, "no"),
+    TypeError("a bug"),
+]
 
 
 @pytest.mark.parametrize("error", [*PASS, *STAY], ids=lambda e: type(e).__name__)

@@ -17,6 +17,8 @@ from tad_core.artifacts import Store
 from tad_core.artifacts.files import create_bytes, list_names, read_bytes, remote_errors, write_bytes
 from tad_core.artifacts.ref import read_manifest
 from tad_core.artifacts.stamps import listed_stamps, stamps_of
+from tad_core.artifacts.unwritable import unwritable
+from tad_core.errors import StoreError
 
 URL = "refusing://bucket/store"
 FAULTS = [
@@ -68,6 +70,7 @@ def test_the_error_says_where_and_why(ask: Any, capsys: pytest.CaptureFixture[st
     told = capsys.readouterr().err
     assert ended.value.exit_code == 1 and told.count("\n") == 1 and "told so" in told
     assert told.startswith(f"error: store: {URL}/a") and "then run the same command again" in told
+    assert ("s3:ListBucket" in told) == isinstance(Refusing.fault, PermissionError)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +121,37 @@ def test_faults_of_this_host_and_kinds_of_errors_stay(error: OSError) -> None:
 def test_what_is_no_fault_of_a_store_stays_as_it_is() -> None:
     with pytest.raises(KeyError), remote_errors(URL):
         raise KeyError("a")
+
+
+def test_one_that_refuses_what_is_written_is_told_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing else is made for it: more space or another folder would not help."""
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    monkeypatch.setattr(Refusing, "fault", PermissionError("told so"))
+    with (
+        pytest.raises(
+            StoreError, match=r"cannot be written \(told so\).*may list the bucket and get, put"
+        ) as caught,
+        Store(URL).writer("stage", 1, "f" * 32, {}) as writer,
+    ):
+        writer.write_text("data.txt", "hello")
+        writer.commit()
+    assert "free space" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (
+            errno.EROFS,
+            "(Read-only file system); what was finished before is safe: make it writable, or choose",
+        ),
+        (errno.EACCES, "(no); what was finished before is safe: make it writable, or choose another folder"),
+        (
+            errno.ENOSPC,
+            "(the disk is full); what was finished before is safe: free space there, or choose another",
+        ),
+    ],
+)
+def test_a_disk_is_told_what_it_takes(code: int, told: str) -> None:
+    """By the reason that the system has, where a library says more than that."""
+    assert told in str(unwritable("/store/stage", OSError(code, "no")))
