@@ -14,7 +14,7 @@ from functools import partial
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import BASE
-from tad_core.errors import PERMANENT_ERRORS, ConfigError, SubprocessError, TADError, in_a_line
+from tad_core.errors import ConfigError, TADError
 from tad_core.progress import OnProgress, Progress, silent
 from tad_core.stages import distill as distill_stage
 from tad_core.stages import rounds as rounds_stage
@@ -27,6 +27,7 @@ from tad_core.study.config import Study
 from tad_core.study.hands import Hands, hands_of
 from tad_core.study.measure import Bench
 from tad_core.study.parts import Maker, Part, Trajectories, collect_once, find_round, processes_of
+from tad_core.study.patience import patiently
 from tad_core.study.schedule import (
     Measuring,
     Merging,
@@ -39,8 +40,6 @@ from tad_core.study.schedule import (
 )
 from tad_core.verify import Verifier
 from tad_core.workers.fanning import fan_out
-
-_TRIES = 2
 
 Tell = Callable[[str], None]
 #: model, seed (None for the base) and decoder
@@ -103,7 +102,8 @@ def run_study(
         TADError: the first that a task raises, once what was in hand has ended; what else could be done is done.
     """
     plan = prepare(study, store)
-    trajectories = collect_once(study, plan, store, on_progress)
+    collected = partial(collect_once, study, plan, store, on_progress)
+    trajectories = patiently(collected, "collect, filter and calibrate", tell)
     return train_and_measure(study, store, trajectories, on_progress, tell)
 
 
@@ -246,16 +246,8 @@ class Matrix:
     def _make(self, task: Task) -> None:
         hand, well = self._hands.take(), False
         try:
-            for left in reversed(range(_TRIES)):
-                try:
-                    self._around(task, partial(self._do, task, hand))
-                    break
-                except PERMANENT_ERRORS:
-                    raise
-                except SubprocessError as error:
-                    if not left or self._hands.closed:
-                        raise
-                    self._say(f"once more: {task.told}: {in_a_line(error)}")
+            done = partial(self._around, task, partial(self._do, task, hand))
+            patiently(done, task.told, self._say, lambda: self._hands.closed)
             well = True
         except TADError as error:
             raise type(error)(f"{task.told}: {error}") from error
