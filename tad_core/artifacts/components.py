@@ -54,8 +54,10 @@ VERSIONS: dict[Component, int] = {
     # for the function that is asked for, and goes on behind a statement of a program that fails; 16 leaves out what a
     # question gives and a last sentence says again, reasons, lists and thoughts, reads powers that are fractions and
     # per cent in sums, takes tuples of names in their usual order, no degrees with digits behind them for a number, and
-    # no view for a list; 17 takes programs in which the end of a thought is a text
-    "verifier": 17,
+    # no view for a list; 17 takes programs in which the end of a thought is a text; 18 judges
+    # the answer to the first problem of a text alone, takes none that is taken back or said to be another number, reads
+    # tuples and bases as the question has them, and leaves out parts in brackets and what a value is measured by
+    "verifier": 18,
     # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed; 3 takes bodies of
     # any indentation and leaves out imports that nothing needs; 4 takes a body with other code behind it;
     # 5 leaves out a head that is repeated at the end of a text; 6 takes programs that are indented as a whole; 7 takes

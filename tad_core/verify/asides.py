@@ -99,6 +99,36 @@ _REASON = re.compile(
     r"(?:[^.;\n]|\.(?=\d)){1,160}[.!$]*\s*\Z"
 )
 _RECKONED_OUT = re.compile(r"[\d)%]\s?=")
+#: ``320 toys (120 cars, 200 bears)``, ``$3 in total (the shipping is $1.75)``: parts of it, and what else there is
+_BESIDE = re.compile(
+    r"\d\$?(?:\s[a-z]{1,14}){0,9}(?P<for>\s\((?!(?:which|that|or|i\.e|equivalent|equal|about|approx\w*|roughly|meaning|not|if"
+    r"|a total|totall?(?:ing|y)?|rounded)\b)"
+    r"(?![^()\n]*(?:[=≈+?*×]|\b(?:so|then|thus|therefore|total|altogether|rounds?|rounded|actually|instead|but|not|or|left|more"
+    r"|less|in all|minutes?|hours?|seconds?|cents?|dollars?)\b))"
+    r"(?:(?:the|his|her|their|its)\s[a-z ]{2,40}\s(?:is|was|are|were)\s[^()\n]{1,40}"
+    r"|[^()\n\d]{0,12}\d[\d,.]*\s[^()\n]{2,40},\s(?:and\s)?[^()\n\d]{0,12}\d[^()\n]{1,60})\)[.!]?\s*)\Z"
+)
+#: ``16 legs for tables with 4 legs each``
+_EACH = re.compile(
+    r"\d[^.\n]*?[a-z](?<!left)(?<! up)(?<!ended)(?<!ends)"
+    r"(?P<for> with \$?\d+ [a-z]+ (?:each|in each|per [a-z]+)[.!]?\s*)\Z"
+)
+_LEAVES = re.compile(r"\b(?:leav\w+|left with|ends?|ended|ending)\b")
+#: ``$300 over the 2 days``, ``6 more miles to meet her goal of 24 miles``, ``15 miles … through his 30-mile drive``
+_MEASURED = re.compile(
+    r"\d[^.\n]{0,100}?(?P<for>\s(?:(?:over|in|during|for|across|within)\s(?:the|these|those|both|all)(?:\s[a-z]+)?\s\d+\s"
+    r"(?:days?|weeks?|months?|years?|hours?|minutes?)|(?:to|toward|of)\s(?:(?:meet|reach|hit|complete|achieve)\s)?"
+    r"(?:his|her|their|its|the)\s(?:[a-z]+\s)?(?:goal|target)\sof\s\$?\d[\d,.]*(?:\s[a-z]+)?"
+    r"|(?:of|through|for|on|in|during|into)\s(?:his|her|their|its|the|this|each|every)\s\d+-[a-z]+\s[a-z]+)[.!]?\s*)\Z"
+)
+#: ``$22112_6$ in base 6``
+_IN_BASE = re.compile(r"_(?:\d|\{\d{1,2}\})\$?(?P<for>\sin\sbase[\s-]\$?\d{1,2}\$?[.!]?\s*)\Z")
+#: what models say behind an answer
+_CHATTER = re.compile(
+    r"(?:\n|(?<=[.!?*])\s)[ \t]*(?:please )?(?:let me know|feel free|i hope (?:this|that)|if you (?:have|need))\b"
+    r"[^\n.!?]{0,200}[.!?]?\s*\Z",
+    re.IGNORECASE,
+)
 #: ``$x = 7$ (we reject $x = -3$)``
 _REJECTED = re.compile(
     r"\d[^.\n(]{0,40}(?P<for>\s\((?:[a-z]+,? ){0,3}?(?:(?:reject|discard|exclud|ignor|disregard)(?:s|e|ed|es|ing)?\b"
@@ -110,7 +140,8 @@ _REJECTED = re.compile(
 _WORTH = re.compile(r"\d(?P<for>\s\\?\$\d+(?:\.\d\d)?\s(?:bills?|notes?|coins?|tickets?|coupons?)[^\d\n]*)\Z")
 #: ``4 integers: -6, -5, -4 and -3``, ``72 clips: 48 in April and 24 in May``
 _LISTED = re.compile(
-    r"(?<![\w.,^/])(?P<counted>\$?(?P<value>\d{1,6})\$?)(?:\s[^\d.:\n]{1,80}|[^.:\n]{1,80})?(?P<for>:\s(?P<list>[^\n:=^\\+*/()]{1,200}))\Z"
+    r"(?<![\w.,^/])(?P<counted>\$?(?P<value>\d{1,6})\$?)(?:\s[^\d.:\n]{1,80}|[^.:\n]{1,80})?"
+    r"(?P<for>(?::|,?\s(?:i\.e\.|that is|namely),?)\s(?P<list>[^\n:=^\\+*/()]{1,200}))\Z"
 )
 _SUBJECT = re.compile(
     rf"(?:\b(?:thus|so|therefore|hence),?\s(?:we see that )?{_VALUE})"
@@ -140,15 +171,19 @@ _SENTENCE, _PARAGRAPHS = 300, 1_200
 
 def without_asides(text: str) -> str:
     """A text up to where it says its last value, as far as its last words tell; never without any digit."""
+    found = _CHATTER.search(text, max(0, len(text) - _SENTENCE))
+    text = text[: found.start()] if found and _FIGURE.search(text, 0, found.start()) else text
     for pattern, width in (
         (_ASIDE, _PARAGRAPHS),
         (_OCCURS, _SENTENCE),
         (_EXTREME, _SENTENCE),
     ):
         text = _cut(text, pattern, width)
-    for pattern in (_REJECTED, _WORTH, _DIVIDED, _SUCH):
+    for pattern in (_REJECTED, _WORTH, _DIVIDED, _SUCH, _IN_BASE, _BESIDE, _MEASURED):
         found = pattern.search(text, max(0, len(text) - _SENTENCE))
         text = text[: found.start("for")] if found else text
+    found = _EACH.search(text, max(0, len(text) - _SENTENCE))
+    text = text[: found.start("for")] if found and not _LEAVES.search(found.group()) else text
     text = _without_list(_without_reason(text))
     for pattern in (_EXPLAINED, _COUNT, _WORKED_OUT, _REMAINDER, _SUBJECT):
         text = _cut(text, pattern, _SENTENCE)

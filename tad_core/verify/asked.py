@@ -1,9 +1,23 @@
-"""What a question counts in: "How many dozen eggs" is answered by "5 dozen", and its reference says 5."""
+"""What a question says of the form of its answer: what it counts in, in which order it names values, in which base.
+
+"How many dozen eggs" is answered by "5 dozen", and its reference says 5.
+"""
 
 from __future__ import annotations
 
 import re
 
+from tad_core.verify.math_shape import Form, Shape, shape_of
+from tad_core.verify.math_spelling import spelled
+
+#: ``(b, m)``, no arguments of a function
+_NAME = r"\s*(?:[a-zA-Z]|\\(?:theta|phi|rho|alpha|beta|lambda|mu))\s*"
+_TUPLE = re.compile(rf"(?<![A-Za-z}}])(?:\\left\s?)?\(({_NAME}(?:,{_NAME}){{1,5}})(?:\\right\s?)?\)")
+_BASE = re.compile(r"\bbase[\s-]\$?(\d{1,2}|[a-z]{3,8})\b")
+_SPOKEN = "zero one two three four five six seven eight nine ten eleven twelve"
+_DIGITS = re.compile(r"(-?[0-9A-G]{1,60})")
+#: Characters of the end of a question that are looked at.
+_LONGEST = 20_000
 _WORDS = r"(?P<word>dozen|hundred|thousand|million|billion|trillion)s?"
 _COUNTED = re.compile(
     rf"\bhow (?:many|much)(?: more| whole| full| fewer)? {_WORDS}\b"
@@ -27,3 +41,44 @@ def in_units(text: str, word: str) -> str:
         text,
         flags=re.IGNORECASE,
     )
+
+
+def as_asked(answer: str, reference: str, question: str) -> str:
+    """An answer as the question has it meant: a tuple of its names in its order, digits in its base.
+
+    ``m = 3, b = 4`` is (4, 3) where the question asks for ``(b, m)``. As it is where the question says nothing of it,
+    and where the reference is of another form.
+    """
+    names, base = list(_TUPLE.finditer(question[-_LONGEST:])), _BASE.findall(question[-_LONGEST:])
+    if not names and not base:
+        return answer
+    want = shape_of(spelled(reference))
+    if want.form is Form.BRACKETED and names:
+        values = _by_name(shape_of(spelled(answer)))
+        for asked in reversed(names):
+            order = [name.strip() for name in asked[1].split(",")]
+            if len(order) == len(values) == len(want.items) and set(order) == set(values):
+                return f"({', '.join(values[name] for name in order)})"
+    if want.form is Form.BASED and want.label in (_number_of(word) for word in base):
+        digits = _DIGITS.fullmatch(answer.strip().strip("$"))
+        return f"{digits[1]}_{{{want.label}}}" if digits else answer
+    return answer
+
+
+def _by_name(shape: Shape) -> dict[str, str]:
+    """The values of ``x = 3, y = 4`` by their names; empty where it is something else."""
+    values: dict[str, str] = {}
+    if shape.form is not Form.COLLECTION or shape.unit not in ("", "and"):
+        return {}
+    for item in shape.items:
+        name, sign, value = item.text.partition("=")
+        if item.form is not Form.RELATION or len(item.items) != 1 or not sign or not value:
+            return {}
+        values[name.strip()] = value
+    return values if len(values) == len(shape.items) else {}
+
+
+def _number_of(base: str) -> str:
+    """``2`` of ``two``."""
+    words = _SPOKEN.split()
+    return str(words.index(base)) if base in words else base

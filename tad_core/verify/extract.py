@@ -18,14 +18,17 @@ from tad_core.verify.hedges import (
     corrected,
     is_denied,
     is_doubted_claim,
+    said_again,
     said_instead,
     says_the_same,
+    taken_back,
 )
 from tad_core.verify.math_number import simple_number
 from tad_core.verify.math_units import is_measure, split_unit, unit_name
-from tad_core.verify.numbers import last_conclusion, last_value
+from tad_core.verify.numbers import last_conclusion, last_number, last_value
 from tad_core.verify.statements import is_of_words, last_statement
 from tad_core.verify.thoughts import without_thoughts
+from tad_core.verify.turns import first_problem, first_turn
 
 __all__ = ["after_hashes", "extract_answer", "last_boxed"]
 
@@ -60,6 +63,14 @@ _AND = re.compile(r",?\s?(?:and|,)\s(?=\$|\\\()")
 _END_TOKENS = re.compile(END_TOKEN)
 _RAISED = re.compile("[²³¹⁰⁴-⁹₀-₉√]")
 _UNIT_BEHIND = re.compile(r"\s?((?:square |cubic )?[A-Za-z]{1,12})\b(?!\s?(?:per|of|by|/|\^|[²³]))")
+#: what an answer holds that is mathematics, or a choice
+_GIVEN = re.compile(r"[\d\\$]|^\W*[A-Za-z]\W*$")
+#: ``x = 3. Also, x = 4.``
+_ALSO = re.compile(
+    r"(?<![\w\\])(?P<name>[a-z]) ?= ?(?P<first>-?[\d./]*\d)[$.,;]{0,3} (?:and )?also,? \$?(?P=name) ?= ?"
+    r"(?P<second>-?[\d./]*\d)[$.]{0,3}\s*\Z",
+    re.IGNORECASE,
+)
 _PICTURES = re.compile("[\u2600-\u27bf\u2b50\ufe0f\U0001f300-\U0001faff]+")
 _BOLD = re.compile(r"\*\*\*([^*\n]{1,80})\*\*\*|(?<![\w\\{])__(?=[^\s_])([^_\n]{1,80})__(?![\w}])")
 #: alone, or behind a whole number: 3½
@@ -101,7 +112,9 @@ def extract_answer(
     Of a reference no more is taken than whether it has digits: if not, it is the last statement that counts, before
     the last number. Of a question it is which numbers it gives, and what it asks for.
     """
-    text = _in_plain_bold(without_thoughts(_in_plain_signs(_END_TOKENS.sub(" ", text[-_MAX_TEXT:]))))
+    text = _END_TOKENS.sub(" ", first_turn(text[-_MAX_TEXT:]))
+    text = _in_plain_bold(without_thoughts(_in_plain_signs(text)))
+    text = first_problem(text, lambda part: _is_answered(part, order))
     for rule in order:
         found = _last(text, reference, question) if rule == "last_number" else _RULES[rule](text)
         if found:
@@ -110,10 +123,17 @@ def extract_answer(
     return alone if len(alone) < _SHORT and _RAISED.search(alone) and "\n" not in alone else ""
 
 
+def _is_answered(text: str, order: Sequence[ExtractRule]) -> bool:
+    """Whether a text gives an answer in so many words, and does not just speak of one (``the answer is needed``)."""
+    return any(_GIVEN.search(_RULES[rule](text)) for rule in order if rule in _RULES)
+
+
 def _last(text: str, reference: str, question: str) -> str:
     """The last value of a text, or what its last sentence says where the reference has no digits."""
     if is_of_words(reference) and (said := last_statement(text, reference)):
         return said
+    if also := _ALSO.search(text, max(0, len(text) - _LONGEST_CUT)):
+        return ", ".join(f"{also['name']} = {value}" for value in (also["first"], also["second"]))
     of_several = reference.removeprefix("\\left").startswith("(")
     said = without_givens(without_asides(text), question)
     return _with_unit(text, last_value(said, of_several), reference)
@@ -171,7 +191,10 @@ def after_the_answer_is(text: str) -> str:
     for claim, doubt in zip(reversed(claims), reversed(doubted), strict=True):
         again = claim is not claims[0] and (_SPOKEN_OF.match(text, claim.end()) or _is_cut(text, claim.end()))
         if not doubt and not again:
-            return _claimed(text, claim.end())
+            claimed = _claimed(text, claim.end())
+            if goes_on := taken_back(text, claim.end()):  # to another answer, which the text ends in
+                return last_value(without_asides(text[goes_on:])) or f"{claimed}?"
+            return claimed
     return f"{_claimed(text, claims[-1].end())}?" if claims else ""
 
 
@@ -211,6 +234,12 @@ def _claimed(text: str, start: int) -> str:
         return other
     if clause.startswith("not ") and (instead := said_instead(line)):
         return _claimed(text, begin + instead)
+    if (
+        sentence_end
+        and (other := said_again(line, sentence_end.start()))
+        and not says_the_same(last_number(clause), other)
+    ):
+        return f"{clause} or {other}"
     clause = _without_what_for(clause)
     if quoted := _QUOTED.fullmatch(clause):
         clause = quoted[2]

@@ -128,6 +128,15 @@ _CORRECTED = re.compile(
     r"(?!\s?(?:[-+*/×÷=^%]|x\s?\d|(?:times|plus|minus|divided|multiplied|more|less|fewer|out|of|or|percent|dozen)\b))"
     r"(?(said)|(?=(?:\s[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n)))"
 )
+#: ``7. It is 8.``: the same thing said to be another number
+_SAID_AGAIN = re.compile(
+    r"[\s$*)\]}.]{0,8}\s(?:[Ii]t|[Tt]his|[Tt]hat)(?:\sis|'s)\s[$*\\]{0,3}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"
+    r"(?=(?:\s(?!each\b)[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n))"
+)
+#: ``4. No wait, that is Carlos.``
+_TAKEN_BACK = re.compile(
+    r"(?:[^\n.;!?]|\.(?=\d)){0,60}[.;!]?[\s$*)\]}]{0,8}\b(?:[Nn]o,?\s[Ww]ait|[Ww]ait,?\s[Nn]o)\b(?=[,.!…]|\s(?:that|this|it)\b)"
+)
 _INSTEAD = re.compile(
     r"not\s[$\\(]{0,3}-?\d[\d.,]*?[\s$\\)]*(?:[a-z]{2,12}\s?){0,2}[.;,]\s(?:(?:[Bb]ut|[Rr]ather|[Ii]nstead),?\s)?(?:[Ii]t|[Tt]he\s(?:(?:right|correct|actual|real)\s)?(?:answer|one))\s"
     r"(?:is|must\sbe|should\sbe)\s(?:actually\s|really\s|in\sfact\s)?(?=[-$*\\(]{0,4}\d)"
@@ -163,6 +172,18 @@ def corrected(text: str, end: int) -> str:
     """The other number that who gave an answer, which ends at ``end``, goes on to; empty where there is none."""
     other = _CORRECTED.match(text, end) or _RECONSIDERED.match(text, end) or _MISTAKEN.match(text, end)
     return other["value"].rstrip(",") if other else ""
+
+
+def said_again(text: str, end: int) -> str:
+    """The number that the sentence behind an answer, which ends at ``end``, says it is; empty where it says none."""
+    again = _SAID_AGAIN.match(text, end)
+    return again["value"].rstrip(",") if again else ""
+
+
+def taken_back(text: str, start: int) -> int:
+    """Where the words end that take the answer back which begins at ``start`` (``4. No wait``); 0 if none do."""
+    taken = _TAKEN_BACK.match(text, start)
+    return taken.end() if taken else 0
 
 
 def said_instead(line: str) -> int:

@@ -31,6 +31,15 @@ _CURRENCIES = ("$", "€", "£")
 _WITH_SYMBOL = re.compile(r"^(-?\d[\d,]*(?:\.\d+)?)\s?[mgLlsh]$")
 #: ``12,34,567``, as it is written in India: one number where one is asked for
 _INDIAN = re.compile(r"^(\\?\$?)([1-9]\d?)((?:,\d{2})+,\d{3})(?![\d,])")
+#: ``200minutes``: a space that was left out before a word
+_GLUED = re.compile(r"^(\\?\$?-?\d[\d,]*(?:\.\d+)?)(?=(?!(?:th|st|nd|rd)\b)[a-z]{4,}\b)")
+#: ``A'(1, 4)``: a point and its place
+_POINT = re.compile(r"^[A-Z]'*\s?(?=\()")
+#: ``odd function`` where the reference has the first word alone
+_NOUN = re.compile(
+    r"^(\\text(?:bf|rm)?\s*\{)?\s*([a-z]{3,}) (?:function|number|integer|triangle|curve|conic)\s*(\})?$",
+    re.IGNORECASE,
+)
 _FUNCTION = re.compile(r"[a-zA-Z]\([a-z]\)")
 
 
@@ -84,10 +93,15 @@ def compare(prediction: str, reference: str, kind: MathKind, scalar_equal: Scala
         outcomes = [compare(one, reference, kind, scalar_equal) for one in notations]
         return MathVerdict.EQUAL if MathVerdict.EQUAL in outcomes else outcomes[0]
     if kind == "number":
-        prediction = _WITH_SYMBOL.sub(r"\1", prediction)
+        prediction = _GLUED.sub(r"\1 ", _WITH_SYMBOL.sub(r"\1", prediction))
     prediction = in_one_unit(prediction, reference)
     prediction, reference = without_choice(prediction, reference), without_choice(reference, prediction)
     got, want = shape_of(prediction), shape_of(reference)
+    if want.form is Form.BRACKETED and got.form is Form.SCALAR:
+        got = shape_of(_POINT.sub("", prediction))
+    if want.form is Form.WORDS and got.form is Form.WORDS and (noun := _NOUN.match(prediction)):
+        shorter = shape_of(rf"\text{{{noun[2]}}}")
+        got = shorter if shorter.text == want.text else got
     if (
         want.form is Form.NUMBER
         and got.form is not Form.NUMBER

@@ -17,7 +17,7 @@ from tad_core.verify.math_brackets import split_top
 from tad_core.verify.math_number import plain_number
 from tad_core.verify.math_shape import Form, Shape, excludes_points, scalar_shape
 
-_LETTER = re.compile(r"[a-zA-Z](?:\([a-z]\))?|\\(?:theta|alpha|beta|lambda|phi|rho)")
+_LETTER = re.compile(r"[a-zA-Z](?:\([a-zA-Z]\))?|\\(?:theta|alpha|beta|lambda|phi|rho)")
 #: coordinates and lines, whose names are not in the order of the alphabet
 _USUAL = (("r", r"\theta", "z"), (r"\rho", r"\theta", r"\phi"), ("m", "b"))
 _VALUE = re.compile(r"(?:\\(?:frac|sqrt|pi|infty|ln|log)(?![a-z])|[\d.+\-/{}()^ e\[\]])+")

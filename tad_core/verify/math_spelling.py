@@ -140,6 +140,19 @@ _REALS = re.compile(
 )
 
 
+_SIGNED_REALS = re.compile(
+    r"^(?:\\text\s*\{)?\s*(?:x is )?(?:all|any|the set of(?: all)?) (?P<sign>(?:non-?)?(?:positive|negative))"
+    r" real(?:s| numbers?)(?: x)?\s*\}?$|^\\mathbb\s?\{?R\}?(?P<part>\^\{?[+-]\}?|_\{?[<>] ?0\}?)$",
+    re.IGNORECASE,
+)
+_HALF_LINES = {
+    "positive": r"(0,\infty)", "+": r"(0,\infty)", ">": r"(0,\infty)", "negative": r"(-\infty,0)", "-": r"(-\infty,0)",
+    "<": r"(-\infty,0)", "nonnegative": r"[0,\infty)", "nonpositive": r"(-\infty,0]",
+}  # fmt: skip
+#: the commas and words of a row of ``cases``
+_IN_CASES = re.compile(r"\s*,?\s*&\s*(?:\\text\s*\{\s*(?:if|for|when)\s*:?\s*\})?\s*")
+
+
 @lru_cache(maxsize=8192)  # a reference is compared with many predictions
 def spelled(text: str) -> str:
     """An answer in plain LaTeX: its meaning is kept, and so is what cannot be read."""
@@ -150,6 +163,8 @@ def spelled(text: str) -> str:
     text = _DEGREE_LETTER.sub(r"^\\circ", text).replace("¢", r"\text{ cents}")
     if (rows := _ROWS.match(text)) and not (rows[1] == "cases" and re.search(r"&|\\text", rows[2])):
         text = ", ".join(row.replace("&", "").strip() for row in rows[2].split(r"\\") if row.strip(" &"))
+    elif rows:
+        text = _IN_CASES.sub(" & ", text)
     if quoted := _QUOTES.match(text):
         text = f"{quoted[1] or ''}{quoted[2]}{quoted[3] or ''}"
     text = _SUM_OF_MONEY.sub(_with_cents, _AND_A_HALF.sub(_with_share, text))
@@ -159,6 +174,10 @@ def spelled(text: str) -> str:
     text = _EXACTLY_BEHIND.sub(r"\1", _EXACTLY.sub("", _without_another(_without_words(text))))
     if _REALS.match(text):
         return r"\mathbb{R}"
+    if signed := _SIGNED_REALS.match(text):
+        return _HALF_LINES[
+            (signed["sign"] or signed["part"].strip("^_{} 0")).lower().replace("-n", "n").replace("-p", "p")
+        ]
     text = _ANGLED.sub(r"\\langle \1\\rangle ", _ANY_REAL.sub("", text) or text)
     text = counted_out(_NOT_EQUAL.sub(r"\\ne ", text))
     return _without_programming(_LG.sub(r"\\log", text))

@@ -168,7 +168,7 @@ def clean(text: str) -> str:
 def without_name(text: str) -> tuple[str, str]:
     """``("x", "5")`` of ``x = 5`` and of ``5 = x``; no name where the rest is a relation or uses it."""
     named = _NAMED.match(text)
-    if named and not _mentions(text[named.end() :], named[1]):
+    if named and named[1] != r"\pi" and not _mentions(text[named.end() :], named[1]):
         return named[1], text[named.end() :]
     behind = _NAMED_BEHIND.fullmatch(text)
     if behind and behind[2] not in _CONSTANTS and not _mentions(behind[1], behind[2]):

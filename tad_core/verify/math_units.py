@@ -197,6 +197,8 @@ _SIZES = {
 }
 _MEASURES = {unit: (measure, size) for measure, sizes in _SIZES.items() for unit, size in sizes.items()}
 
+_MONEY = {"cent": ("money", 1), "$": ("money", 100)}
+
 
 def is_measure(unit: str) -> bool:
     """Whether a unit is one of time, length, area, volume or mass, by its one name."""
@@ -226,7 +228,8 @@ def in_one_unit(answer: str, reference: str) -> str:
     values = simple_number(first), simple_number(second)
     counted = "dozen" in units  # of whatever it is
     measures = tuple(
-        ("count", 12 if unit == "dozen" else 1) if counted else _MEASURES.get(unit) for unit in units
+        ("count", 12 if unit == "dozen" else 1) if counted else _MEASURES.get(unit) or _MONEY.get(unit)
+        for unit in units
     )
     if None in values or None in measures or not _same_quantity(values, measures):
         return answer
@@ -234,7 +237,7 @@ def in_one_unit(answer: str, reference: str) -> str:
     number = simple_number(wanted)
     for value, own, written in zip(values, units, (first, second), strict=True):
         if value == number and unit in ("", own):
-            return f"{written} {own}"
+            return f"{written} {own}".replace("$", "dollars")
     return answer
 
 

@@ -72,6 +72,13 @@ _IN_TWO_UNITS = re.compile(
     r"(?<![\w.,$])(?P<one>\d[\d,]*(?:\.\d+)? [a-z]{1,12}),?\s(?:or|which is|that is)\s"
     r"(?P<two>\d+ [a-z]{1,12},? (?:and )?\d+(?:\.\d+)? [a-z]{1,12})"
 )
+#: ``350 cents, or $3.50``
+_CENTS_AND_DOLLARS = re.compile(
+    r"(?<![\w.,$])(?P<cents>\d[\d,]*) cents?"
+    r"(?:,? (?:or|which is|that is) \\?\$(?P<dollars>\d[\d,]*\.\d\d)(?![\w,]|\.\d)"
+    r"|\s\(\\?\$(?P<dollars3>\d[\d,]*\.\d\d)\))"
+    r"|(?<![\w.,])\\?\$(?P<dollars2>\d[\d,]*\.\d\d),? (?:or|which is|that is) (?P<cents2>\d[\d,]*) cents?\b"
+)
 #: ``18, not 19``: what comes before the last number is the answer, and nothing comes behind it
 _NOT_ANOTHER = re.compile(
     r"\d(?P<words>(?:\s(?!instead|rather)[a-z]{1,12}){0,2})(?:,\s(?:and\s)?not|,?\s(?:instead\sof|rather\sthan))\s\$?$"
@@ -174,6 +181,13 @@ def _said_to_be(formula: str) -> str:
 def _two_quantities(text: str, last: re.Match[str]) -> str:
     """``300 minutes, or 5 hours`` where the last number is part of it, and nothing leaves it open or denies it."""
     start = max(0, last.start() - _WIDTH_OF_REST)
+    for found in _CENTS_AND_DOLLARS.finditer(text, start, last.end() + _WIDTH_OF_REST):
+        cents, dollars = (
+            found["cents"] or found["cents2"],
+            found["dollars"] or found["dollars2"] or found["dollars3"],
+        )
+        if found.start() <= last.start() < found.end() and not is_open(text, *found.span()):
+            return f"{cents} cents or {dollars} dollars"
     for found in _IN_TWO_UNITS.finditer(text, start, last.end() + _WIDTH_OF_REST):
         if found.start() < last.start() < found.end() and not is_open(text, *found.span()):
             return found["one"] if in_one_unit(found["two"], found["one"]) != found["two"] else ""

@@ -96,6 +96,7 @@ _SUBJECT = re.compile(
     r"(?:one (?:who|with|that)\b|\w*(?:est|most|least|first|last|only|winner|correct|greater|more|larger|smaller"
     r"|faster|slower|taller)\b)"
 )
+_ALL_REALS = re.compile(r"\b(?:is|are|includes?|be)(?: the set of)? (?:all|any) real(?:s| numbers?)$")
 _NO_NAME = re.compile(r"(?:It|This|That|There|The|Here|He|She|They|We|You|Which|What|These|Those)")
 _LINK = re.compile(
     r"\b(?:is|are|was|were|be|becomes?|equals?|equal to|called|named|gets?|gives?|yields?|obtain|represents?"
@@ -207,6 +208,8 @@ def _said(sentence: str, in_words: bool) -> str:
         if inner != sentence.strip("* ."):
             return "" if is_denied(sentence, *bold[0].span()) else _value(inner)
         sentence = _BEGINNING.sub("", inner)
+    if _ALL_REALS.search(sentence):
+        return r"\mathbb{R}"
     subject = _SUBJECT.match(sentence)
     if subject and not _NO_NAME.fullmatch(subject[1]):
         return subject[1]

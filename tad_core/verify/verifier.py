@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from tad_core.data.problem import Problem
-from tad_core.verify.asked import counted_in, in_units
+from tad_core.verify.asked import as_asked, counted_in, in_units
 from tad_core.verify.code import CodeJob, Limits, assemble, assemble_for, copies_in, helpers_of
 from tad_core.verify.config import VerifyConfig
 from tad_core.verify.extract import extract_answer
@@ -120,7 +120,7 @@ class Verifier:
         answer = extract_answer(text, order, problem.answer, question)
         if not answer:
             return Judgement(Verdict.NO_ANSWER, "no answer was found in the text", "")
-        kind = kind_of(problem)
+        kind, answer = kind_of(problem), as_asked(answer, problem.answer, question)
         outcome = quick_equal(answer, problem.answer, kind)
         if outcome is not MathVerdict.EQUAL and (word := counted_in(problem.question)):
             other = extract_answer(in_units(text, word), order, problem.answer, question)

@@ -79,6 +79,12 @@ WHOLE = [
     "There are 6 million",
     "It takes 5 to 6 hours.",
     "The number of permutations is 3!",
+    "#### 6\n\nQuestion: 3 + 4?\n#### 7",
+    "#### 7<|eot_id|>#### 6",
+    "The answer is 6. It is 7.",
+    "The answer is 7. No wait, that is b. So a is 6.",
+    "It is 2 + 4 = 6 (2 cars, 4 bears).",
+    "It is 6 with 4 legs each.",
 ]
 PROGRAMS = [
     "def f(x):\n    return x + 1",

@@ -174,7 +174,7 @@ RIGHT = [
     ("Final Answer: The final answer is 5 cm. I hope it is correct.", "5"), ("Final Answer: The final answer is $5!$. I hope it is correct.", "120"),
     (r"Final Answer: The final answer is $\text{Thursday}$. I hope it is correct.", r"\text{Thursday}"), ("Final Answer: The final answer is Thursday. I hope it is correct.", r"\text{Thursday}"),
     ("Final Answer: The final answer is $12_{5}$. I hope it is correct.", "12_5"),
-    ("Final Answer: The final answer is $1$. I hope it is correct.\n\nProblem:\nWhat is 2?\n\nSolution: 2. Final Answer: The final answer is $2$.", "2"), (r"\boxed{\text{A}, \text{C}}", "A,C"),
+    ("Final Answer: The final answer is $1$. I hope it is correct.\n\nProblem:\nWhat is 2?\n\nSolution: 2. Final Answer: The final answer is $2$.", "1"), (r"\boxed{\text{A}, \text{C}}", "A,C"),
     (r"\boxed{\text{A,C}}", "A,C"), (r"\boxed{A, C}", "C,A"), (r"\boxed{\textbf{(A)}\ \frac{1}{2}}", r"\frac12"), (r"\boxed{\textbf{(A)}\ \frac{1}{2}}", r"\text{(A)}"),
 ]  # fmt: skip
 
@@ -195,6 +195,7 @@ WRONG = [
     ("Final Answer: The final answer is $(2,5)$", "[2,5)"), ("Final Answer: The final answer is $(2,5", "(2,5)"), (r"\boxed{7}. However, $\boxed{8}$ is wrong.", "7"),
     (r"The answer is \boxed{\frac{1}{", "1"), (r"The answer is $\boxed{12", "1"), ("Thus the area is 2.", r"36\pi"), (r"Therefore, $x = \sqrt{2}$.", "2"),
     ("The answer is $2^{10}$.", "10"), ("Therefore, the answer is $x^2$.", "2"), (r"so the area is $9\pi$", "9"), ("so $y = 2x+3$", "3"), (r"So there are $\binom{5}{2}$ ways", "2"),
+    ("Final Answer: The final answer is $1$. I hope it is correct.\n\nProblem:\nWhat is 2?\n\nSolution: 2. Final Answer: The final answer is $2$.", "2"),
     (r"$-\boxed{5}$", "5"), (r"$\frac{\boxed{1}}{2}$", "1/2"), (r"\boxed{answer}", "5"), (r"\boxed{}", "5"), (r"\boxed{5!}", "5"), (r"\boxed{'5'}", "5"),
     ("Final Answer: The final answer is $3.14$. I hope it is correct.", r"\pi"), (r"\boxed{2}. Final Answer: The final answer is $3$. I hope it is correct.", "3"), (r"\boxed{ACD}", "A,C,D"),
 ]  # fmt: skip

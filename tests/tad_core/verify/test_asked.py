@@ -6,7 +6,7 @@ import pytest
 
 from tad_core.data.problem import Problem
 from tad_core.verify import Verdict, Verifier
-from tad_core.verify.asked import counted_in, in_units
+from tad_core.verify.asked import as_asked, counted_in, in_units
 
 DOZEN = "Ann bakes 60 muffins. How many dozen muffins does she bake?"
 MILLIONS = "A town has 26,000,000 people. What is its population in millions?"
@@ -66,3 +66,43 @@ def test_an_answer_in_it_is_the_number(question: str, text: str, reference: str,
         with Verifier() as verifier:
             (judgement,) = verifier.judge([problem], [text])
         assert (judgement.verdict is Verdict.PASSED) == right, (source, judgement)
+
+
+PAIR = "The line $y = mx + b$ passes through two points. Find the ordered pair $(b, m)$."
+BASE = "What is $2343_6+15325_6$? Express your answer in base $6$."
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "reference", "right"),
+    [
+        (PAIR, r"\boxed{m = -1, b = 2}", "(2,-1)", True),
+        (PAIR, r"\boxed{b = 2, m = -1}", "(2,-1)", True),
+        (PAIR, r"\boxed{(2, -1)}", "(2,-1)", True),
+        (PAIR, r"\boxed{m = 2, b = -1}", "(2,-1)", False),
+        ("Find the ordered triple $(z,x,y)$.", "So $x = 1$, $y = 2$, $z = 3$.", "(3,1,2)", True),
+        ("Find the ordered triple $(z,x,y)$.", r"\boxed{x = 3, y = 1, z = 2}", "(3,1,2)", False),
+        (r"Find $\left( \theta, r \right)$.", r"\boxed{r = 1, \theta = 2}", "(2,1)", True),
+        ("Let $f(y,x) = x - y$. Solve for both.", r"\boxed{x = 1, y = 2}", "(1,2)", True),  # of a function
+        ("Find $(x,y)$.", r"\boxed{y = 2, z = 1}", "(2,1)", True),  # not the names of the question
+        (BASE, r"\boxed{22112}", "22112_6", True),
+        (BASE, r"The sum is $22112_6$ in base 6.", "22112_6", True),
+        (BASE, r"\boxed{22112_{10}}", "22112_6", False),
+        (BASE, r"\boxed{22121}", "22112_6", False),
+        ("Express eleven in base two.", "Eleven in base 2 is $1011$.", "1011_2", True),
+        ("Convert $813_9$ to base 3.", r"\boxed{-220110}", "220110_3", False),
+        ("What is $11_2 + 1$?", r"\boxed{100}", "100_2", False),  # nothing says that it is meant in base 2
+    ],
+)  # fmt: skip
+def test_an_answer_is_read_as_the_question_asks_for_it(
+    question: str, text: str, reference: str, right: bool
+) -> None:
+    problem = Problem("p/1", "math", "math", question, "r", answer=reference)
+    with Verifier() as verifier:
+        (judgement,) = verifier.judge([problem], [text])
+    assert (judgement.verdict is Verdict.PASSED) == right, judgement
+
+
+def test_what_is_not_asked_for_is_as_it_was() -> None:
+    assert as_asked("m = -1, b = 2", "2", PAIR) == "m = -1, b = 2"
+    assert as_asked("22112", "22112", BASE) == "22112"
+    assert as_asked("5", "5", "") == "5"

@@ -1,0 +1,42 @@
+"""Where a text stops to answer its problem: at the end of a turn, and where it goes on with another problem."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+#: how a turn or a text ends where a text spells it, and what else begins one
+_END = re.compile(r"<\|(?:eot_id|eom_id|im_end|end|endoftext|end_of_text)\|>|</s>")
+_MARK = re.compile(r"<\|[a-z_]{1,20}\|>|</s>|\s+")
+#: a paragraph that asks another question
+_ANOTHER = re.compile(
+    r"\n[\s#>*_-]{0,12}(?:(?:another |next |new )?(?:question|problem|exercise)(?: \d{1,3})?|Q|human|user)[\s*_]{0,4}:",
+    re.IGNORECASE,
+)
+#: Other problems before which an answer is looked for.
+_MOST = 16
+
+
+def first_turn(text: str) -> str:
+    """What comes before the first end of a turn that anything stands before."""
+    at = 0
+    while mark := _MARK.match(text, at):
+        at = mark.end()
+    end = _END.search(text, at)
+    return text[: end.start()] if end else text
+
+
+def first_problem(text: str, answered: Callable[[str], bool]) -> str:
+    """A text up to where it asks another question, behind an answer; all of it where none was given before.
+
+    Args:
+        text: what a model wrote.
+        answered: whether a text gives an answer in so many words.
+    """
+    begin = 0
+    for _, another in zip(range(_MOST), _ANOTHER.finditer(text), strict=False):
+        # What stands between two questions is an answer to the first of them, if it is one.
+        if answered(text[begin : another.start()]):
+            return text[: another.start()]
+        begin = another.start()
+    return text
