@@ -106,7 +106,7 @@ _BESIDE = re.compile(
     r"(?![^()\n]*(?:[=≈+?*×]|\b(?:so|then|thus|therefore|total|altogether|rounds?|rounded|actually|instead|but|not|or|left|more"
     r"|less|in all|minutes?|hours?|seconds?|cents?|dollars?)\b))"
     r"(?:(?:the|his|her|their|its)\s[a-z ]{2,40}\s(?:is|was|are|were)\s[^()\n]{1,40}"
-    r"|[^()\n\d]{0,12}\d[\d,.]*\s[^()\n]{2,40},\s(?:and\s)?[^()\n\d]{0,12}\d[^()\n]{1,60})\)[.!]?\s*)\Z"
+    r"|(?=[^()\n]*[a-z]{2})[^()\n\d]{0,12}\d[\d.]*(?:\s[^()\n,]{2,40})?,\s(?:and\s)?[^()\n\d]{0,12}\d[^()\n]{1,60})\)[.!]?\s*)\Z"
 )
 #: ``16 legs for tables with 4 legs each``
 _EACH = re.compile(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from tad_core.verify.math_shape import Form, Shape, shape_of
 from tad_core.verify.math_spelling import spelled
@@ -13,6 +14,12 @@ from tad_core.verify.math_spelling import spelled
 #: ``(b, m)``, no arguments of a function
 _NAME = r"\s*(?:[a-zA-Z]|\\(?:theta|phi|rho|alpha|beta|lambda|mu))\s*"
 _TUPLE = re.compile(rf"(?<![A-Za-z}}])(?:\\left\s?)?\(({_NAME}(?:,{_NAME}){{1,5}})(?:\\right\s?)?\)")
+#: what stands before the tuple that is asked for, where a question has others, too
+_ASKED_FOR = re.compile(
+    r"\b(?:find|enter|compute|determine|give|form|ordered (?:pair|triple|quadruple)s?)\b[^.;()]*$",
+    re.IGNORECASE,
+)
+_BEFORE = 60
 _BASE = re.compile(r"\bbase[\s-]\$?(\d{1,2}|[a-z]{3,8})\b")
 _SPOKEN = "zero one two three four five six seven eight nine ten eleven twelve"
 _DIGITS = re.compile(r"(-?[0-9A-G]{1,60})")
@@ -55,14 +62,26 @@ def as_asked(answer: str, reference: str, question: str) -> str:
     want = shape_of(spelled(reference))
     if want.form is Form.BRACKETED and names:
         values = _by_name(shape_of(spelled(answer)))
-        for asked in reversed(names):
-            order = [name.strip() for name in asked[1].split(",")]
-            if len(order) == len(values) == len(want.items) and set(order) == set(values):
-                return f"({', '.join(values[name] for name in order)})"
+        order = _order_of(values, names) if len(values) == len(want.items) else ()
+        if order:
+            return f"({', '.join(values[name] for name in order)})"
     if want.form is Form.BASED and want.label in (_number_of(word) for word in base):
         digits = _DIGITS.fullmatch(answer.strip().strip("$"))
         return f"{digits[1]}_{{{want.label}}}" if digits else answer
     return answer
+
+
+def _order_of(values: Collection[str], tuples: list[re.Match[str]]) -> tuple[str, ...]:
+    """The order in which a question has these names; of several that which it asks for; empty where that is not one."""
+    orders = {found: tuple(name.strip() for name in found[1].split(",")) for found in tuples}
+    those = {found: order for found, order in orders.items() if sorted(order) == sorted(values)}
+    if len(set(those.values())) > 1:
+        those = {
+            found: order
+            for found, order in those.items()
+            if _ASKED_FOR.search(found.string[max(0, found.start() - _BEFORE) : found.start()])
+        }
+    return those.popitem()[1] if len(set(those.values())) == 1 else ()
 
 
 def _by_name(shape: Shape) -> dict[str, str]:

@@ -76,7 +76,7 @@ _IN_TWO_UNITS = re.compile(
 _CENTS_AND_DOLLARS = re.compile(
     r"(?<![\w.,$])(?P<cents>\d[\d,]*) cents?"
     r"(?:,? (?:or|which is|that is) \\?\$(?P<dollars>\d[\d,]*\.\d\d)(?![\w,]|\.\d)"
-    r"|\s\(\\?\$(?P<dollars3>\d[\d,]*\.\d\d)\))"
+    r"|\s\((?:or |which is |that is,? )?\\?\$(?P<dollars3>\d[\d,]*\.\d\d)\))"
     r"|(?<![\w.,])\\?\$(?P<dollars2>\d[\d,]*\.\d\d),? (?:or|which is|that is) (?P<cents2>\d[\d,]*) cents?\b"
 )
 #: ``18, not 19``: what comes before the last number is the answer, and nothing comes behind it

@@ -83,6 +83,9 @@ BASE = "What is $2343_6+15325_6$? Express your answer in base $6$."
         ("Find the ordered triple $(z,x,y)$.", r"\boxed{x = 3, y = 1, z = 2}", "(3,1,2)", False),
         (r"Find $\left( \theta, r \right)$.", r"\boxed{r = 1, \theta = 2}", "(2,1)", True),
         ("Let $f(y,x) = x - y$. Solve for both.", r"\boxed{x = 1, y = 2}", "(1,2)", True),  # of a function
+        ("Find $(x,y)$; note $(y,x)$ is none.", r"\boxed{x = 1, y = 2}", "(1,2)", True),
+        ("If $(x,y)$ is one, enter $(y,x)$.", r"\boxed{x = 1, y = 2}", "(1,2)", False),
+        ("Both $(x,y)$ and $(y,x)$ are solutions.", r"\boxed{x = 1, y = 2}", "(1,2)", True),  # the usual order
         ("Find $(x,y)$.", r"\boxed{y = 2, z = 1}", "(2,1)", True),  # not the names of the question
         (BASE, r"\boxed{22112}", "22112_6", True),
         (BASE, r"The sum is $22112_6$ in base 6.", "22112_6", True),

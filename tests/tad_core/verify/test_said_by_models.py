@@ -27,6 +27,8 @@ def judged(text: str, reference: str, question: str, source: str) -> bool:
         ("It is 3 each (12 boxes, 36 in total).", "36", "12"),
         ("She got 5 more (10 - 3 = 7, not 5).", "", "5"),
         ("It took 5.5 hours (330 minutes).", "330", "6"),
+        ("So Harry is 26 years old (Bea is 15, Job is 45).", "26", "45"),
+        ("He has 350 cents (which is $3.50).", "350", "5"),
         # The parts of a value.
         ("Reina has a total of 320 toys, i.e., 120 counters and 200 marbles.", "320", "200"),
         ("Reina has a total of 310 toys, i.e., 120 counters and 200 marbles.", "200", "310"),
