@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tad_core.artifacts import folder_fingerprint
 from tad_core.config import ModelConfig
 from tad_core.errors import ModelError
+from tad_core.families import FAMILIES
 from tad_core.hub import absent_files, local_folder
 from tad_core.tokens import check_tokens, check_vocabulary
 from tad_core.weights import check_weights, weight_files
@@ -21,70 +21,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-@dataclass(frozen=True)
-class Family:
-    """What is known of a family without its weights.
-
-    Attributes:
-        name: as prompts and documentation call it.
-        home: the original repository, whose code an export points at.
-        accepts: fields of config.json that change the architecture, with the values that ``models`` implements.
-    """
-
-    name: Literal["llada", "dream"]
-    home: str
-    accepts: dict[str, tuple[Any, ...]]
-
-
-#: ``model_type`` in config.json -> family: every one that ``models.loading`` can load
-FAMILIES: dict[str, Family] = {
-    "llada": Family(
-        "llada",
-        "GSAI-ML/LLaDA-8B-Instruct",
-        {
-            "activation_type": ("silu",),
-            "alibi": (False,),
-            "architectures": ("LLaDAModelLM", None),
-            "attention_dropout": (0,),
-            "attention_layer_norm": (False,),
-            "bias_for_layer_norm": (False, None),
-            "block_group_size": (1,),
-            "block_type": ("llama",),
-            "clip_qkv": (None,),
-            "embedding_dropout": (0,),
-            "include_bias": (False,),
-            "include_qkv_bias": (False, None),
-            "input_emb_norm": (False,),
-            "layer_norm_type": ("rms",),
-            "layer_norm_with_affine": (True,),
-            "multi_query_attention": (None, False),
-            "num_experts": (None, 0),
-            "quantization_config": (None,),
-            "residual_dropout": (0,),
-            "rope": (True,),
-            "rope_full_precision": (True,),
-            "scale_logits": (False,),
-            "tie_word_embeddings": (False,),
-            "weight_tying": (False,),
-        },
-    ),
-    "Dream": Family(
-        "dream",
-        "Dream-org/Dream-v0-Instruct-7B",
-        {
-            "architectures": ("DreamModel", None),
-            "attention_dropout": (0,),
-            "block_size": (None,),
-            "hidden_act": ("silu",),
-            "quantization_config": (None,),
-            "rope_scaling": (None, "default"),
-            "rope_parameters": (None, "default"),
-            "tie_word_embeddings": (False,),
-            "use_mrope": (False, None),
-            "use_sliding_window": (False,),
-        },
-    ),
-}
 #: What other published models call their type or class -> why they are none of these families.
 OTHERS = {
     "llama": "a Llama; Stable-DiffCoder, too, reads its own blocks one after the other",

@@ -13,6 +13,7 @@ from typing import Any
 from tad_core.checkpoint import check_model
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import ModelError
+from tad_core.families import FAMILIES
 from tad_core.weights import missing_files
 
 GIB = 2**30
@@ -202,18 +203,22 @@ def is_here(model: ModelConfig) -> bool:
 
 
 def read_shape(fields: Mapping[str, Any]) -> Shape:
-    """The shape that a config.json describes."""
-    if fields.get("model_type") == "Dream":
-        names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-                 "intermediate_size", "vocab_size")  # fmt: skip
-    else:
-        names = ("d_model", "n_layers", "n_heads", "n_kv_heads", "mlp_hidden_size", "embedding_size")
-    numbers = [fields.get(name) for name in names]
-    width, layers, heads, kv_heads, mlp, vocabulary = numbers
-    vocabulary = vocabulary or fields.get("vocab_size")
-    if not all(isinstance(n, int) for n in (width, layers, heads, mlp, vocabulary)):
-        missing = [name for name, number in zip(names, numbers, strict=True) if not isinstance(number, int)]
+    """The shape that a config.json describes.
+
+    Raises:
+        ModelError: it is of no family here, or leaves a dimension out.
+    """
+    family = FAMILIES.get(str(fields.get("model_type")))
+    if family is None:
+        raise ModelError(
+            f"model.path: config.json is of type {fields.get('model_type')!r}; supported: {', '.join(FAMILIES)}"
+        )
+    names = family.names
+    rows = next((name for name in names.vocabulary if fields.get(name)), names.vocabulary[0])
+    needed = (names.width, names.layers, names.heads, names.mlp, rows)
+    missing = [name for name in needed if not isinstance(fields.get(name), int)]
+    if missing:
         raise ModelError(f"model.path: config.json does not say {', '.join(missing)}; nothing can be planned")
-    assert width and layers and heads and mlp and vocabulary
-    key_width = (kv_heads or heads) * (width // heads)
-    return Shape(width, layers, key_width, mlp, vocabulary, fields.get("model_type") == "Dream")
+    width, layers, heads, mlp, vocabulary = (int(fields[name]) for name in needed)
+    key_width = (fields.get(names.kv_heads) or heads) * (width // heads)
+    return Shape(width, layers, key_width, mlp, vocabulary, family.qkv_bias)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tad_core.errors import ModelError
-from tad_core.weights import vocabulary_of
+from tad_core.families import FAMILIES, family_of
 
 _SPECIAL = ("mask_token_id", "eos_token_id", "pad_token_id", "bos_token_id")
 #: How the families spell the end of a turn, by ``model_type``.
-TURN_ENDS = {"llada": "<|eot_id|>", "Dream": "<|im_end|>"}
+TURN_ENDS = {kind: family.turn_end for kind, family in FAMILIES.items() if family.turn_end}
 #: DreamOn's token in whose place two masks go.
 _EXPAND = "<|expand|>"
 
@@ -24,7 +24,7 @@ def check_tokens(folder: Path, config: Mapping[str, Any]) -> None:
         ModelError: naming the first token beyond them, a file that is no tokenizer's, or what shows that the tokenizer
             is another family's.
     """
-    rows = vocabulary_of(config)
+    rows = family_of(config).vocabulary(config)
     for name in _SPECIAL:
         value = config.get(name)
         if value is not None and not (isinstance(value, int) and 0 <= value < rows):
@@ -77,7 +77,7 @@ def check_vocabulary(folder: Path, ids: Mapping[str, int]) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:  # a tokenizer alone
         return
-    _check_ids(folder, ids, vocabulary_of(config))
+    _check_ids(folder, ids, family_of(config).vocabulary(config))
 
 
 def _check_ids(where: Path, ids: Mapping[str, int], rows: int) -> None:

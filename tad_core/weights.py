@@ -6,6 +6,7 @@ Everything here is read from file headers and small JSON files, without torch: a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 from safetensors import SafetensorError, safe_open
 
 from tad_core.errors import ModelError
+from tad_core.families import Shapes, family_of
 
 INDEX = "model.safetensors.index.json"
 WHOLE = "model.safetensors"
@@ -20,12 +22,8 @@ WHOLE = "model.safetensors"
 #: What rows of projections are to be multiples of: weights in 4 bits that share a scale, since bitsandbytes 0.50
 #: unpacks rows that are not whole blocks wrongly on a CPU; 8-bit floats that tensor cores take at once.
 BLOCKS = {"nf4": 64, "fp8": 16}
-#: No model of these families has nearly as many.
-_MOST_LAYERS = 1024
 #: Types of numbers in a file that are converted to ``model.dtype`` as they are read.
 _DTYPES = ("F64", "F32", "F16", "BF16")
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -163,7 +161,13 @@ def shapes_of(config: Mapping[str, Any]) -> Shapes:
     Raises:
         ModelError: a dimension is missing or makes no sense.
     """
-    return _dream(config) if config["model_type"] == "Dream" else _llada(config)
+    return family_of(config).shapes(config)
+
+
+def is_projection(config: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is the matrix of one of the projections of a layer, of whatever role."""
+    module = name.removesuffix(".weight")
+    return len(shape) == 2 and any(re.fullmatch(p, module) for p in family_of(config).roles.values())
 
 
 def check_packable(config: Mapping[str, Any], kind: str, field: str = "distill.quantize") -> None:
@@ -174,7 +178,7 @@ def check_packable(config: Mapping[str, Any], kind: str, field: str = "distill.q
     """
     block = BLOCKS[kind]
     for name, shape in shapes_of(config).items():
-        if len(shape) != 2 or not (".blocks." in name or ".layers." in name):
+        if not is_projection(config, name, shape):
             continue
         rows, size = shape
         what = f"rows of {size}" if size % block else f"columns of {rows}"
@@ -183,76 +187,3 @@ def check_packable(config: Mapping[str, Any], kind: str, field: str = "distill.q
                 f"{field}: {name.removesuffix('.weight')} has {what} weights, and {kind} needs a multiple of {block}; "
                 "set none"
             )
-
-
-def vocabulary_of(config: Mapping[str, Any]) -> int:
-    """Rows of the embedding: token ids are below."""
-    if config["model_type"] == "Dream":
-        return _size(config, "vocab_size", 152064)
-    return _size(config, "embedding_size", _size(config, "vocab_size", 126464))
-
-
-def _llada(config: Mapping[str, Any]) -> Shapes:
-    width, layers = _size(config, "d_model", 4096), _layers(config, "n_layers", 32)
-    heads = _size(config, "n_heads", 32)
-    kv = _head(config, "d_model", width, "n_heads", heads) * _size(config, "n_kv_heads", heads)
-    mlp = _size(
-        config,
-        "mlp_hidden_size",
-        _size(config, "mlp_ratio", 4) * width if "mlp_hidden_size" in config else 12288,
-    )
-    rows, top = vocabulary_of(config), "model.transformer."
-    out: Shapes = {f"{top}wte.weight": (rows, width)}
-    for i in range(layers):
-        layer = {"attn_norm": (width,), "ff_norm": (width,), "q_proj": (width, width), "k_proj": (kv, width),
-                 "v_proj": (kv, width), "attn_out": (width, width), "ff_proj": (mlp, width), "up_proj": (mlp, width),
-                 "ff_out": (width, mlp)}  # fmt: skip
-        out |= {f"{top}blocks.{i}.{name}.weight": shape for name, shape in layer.items()}
-    return out | {f"{top}ln_f.weight": (width,), f"{top}ff_out.weight": (rows, width)}
-
-
-def _dream(config: Mapping[str, Any]) -> Shapes:
-    width, layers = _size(config, "hidden_size", 3584), _layers(config, "num_hidden_layers", 28)
-    heads = _size(config, "num_attention_heads", 28)
-    kv_heads = _size(config, "num_key_value_heads", heads if "num_key_value_heads" in config else 4)
-    kv = _head(config, "hidden_size", width, "num_attention_heads", heads) * kv_heads
-    mlp, rows = _size(config, "intermediate_size", 18944), vocabulary_of(config)
-    out: Shapes = {"model.embed_tokens.weight": (rows, width)}
-    for i in range(layers):
-        at = f"model.layers.{i}."
-        for name, size in (("q", width), ("k", kv), ("v", kv)):
-            out[f"{at}self_attn.{name}_proj.weight"] = (size, width)
-            out[f"{at}self_attn.{name}_proj.bias"] = (size,)
-        layer = {"self_attn.o_proj": (width, width), "mlp.gate_proj": (mlp, width), "mlp.up_proj": (mlp, width),
-                 "mlp.down_proj": (width, mlp), "input_layernorm": (width,),
-                 "post_attention_layernorm": (width,)}  # fmt: skip
-        out |= {f"{at}{name}.weight": shape for name, shape in layer.items()}
-    return out | {"model.norm.weight": (width,), "lm_head.weight": (rows, width)}
-
-
-def _layers(config: Mapping[str, Any], name: str, default: int) -> int:
-    """The number of layers, before a list of all their tensors is made."""
-    layers = _size(config, name, default)
-    if layers > _MOST_LAYERS:
-        raise ModelError(
-            f"model.path: config.json has {name} {layers}; it is a whole number from 1 to {_MOST_LAYERS}"
-        )
-    return layers
-
-
-def _size(config: Mapping[str, Any], name: str, default: int) -> int:
-    """A dimension; null and what is not there mean the default, as for the model's class."""
-    value = config.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ModelError(f"model.path: config.json has {name} {value!r}; it is a whole number from 1")
-    return value
-
-
-def _head(config: Mapping[str, Any], width_name: str, width: int, heads_name: str, heads: int) -> int:
-    if width % heads:
-        raise ModelError(
-            f"model.path: config.json has {width_name} {width} and {heads_name} {heads}; heads divide the width"
-        )
-    return width // heads

@@ -17,18 +17,19 @@ from typing import Any
 
 import pytest
 
+from tests import third
+
 ROOT = Path(__file__).resolve().parents[1]
 
-#: kind -> the file of its own, and of each other file what stands there and what it becomes
-Added = dict[str, tuple[tuple[str, str], dict[str, list[tuple[str, str]]]]]
-_SIBLINGS = "from tad_core.models.sibling import SiblingConfig, SiblingModel\n"
-_LLADAS = "import LLaDAConfig, LLaDAModelLM\n"
+#: kind -> the files of its own, and of each other file what stands there and what it becomes
+Added = dict[str, tuple[dict[str, str], dict[str, list[tuple[str, str]]]]]
 ADDED: Added = {
     "objective": (
-        (
-            "tad_core/objectives/made_up.py",
-            (ROOT / "tests/tad_core/objectives/made_up.py").read_text(encoding="utf-8"),
-        ),
+        {
+            "tad_core/objectives/made_up.py": (ROOT / "tests/tad_core/objectives/made_up.py").read_text(
+                encoding="utf-8"
+            ),
+        },
         {
             "tad_core/config/objectives.py": [
                 (
@@ -40,8 +41,8 @@ ADDED: Added = {
         },
     ),
     "method of decoding": (
-        (
-            "tad_core/decoding/policies/leftmost.py",
+        {
+            "tad_core/decoding/policies/leftmost.py":
             '"""The first masked tokens, however sure the model is."""\n\n'
             "from tad_core.decoding.policies.token_by_token import TokenByToken\n\n\n"
             'class Leftmost(TokenByToken):\n    """As many as the threshold says."""\n\n'
@@ -50,7 +51,7 @@ ADDED: Added = {
             "        return open_BL & (open_BL.cumsum(1) <= max(1, int(self._spec.threshold)))\n\n"
             "    def __init__(self, spec, slots, device):\n"
             "        super().__init__(spec, slots, device)\n        self._spec = spec\n",
-        ),
+        },
         {
             "tad_core/decoding/policies/__init__.py": [
                 (
@@ -63,8 +64,8 @@ ADDED: Added = {
         },
     ),
     "source of data": (
-        (
-            "tad_core/data/sources/doubles.py",
+        {
+            "tad_core/data/sources/doubles.py":
             '"""Twice a number."""\n\nfrom tad_core.data.problem import Problem\n\n\n'
             "def load(source):\n"
             '    """Problems in order."""\n'
@@ -72,7 +73,7 @@ ADDED: Added = {
             '        asked = f"Ann has {n} books. Ann buys {n} more. How many books does Ann have?"\n'
             '        told = f"{n} + {n} = {2 * n}. The answer is {2 * n}."\n'
             '        yield Problem(f"{source.name}/{n}", source.name, "math", asked, told, str(2 * n))\n',
-        ),
+        },
         {
             "tad_core/data/sources/__init__.py": [
                 ("import arithmetic, gsm8k", "import arithmetic, doubles, gsm8k"),
@@ -81,47 +82,26 @@ ADDED: Added = {
         },
     ),
     "model family": (
-        (
-            "tad_core/models/sibling.py",
-            '"""A family that computes as LLaDA does."""\n\n'
-            "from tad_core.models.llada import LLaDAConfig, LLaDAModelLM\n\n\n"
-            'class SiblingConfig(LLaDAConfig):\n    """Its config.json."""\n\n    model_type = "sibling"\n\n\n'
-            'class SiblingModel(LLaDAModelLM):\n    """Its weights."""\n\n'
-            '    config_class = SiblingConfig\n    family = "sibling"\n',
-        ),
+        {"tad_core/families/third.py": third.OUTSIDE, "tad_core/models/third.py": third.INSIDE},
         {
-            "tad_core/models/__init__.py": [
-                (_LLADAS, _LLADAS + _SIBLINGS),
-                ("(DreamConfig, DreamModel)):", "(DreamConfig, DreamModel), (SiblingConfig, SiblingModel)):"),
-            ],
-            "tad_core/models/loading.py": [
-                (_LLADAS, _LLADAS + _SIBLINGS),
-                (
-                    '    "Dream": (DreamConfig',
-                    '    "sibling": (SiblingConfig, SiblingModel),\n    "Dream": (DreamConfig',
-                ),
-            ],
-            "tad_core/checkpoint.py": [
-                ('Literal["llada", "dream"]', 'Literal["llada", "dream", "sibling"]'),
-                ('    "Dream": Family(', '    "sibling": Family("sibling", "no/Sibling", {}),\n    "Dream": Family('),
-            ],
-            "tad_core/data/prompts.py": [
-                ('    if family == "llada":', '    if family in ("llada", "sibling"):'),
+            "tad_core/families/__init__.py": [
+                ("import dream, llada\n", "import dream, llada, third\n"),
+                ('    "Dream": dream', '    "third": third.FAMILY,\n    "Dream": dream'),
             ],
         },
     ),
 }  # fmt: skip
 
 
-def listed() -> dict[str, tuple[str, set[str]]]:
-    """What the page says: kind -> the file of its own, with NAME for its name, and the files with a line for it."""
+def listed() -> dict[str, tuple[set[str], set[str]]]:
+    """What the page says: kind -> the files of its own, with NAME for its name, and the files with a line for it."""
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Adding things")[2]
     found = {}
     for line in page.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 4 and "NAME" in cells[1]:
             found[re.sub(r"\[(.*?)\]\(.*?\)", r"\1", cells[0])] = (
-                re.findall(r"`([^`]+)`", cells[1])[0],
+                set(re.findall(r"`([^`]+)`", cells[1])),
                 set(re.findall(r"`([^`]+)`", cells[2])),
             )
     return found
@@ -130,9 +110,10 @@ def listed() -> dict[str, tuple[str, set[str]]]:
 def test_what_is_added_is_what_the_page_lists() -> None:
     said = listed()
     assert set(ADDED) < set(said), "the page has kinds that are added otherwise: a benchmark"
-    for kind, ((own, _), lines) in ADDED.items():
-        pattern, others = said[kind]
-        assert re.fullmatch(pattern.replace("NAME", r"\w+"), own), kind
+    for kind, (own, lines) in ADDED.items():
+        patterns, others = said[kind]
+        names = {Path(file).stem for file in own}
+        assert {pattern.replace("NAME", name) for pattern in patterns for name in names} == own.keys(), kind
         assert lines.keys() == others, kind
     assert all((ROOT / file).is_file() for _, others in said.values() for file in others)
 
@@ -142,19 +123,17 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with one of each kind in it."""
     root = tmp_path_factory.mktemp("adding")
     shutil.copytree(ROOT / "tad_core", root / "tad_core", ignore=shutil.ignore_patterns("__pycache__"))
-    for (own, text), lines in ADDED.values():
-        assert not (root / own).exists()
-        (root / own).write_text(text, encoding="utf-8")
+    for own, lines in ADDED.values():
+        for file, text in own.items():
+            assert not (root / file).exists()
+            (root / file).write_text(text, encoding="utf-8")
         for file, changes in lines.items():
             source = (root / file).read_text(encoding="utf-8")
             for before, after in changes:
                 assert source.count(before) == 1, (file, before)
                 source = source.replace(before, after)
             (root / file).write_text(source, encoding="utf-8")
-    shutil.copytree(ROOT / "assets" / "tiny-llada", root / "sibling")
-    config = json.loads((root / "sibling" / "config.json").read_text())
-    del config["architectures"]
-    (root / "sibling" / "config.json").write_text(json.dumps({**config, "model_type": "sibling"}))
+    third.checkpoint(ROOT / "assets" / "tiny-llada", root / "third")
     return root
 
 
@@ -162,7 +141,7 @@ def small(root: Path) -> dict[str, Any]:
     data = {"name": "twice", "source": "doubles"}
     return {
         "name": "adding", "store": str(root / "store"),
-        "model": {"path": str(root / "sibling"), "device": "cpu", "threads": 1, "dtype": "float32"},
+        "model": {"path": str(root / "third"), "device": "cpu", "threads": 1, "dtype": "float32"},
         "data": [{**data, "count": 4}],
         "rollout": {"response_length": 32, "block_length": 16, "workers": 1},
         "filter": {"workers": 1},
@@ -192,17 +171,78 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
-def test_a_run_goes_through_with_one_of_each(copy: Path) -> None:
-    (copy / "run.json").write_text(json.dumps(small(copy)))
-    (copy / "run.py").write_text(RUN)
+ASKED = """
+import json, sys
+from pathlib import Path
+from tad_core.checkpoint import check_model, load_tokenizer
+from tad_core.config import ModelConfig, parse_config
+from tad_core.data import prompts
+from tad_core.data.lengths import max_positions
+from tad_core.data.responses import closed_response
+from tad_core.errors import ModelError
+from tad_core.models.gguf_export import arch_of
+from tad_core.models.loading import build
+from tad_core.shapes import shape_of
+from tad_core.weights import check_packable
+
+def refused(asked):
+    try:
+        asked()
+    except ModelError as error:
+        return str(error)
+
+model = ModelConfig(path="third")
+fields, words = check_model(model), load_tokenizer(model)
+print(json.dumps({
+    "parameters": [shape_of(model)[0].parameters, build(Path("third")).num_parameters()],
+    "positions": max_positions(model),
+    "end": words.convert_ids_to_tokens(closed_response(words, "5", 4)[1]),
+    "system": prompts.with_system_reference("q", "r", "third"),
+    "gguf": refused(lambda: arch_of(fields)),
+    "packed": refused(lambda: check_packable({**fields, "inner": 100}, "nf4")),
+    "fields": refused(lambda: check_model(ModelConfig(path="tied"))),
+    "llada": refused(lambda: check_model(ModelConfig(path="mixed"))),
+}))
+"""
+
+
+def asked(copy: Path, program: str) -> dict[str, Any]:
+    """What a program of the copy prints in its last line."""
     done = subprocess.run(
-        [sys.executable, "run.py"],
+        [sys.executable, program],
         cwd=copy, env={**os.environ, "PYTHONPATH": str(copy), "TAD_CACHE": str(copy / "cache")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    made = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_a_family_that_calls_everything_otherwise_is_known_everywhere(copy: Path) -> None:
+    """Checks, plan, prompts and export go by what the family says of itself, not by names of LLaDA or Dream."""
+    for name, changes in (("tied", {"tied": True}), ("mixed", {})):
+        shutil.copytree(copy / "third", copy / name)
+        config = json.loads((copy / name / "config.json").read_text())
+        (copy / name / "config.json").write_text(json.dumps(config | changes))
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(ROOT / "assets" / "tiny-llada" / file, copy / "mixed" / file)
+    (copy / "asked.py").write_text(ASKED)
+    found = asked(copy, "asked.py")
+    assert found["parameters"][0] == found["parameters"][1]
+    assert found["positions"] == json.loads((copy / "third" / "config.json").read_text())["long"]
+    assert found["end"] == "<|over|>"
+    assert found["system"].endswith("Reference Answer: r<|over|>q")
+    assert "no architecture for third" in found["gguf"]
+    assert "body.floors.0.g has rows of 100 weights" in found["packed"]
+    assert "tied True" in found["fields"] and "third implemented here has false" in found["fields"]
+    assert "of type 'third'" in found["llada"] and "<|eot_id|>" in found["llada"]
+
+
+@pytest.mark.slow
+def test_a_run_goes_through_with_one_of_each(copy: Path) -> None:
+    (copy / "run.json").write_text(json.dumps(small(copy)))
+    (copy / "run.py").write_text(RUN)
+    made = asked(copy, "run.py")
     assert {"last", "first", "told"} <= json.loads(made["losses"]).keys() and made["kept"] > 0
     for points in made["points"]:
         assert [(p["method"], p["threshold"]) for p in points] == [("token_by_token", 0.0), ("leftmost", 8.0)]

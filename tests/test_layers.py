@@ -23,6 +23,7 @@ LEVELS = [
         "artifacts",
         "base",
         "checkpoint",
+        "families",
         "hub",
         "hub_client",
         "weights",
@@ -129,10 +130,13 @@ def test_a_deployed_run_starts_without_what_only_single_stages_need() -> None:
 
 
 def test_supported_families_are_the_loadable_ones() -> None:
-    from tad_core import checkpoint
+    from tad_core import families
     from tad_core.models.loading import FAMILIES
 
-    assert set(checkpoint.FAMILIES) == set(FAMILIES)
+    assert set(families.FAMILIES) == set(FAMILIES)
+    for kind, (config, model) in FAMILIES.items():
+        assert config.model_type == kind and model.config_class is config
+        assert model.family == families.FAMILIES[kind].name
 
 
 def pins() -> dict[str, str]:

@@ -5,7 +5,7 @@ One entry an objective; its file in ``tad_core/objectives`` is loaded where some
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -22,7 +22,9 @@ class ObjectiveKind:
         windowed: whether it splits near tokens from distant ones, and so needs a window.
         told: what it is, for cards; a sentence without its end.
         inputs: how many it makes of a drawn state: so many times the sequences of a micro-batch.
-        lacks: settings of ``distill`` that mean nothing to it, and so are no part of what is trained.
+        lacks: settings of ``distill`` that mean nothing to it, and so are no part of what is trained; in ``OBJECTIVES``
+            those that others have for themselves are among them.
+        own: settings of ``distill`` that it reads and that most others do not: they lack them unless they name them.
         snapshot: whether an earlier state of the adapter is run beside the one in training.
         block_causal: whether the student reads block by block (``mask_block``), in training and so when it decodes.
         version: raised where the same settings give other states or another loss, which makes its adapters' keys new.
@@ -34,6 +36,7 @@ class ObjectiveKind:
     told: str
     inputs: int = 1
     lacks: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
     snapshot: bool = False
     block_causal: bool = False
     version: int = 1
@@ -46,37 +49,26 @@ _OF_DISTILLATION = frozenset(
 )
 #: which trajectories are trained on, which is nothing to an objective that trains on none
 _OF_TRAJECTORIES = frozenset({"trajectories", "answers"})
-#: settings of certainty forcing, of blocks of one length, of d3LLM's and of T3D
-_OF_CERTAINTY, _OF_ONE_BLOCK = frozenset({"weight_certainty"}), frozenset({"mask_block"})
-_OF_D3LLM, _OF_T3D = (
-    frozenset({"mask_ratio", "mask_blocks", "complement_certainty", "labels"}),
-    frozenset({"t3d"}),
-)
-_OF_D2F = frozenset({"d2f"})
-#: what the objectives without them lack
-_OF_BLOCKS = _OF_CERTAINTY | _OF_ONE_BLOCK | _OF_D3LLM | _OF_T3D | _OF_D2F
-
 OBJECTIVES: dict[str, ObjectiveKind] = {
     "tad": ObjectiveKind(
         "tad_core.objectives.tad:TADObjective",
         "trajectories",
         windowed=True,
         told="Temporal-aware trajectory self-distillation (TAD)",
-        lacks=_OF_BLOCKS,
     ),
     "sft": ObjectiveKind(
         "tad_core.objectives.sft:SFTObjective",
         "references",
         windowed=False,
         told="Plain fine-tuning on the references with random masks, the baseline of TAD's comparisons",
-        lacks=_OF_DISTILLATION | _OF_BLOCKS | _OF_TRAJECTORIES,
+        lacks=_OF_DISTILLATION | _OF_TRAJECTORIES,
     ),
     "random": ObjectiveKind(
         "tad_core.objectives.sft:SFTObjective",
         "trajectories",
         windowed=False,
         told="Training on the teacher's kept answers with random masks: TAD without the order of its trajectories",
-        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_BLOCKS,
+        lacks=_OF_DISTILLATION - {"filled_states"},
     ),
     "dparallel": ObjectiveKind(
         "tad_core.objectives.dparallel:DParallelObjective",
@@ -84,7 +76,8 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         windowed=False,
         told="dParallel's certainty forcing on the teacher's kept answers",
         inputs=2,
-        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_D3LLM | _OF_T3D | _OF_D2F,
+        lacks=_OF_DISTILLATION - {"filled_states"},
+        own=frozenset({"weight_certainty", "mask_block"}),
     ),
     "d3llm": ObjectiveKind(
         "tad_core.objectives.d3llm:D3LLMObjective",
@@ -92,7 +85,8 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         windowed=False,
         told="d3LLM's pseudo-trajectory distillation on the teacher's kept answers",
         inputs=2,
-        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_ONE_BLOCK | _OF_T3D | _OF_D2F,
+        lacks=_OF_DISTILLATION - {"filled_states"},
+        own=frozenset({"weight_certainty", "mask_ratio", "mask_blocks", "complement_certainty", "labels"}),
         version=2,  # blocks grow by parts of the run, and the last length has a part of its own
     ),
     "t3d": ObjectiveKind(
@@ -100,7 +94,8 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         "trajectories",
         windowed=False,
         told="T3D's direct discriminative optimization on the teacher's kept answers",
-        lacks=_OF_DISTILLATION - {"filled_states"} | _OF_CERTAINTY | _OF_D3LLM | _OF_D2F,
+        lacks=_OF_DISTILLATION - {"filled_states"},
+        own=frozenset({"mask_block", "t3d"}),
         snapshot=True,
     ),
     "d2f": ObjectiveKind(
@@ -108,13 +103,14 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
         "trajectories",
         windowed=False,
         told="D2F's asymmetric distillation of a student that reads block by block, on the teacher's kept answers",
-        lacks=_OF_DISTILLATION - {"temperature", "teacher_prompt", "filled_states"}
-        | _OF_CERTAINTY
-        | _OF_D3LLM
-        | _OF_T3D,
+        lacks=_OF_DISTILLATION - {"temperature", "teacher_prompt", "filled_states"},
+        own=frozenset({"mask_block", "d2f"}),
         block_causal=True,
     ),
 }
+
+_OWN = frozenset().union(*(kind.own for kind in OBJECTIVES.values()))
+OBJECTIVES |= {name: replace(kind, lacks=kind.lacks | _OWN - kind.own) for name, kind in OBJECTIVES.items()}
 
 #: settings of ``distill`` in which models trained in one pass may differ: they choose how rows are penalised, and
 #: neither states, teacher nor optimizer

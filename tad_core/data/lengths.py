@@ -13,15 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tad_core.checkpoint import FAMILIES, check_model, load_tokenizer
+from tad_core.checkpoint import check_model, load_tokenizer
 from tad_core.config import ModelConfig, TADConfig
 from tad_core.data import prompts
 from tad_core.data.problem import Problem
 from tad_core.data.selection import OVER_LONG
 from tad_core.errors import ConfigError
+from tad_core.families import family_of
 
-#: where a family's config.json says how long a sequence may be
-_POSITIONS = ("max_sequence_length", "max_position_embeddings")
 #: A tokenizer may put a space before a text, and rewrite it a little differently where two texts meet.
 _SLACK = 8
 #: who has changed the variable by which ``tokenizers`` decides on threads
@@ -31,7 +30,8 @@ _TOKENIZING = threading.Lock()
 def max_positions(model: ModelConfig) -> int | None:
     """Tokens that the model takes, prompt and response together; None where its config.json sets no limit."""
     settings = check_model(model)
-    return next((settings[name] for name in _POSITIONS if isinstance(settings.get(name), int)), None)
+    said = settings.get(family_of(settings).names.positions)
+    return said if isinstance(said, int) else None
 
 
 class LengthCheck:
@@ -56,7 +56,7 @@ class LengthCheck:
         #: most tokens of a prompt; None if there is no limit
         self.room = min((limit for limit in limits if limit is not None), default=None)
         self._model = config.model
-        self._family = FAMILIES[check_model(config.model)["model_type"]].name
+        self._family = family_of(check_model(config.model)).name
         self._tokenizer: Any = None
         self._frame = 0.0
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from tad_core.data.problem import Problem
 from tad_core.errors import ModelError
+from tad_core.families import FAMILIES
 
 Message = dict[str, str]
-Family = Literal["llada", "dream"]
 
 MATH_TAIL = "Please reason step by step, and put your final answer within \\boxed{}."
 PRIVILEGED_MATH_TAIL = (
@@ -71,7 +71,7 @@ def teacher_prompt(tokenizer: Any, problem: Problem, condition: Literal["privile
     return encode_prompt(tokenizer, privileged_messages(problem))
 
 
-def training_teacher_prompt(tokenizer: Any, problem: Problem, family: Family) -> list[int]:
+def training_teacher_prompt(tokenizer: Any, problem: Problem, family: str) -> list[int]:
     """Token ids of the prompt the teacher has while it trains the student, in the paper's own way.
 
     It is the student's prompt with the reference in the system turn, not the prompt of the rollout.
@@ -85,25 +85,18 @@ def training_teacher_prompt(tokenizer: Any, problem: Problem, family: Family) ->
     )
 
 
-def with_system_reference(prompt: str, reference: str, family: Family) -> str:
-    """A rendered prompt with the reference in its system turn (reference code: ``train_llada``, ``train_dream``).
+def with_system_reference(prompt: str, reference: str, family: str) -> str:
+    """A rendered prompt with the reference in the system turn of that family, as the paper's reference code has it.
 
-    LLaDA has no default system turn, so one is put between the begin-of-text token and the user's turn. Dream's
-    default system turn is lengthened; a prompt without one gets a turn of its own.
+    Raises:
+        ModelError: for a family whose chat format is not known here.
     """
-    note = f"Reference Answer: {reference}"
-    if family == "llada":
-        bos = "<|startoftext|>" if prompt.startswith("<|startoftext|>") else ""
-        turn = f"<|start_header_id|>system<|end_header_id|>\n\n{note}<|eot_id|>"
-        return bos + turn + prompt[len(bos) :]
-    if family == "dream":
-        end = prompt.find("<|im_end|>") if prompt.startswith("<|im_start|>system") else -1
-        if end < 0:
-            return f"<|im_start|>system\n\n{note}<|im_end|>\n{prompt}"
-        return f"{prompt[:end]}\n\n{note}{prompt[end:]}"
-    raise ModelError(
-        f"distill.teacher_prompt: the system turn of family {family!r} is not known; supported: llada, dream"
-    )
+    known = {each.name: each for each in FAMILIES.values()}
+    if family not in known:
+        raise ModelError(
+            f"distill.teacher_prompt: the system turn of family {family!r} is not known; supported: {', '.join(known)}"
+        )
+    return known[family].with_system(prompt, f"Reference Answer: {reference}")
 
 
 def _user(content: str) -> Message:

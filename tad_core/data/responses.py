@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-TURN_END_TOKENS = ("<|eot_id|>", "<|im_end|>")
+from tad_core.families import FAMILIES
+
+TURN_END_TOKENS = tuple(dict.fromkeys(family.turn_end for family in FAMILIES.values() if family.turn_end))
 """How the families spell the end of a turn; a tokenizer has that of its family."""
 END_TOKENS = ("<|endoftext|>", *TURN_END_TOKENS)
 """How they spell the end of a turn or of a text."""

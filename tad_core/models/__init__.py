@@ -6,14 +6,17 @@
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
+from tad_core.families import FAMILIES
 from tad_core.models.base import ROLES, DiffusionLM, right_pad
+from tad_core.models.classes import FAMILIES as _CLASSES
 from tad_core.models.dream import DreamConfig, DreamModel
 from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
 
-for _config, _model in ((LLaDAConfig, LLaDAModelLM), (DreamConfig, DreamModel)):
-    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+for _type, (_config, _model) in _CLASSES.items():
+    AutoConfig.register(_type, _config, exist_ok=True)
     AutoModel.register(_config, _model, exist_ok=True)
-AutoModelForCausalLM.register(LLaDAConfig, LLaDAModelLM, exist_ok=True)  # Dream's own auto_map has none
+    if FAMILIES[_type].causal_auto:
+        AutoModelForCausalLM.register(_config, _model, exist_ok=True)
 
 __all__ = [
     "ROLES",

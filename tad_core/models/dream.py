@@ -14,6 +14,7 @@ from typing import Any, ClassVar, cast
 from torch import nn
 
 from tad_core.checkpoint import check_fields
+from tad_core.families.dream import FAMILY
 from tad_core.models.base import PretrainedConfig
 from tad_core.models.transformer import Layer, Parts, RMSNorm, TransformerLM
 
@@ -112,20 +113,12 @@ class DreamModel(TransformerLM):
     config_class = DreamConfig
     base_model_prefix = "model"
     _no_split_modules: ClassVar[list[str]] = ["DreamDecoderLayer"]
-    family = "dream"
+    family = FAMILY.name
     rope_float32 = False
     shift = 1
     #: tokens of the longest sequence Dream was trained on; the config's own number is inherited from Qwen2.5
     trained_positions: ClassVar[int] = 2048
-    role_patterns: ClassVar[dict[str, str]] = {
-        "q": r".*\.layers\.\d+\.self_attn\.q_proj",
-        "k": r".*\.layers\.\d+\.self_attn\.k_proj",
-        "v": r".*\.layers\.\d+\.self_attn\.v_proj",
-        "o": r".*\.layers\.\d+\.self_attn\.o_proj",
-        "gate": r".*\.layers\.\d+\.mlp\.gate_proj",
-        "up": r".*\.layers\.\d+\.mlp\.up_proj",
-        "down": r".*\.layers\.\d+\.mlp\.down_proj",
-    }
+    role_patterns = FAMILY.roles
 
     def __init__(self, config: DreamConfig) -> None:
         super().__init__(config)

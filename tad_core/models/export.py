@@ -23,14 +23,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from tad_core.artifacts.durable import check_unused, readable, sync
-from tad_core.checkpoint import FAMILIES, check_model
+from tad_core.checkpoint import check_model
 from tad_core.config import ModelConfig
 from tad_core.errors import ArtifactError, ConfigError, ModelError, in_a_line
+from tad_core.families import Shapes, family_of
 from tad_core.hub import HUB_ID, local_folder
 from tad_core.hub_client import HUB, ask_once, failures
 from tad_core.models.loading import resolve_device
 from tad_core.models.merge import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Merge, read_adapter
-from tad_core.weights import INDEX, Shapes, check_weights, shapes_of, weight_files
+from tad_core.weights import INDEX, check_weights, shapes_of, weight_files
 
 DType = Literal["float32", "bfloat16", "float16"]
 #: Shards as large as the hub's usual ones.
@@ -257,7 +258,7 @@ def shards_of(sizes: dict[str, int], most: int) -> dict[str, list[str]]:
 def _home(base: ModelConfig, config: dict[str, Any]) -> str:
     """The repository whose code ``auto_map`` means: the base's own, or the family's for a local copy."""
     local = Path(base.path).expanduser().is_dir()
-    return FAMILIES[config["model_type"]].home if local else base.path
+    return family_of(config).home if local else base.path
 
 
 def _config(config: dict[str, Any], home: str, dtype: DType) -> dict[str, Any]:

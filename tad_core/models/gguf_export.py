@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +26,7 @@ from tad_core.checkpoint import load_tokenizer
 from tad_core.config import ModelConfig
 from tad_core.errors import ConfigError, ModelError
 from tad_core.extras import how_to_install
+from tad_core.families import Gguf, Shapes, family_of
 from tad_core.models.export import (
     CARD,
     NOTHING,
@@ -39,8 +39,7 @@ from tad_core.models.export import (
 )
 from tad_core.models.gguf_vocab import Vocabulary, vocabulary
 from tad_core.models.loading import FAMILIES
-from tad_core.tokens import TURN_ENDS
-from tad_core.weights import Shapes, vocabulary_of
+from tad_core.weights import is_projection
 
 #: dtype of matrices -> how llama.cpp calls it
 TYPES: dict[DType, str] = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
@@ -53,21 +52,18 @@ _TORCH = {kind: getattr(torch, dtype) for dtype, kind in TYPES.items()}
 _HEAD_BYTES = 32 << 20
 
 
-@dataclass(frozen=True)
-class _Arch:
-    """A family in llama.cpp's words; ``paired`` names the projections whose rows are put in pairs."""
+def arch_of(config: Mapping[str, Any]) -> Gguf:
+    """The family of a config.json in llama.cpp's words.
 
-    name: str
-    shifted: bool
-    paired: tuple[str, ...] = ()
-    add_bos: bool = False
-
-
-#: ``model_type`` -> architecture
-_ARCHS = {
-    "llada": _Arch("llada", shifted=False, paired=("q_proj.weight", "k_proj.weight"), add_bos=True),
-    "Dream": _Arch("dream", shifted=True),
-}
+    Raises:
+        ModelError: llama.cpp has no architecture for it.
+    """
+    family = family_of(config)
+    if family.gguf is None:
+        raise ModelError(
+            f"--format: llama.cpp has no architecture for {family.name} here; leave the option out for safetensors"
+        )
+    return family.gguf
 
 
 def check_gguf(adapter_only: bool = False) -> None:
@@ -121,15 +117,17 @@ def export_gguf(
     from gguf import GGMLQuantizationType, GGUFWriter
 
     with merging(base, adapter) as (config, shapes, merged), taking_shape(out) as part:
-        arch, settings = _ARCHS[config["model_type"]], FAMILIES[config["model_type"]][0](**config)
-        kinds = _kinds(shapes, dtype, quantize)
+        arch, settings = arch_of(config), FAMILIES[config["model_type"]][0](**config)
+        names_of = family_of(config).names
+        head = getattr(settings, names_of.width) // getattr(settings, names_of.heads)
+        kinds = _kinds(config, shapes, dtype, quantize)
         sizes = {key: _bytes(shape, kinds[key]) for key, shape in shapes.items()}
         check_room(part, sum(sizes.values()) + _HEAD_BYTES)
         writer = GGUFWriter(part / file_name(name, dtype, quantize), arch.name)
         try:
-            _add_architecture(writer, arch, settings, name, QUANTIZED[quantize] or TYPES[dtype])
+            _add_architecture(writer, config, settings, name, QUANTIZED[quantize] or TYPES[dtype])
             _add_tokenizer(writer, base, arch, settings, config)
-            names = _names(arch, settings.num_hidden_layers)
+            names = _names(arch, getattr(settings, names_of.layers))
             for key, shape in shapes.items():
                 told = names.get_name(key, try_suffixes=(".weight", ".bias"))
                 kind = GGMLQuantizationType[kinds[key]]
@@ -140,7 +138,7 @@ def export_gguf(
             for done, key in enumerate(shapes, 1):
                 weight = merged(key, _TORCH.get(kinds[key], torch.float32))
                 if key.endswith(arch.paired):
-                    weight = _in_pairs(weight, settings.d_model // settings.n_heads)
+                    weight = _in_pairs(weight, head)
                 writer.write_tensor_data(_as_bytes(weight, kinds[key]))
                 on_tensor(done, len(shapes))
         finally:
@@ -157,30 +155,29 @@ def how_to_run(base: ModelConfig, config: Mapping[str, Any], file: str) -> str:
         config: its config.json.
         file: name of the GGUF file.
     """
-    words = vocabulary(load_tokenizer(base), vocabulary_of(config))
+    arch = arch_of(config).name
+    words = vocabulary(load_tokenizer(base), family_of(config).vocabulary(config))
     command = (
         f"llama-diffusion-cli -m {file} -p '...' -ub 512 --diffusion-steps 256 --diffusion-block-length 32"
     )
     lines = ["```bash", command, "```", ""] if isinstance(words, Vocabulary) else []
     lines.append(
-        "llama.cpp reads the file (architecture `{}`). Attention is not causal, so `-ub` holds prompt and response "
-        "together. It decodes in its own ways: the figures above are of `decoder.yaml`'s.".format(
-            _ARCHS[config["model_type"]].name
-        )
+        f"llama.cpp reads the file (architecture `{arch}`). Attention is not causal, so `-ub` holds prompt and "
+        "response together. It decodes in its own ways: the figures above are of `decoder.yaml`'s."
     )
     if isinstance(words, str):
         lines.append(f"Of this model, {words}.")
     return "\n".join(lines)
 
 
-def _names(arch: _Arch, layers: int) -> Any:
+def _names(arch: Gguf, layers: int) -> Any:
     """The package's names of an architecture's tensors."""
     from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
 
     return get_tensor_name_map(next(a for a in MODEL_ARCH if MODEL_ARCH_NAMES[a] == arch.name), layers)
 
 
-def _kinds(shapes: Shapes, dtype: DType, quantize: str) -> dict[str, str]:
+def _kinds(config: Mapping[str, Any], shapes: Shapes, dtype: DType, quantize: str) -> dict[str, str]:
     """llama.cpp's type of each tensor.
 
     Raises:
@@ -188,13 +185,13 @@ def _kinds(shapes: Shapes, dtype: DType, quantize: str) -> dict[str, str]:
     """
     kinds = {}
     for key, shape in shapes.items():
-        is_projection = len(shape) == 2 and (".blocks." in key or ".layers." in key)
-        if quantize != "none" and is_projection and shape[1] % _BLOCK:
+        rounded = is_projection(config, key, shape)
+        if quantize != "none" and rounded and shape[1] % _BLOCK:
             raise ModelError(
                 f"--quantize: {key.removesuffix('.weight')} has rows of {shape[1]} weights, and {quantize} needs a "
                 f"multiple of {_BLOCK}; leave the option out"
             )
-        kind = QUANTIZED[quantize] if is_projection else ""
+        kind = QUANTIZED[quantize] if rounded else ""
         kinds[key] = kind or (TYPES[dtype] if len(shape) > 1 else "F32")
     return kinds
 
@@ -206,35 +203,35 @@ def _bytes(shape: tuple[int, ...], kind: str) -> int:
     return math.prod(shape) // int(block) * int(size)
 
 
-def _add_architecture(writer: Any, arch: _Arch, settings: Any, name: str, kind: str) -> None:
-    """Keys of the shape; ``settings`` is the family's config object."""
+def _add_architecture(writer: Any, config: Mapping[str, Any], settings: Any, name: str, kind: str) -> None:
+    """Keys of the shape; ``settings`` is the family's config object, which fills in what config.json leaves out."""
     from gguf import LlamaFileType
 
-    llada = arch.name == "llada"
-    heads = settings.n_heads if llada else settings.num_attention_heads
+    names = family_of(config).names
+    width, heads = getattr(settings, names.width), getattr(settings, names.heads)
     writer.add_type("model")
     writer.add_name(name)
     writer.add_file_type(LlamaFileType[("ALL_" if kind == "F32" else "MOSTLY_") + kind])
-    writer.add_block_count(settings.num_hidden_layers)
-    writer.add_context_length(settings.max_sequence_length if llada else settings.max_position_embeddings)
-    writer.add_embedding_length(settings.hidden_size)
-    writer.add_feed_forward_length(settings.mlp_hidden_size if llada else settings.intermediate_size)
+    writer.add_block_count(getattr(settings, names.layers))
+    writer.add_context_length(getattr(settings, names.positions))
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(getattr(settings, names.mlp))
     writer.add_head_count(heads)
-    writer.add_head_count_kv(settings.n_kv_heads if llada else settings.num_key_value_heads)
+    writer.add_head_count_kv(getattr(settings, names.kv_heads))
     writer.add_layer_norm_rms_eps(settings.rms_norm_eps)
     writer.add_rope_freq_base(settings.rope_theta)
-    writer.add_rope_dimension_count(settings.hidden_size // heads)
-    writer.add_vocab_size(settings.embedding_size if llada else settings.vocab_size)
+    writer.add_rope_dimension_count(width // heads)
+    writer.add_vocab_size(family_of(config).vocabulary(config))
     writer.add_causal_attention(False)
-    writer.add_diffusion_shift_logits(arch.shifted)
+    writer.add_diffusion_shift_logits(arch_of(config).shifted)
 
 
 def _add_tokenizer(
-    writer: Any, base: ModelConfig, arch: _Arch, settings: Any, config: Mapping[str, Any]
+    writer: Any, base: ModelConfig, arch: Gguf, settings: Any, config: Mapping[str, Any]
 ) -> None:
     """Words and special tokens; where llama.cpp has no such tokenizer, the ids of the special ones alone."""
     tokenizer = load_tokenizer(base)
-    words = vocabulary(tokenizer, vocabulary_of(config))
+    words = vocabulary(tokenizer, family_of(config).vocabulary(config))
     if isinstance(words, Vocabulary):
         writer.add_tokenizer_model("gpt2")
         writer.add_tokenizer_pre(words.pre)
@@ -251,7 +248,7 @@ def _add_tokenizer(
     for add, value in (
         (writer.add_pad_token_id, settings.pad_token_id),
         (writer.add_bos_token_id, ids.get(str(tokenizer.bos_token))),
-        (writer.add_eot_token_id, ids.get(TURN_ENDS[config["model_type"]])),
+        (writer.add_eot_token_id, ids.get(str(family_of(config).turn_end))),
     ):
         if value is not None:
             add(value)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 from torch import nn
 
 from tad_core.checkpoint import check_fields
+from tad_core.families.llada import FAMILY
 from tad_core.models.base import PretrainedConfig
 from tad_core.models.transformer import Layer, Parts, RMSNorm, TransformerLM
 
@@ -99,16 +100,8 @@ class LLaDAModelLM(TransformerLM):
     config_class = LLaDAConfig
     base_model_prefix = "model"
     _no_split_modules: ClassVar[list[str]] = ["LLaDABlock"]
-    family = "llada"
-    role_patterns: ClassVar[dict[str, str]] = {
-        "q": r".*\.blocks\.\d+\.q_proj",
-        "k": r".*\.blocks\.\d+\.k_proj",
-        "v": r".*\.blocks\.\d+\.v_proj",
-        "o": r".*\.blocks\.\d+\.attn_out",
-        "gate": r".*\.blocks\.\d+\.ff_proj",
-        "up": r".*\.blocks\.\d+\.up_proj",
-        "down": r".*\.blocks\.\d+\.ff_out",
-    }
+    family = FAMILY.name
+    role_patterns = FAMILY.roles
 
     def __init__(self, config: LLaDAConfig) -> None:
         super().__init__(config)

@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -17,8 +17,7 @@ from tad_core.errors import ModelError, OutOfMemoryError
 from tad_core.fitting import first_line, is_out_of_memory
 from tad_core.hub import local_folder
 from tad_core.models.base import DiffusionLM, no_progress_bars
-from tad_core.models.dream import DreamConfig, DreamModel
-from tad_core.models.llada import LLaDAConfig, LLaDAModelLM
+from tad_core.models.classes import FAMILIES
 from tad_core.weights import INDEX, weight_files
 
 __all__ = [
@@ -31,12 +30,6 @@ __all__ = [
     "resolve_device",
     "threads_kept",
 ]
-
-#: model_type in config.json -> (config class, model class); the names are those of ``checkpoint.FAMILIES``
-FAMILIES: dict[str, tuple[type[Any], type[DiffusionLM]]] = {
-    "llada": (LLaDAConfig, LLaDAModelLM),
-    "Dream": (DreamConfig, DreamModel),
-}
 
 
 def resolve_device(device: str) -> torch.device:

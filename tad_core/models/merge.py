@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tad_core.errors import ModelError
+from tad_core.families import Shapes
 from tad_core.models.base import DiffusionLM
 from tad_core.models.rows import join_layers
 from tad_core.models.transformer import TransformerLM
-from tad_core.weights import Shapes
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 #: What older versions of PEFT wrote.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tad_core.artifacts.verified import sha256_of_each
 from tad_core.config import Condition
 from tad_core.data.problem import Problem, read_problem_lines
-from tad_core.data.prompts import Family, student_prompt, training_teacher_prompt
+from tad_core.data.prompts import student_prompt, training_teacher_prompt
 from tad_core.data.responses import closed_response
 from tad_core.errors import ArtifactError, DataError
 from tad_core.training.flat import Flat, FlatWriter, cached, private
@@ -118,11 +118,10 @@ def system_prompts(path: str | Path, tokenizer: Any, family: str) -> Callable[[s
         ModelError: a family whose system turn is not known.
     """
     problems = {problem.id: problem for problem in read_problem_lines(path)}
-    name = cast(Family, family)  # an unknown one is refused below
 
     @cache
     def prompt(problem_id: str) -> list[int]:
-        return training_teacher_prompt(tokenizer, _known(problems, problem_id, path), name)
+        return training_teacher_prompt(tokenizer, _known(problems, problem_id, path), family)
 
     return prompt
 

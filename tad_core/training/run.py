@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 from transformers import TrainingArguments
 
-from tad_core.checkpoint import FAMILIES, check_model, check_unchanged
+from tad_core.checkpoint import check_model, check_unchanged
 from tad_core.config.objectives import OBJECTIVES
 from tad_core.data.responses import end_ids
 from tad_core.errors import ConfigError
+from tad_core.families import family_of
 from tad_core.models import float8, quantized
 from tad_core.models.compiling import prepare_training
 from tad_core.models.loading import load_model, load_tokenizer, threads_kept
@@ -175,7 +176,7 @@ def _prepare(
     compiled = compiles(config, device)
     objectives = [make_objective(run.distill, run.window, compiled) for run in runs]
     # Before the weights: what is wrong with the data is said in seconds.
-    family = FAMILIES[check_model(spec.model)["model_type"]].name
+    family = family_of(check_model(spec.model)).name
     table, too_long = _table(spec, family)
     plan = StatePlan(table, objectives[0], config, spec.order)
     alone = len(runs) == 1

@@ -248,6 +248,13 @@ def test_each_setting_of_an_objective_is_part_of_its_key_and_of_no_others() -> N
                     demo(models)
 
 
+def test_what_an_objective_has_for_itself_is_lacked_by_all_that_do_not_name_it() -> None:
+    named = [name for kind in OBJECTIVES.values() for name in kind.own]
+    assert {"weight_certainty", "mask_block", "mask_blocks", "labels", "t3d", "d2f"} < set(named)
+    for kind in OBJECTIVES.values():
+        assert set(named) - kind.own <= kind.lacks and not kind.own & kind.lacks
+
+
 def test_an_objective_without_a_window_under_a_name_of_its_own() -> None:
     """Fine-tuning under another name, and what trains on kept answers, which is made from verdicts too."""
     config = demo({"refs": {"objective": "sft", "settings": {"max_steps": 3}}})
