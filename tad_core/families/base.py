@@ -80,6 +80,8 @@ class Family:
         with_system: a rendered prompt with a note in its system turn.
         qkv_bias: whether queries, keys and values have a bias.
         causal_auto: whether the family's own repository registers the model with ``AutoModelForCausalLM``, too.
+        cached: whether the model has ``packed`` and ``new_cache`` of its own, as every ``TransformerLM`` has: needed to
+            decode with a cache, and to read block by block.
         gguf: how llama.cpp knows the family; None where it does not.
     """
 
@@ -96,6 +98,7 @@ class Family:
     with_system: Callable[[str, str], str]
     qkv_bias: bool = False
     causal_auto: bool = False
+    cached: bool = True
     gguf: Gguf | None = None
 
     def vocabulary(self, config: Fields) -> int:

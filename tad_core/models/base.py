@@ -89,7 +89,8 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
             ModelError: the family has no cache.
         """
         raise ModelError(
-            f"{type(self).__name__} cannot decode with a cache; set rollout.cache and evaluate.decode.cache to none"
+            f"{type(self).__name__} cannot decode with a cache; set rollout.cache.mode and evaluate.decode.cache.mode "
+            "to none"
         )
 
     def head(self, hidden_ND: Tensor) -> Tensor:

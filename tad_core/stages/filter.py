@@ -286,10 +286,12 @@ def _check_kept(config: TADConfig, summary: Mapping[str, Any]) -> None:
             judged += entry["total"]
             rejected.update(entry["rejected"])
     why = ", ".join(f"{reason} {n}" for reason, n in rejected.most_common(3)) or "none were judged"
+    lower = f"more problems, or lower {with_cost('rollout.min_kept')}"
+    remedy = lower if summary["kept"] else "other problems, or a model that solves some of them"
     raise DataError(
         f"rollout.min_kept: {summary['kept']} of {judged} privileged trajectories passed and "
         f"{config.rollout.min_kept} are needed (rejected: {why}); look at them with `tad show CONFIG "
-        f"--verdict wrong`, give more problems, or lower {with_cost('rollout.min_kept')}"
+        f"--verdict wrong`, give {remedy}"
     )
 
 

@@ -13,7 +13,6 @@ from typing import Literal
 
 from tad_core.artifacts import ArtifactRef, Store
 from tad_core.artifacts.cache import check_cache
-from tad_core.checkpoint import check_model
 from tad_core.config import BASE, TADConfig
 from tad_core.config.marks import with_cost
 from tad_core.data import unknown as unknown_in
@@ -32,11 +31,11 @@ from tad_core.stages import report as report_stage
 from tad_core.stages import rounds as rounds_stage
 from tad_core.stages import variants as variants_stage
 from tad_core.stages.collect import CollectionPlan, unknown_of
+from tad_core.stages.family_checks import check_cache_of_family, check_trainable
 from tad_core.stages.made import RunMade
 from tad_core.stages.rounds import Round, RoundMade
 from tad_core.training.command import check_installed, check_settings
 from tad_core.verify.sandbox.tiers import require_tier
-from tad_core.weights import check_packable
 from tad_core.workers.devices import check_here, check_processes, workers_of
 
 Stage = Literal["collect", "filter", "calibrate", "distill", "evaluate", "report"]
@@ -298,6 +297,7 @@ def place_checks(
 
     checks: list[Callable[[], object]] = [
         lambda: _check_device(config, store, until),
+        lambda: check_cache_of_family(config, wants(until, "evaluate")),
         lambda: check_room(config, store, plan, until),
     ]
     problems = [*plan.ordered, *(p for problems in tasks.values() for p in problems)]
@@ -306,13 +306,8 @@ def place_checks(
     if wants(until, "calibrate"):  # tables of training are made there, after all the decoding
         checks.append(check_cache)
     if wants(until, "distill"):
-        for kind, field_name in variants_stage.packings(config, trained_models(config)).values():
-            checks.append(partial(_check_packed, config, kind, field_name))
+        checks.append(lambda: check_trainable(config, trained_models(config)))
     return checks
-
-
-def _check_packed(config: TADConfig, kind: str, field_name: str) -> None:
-    check_packable(check_model(config.model), kind, field_name)
 
 
 def _check_device(config: TADConfig, store: Store, until: Stage) -> None:

@@ -52,11 +52,19 @@ def packings(config: TADConfig, modes: Sequence[str]) -> dict[str, tuple[str, st
     table = variants(config)
     found: dict[str, tuple[str, str]] = {}
     for mode in modes:
-        kind, given = table[mode].distill.quantize, config.models.get(mode)
-        own = given is not None and "quantize" in given.settings
-        if kind != "none":
-            found[mode] = kind, f"models.{mode}.settings.quantize" if own else "distill.quantize"
+        if (kind := table[mode].distill.quantize) != "none":
+            found[mode] = kind, field_of(config, mode, "quantize")
     return found
+
+
+def field_of(config: TADConfig, mode: str, name: str) -> str:
+    """The field of the configuration that says a setting of ``distill`` for a model: its own, or the one of all."""
+    given = config.models.get(mode)
+    return (
+        f"models.{mode}.settings.{name}"
+        if given is not None and name in given.settings
+        else f"distill.{name}"
+    )
 
 
 def on_references(variant: Variant) -> bool:

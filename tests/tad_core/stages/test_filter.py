@@ -250,6 +250,14 @@ def test_too_few_kept_stops_the_run_and_says_why(store: Store) -> None:
         stage.filter_all(make_config(min_kept=5), FakePlan(), collection, store)
 
 
+def test_where_nothing_was_kept_a_lower_bound_is_no_remedy() -> None:
+    entry = {"condition": "privileged", "total": 6, "rejected": {"different": 6}}
+    for kept, told in ((0, r"give other problems, or a model that"), (2, r"give more problems, or lower")):
+        with pytest.raises(DataError, match=told) as refused:
+            stage._check_kept(make_config(min_kept=3), {"kept": kept, "by_source": [entry]})
+        assert ("lower" in str(refused.value)) is (kept > 0)
+
+
 def test_a_finished_summary_is_held_against_a_raised_min_kept(store: Store) -> None:
     collection, _ = collect(store)
     stage.filter_all(make_config(min_kept=4), FakePlan(), collection, store)
