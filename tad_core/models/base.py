@@ -133,6 +133,11 @@ class DiffusionLM(PreTrainedModel):  # type: ignore[misc]
         return cast(int, self.config.vocab_size)
 
     @property
+    def head_dtype(self) -> torch.dtype:
+        """Of the head's own weights, in which rows are given to it for a loss; here that of the first parameter."""
+        return cast(torch.dtype, self.dtype)
+
+    @property
     def is_gradient_checkpointing(self) -> bool:
         """Whether layers are computed again in the backward pass; PEFT asks, and transformers' own answer warns."""
         return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())

@@ -231,6 +231,11 @@ class TransformerLM(DiffusionLM):
                 self._rope = rope_tables(max(length, ROPE_PIECE), head_size, theta, device)
         return self._rope[0][:length], self._rope[1][:length]
 
+    @property
+    def head_dtype(self) -> torch.dtype:
+        """See ``DiffusionLM.head_dtype``."""
+        return self.output_head().weight.dtype
+
     # --- what transformers and PEFT ask for -----------------------------------------------------------
 
     @property

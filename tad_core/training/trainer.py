@@ -182,7 +182,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         """Logits in the precision of the head's own weights: autocast would round them to 8 bits before the loss."""
         base = base_of(self.model)
         with torch.autocast(self.args.device.type, enabled=False):
-            return base.head(hidden_ND.to(base.get_output_embeddings().weight.dtype))
+            return base.head(hidden_ND.to(base.head_dtype))
 
     @torch.no_grad()
     def teacher_rows(self, laid_out: LaidOut) -> Tensor:

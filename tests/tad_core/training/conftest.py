@@ -19,14 +19,23 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tad_core.config import DistillConfig, LoraConfig, ModelConfig
 from tad_core.models import LLaDAConfig, LLaDAModelLM
-from tad_core.training.recorder import Recorder, StopRequest
+from tad_core.models.loading import load_model
+from tad_core.models.lora import add_lora, weights_of
+from tad_core.objectives import make_objective
+from tad_core.training.adapters import Trained
+from tad_core.training.arguments import training_arguments
+from tad_core.training.collate import Collator, Reader
+from tad_core.training.dataset import StatePlan, load_kept
+from tad_core.training.recorder import Books, Recorder, StopRequest, read_losses
 from tad_core.training.run import train
 from tad_core.training.spec import TrainingSpec
+from tad_core.training.trainer import DistillTrainer
 from tad_core.trajectory.schema import Trajectory
 from tad_core.trajectory.shards import write_trajectories, write_verdicts
 
@@ -165,6 +174,28 @@ def killed_at(spec: TrainingSpec, step: int) -> None:
     assert wait(fork(work)) == -signal.SIGKILL
 
 
+def run(root: Path, base: Path, **changes: Any) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
+    """Four steps without dropout: the losses, and the adapter."""
+    dry = LoraConfig(rank=4, alpha=4, dropout=0.0)
+    assert train(make_spec(root, base, lora=dry, max_steps=4, **changes), StopRequest())
+    return results(root)
+
+
+def results(root: Path) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]]:
+    """Losses and adapter of a run that is done."""
+    losses = read_losses(root / "out" / "losses.jsonl")
+    return losses, load_file(root / "out" / "adapter" / "adapter_model.safetensors")
+
+
+def disturb(trainer: DistillTrainer) -> None:
+    """Give the adapter weights that matter."""
+    torch.manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in trainer.model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.5)
+
+
 @pytest.fixture(scope="session")
 def world() -> ModuleType:
     """This module: what tests build their runs from."""
@@ -211,3 +242,27 @@ def undisturbed(world, checkpoint, tmp_path):
     spec = world.make_spec(tmp_path / "undisturbed", checkpoint, save_steps=3)
     assert train(spec, StopRequest())
     return spec
+
+
+@pytest.fixture
+def make_trainer(world, checkpoint, tmp_path):
+    """A trainer on six made-up trajectories, and its collator."""
+
+    def build(same_prompt=False, autocast=False, **config):
+        rows = [world.make_trajectory(i, same_prompt=same_prompt) for i in range(6)]
+        shard, judged = world.make_shard(tmp_path / "data", rows)
+        settings = world.make_config(**config)
+        base = load_model(ModelConfig(path=str(checkpoint), device="cpu", threads=1))
+        model = add_lora(base, settings.lora, settings.seed)
+        objective = make_objective(settings, 3)
+        table = load_kept([shard], [judged], world.LENGTH)
+        plan = StatePlan(table, objective, settings)
+        collator = Collator(table, plan, [objective], Reader(world.MASK))
+        books = Books(tmp_path, settings, objective.terms, plan.steps)
+        adapter = Trained("default", objective, books, "m", tmp_path, weights_of(model, "default"))
+        recorder = Recorder([books], settings, plan.steps, StopRequest())
+        args = training_arguments(settings, tmp_path, 1, torch.device("cpu"))
+        args.max_steps = plan.steps
+        return DistillTrainer(model, args, plan, collator, [adapter], recorder, autocast), collator
+
+    return build

@@ -1,4 +1,4 @@
-"""One step of the loop: who is the teacher, what gets a gradient, what micro-batches and devices change (nothing)."""
+"""One step of the loop: who is the teacher, what gets a gradient, what is told of it."""
 
 from __future__ import annotations
 
@@ -14,42 +14,14 @@ from transformers import TrainerCallback
 from tad_core.config import LoraConfig, ModelConfig
 from tad_core.errors import TrainingError
 from tad_core.models.loading import load_model
-from tad_core.models.lora import add_lora, base_of, weights_of
-from tad_core.objectives import make_objective
-from tad_core.training.adapters import Trained
-from tad_core.training.arguments import training_arguments
-from tad_core.training.collate import Collator, Reader
-from tad_core.training.dataset import StatePlan, load_kept
+from tad_core.models.lora import base_of
 from tad_core.training.held import Held
 from tad_core.training.packing import packing_of
-from tad_core.training.recorder import Books, Recorder, StopRequest, read_losses
+from tad_core.training.recorder import StopRequest, read_losses
 from tad_core.training.run import train
-from tad_core.training.trainer import DistillTrainer
 
 CPU = torch.device("cpu")
 DRY = LoraConfig(rank=4, alpha=4, dropout=0.0)
-
-
-@pytest.fixture
-def make_trainer(world, checkpoint, tmp_path):
-    def build(same_prompt=False, autocast=False, **config):
-        rows = [world.make_trajectory(i, same_prompt=same_prompt) for i in range(6)]
-        shard, judged = world.make_shard(tmp_path / "data", rows)
-        settings = world.make_config(**config)
-        base = load_model(ModelConfig(path=str(checkpoint), device="cpu", threads=1))
-        model = add_lora(base, settings.lora, settings.seed)
-        objective = make_objective(settings, 3)
-        table = load_kept([shard], [judged], world.LENGTH)
-        plan = StatePlan(table, objective, settings)
-        collator = Collator(table, plan, [objective], Reader(world.MASK))
-        books = Books(tmp_path, settings, objective.terms, plan.steps)
-        adapter = Trained("default", objective, books, "m", tmp_path, weights_of(model, "default"))
-        recorder = Recorder([books], settings, plan.steps, StopRequest())
-        args = training_arguments(settings, tmp_path, 1, CPU)
-        args.max_steps = plan.steps
-        return DistillTrainer(model, args, plan, collator, [adapter], recorder, autocast), collator
-
-    return build
 
 
 @pytest.mark.parametrize(("quiet_s", "lines"), [(0.0, 4), (1e9, 1)])
@@ -61,18 +33,9 @@ def test_slow_steps_are_told_before_log_steps_are_done(make_trainer, monkeypatch
     assert told[-1] == "4" and len(set(told) - {"0"}) == lines
 
 
-def disturb(trainer):
-    """Give the adapter weights that matter."""
-    torch.manual_seed(7)
-    with torch.no_grad():
-        for name, parameter in trainer.model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.5)
-
-
-def test_the_teacher_is_the_base_without_the_adapter(make_trainer, checkpoint):
+def test_the_teacher_is_the_base_without_the_adapter(world, make_trainer, checkpoint):
     trainer, collator = make_trainer(lora=LoraConfig(rank=4, alpha=4, dropout=0.5))
-    disturb(trainer)
+    world.disturb(trainer)
     teacher = collator([0, 1, 2, 3])["teacher"]
     trainer.model.train()
     pristine = load_model(ModelConfig(path=str(checkpoint), device="cpu"))
@@ -88,9 +51,9 @@ def test_the_teacher_is_not_differentiated(make_trainer):
     assert not trainer.teacher_rows(collator([0, 1])["teacher"]).requires_grad
 
 
-def test_the_adapter_comes_back_after_a_failure(make_trainer, monkeypatch):
+def test_the_adapter_comes_back_after_a_failure(world, make_trainer, monkeypatch):
     trainer, collator = make_trainer(lora=DRY)
-    disturb(trainer)
+    world.disturb(trainer)
     state = collator([0])["student"]
     with torch.no_grad():
         before = base_of(trainer.model).packed(state["ids_T"], packing_of(state))
@@ -103,13 +66,13 @@ def test_the_adapter_comes_back_after_a_failure(make_trainer, monkeypatch):
         assert torch.equal(base_of(trainer.model).packed(state["ids_T"], packing_of(state)), before)
 
 
-def test_kl_is_zero_without_reference_and_with_a_fresh_adapter(make_trainer):
+def test_kl_is_zero_without_reference_and_with_a_fresh_adapter(world, make_trainer):
     trainer, collator = make_trainer(same_prompt=True, near="soft", lora=DRY)
     trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
     sums_2T = trainer.adapters[0].books.sums_2T
     assert sums_2T[2] > 0 and sums_2T[3] > 0  # there were near and distant tokens
     assert sums_2T[:2].abs().max() < 1e-6
-    disturb(trainer)
+    world.disturb(trainer)
     trainer.training_step(trainer.model, collator([0, 1, 2, 3]))
     assert sums_2T[:2].min() > 0.1
 
@@ -180,9 +143,9 @@ def test_the_batches_of_a_step_wait_on_the_host_for_their_turn(make_trainer, mon
     assert not sent and len(moved) == 4
 
 
-def test_company_does_not_change_the_loss(make_trainer):
+def test_company_does_not_change_the_loss(world, make_trainer):
     trainer, collator = make_trainer(lora=DRY)
-    disturb(trainer)
+    world.disturb(trainer)
     indices = [0, 3, 5, 7]
     alone = torch.zeros(2)
     for i in indices:
@@ -207,142 +170,6 @@ def test_float32_on_a_cpu_whatever_bf16_says(world, checkpoint, tmp_path):
     assert losses[True] == losses[False]
 
 
-def run(world, checkpoint, root, **config):
-    assert train(world.make_spec(root, checkpoint, lora=DRY, max_steps=4, **config), StopRequest())
-    return results(root)
-
-
-def results(root):
-    losses = read_losses(root / "out" / "losses.jsonl")
-    return losses, load_file(root / "out" / "adapter" / "adapter_model.safetensors")
-
-
-def assert_same_run(one, other):
-    for a, b in zip(one[0], other[0], strict=True):
-        assert {k: a[k] for k in ("step", "near_count", "distant_count", "lr")} == {
-            k: b[k] for k in ("step", "near_count", "distant_count", "lr")
-        }
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
-        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
-    # Adam divides by the gradient's own size, so that rounding shows where a gradient is all but zero.
-    for name, weight in one[1].items():
-        torch.testing.assert_close(weight, other[1][name], rtol=1e-2, atol=2e-4)
-
-
-def test_accumulation_gives_the_step_of_the_whole_batch(world, checkpoint, tmp_path):
-    whole = run(world, checkpoint, tmp_path / "8", micro_batch_size=8)
-    for micro in (1, 4):
-        assert_same_run(whole, run(world, checkpoint, tmp_path / str(micro), micro_batch_size=micro))
-
-
-def test_under_dropout_another_micro_batch_draws_other_masks(make_trainer):
-    """What docs/settings.md says of ``micro_batch_size``; without dropout the same gradients are equal."""
-    trainer, collator = make_trainer(lora=LoraConfig(rank=4, alpha=4, dropout=0.2))
-    disturb(trainer)
-    seen = {}
-    for name, micro in {"whole": 8, "again": 8, "halves": 4}.items():
-        torch.manual_seed(7)  # as at the beginning of every step
-        seen[name] = gradients(trainer, collator, micro)
-    assert_same_gradients(seen["whole"], seen["again"])
-    first = next(n for n in seen["whole"] if "lora_B" in n)
-    off = (seen["whole"][first] - seen["halves"][first]).abs().max()
-    assert off > 1e-3 * seen["whole"][first].abs().max()
-
-
-def gradients(trainer, collator, micro):
-    """Of the first step's eight states, in micro-batches."""
-    trainer.model.zero_grad()
-    for start in range(0, 8, micro):
-        trainer.training_step(trainer.model, collator(list(range(start, start + micro))))
-    trainer.adapters[0].books.sums_2T = None
-    return {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
-
-
-def assert_same_gradients(one, other):
-    for name, gradient in one.items():
-        size = gradient.abs().max()
-        assert (gradient - other[name]).abs().max() <= 1e-5 * size, name
-
-
-@pytest.mark.parametrize("objective", ["tad", "all soft", "sft"])
-def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(make_trainer, objective):
-    # Prompts and numbers of near and distant tokens differ from state to state, so that a mean of means is another.
-    changes = {"tad": {}, "all soft": {"near": "soft", "weight_distant": 0.7}, "sft": {"objective": "sft"}}
-    trainer, collator = make_trainer(lora=DRY, **changes[objective])
-    disturb(trainer)
-    whole = gradients(trainer, collator, 8)
-    for micro in (1, 2, 4):
-        assert_same_gradients(whole, gradients(trainer, collator, micro))
-
-
-def test_a_mean_of_micro_batch_means_is_something_else(make_trainer):
-    """What the paper's code takes: the difference that the normalisation over the step makes is real."""
-    trainer, collator = make_trainer(lora=DRY)
-    disturb(trainer)
-    whole = gradients(trainer, collator, 8)
-    trainer.model.zero_grad()
-    for start in range(0, 8, 2):
-        batch = collator([start, start + 1])
-        (part,) = batch["parts"]
-        counts = [len(part["near_labels_N"]), len(part["distant_labels_N"])]
-        parts = [{**part, "totals_T": 4 * torch.tensor(counts)}]
-        trainer.training_step(trainer.model, {**batch, "parts": parts})
-    name, gradient = next((n, p.grad) for n, p in trainer.model.named_parameters() if p.requires_grad)
-    assert (gradient - whole[name]).abs().max() > 1e-3 * whole[name].abs().max()
-
-
-def test_two_processes_give_the_step_of_one(world, checkpoint, tmp_path, monkeypatch):
-    free = {"lora": DRY, "max_steps": 4, "micro_batch_size": 2, "max_grad_norm": 1e9}
-    spec = world.make_spec(tmp_path / "two", checkpoint, **free)
-
-    def keep(path):
-        def on_pre_optimizer_step(self, args, state, control, **kwargs):
-            if state.global_step == 0:
-                named = kwargs["model"].named_parameters()
-                torch.save({n: p.grad for n, p in named if p.requires_grad}, path)
-
-        return on_pre_optimizer_step
-
-    def before(number):
-        Recorder.on_pre_optimizer_step = keep(tmp_path / f"{number}.pt")
-
-    world.two_ranks(spec, before)
-    monkeypatch.setattr(Recorder, "on_pre_optimizer_step", keep(tmp_path / "one.pt"))
-    one = world.make_spec(tmp_path / "one", checkpoint, **free)
-    assert train(one, StopRequest())
-    assert_same_run(results(tmp_path / "one"), results(tmp_path / "two"))
-    alone, *ranks = (torch.load(tmp_path / f"{name}.pt") for name in ("one", 0, 1))
-    for found in ranks:
-        assert_same_gradients(alone, {name.removeprefix("module."): g for name, g in found.items()})
-
-
-def test_gradient_checkpointing_changes_nothing_but_memory(world, checkpoint, tmp_path):
-    plain = run(world, checkpoint, tmp_path / "plain")
-    assert_same_run(plain, run(world, checkpoint, tmp_path / "saving", gradient_checkpointing=True))
-
-
-def test_gradient_checkpointing_keeps_the_inputs_of_layers_alone(world, checkpoint, tmp_path):
-    kept = {}
-    for on in (False, True):
-        numbers = []
-        spec = world.make_spec(tmp_path / str(on), checkpoint, max_steps=1, gradient_checkpointing=on)
-        with torch.autograd.graph.saved_tensors_hooks(
-            lambda t, n=numbers: n.append(t.numel()) or t, lambda t: t
-        ):
-            assert train(spec, StopRequest())
-        kept[on] = sum(numbers)
-    assert kept[True] < 0.5 * kept[False]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_compiled_layers_change_nothing_but_speed(world, checkpoint, tmp_path):
-    plain = run(world, checkpoint, tmp_path / "plain")
-    assert_same_run(plain, run(world, checkpoint, tmp_path / "compiled", compile="on"))
-    again = run(world, checkpoint, tmp_path / "both", compile="on", gradient_checkpointing=True)
-    assert_same_run(plain, again)
-
-
 def test_figures_go_to_the_reporters_that_are_asked_for(world, checkpoint, tmp_path, monkeypatch):
     calls = []
 
@@ -353,9 +180,9 @@ def test_figures_go_to_the_reporters_that_are_asked_for(world, checkpoint, tmp_p
     monkeypatch.setattr(
         "transformers.trainer.get_reporting_integration_callbacks", lambda to: [Reporter] if to else []
     )
-    run(world, checkpoint, tmp_path / "none")
+    world.run(tmp_path / "none", checkpoint)
     assert not calls
-    run(world, checkpoint, tmp_path / "some", report_to=["tensorboard"], log_steps=2)
+    world.run(tmp_path / "some", checkpoint, report_to=["tensorboard"], log_steps=2)
     losses = read_losses(tmp_path / "some" / "out" / "losses.jsonl")
     assert [step for step, figures in calls if "loss" in figures] == [2, 4]
     assert calls[0][1]["loss"] == pytest.approx((losses[0]["loss"] + losses[1]["loss"]) / 2)
@@ -383,7 +210,7 @@ def test_the_loss_falls(world, checkpoint, tmp_path):
 def test_the_learning_rate_logged_is_the_one_of_the_step(
     world, checkpoint, tmp_path, capsys, schedule, warmup, expected
 ):
-    losses, _ = run(world, checkpoint, tmp_path, schedule=schedule, warmup_steps=warmup, learning_rate=1.0e-4)
+    losses, _ = world.run(tmp_path, checkpoint, schedule=schedule, warmup_steps=warmup, learning_rate=1.0e-4)
     assert [row["lr"] / 1e-4 for row in losses] == pytest.approx(expected, abs=1e-3)
     warned = "warning: distill.warmup_steps: 4 is no less than the 4 steps" in capsys.readouterr().out
     assert warned == (max(expected) < 1)

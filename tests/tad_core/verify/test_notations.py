@@ -7,7 +7,8 @@ import pytest
 from tad_core.verify import MathVerdict, extract_answer, math_equal
 from tad_core.verify.math import MathKind
 from tests.tad_core.verify import endings
-from tests.tad_core.verify.notations import SAME, WRONG
+from tests.tad_core.verify.notations_same import SAME
+from tests.tad_core.verify.notations_wrong import WRONG
 from tests.tad_core.verify.test_corpus import both_ways
 
 
