@@ -17,8 +17,9 @@ import typer
 
 from flows.environment import spare_loopback
 from flows.signals import stop_politely
-from tad_core.errors import ConfigError, TADError
+from tad_core.errors import ConfigError, StoreError, TADError
 from tad_core.hub_client import HUB
+from tad_core.presence import expect_nothing, gone
 from tad_core.signals import asked_to_stop
 
 if TYPE_CHECKING:
@@ -260,6 +261,7 @@ def guard(work: Callable[[], None], debug: bool, keeps: bool = True) -> None:
     stop_politely()
     spare_loopback()
     HUB.say = say_first
+    expect_nothing()
     try:
         work()
     except (typer.Exit, typer.Abort, SystemExit):
@@ -281,6 +283,8 @@ def guard(work: Callable[[], None], debug: bool, keeps: bool = True) -> None:
             forced = any(word == "--force" or word.startswith("--force=") for word in sys.argv)
             how = ", which begins anew what it forces" if keeps and forced else ""
             _fail(error, f"stopped; {kept}, run the same command{how}:\n  {again}", INTERRUPTED, debug)
+        if missing := gone():
+            _fail(error, missing, StoreError.exit_code, debug)
         if isinstance(error, TADError):
             _fail(error, str(error), error.exit_code, debug)
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # wherever a path was asked for

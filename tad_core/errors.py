@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tad_core.presence import gone
+
 
 class TADError(Exception):
     """Base of every error the pipeline raises on purpose; ``exit_code`` is what the CLI returns for it."""
@@ -106,11 +108,14 @@ PASSING_ERRORS: tuple[type[Exception], ...] = (SubprocessError, VerifierError, O
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether it is worth trying the same again. A store that refuses goes on refusing: permissions do not come back.
+    """Whether it is worth trying the same again: a store that refuses goes on refusing, and one that is gone stays so.
 
     What is neither passing nor permanent is a programming error, which another try would only hide for a while.
     """
-    return isinstance(error, PASSING_ERRORS) and not isinstance(error, (*PERMANENT_ERRORS, PermissionError))
+    passing = isinstance(error, PASSING_ERRORS) and not isinstance(
+        error, (*PERMANENT_ERRORS, PermissionError)
+    )
+    return passing and not gone()
 
 
 #: Errors after which no further shard or slice can be made here either.

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: Parts of tad_core, low to high: each may import its own level and those below.
 LEVELS = [
-    {"errors", "extras", "rng", "settings", "progress", "signals", "fitting", "windows", "trees"},
+    {"errors", "extras", "rng", "settings", "progress", "signals", "fitting", "windows", "trees", "presence"},
     {
         "config",
         "artifacts",

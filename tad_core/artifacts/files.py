@@ -23,6 +23,7 @@ import fsspec
 from tad_core.artifacts.durable import sync
 from tad_core.artifacts.unwritable import ALLOWED, takes_nothing
 from tad_core.extras import how_to_install
+from tad_core.presence import make_folder
 
 _TMP_PREFIX = ".tmp-"
 #: of HTTP: not allowed, with the credentials that were given or without any
@@ -221,7 +222,7 @@ def _at_once(fs: Any) -> dict[str, int]:
 
 
 def _beside(target: Path, content: bytes) -> Path:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     part = target.with_name(f"{staging_prefix()}{uuid4().hex[:8]}")
     try:
         part.write_bytes(content)

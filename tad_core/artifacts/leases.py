@@ -24,6 +24,7 @@ import psutil  # type: ignore[import-untyped]
 
 from tad_core.artifacts.files import create_bytes, list_names, machine, read_bytes, remove, sweep, write_bytes
 from tad_core.artifacts.unwritable import takes_nothing, unwritable
+from tad_core.presence import GoneError
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Leases:
         """Claim a piece; False while somebody else, who is alive, holds it.
 
         Raises:
-            StoreError: there is no room for the claim, and so none for what would be made.
+            StoreError: there is no room for the claim, and so none for what would be made; or no store any more.
         """
         with self._lock:
             if piece in self._held:
@@ -81,7 +82,7 @@ class Leases:
             if not create_bytes(self._object(piece, newest + 1), self._content()):
                 return False
         except OSError as error:
-            if takes_nothing(error):
+            if takes_nothing(error) or isinstance(error, GoneError):
                 raise unwritable(self.url, error) from error
             raise
         with self._lock:

@@ -38,6 +38,7 @@ from tad_core.artifacts.stamps import Stamp, glance, stamps_of
 from tad_core.artifacts.unwritable import ALLOWED, no_room_errors, room, takes_nothing, why
 from tad_core.artifacts.writer import ArtifactWriter
 from tad_core.errors import ArtifactError, ConfigError
+from tad_core.presence import expect, expect_nothing, make_folder
 
 _CREDENTIALS = "check the bucket, AWS_ENDPOINT_URL and the credentials in the environment"
 _ANOTHER = "choose another folder with --set store=…"
@@ -119,7 +120,7 @@ class Store:
                     before.rename(folder)
             return cache_folder("work", folder.name)
         folder = Path(path) / "work"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         return folder
 
     def _work_here(self, fingerprint: str) -> tuple[Path, Path]:
@@ -218,6 +219,8 @@ class Store:
             with remote_errors(self.root):
                 if is_local(fs):
                     fs.makedirs(path, exist_ok=True)
+                    expect_nothing(Path(path))
+                    expect(Path(path))
                 with fs.open(probe, "wb") as handle:
                     handle.write(b"\0" * 4096)
                 if is_local(fs):

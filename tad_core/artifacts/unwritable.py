@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tad_core.errors import ArtifactError, StoreError
+from tad_core.presence import GoneError, told
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 #: nothing that more space would mend
@@ -43,7 +44,7 @@ def no_room_errors(url: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not takes_nothing(error):
+        if not takes_nothing(error) and not isinstance(error, GoneError):
             raise
         raise unwritable(url, error) from error
 
@@ -64,10 +65,12 @@ def temporary_errors() -> Iterator[None]:
 
 def unwritable(url: str, error: OSError) -> ArtifactError:
     """The error of a folder of the store that cannot be written; a ``StoreError`` where that is so for all of it, as of
-    a remote one that refuses.
+    a remote one that refuses, and of one that is gone.
 
     A file elsewhere is named as it is: whoever made what was to be stored wrote it.
     """
+    if isinstance(error, GoneError):
+        return StoreError(told(str(error.filename)))
     refused = "://" in url and isinstance(error, PermissionError)
     kind = StoreError if takes_nothing(error) or refused else ArtifactError
     if isinstance(error.filename, str) and "://" not in url and not is_in(url, error.filename):

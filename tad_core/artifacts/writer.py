@@ -35,6 +35,7 @@ from tad_core.artifacts.manifest import (
 )
 from tad_core.artifacts.ref import ArtifactRef
 from tad_core.artifacts.unwritable import disk_errors, takes_nothing
+from tad_core.presence import make_folder
 
 #: when this process last looked for unfinished files in a folder, and how often it does
 _SWEPT: dict[str, float] = {}
@@ -64,7 +65,7 @@ class ArtifactWriter:
         self._fs, self._root = open_url(url)
         with self._staged():
             folder = Path(self._root) if is_local(self._fs) else cache_folder("uploads")
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             _sweep_at_times(folder)
             self._staging = Path(tempfile.mkdtemp(prefix=staging_prefix(), dir=folder))
 
@@ -81,7 +82,7 @@ class ArtifactWriter:
             self._rows[name] = rows
         target = self._staging / name
         with self._staged():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
         return target
 
     def write_text(self, name: str, text: str) -> None:

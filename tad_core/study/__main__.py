@@ -11,6 +11,7 @@ from pathlib import Path
 from tad_core.artifacts import Store
 from tad_core.artifacts.files import no_answer
 from tad_core.errors import TADError
+from tad_core.presence import gone
 from tad_core.progress import Progress
 from tad_core.report.markdown import REPORT_NAME
 from tad_core.signals import take_over
@@ -57,12 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
         page = report(study, ref, made.trajectories.filtered, store)
         say(f"report: {page.url}/{REPORT_NAME}")
     except TADError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {gone() or error}", file=sys.stderr)
         if begun:
             print("what is finished: the same command with --only-results", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        if not (told := no_answer(error)):
+        if not (told := gone() or no_answer(error)):
             raise
         print(f"error: {told}", file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tad_core.errors import SubprocessError
+from tad_core.presence import make_folder
 
 #: how long a run waits for an earlier one in the same folder, which may be saving its last checkpoint
 LOCK_WAIT_S = 60.0
@@ -59,7 +60,7 @@ def _lock(output: Path, name: str) -> int:
     """The descriptor of a file in a folder that is there when it is locked: who had the lock may have removed both."""
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         try:
             handle = os.open(output / name, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:  # the folder is being removed

@@ -18,6 +18,7 @@ import torch.distributed as dist
 
 from tad_core import errors
 from tad_core.errors import ConfigError, SubprocessError, TADError
+from tad_core.presence import make_folder
 from tad_core.training.marker import write_atomic
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class Group:
         token = secrets.token_hex(8)
 
         def leave() -> str:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             write_atomic(note, token)
             return token
 

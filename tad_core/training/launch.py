@@ -24,6 +24,7 @@ import psutil  # type: ignore[import-untyped]
 from tad_core import errors
 from tad_core.config.marks import with_cost
 from tad_core.errors import BatchMemoryError, KilledError, OutOfMemoryError, SubprocessError, TADError
+from tad_core.presence import make_folder
 from tad_core.training.command import check_settings, command_for, guarded
 from tad_core.training.exits import (
     CHILD_VARIABLE,
@@ -94,7 +95,7 @@ def launch(spec: TrainingSpec, on_line: OnLine | None = None, start: Start | Non
             to stop. Checkpoints stay, so the next call goes on from the newest.
     """
     output = Path(spec.output)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     spec_file, log_file = output / "spec.json", output / "train.log"
     check_settings(spec.distill)
     write_spec(with_absolute_paths(spec), spec_file)

@@ -27,6 +27,7 @@ from tad_core.models.lora import ALONE, add_lora, inside, save_adapter, weights_
 from tad_core.models.rows import join_layers
 from tad_core.models.transformer import TransformerLM
 from tad_core.objectives import make_objective
+from tad_core.presence import expect
 from tad_core.training import checkpoint
 from tad_core.training.adapters import Snapshot, Trained
 from tad_core.training.arguments import layout_of, training_arguments
@@ -79,6 +80,7 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
     device = pick_device(spec.model.device)
     for run in spec.adapters:
         run.output.mkdir(parents=True, exist_ok=True)
+        expect(run.output)
     with _settings_of_the_process(spec):
         # The processes of the run meet in here.
         args = training_arguments(config, Path(spec.output), group.size, device)

@@ -26,6 +26,7 @@ from tad_core.models.lora import base_of, load_weights, save_adapter
 from tad_core.models.packed import record_training
 from tad_core.models.transformer import TransformerLM
 from tad_core.objectives.base import LOGITS_AT_ONCE, LossParts, Objective
+from tad_core.presence import make_folder
 from tad_core.training import checkpoint
 from tad_core.training.adapters import (
     Draws,
@@ -291,7 +292,7 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         states = split_state(self.optimizer.state_dict())
         for adapter, state in zip(self.adapters, states, strict=True):
             folder = adapter.folder(self.state.global_step)
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             save_adapter(self.model, folder, adapter.name)
             adapter.save_own(folder)
             torch.save(state, folder / OPTIMIZER_NAME)

@@ -101,14 +101,17 @@ def work(parent: int, held: Held | None = None) -> NoReturn:
 
     import torch
 
-    from tad_core.artifacts.files import no_answer
+    from tad_core.artifacts.files import is_remote, no_answer
     from tad_core.errors import NoAnswerError, StoreError, TADError, may_pass
+    from tad_core.presence import expect
 
     held = held or Held(setup)
     while True:
         job = inbox.get()
         try:
             torch.set_num_threads(job["threads"])
+            if "store" in job and not is_remote(job["store"]):
+                expect(Path(job["store"]))
             _say(out, {"answer": _DO[job["do"]](job, held, _Reporter(out, torch))})
         except TADError as error:
             _say(out, {"error": type(error).__name__, "message": str(error)})

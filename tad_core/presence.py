@@ -1,0 +1,74 @@
+"""Whether the stores that this process writes to are still where they were.
+
+A store on a disk that is moved or removed during a run, or whose disk is unmounted, must not be begun anew in its
+place: half of the run would be in each, or on the disk below the mount point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+#: folders of stores, and the inode that each had when it was expected to stay
+_EXPECTED: dict[Path, int] = {}
+
+
+class GoneError(FileNotFoundError):
+    """A store's folder is not there any more."""
+
+
+def expect(folder: Path) -> None:
+    """From now on it is gone, and not new, where it is not there; of one that is not there now, nothing is expected."""
+    place = folder.absolute()
+    if place not in _EXPECTED:
+        with contextlib.suppress(OSError):
+            _EXPECTED[place] = place.stat().st_ino
+
+
+def expect_nothing(of: Path | None = None) -> None:
+    """Whatever is missing is new: a run begins. Of all stores, or of one."""
+    if of is None:
+        _EXPECTED.clear()
+    else:
+        _EXPECTED.pop(of.absolute(), None)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and what of its path is missing.
+
+    Raises:
+        GoneError: it is in a store that is gone.
+        OSError: it cannot be made.
+    """
+    if (root := _gone(folder.absolute())) is not None:
+        raise GoneError(errno.ENOENT, "the store is not there any more", str(root))
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def gone() -> str:
+    """What to tell of a store that is gone, whatever it was that failed for it; empty where none is."""
+    return next((told(str(root)) for root in _EXPECTED if not _is_there(root)), "")
+
+
+def told(place: str) -> str:
+    """The error of a store, or of a folder of it, that is gone."""
+    return (
+        f"store: {place} is not there any more: it was moved or removed, or its disk is not mounted; what was finished "
+        "is in it: put it back, then run the same command again"
+    )
+
+
+def _gone(folder: Path) -> Path | None:
+    return next((root for root in _EXPECTED if folder.is_relative_to(root) and not _is_there(root)), None)
+
+
+def _is_there(root: Path) -> bool:
+    try:
+        # Some file systems give a folder another inode at any time; a mount point with nothing mounted is empty.
+        return root.stat().st_ino == _EXPECTED[root] or bool(os.listdir(root))  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # what else is wrong says whoever uses it
+        return True
