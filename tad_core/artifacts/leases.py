@@ -5,7 +5,7 @@ try exactly one gets it. Its owner writes it anew every third of ``lease_s``. On
 ``lease_s``, or whose process is known to be dead, is taken over by creating the next generation. Nothing is ever
 renamed and nobody writes another's object, so a disk and an object store serve alike.
 
-Claims save work, they do not guard results: the clocks of the hosts may differ and a process may sleep longer than
+Claims save work, they do not guard results: clocks may be set while a run goes on, and a process may sleep longer than
 its lease. Two may then compute the same piece; the artifact's writer lets only one of them in.
 """
 
@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import psutil  # type: ignore[import-untyped]
 
+from tad_core.artifacts.clocks import ahead_s
 from tad_core.artifacts.files import create_bytes, list_names, machine, read_bytes, remove, sweep, write_bytes
 from tad_core.artifacts.unwritable import takes_nothing, unwritable
 from tad_core.presence import GoneError
@@ -62,6 +63,7 @@ class Leases:
         self._held: dict[str, int] = {}
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._ahead_s = ahead_s(self.url)
         self._started = psutil.Process().create_time()
         #: Of claims by a clock that is ahead: the newest beat, and when it was first seen.
         self._ahead: dict[tuple[str, int], tuple[float, float]] = {}
@@ -151,7 +153,7 @@ class Leases:
         """Whether its owner counts on it, by this host's clock where the owner's is ahead of it by more than a claim
         lasts: by its own, the claim of a host that died would stand until this clock has come so far.
         """
-        now = time.time()
+        now = self._now()
         if claim.beat - now <= claim.lease_s:
             return claim.alive(now)
         beat, seen = self._ahead.get((claim.piece, claim.generation), (0.0, 0.0))
@@ -174,6 +176,10 @@ class Leases:
                 except OSError as error:  # the thread goes on: the other claims are renewed by it too
                     _log.warning("the claim on %s could not be renewed: %s", piece, error)
 
+    def _now(self) -> float:
+        """Unix time, by the clock of the store."""
+        return time.time() + self._ahead_s
+
     def _newest(self, names: set[str], piece: str) -> int:
         return max((g for p, g in map(_parse, names) if p == piece), default=0)
 
@@ -185,7 +191,7 @@ class Leases:
             "machine": machine(),
             "pid": os.getpid(),
             "started": self._started,
-            "beat": time.time(),
+            "beat": self._now(),
             "lease_s": self.lease_s,
         }
         return json.dumps(fields).encode("ascii")

@@ -15,12 +15,14 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from tad_core.artifacts.cache import cache_errors, cache_folder, cache_place, check_cache
+from tad_core.artifacts.clocks import measured
 from tad_core.artifacts.durable import nearest
 from tad_core.artifacts.files import (
     is_local,
@@ -221,7 +223,7 @@ class Store:
                     fs.makedirs(path, exist_ok=True)
                     expect_nothing(Path(path))
                     expect(Path(path))
-                with fs.open(probe, "wb") as handle:
+                with measured(self.root, partial(_written_at, fs, probe)), fs.open(probe, "wb") as handle:
                     handle.write(b"\0" * 4096)
                 if is_local(fs):
                     self._check_links(Path(probe))
@@ -254,3 +256,10 @@ class Store:
                 f"makes what; {_ANOTHER}, on another file system"
             ) from None
         second.unlink()
+
+
+def _written_at(fs: Any, path: str) -> float | None:
+    """When a file was written by the clock of where it is, in Unix time; None where that is not told."""
+    with contextlib.suppress(NotImplementedError, KeyError, AttributeError, TypeError):
+        return float(fs.modified(path).timestamp())
+    return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from tad_core.artifacts import ArtifactRef, Store
+from tad_core.artifacts import ArtifactRef, Store, clocks
 from tad_core.artifacts.cache import check_cache
 from tad_core.config import BASE, TADConfig
 from tad_core.config.marks import with_cost
@@ -119,6 +119,8 @@ def prepare(
         check_training(config)
     for check in place_checks(config, store, plan, tasks, until):
         check()
+    if note := clocks.note(store.root):
+        tell(note)
     return plan_of(config, store)
 
 

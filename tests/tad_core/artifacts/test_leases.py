@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tad_core.artifacts import ArtifactRef, Store, files, leases
+from tad_core.artifacts import ArtifactRef, Store, clocks, files, leases
 from tad_core.artifacts.leases import Leases
 from tad_core.errors import StoreError
 from tests.waiting import until
@@ -196,3 +196,32 @@ def test_of_two_that_finish_at_once_one_gets_in_and_is_whole(url: str) -> None:
             ref = put(store, mine, unless)
         assert store.find("stage", FP) == ref and ref.local("data.txt").read_text() == mine
         assert len(answers) == 2
+
+
+@pytest.mark.parametrize("behind_s", [1000, -1000])
+def test_hosts_whose_clocks_differ_agree_by_the_one_of_the_store(
+    url: str, behind_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own, the claims of a host that is behind had all run out, and others made what it had in hand."""
+    right = time.time
+    wrong = SimpleNamespace(time=lambda: right() - behind_s, monotonic=time.monotonic)
+    store = Store(url)
+    with monkeypatch.context() as patch:
+        patch.setattr(clocks, "time", wrong)
+        patch.setattr(leases, "time", wrong)
+        store.check_writable(0)
+        there = store.leases("stage", FP, 30)
+        assert there.take("theirs")
+        told = f"is 1000 s {'behind' if behind_s > 0 else 'ahead of'} the one of the store"
+        assert told in clocks.note(url) and clocks.ahead_s(f"{url}/stage") == pytest.approx(behind_s, abs=3)
+    store.check_writable(0)
+    assert not clocks.note(url)
+    with there, store.leases("stage", FP, 30) as here:
+        assert not here.take("theirs") and set(here.held_elsewhere()) == {"theirs"}
+
+
+@pytest.mark.parametrize("told", [None, 0.0])
+def test_a_store_that_tells_no_times_has_the_clock_of_this_host(told: float | None) -> None:
+    with clocks.measured("memory://timeless", lambda: told):
+        pass
+    assert clocks.ahead_s("memory://timeless/stage") == 0 and not clocks.note("memory://timeless")
