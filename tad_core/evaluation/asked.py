@@ -34,6 +34,22 @@ def refuse_unknown(options: Iterable[str], known: list[str]) -> None:
         raise ConfigError("\n".join([*lines, f"model_args: use {', '.join(known)}"]))
 
 
+def refuse_numbers(options: Mapping[str, Any], texts: Iterable[str]) -> None:
+    """Refuse numbers where text is meant: lm-eval reads a commit or a folder of digits as one, without zeros in front.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    lines = [
+        f"model_args: {name}: {options[name]} is not accepted: lm-eval has read a number; put it in quotes that reach "
+        f"it: '{name}=\"…\"', or give the arguments as a dictionary"
+        for name in texts
+        if isinstance(options.get(name), (int, float))
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
 def check_asked(settings: Iterable[Mapping[str, Any]], spec: DecodeSpec) -> None:
     """Refuse settings of requests that would decide how is decoded, and say of another length that it does not count.
 

@@ -23,7 +23,7 @@ from tad_core.decoding.decoder_file import as_trained, check_as_trained
 from tad_core.decoding.spec import wrong_type
 from tad_core.errors import ConfigError, ModelError
 from tad_core.evaluation.answers import cut_before
-from tad_core.evaluation.asked import check_asked, refuse_unknown
+from tad_core.evaluation.asked import check_asked, refuse_numbers, refuse_unknown
 from tad_core.evaluation.generate import Generator, Texts
 from tad_core.evaluation.prompting import chat_text
 from tad_core.fitting import tell
@@ -37,8 +37,9 @@ OnAnswers = Callable[[Sequence[Instance], Sequence[str]], None]
 #: Where a file of ``--use_cache`` says whose answers it holds.
 _OWNER = "tad"
 
-#: Arguments of the checkpoint beside ``pretrained``.
-_MODEL_FIELDS = ("dtype", "device", "revision", "threads")
+#: Arguments of the checkpoint beside ``pretrained``, and those of them that are text.
+_MODEL_TEXTS = ("dtype", "device", "revision")
+_MODEL_FIELDS = (*_MODEL_TEXTS, "threads")
 
 #: What a field of the decoder takes, by its type.
 _WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a name"}
@@ -96,6 +97,7 @@ class TadLM(LM):  # type: ignore[misc]
                 *sorted(DecodeSpec.__dataclass_fields__),
             ],
         )
+        refuse_numbers(options, ("pretrained", "adapter", *_MODEL_TEXTS))
         if "pretrained" not in options:
             raise ConfigError("model_args: pretrained is missing; give the folder of a checkpoint")
         model = {"path": str(options.pop("pretrained"))}

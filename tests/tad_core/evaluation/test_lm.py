@@ -4,6 +4,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from lm_eval._cli.utils import key_val_to_dict
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import CachingLM
 from lm_eval.api.registry import get_model
@@ -143,6 +144,22 @@ def test_lm_eval_builds_the_model_from_its_command_line(tiny_checkpoint):
 def test_an_argument_of_another_type_is_one_clear_error(argument, says):
     with pytest.raises(ConfigError, match="^model_args: " + re.escape(says)):
         TadLM.create_from_arg_string(f"pretrained=x,{argument}")
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("revision", "0012345"), ("revision", "12e4567"), ("pretrained", "007"), ("adapter", "2024")],
+)
+def test_a_name_that_lm_eval_has_read_as_a_number_is_refused(name, given):
+    """``007`` would be the folder 7, and a commit of digits another one."""
+    said = f"^model_args: {name}: \\S+ is not accepted: lm-eval has read a number; put it in quotes"
+    with pytest.raises(ConfigError, match=said):
+        TadLM.create_from_arg_string(f"pretrained=x,{name}={given}")
+    with pytest.raises(ConfigError, match=said):
+        TadLM.create_from_arg_obj({"pretrained": "x", **key_val_to_dict(f"{name}={given}")})
+    quoted = key_val_to_dict(f'{name}="{given}"')  # as the error says, on the command line
+    with pytest.raises(ModelError, match=r"^model_args: pretrained"):
+        TadLM.create_from_arg_obj({"pretrained": "x", **quoted})
 
 
 def test_names_of_public_code_are_each_answered_with_ours():
