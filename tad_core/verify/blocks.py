@@ -26,6 +26,7 @@ from tad_core.verify.definitions import (
 from tad_core.verify.listings import as_written, within_a_line
 from tad_core.verify.mended import final_of
 from tad_core.verify.thoughts import END, without_thoughts
+from tad_core.verify.turns import first_turn_of_program
 
 # possessive: a line of tildes that no line break ends would otherwise be tried at every length
 _FENCE = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+\{?\.?([\w+-]*+)[ \t]*+([^\n]*+)\n", re.MULTILINE)
@@ -84,6 +85,10 @@ def extract_code(text: str, entry_point: str | None = None) -> str:
     text = as_written(text)
     if defines_something(text):
         return _as_asked(without_prose_behind(text), entry_point)
+    if (turn := first_turn_of_program(text)) != text and _is_program(
+        found := extract_code(turn, entry_point), entry_point
+    ):
+        return found
     if (answer := without_thoughts(text)) == text:
         return _within_words(text, entry_point)
     found = extract_code(answer, entry_point)

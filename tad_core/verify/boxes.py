@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import re
 
-from tad_core.verify.hedges import corrected, is_denied, parts_of_one, says_the_same, value_behind
+from tad_core.verify.hedges import (
+    corrected,
+    is_denied,
+    parts_of_one,
+    plainly_another,
+    says_the_same,
+    value_behind,
+)
 from tad_core.verify.numbers import last_number
 
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*")
@@ -16,6 +23,13 @@ _PLACEHOLDER = re.compile(
 )
 #: a sign before a box, at the beginning of its mathematics
 _SIGN_BEFORE = re.compile(r"(?:[$=({&]|\\[(\[]|\\approx) ?- ?$")
+#: ``the answer should be 90`` behind a box
+_CLAIM = re.compile(
+    r"\banswer(?:\s(?:is|should be|must be|would be))[:\s$*]{1,4}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"
+    r"(?=(?:\s(?!times|more|less|fewer|percent|dozen|plus|minus|out|of|or|and|hundred|thousand|million|billion)[a-z]+){0,2}"
+    r"[$*]{0,4}[.!]?\s*(?:\Z|\n))",
+    re.IGNORECASE,
+)
 #: A box that is not closed holds no more characters than this.
 _LONGEST = 200
 #: what may follow the content of a box whose brace is missing
@@ -58,7 +72,15 @@ def last_boxed(text: str) -> str:
         return f"{answer}?"
     if (other := corrected(text, end)) and not says_the_same(answer, other):
         return other
+    if (claimed := _claimed_behind(text, end)) and plainly_another(answer, claimed):
+        return f"{answer} or {claimed}"
     return answer + another_behind(text, end, answer)
+
+
+def _claimed_behind(text: str, end: int) -> str:
+    """The number that a text says behind its last box is the answer; empty where it says none."""
+    claims = list(_CLAIM.finditer(text, end))
+    return claims[-1]["value"] if claims else ""
 
 
 def _boxes(text: str) -> list[tuple[int, int, str]]:

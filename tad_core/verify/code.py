@@ -23,6 +23,7 @@ from tad_core.verify.config import SandboxChoice
 from tad_core.verify.definitions import bound, defines, imported, is_stub, method_as_function, parses
 from tad_core.verify.sandbox.launch import Keeper, KeeperError
 from tad_core.verify.sandbox.tiers import require_tier
+from tad_core.verify.turns import first_turn_of_program
 from tad_core.verify.verdict import CodeResult, Verdict
 
 _ATTEMPTS = 3
@@ -115,7 +116,7 @@ def assemble(text: str, entry_point: str | None, prompt: str = "") -> str:
     stub = ""
     indented = _indented_part(text.lstrip("\n"))  # before what is fenced behind it
     # The text first: a fence in it may be one of its docstring.
-    for rest in (text, without_end_tokens(text), indented, code):
+    for rest in (first_turn_of_program(text), text, without_end_tokens(text), indented, code):
         for body in as_bodies(rest.lstrip("\n")) if rest.strip() else ():
             joined = prompt.rstrip("\n") + "\n" + body
             if parses(joined) and defines(joined, entry_point):

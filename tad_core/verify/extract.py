@@ -25,7 +25,7 @@ from tad_core.verify.hedges import (
 )
 from tad_core.verify.math_number import simple_number
 from tad_core.verify.math_units import is_measure, split_unit, unit_name
-from tad_core.verify.numbers import last_conclusion, last_number, last_value
+from tad_core.verify.numbers import explained, last_conclusion, last_number, last_value
 from tad_core.verify.statements import is_of_words, last_statement
 from tad_core.verify.thoughts import without_thoughts
 from tad_core.verify.turns import first_problem, first_turn
@@ -240,7 +240,7 @@ def _claimed(text: str, start: int) -> str:
         and not says_the_same(last_number(clause), other)
     ):
         return f"{clause} or {other}"
-    clause = _without_what_for(clause)
+    clause = explained(clause) or _without_what_for(clause)
     if quoted := _QUOTED.fullmatch(clause):
         clause = quoted[2]
     if (

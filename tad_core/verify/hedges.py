@@ -211,6 +211,11 @@ def says_the_same(answer: str, other: str) -> bool:
     return values[0] is not None and values[0] == values[1]
 
 
+def plainly_another(answer: str, other: str) -> bool:
+    """Whether two answers are plain numbers, and not the same one."""
+    return bool(_readings(answer) and _readings(other)) and not says_the_same(answer, other)
+
+
 def _readings(text: str) -> set[Fraction]:
     number = plain_number(clean(text.rstrip("\\%")))
     if number is None:

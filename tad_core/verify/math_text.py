@@ -13,6 +13,10 @@ MAX_ANSWER = 1_000
 #: Brackets nested deeper than this are no answer either.
 _MAX_NESTING = 40
 _WRAPPERS = ("boxed", "fbox", "displaystyle", "mathbf", "bm", "boldsymbol", "ensuremath")
+#: ``\\sqrt{}3``, ``\\frac{1}{}2``: what stands behind it is no part of it
+_NO_ARGUMENT = re.compile(
+    r"\\(?:sqrt(?:\[\d\])?|[cdt]?frac|[dt]?binom)\s?\{\s*\}|\\(?:[cdt]?frac|[dt]?binom)\s?\{[^{}]{1,99}\}\s?\{\s*\}"
+)
 _SPACES = re.compile(r"\\[,;:! ]|\\q?quad(?![A-Za-z])|~|\\(?:left|right|[bB]igg?[lr]?)(?![A-Za-z])\.?|\s+")
 _COMMAND_THEN_LETTER = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])")
 TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname|hbox|rm)\s*\{([^{}]*)\}")
@@ -106,8 +110,8 @@ def unwrap(text: str) -> str:
 
 
 def readable(text: str) -> bool:
-    """Whether a text can be an answer at all: not blank, not endless, not nested without end."""
-    if not text.strip() or len(text) > MAX_ANSWER:
+    """Whether a text can be an answer at all: not blank, not endless, not nested without end, no root of nothing."""
+    if not text.strip() or len(text) > MAX_ANSWER or _NO_ARGUMENT.search(text):
         return False
     depth = deepest = 0
     for char in text:

@@ -198,6 +198,12 @@ def _two_quantities(text: str, last: re.Match[str]) -> str:
     return ""
 
 
+def explained(text: str) -> str:
+    """The 21 of ``21 pieces (7 + 7 + 7)`` that a text ends in; empty where it ends otherwise, or the sum is another."""
+    last = _last(text)
+    return _explained(text, last) if last else ""
+
+
 def _explained(text: str, last: re.Match[str]) -> str:
     """The 21 of ``21 pieces (7 + 7 + 7)``, if the sum in the brackets comes to it and ends the text."""
     start = max(0, last.start() - _WIDTH_OF_REST)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-#: how a turn or a text ends where a text spells it, and what else begins one
-_END = re.compile(r"<\|(?:eot_id|eom_id|im_end|end|endoftext|end_of_text)\|>|</s>")
+#: how a turn or a text ends where a text spells it, and what is left of a next one's head without special tokens
+_END = re.compile(
+    r"<\|(?:eot_id|eom_id|im_end|end|endoftext|end_of_text)\|>|</s>|(?<=[^\sA-Za-z-])(?:assistant|user)\n"
+)
 _MARK = re.compile(r"<\|[a-z_]{1,20}\|>|</s>|\s+")
 #: a paragraph that asks another question
 _ANOTHER = re.compile(
@@ -24,6 +26,19 @@ def first_turn(text: str) -> str:
         at = mark.end()
     end = _END.search(text, at)
     return text[: end.start()] if end else text
+
+
+def first_turn_of_program(text: str) -> str:
+    """The same of a text that holds a program, in whose texts an end may stand."""
+    at = 0
+    while mark := _MARK.match(text, at):
+        at = mark.end()
+    for _, end in zip(range(_MOST), _END.finditer(text, at), strict=False):
+        line = text[text.rfind("\n", 0, end.start()) + 1 : end.start()]
+        in_line = any(line.count(quote) % 2 for quote in "\"'")
+        if not in_line and not any(text.count(quote, 0, end.start()) % 2 for quote in ('"""', "'''")):
+            return text[: end.start()]
+    return text
 
 
 def first_problem(text: str, answered: Callable[[str], bool]) -> str:

@@ -85,6 +85,7 @@ WHOLE = [
     "The answer is 7. No wait, that is b. So a is 6.",
     "It is 2 + 4 = 6 (2 cars, 4 bears).",
     "It is 6 with 4 legs each.",
+    r"\boxed{6}. However, the answer should be 7.",
 ]
 PROGRAMS = [
     "def f(x):\n    return x + 1",
@@ -97,6 +98,7 @@ PROGRAMS = [
     "class Solution:\n    def f(self, x):\n        return x + 1",
     ">>> def f(x):\n...     return x + 1",
     "def f(x):\n    return x + 1\nassert f(1) == 1",
+    "def f(x):\n    return x + 1<|eot_id|>\ndef f(x):\n    return x",
     "import it like this:\ndef f(x):\n    return x + 1\n\nTime: O(1)",
 ]
 #: answers to a benchmark that asks for ``f``, with more than that in them

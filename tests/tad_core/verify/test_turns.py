@@ -1,4 +1,5 @@
 """Where the answer to one problem ends: at the end of a turn, and where a text goes on with another problem."""
+# ruff: noqa: E501 (tables)
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ import time
 
 import pytest
 
-from tad_core.verify import extract_answer
-from tad_core.verify.turns import first_turn
+from tad_core.verify import extract_answer, extract_code
+from tad_core.verify.code import assemble
+from tad_core.verify.turns import first_turn, first_turn_of_program
 
 OTHER = "\n\nQuestion: A farmer has 12 cows and 15 sheep.\nAnswer: 12 + 15 = 27.\n#### 27"
 
@@ -31,6 +33,9 @@ OTHER = "\n\nQuestion: A farmer has 12 cows and 15 sheep.\nAnswer: 12 + 15 = 27.
         ("\\boxed{13}<|endoftext|>\\boxed{12}", "13"),
         ("It is 240.<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nThe answer is 40.", "240"),
         ("It is 40.<|im_end|>\n<|im_start|>user\nHow many? 10", "40"),
+        ("\\boxed{5}assistant\n\nThe answer is 6", "5"),
+        ("It is 5.user\n\nAnd then? 6", "5"),
+        ("5 of them are the lab assistant\n\nThe answer is 6", "6"),
         ("<|im_end|>\nThe answer is 40.", "40"),
         ("<|start_header_id|>assistant<|end_header_id|>\n\nIt is 40.</s></s>", "40"),
     ],
@@ -42,6 +47,38 @@ def test_the_answer_is_that_of_the_first_problem(text: str, answer: str) -> None
 def test_a_text_of_nothing_but_ends_has_no_answer() -> None:
     assert first_turn("<|eot_id|></s> ") == "<|eot_id|></s> "
     assert extract_answer("<|eot_id|></s> ") == ""
+
+
+RIGHT = "def f(s):\n    return len(s)"
+WRONG = "def f(s):\n    return 0"
+IN_TEXT = 'def f(s):\n    return s + "<|im_end|>"'
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        (f"{RIGHT}<|endoftext|>\n{WRONG}", RIGHT),
+        (f"{WRONG}<|eot_id|>\n\nCorrected:\n```python\n{RIGHT}\n```", WRONG),
+        (f"```python\n{WRONG}\n```<|im_end|>\n<|im_start|>user\nThe corrected one?\n```python\n{RIGHT}\n```", WRONG),
+        (f"I shall.<|eot_id|>\n```python\n{RIGHT}\n```", RIGHT),  # no program before it
+        (IN_TEXT, IN_TEXT),
+        (f"Here:\n```python\n{IN_TEXT}\n```", IN_TEXT),
+        ('```python\nT = """\n<|im_end|>\n"""\ndef f(s):\n    return T\n```', 'T = """\n<|im_end|>\n"""\ndef f(s):\n    return T'),
+    ],
+)  # fmt: skip
+def test_the_program_is_that_of_the_first_turn(text: str, program: str) -> None:
+    assert extract_code(text, "f").strip() == program
+    assert assemble(text, "f").strip() == program
+
+
+def test_the_rest_of_a_function_ends_with_its_turn() -> None:
+    prompt = 'def f(s):\n    """The length."""\n'
+    code = assemble("    return 0<|endoftext|>\n    return len(s)", "f", prompt)
+    assert "return 0" in code and "return len" not in code
+
+
+def test_an_end_within_a_text_of_a_program_is_none() -> None:
+    assert first_turn_of_program(IN_TEXT) == IN_TEXT
 
 
 def test_many_questions_are_quick() -> None:
