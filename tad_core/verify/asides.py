@@ -141,7 +141,7 @@ _WORTH = re.compile(r"\d(?P<for>\s\\?\$\d+(?:\.\d\d)?\s(?:bills?|notes?|coins?|t
 #: ``4 integers: -6, -5, -4 and -3``, ``72 clips: 48 in April and 24 in May``
 _LISTED = re.compile(
     r"(?<![\w.,^/])(?P<counted>\$?(?P<value>\d{1,6})\$?)(?:\s[^\d.:\n]{1,80}|[^.:\n]{1,80})?"
-    r"(?P<for>(?::|,?\s(?:i\.e\.|that is|namely),?)\s(?P<list>[^\n:=^\\+*/()]{1,200}))\Z"
+    r"(?P<for>(?::|,?\si\.e\.,?|,\s(?:that is|namely),)\s(?P<list>[^\n:=^\\+*/()]{1,200}))\Z"
 )
 _SUBJECT = re.compile(
     rf"(?:\b(?:thus|so|therefore|hence),?\s(?:we see that )?{_VALUE})"

@@ -32,6 +32,7 @@ def judged(text: str, reference: str, question: str, source: str) -> bool:
         # The parts of a value.
         ("Reina has a total of 320 toys, i.e., 120 counters and 200 marbles.", "320", "200"),
         ("Reina has a total of 310 toys, i.e., 120 counters and 200 marbles.", "200", "310"),
+        ("Since 18 is the smallest multiple of 9 that is greater than 17, $d$ must equal $1$.", "1", "18"),
         # What it is said of.
         ("In total she makes $300 over the 2 days.", "300", "2"),
         ("She has worked for the 2 days.", "2", "3"),
