@@ -9,6 +9,7 @@ from prefect.futures import PrefectFuture
 
 from flows.children import Children
 from tad_core.artifacts import ArtifactRef
+from tad_core.artifacts.files import no_answer
 from tad_core.errors import (
     LAST_OF_A_MODEL,
     LogitsError,
@@ -202,10 +203,17 @@ class FanOut:
 
 
 def summary(failed: dict[str, Exception], total: int, what: str = "shards") -> Exception:
-    """One error for all that failed, of the kind of the first, so that the exit code stays true."""
+    """One error for all that failed, of the kind of the first, so that the exit code stays true.
+
+    What a store refuses is the same for all, and said once.
+    """
     first = next((e for e in failed.values() if isinstance(e, TADError)), next(iter(failed.values())))
     kind = type(first) if isinstance(first, TADError) else TADError
-    lines = [f"{name}: {error}" for name, error in list(failed.items())[:5]]
+    told = {name: (isinstance(e, OSError) and no_answer(e)) or str(e) for name, e in failed.items()}
+    of_store = all(isinstance(e, StoreError) or told[name] != str(e) for name, e in failed.items())
+    if of_store and len({text.partition(":")[0] for text in told.values()}) == 1:
+        return next(iter(failed.values()))
+    lines = [f"{name}: {text}" for name, text in list(told.items())[:5]]
     more = f"\n… and {len(failed) - 5} more" if len(failed) > 5 else ""
     return kind(
         f"{len(failed)} of {total} {what} failed; what the others made is kept, run the same command again to go "
