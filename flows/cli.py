@@ -168,7 +168,10 @@ def export(
         bool, typer.Option("--adapter-only", help="The LoRA adapter instead of the merged model.")
     ] = False,
     dtype: Annotated[
-        str | None, typer.Option("--dtype", help="Of the merged weights; default: the config's model.dtype.")
+        str | None,
+        typer.Option(
+            "--dtype", help="float32, bfloat16 or float16, of the merged weights; default: the config's."
+        ),
     ] = None,
     form: Annotated[
         str, typer.Option("--format", help="safetensors, or gguf: one file for llama.cpp.")

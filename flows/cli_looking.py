@@ -87,7 +87,7 @@ def plan(
 ) -> None:
     """Say what a run will take before it runs: samples, steps, hours, memory, disk, and what it would refuse.
 
-    Exit code 1: it will not fit; otherwise that of ``tad run``.
+    Exit code 1: it will not fit; otherwise that of tad run.
     """
 
     def work() -> None:

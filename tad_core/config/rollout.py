@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, WrapValidator, model_validator
@@ -167,10 +168,11 @@ class RolloutConfig(Strict):
     @model_validator(mode="after")
     def _block_divides(self) -> Self:
         if self.response_length % self.block_length:
-            fits = [d for d in (8, 16, 32, 64, 128, 256) if self.response_length % d == 0]
+            fits = [d for d in range(8, min(self.response_length, 4096) + 1) if self.response_length % d == 0]
+            near = sorted(sorted(fits, key=lambda d: abs(log(d / self.block_length)))[:8])  # in ratio
             raise ValueError(
                 f"block_length: {self.block_length} does not divide response_length "
-                f"{self.response_length}; use one of {', '.join(map(str, fits)) or self.response_length}"
+                f"{self.response_length}; use one of {', '.join(map(str, near)) or self.response_length}"
             )
         return self
 
