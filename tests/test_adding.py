@@ -23,6 +23,43 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: kind -> the files of its own, and of each other file what stands there and what it becomes
 Added = dict[str, tuple[dict[str, str], dict[str, list[tuple[str, str]]]]]
+SUMS = """task: tad_sums
+dataset_path: nobody/sums
+test_split: test
+output_type: generate_until
+doc_to_text: "{{q}}"
+doc_to_target: "{{a}}"
+num_fewshot: 0
+generation_kwargs: {until: ["Question:"], do_sample: false}
+filter_list:
+  - {name: last, filter: [{function: regex, group_select: -1, regex_pattern: '([0-9]+)'}, {function: take_first}]}
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+metadata: {version: 1.0}
+"""
+SUMS_CLASS = '''"""Sums."""
+
+import re
+
+from tad_core.evaluation.benchmarks.base import Benchmark
+
+
+class Sums(Benchmark):
+    """Judged by the number."""
+
+    kind = "math"
+    columns = {"q": str, "a": str}
+    figure_names = ("exact_match,last",)
+
+    def fields(self, row):
+        """See ``Benchmark.fields``."""
+        return {"question": row["q"], "reference": row["a"], "answer": row["a"], "meta": {"math_kind": "number"}}
+
+    def figures(self, problems, texts, scorer):
+        """See ``Benchmark.figures``."""
+        last = [(re.findall("[0-9]+", text) or ["[invalid]"])[-1] for text in texts]
+        return [{"exact_match,last": float(n == p.answer)} for n, p in zip(last, problems)]
+'''
 ADDED: Added = {
     "objective": (
         {
@@ -90,6 +127,19 @@ ADDED: Added = {
             ],
         },
     ),
+    "benchmark": (
+        {"tad_core/evaluation/benchmarks/sums.yaml": SUMS, "tad_core/evaluation/benchmarks/sums.py": SUMS_CLASS},
+        {
+            "tad_core/evaluation/benchmarks/__init__.py": [
+                (
+                    "from tad_core.evaluation.benchmarks.minerva_math import MinervaMath\n",
+                    "from tad_core.evaluation.benchmarks.minerva_math import MinervaMath\n"
+                    "from tad_core.evaluation.benchmarks.sums import Sums\n",
+                ),
+                ('        GSM8K("gsm8k"),\n', '        Sums("sums"),\n        GSM8K("gsm8k"),\n'),
+            ]
+        },
+    ),
 }  # fmt: skip
 
 
@@ -109,7 +159,7 @@ def listed() -> dict[str, tuple[set[str], set[str]]]:
 
 def test_what_is_added_is_what_the_page_lists() -> None:
     said = listed()
-    assert set(ADDED) < set(said), "the page has kinds that are added otherwise: a benchmark"
+    assert set(ADDED) == set(said)
     for kind, (own, lines) in ADDED.items():
         patterns, others = said[kind]
         names = {Path(file).stem for file in own}
@@ -137,6 +187,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+SUMS_TASK = {"name": "sums", "source": "benchmark", "options": {"task": "sums", "path": "sums.jsonl"}}
+
+
 def small(root: Path) -> dict[str, Any]:
     data = {"name": "twice", "source": "doubles"}
     return {
@@ -149,8 +202,8 @@ def small(root: Path) -> dict[str, Any]:
         "distill": {"states_per_trajectory": 4, "max_steps": 1, "global_batch_size": 4, "teacher_prompt": "system",
                     "lora": {"rank": 2, "alpha": 2, "dropout": 0.0}},
         "models": {"odd": {"objective": "made-up"}},
-        "evaluate": {"tasks": [{**data, "count": 2}], "thresholds": [8], "operating_threshold": 8, "workers": 1,
-                     "decode": {"method": "leftmost", "block_length": 16}, "bootstrap": 0, "harness": "direct"},
+        "evaluate": {"tasks": [{**data, "count": 2}, SUMS_TASK], "thresholds": [8], "operating_threshold": 8,
+                     "workers": 1, "decode": {"method": "leftmost", "block_length": 16}, "bootstrap": 0},
     }  # fmt: skip
 
 
@@ -240,11 +293,15 @@ def test_a_family_that_calls_everything_otherwise_is_known_everywhere(copy: Path
 
 @pytest.mark.slow
 def test_a_run_goes_through_with_one_of_each(copy: Path) -> None:
+    rows = [{"q": f"Ann has {n} books. Ann buys 3 more.", "a": str(n + 3)} for n in (5, 6)]
+    (copy / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (copy / "run.json").write_text(json.dumps(small(copy)))
     (copy / "run.py").write_text(RUN)
     made = asked(copy, "run.py")
     assert {"last", "first", "told"} <= json.loads(made["losses"]).keys() and made["kept"] > 0
     for points in made["points"]:
-        assert [(p["method"], p["threshold"]) for p in points] == [("token_by_token", 0.0), ("leftmost", 8.0)]
-        assert points[1]["tpf"] > 2
-    assert "leftmost 8" in made["report"] and "twice" in made["report"]
+        ways = [("token_by_token", 0.0), ("leftmost", 8.0)]
+        for task in ("twice", "sums"):
+            found = [p for p in points if p["task"] == task]
+            assert [(p["method"], p["threshold"]) for p in found] == ways and found[1]["tpf"] > 2
+    assert all(name in made["report"] for name in ("leftmost 8", "twice", "sums", "match,last"))
