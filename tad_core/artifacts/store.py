@@ -261,5 +261,7 @@ class Store:
 def _written_at(fs: Any, path: str) -> float | None:
     """When a file was written by the clock of where it is, in Unix time; None where that is not told."""
     with contextlib.suppress(NotImplementedError, KeyError, AttributeError, TypeError):
-        return float(fs.modified(path).timestamp())
+        when = fs.modified(path)
+        # Without a zone it may be of any: hosts in two zones would be hours apart.
+        return float(when.timestamp()) if when.tzinfo is not None else None
     return None

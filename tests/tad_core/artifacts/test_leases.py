@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -225,3 +226,13 @@ def test_a_store_that_tells_no_times_has_the_clock_of_this_host(told: float | No
     with clocks.measured("memory://timeless", lambda: told):
         pass
     assert clocks.ahead_s("memory://timeless/stage") == 0 and not clocks.note("memory://timeless")
+
+
+def test_a_time_without_a_zone_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts in two zones would read it hours apart, and take each other's claims for old."""
+    store = Store(url)
+    fs, _ = files.open_url(store.root)
+    naive = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=5)
+    monkeypatch.setattr(type(fs), "modified", lambda *_: naive)
+    store.check_writable(0)
+    assert clocks.ahead_s(f"{url}/stage") == 0
