@@ -135,6 +135,9 @@ def load_tokenizer(model: ModelConfig | str | Path) -> PreTrainedTokenizerFast:
 
     Dream's hub repository has Qwen2's two files instead of a tokenizer.json; the same tokenizer is made of them.
 
+    Args:
+        model: the checkpoint: a section ``model``, or its folder.
+
     Raises:
         ModelError: if there is none, or it has no chat template.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import subprocess
@@ -24,6 +25,20 @@ def test_every_name_is_there_with_a_docstring_and_on_both_pages(name: str) -> No
     assert f"::: {getattr(tad, name).__module__}.{name}\n" in (ROOT / "docs" / "api.md").read_text(
         encoding="utf-8"
     )
+
+
+@pytest.mark.parametrize("name", tad.__all__)
+def test_every_parameter_of_every_name_is_told_of(name: str) -> None:
+    """By a function's or a data class's docstring, or as the description of a setting."""
+    thing = getattr(tad, name)
+    if issubclass(type(thing), type) and hasattr(thing, "model_fields"):
+        assert [field for field, info in thing.model_fields.items() if not info.description] == []
+        return
+    told = inspect.getdoc(thing) or ""
+    if not dataclasses.is_dataclass(thing) and isinstance(thing, type):
+        told += inspect.getdoc(thing.__init__) or ""
+    missing = [each for each in inspect.signature(thing).parameters if not re.search(rf"\b{each}\b", told)]
+    assert missing == []
 
 
 def test_another_name_is_refused_with_those_that_there_are() -> None:

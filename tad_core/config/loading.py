@@ -23,6 +23,10 @@ Model = TypeVar("Model", bound=BaseModel)
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> TADConfig:
     """Read a YAML file, on top of the one that it ``extends``; apply ``section.field=value`` overrides, validate.
 
+    Args:
+        path: the file of a run.
+        overrides: as of ``--set``.
+
     Raises:
         ConfigError: with every problem found, one line each, and where in the file it is.
     """

@@ -60,12 +60,23 @@ def encode_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
 
 
 def student_prompt(tokenizer: Any, problem: Problem) -> list[int]:
-    """Token ids of the plain prompt."""
+    """Token ids of the plain prompt: the student's, without the reference.
+
+    Args:
+        tokenizer: of the checkpoint, with its chat template.
+        problem: what is asked.
+    """
     return encode_prompt(tokenizer, plain_messages(problem))
 
 
 def teacher_prompt(tokenizer: Any, problem: Problem, condition: Literal["privileged", "plain"]) -> list[int]:
-    """Token ids of the prompt a rollout uses under ``condition``."""
+    """Token ids of the prompt a rollout uses.
+
+    Args:
+        tokenizer: of the checkpoint, with its chat template.
+        problem: what is asked, and its reference.
+        condition: ``privileged`` with the reference, ``plain`` as the student's.
+    """
     if condition == "plain":
         return student_prompt(tokenizer, problem)
     return encode_prompt(tokenizer, privileged_messages(problem))

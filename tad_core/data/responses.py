@@ -18,7 +18,7 @@ END_TOKENS = ("<|endoftext|>", *TURN_END_TOKENS)
 
 
 def end_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids of the tokens that end a turn or a text: the tokenizer's own end, and whichever of ``END_TOKENS`` it has."""
+    """Ids of the tokens that end a turn or a text: the end of ``tokenizer`` itself, and which of ``END_TOKENS`` it has."""
     added = tokenizer.get_added_vocab()
     found = {added[name] for name in END_TOKENS if name in added}
     return frozenset(found | {tokenizer.eos_token_id})
@@ -30,7 +30,13 @@ def text_length(response_ids: Sequence[int], ends: Collection[int]) -> int:
 
 
 def response_text(tokenizer: Any, response_ids: Sequence[int], ends: Collection[int]) -> str:
-    """The text of a response ``[L]``, without special tokens."""
+    """The text of a response, without special tokens.
+
+    Args:
+        tokenizer: of the checkpoint.
+        response_ids: the L tokens.
+        ends: ids that end it, of ``end_ids``; what comes behind the first is no part of the text.
+    """
     ids = response_ids[: text_length(response_ids, ends)]
     return str(tokenizer.decode(ids, skip_special_tokens=True))
 

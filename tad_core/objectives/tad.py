@@ -29,6 +29,13 @@ def hard_loss(student_NV: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy ``[N]`` on the trajectory's tokens in nats, and its gradient ``[N, V]``.
 
     ``d/dz (logsumexp(z) - z_label) = softmax(z) - onehot(label)``. Computed in float32 whatever the logits are.
+
+    Args:
+        student_NV: logits.
+        labels_N: token ids.
+
+    Returns:
+        The losses in float32, and their gradient with respect to the logits, in the logits' dtype.
     """
     log_NV = torch.log_softmax(student_NV, dim=-1, dtype=torch.float32)
     index_N1 = labels_N[:, None]
@@ -42,6 +49,15 @@ def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float = 1.0) 
     """Forward KL(teacher || student) ``[N]`` of the tempered distributions, times temperature squared; its gradient.
 
     With p and q the softmax of z / T of teacher and student, ``d/dz T^2 KL(p || q) = T (q - p)``. In float32.
+
+    Args:
+        student_NV: logits.
+        teacher_NV: logits of the same tokens, of the same shape.
+        temperature: T, above 0.
+
+    Returns:
+        The losses in nats and float32, and their gradient ``[N, V]`` with respect to the student's logits, in their
+        dtype.
     """
     if temperature != 1.0:
         student, teacher = (logits.float() / temperature for logits in (student_NV, teacher_NV))

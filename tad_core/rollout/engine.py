@@ -20,7 +20,14 @@ from tad_core.models.base import DiffusionLM
 
 @dataclass(frozen=True)
 class RolloutRequest:
-    """One sample to decode; ``(seed, problem_id, sample)`` keys its noise."""
+    """One sample to decode; ``(seed, problem_id, sample)`` keys its noise.
+
+    Attributes:
+        problem_id: what is decoded for.
+        sample: which of several of the same problem, from 0.
+        prompt_ids: at least one token.
+        temperature: of the noise; 0 is greedy.
+    """
 
     problem_id: str
     sample: int
@@ -30,7 +37,17 @@ class RolloutRequest:
 
 @dataclass(frozen=True)
 class RolloutSpec:
-    """What decides the result of a request."""
+    """What decides the result of a request.
+
+    Attributes:
+        response_length: L, tokens of a response.
+        block_length: tokens of a block; divides L.
+        seed: of the noise.
+        finish_early: stop once every position before the first end-of-text is revealed, and fill the others in.
+        cache: whether keys and values are kept between forwards.
+        refresh_blocks, refresh_forwards, refresh_reveals, refresh_settle: when a cache is refreshed; as of
+            ``DecodeSpec``.
+    """
 
     response_length: int
     block_length: int

@@ -20,7 +20,14 @@ def masked_at(revealed_at_L: IntArray, step: int) -> BoolArray:
 
 
 def state_at(response_ids_L: IntArray, revealed_at_L: IntArray, step: int, mask_token_id: int) -> IntArray:
-    """The token ids of state ``step``, masks included."""
+    """The token ids ``[L]`` of state ``step``, masks included.
+
+    Args:
+        response_ids_L: the final tokens.
+        revealed_at_L: the step that revealed each, from 1.
+        step: 0 (all mask) to L (complete).
+        mask_token_id: what stands where nothing is revealed yet.
+    """
     return np.where(masked_at(revealed_at_L, step), mask_token_id, response_ids_L)
 
 
@@ -29,6 +36,17 @@ def partition(revealed_at_L: IntArray, step: int, window: int) -> tuple[BoolArra
 
     Near: masked and revealed by step ``min(step + window, L)``. Distant: masked and revealed later. They are
     disjoint and cover the masked set.
+
+    Args:
+        revealed_at_L: the step that revealed each position, from 1.
+        step: 0 to L - 1: in state L nothing is masked.
+        window: 1 step or more.
+
+    Returns:
+        Both sets, ``[L]`` bool.
+
+    Raises:
+        ValueError: the step is not a training state, or the window is under 1.
     """
     last = len(revealed_at_L)
     if not 0 <= step < last:

@@ -33,7 +33,11 @@ Progress = Callable[[int, int], None]
 
 
 class Verifier:
-    """Judges problems' texts over a pool of processes. Use as a context manager; safe from any thread."""
+    """Judges problems' texts over a pool of processes. Use as a context manager; safe from any thread.
+
+    Args:
+        config: how answers are found, compared and run; default: ``VerifyConfig()``.
+    """
 
     def __init__(self, config: VerifyConfig | None = None) -> None:
         self.config = config or VerifyConfig()

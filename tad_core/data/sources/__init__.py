@@ -56,7 +56,15 @@ def select_from(
 
 
 def load_problems(sources: Sequence[SourceConfig]) -> list[Problem]:
-    """All sources one after the other; see ``load_all``."""
+    """The usable problems of all sources, one after the other.
+
+    Args:
+        sources: names, readers, counts, options.
+
+    Raises:
+        ConfigError: an unknown source or option.
+        DataError: a file that cannot be read, too few usable rows, or an id of two sources.
+    """
     return load_all(sources).problems
 
 

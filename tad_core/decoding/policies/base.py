@@ -29,7 +29,7 @@ class Policy(Protocol):
     """Whether ``score`` sees the mask token's own logit; if not, it is -inf there."""
 
     def __init__(self, spec: DecodeSpec, slots: int, device: torch.device) -> None:
-        """For so many slots."""
+        """For so many slots, with tensors on ``device``; ``spec`` was checked."""
         ...
 
     @classmethod
@@ -38,11 +38,14 @@ class Policy(Protocol):
         ...
 
     def enter(self, where_B: Tensor) -> None:
-        """New samples took these slots."""
+        """New samples took these slots: ``where_B`` is bool."""
         ...
 
     def advance(self, masked_BL: Tensor, where_B: Tensor) -> None:
-        """Called once before each forward of these slots: what may be revealed can grow."""
+        """Called once before each forward of the slots ``where_B`` (bool): what may be revealed can grow.
+
+        ``masked_BL`` is bool, and of no meaning in other slots.
+        """
         ...
 
     def open(self, masked_BL: Tensor) -> Tensor:
@@ -50,11 +53,21 @@ class Policy(Protocol):
         ...
 
     def score(self, logits_NV: Tensor, token_N: Tensor) -> Tensor:
-        """How sure each row is of its token; not used by a method that never compares."""
+        """What ``choose`` compares, ``[N]``: how sure each row is of its token, in a unit of the method's own.
+
+        Args:
+            logits_NV: of open positions; see ``scores_mask`` for the mask's own.
+            token_N: the token that each would reveal, never the mask.
+        """
         ...
 
     def choose(self, scores_BL: Tensor, open_BL: Tensor) -> Tensor:
-        """Which of the open positions to reveal, ``[B, L]`` bool; at least one where any is open."""
+        """Which of the open positions to reveal, ``[B, L]`` bool; at least one where any is open.
+
+        Args:
+            scores_BL: what ``score`` gave, float64; 0 where nothing is open.
+            open_BL: what ``open`` gave.
+        """
         ...
 
 
