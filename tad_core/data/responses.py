@@ -18,7 +18,7 @@ END_TOKENS = ("<|endoftext|>", *TURN_END_TOKENS)
 
 
 def end_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids of the tokens that end a turn or a text: the end of ``tokenizer`` itself, and which of ``END_TOKENS`` it has."""
+    """Ids of the tokens that end a turn or a text: the own end of ``tokenizer``, and those of ``END_TOKENS`` it has."""
     added = tokenizer.get_added_vocab()
     found = {added[name] for name in END_TOKENS if name in added}
     return frozenset(found | {tokenizer.eos_token_id})
