@@ -9,6 +9,15 @@ from typing import Any
 from tad_core.config import SourceConfig
 from tad_core.errors import ConfigError
 
+#: what an option takes, by the type of its default
+_IN_WORDS: dict[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    list: "a list",
+}
+
 
 def read_options(source: SourceConfig, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """``defaults`` updated with the source's options.
@@ -35,7 +44,7 @@ def read_options(source: SourceConfig, defaults: Mapping[str, Any]) -> dict[str,
             value = float(value)
         if default is not None and type(value) is not type(default):
             raise ConfigError(
-                f"data source {source.name}: option {name} is {value!r}; it takes a {type(default).__name__}"
+                f"data source {source.name}: option {name} is {value!r}; it takes {_IN_WORDS[type(default)]}"
             )
         merged[name] = value
     return merged

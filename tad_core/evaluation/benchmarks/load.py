@@ -76,7 +76,8 @@ def _definition(source: SourceConfig, options: Mapping[str, Any]) -> tuple[Bench
     shots = benchmark.default_shots if shots == -1 else shots
     if not 0 <= shots <= most:
         raise ConfigError(
-            f"task {source.name}: option num_fewshot is {shots}; {benchmark.name} has {most} examples, use 0 to {most}"
+            f"task {source.name}: option num_fewshot is {shots}; {benchmark.name} has {most} examples, "
+            + (f"use 0 to {most}" if most else "leave it out")
         )
     return benchmark, shots
 

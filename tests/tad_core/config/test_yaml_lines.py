@@ -164,7 +164,7 @@ def test_a_source_that_has_rules_and_is_none(lines: list[str], tmp_path: Path) -
     [
         ("evaluate.workers 4 needs as many GPUs", "evaluate"),
         ("rollout.response_length: 512 leaves no room", "rollout"),
-        ("data source sums: option max_steps is 'x'; it takes a int", "data"),
+        ("data source sums: option max_steps is 'x'; it takes a whole number", "data"),
         ("task held: option rows is 'x'", "evaluate"),
         ("--gpu: 'z' is not known", None),
         ("seeds: none", None),

@@ -93,7 +93,7 @@ def test_unknown_source_and_option_name_the_nearest() -> None:
         load_source(SourceConfig(name="a", source="arithmetics", count=1))
     with pytest.raises(ConfigError, match="did you mean max_steps"):
         load_source(source(options={"max_step": 3}))
-    with pytest.raises(ConfigError, match="it takes a int"):
+    with pytest.raises(ConfigError, match="it takes a whole number"):
         load_source(source(options={"max_steps": "3"}))
     with pytest.raises(ConfigError, match="1 <= min <= max <= 6"):
         load_source(source(options={"min_steps": 4, "max_steps": 2}))

@@ -144,12 +144,12 @@ def test_reasons(task, row, reason, tmp_path):
             "gsm8k",
             {"options": {"num_fewshot": 5}},
             ConfigError,
-            "num_fewshot is 5; gsm8k has 0 examples, use 0 to 0",
+            "num_fewshot is 5; gsm8k has 0 examples, leave it out",
         ),
         ("mbpp", {"options": {"num_fewshot": -2}}, ConfigError, "use 0 to 3"),
         ("mbpp", {"options": {"rows": "train"}}, ConfigError, "option rows is 'train'; use one of test, all"),
         ("mbpp", {"options": {"limit": 3}}, ConfigError, "option 'limit' is not known"),
-        ("mbpp", {"options": {"num_fewshot": "3"}}, ConfigError, "it takes a int"),
+        ("mbpp", {"options": {"num_fewshot": "3"}}, ConfigError, "it takes a whole number"),
     ],
 )
 def test_wrong_settings(task, more, error, message, small_files):
