@@ -59,7 +59,7 @@ VERSIONS: dict[Component, int] = {
     # tuples and bases as the question has them, and leaves out parts in brackets and what a value is measured by;
     # 19 takes no box behind which the answer is said to be another and no root of nothing, and of programs that of
     # the first turn
-    "verifier": 19,
+    "verifier": 20,
     # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed; 3 takes bodies of
     # any indentation and leaves out imports that nothing needs; 4 takes a body with other code behind it;
     # 5 leaves out a head that is repeated at the end of a text; 6 takes programs that are indented as a whole; 7 takes

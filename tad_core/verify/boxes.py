@@ -21,8 +21,10 @@ _PLACEHOLDER = re.compile(
     r"(?:[\s.?_…-]|\\[lc]?dots|\\square)*(?:(?:\\text\{)?\s*(?:your |the |final )*(?:answer|result)(?: here)?\s*\}?)?",
     re.IGNORECASE,
 )
-#: a sign before a box, at the beginning of its mathematics
-_SIGN_BEFORE = re.compile(r"(?:[$=({&]|\\[(\[]|\\approx) ?- ?$")
+#: a sign before a box: at the beginning of its mathematics, or of what a sentence or a line says; "- " begins a list
+_SIGN_BEFORE = re.compile(
+    r"(?:[$=({&]|\\[(\[]|\\approx) ?- ?$|(?:(?:\A|\n)\s*|\b(?:is|be|are|equals)\s|:\s?)-$", re.IGNORECASE
+)
 #: ``the answer should be 90`` behind a box
 _CLAIM = re.compile(
     r"\banswer(?:\s(?:is|should be|must be|would be))[:\s$*]{1,4}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"

@@ -72,6 +72,7 @@ WHOLE = [
     "The answer is 6.",
     "#### 6",
     r"so \boxed{6} and \boxed{7}",
+    r"It is -\boxed{6}.",
     r"\boxed{6",
     "2 + 4 = 6\n6",
     "so x > 6",

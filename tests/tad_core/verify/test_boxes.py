@@ -39,6 +39,11 @@ def test_what_holds_a_place_is_no_answer(placeholder: str) -> None:
         (r"$x = -\boxed{a+b}$", "-(a+b)"),
         (r"$3 -\boxed{5}$", "5"),
         ("The parts:\n- \\boxed{5}", "5"),
+        (r"It is -\boxed{5}.", "-5"),
+        (r"Answer: -\boxed{\frac12}", r"-\frac12"),
+        ("So\n-\\boxed{5}", "-5"),
+        (r"We get 10 -\boxed{5}", "5"),
+        (r"The answer-\boxed{5}", "5"),
         (r"$W\pi = \boxed{\frac{284}{3}}\pi$", r"\frac{284}{3}"),
     ],
 )
