@@ -58,16 +58,17 @@ VERSIONS: dict[Component, int] = {
     # the answer to the first problem of a text alone, takes none that is taken back or said to be another number, reads
     # tuples and bases as the question has them, and leaves out parts in brackets and what a value is measured by;
     # 19 takes no box behind which the answer is said to be another and no root of nothing, and of programs that of
-    # the first turn
-    "verifier": 20,
+    # the first turn; 20 takes a minus before a box at the beginning of a sentence for its sign; 21 cuts no text behind
+    # "$5/user" and no name in a program, and reads an answer that is said again in another unit
+    "verifier": 21,
     # the program in an answer to a benchmark of code: 2 keeps whatever sets a name that is needed; 3 takes bodies of
     # any indentation and leaves out imports that nothing needs; 4 takes a body with other code behind it;
     # 5 leaves out a head that is repeated at the end of a text; 6 takes programs that are indented as a whole; 7 takes
     # those between prose that begins or ends as Python does, or in tags; 8 takes methods for functions,
     # and leaves out prompts and line numbers; 9 leaves out thoughts, and takes programs behind words of their first
     # line, classes that grow from block to block, and what is called the whole or the right code; 10 takes those in
-    # which the end of a thought is a text; 11 takes that of the first turn
-    "programs": 11,
+    # which the end of a thought is a text; 11 takes that of the first turn; 12 cuts no name
+    "programs": 12,
     # the columns and figures of an evaluation: 2 counts full forwards and computed tokens; 3 keeps reasons
     "records": 3,
     # AUP, intervals, comparisons: 2 takes the leaderboard's points of equal speed as they are given

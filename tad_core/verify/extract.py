@@ -24,7 +24,8 @@ from tad_core.verify.hedges import (
     taken_back,
 )
 from tad_core.verify.math_number import simple_number
-from tad_core.verify.math_units import is_measure, split_unit, unit_name
+from tad_core.verify.math_spelling import spelled
+from tad_core.verify.math_units import in_one_unit, is_measure, split_unit, unit_name
 from tad_core.verify.numbers import explained, last_conclusion, last_number, last_value
 from tad_core.verify.statements import is_of_words, last_statement
 from tad_core.verify.thoughts import without_thoughts
@@ -52,6 +53,7 @@ _PROSE = re.compile(
 )
 #: ``$5$ apples``: mathematics, where ``$5 and $6`` are sums of money
 _NUMBER_IN_DOLLARS = re.compile(r"\$\d[^$]*\$\s+[A-Za-z][^$]*$")
+_DOLLARS = re.compile(r"\\?\$(\d[\d,]*(?:\.\d+)?)\Z")
 #: ``$5 + $3 = $8``: a sum of money, whose signs are no mathematics
 _SUM_OF_MONEY = re.compile(r"(?:\$?[\d.,]+%?\s?[-+*/×=]\s?)+\$?[\d.,]*\d")
 _MATH = re.compile(
@@ -234,12 +236,8 @@ def _claimed(text: str, start: int) -> str:
         return other
     if clause.startswith("not ") and (instead := said_instead(line)):
         return _claimed(text, begin + instead)
-    if (
-        sentence_end
-        and (other := said_again(line, sentence_end.start()))
-        and not says_the_same(last_number(clause), other)
-    ):
-        return f"{clause} or {other}"
+    if sentence_end and (other := said_again(line, sentence_end.start())) and _is_another(clause, other):
+        return _DOLLARS.sub(r"\1 dollars", clause) + f" or {other}"  # one quantity in two units is either
     clause = explained(clause) or _without_what_for(clause)
     if quoted := _QUOTED.fullmatch(clause):
         clause = quoted[2]
@@ -255,6 +253,14 @@ def _claimed(text: str, start: int) -> str:
     if _PROSE.match(clause) and not RECKONED.search(clause):  # "the answer is the sum of both, 12"
         return last_value(clause) or clause
     return clause
+
+
+def _is_another(clause: str, other: str) -> bool:
+    """Whether a number and its unit are not plainly the claim again."""
+    return (
+        not says_the_same(last_number(spelled(clause)), last_number(other))
+        and in_one_unit(clause, other) == clause
+    )
 
 
 def _without_what_for(clause: str) -> str:

@@ -111,7 +111,7 @@ _DENIED_BEFORE = re.compile(
 _RECONSIDERED = re.compile(
     r"(?:[\s$*)\]}\\.,!;?]{0,12}\b(?:[Ii]t|[Tt]hat|[Tt]his)|[\s$*)\]}\\.,!;?]{0,12}\b(?:[Bb]ut\s)?(?:[Ww]ait|[Hh]mm+|[Aa]ctually|[Oo]ops)\b[^\n]{0,200}?\b(?:it|that|the\s(?:right\s|correct\s)?answer))"
     r"\s(?:should|must)\s(?:actually\s|really\s)?be\s(?P<said>)[$*\\]{0,3}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"
-    r"(?=(?:\s(?!each\b)[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n))"
+    r"(?P<unit>(?:\s(?!(?:each|apiece|more|less|fewer|extra|times|percent)\b)[a-z]+)?)(?=[$*]{0,3}[.!]?\s*(?:\Z|\n))"
 )
 #: ``7. Wait, I made a mistake. It is 8.``
 _MISTAKEN = re.compile(
@@ -128,10 +128,10 @@ _CORRECTED = re.compile(
     r"(?!\s?(?:[-+*/×÷=^%]|x\s?\d|(?:times|plus|minus|divided|multiplied|more|less|fewer|out|of|or|percent|dozen)\b))"
     r"(?(said)|(?=(?:\s[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n)))"
 )
-#: ``7. It is 8.``: the same thing said to be another number
+#: ``7. It is 8.``: the same thing said to be another number; ``12. That is 3 more.`` says by how much
 _SAID_AGAIN = re.compile(
     r"[\s$*)\]}.]{0,8}\s(?:[Ii]t|[Tt]his|[Tt]hat)(?:\sis|'s)\s[$*\\]{0,3}(?P<value>-?\d[\d,]*+(?:\.\d++)?+)"
-    r"(?=(?:\s(?!each\b)[a-z]+)?[$*]{0,3}[.!]?\s*(?:\Z|\n))"
+    r"(?P<unit>(?:\s(?!(?:each|apiece|more|less|fewer|extra|times|percent)\b)[a-z]+)?)(?=[$*]{0,3}[.!]?\s*(?:\Z|\n))"
 )
 #: ``4. No wait, that is Carlos.``
 _TAKEN_BACK = re.compile(
@@ -175,9 +175,10 @@ def corrected(text: str, end: int) -> str:
 
 
 def said_again(text: str, end: int) -> str:
-    """The number that the sentence behind an answer, which ends at ``end``, says it is; empty where it says none."""
+    """The number that the sentence behind an answer, which ends at ``end``, says it is, with its unit; empty where it
+    says none."""
     again = _SAID_AGAIN.match(text, end)
-    return again["value"].rstrip(",") if again else ""
+    return again["value"].rstrip(",") + again["unit"] if again else ""
 
 
 def taken_back(text: str, start: int) -> int:

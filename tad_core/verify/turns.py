@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-#: how a turn or a text ends where a text spells it, and what is left of a next one's head without special tokens
-_END = re.compile(
-    r"<\|(?:eot_id|eom_id|im_end|end|endoftext|end_of_text)\|>|</s>|(?<=[^\sA-Za-z-])(?:assistant|user)\n"
-)
+_SPELLED = r"<\|(?:eot_id|eom_id|im_end|end|endoftext|end_of_text)\|>|</s>"
+#: how a turn or a text ends where a text spells it, and what is left of the next head without special tokens, behind
+#: what may end an answer: not in ``$5/user``
+_END = re.compile(rf"{_SPELLED}|(?<=[\d.!?)\]}}$*%`\"'])(?:assistant|user)\n")
+#: likewise behind a program: not where a name goes on (``self.user``, ``other_user``, ``v2user``)
+_END_OF_PROGRAM = re.compile(rf"{_SPELLED}|(?:(?<=[)\]}}`\"'])|(?<=[\s(]\d))(?:assistant|user)\n")
 _MARK = re.compile(r"<\|[a-z_]{1,20}\|>|</s>|\s+")
 #: a paragraph that asks another question
 _ANOTHER = re.compile(
@@ -33,7 +35,7 @@ def first_turn_of_program(text: str) -> str:
     at = 0
     while mark := _MARK.match(text, at):
         at = mark.end()
-    for _, end in zip(range(_MOST), _END.finditer(text, at), strict=False):
+    for _, end in zip(range(_MOST), _END_OF_PROGRAM.finditer(text, at), strict=False):
         line = text[text.rfind("\n", 0, end.start()) + 1 : end.start()]
         in_line = any(line.count(quote) % 2 for quote in "\"'")
         if not in_line and not any(text.count(quote, 0, end.start()) % 2 for quote in ('"""', "'''")):

@@ -83,6 +83,8 @@ WHOLE = [
     "#### 6\n\nQuestion: 3 + 4?\n#### 7",
     "#### 7<|eot_id|>#### 6",
     "The answer is 6. It is 7.",
+    "The answer is 6 minutes. It is 360 seconds.",
+    "It is 7 dollars/user\n#### 6",
     "The answer is 7. No wait, that is b. So a is 6.",
     "It is 2 + 4 = 6 (2 cars, 4 bears).",
     "It is 6 with 4 legs each.",
@@ -100,6 +102,7 @@ PROGRAMS = [
     ">>> def f(x):\n...     return x + 1",
     "def f(x):\n    return x + 1\nassert f(1) == 1",
     "def f(x):\n    return x + 1<|eot_id|>\ndef f(x):\n    return x",
+    "It is\n```python\ndef f(x):\n    return g(x)\ndef g(a_user):\n    y = a_user\n    return y + 1\n```",
     "import it like this:\ndef f(x):\n    return x + 1\n\nTime: O(1)",
 ]
 #: answers to a benchmark that asks for ``f``, with more than that in them

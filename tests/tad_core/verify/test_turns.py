@@ -36,6 +36,8 @@ OTHER = "\n\nQuestion: A farmer has 12 cows and 15 sheep.\nAnswer: 12 + 15 = 27.
         ("\\boxed{5}assistant\n\nThe answer is 6", "5"),
         ("It is 5.user\n\nAnd then? 6", "5"),
         ("5 of them are the lab assistant\n\nThe answer is 6", "6"),
+        ("It is $10/user\nThere are 5 users.\n#### 50", "50"),
+        ("It is 12 dollars/user\n\nThe answer is 24.", "24"),
         ("<|im_end|>\nThe answer is 40.", "40"),
         ("<|start_header_id|>assistant<|end_header_id|>\n\nIt is 40.</s></s>", "40"),
     ],
@@ -52,6 +54,7 @@ def test_a_text_of_nothing_but_ends_has_no_answer() -> None:
 RIGHT = "def f(s):\n    return len(s)"
 WRONG = "def f(s):\n    return 0"
 IN_TEXT = 'def f(s):\n    return s + "<|im_end|>"'
+NAMED = "def f(s):\n    return g(s)\n\ndef g(a_user):\n    v1user = a_user\n    return v1user"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,8 @@ IN_TEXT = 'def f(s):\n    return s + "<|im_end|>"'
         (f"{WRONG}<|eot_id|>\n\nCorrected:\n```python\n{RIGHT}\n```", WRONG),
         (f"```python\n{WRONG}\n```<|im_end|>\n<|im_start|>user\nThe corrected one?\n```python\n{RIGHT}\n```", WRONG),
         (f"I shall.<|eot_id|>\n```python\n{RIGHT}\n```", RIGHT),  # no program before it
+        (f"```python\n{WRONG}user\n\nThe corrected one?\n\n{RIGHT}\n```", WRONG),
+        (f"Here:\n```python\n{NAMED}\n```", NAMED),
         (IN_TEXT, IN_TEXT),
         (f"Here:\n```python\n{IN_TEXT}\n```", IN_TEXT),
         ('```python\nT = """\n<|im_end|>\n"""\ndef f(s):\n    return T\n```', 'T = """\n<|im_end|>\n"""\ndef f(s):\n    return T'),
@@ -75,6 +80,12 @@ def test_the_rest_of_a_function_ends_with_its_turn() -> None:
     prompt = 'def f(s):\n    """The length."""\n'
     code = assemble("    return 0<|endoftext|>\n    return len(s)", "f", prompt)
     assert "return 0" in code and "return len" not in code
+
+
+def test_a_name_that_ends_as_a_turn_begins_is_no_end() -> None:
+    prompt = 'def f(a_user, other_user):\n    """Their sum."""\n'
+    body = "    total = a_user + other_user\n    return total\n"
+    assert assemble(body, "f", prompt) == prompt + body
 
 
 def test_an_end_within_a_text_of_a_program_is_none() -> None:
