@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from flows.terminal import plain_console
 from tad_core.artifacts import Store
 from tad_core.config import TADConfig
+from tad_core.errors import ConfigError
 from tad_core.stages.export import export
 
 
@@ -28,6 +29,10 @@ def run_export(
     Raises:
         TADError: one clear message; ``out`` is then as it was.
     """
+    if public and push_to_hub is None:
+        raise ConfigError(
+            "--public: nothing is uploaded without --push-to-hub; add it, or leave --public out"
+        )
     if push_to_hub is not None:
         from tad_core.models.export import check_push
 

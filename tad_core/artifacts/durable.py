@@ -43,13 +43,6 @@ def publish(part: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def check_unused(out: Path) -> None:
-    """Raise ``ConfigError`` for a folder that holds something or cannot be made: it cannot become what is written."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out: {out} has something in it; name a new folder, or empty it")
-    check_place(out, "--out")
-
-
 def check_place(folder: Path, name: str) -> None:
     """Fail before any work if a folder can neither be made nor written.
 

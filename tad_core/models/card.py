@@ -40,6 +40,7 @@ class Facts:
         training: settings and figures, by what they are.
         data: training sources, by what they are.
         points: what was measured of it, as in ``points.json``.
+        measured_in: dtype of the weights that were measured; empty: that of these.
         beside: the same of the base and of the model it began from, by name; empty where that was not measured.
         gguf: how the one GGUF file is run; empty for safetensors.
         block: tokens of a block, where it reads block by block.
@@ -57,6 +58,7 @@ class Facts:
     training: dict[str, Any]
     data: dict[str, Any]
     points: Sequence[dict[str, Any]] = ()
+    measured_in: str = ""
     beside: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
     gguf: str = ""
     block: int | None = None
@@ -159,13 +161,24 @@ def _measured(facts: Facts) -> list[str]:
     return [
         "## Measured",
         "",
-        "Accuracy in percent and tokens per forward (TPF), under the same prompts and problems for all models.",
+        "Accuracy in percent and tokens per forward (TPF), under the same prompts and problems for all models."
+        + _rounded_since(facts),
         "",
         f"| {' | '.join(heads)} |",
         "|---" * len(heads) + "|",
         *rows,
         "",
     ]
+
+
+def _rounded_since(facts: Facts) -> str:
+    """That the figures are of other weights than these, where they are."""
+    if facts.adapter_only or facts.measured_in in ("", facts.dtype):
+        return ""
+    return (
+        f" The weights were in {facts.measured_in} then; as they are written here, in {facts.dtype}, they have not "
+        "been measured."
+    )
 
 
 def _way(point: Mapping[str, Any]) -> tuple[Any, ...]:

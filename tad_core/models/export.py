@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
-from uuid import uuid4
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from tad_core.artifacts.durable import check_unused, readable, sync
+from tad_core.artifacts.folders import check_room, taking_shape
 from tad_core.checkpoint import check_model
 from tad_core.config import ModelConfig
-from tad_core.errors import ArtifactError, ConfigError, ModelError, in_a_line
+from tad_core.errors import ConfigError, ModelError, in_a_line
 from tad_core.families import Shapes, family_of
 from tad_core.hub import HUB_ID, local_folder
 from tad_core.hub_client import HUB, ask_once, failures
@@ -90,7 +91,7 @@ def export_merged(
                 tensors[name] = merged(name, getattr(torch, dtype))
                 done += 1
                 on_tensor(done, len(shapes))
-            save_file(tensors, part / file, metadata={"format": "pt"})
+            _save(tensors, part / file)
         if len(shards) > 1:
             index = {name: file for file, members in shards.items() for name in members}
             _write_json(part / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": index})
@@ -207,37 +208,18 @@ def check_push(repo: str) -> None:
 # --- the folder ---------------------------------------------------------------------------------------
 
 
-@contextmanager
-def taking_shape(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that becomes it if nothing goes wrong, and goes if something does."""
-    check_unused(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.parent / f".{out.name}.{uuid4().hex[:8]}.part"
-    part.mkdir()
-    try:
-        yield part
-        for file in part.iterdir():
-            readable(file)
-            sync(file)
-        sync(part)
-        part.replace(out)
-        sync(out.parent)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def check_room(folder: Path, need: int) -> None:
-    """Whether ``need`` bytes fit on the disk of ``folder``.
+def _save(tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """Write one file of weights.
 
     Raises:
-        ArtifactError: they do not.
+        OSError: the disk is full, which the library tells in words only.
     """
-    free = shutil.disk_usage(folder).free
-    if free < need + (64 << 20):
-        raise ArtifactError(
-            f"--out: {folder.parent} has {free / 1e9:.1f} GB free and the weights take {need / 1e9:.1f} GB; "
-            "name a folder on a larger disk"
-        )
+    try:
+        save_file(tensors, file, metadata={"format": "pt"})
+    except SafetensorError as error:
+        if (found := re.search(r"os error (\d+)", str(error))) is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(file)) from error
 
 
 def shards_of(sizes: dict[str, int], most: int) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tad_core.artifacts.folders import check_room, taking_shape
 from tad_core.checkpoint import load_tokenizer
 from tad_core.config import ModelConfig
 from tad_core.errors import ConfigError, ModelError
@@ -32,9 +33,7 @@ from tad_core.models.export import (
     NOTHING,
     DType,
     OnTensor,
-    check_room,
     merging,
-    taking_shape,
     write_texts,
 )
 from tad_core.models.gguf_vocab import Vocabulary, vocabulary

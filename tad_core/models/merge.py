@@ -29,7 +29,13 @@ _FACTORS = ("A.weight", "B.weight")
 _PLAIN_LORA = {
     "peft_type": "LORA", "bias": "none", "use_dora": False, "use_rslora": False, "fan_in_fan_out": False,
     "rank_pattern": {}, "alpha_pattern": {}, "modules_to_save": None, "lora_bias": False,
+    "alora_invocation_tokens": None, "use_qalora": False, "use_bdlora": None, "layer_replication": None,
+    "target_parameters": None, "trainable_token_indices": None, "arrow_config": None, "kasa_config": None,
+    "monteclora_config": None,
 }  # fmt: skip
+#: How the matrices of an adapter may have begun. With any other (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) PEFT takes their
+#: product off the base's weights first: such an adapter added to the weights as they are is another model.
+_BEGAN = (True, False, None, "gaussian", "eva", "orthogonal")
 
 
 def read_adapter(folder: Path) -> dict[str, Any]:
@@ -63,6 +69,11 @@ def read_adapter(folder: Path) -> dict[str, Any]:
             raise ModelError(
                 f"adapter: {folder} has {name} {settings[name]!r}; only plain LoRA is merged here ({name} {plain!r})"
             )
+    if (began := settings.get("init_lora_weights", True)) not in _BEGAN:
+        raise ModelError(
+            f"adapter: {folder} has init_lora_weights {began!r}, which changes the base's own weights, too; have PEFT "
+            "write it as plain LoRA (save_pretrained with path_initial_model_for_weight_conversion)"
+        )
     return settings
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tad_core.artifacts import ArtifactRef, Store
-from tad_core.artifacts.durable import check_unused
+from tad_core.artifacts.folders import check_unused
 from tad_core.config import ModelConfig, SourceConfig, TADConfig, Variant, variants
 from tad_core.errors import ArtifactError, ConfigError
 from tad_core.stages import calibrate as calibrate_stage
@@ -60,7 +60,7 @@ def export(
     _check_options(variant, out, adapter_only, dtype, form, quantize)
     run, config = config, made_under(config, mode, store)
     adapter, facts = _found(config, variant, store)
-    facts |= _before(run, config, variant, store)
+    facts |= _before(run, config, variant, store) | {"measured_in": config.model.dtype}
 
     from tad_core.checkpoint import check_model
     from tad_core.decoding import decoder_file
@@ -102,6 +102,11 @@ def _check_options(
             raise ConfigError(
                 f"{name}: {value!r} is not accepted; use one of {', '.join(filter(None, accepted))}"
             )
+    if adapter_only and dtype not in (None, "float32"):
+        raise ConfigError(
+            f"--dtype: {dtype} is for merged weights, and --adapter-only writes the adapter as it was trained, in "
+            "float32; leave one of them out"
+        )
     check_unused(out)
     if quantize != "none" and form != "gguf":
         raise ConfigError(f"--quantize: {quantize} is a gguf's; add --format gguf, or leave the option out")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tad_core.artifacts.durable import check_place, check_unused
+from tad_core.artifacts.durable import check_place
+from tad_core.artifacts.folders import check_unused
 from tad_core.errors import ConfigError
 
 

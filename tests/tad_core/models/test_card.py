@@ -48,6 +48,14 @@ def test_the_card_says_what_it_is_made_of(base: ModelConfig) -> None:
     assert "TAD, Quality: LoRA" in text and "| loss | this one |" in text and "Fine-tuning: LoRA" in bare
 
 
+def test_figures_of_other_weights_than_those_written_are_told_as_such(base: ModelConfig) -> None:
+    said = "in float32 then; as they are written here, in int4 (projections) and float16, they have not been measured"
+    rounded = {"dtype": "int4 (projections) and float16", "measured_in": "float32"}
+    assert said in card_of(base, **rounded)[1]
+    for same in ({"measured_in": "float32"}, {**rounded, "adapter_only": True}, {**rounded, "points": []}):
+        assert "as they are written here" not in card_of(base, **same)[1]
+
+
 def test_the_card_of_a_round_says_what_it_began_from(base: ModelConfig) -> None:
     beside = {"base": [point("base", 60.4, 8.01)], "one": [point("one", 61.0, 8.2)], "other": []}
     _, text = card_of(base, after=["one"], weights="merge/1", beside=beside)

@@ -97,6 +97,15 @@ def change_settings(**changes: object) -> Callable[[Path], None]:
         (change_settings(use_rslora=True), "use_rslora True"),
         (change_settings(rank_pattern={"x": 3}), "rank_pattern"),
         (change_settings(peft_type="IA3"), "peft_type 'IA3'"),
+        (
+            change_settings(alora_invocation_tokens=[5, 7]),
+            r"alora_invocation_tokens \[5, 7\]; only plain LoRA",
+        ),
+        (change_settings(init_lora_weights="pissa_niter_4"), "'pissa_niter_4', which changes the base's own"),
+        (
+            change_settings(init_lora_weights="olora"),
+            "init_lora_weights 'olora'.*save_pretrained with path_initial",
+        ),
     ],
 )
 def test_adapters_that_are_not_plain_are_refused(tiny_checkpoint, fault, message, tmp_path: Path) -> None:

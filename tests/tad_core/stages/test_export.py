@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from tad_core.artifacts import ArtifactRef
+import pytest
+
+from flows.export import run_export
+from tad_core.artifacts import ArtifactRef, Store
 from tad_core.config import TADConfig
-from tad_core.stages.export import _data
+from tad_core.errors import ConfigError
+from tad_core.stages.export import _data, export
 from tad_core.stages.variants import variant_of
+
+
+def test_an_option_that_would_do_nothing_is_refused(tiny_config: TADConfig, tmp_path: Path) -> None:
+    store = Store(tmp_path / "none")
+    with pytest.raises(ConfigError, match=r"--dtype: float16 is for merged weights.*leave one of them out"):
+        export(tiny_config, "quality", tmp_path / "out", store, adapter_only=True, dtype="float16")
+    with pytest.raises(ConfigError, match=r"--public: nothing is uploaded without --push-to-hub"):
+        run_export(tiny_config, "quality", tmp_path / "out", public=True)
 
 
 def test_trajectories_without_the_reference_are_none_that_saw_it(
