@@ -190,7 +190,7 @@ def _started(
         store = Store(config.store)
         if only is not None:
             _require_done(config, store, only)
-        prepare(config, store, until)
+        prepare(config, store, until, get_run_logger().warning)
         return run_pipeline.fn(config, until, force)
 
 

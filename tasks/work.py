@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -10,7 +11,7 @@ from uuid import UUID
 
 from prefect.context import FlowRunContext
 
-from tad_core.artifacts import MANIFEST_NAME, Store
+from tad_core.artifacts import MANIFEST_NAME, Store, clocks
 from tad_core.config import TADConfig
 from tad_core.stages.collect import ShardSpec
 from tad_core.stages.filter import ShardToJudge, pieces_of
@@ -24,11 +25,26 @@ from tasks.logs import forward_lines
 from tasks.progress import Board, Row
 from tasks.retrying import STOPPED
 
+_log = logging.getLogger(__name__)
+
 
 def _this_run() -> set[UUID]:
     """The flow run around the caller; none outside of one."""
     context = FlowRunContext.get()
     return {context.flow_run.id} if context and context.flow_run else set()
+
+
+def _known(store: Store) -> Store:
+    """A store at which this process has looked: before, where a command checked all, or now, where a child run began.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
+    if not clocks.is_known(store.root):
+        store.check_writable()
+        if note := clocks.note(store.root):
+            _log.warning(note)
+    return store
 
 
 class Work:
@@ -48,7 +64,7 @@ class Work:
     ) -> None:
         """``part``: which part of a run it is, for people; empty where it is all or the first."""
         self.config, self.board, self._part = config, board, part
-        self.store: Store = absolute_store(config.store)
+        self.store: Store = _known(absolute_store(config.store))
         self.plan = plan_of(config, self.store)
         self._force = frozenset(force)
         # Neither starts a process before it is used, and each serves all shards and slices.

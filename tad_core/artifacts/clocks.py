@@ -27,6 +27,11 @@ def ahead_s(url: str) -> float:
     return next((by for root, by in _AHEAD_S.items() if f"{place}/".startswith(f"{root}/")), 0.0)
 
 
+def is_known(root: str) -> bool:
+    """Whether this process has measured a store's clock."""
+    return absolute_root(root) in _AHEAD_S
+
+
 @contextmanager
 def measured(root: str, written_at: Callable[[], float | None]) -> Iterator[None]:
     """Inside, a file is written; ``written_at`` asks the store when that was (Unix time), None if it does not say."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -153,6 +154,9 @@ class Leases:
         """Whether its owner counts on it, by this host's clock where the owner's is ahead of it by more than a claim
         lasts: by its own, the claim of a host that died would stand until this clock has come so far.
         """
+        if math.isinf(self.lease_s) and claim.machine == machine():
+            # Looked at for people, by a process that has not measured how far its clock is from the store's.
+            return same_process(claim.pid, claim.started)
         now = self._now()
         if claim.beat - now <= claim.lease_s:
             return claim.alive(now)

@@ -221,6 +221,25 @@ def test_hosts_whose_clocks_differ_agree_by_the_one_of_the_store(
         assert not here.take("theirs") and set(here.held_elsewhere()) == {"theirs"}
 
 
+def test_who_only_looks_sees_the_claims_of_a_host_whose_clock_is_ahead(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its runs go by the store's clock, which ``tad status`` does not measure, since it writes nothing."""
+    right = time.time
+    monkeypatch.setattr(clocks, "_AHEAD_S", {})
+    monkeypatch.setattr(clocks, "time", SimpleNamespace(time=lambda: right() + 1000))
+    monkeypatch.setattr(
+        leases, "time", SimpleNamespace(time=lambda: right() + 1000, monotonic=time.monotonic)
+    )
+    store = Store(url)
+    store.check_writable(0)
+    with store.leases("stage", FP, 30) as run:
+        assert run.take("piece")
+        monkeypatch.setattr(clocks, "_AHEAD_S", {})
+        assert set(store.claims("stage", FP)) == {"piece"}
+    assert not store.claims("stage", FP)
+
+
 @pytest.mark.parametrize("told", [None, 0.0])
 def test_a_store_that_tells_no_times_has_the_clock_of_this_host(told: float | None) -> None:
     with clocks.measured("memory://timeless", lambda: told):
