@@ -62,7 +62,8 @@ def run_server(words: Sequence[str], on: Hardware, options: Serving, read: Read)
     from tad_core.serving.guard import is_loopback
     from tad_core.serving.server import bind, check_address, serve, url_of
 
-    check_address(options.host, options.api_key)
+    api_key = options.api_key or None  # an empty variable of the environment is none
+    check_address(options.host, api_key)
     sources = sources_of(words, on, read)
     listening = bind(options.host, options.port)
     console = plain_console(stderr=True)
@@ -76,7 +77,7 @@ def run_server(words: Sequence[str], on: Hardware, options: Serving, read: Read)
     on_cpu = all(served.model.device.type == "cpu" for served in models)
     slots = options.slots or (CPU_SLOTS if on_cpu else GPU_SLOTS)
     limits = Limits(slots, options.queue, options.context, options.timeout_s)
-    app = make_app(models, limits, options.api_key, is_loopback(options.host))
+    app = make_app(models, limits, api_key, is_loopback(options.host))
 
     def ready() -> None:
         console.print(_table(models))

@@ -183,6 +183,12 @@ class ChatAsked(Asked):
             raise ValueError(
                 "messages: there is nothing but an answer; begin with a message of role user or system"
             )
+        names = (self.max_completion_tokens, self.max_tokens)
+        if None not in names and len(set(names)) > 1:
+            raise ValueError(
+                f"max_tokens: {self.max_tokens} and max_completion_tokens {self.max_completion_tokens} are two names "
+                "of one thing; leave one out"
+            )
         return self
 
     @property

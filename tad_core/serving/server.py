@@ -48,13 +48,14 @@ def bind(host: str, port: int) -> socket.socket:
         listening.bind(address)
     except OSError as error:
         listening.close()
-        what = (
-            "is taken; use another, or 0 for any"
-            if error.errno == errno.EADDRINUSE
-            else f"({error.strerror})"
-        )
-        raise ConfigError(f"--port: {port} of {host} {what}") from None
+        raise _refused(host, port, error) from None
     return listening
+
+
+def _refused(host: str, port: int, error: OSError) -> ConfigError:
+    taken = error.errno == errno.EADDRINUSE
+    what = "is taken; use another, or 0 for any" if taken else f"({error.strerror})"
+    return ConfigError(f"--port: {port} of {host} {what}")
 
 
 def url_of(listening: socket.socket) -> str:
@@ -71,6 +72,9 @@ def serve(app: FastAPI, listening: socket.socket, drain_s: float, on_ready: Call
         listening: from ``bind``.
         drain_s: most seconds that the end takes.
         on_ready: called when requests are taken.
+
+    Raises:
+        ConfigError: another server, bound to the same port as long as neither listened, listens there by now.
     """
 
     class Server(uvicorn.Server):
@@ -83,6 +87,12 @@ def serve(app: FastAPI, listening: socket.socket, drain_s: float, on_ready: Call
         app, log_level="warning", access_log=False, limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=max(1, round(drain_s)), server_header=False,
     )  # fmt: skip
+    try:
+        listening.listen(config.backlog)
+    except OSError as error:
+        host, port = listening.getsockname()[:2]
+        listening.close()
+        raise _refused(host, port, error) from None
     try:
         Server(config).run(sockets=[listening])
     except KeyboardInterrupt:  # uvicorn passes on the signal that ended it, when all is answered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import signal
 import socket
@@ -22,7 +23,9 @@ from flows.cli import app
 from tad_core.config import ModelConfig
 from tad_core.decoding import DecodeSpec, decode
 from tad_core.decoding.decoder_file import NAME, decoder_text
+from tad_core.errors import ConfigError
 from tad_core.serving.served import Served, Source
+from tad_core.serving.server import bind, serve
 from tests.waiting import CEILING_S, get, post
 
 SPEC = DecodeSpec(32, 8, "entropy", 1.0, 0.25)
@@ -53,7 +56,8 @@ def test_a_server_answers_and_ends_by_sigterm_when_what_runs_is_answered(exporte
         "--device",
         "cpu",
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    keyless = {**os.environ, "TAD_API_KEY": ""}  # as of a variable that a compose file passes on unset
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=keyless)
     assert process.stderr is not None
     try:
         lines = iter(process.stderr.readline, "")
@@ -99,6 +103,17 @@ def test_what_cannot_be_served_is_said_before_anything_is_loaded(
     assert code == 2 and "--dtype: 'int8' is not accepted; use one of float32, bfloat16" in output
     code, output = call("serve", str(exported), "--host", "not.an.address.invalid", "--api-key", "x")
     assert code == 2 and "is not an address" in output
+
+
+def test_of_two_that_begin_on_one_port_the_later_is_told() -> None:
+    """Neither listens while it loads, so both were given the port."""
+    from fastapi import FastAPI
+
+    with bind("127.0.0.1", 0) as first:
+        second = bind("127.0.0.1", first.getsockname()[1])
+        first.listen()
+        with pytest.raises(ConfigError, match=r"--port: \d+ of 127\.0\.0\.1 is taken; use another, or 0"):
+            serve(FastAPI(), second, 1.0, lambda: pytest.fail("it took requests"))
 
 
 def test_a_prompt_that_is_no_text_is_refused_before_a_model_is_loaded(

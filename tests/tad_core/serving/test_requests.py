@@ -26,6 +26,7 @@ WRONG = [
     ({**HELLO, "max_tokens": 0}, "greater than or equal to 1", "max_tokens"),
     ({**HELLO, "max_tokens": True}, "valid integer", "max_tokens"),
     ({**HELLO, "max_tokens": 100_000}, "more than the 256 that llada takes", "messages"),
+    ({**HELLO, "max_tokens": 5, "max_completion_tokens": 9}, "5 and max_completion_tokens 9 are", "max_tokens"),
     ({**HELLO, "n": 17}, "less than or equal to 16", "n"),
     ({**HELLO, "n": 16, "stop": ["a"] * 17}, "use at most 16", "stop"),
     ({**HELLO, "stop": ""}, "at least 1 character", "stop"),
