@@ -258,7 +258,7 @@ def _claimed(text: str, start: int) -> str:
 def _is_another(clause: str, other: str) -> bool:
     """Whether a number and its unit are not plainly the claim again."""
     return (
-        not says_the_same(last_number(spelled(clause)), last_number(other))
+        not says_the_same(last_number(spelled(clause)), last_number(spelled(other)))
         and in_one_unit(clause, other) == clause
     )
 

@@ -59,6 +59,7 @@ def judged(text: str, reference: str, question: str, source: str) -> bool:
         ("The answer is $20. That is 2000 cents.", "20", "2"),
         ("The answer is 3 feet 6 inches. That is 42 inches.", "42", "6"),
         ("The answer is 3 dozen. That is 36 eggs.", "36", "3 eggs"),
+        ("The answer is 5,000. That is 5 thousand.", "5000", "5"),
         ("The answer is 40. That is 10 more.", "40", "10"),
         ("The answer is 0.25. That is 25 percent.", "0.25", "0.5"),
         ("The answer is 7. It is 7.", "7", "8"),
