@@ -19,8 +19,10 @@ from flows.form_fields import Partial
 from flows.orphans import look_after_itself
 from flows.pipeline import pipeline as run_pipeline
 from tad_core.artifacts import Store
+from tad_core.artifacts.files import no_answer
 from tad_core.config import TADConfig
 from tad_core.errors import ConfigError, TADError
+from tad_core.presence import gone
 from tad_core.stages.pipeline import STAGES, Outcome, Stage, check_stages, prepare
 from tad_core.stages.status import pipeline_status
 from tasks.records import tag_run
@@ -160,14 +162,17 @@ def _run(
 ) -> Any:
     """The pipeline's own flow for what was filled in; a state with one message where that is wrong or fails.
 
-    An error of ours says all there is to say; raised, Prefect would write it down as two tracebacks.
+    An error of ours, or of the store, says all there is to say; raised, Prefect would write it down as two tracebacks.
     """
     look_after_itself()
     try:
         return _started(until, preset, changed, overrides, force, only)
-    except TADError as error:
-        get_run_logger().error(str(error))
-        return Failed(message=str(error))
+    except (TADError, OSError) as error:
+        told = gone() or (no_answer(error) if isinstance(error, OSError) else str(error))
+        if not told:
+            raise
+        get_run_logger().error(told)
+        return Failed(message=told)
 
 
 def _started(

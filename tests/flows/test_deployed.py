@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tad_core.artifacts import Store
+from tad_core.errors import SubprocessError
+from tad_core.presence import expect_nothing
 
 
 @pytest.fixture
@@ -47,6 +52,46 @@ def test_a_wrong_combination_is_one_message_and_no_traceback(
     assert state.is_failed() and str(state.message).startswith(message)
     assert not any(record.exc_info for record in logged), "a traceback"
     assert [r.getMessage() for r in logged if r.levelno >= logging.ERROR] == [state.message]
+
+
+@pytest.mark.parametrize(
+    ("error", "moved", "message"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "/else/curve.json"),
+            True,
+            "is not there any more",
+        ),
+        (SubprocessError("the child found nothing either"), True, "is not there any more"),
+        (
+            PermissionError(13, "Forbidden", "s3://bucket/one"),
+            False,
+            "s3://bucket/one is refused (Forbidden)",
+        ),
+    ],
+)
+def test_what_a_store_did_is_one_message_and_no_traceback(
+    prefect_here: None,
+    logged: list[logging.LogRecord],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: Exception,
+    moved: bool,
+    message: str,
+) -> None:
+    import flows.deployed
+
+    def fail(*_: object) -> None:
+        Store(tmp_path / "store").check_writable(0)
+        if moved:
+            (tmp_path / "store").rename(tmp_path / "elsewhere")
+        raise error
+
+    monkeypatch.setattr(flows.deployed, "_started", fail)
+    state = flows.deployed.pipeline(preset="demo", return_state=True)
+    expect_nothing()
+    assert state.is_failed() and message in str(state.message)
+    assert not any(record.exc_info for record in logged), "a traceback"
 
 
 def test_no_flow_of_the_form_replaces_the_name_of_a_run() -> None:
