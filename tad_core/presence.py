@@ -11,8 +11,8 @@ import errno
 import os
 from pathlib import Path
 
-#: folders of stores, and the inode that each had when it was expected to stay
-_EXPECTED: dict[Path, int] = {}
+#: folders of stores, and which each was when it was expected to stay: its inode and its disk
+_EXPECTED: dict[Path, tuple[int, int]] = {}
 
 
 class GoneError(FileNotFoundError):
@@ -24,7 +24,7 @@ def expect(folder: Path) -> None:
     place = folder.absolute()
     if place not in _EXPECTED:
         with contextlib.suppress(OSError):
-            _EXPECTED[place] = place.stat().st_ino
+            _EXPECTED[place] = _which(place)
 
 
 def expect_nothing(of: Path | None = None) -> None:
@@ -64,10 +64,17 @@ def _gone(folder: Path) -> Path | None:
     return next((root for root in _EXPECTED if folder.is_relative_to(root) and not _is_there(root)), None)
 
 
+def _which(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_ino, found.st_dev
+
+
 def _is_there(root: Path) -> bool:
     try:
-        # Some file systems give a folder another inode at any time; a mount point with nothing mounted is empty.
-        return root.stat().st_ino == _EXPECTED[root] or bool(os.listdir(root))  # noqa: PTH208
+        (inode, disk), (first, own) = _which(root), _EXPECTED[root]
+        # Some file systems give a folder another inode at any time, and a copy may have been put back; a disk that is
+        # mounted anew may have another number, and below a mount point with nothing mounted is another disk.
+        return inode == first or (disk == own and bool(os.listdir(root)))  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:  # what else is wrong says whoever uses it

@@ -131,13 +131,17 @@ def test_one_that_was_never_there_is_new(tmp_path: Path) -> None:
     assert not gone()
 
 
-def test_a_disk_that_is_unmounted_is_not_written_below_its_mount_point(small_disk: Path) -> None:
+@pytest.mark.parametrize("below", [False, True])
+def test_a_disk_that_is_unmounted_is_not_written_below_its_mount_point(small_disk: Path, below: bool) -> None:
+    """Nor where something is there already, as of a run that began before the disk was mounted."""
     store = Store(small_disk)
     store.check_writable(0)
     subprocess.run(["umount", str(small_disk)], check=True)
     try:
+        if below:
+            (small_disk / "collect").mkdir()
         with pytest.raises(StoreError, match=TOLD.format(small_disk)):
             write(store)
-        assert not any(small_disk.iterdir())
+        assert [path.name for path in small_disk.iterdir()] == ["collect"] * below
     finally:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small_disk)], check=True)
