@@ -49,7 +49,7 @@ def make_folder(folder: Path) -> None:
 
 def gone() -> str:
     """What to tell of a store that is gone, whatever it was that failed for it; empty where none is."""
-    return next((told(str(root)) for root in _EXPECTED if not _is_there(root)), "")
+    return next((told(str(root)) for root, which in _expected() if not _is_there(root, which)), "")
 
 
 def told(place: str) -> str:
@@ -61,7 +61,13 @@ def told(place: str) -> str:
 
 
 def _gone(folder: Path) -> Path | None:
-    return next((root for root in _EXPECTED if folder.is_relative_to(root) and not _is_there(root)), None)
+    mine = ((root, which) for root, which in _expected() if folder.is_relative_to(root))
+    return next((root for root, which in mine if not _is_there(root, which)), None)
+
+
+def _expected() -> list[tuple[Path, tuple[int, int]]]:
+    """At this moment: a run in another thread may begin."""
+    return list(_EXPECTED.items())
 
 
 def _which(folder: Path) -> tuple[int, int]:
@@ -69,9 +75,9 @@ def _which(folder: Path) -> tuple[int, int]:
     return found.st_ino, found.st_dev
 
 
-def _is_there(root: Path) -> bool:
+def _is_there(root: Path, expected: tuple[int, int]) -> bool:
     try:
-        (inode, disk), (first, own) = _which(root), _EXPECTED[root]
+        (inode, disk), (first, own) = _which(root), expected
         # Some file systems give a folder another inode at any time, and a copy may have been put back; a disk that is
         # mounted anew may have another number, and below a mount point with nothing mounted is another disk.
         return inode == first or (disk == own and bool(os.listdir(root)))  # noqa: PTH208

@@ -24,7 +24,7 @@ def ahead_s(url: str) -> float:
     """How far the clock of the store in which a folder is was ahead of this host's when that was measured, in seconds;
     0 where the two agree or nobody has measured."""
     place = absolute_root(url)
-    return next((by for root, by in _AHEAD_S.items() if f"{place}/".startswith(f"{root}/")), 0.0)
+    return next((by for root, by in list(_AHEAD_S.items()) if f"{place}/".startswith(f"{root}/")), 0.0)
 
 
 def is_known(root: str) -> bool:

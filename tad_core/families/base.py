@@ -29,7 +29,7 @@ class Names:
         width: of the residual stream.
         layers: transformer blocks.
         heads: of attention; they divide the width.
-        kv_heads: heads of keys and values; where config.json has none, there are as many as ``heads``.
+        kv_heads: heads of keys and values; null is as many as ``heads``.
         mlp: inner width of the feed-forward part.
         vocabulary: rows of the embedding and of the head; the first that config.json has counts.
         positions: tokens of the longest sequence, prompt and response together.

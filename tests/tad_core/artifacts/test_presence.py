@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from flows.running import guard
+from tad_core import presence
 from tad_core.artifacts import Store
 from tad_core.artifacts.files import create_bytes, write_bytes
 from tad_core.errors import StoreError, SubprocessError, may_pass
@@ -116,6 +117,24 @@ def test_a_copy_that_was_put_back_is_the_store(store: Store) -> None:
     shutil.copytree(f"{store.root}.moved", store.root)
     write(store)
     assert not gone()
+
+
+def test_another_run_may_begin_in_a_thread_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And look at its own store, or at this one anew, while this one is looked for."""
+    which, begun = presence._which, list[Path]()
+
+    def meanwhile(folder: Path) -> tuple[int, int]:
+        if not begun:
+            begun.append(Path(store.root).with_name("other"))
+            begun[0].mkdir()
+            expect(begun[0])
+            expect_nothing(Path(store.root))
+        return which(folder)
+
+    expect(Path(store.root).parent)
+    monkeypatch.setattr(presence, "_which", meanwhile)
+    assert not gone()
+    write(store)
 
 
 def test_a_run_that_begins_makes_its_store(store: Store) -> None:
