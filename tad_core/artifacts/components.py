@@ -67,7 +67,7 @@ VERSIONS: dict[Component, int] = {
     # those between prose that begins or ends as Python does, or in tags; 8 takes methods for functions,
     # and leaves out prompts and line numbers; 9 leaves out thoughts, and takes programs behind words of their first
     # line, classes that grow from block to block, and what is called the whole or the right code; 10 takes those in
-    # which the end of a thought is a text; 11 takes that of the first turn; 12 cuts no name
+    # which the end of a thought is a text; 11 takes that of the first turn; 12 cuts no name and no comment
     "programs": 12,
     # the columns and figures of an evaluation: 2 counts full forwards and computed tokens; 3 keeps reasons
     "records": 3,

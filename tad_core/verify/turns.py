@@ -12,6 +12,7 @@ _END = re.compile(rf"{_SPELLED}|(?<=[\d.!?)\]}}$*%`\"'])(?:assistant|user)\n")
 #: likewise behind a program: not where a name goes on (``self.user``, ``other_user``, ``v2user``)
 _END_OF_PROGRAM = re.compile(rf"{_SPELLED}|(?:(?<=[)\]}}`\"'])|(?<=[\s(]\d))(?:assistant|user)\n")
 _MARK = re.compile(r"<\|[a-z_]{1,20}\|>|</s>|\s+")
+_GOES_ON = re.compile(r"[ \t]*[^\s<`]")
 #: a paragraph that asks another question
 _ANOTHER = re.compile(
     r"\n[\s#>*_-]{0,12}(?:(?:another |next |new )?(?:question|problem|exercise)(?: \d{1,3})?|Q|human|user)[\s*_]{0,4}:",
@@ -38,7 +39,10 @@ def first_turn_of_program(text: str) -> str:
     for _, end in zip(range(_MOST), _END_OF_PROGRAM.finditer(text, at), strict=False):
         line = text[text.rfind("\n", 0, end.start()) + 1 : end.start()]
         in_line = any(line.count(quote) % 2 for quote in "\"'")
-        if not in_line and not any(text.count(quote, 0, end.start()) % 2 for quote in ('"""', "'''")):
+        # A comment speaks of a token: what ends a turn has nothing behind it on its line.
+        in_comment = "#" in line and (end.group() == "</s>" or _GOES_ON.match(text, end.end()) is not None)
+        in_text = any(text.count(quote, 0, end.start()) % 2 for quote in ('"""', "'''"))
+        if not in_line and not in_comment and not in_text:
             return text[: end.start()]
     return text
 

@@ -54,6 +54,7 @@ def test_a_text_of_nothing_but_ends_has_no_answer() -> None:
 RIGHT = "def f(s):\n    return len(s)"
 WRONG = "def f(s):\n    return 0"
 IN_TEXT = 'def f(s):\n    return s + "<|im_end|>"'
+IN_COMMENT = "def f(s):\n    x = s  # up to the <|im_end|> of it, a </s>\n    return x"
 NAMED = "def f(s):\n    return g(s)\n\ndef g(a_user):\n    v1user = a_user\n    return v1user"
 
 
@@ -66,6 +67,8 @@ NAMED = "def f(s):\n    return g(s)\n\ndef g(a_user):\n    v1user = a_user\n    
         (f"I shall.<|eot_id|>\n```python\n{RIGHT}\n```", RIGHT),  # no program before it
         (f"```python\n{WRONG}user\n\nThe corrected one?\n\n{RIGHT}\n```", WRONG),
         (f"Here:\n```python\n{NAMED}\n```", NAMED),
+        (f"Here:\n```python\n{IN_COMMENT}\n```", IN_COMMENT),
+        (f"```python\n{WRONG}  # done<|im_end|>\n{RIGHT}\n```", f"{WRONG}  # done"),
         (IN_TEXT, IN_TEXT),
         (f"Here:\n```python\n{IN_TEXT}\n```", IN_TEXT),
         ('```python\nT = """\n<|im_end|>\n"""\ndef f(s):\n    return T\n```', 'T = """\n<|im_end|>\n"""\ndef f(s):\n    return T'),
