@@ -21,10 +21,10 @@ class GoneError(FileNotFoundError):
 
 def expect(folder: Path) -> None:
     """From now on it is gone, and not new, where it is not there; of one that is not there now, nothing is expected."""
-    place = folder.absolute()
-    if place not in _EXPECTED:
-        with contextlib.suppress(OSError):
-            _EXPECTED[place] = _which(place)
+    for place in _names(folder):
+        if place not in _EXPECTED:
+            with contextlib.suppress(OSError):
+                _EXPECTED[place] = _which(place)
 
 
 def expect_nothing(of: Path | None = None) -> None:
@@ -32,7 +32,8 @@ def expect_nothing(of: Path | None = None) -> None:
     if of is None:
         _EXPECTED.clear()
     else:
-        _EXPECTED.pop(of.absolute(), None)
+        for place in _names(of):
+            _EXPECTED.pop(place, None)
 
 
 def make_folder(folder: Path) -> None:
@@ -58,6 +59,11 @@ def told(place: str) -> str:
         f"store: {place} is not there any more: it was moved or removed, or its disk is not mounted; what was finished "
         "is in it: put it back, then run the same command again"
     )
+
+
+def _names(folder: Path) -> tuple[Path, Path]:
+    """As it was given and without links: a run is checked by the one and works by the other."""
+    return folder.absolute(), folder.resolve()
 
 
 def _gone(folder: Path) -> Path | None:

@@ -119,6 +119,20 @@ def test_a_copy_that_was_put_back_is_the_store(store: Store) -> None:
     assert not gone()
 
 
+@pytest.mark.parametrize("writes", ["link", "runs"])
+def test_it_is_gone_by_whichever_name_it_is_written(store: Store, tmp_path: Path, writes: str) -> None:
+    """A run is checked by the name that it was given, and works by the one without links."""
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    expect_nothing()
+    Store(tmp_path / "link" / "store").check_writable(0)
+    removed(store)
+    with pytest.raises(StoreError, match="not there any more"):
+        write(Store(tmp_path / writes / "store"))
+    store.check_writable(0)
+    Store(tmp_path / "link" / "store").check_writable(0)
+    write(store)
+
+
 def test_another_run_may_begin_in_a_thread_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """And look at its own store, or at this one anew, while this one is looked for."""
     which, begun = presence._which, list[Path]()
