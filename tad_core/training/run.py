@@ -28,7 +28,7 @@ from tad_core.models.rows import join_layers
 from tad_core.models.transformer import TransformerLM
 from tad_core.objectives import make_objective
 from tad_core.presence import expect
-from tad_core.training import checkpoint
+from tad_core.training import checkpoint, tracking
 from tad_core.training.adapters import Snapshot, Trained
 from tad_core.training.arguments import layout_of, training_arguments
 from tad_core.training.collate import Collator, Reader
@@ -56,7 +56,6 @@ from tad_core.training.spec import AdapterRun, TrainingSpec
 from tad_core.training.trainer import DistillTrainer
 
 SUMMARY = "summary.json"
-_TENSORBOARD = "TENSORBOARD_LOGGING_DIR"
 ADAPTER = "adapter"
 #: how a base is packed, by ``distill.quantize``
 QUANTIZED = {"nf4": quantized.quantize, "fp8": float8.quantize}
@@ -97,9 +96,9 @@ def train(spec: TrainingSpec, stop: StopRequest) -> bool:
 @contextmanager
 def _settings_of_the_process(spec: TrainingSpec) -> Iterator[None]:
     """Torch's threads and TensorBoard's folder while this run lasts: the next one in the process has its own."""
-    named = "tensorboard" in spec.distill.report_to and _TENSORBOARD not in os.environ
+    named = "tensorboard" in spec.distill.report_to and tracking.FOLDER not in os.environ
     if named:  # its default is inside the folder, which goes when the run is done
-        os.environ[_TENSORBOARD] = f"runs/tensorboard/{spec.mark}"
+        os.environ[tracking.FOLDER] = f"runs/tensorboard/{spec.mark}"
     try:
         with threads_kept():
             if spec.model.threads is not None:
@@ -107,7 +106,7 @@ def _settings_of_the_process(spec: TrainingSpec) -> Iterator[None]:
             yield
     finally:
         if named:
-            del os.environ[_TENSORBOARD]
+            del os.environ[tracking.FOLDER]
 
 
 def passes(runs: Sequence[AdapterRun], save_steps: int) -> list[list[AdapterRun]]:
@@ -147,6 +146,8 @@ def _train_together(
     with group.together():
         trainer, rows = _prepare(spec, runs, args, device, stop)
     step = group.from_first(lambda: _resume(trainer, rows))
+    if group.first:
+        trainer.take_boards([run.name for run in runs], step)
     trainer.train(resume_from_checkpoint=str(trainer.adapters[0].folder(step)) if step else None)
     if trainer.recorder.granted:
         return False

@@ -19,6 +19,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+from transformers.integrations import TensorBoardCallback
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
 from tad_core.artifacts.durable import sync
@@ -46,6 +47,7 @@ from tad_core.training.dataset import StatePlan
 from tad_core.training.held import Held
 from tad_core.training.packing import LaidOut, packing_of
 from tad_core.training.recorder import Recorder
+from tad_core.training.tracking import Board
 
 
 class DistillTrainer(Trainer):  # type: ignore[misc]
@@ -92,9 +94,10 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         if self.aside is not None:
             self.data_collator = self.aside.behind(collator)
         self._chunk = max(1, LOGITS_AT_ONCE // base.vocab_size)
+        self._boards: dict[str, Board] = {}
         if args.report_to:
             for adapter in adapters:
-                adapter.books.report = functools.partial(self._report, adapter.books.name)
+                adapter.books.report = functools.partial(self._report, adapter)
         if not self.is_deepspeed_enabled:
             # No data-parallel wrapper, which wants every weight in every backward pass; see ``_clip_grad_norm``.
             self.accelerator.prepare_model = functools.partial(
@@ -204,9 +207,22 @@ class DistillTrainer(Trainer):  # type: ignore[misc]
         finally:
             base.training = training
 
-    def _report(self, name: str, figures: dict[str, float]) -> None:
+    def _report(self, adapter: Trained, figures: dict[str, float]) -> None:
+        if adapter.name in self._boards:
+            self._boards[adapter.name].tell(self.state.global_step, figures)
+        name = adapter.books.name
         named = {f"{name}/{what}" if name else what: value for what, value in figures.items()}
         self.callback_handler.on_log(self.args, self.state, self.control, named)
+
+    def take_boards(self, names: Sequence[str], step: int) -> None:
+        """Open TensorBoard's folders, one for each adapter by its model's name, where that is asked for."""
+        if self.pop_callback(TensorBoardCallback) is not None:
+            named = zip(self.adapters, names, strict=True)
+            self._boards = {adapter.name: Board(name, adapter.mark, step) for adapter, name in named}
+
+    def log(self, *_: Any, **__: Any) -> None:
+        """Nothing: this is the Trainer's own, at the end. It adds up the losses of all adapters, and of a run that was
+        resumed it divides those since then by the steps of all of it."""
 
     # --- what the Trainer would do otherwise --------------------------------------------------------
 
