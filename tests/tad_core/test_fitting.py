@@ -12,7 +12,7 @@ from tad_core import fitting
 from tad_core.config import ModelConfig
 from tad_core.errors import PERMANENT_ERRORS, OutOfMemoryError
 from tad_core.fitting import Fitting
-from tad_core.models import loading
+from tad_core.models import LLaDAModelLM, loading
 
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has 1 GiB free")
 
@@ -80,7 +80,7 @@ def test_a_process_says_it_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_model_that_does_not_fit_is_told_as_such(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    monkeypatch.setattr(loading.LLaDAModelLM, "from_pretrained", lambda *_, **__: fails(error))
+    monkeypatch.setattr(LLaDAModelLM, "from_pretrained", lambda *_, **__: fails(error))
     with pytest.raises(
         OutOfMemoryError, match=r"model\.path: .* in float32 does not fit into the memory of cpu"
     ):
