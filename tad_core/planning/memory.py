@@ -224,10 +224,11 @@ def training_choices(config: TADConfig, shape: Shape, counts: Counts) -> list[st
         gib = peak_gib(packed, shape, counts)
         compiled = distill.compile != "off"
         times = training_share(compiled) / training_share(compiled, "nf4")
+        cost = f", in {times:.1f} times the time" if config.model.device != "cpu" else ""  # a GPU's
         if _is_worth(gib, need):
             found.append(
-                f"distill.quantize nf4 would train in {gib:.1f} GiB instead of {need:.1f}, in {times:.1f} times the "
-                "time: another adapter, on a base in 4 bits"
+                f"distill.quantize nf4 would train in {gib:.1f} GiB instead of {need:.1f}{cost}: another adapter, on "
+                "a base in 4 bits"
             )
     return found
 

@@ -252,6 +252,10 @@ def test_what_less_memory_would_cost_is_told() -> None:
     assert re.fullmatch(
         r"distill.quantize nf4 would train in 2.*, in 1\.9 times the time: another .*", second
     )
+    usual = llada_8b(deepspeed=None, processes=1, **DRY)
+    on_a_cpu = usual.model_copy(update={"model": usual.model.model_copy(update={"device": "cpu"})})
+    (there,) = [line for line in training_choices(on_a_cpu, LLADA, counts) if "nf4" in line]
+    assert "time" not in there, "that was measured on a GPU"
     told = training_choices(llada_8b(deepspeed=ZERO2, **DRY), LLADA, counts)
     assert [line.split()[:2] for line in told] == [["under", "distill.deepspeed"], first.split()[:2]]
     apart = {"a": {"window": 4}, "b": {"window": 4, "settings": {"teacher_prompt": "plain"}}}
